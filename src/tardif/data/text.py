@@ -1,0 +1,21 @@
+"""When two texts are the same, and the ids of texts that come without one."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+
+def normalise(text: str) -> str:
+    """The text as it is compared: compatibility characters unified, case folded, white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def text_id(prefix: str, text: str) -> str:
+    """An id made from the text itself, so that it does not depend on the order of the input."""
+    return f"{prefix}{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def keyed_order(seed: int, text: str) -> bytes:
+    """A pseudo-random sort key of a text: the same in any process and order of the input."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=str(seed).encode()).digest()

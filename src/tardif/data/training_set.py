@@ -1,0 +1,176 @@
+"""The training set: documents, queries, judgements, examples; in memory and as a folder on disk.
+
+    documents.parquet   id, title, text, metadata (JSON)
+    queries.parquet     id, text, split (train | validation)
+    qrels.parquet       query_id, document_id, relevance
+    examples.parquet    query_id, positive_id, negative_ids (list)
+    manifest.json       format, version, counts, settings, report
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.errors import FolderError
+from tardif.folders import read_json, staged, write_json
+from tardif.types import Document, Example
+
+FORMAT = "tardif-training-set"
+VERSION = 1
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that training needs, immutable.
+
+    Attributes:
+        documents: the corpus by id.
+        queries: query texts by id.
+        qrels: judgements by query id; relevance 1 and above is relevant.
+        split: ``train`` or ``validation`` for each query id.
+        examples: one per (training query, positive), with hard negatives, best first.
+        settings: what it was made with.
+        report: what was read as what, dropped, filled up: lines for a reader.
+    """
+
+    documents: Mapping[str, Document]
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+    split: Mapping[str, str]
+    examples: Sequence[Example] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    report: Sequence[str] = ()
+
+    def query_ids(self, split: str) -> list[str]:
+        """The ids of one split's queries."""
+        return [query for query in self.queries if self.split[query] == split]
+
+    def positives(self, query_id: str) -> list[str]:
+        """The ids of the documents relevant to a query."""
+        return [document for document, relevance in self.qrels.get(query_id, {}).items() if relevance > 0]
+
+    def counts(self) -> dict[str, int]:
+        """How many of each there are."""
+        return {
+            "documents": len(self.documents),
+            "training queries": len(self.query_ids(TRAIN)),
+            "validation queries": len(self.query_ids(VALIDATION)),
+            "examples": len(self.examples),
+            "hard negatives": sum(len(example.negative_ids) for example in self.examples),
+        }
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the set as a folder, whole or not at all. The same set gives the same bytes.
+
+        Raises:
+            FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        documents, text = self.documents.values(), pa.string()
+        tables = {
+            "documents": {
+                "id": pa.array([d.id for d in documents], text),
+                "title": pa.array([d.title for d in documents], text),
+                "text": pa.array([d.text for d in documents], text),
+                "metadata": pa.array([_metadata_json(d.metadata) for d in documents], text),
+            },
+            "queries": {
+                "id": pa.array(list(self.queries), text),
+                "text": pa.array(list(self.queries.values()), text),
+                "split": pa.array([self.split[query] for query in self.queries], text),
+            },
+            "qrels": _qrels_table(self.qrels),
+            "examples": {
+                "query_id": pa.array([e.query_id for e in self.examples], text),
+                "positive_id": pa.array([e.positive_id for e in self.examples], text),
+                "negative_ids": pa.array([list(e.negative_ids) for e in self.examples], pa.list_(text)),
+            },
+        }
+        folder = Path(folder)
+        with staged(folder, overwrite=overwrite) as aside:
+            for name, columns in tables.items():
+                pq.write_table(pa.table(columns), aside / f"{name}.parquet", compression="zstd")
+            write_json(
+                aside / "manifest.json",
+                {
+                    "format": FORMAT,
+                    "version": VERSION,
+                    "counts": self.counts(),
+                    "settings": dict(self.settings),
+                    "report": list(self.report),
+                },
+            )
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TrainingSet:
+        """Read a folder that :meth:`save` wrote.
+
+        Raises:
+            FolderError: it is no training set, is damaged, or was written by a newer version.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder = Path(folder)
+        manifest = read_json(folder / "manifest.json", what="a prepared training set")
+        if not is_training_set(folder):
+            raise FolderError(f"{folder} is not a prepared training set.")
+        if manifest["version"] > VERSION:
+            raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+        try:
+            tables = {
+                name: pq.read_table(folder / f"{name}.parquet").to_pylist()
+                for name in ("documents", "queries", "qrels", "examples")
+            }
+        except (OSError, pa.ArrowException) as error:
+            raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
+        qrels: dict[str, dict[str, int]] = {}
+        for row in tables["qrels"]:
+            qrels.setdefault(row["query_id"], {})[row["document_id"]] = row["relevance"]
+        return cls(
+            documents={
+                row["id"]: Document(row["id"], row["text"], row["title"], json.loads(row["metadata"]))
+                for row in tables["documents"]
+            },
+            queries={row["id"]: row["text"] for row in tables["queries"]},
+            qrels=qrels,
+            split={row["id"]: row["split"] for row in tables["queries"]},
+            examples=[
+                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]))
+                for row in tables["examples"]
+            ],
+            settings=manifest["settings"],
+            report=manifest["report"],
+        )
+
+
+def is_training_set(folder: str | Path) -> bool:
+    """Whether a folder is one that :meth:`TrainingSet.save` wrote, of any version."""
+    try:
+        manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def _metadata_json(metadata: Mapping[str, Any]) -> str:
+    return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _qrels_table(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    rows = [(q, d, relevance) for q, judged in qrels.items() for d, relevance in judged.items()]
+    return {
+        "query_id": pa.array([row[0] for row in rows], pa.string()),
+        "document_id": pa.array([row[1] for row in rows], pa.string()),
+        "relevance": pa.array([row[2] for row in rows], pa.int32()),
+    }

@@ -1,0 +1,70 @@
+"""Which device to compute on: asked for in words, checked before any work, without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from tardif.errors import SettingError
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A device kind and how many of them: what :func:`allocate` found the request to mean."""
+
+    kind: Literal["cpu", "mps", "cuda"]
+    count: int = 1
+
+
+def allocate(request: str | int = "auto") -> Allocation:
+    """Turn ``cpu``, ``mps``, ``cuda``, ``auto`` or a number of GPUs into an allocation.
+
+    ``auto`` takes a CUDA GPU where there is one, else Apple's GPU, else the CPU.
+
+    Raises:
+        SettingError: the machine does not have what is asked for, or the word is unknown.
+    """
+    gpus = cuda_count()
+    if isinstance(request, bool) or not isinstance(request, int | str):
+        raise SettingError(f"devices={request!r}: give cpu, mps, cuda, auto, or a number of GPUs.")
+    word = str(request).strip().lower()
+    if word in ("-1", "auto"):
+        return Allocation("cuda" if gpus else "mps" if has_mps() else "cpu")
+    if word == "cpu":
+        return Allocation("cpu")
+    if word == "mps":
+        if not has_mps():
+            raise SettingError("devices='mps': this machine has no Apple GPU; give cpu or auto.")
+        return Allocation("mps")
+    if word == "cuda":
+        word = "1"
+    if not word.isdigit() or word == "0":
+        raise SettingError(f"devices={request!r}: give cpu, mps, cuda, auto, or a number of GPUs from 1.")
+    count = int(word)
+    if count > gpus:
+        have = "none" if gpus == 0 else str(gpus)
+        raise SettingError(f"devices={request!r} asks for {count} GPU(s) and this machine has {have}.")
+    if count > 1:
+        raise SettingError(f"devices={request!r}: this version trains on one GPU; give 1 or cuda.")
+    return Allocation("cuda", count)
+
+
+def cuda_count() -> int:
+    """How many CUDA GPUs the driver shows this process (it honours CUDA_VISIBLE_DEVICES); 0 without one."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def has_mps() -> bool:
+    """Whether this is a Mac with Apple's own GPU."""
+    return platform.system() == "Darwin" and platform.machine() == "arm64"

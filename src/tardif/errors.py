@@ -1,0 +1,52 @@
+"""What can go wrong, in words a user can act on.
+
+    TardifError
+    ├── SettingError    an argument or option cannot be used as given
+    ├── DataError       what came in cannot be read or makes no sense: says file and line
+    ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
+    ├── FolderError     an output folder cannot be written, or holds something else
+    └── TrainingError   training itself failed: the loss is no number, the device ran out of memory
+
+Every message says what was wrong, where, and the way out. The command line prints it as one line
+and exits with 1; nothing else derives from these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class TardifError(Exception):
+    """The parent of every error that Tardif raises on purpose."""
+
+
+class SettingError(TardifError):
+    """An argument or option cannot be used as given."""
+
+
+class ModelError(TardifError):
+    """A base or checkpoint is missing, broken, or of the wrong kind."""
+
+
+class FolderError(TardifError):
+    """An output folder cannot be written, or holds something that is not ours to replace."""
+
+
+class TrainingError(TardifError):
+    """Training itself failed."""
+
+
+class DataError(TardifError):
+    """Input that cannot be read or makes no sense.
+
+    Args:
+        what: what is wrong, and the way out.
+        path: the file it is in, if it is in a file.
+        line: the line (or row) in that file, counted from 1.
+    """
+
+    def __init__(self, what: str, path: str | Path | None = None, line: int | None = None) -> None:
+        self.path = path
+        self.line = line
+        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        super().__init__(f"{where}{what}")

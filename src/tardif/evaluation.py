@@ -1,0 +1,148 @@
+"""Measures of a run against judgements, and runs of models; the figures before and after training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.errors import SettingError
+from tardif.scoring import maxsim_arrays
+from tardif.types import Document, Qrels, Run
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+MEASURES = ("nDCG@10", "RR@10", "R@100")
+DEPTH = 100
+# Documents encoded and scored at a time: bounds memory whatever the size of the corpus.
+_BLOCK = 1024
+
+Encoded = tuple[NDArray[np.float32], list[int]]
+
+
+def parse_measures(names: Iterable[str]) -> list[Any]:
+    """Turn names such as ``nDCG@10`` into ir-measures' measures.
+
+    Raises:
+        SettingError: a name is none of ir-measures'.
+    """
+    import ir_measures
+
+    measures = []
+    for name in names:
+        try:
+            measures.append(ir_measures.parse_measure(name))
+        except (NameError, ValueError, AttributeError, SyntaxError):
+            raise SettingError(
+                f"The measure {name!r} is not known: use ir-measures' names, such as {', '.join(MEASURES)}."
+            ) from None
+    return measures
+
+
+def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, dict[str, float]]:
+    """Each measure for each judged query: measure -> query id -> value.
+
+    A judged query that the run does not answer counts 0; a query without judgements does not count.
+    """
+    import ir_measures
+
+    parsed = parse_measures(measures)
+    values = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
+    judged = {query: dict(documents) for query, documents in qrels.items()}
+    answered = {query: dict(run[query]) for query in qrels if run.get(query)}
+    if answered:
+        for value in ir_measures.iter_calc(parsed, judged, answered):
+            values[str(value.measure)][value.query_id] = float(value.value)
+    return values
+
+
+def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, float]:
+    """The mean of each measure over the judged queries."""
+    return {
+        name: float(np.mean(list(values.values()))) if values else 0.0
+        for name, values in per_query(qrels, run, measures).items()
+    }
+
+
+def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0) -> float:
+    """The two-sided p-value of the mean difference over the same queries, by paired randomisation.
+
+    Fisher's test as Smucker, Allan and Carterette (CIKM 2007) recommend it for retrieval: the signs
+    of the differences are flipped at random; p is the share of draws at least as far from 0.
+    """
+    difference = np.array([ours[query] - theirs[query] for query in sorted(ours)])
+    observed = abs(difference.mean())
+    random = np.random.default_rng(seed)
+    far = 0
+    for begin in range(0, draws, 500):
+        signs = random.choice((-1.0, 1.0), size=(min(500, draws - begin), len(difference)))
+        far += int((np.abs((signs * difference).mean(axis=1)) >= observed - 1e-12).sum())
+    return (far + 1) / (draws + 1)
+
+
+def encode_queries(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 32) -> Encoded:
+    """Token vectors of queries: packed ``[tokens, dim]`` float32, and the rows of each."""
+    return _pack(model, model.encode_query, texts, batch_size)
+
+
+def encode_documents(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 16) -> Encoded:
+    """Token vectors of documents: packed ``[tokens, dim]`` float32, and the rows of each."""
+    return _pack(model, model.encode_document, texts, batch_size)
+
+
+def _pack(model: MultiVectorEncoder, encode: Callable[..., Any], texts: Sequence[str], batch_size: int) -> Encoded:
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
+    found = encode(list(texts), batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
+    return np.concatenate(found).astype(np.float32, copy=False), [len(vectors) for vectors in found]
+
+
+def rank(
+    model: MultiVectorEncoder,
+    queries: Mapping[str, str],
+    documents: Sequence[Document],
+    *,
+    k: int = DEPTH,
+    advance: Callable[[int], None] | None = None,
+) -> Run:
+    """Exact MaxSim of every query with every document: the run of a model over a corpus.
+
+    Documents are encoded and scored a block at a time, so memory does not grow with the corpus.
+
+    Args:
+        model: the model, as it is now.
+        queries: texts by id.
+        documents: the corpus.
+        k: hits kept per query. Equal scores are ordered by document id.
+        advance: called with the number of documents done, for progress.
+    """
+    vectors, lengths = encode_queries(model, list(queries.values()))
+    by_length = sorted(documents, key=lambda document: (-len(document.content), document.id))
+    ids = np.array([document.id for document in by_length], dtype=object)
+    best = np.empty((len(queries), 0), dtype=np.float32)
+    where = np.empty((len(queries), 0), dtype=np.int64)
+    for begin in range(0, len(by_length), _BLOCK):
+        block = by_length[begin : begin + _BLOCK]
+        d_vectors, d_lengths = encode_documents(model, [document.content for document in block])
+        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)  # [queries, block]
+        places = np.broadcast_to(np.arange(begin, begin + len(block)), scores.shape)
+        best, where = _keep(np.hstack([best, scores]), np.hstack([where, places]), k)
+        if advance is not None:
+            advance(len(block))
+    return {
+        query: dict(
+            sorted(zip(ids[where[row]], best[row].tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))[:k]
+        )
+        for row, query in enumerate(queries)
+    }
+
+
+def _keep(scores: NDArray[np.float32], places: NDArray[np.int64], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The ``k`` best columns of each row."""
+    if scores.shape[1] <= k:
+        return scores, places
+    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(scores, top, axis=1), np.take_along_axis(places, top, axis=1)

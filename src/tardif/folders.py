@@ -1,0 +1,109 @@
+"""Output folders that are either whole or not there: written aside, renamed when done."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tardif.errors import FolderError, SettingError
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can be the name of a checkpoint folder on every system.
+
+    Raises:
+        SettingError: it is empty, over 100 characters, or holds a slash or another unsafe character.
+    """
+    if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name) or name.endswith("."):
+        raise SettingError(
+            f"The name {name!r} cannot name a folder: use letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit (the folder it goes into is a setting of its own: out)."
+        )
+    return name
+
+
+def check_output(path: Path, *, overwrite: bool) -> Path:
+    """Return ``path`` as an absolute one if a folder can be written there, before any work is done.
+
+    Creates the parent folders, since only creating tells whether they can be created.
+
+    Raises:
+        FolderError: the place is not writable, is a file, or already holds something and
+            ``overwrite`` is false.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_file():
+        raise FolderError(f"{path} is a file: give a folder.")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
+    probe = path.parent / f".{path.name}.{uuid.uuid4().hex}.probe"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FolderError(
+            f"{path.parent} cannot be written ({error.strerror}): choose another output folder."
+        ) from error
+    return path
+
+
+@contextmanager
+def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty folder beside ``path`` to write in; when the block ends well, it becomes ``path``.
+
+    When the block raises, the folder is removed and ``path`` is as it was. An existing ``path`` is
+    replaced only with ``overwrite``; it is moved aside first, so that a whole folder stands there
+    at every moment but the one between two renames.
+    """
+    path = check_output(path, overwrite=overwrite)
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    aside.mkdir()
+    try:
+        yield aside
+        publish(aside, path)
+    except OSError as error:
+        raise FolderError(f"{path} could not be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def publish(aside: Path, path: Path) -> None:
+    """Rename the whole folder ``aside`` to ``path``, replacing what stood there."""
+    if path.exists():
+        old = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.old"
+        path.rename(old)
+        aside.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        aside.rename(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable UTF-8 JSON, whole or not at all."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def read_json(path: Path, *, what: str) -> Any:
+    """Read a JSON file that Tardif wrote.
+
+    Raises:
+        FolderError: it is missing or is not JSON; ``what`` names the thing the folder should hold.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path} cannot be read ({error}): {what} is damaged.") from error

@@ -1,0 +1,1 @@
+"""Hard negatives: mining is retrieval. Any searcher plus judgements gives examples."""

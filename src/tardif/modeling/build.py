@@ -1,0 +1,239 @@
+"""Base and recipe become one model in training mode: sentence-transformers' ``MultiVectorEncoder``.
+
+Only that library's own module classes go in, so what is saved opens elsewhere in one line and
+needs no remote code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tardif.errors import ModelError
+from tardif.modeling.base import Base
+from tardif.modeling.markers import add_markers, punctuation_tokens
+from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Transformer
+
+
+def build_model(
+    base: Base, recipe: Recipe, *, device: str = "cpu", seed: int = 0, trust_remote_code: bool = False
+) -> MultiVectorEncoder:
+    """Load a base once, with the recipe around it.
+
+    A fresh ColBERT gets markers, expansion, skiplist, caps and projection. Its new weights are
+    neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is a
+    random orthogonal one until :func:`fit_projection` has seen texts. An existing ColBERT (Stanford,
+    PyLate or sentence-transformers format) keeps its own recipe; only lengths asked for change.
+
+    Args:
+        base: a checked base.
+        recipe: what to make of it; already checked against ``base``.
+        device: torch's name of the device.
+        seed: of the new weights. Same seed, same bytes.
+        trust_remote_code: let the base bring its own code.
+
+    Raises:
+        ModelError: the weights cannot be loaded.
+    """
+    torch.manual_seed(seed)
+    try:
+        with quiet_libraries():
+            if base.is_colbert:
+                return _open(base, recipe, device, trust_remote_code)
+            return _fresh(base, recipe, device, trust_remote_code)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The base {base.name} cannot be loaded: {first}") from error
+
+
+def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
+    """An existing ColBERT with its own recipe; lengths asked for take its place."""
+    from sentence_transformers import MultiVectorEncoder
+
+    model = MultiVectorEncoder(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    transformer = transformer_of(model)
+    if recipe.document_length is not None:
+        transformer.document_length = recipe.document_length
+    if recipe.query_length is not None:
+        own = transformer.query_expansion
+        transformer.query_expansion = None
+        transformer.query_length = recipe.query_length
+        if own is not None:
+            floor = recipe.query_length if own["strategy"] == "fixed" else own["length"]
+            transformer.query_expansion = {**own, "length": min(floor, recipe.query_length)}
+    return model
+
+
+def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    document_length = recipe.document_length or min(DOCUMENT_CAP, base.max_tokens)
+    query_length = recipe.query_length or min(QUERY_CAP, base.max_tokens)
+    options = {"trust_remote_code": trust_remote_code}
+    transformer = Transformer(
+        str(base.transformer),
+        model_kwargs=dict(options),
+        processor_kwargs=dict(options),
+        config_kwargs=dict(options),
+        query_length=query_length,
+        document_length=document_length,
+    )
+    tokenizer = transformer.tokenizer
+    skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
+    prompts = add_markers(tokenizer)
+    _add_embeddings(transformer, len(tokenizer))
+    if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
+        floor = min(recipe.expansion, query_length)
+        transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}
+    modules: list[nn.Module] = [transformer]
+    if recipe.dim is not None:
+        modules.append(_projection(base.hidden_size, recipe.width(base)))
+    modules.append(MultiVectorMask(skiplist_words=skiplist))
+    modules.append(Normalize(module_input_name="token_embeddings"))
+    return MultiVectorEncoder(modules=modules, device=device, prompts=prompts, similarity_fn_name="maxsim")
+
+
+def _projection(width_in: int, width_out: int) -> Dense:
+    from sentence_transformers.base.modules import Dense
+
+    weight = torch.empty(width_out, width_in)
+    nn.init.orthogonal_(weight)
+    return Dense(
+        in_features=width_in,
+        out_features=width_out,
+        bias=False,
+        activation_function=nn.Identity(),
+        init_weight=weight,
+        module_input_name="token_embeddings",
+    )
+
+
+def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
+    """Make room for new tokens; a new row is the mean of the old ones, so that it says nothing yet."""
+    embeddings = transformer.model.get_input_embeddings()
+    old = embeddings.weight.shape[0]
+    if vocabulary <= old:
+        return
+    transformer.model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    with torch.no_grad():
+        weight = transformer.model.get_input_embeddings().weight
+        weight[old:] = weight[:old].mean(dim=0)
+
+
+def transformer_of(model: MultiVectorEncoder) -> Transformer:
+    """The encoder module at the head of the model."""
+    first: Any = model[0]
+    return first  # type: ignore[no-any-return]
+
+
+def projection_of(model: MultiVectorEncoder) -> Dense | None:
+    """The linear projection, if the model has exactly one without bias."""
+    from sentence_transformers.base.modules import Dense
+
+    found = [module for module in model if isinstance(module, Dense)]
+    return found[0] if len(found) == 1 and not found[0].use_residual else None
+
+
+@torch.no_grad()
+def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 32) -> None:
+    """Set the projection to the principal directions of the base's own token vectors on ``texts``.
+
+    A random projection throws away what the base knows; the first ``dim`` right singular vectors
+    of its unit token vectors keep as much of their inner products as any linear map can
+    (Eckart-Young), so training starts from the base's quality and not from noise. Not centred:
+    MaxSim needs inner products, not covariances.
+
+    Args:
+        model: a fresh model with one :class:`Dense` projection.
+        texts: some hundreds of documents and queries; a few thousand tokens are enough.
+    """
+    dense = projection_of(model)
+    if dense is None or not texts:
+        return
+    width = dense.in_features
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    for vectors in raw_view(model).encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
+        block = vectors.double().cpu()  # [tokens, width]
+        gram += block.T @ block
+    _, directions = torch.linalg.eigh(gram)  # columns, ascending
+    best = directions.flip(1)[:, : dense.out_features].T  # [dim, width]
+    # An eigenvector's sign is the solver's whim: make the largest entry positive, for equal bytes.
+    signs = best.gather(1, best.abs().argmax(dim=1, keepdim=True)).sign()
+    dense.linear.weight.copy_((best * signs).to(dense.linear.weight))
+
+
+def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
+    """The base inside ``model`` as an untrained retriever: full-width unit token vectors, no projection,
+    no markers, no expansion, punctuation skipped.
+
+    It shares the weights, so it costs no memory, and shows the base as it is only until training begins.
+    """
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    bare: Any = copy.copy(transformer_of(model))
+    bare.query_expansion = None
+    with quiet_libraries():
+        return MultiVectorEncoder(
+            modules=[
+                bare,
+                MultiVectorMask(skiplist_words=punctuation_tokens(bare.tokenizer)),
+                Normalize(module_input_name="token_embeddings"),
+            ],
+            device=str(model.device),
+            similarity_fn_name="maxsim",
+        )
+
+
+def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = False) -> MultiVectorEncoder:
+    """Load a late-interaction checkpoint for encoding.
+
+    Raises:
+        ModelError: it does not exist or is not a late-interaction model.
+    """
+    from tardif.modeling.base import resolve_base
+
+    base = resolve_base(path, trust_remote_code=trust_remote_code)
+    if not base.is_colbert:
+        raise ModelError(
+            f"{path} is not a late-interaction model: train one from it (tardif train --base {path}), "
+            "or give a ColBERT checkpoint."
+        )
+    return build_model(base, Recipe(), device=device, trust_remote_code=trust_remote_code)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' load-time chatter and progress bars off the user's terminal."""
+    import transformers
+
+    names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate")
+    levels = {name: logging.getLogger(name).level for name in names}
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()

@@ -1,0 +1,81 @@
+"""What a fresh ColBERT is made of: the classic recipe as one value, validated without torch.
+
+Khattab and Zaharia, ColBERT (SIGIR 2020) and ColBERTv2 (NAACL 2022): a marker after the start token,
+short queries filled with mask tokens that are scored though nothing attends to them, punctuation
+not scored in documents, a linear projection, unit vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tardif.errors import SettingError
+from tardif.modeling.base import Base
+
+CLASSIC_DIM = 128
+EXPANSION = 32
+QUERY_CAP = 128
+DOCUMENT_CAP = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The settings that make token vectors out of a base.
+
+    Args:
+        dim: width of the token vectors. ``auto``: 128 as in ColBERT, or the base's width where that
+            is smaller; ``None``: the base's own width, without a projection.
+        query_length: tokens of a query that are read, start, marker and end among them. The classic
+            cap of 32 cuts real questions short, so the default is 128; shorter queries are filled
+            with mask tokens up to 32 (or up to this cap, when it is lower) as in the classic recipe.
+        document_length: tokens of a document that are read. 256 holds most passages, and time grows
+            with it.
+        expansion: up to how many tokens a short query is filled with mask tokens; 0 turns it off.
+        skip_punctuation: leave documents' punctuation out of the score, and out of the index.
+
+    ``None`` for a length keeps the default for a fresh ColBERT, and an existing ColBERT's own.
+    """
+
+    dim: int | None | Literal["auto"] = "auto"
+    query_length: int | None = None
+    document_length: int | None = None
+    expansion: int = EXPANSION
+    skip_punctuation: bool = True
+
+    def check(self, base: Base) -> None:
+        """Raise if the base cannot be made into what is asked.
+
+        Raises:
+            SettingError: a width or length is out of range, or contradicts an existing ColBERT.
+        """
+        if self.dim not in ("auto", None) and (not _whole(self.dim) or not 1 <= self.dim <= 4096):
+            raise SettingError(f"dim={self.dim!r}: give a whole number from 1 to 4096, or none.")
+        if base.is_colbert and self.dim not in ("auto", None, base.dim):
+            raise SettingError(
+                f"dim={self.dim}: the base {base.name} is a ColBERT of {base.dim} dimensions and keeps them; "
+                "leave dim out."
+            )
+        for what, value in (("query_length", self.query_length), ("document_length", self.document_length)):
+            if value is None:
+                continue
+            if not _whole(value) or value < 4:
+                raise SettingError(f"{what}={value!r}: give a whole number of tokens, 4 or more.")
+            if value > base.max_tokens:
+                raise SettingError(
+                    f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens."
+                )
+        if not _whole(self.expansion) or self.expansion < 0:
+            raise SettingError(f"expansion={self.expansion!r}: give a whole number of tokens, 0 for none.")
+
+    def width(self, base: Base) -> int:
+        """The width of the token vectors that this recipe gives on ``base``."""
+        if base.is_colbert and base.dim is not None:
+            return base.dim
+        if self.dim is None:
+            return base.hidden_size
+        return min(CLASSIC_DIM, base.hidden_size) if self.dim == "auto" else int(self.dim)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,130 @@
+"""What is said to the person at the terminal: on stderr, never on stdout.
+
+stdout belongs to data. Progress bars are drawn where stderr is a terminal; elsewhere (a log file,
+CI) one line every ten seconds says the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_LINE_EVERY_SECONDS = 10.0
+
+
+class Talk:
+    """Says lines and shows progress; a quiet one does neither."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        """Write one line to stderr."""
+        if not self.quiet:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    @contextmanager
+    def progress(self, what: str, total: int, unit: str) -> Iterator[Bar]:
+        """Show how far ``what`` has come, in ``unit``s per second and time left."""
+        bar: Bar
+        if self.quiet:
+            bar = Bar(what, total, unit)
+        elif sys.stderr.isatty():
+            bar = _TerminalBar(what, total, unit)
+        else:
+            bar = _LineBar(what, total, unit, self)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+
+class Bar:
+    """A progress bar that shows nothing; the parent of those that do."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self.started = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Say that ``count`` more are done; ``note`` is a word on the state, such as the loss."""
+        self.done += count
+
+    def line(self, note: str = "") -> str:
+        """The state as one line of text."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if self.done else float("nan")
+        tail = f", {note}" if note else ""
+        ahead = f", {clock(left)} left" if self.done and self.done < self.total else ""
+        return f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s{ahead}{tail}"
+
+    def close(self) -> None:
+        """Take the bar away."""
+
+
+class _LineBar(Bar):
+    def __init__(self, what: str, total: int, unit: str, talk: Talk) -> None:
+        super().__init__(what, total, unit)
+        self.talk = talk
+        self.last = self.started
+        self.note = ""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        super().advance(count, note)
+        self.note = note
+        now = time.monotonic()
+        if now - self.last >= _LINE_EVERY_SECONDS:
+            self.last = now
+            self.talk.say(self.line(note))
+
+    def close(self) -> None:
+        if self.done:
+            self.talk.say(f"{self.line(self.note)} ({clock(time.monotonic() - self.started)})")
+
+
+class _TerminalBar(Bar):
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        super().__init__(what, total, unit)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.view: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.view.start()
+        self.task: TaskID = self.view.add_task(what, total=total, state="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        super().advance(count, note)
+        rate = self.done / max(time.monotonic() - self.started, 1e-9)
+        state = f"{rate:.3g} {self.unit}/s" + (f" {note}" if note else "")
+        self.view.update(self.task, advance=count, state=state)
+
+    def close(self) -> None:
+        self.view.stop()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them: ``42s``, ``3m05s``, ``2h07m``."""
+    if seconds != seconds or seconds == float("inf"):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,345 @@
+"""The Trainer: initialised and validated at once, then prepared, then trained."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tardif
+from tardif.data.text import keyed_order
+from tardif.data.training_set import TRAIN, TrainingSet, is_training_set
+from tardif.devices import Allocation, allocate
+from tardif.errors import SettingError
+from tardif.folders import check_name, check_output, publish, write_json
+from tardif.languages import language as find_language
+from tardif.modeling.base import Base, resolve_base
+from tardif.modeling.recipe import DOCUMENT_CAP, Recipe
+from tardif.talk import Talk
+from tardif.training.result import TrainingResult
+from tardif.training.settings import TrainingSettings, settings_from
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from tardif.training.loop import Outcome
+    from tardif.training.validation import ValidationTask
+
+# Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
+_PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
+# Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
+_SUB_BATCH_TOKENS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
+
+
+class Trainer:
+    """Trains a late-interaction retriever from any base.
+
+    Everything is validated when it is made, in about a second and without importing torch: the
+    base by its small files, the name, the language, the devices, the output folder. The weights are
+    read once, when training begins. It starts with an empty :attr:`collection`, no :attr:`queries`
+    and no :attr:`triplets`.
+
+    Args:
+        name: names the checkpoint's folder, ``out / name``.
+        base: a folder or hub id: a ColBERT (sentence-transformers, PyLate or Stanford format), or
+            any BERT-like encoder; a dense sentence-transformers model counts.
+        language: ISO 639 code; chooses the miner's stemmer and stopwords.
+        devices: ``cpu``, ``mps``, ``cuda``, ``auto``, or a number of GPUs.
+        out: where the checkpoint's folder goes.
+        dim: width of the token vectors: ``auto`` (128, or an existing ColBERT's own), a number, or
+            None for the base's own width.
+        query_length: tokens read of a query; 128 for a fresh ColBERT, an existing one's own.
+        document_length: tokens read of a document; 256 for a fresh ColBERT, an existing one's own.
+        seed: of everything random.
+        overwrite: replace a checkpoint of the same name when training ends.
+        trust_remote_code: let the base bring its own code.
+        quiet: show no progress on stderr.
+
+    Raises:
+        ModelError: the base does not exist, is no encoder, or is damaged.
+        SettingError: another argument cannot be used.
+        FolderError: the output folder cannot be written, or holds a checkpoint already.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base: str | Path = "sentence-transformers/all-MiniLM-L6-v2",
+        language: str = "en",
+        devices: str | int = "auto",
+        *,
+        out: str | Path = ".",
+        dim: int | None | Literal["auto"] = "auto",
+        query_length: int | None = None,
+        document_length: int | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+        trust_remote_code: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self.name = check_name(name)
+        self.language = find_language(language)
+        self.devices: Allocation = allocate(devices)
+        self.recipe = Recipe(dim=dim, query_length=query_length, document_length=document_length)
+        self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
+        self.recipe.check(self.base)
+        self.path = check_output(Path(out) / name, overwrite=overwrite)
+        self.seed = seed
+        self.overwrite = overwrite
+        self.trust_remote_code = trust_remote_code
+        self.data: TrainingSet | None = None
+        self.talk = Talk(quiet=quiet)
+        if self.base.note:
+            self.talk.say(self.base.note)
+
+    @property
+    def collection(self) -> list[Document]:
+        """The documents prepared so far."""
+        return [] if self.data is None else list(self.data.documents.values())
+
+    @property
+    def queries(self) -> dict[str, str]:
+        """The query texts prepared so far, by id."""
+        return {} if self.data is None else dict(self.data.queries)
+
+    @property
+    def triplets(self) -> list[tuple[str, str, str]]:
+        """(query id, positive id, hard negative id) of every training example."""
+        examples = () if self.data is None else self.data.examples
+        return [(e.query_id, e.positive_id, negative) for e in examples for negative in e.negative_ids]
+
+    def prepare(
+        self,
+        data: str | Path | TrainingSet | Iterable[Any],
+        documents: Any = None,
+        *,
+        validation: Any = 0.1,
+        miner: str = "lexical",
+        negatives: int = 8,
+        window: tuple[int, int] = (5, 100),
+        split: str = "train",
+    ) -> TrainingSet:
+        """Read, validate, split and mine; replaces what was prepared before.
+
+        Args:
+            data: pairs, labelled pairs or triplets as an iterable, a file of them, a BEIR folder, a
+                prepared folder, or a :class:`TrainingSet`.
+            documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
+            validation: share of queries to hold out, or held-out rows of their own.
+            miner: ``lexical`` or ``none``.
+            negatives: hard negatives mined per query.
+            window: ranks that they are drawn from.
+            split: which split of a BEIR folder to train on.
+
+        Raises:
+            DataError: the input cannot be read or makes no sense.
+        """
+        if isinstance(data, TrainingSet):
+            self.data = data
+        elif isinstance(data, str | Path) and is_training_set(data):
+            self.data = TrainingSet.load(data)
+        else:
+            from tardif.preparation import prepare
+
+            self.data = prepare(
+                [data],
+                documents,
+                validation=validation,
+                language=self.language.code,
+                miner=miner,
+                negatives=negatives,
+                window=window,
+                split=split,
+                seed=self.seed,
+                talk=self.talk,
+            )
+        return self.data
+
+    def train(self, **settings: Any) -> TrainingResult:
+        """Fine-tune, keep the checkpoint that is best on the held-out queries, publish it.
+
+        Args:
+            **settings: fields of :class:`~tardif.training.settings.TrainingSettings` (``epochs``,
+                ``minutes``, ``batch_size``, ``lr``, ...) and any other training argument of
+                sentence-transformers.
+
+        Raises:
+            SettingError: a setting is not known or out of range, or nothing has been prepared.
+            ModelError: the weights cannot be loaded.
+            TrainingError: the training diverged or memory ran out; the best checkpoint so far is kept.
+        """
+        checked = settings_from({"seed": self.seed, **settings})
+        if self.data is None or not self.data.examples:
+            raise SettingError("There is nothing to train on: call prepare first.")
+        from tardif.modeling.build import build_model
+        from tardif.training.validation import validation_task
+
+        began = time.monotonic()
+        device = self._device()
+        model = build_model(
+            self.base, self.recipe, device=device, seed=checked.seed, trust_remote_code=self.trust_remote_code
+        )
+        self._fit_projection(model)
+        seconds = {"loading": time.monotonic() - began}
+        task = validation_task(
+            self.data, limit=checked.validation_documents, language=self.language, seed=checked.seed
+        )
+        before, baselines = self._measure_before(model, task, seconds)
+        return self._train(model, checked, task, before, baselines, seconds, device)
+
+    def _device(self) -> str:
+        """The device's name for torch, which must be built for it."""
+        import torch
+
+        if self.devices.kind == "cuda" and not torch.cuda.is_available():
+            raise SettingError(
+                "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, or use devices='cpu'."
+            )
+        return self.devices.kind
+
+    def _fit_projection(self, model: MultiVectorEncoder) -> None:
+        """Start a fresh projection from the base's own directions on the training texts."""
+        from tardif.modeling.build import fit_projection
+
+        if self.base.is_colbert or self.recipe.dim is None or self.data is None:
+            return
+        documents = sorted(
+            (d.content for d in self.data.documents.values() if d.content), key=lambda text: keyed_order(self.seed, text)
+        )
+        queries = sorted(
+            (self.data.queries[query] for query in self.data.query_ids(TRAIN)),
+            key=lambda text: keyed_order(self.seed, text),
+        )
+        fit_projection(model, [*documents[:_PROJECTION_DOCUMENTS], *queries[:_PROJECTION_QUERIES]])
+
+    def _measure_before(
+        self, model: MultiVectorEncoder, task: ValidationTask | None, seconds: dict[str, float]
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """The stronger of the two untrained systems, and every system measured."""
+        if task is None:
+            self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
+            seconds["evaluation"] = 0.0
+            return {}, {}
+        from tardif.modeling.build import raw_view
+
+        self.talk.say(f"Validation: {task.describe()}.")
+        baselines = {"bm25": task.measure_bm25(self.language)}
+        baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
+        began = time.monotonic()
+        baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
+        seconds["evaluation"] = time.monotonic() - began
+        for name, figures in baselines.items():
+            self.talk.say(f"  {name}: " + ", ".join(f"{measure} {value:.4f}" for measure, value in figures.items()))
+        return stronger(baselines["raw"], baselines["step 0"]), baselines
+
+    def _train(
+        self,
+        model: MultiVectorEncoder,
+        settings: TrainingSettings,
+        task: ValidationTask | None,
+        before: dict[str, float],
+        baselines: dict[str, dict[str, float]],
+        seconds: dict[str, float],
+        device: str,
+    ) -> TrainingResult:
+        from tardif.modeling.build import transformer_of
+        from tardif.training.batches import Collator
+        from tardif.training.loop import run
+
+        assert self.data is not None  # noqa: S101 - train() has checked it
+        transformer = transformer_of(model)
+        collator = Collator(
+            self.data,
+            model.preprocess,
+            dict(model.prompts),
+            negatives_per_example=settings.negatives_per_example,
+            mask_known_positives=settings.mask_known_positives,
+            tokens=_SUB_BATCH_TOKENS[device],
+            document_length=transformer.document_length or DOCUMENT_CAP,
+            seed=settings.seed,
+        )
+        work = Path(tempfile.mkdtemp(prefix=f".{self.name}.", suffix=".training", dir=self.path.parent))
+        began = time.monotonic()
+        try:
+            outcome = run(
+                model,
+                collator,
+                task,
+                settings,
+                work=work,
+                device=device,
+                seconds_per_evaluation=seconds["evaluation"],
+                talk=self.talk,
+            )
+            seconds["training"] = time.monotonic() - began - outcome.seconds_evaluating
+            seconds["evaluation during training"] = outcome.seconds_evaluating
+            result = self._result(settings, outcome, before, baselines, seconds, task, device)
+            self._publish(work / "best", result)
+        except BaseException:
+            if (work / "best").is_dir():
+                self._publish(work / "best", TrainingResult(self.path, before=before, interrupted=True))
+                self.talk.say(f"The best checkpoint so far is kept in {self.path}.")
+            raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return result
+
+    def _publish(self, folder: Path, result: TrainingResult) -> None:
+        write_json(folder / "results.json", result.as_json())
+        publish(folder, self.path)
+
+    def _result(
+        self,
+        settings: TrainingSettings,
+        outcome: Outcome,
+        before: dict[str, float],
+        baselines: dict[str, dict[str, float]],
+        seconds: dict[str, float],
+        task: ValidationTask | None,
+        device: str,
+    ) -> TrainingResult:
+        assert self.data is not None  # noqa: S101
+        return TrainingResult(
+            path=self.path,
+            before=before,
+            after=outcome.best,
+            baselines=baselines,
+            settings={
+                "tardif": tardif.__version__,
+                "base": self.base.name,
+                "dim": self.recipe.width(self.base),
+                "language": self.language.code,
+                "device": device,
+                **settings.as_json(),
+                "planned_steps": outcome.planned_steps,
+                "steps": outcome.steps,
+                "epochs_done": outcome.epochs,
+                "ran_out_of_time": outcome.ran_out_of_time,
+                "best_step": outcome.best_step,
+                "evaluated": outcome.evaluations,
+                "validation": task.describe() if task else None,
+                "data": {**self.data.counts(), **dict(self.data.settings)},
+            },
+            seconds=seconds,
+            interrupted=outcome.interrupted,
+        )
+
+
+def stronger(*systems: dict[str, float]) -> dict[str, float]:
+    """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
+    return max(systems, key=lambda figures: figures["nDCG@10"])
+
+
+def summary(result: TrainingResult) -> Sequence[str]:
+    """The lines that tell a person what came out."""
+    lines = []
+    for name in result.after:
+        gain = result.after[name] - result.before[name]
+        bm25 = result.baselines.get("bm25", {}).get(name)
+        beside = "" if bm25 is None else f"  (BM25 {bm25:.4f})"
+        lines.append(f"{name:>8}: before {result.before[name]:.4f}, after {result.after[name]:.4f} ({gain:+.4f}){beside}")
+    return lines

@@ -1,0 +1,69 @@
+"""The fixed task on which a run is judged: held-out queries over a part of the corpus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tardif.data.text import keyed_order
+from tardif.data.training_set import VALIDATION, TrainingSet
+from tardif.evaluation import DEPTH, MEASURES, measure, rank
+from tardif.languages import Language
+from tardif.lexical import LexicalSearcher
+from tardif.talk import Talk
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+@dataclass(frozen=True)
+class ValidationTask:
+    """Held-out queries, their judgements, and the documents that are searched."""
+
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+    documents: list[Document]
+    corpus_size: int
+
+    def measure(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, float]:
+        """The measures of a model as it is now."""
+        with talk.progress(what, len(self.documents), "documents") as bar:
+            run = rank(model, self.queries, self.documents, k=DEPTH, advance=bar.advance)
+        return measure(self.qrels, run, MEASURES)
+
+    def measure_bm25(self, language: Language) -> dict[str, float]:
+        """The measures of BM25."""
+        hits = LexicalSearcher(self.documents, language).search(list(self.queries.values()), DEPTH)
+        run = {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
+        return measure(self.qrels, run, MEASURES)
+
+    def describe(self) -> str:
+        """One line: how many queries over how many documents."""
+        part = "" if len(self.documents) == self.corpus_size else f" (of {self.corpus_size})"
+        return f"{len(self.queries)} held-out queries over {len(self.documents)} documents{part}"
+
+
+def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: int) -> ValidationTask | None:
+    """The task of a training set, or None where no query is held out.
+
+    A corpus larger than ``limit`` is cut to the relevant documents, then the best of BM25 rank by
+    rank, then seeded random ones: easy documents cost time and tell nothing.
+    """
+    ids = data.query_ids(VALIDATION)
+    if not ids:
+        return None
+    queries = {query: data.queries[query] for query in ids}
+    qrels = {query: dict(data.qrels[query]) for query in ids}
+    everything = list(data.documents.values())
+    chosen = dict.fromkeys(d for query in ids for d in data.positives(query))
+    if len(everything) > limit:
+        rankings = LexicalSearcher(everything, language).search(list(queries.values()), DEPTH)
+        for place in range(DEPTH):
+            for ranking in rankings:
+                if place < len(ranking) and len(chosen) < limit:
+                    chosen.setdefault(ranking[place][0])
+    rest = sorted((d.id for d in everything if d.id not in chosen), key=lambda identity: keyed_order(seed, identity))
+    chosen.update(dict.fromkeys(rest[: max(limit - len(chosen), 0)]))
+    documents = [document for document in everything if document.id in chosen]
+    return ValidationTask(queries, qrels, documents, len(everything))
