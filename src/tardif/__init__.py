@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tardif.errors import DataError, FolderError, ModelError, SettingError, TardifError
-    from tardif.retrieval import Retriever
-    from tardif.training.trainer import Trainer
-    from tardif.training.result import TrainingResult
-    from tardif.data.training_set import TrainingSet
-    from tardif.types import Document, Example, Hit, Query
+    from tardif.data.training_set import TrainingSet as TrainingSet
+    from tardif.errors import DataError as DataError
+    from tardif.errors import FolderError as FolderError
+    from tardif.errors import ModelError as ModelError
+    from tardif.errors import SettingError as SettingError
+    from tardif.errors import TardifError as TardifError
+    from tardif.errors import TrainingError as TrainingError
+    from tardif.retrieval import Retriever as Retriever
+    from tardif.training.result import TrainingResult as TrainingResult
+    from tardif.training.trainer import Trainer as Trainer
+    from tardif.types import Document as Document
+    from tardif.types import Example as Example
+    from tardif.types import Hit as Hit
+    from tardif.types import Query as Query
 
 # Lazy: importing the package must cost nothing until a verb computes.
 _HOMES = {
@@ -22,6 +30,7 @@ _HOMES = {
     "ModelError": "tardif.errors",
     "SettingError": "tardif.errors",
     "TardifError": "tardif.errors",
+    "TrainingError": "tardif.errors",
     "Document": "tardif.types",
     "Example": "tardif.types",
     "Hit": "tardif.types",
@@ -32,7 +41,23 @@ _HOMES = {
     "TrainingSet": "tardif.data.training_set",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [
+    "DataError",
+    "Document",
+    "Example",
+    "FolderError",
+    "Hit",
+    "ModelError",
+    "Query",
+    "Retriever",
+    "SettingError",
+    "TardifError",
+    "Trainer",
+    "TrainingError",
+    "TrainingResult",
+    "TrainingSet",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return list(__all__)

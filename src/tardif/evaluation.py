@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.errors import SettingError
-from tardif.scoring import maxsim_arrays
+from tardif.scoring import maxsim_arrays, top
 from tardif.types import Document, Qrels, Run
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[
     }
 
 
-def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0) -> float:
+def significance(
+    ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0
+) -> float:
     """The two-sided p-value of the mean difference over the same queries, by paired randomisation.
 
     Fisher's test as Smucker, Allan and Carterette (CIKM 2007) recommend it for retrieval: the signs
@@ -122,27 +124,14 @@ def rank(
     vectors, lengths = encode_queries(model, list(queries.values()))
     by_length = sorted(documents, key=lambda document: (-len(document.content), document.id))
     ids = np.array([document.id for document in by_length], dtype=object)
-    best = np.empty((len(queries), 0), dtype=np.float32)
-    where = np.empty((len(queries), 0), dtype=np.int64)
+    run: dict[str, dict[str, float]] = {query: {} for query in queries}
     for begin in range(0, len(by_length), _BLOCK):
         block = by_length[begin : begin + _BLOCK]
         d_vectors, d_lengths = encode_documents(model, [document.content for document in block])
         scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)  # [queries, block]
-        places = np.broadcast_to(np.arange(begin, begin + len(block)), scores.shape)
-        best, where = _keep(np.hstack([best, scores]), np.hstack([where, places]), k)
+        for query, row in zip(queries, scores, strict=True):
+            hits = [*run[query].items(), *top(row, ids[begin : begin + _BLOCK], k)]
+            run[query] = dict(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
         if advance is not None:
             advance(len(block))
-    return {
-        query: dict(
-            sorted(zip(ids[where[row]], best[row].tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))[:k]
-        )
-        for row, query in enumerate(queries)
-    }
-
-
-def _keep(scores: NDArray[np.float32], places: NDArray[np.int64], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The ``k`` best columns of each row."""
-    if scores.shape[1] <= k:
-        return scores, places
-    top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    return np.take_along_axis(scores, top, axis=1), np.take_along_axis(places, top, axis=1)
+    return run

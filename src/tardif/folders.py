@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -92,7 +91,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable UTF-8 JSON, whole or not at all."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def read_json(path: Path, *, what: str) -> Any:

@@ -94,7 +94,5 @@ def language(code: str) -> Language:
     if found is None:
         near = difflib.get_close_matches(key, _BY_CODE, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise SettingError(
-            f"The language {code!r} is not known: give an ISO 639 code such as en, de or zh.{hint}"
-        )
+        raise SettingError(f"The language {code!r} is not known: give an ISO 639 code such as en, de or zh.{hint}")
     return found

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tardif.languages import Language
+from tardif.scoring import top
 from tardif.types import Document
 
 
@@ -39,9 +39,7 @@ class LexicalSearcher:
         import Stemmer
 
         stemmer = Stemmer.Stemmer(self._language.stemmer) if self._language.stemmer else None
-        return bm25s.tokenize(
-            texts, stopwords=self._language.stopwords or [], stemmer=stemmer, show_progress=False
-        )
+        return bm25s.tokenize(texts, stopwords=self._language.stopwords or [], stemmer=stemmer, show_progress=False)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first.
@@ -54,12 +52,7 @@ class LexicalSearcher:
 
         tokens = self._tokenise(list(queries))
         words = bm25s.tokenization.convert_tokenized_to_string_list(tokens)
-        k = min(k, len(self._ids))
-        return [self._best(self._index.get_scores(found), k) if found else [] for found in words]
+        return [self._best(found, k) if found else [] for found in words]
 
-    def _best(self, scores: NDArray[Any], k: int) -> list[tuple[str, float]]:
-        top = np.argpartition(-scores, k - 1)[:k]
-        # The cut must not depend on the partition's order: all that tie with the last are candidates.
-        top = np.flatnonzero((scores >= scores[top].min()) & (scores > 0))
-        ranked = sorted(zip(scores[top].tolist(), self._ids[top], strict=True), key=lambda hit: (-hit[0], hit[1]))
-        return [(identity, score) for score, identity in ranked[:k]]
+    def _best(self, words: list[str], k: int) -> list[tuple[str, float]]:
+        return [hit for hit in top(self._index.get_scores(words), self._ids, k) if hit[1] > 0]

@@ -71,7 +71,11 @@ def _maxsim_function() -> Any:
     class MaxSim(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, queries: Tensor, documents: Tensor, q_lengths: tuple[int, ...], d_lengths: tuple[int, ...]
+            ctx: Any,
+            queries: Tensor,
+            documents: Tensor,
+            q_lengths: tuple[int, ...],
+            d_lengths: tuple[int, ...],
         ) -> Tensor:
             precise = torch.float64 if queries.dtype == torch.float64 else torch.float32
             q, d = queries.to(precise), documents.to(precise)  # [Tq, dim], [Td, dim]
@@ -111,7 +115,10 @@ def _maxsim_function() -> Any:
 
 
 def maxsim_arrays(
-    queries: NDArray[Any], query_lengths: Sequence[int], documents: NDArray[Any], document_lengths: Sequence[int]
+    queries: NDArray[Any],
+    query_lengths: Sequence[int],
+    documents: NDArray[Any],
+    document_lengths: Sequence[int],
 ) -> NDArray[np.float32]:
     """MaxSim of every query with every document, on arrays.
 
@@ -155,3 +162,15 @@ def _sum_rows(best: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.f
     if len(some):
         sums[some] = np.add.reduceat(best, (np.cumsum(counts) - counts)[some], axis=0)
     return sums
+
+
+def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
+    """The ``k`` best of one row as (id, score), best first; equal scores are ordered by id."""
+    k = min(k, len(scores))
+    if k <= 0:
+        return []
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    # All that tie with the last one are candidates: the cut must not depend on the partition's order.
+    near = np.flatnonzero(scores >= least)
+    ranked = sorted(zip(ids[near].tolist(), scores[near].tolist(), strict=True), key=lambda hit: (-hit[1], hit[0]))
+    return ranked[:k]

@@ -6,6 +6,7 @@ CI) one line every ten seconds says the same.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ class _TerminalBar(Bar):
 
 def clock(seconds: float) -> str:
     """Seconds as a person says them: ``42s``, ``3m05s``, ``2h07m``."""
-    if seconds != seconds or seconds == float("inf"):
+    if not math.isfinite(seconds):
         return "?"
     whole = round(seconds)
     if whole < 60:

@@ -47,7 +47,7 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
         if not (folder / name).is_file():
             raise DataError(f"has no {name}: a BEIR folder has corpus.jsonl, queries.jsonl and qrels/.", folder)
     documents = read_documents(folder / "corpus.jsonl")
-    queries = _read_queries(folder / "queries.jsonl")
+    queries = read_queries(folder / "queries.jsonl")
     path = folder / "qrels" / f"{split}.tsv"
     if not path.is_file():
         have = ", ".join(splits(folder)) or "none"
@@ -56,7 +56,12 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
     return BeirSet(folder.name, documents, {query: queries[query] for query in qrels}, qrels)
 
 
-def _read_queries(path: Path) -> dict[str, str]:
+def read_queries(path: Path) -> dict[str, str]:
+    """Query texts by id, from a ``.jsonl``, ``.csv`` or ``.tsv`` file with ``_id`` (or ``id``) and ``text``.
+
+    Raises:
+        DataError: a column is missing, a text is empty, an id stands twice; says where.
+    """
     queries: dict[str, str] = {}
     for row in read_rows(path):
         identity, text = row.fields.get("_id", row.fields.get("id")), row.fields.get("text")

@@ -75,17 +75,13 @@ class Gathered:
             if self.queries.setdefault(query, text) != text:
                 raise DataError(f"{found.name}: the query id {query!r} already stands for another text.")
             if not any(relevance > 0 for relevance in found.qrels[query].values()):
-                raise DataError(
-                    f"{found.name}: the query {query!r} has no positive: add one, or take the query out."
-                )
+                raise DataError(f"{found.name}: the query {query!r} has no positive: add one, or take the query out.")
             self.qrels[query] = dict(found.qrels[query])
             if held_out:
                 self.held_out.add(query)
 
 
-def gather(
-    sources: Iterable[Any], documents: Any = None, *, validation: Any = None, split: str = "train"
-) -> Gathered:
+def gather(sources: Iterable[Any], documents: Any = None, *, validation: Any = None, split: str = "train") -> Gathered:
     """Read every source into one collection.
 
     Args:

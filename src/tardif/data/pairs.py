@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,6 @@ def _relevance(row: Row, name: str) -> int:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise row.error(f"label {value!r} is no number: 1 and above is relevant, 0 is not.") from None
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise row.error(f"label {value!r} is no finite number.")
     return int(number // 1)

@@ -61,7 +61,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
                     raise DataError(
-                        f"is not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8.", path, number
+                        f"is not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8.",
+                        path,
+                        number,
                     ) from None
                 if number == 1:
                     line = line.removeprefix("\ufeff")

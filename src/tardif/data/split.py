@@ -34,6 +34,4 @@ def split_queries(
     else:
         count = min(round(len(groups) * fraction), MAX_VALIDATION, len(groups) - 1)
         chosen = set(sorted(groups, key=lambda text: keyed_order(seed, text))[: max(count, 0)])
-    return {
-        query: VALIDATION if text in chosen else TRAIN for text, members in groups.items() for query in members
-    }
+    return {query: VALIDATION if text in chosen else TRAIN for text, members in groups.items() for query in members}

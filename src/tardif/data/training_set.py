@@ -1,10 +1,10 @@
 """The training set: documents, queries, judgements, examples; in memory and as a folder on disk.
 
-    documents.parquet   id, title, text, metadata (JSON)
-    queries.parquet     id, text, split (train | validation)
-    qrels.parquet       query_id, document_id, relevance
-    examples.parquet    query_id, positive_id, negative_ids (list)
-    manifest.json       format, version, counts, settings, report
+documents.parquet   id, title, text, metadata (JSON)
+queries.parquet     id, text, split (train | validation)
+qrels.parquet       query_id, document_id, relevance
+examples.parquet    query_id, positive_id, negative_ids (list)
+manifest.json       format, version, counts, settings, report
 """
 
 from __future__ import annotations
@@ -144,8 +144,7 @@ class TrainingSet:
             qrels=qrels,
             split={row["id"]: row["split"] for row in tables["queries"]},
             examples=[
-                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]))
-                for row in tables["examples"]
+                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"])) for row in tables["examples"]
             ],
             settings=manifest["settings"],
             report=manifest["report"],

@@ -107,9 +107,7 @@ def mine(
             chosen[query] = tuple(picked)
         if advance is not None:
             advance(len(block))
-    examples = [
-        Example(query, positive, chosen[query]) for query in queries for positive in data.positives(query)
-    ]
+    examples = [Example(query, positive, chosen[query]) for query in queries for positive in data.positives(query)]
     return replace(data, examples=examples, report=[*data.report, *_report(counts, len(queries), searcher, window)])
 
 

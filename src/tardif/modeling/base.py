@@ -24,9 +24,37 @@ _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 # Families whose models read a text in both directions and give one vector per token.
 _ENCODERS = frozenset(
-    "albert bert camembert deberta deberta-v2 distilbert electra ernie eurobert flaubert gte ibert "
-    "luke mobilebert modernbert mpnet mra new nomic_bert nystromformer rembert roberta "
-    "roberta-prelayernorm roformer squeezebert xlm xlm-roberta xlm-roberta-xl xmod".split()
+    [
+        "albert",
+        "bert",
+        "camembert",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "ernie",
+        "eurobert",
+        "flaubert",
+        "gte",
+        "ibert",
+        "luke",
+        "mobilebert",
+        "modernbert",
+        "mpnet",
+        "mra",
+        "new",
+        "nomic_bert",
+        "nystromformer",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roformer",
+        "squeezebert",
+        "xlm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    ]
 )
 _NO_ENCODER_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSpeechSeq2Seq")
 _TOKENIZER_FILES = (

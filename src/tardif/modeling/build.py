@@ -19,7 +19,7 @@ from torch import nn
 from tardif.errors import ModelError
 from tardif.modeling.base import Base
 from tardif.modeling.markers import add_markers, punctuation_tokens
-from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
+from tardif.modeling.recipe import DOCUMENT_CAP, EXPANSION, QUERY_CAP, Recipe
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -97,8 +97,9 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
     prompts = add_markers(tokenizer)
     _add_embeddings(transformer, len(tokenizer))
-    if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
-        floor = min(recipe.expansion, query_length)
+    expansion = EXPANSION if recipe.expansion is None else recipe.expansion
+    if expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
+        floor = min(expansion, query_length)
         transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}
     modules: list[nn.Module] = [transformer]
     if recipe.dim is not None:
@@ -199,6 +200,16 @@ def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
             device=str(model.device),
             similarity_fn_name="maxsim",
         )
+
+
+def set_dropout(model: MultiVectorEncoder, probability: float) -> None:
+    """Set every dropout of the encoder while it trains here; the saved config keeps the base's own."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        for name in ("attention_dropout", "drop_prob"):  # families that keep the number, not a module
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, probability)
 
 
 def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = False) -> MultiVectorEncoder:

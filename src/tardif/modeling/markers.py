@@ -56,9 +56,7 @@ def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
     from tokenizers import AddedToken
 
     tokens = [AddedToken(name, normalized=False, special=True) for name in names]
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": tokens}, replace_extra_special_tokens=False
-    )
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens}, replace_extra_special_tokens=False)
 
 
 def _keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:

@@ -8,7 +8,7 @@ not scored in documents, a linear projection, unit vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from tardif.errors import SettingError
 from tardif.modeling.base import Base
@@ -31,16 +31,16 @@ class Recipe:
             with mask tokens up to 32 (or up to this cap, when it is lower) as in the classic recipe.
         document_length: tokens of a document that are read. 256 holds most passages, and time grows
             with it.
-        expansion: up to how many tokens a short query is filled with mask tokens; 0 turns it off.
+        expansion: up to how many tokens a short query is filled with mask tokens; 32, and 0 for none.
         skip_punctuation: leave documents' punctuation out of the score, and out of the index.
 
-    ``None`` for a length keeps the default for a fresh ColBERT, and an existing ColBERT's own.
+    ``None`` for a length or the expansion keeps the default for a fresh ColBERT, and an existing ColBERT's own.
     """
 
-    dim: int | None | Literal["auto"] = "auto"
+    dim: int | Literal["auto"] | None = "auto"
     query_length: int | None = None
     document_length: int | None = None
-    expansion: int = EXPANSION
+    expansion: int | None = None
     skip_punctuation: bool = True
 
     def check(self, base: Base) -> None:
@@ -62,11 +62,15 @@ class Recipe:
             if not _whole(value) or value < 4:
                 raise SettingError(f"{what}={value!r}: give a whole number of tokens, 4 or more.")
             if value > base.max_tokens:
-                raise SettingError(
-                    f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens."
-                )
-        if not _whole(self.expansion) or self.expansion < 0:
-            raise SettingError(f"expansion={self.expansion!r}: give a whole number of tokens, 0 for none.")
+                raise SettingError(f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens.")
+        if self.expansion is None:
+            return
+        if base.is_colbert:
+            raise SettingError(f"expansion={self.expansion}: the base {base.name} is a ColBERT and keeps its own.")
+        if not _whole(self.expansion) or not 0 <= self.expansion <= base.max_tokens:
+            raise SettingError(
+                f"expansion={self.expansion!r}: give a whole number of tokens up to {base.max_tokens}, 0 for none."
+            )
 
     def width(self, base: Base) -> int:
         """The width of the token vectors that this recipe gives on ``base``."""
@@ -77,5 +81,5 @@ class Recipe:
         return min(CLASSIC_DIM, base.hidden_size) if self.dim == "auto" else int(self.dim)
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

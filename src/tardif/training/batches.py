@@ -67,6 +67,7 @@ class Collator:
         return draw.sample(mined, min(self.negatives_per_example, len(mined)))
 
     def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Any]:
+        """One batch: sub-batches of token ids, and the maps from queries and columns to their rows."""
         examples = [self.data.examples[row["example"]] for row in rows]
         # One column per use of a document: all positives first, then each example's hard negatives.
         columns = [example.positive_id for example in examples]

@@ -23,7 +23,7 @@ from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderT
 from transformers import TrainerCallback
 
 from tardif.errors import SettingError, TrainingError
-from tardif.modeling.build import quiet_libraries
+from tardif.modeling.build import quiet_libraries, set_dropout
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
 from tardif.training.objective import ContrastiveObjective
@@ -161,6 +161,8 @@ def run(
         SettingError: the library refuses one of the other arguments.
     """
     count = len(collator.data.examples)
+    if settings.dropout is not None:
+        set_dropout(model, settings.dropout)
     objective = ContrastiveObjective(model, temperature=settings.temperature)
     per_epoch = math.ceil(count / (settings.batch_size * int(settings.other.get("gradient_accumulation_steps", 1))))
     planned = settings.max_steps or max(round(per_epoch * settings.epochs), 1)

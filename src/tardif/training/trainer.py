@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
 _PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
 # Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
-_SUB_BATCH_TOKENS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
+_SUB_BATCH_TOKENS = {"cpu": 1024, "mps": 8192, "cuda": 16384}
 
 
 class Trainer:
@@ -54,6 +54,8 @@ class Trainer:
             None for the base's own width.
         query_length: tokens read of a query; 128 for a fresh ColBERT, an existing one's own.
         document_length: tokens read of a document; 256 for a fresh ColBERT, an existing one's own.
+        expansion: fill short queries with mask tokens up to so many tokens, 0 for none; 32 for a fresh
+            ColBERT, an existing one's own.
         seed: of everything random.
         overwrite: replace a checkpoint of the same name when training ends.
         trust_remote_code: let the base bring its own code.
@@ -73,9 +75,10 @@ class Trainer:
         devices: str | int = "auto",
         *,
         out: str | Path = ".",
-        dim: int | None | Literal["auto"] = "auto",
+        dim: int | Literal["auto"] | None = "auto",
         query_length: int | None = None,
         document_length: int | None = None,
+        expansion: int | None = None,
         seed: int = 0,
         overwrite: bool = False,
         trust_remote_code: bool = False,
@@ -84,7 +87,7 @@ class Trainer:
         self.name = check_name(name)
         self.language = find_language(language)
         self.devices: Allocation = allocate(devices)
-        self.recipe = Recipe(dim=dim, query_length=query_length, document_length=document_length)
+        self.recipe = Recipe(dim, query_length, document_length, expansion)
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
         self.recipe.check(self.base)
         self.path = check_output(Path(out) / name, overwrite=overwrite)
@@ -185,9 +188,7 @@ class Trainer:
         )
         self._fit_projection(model)
         seconds = {"loading": time.monotonic() - began}
-        task = validation_task(
-            self.data, limit=checked.validation_documents, language=self.language, seed=checked.seed
-        )
+        task = validation_task(self.data, limit=checked.validation_documents, language=self.language, seed=checked.seed)
         before, baselines = self._measure_before(model, task, seconds)
         return self._train(model, checked, task, before, baselines, seconds, device)
 
@@ -197,7 +198,8 @@ class Trainer:
 
         if self.devices.kind == "cuda" and not torch.cuda.is_available():
             raise SettingError(
-                "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, or use devices='cpu'."
+                "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, "
+                "or use devices='cpu'."
             )
         return self.devices.kind
 
@@ -208,7 +210,8 @@ class Trainer:
         if self.base.is_colbert or self.recipe.dim is None or self.data is None:
             return
         documents = sorted(
-            (d.content for d in self.data.documents.values() if d.content), key=lambda text: keyed_order(self.seed, text)
+            (d.content for d in self.data.documents.values() if d.content),
+            key=lambda text: keyed_order(self.seed, text),
         )
         queries = sorted(
             (self.data.queries[query] for query in self.data.query_ids(TRAIN)),
@@ -250,7 +253,7 @@ class Trainer:
         from tardif.training.batches import Collator
         from tardif.training.loop import run
 
-        assert self.data is not None  # noqa: S101 - train() has checked it
+        assert self.data is not None
         transformer = transformer_of(model)
         collator = Collator(
             self.data,
@@ -302,7 +305,7 @@ class Trainer:
         task: ValidationTask | None,
         device: str,
     ) -> TrainingResult:
-        assert self.data is not None  # noqa: S101
+        assert self.data is not None
         return TrainingResult(
             path=self.path,
             before=before,
@@ -341,5 +344,7 @@ def summary(result: TrainingResult) -> Sequence[str]:
         gain = result.after[name] - result.before[name]
         bm25 = result.baselines.get("bm25", {}).get(name)
         beside = "" if bm25 is None else f"  (BM25 {bm25:.4f})"
-        lines.append(f"{name:>8}: before {result.before[name]:.4f}, after {result.after[name]:.4f} ({gain:+.4f}){beside}")
+        lines.append(
+            f"{name:>8}: before {result.before[name]:.4f}, after {result.after[name]:.4f} ({gain:+.4f}){beside}"
+        )
     return lines

@@ -1,0 +1,414 @@
+"""The command line: one verb per step of the story. stdout is data, stderr is talk.
+
+Exit codes: 0 done; 1 the work failed, with one readable line; 2 wrong usage; 130 interrupted.
+Heavy imports happen inside the verbs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tardif import __version__
+from tardif.errors import FolderError, SettingError, TardifError
+
+app = typer.Typer(
+    name="tardif",
+    help="From a pile of text to a late-interaction (ColBERT) retriever trained for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+INTERRUPTED = 130
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+# Options that several verbs share.
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at the output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
+Documents = Annotated[
+    Path | None,
+    typer.Option(help="The corpus: .jsonl, .csv, .tsv, or a folder of .txt and .md."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+K = Annotated[int, typer.Option("-k", help="How many hits.")]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let the model bring its own code.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        sys.stdout.write(f"{__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    source: Annotated[list[Path], typer.Argument(help="Pairs, labelled pairs or triplets; BEIR folders.")],
+    out: Annotated[Path, typer.Option(help="The prepared folder.")],
+    documents: Documents = None,
+    miner: Annotated[str, typer.Option(help="lexical or none.")] = "lexical",
+    negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.")] = 8,
+    window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "5-100",
+    validation: Annotated[float, typer.Option(help="Share of the queries to hold out.")] = 0.1,
+    split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
+    language: Language = "en",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read, validate, split and mine: what you have becomes a training set."""
+    from tardif.folders import check_output
+    from tardif.preparation import prepare as make
+    from tardif.talk import Talk
+
+    check_output(out, overwrite=overwrite)
+    data = make(
+        source,
+        documents,
+        validation=validation,
+        language=language,
+        miner=miner,
+        negatives=negatives,
+        window=_window(window),
+        split=split,
+        seed=seed,
+        talk=Talk(quiet=quiet),
+    )
+    data.save(out, overwrite=overwrite)
+    _print(str(out))
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A prepared folder, or anything that prepare reads.")],
+    name: Annotated[str, typer.Option(help="Names the checkpoint's folder, OUT/NAME.")],
+    out: Annotated[Path, typer.Option(help="Where the checkpoint's folder goes.")],
+    base: Annotated[str, typer.Option(help="A folder or hub id: any encoder, or a ColBERT.")] = _MINILM,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, auto, or a number of GPUs.")] = "auto",
+    epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget of minutes for training.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    dim: Annotated[str, typer.Option(help="Width of the token vectors: a number, auto, or none.")] = "auto",
+    query_length: Annotated[int | None, typer.Option(help="Tokens read of a query.")] = None,
+    document_length: Annotated[int | None, typer.Option(help="Tokens read of a document.")] = None,
+    expansion: Annotated[int | None, typer.Option(help="Fill short queries to so many tokens.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other training argument; may be repeated."),
+    ] = None,
+    documents: Documents = None,
+    split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
+    language: Language = "en",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a late-interaction model; the best checkpoint on held-out queries is kept."""
+    from tardif.training.settings import parse_assignment, settings_from
+    from tardif.training.trainer import Trainer, summary
+
+    given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr}
+    settings = {
+        **{key: value for key, value in given.items() if value is not None},
+        **dict(parse_assignment(text) for text in assignments or []),
+        "seed": seed,
+    }
+    trainer = Trainer(
+        name,
+        base,
+        language,
+        device,
+        out=out,
+        dim=_dim(dim),
+        query_length=query_length,
+        document_length=document_length,
+        expansion=expansion,
+        seed=seed,
+        overwrite=overwrite,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    settings_from(settings)  # a wrong setting must not wait for the mining
+    trainer.prepare(data, documents, split=split)
+    result = trainer.train(**settings)
+    for line in summary(result):
+        trainer.talk.say(line)
+    _print(str(result.path))
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def evaluate(
+    systems: Annotated[
+        list[str] | None,
+        typer.Argument(help="Models, indexes, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A BEIR folder; may be repeated."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
+    measures: Annotated[str, typer.Option(help="ir-measures' names, with commas.")] = "nDCG@10,RR@10,R@100",
+    against: Annotated[
+        str | None,
+        typer.Option(help="A base: measured untrained, last, with p-values of the others."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write the run (TREC format).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Leave results.json in this folder.")] = None,
+    language: Language = "en",
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure systems on BEIR folders."""
+    from tardif.comparison import compare, results
+    from tardif.devices import allocate
+    from tardif.talk import Talk
+
+    if not data:
+        raise typer.BadParameter("give a BEIR folder", param_hint="--data")
+    if not systems and against is None:
+        raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
+    began = time.monotonic()
+    names = [name.strip() for name in measures.split(",") if name.strip()]
+    figures = compare(
+        systems or [],
+        data,
+        split=split,
+        measures=names,
+        against=against,
+        run_file=run,
+        language=language,
+        device=allocate(device).kind,
+        talk=Talk(quiet=quiet),
+    )
+    if out is not None:
+        settings = {
+            "data": [folder.name for folder in data],
+            "split": split,
+            "measures": names,
+            "against": against,
+        }
+        found = results(figures, against=against, settings=settings)
+        _leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
+    if as_json:
+        _print_json({"systems": [item.as_json() for item in figures]})
+        return
+    _print("\t".join(["system", "data", *figures[0].measures]))
+    for item in figures:
+        _print("\t".join([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())]))
+
+
+@app.command()
+def index(
+    model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
+    documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
+    out: Annotated[Path, typer.Option(help="The index's folder.")],
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Encode a corpus and index it."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+
+    retriever = Retriever.build(
+        model,
+        documents,
+        out,
+        overwrite=overwrite,
+        device=allocate(device).kind,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    _print(str(retriever.index.folder))
+
+
+@app.command()
+def search(
+    index: Annotated[Path, typer.Argument(help="An index's folder.")],
+    query: Annotated[str | None, typer.Argument(help="The query.")] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="A file of queries instead: .jsonl with _id and text."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write the run of --queries (TREC format).")] = None,
+    k: K = 10,
+    model: Annotated[Path | None, typer.Option(help="Where the index's model is now.")] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Search an index."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+
+    if (query is None) == (queries is None):
+        raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
+    if run is not None and queries is None:
+        raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
+    retriever = Retriever(index, model=model, device=allocate(device).kind)
+    if query is not None:
+        _show(query, retriever.search(query, k), as_json)
+        return
+    from tardif.data.beir import read_queries
+
+    assert queries is not None
+    asked = read_queries(queries)
+    if run is not None:
+        from tardif.runs import write_run
+
+        write_run(run, retriever.run(asked, k))
+        _print(str(run))
+        return
+    found = retriever.search_many(list(asked.values()), k)
+    if as_json:
+        _print_json(
+            [
+                {"query_id": identity, "query": text, "hits": [hit.as_json() for hit in hits]}
+                for (identity, text), hits in zip(asked.items(), found, strict=True)
+            ]
+        )
+        return
+    for text, hits in zip(asked.values(), found, strict=True):
+        _show(text, hits, as_json=False)
+
+
+@app.command()
+def rerank(
+    model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
+    query: Annotated[str, typer.Argument(help="The query.")],
+    documents: Annotated[Path, typer.Option(help="The documents to order.")],
+    k: K = 10,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    trust_remote_code: Trust = False,
+) -> None:
+    """Order documents for a query, without an index."""
+    from tardif.devices import allocate
+    from tardif.retrieval import rerank as order
+
+    hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
+    _show(query, hits, as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where model, index and results go.")] = Path("tardif-demo"),
+    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 4.0,
+    base: Annotated[str, typer.Option(help="The base to train.")] = _MINILM,
+) -> None:
+    """The main job on the docstrings of this machine's Python packages, in under ten minutes."""
+    from tardif.demo import run_demo
+
+    run_demo(out, minutes=minutes, base=base)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, which devices and offline models there are, and what is missing."""
+    from tardif.doctor import examine, report
+
+    found = examine()
+    if as_json:
+        _print_json(found)
+        return
+    for line in report(found):
+        _print(line)
+
+
+def _window(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not dash or not first.strip().isdigit() or not last.strip().isdigit():
+        raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
+    return int(first), int(last)
+
+
+def _dim(text: str) -> Any:
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    if not text.isdigit():
+        raise SettingError(f"--dim {text}: give a whole number, auto, or none.")
+    return int(text)
+
+
+def _show(query: str, hits: Sequence[Any], as_json: bool) -> None:
+    if as_json:
+        _print_json({"query": query, "hits": [hit.as_json() for hit in hits]})
+        return
+    for hit in hits:
+        text = " ".join(f"{hit.title} {hit.text}".split())
+        _print(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}\n     {text[:160]}")
+
+
+def _leave_results(folder: Path, value: Any) -> None:
+    from tardif.folders import write_json
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "results.json", value)
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be written ({error.strerror}).") from error
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: runs a verb and exits with the contract's code."""
+    _tame_libraries()
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except TardifError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        show = getattr(error, "show", None)  # a usage error of the command line's library
+        if callable(show):
+            show()
+            sys.exit(2)
+        if type(error).__name__ == "Abort":
+            sys.exit(INTERRUPTED)
+        if os.environ.get("TARDIF_TRACEBACK"):
+            raise
+        first = str(error).strip().splitlines()
+        detail = f": {first[0]}" if first else ""
+        sys.exit(_fail(f"{type(error).__name__}{detail} (unexpected; TARDIF_TRACEBACK=1 shows where)"))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"tardif: {' '.join(message.split())}\n")
+    return 1
+
+
+def _tame_libraries() -> None:
+    """The libraries' own bars and notes would talk over ours."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

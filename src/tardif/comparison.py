@@ -1,0 +1,225 @@
+"""Systems measured side by side on BEIR folders: models, indexes, BM25, dense models, run files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.data.beir import BeirSet, read_beir
+from tardif.data.text import keyed_order
+from tardif.errors import DataError, ModelError, SettingError
+from tardif.evaluation import DEPTH, MEASURES, parse_measures, per_query, rank, significance
+from tardif.index.exact import is_index
+from tardif.languages import language as find_language
+from tardif.lexical import LexicalSearcher
+from tardif.runs import read_run, write_run
+from tardif.talk import Talk
+from tardif.types import Run
+
+Ranker = Callable[[BeirSet], Run]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One system on one data set.
+
+    ``p`` is, per measure, the two-sided p-value of the difference to the system measured against.
+    """
+
+    name: str
+    data: str
+    measures: Mapping[str, float]
+    values: Mapping[str, Mapping[str, float]] = field(repr=False, default_factory=dict)
+    p: Mapping[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as the command contract prints them."""
+        found: dict[str, Any] = {"name": self.name, "data": self.data, "measures": dict(self.measures)}
+        return {**found, "p": dict(self.p)} if self.p else found
+
+
+def compare(
+    systems: Sequence[str],
+    data: Sequence[str | Path],
+    *,
+    split: str = "test",
+    measures: Sequence[str] = MEASURES,
+    against: str | None = None,
+    run_file: str | Path | None = None,
+    language: str = "en",
+    device: str = "cpu",
+    talk: Talk | None = None,
+) -> list[Figures]:
+    """Measure systems on data sets; the one to compare with, last.
+
+    Args:
+        systems: each a checkpoint (folder or hub id), an index's folder, ``bm25``, ``dense:MODEL``,
+            or a TREC run file.
+        data: BEIR folders.
+        split: which judgements.
+        measures: ir-measures' names.
+        against: a base or checkpoint. It is measured as ``before`` is everywhere: the stronger of its
+            raw token vectors and the untrained recipe around it (an existing ColBERT: itself).
+        run_file: where to write the run, of one system on one data set.
+        language: for BM25.
+        device: torch's name of the device.
+        talk: where to show progress.
+
+    Raises:
+        SettingError: a measure is not known, or a run is asked of several systems.
+        DataError: a data set or a run file cannot be read.
+        ModelError: a system cannot be loaded.
+    """
+    talk = talk or Talk(quiet=True)
+    parse_measures(measures)
+    if not systems and against is None:
+        raise SettingError("Give a system to evaluate: a model, an index, bm25, dense:MODEL or a run file.")
+    if run_file is not None and (len(systems) != 1 or len(data) != 1):
+        raise SettingError("A run is written for one system on one data set.")
+    sets = [read_beir(folder, split) for folder in data]
+    rankers = [(name, _ranker(name, language, device, talk)) for name in systems]
+    found: list[Figures] = []
+    for name, ranker in rankers:
+        for beir in sets:
+            run = ranker(beir)
+            if run_file is not None:
+                write_run(Path(run_file), run)
+            found.append(_figures(name, beir, run, measures))
+    if against is not None:
+        others = [_untrained(against, beir, measures, device, talk) for beir in sets]
+        found = [_with_p(figures, next(o for o in others if o.data == figures.data)) for figures in found]
+        found += others
+    return found
+
+
+def _figures(name: str, beir: BeirSet, run: Run, measures: Sequence[str]) -> Figures:
+    values = per_query(beir.qrels, run, measures)
+    means = {measure: sum(by_query.values()) / max(len(by_query), 1) for measure, by_query in values.items()}
+    return Figures(name, beir.name, means, values)
+
+
+def _with_p(figures: Figures, other: Figures) -> Figures:
+    p = {measure: significance(figures.values[measure], other.values[measure]) for measure in figures.values}
+    return Figures(figures.name, figures.data, figures.measures, figures.values, p)
+
+
+def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
+    """What ranks a data set's corpus for its queries, by a system's name. Checked now, loaded when it runs."""
+    if name == "bm25":
+        found_language = find_language(language)
+
+        def by_words(beir: BeirSet) -> Run:
+            hits = LexicalSearcher(beir.documents, found_language).search(list(beir.queries.values()), DEPTH)
+            return {query: dict(found) for query, found in zip(beir.queries, hits, strict=True)}
+
+        return by_words
+    if name.startswith("dense:"):
+        return _dense_ranker(name.removeprefix("dense:"), device, talk)
+    path = Path(name).expanduser()
+    if path.is_file():
+        run = read_run(path)
+        return lambda beir: run
+    if is_index(path):
+        from tardif.retrieval import Retriever
+
+        retriever = Retriever(path, device=device)
+        return lambda beir: retriever.run(beir.queries, DEPTH)
+    return _model_ranker(name, device, talk)
+
+
+def _model_ranker(name: str, device: str, talk: Talk) -> Ranker:
+    from tardif.modeling.base import resolve_base
+
+    base = resolve_base(name)
+    if not base.is_colbert:
+        raise ModelError(
+            f"{name} is not a late-interaction model: measure it with dense:{name}, or as a base with --against."
+        )
+    loaded: list[Any] = []
+
+    def by_model(beir: BeirSet) -> Run:
+        from tardif.modeling.build import open_model
+
+        if not loaded:
+            loaded.append(open_model(str(base.folder), device=device))
+        with talk.progress(f"{Path(name).name} on {beir.name}", len(beir.documents), "documents") as bar:
+            return rank(loaded[0], beir.queries, beir.documents, k=DEPTH, advance=bar.advance)
+
+    return by_model
+
+
+def _dense_ranker(name: str, device: str, talk: Talk) -> Ranker:
+    """One vector per text: cosine similarity of a dense sentence-transformers model."""
+    from tardif.modeling.base import resolve_base
+
+    folder = resolve_base(name).folder
+
+    def by_vector(beir: BeirSet) -> Run:
+        import numpy as np
+        from sentence_transformers import SentenceTransformer
+
+        from tardif.scoring import top
+
+        model = SentenceTransformer(str(folder), device=device)
+        queries = model.encode_query(list(beir.queries.values()), normalize_embeddings=True, show_progress_bar=False)
+        ids = np.array([document.id for document in beir.documents], dtype=object)
+        blocks = []
+        with talk.progress(f"dense on {beir.name}", len(ids), "documents") as bar:
+            for begin in range(0, len(ids), 512):
+                texts = [document.content for document in beir.documents[begin : begin + 512]]
+                blocks.append(model.encode_document(texts, normalize_embeddings=True, show_progress_bar=False))
+                bar.advance(len(texts))
+        scores = queries @ np.concatenate(blocks).T  # [queries, documents]
+        return {query: dict(top(row, ids, DEPTH)) for query, row in zip(beir.queries, scores, strict=True)}
+
+    return by_vector
+
+
+def _untrained(name: str, beir: BeirSet, measures: Sequence[str], device: str, talk: Talk) -> Figures:
+    """The stronger of the two untrained systems around a base, by the first measure asked for."""
+    from tardif.modeling.base import resolve_base
+    from tardif.modeling.build import build_model, fit_projection, raw_view
+    from tardif.modeling.recipe import Recipe
+
+    base = resolve_base(name)
+    model = build_model(base, Recipe(), device=device)
+    if not base.is_colbert:
+        texts = sorted((d.content for d in beir.documents if d.content), key=lambda text: keyed_order(0, text))
+        fit_projection(model, texts[:256])
+    found = []
+    for label, system in (("raw", raw_view(model)), ("step 0", model)):
+        with talk.progress(f"{label} on {beir.name}", len(beir.documents), "documents") as bar:
+            run = rank(system, beir.queries, beir.documents, k=DEPTH, advance=bar.advance)
+        found.append(_figures(name, beir, run, measures))
+    first = next(iter(found[0].measures))
+    return max(found, key=lambda figures: figures.measures[first])
+
+
+def results(found: Sequence[Figures], *, against: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``evaluate --out`` leaves: means over the data sets, and every figure.
+
+    Raises:
+        DataError: there is no figure.
+    """
+    if not found:
+        raise DataError("Nothing was measured.")
+    names = list(dict.fromkeys(figures.name for figures in found))
+    own = [name for name in names if name != against]
+    means = {
+        name: {
+            measure: sum(f.measures[measure] for f in found if f.name == name) / sum(f.name == name for f in found)
+            for measure in found[0].measures
+        }
+        for name in names
+    }
+    models = [name for name in own if name != "bm25" and not name.startswith("dense:")]
+    after = models[0] if models else own[0] if own else None
+    return {
+        "before": means.get(against or "", {}),
+        "after": means.get(after or "", {}),
+        "baselines": {name: means[name] for name in own if name != after},
+        "settings": dict(settings),
+        "systems": [figures.as_json() for figures in found],
+    }

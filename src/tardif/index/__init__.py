@@ -1,0 +1,1 @@
+"""The index on disk: packed token vectors, and the documents they belong to."""

@@ -1,0 +1,58 @@
+"""TREC run files: ``query Q0 document rank score name`` per line."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from tardif.data.rows import read_lines
+from tardif.errors import DataError, FolderError
+from tardif.types import Run
+
+
+def write_run(path: Path, run: Run, *, name: str = "tardif") -> None:
+    """Write a run, whole or not at all.
+
+    Raises:
+        DataError: an id holds white space, which the format cannot carry.
+        FolderError: the file cannot be written.
+    """
+    lines = []
+    for query, hits in run.items():
+        ranked = sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))
+        for place, (document, score) in enumerate(ranked, start=1):
+            if not query.split() == [query] or not document.split() == [document]:
+                raise DataError(
+                    f"the ids {query!r} and {document!r} cannot stand in a run file: they hold white space."
+                )
+            lines.append(f"{query} Q0 {document} {place} {score:.6f} {name}\n")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text("".join(lines), encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise FolderError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def read_run(path: Path) -> dict[str, dict[str, float]]:
+    """Read a run.
+
+    Raises:
+        DataError: a line is malformed, or the file is empty.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        cells = line.split()
+        if len(cells) != 6:
+            raise DataError("malformed line: a run has six columns: query Q0 document rank score name.", path, number)
+        try:
+            run.setdefault(cells[0], {})[cells[2]] = float(cells[4])
+        except ValueError:
+            raise DataError(f"the score {cells[4]!r} is no number.", path, number) from None
+    if not run:
+        raise DataError("is empty: it holds no hit.", path)
+    return run
