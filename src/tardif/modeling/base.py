@@ -308,7 +308,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > size:
                 raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length))
+            header: dict[str, Any] = json.loads(file.read(length))
         header.pop("__metadata__", None)
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         if 8 + length + end != size:

@@ -126,13 +126,13 @@ def _projection(width_in: int, width_out: int) -> Dense:
 
 def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
     """Make room for new tokens; a new row is the mean of the old ones, so that it says nothing yet."""
-    embeddings = transformer.model.get_input_embeddings()
-    old = embeddings.weight.shape[0]
+    encoder: Any = transformer.model  # a PreTrainedModel, which the library's annotation does not say
+    old = encoder.get_input_embeddings().weight.shape[0]
     if vocabulary <= old:
         return
-    transformer.model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    encoder.resize_token_embeddings(vocabulary, mean_resizing=False)
     with torch.no_grad():
-        weight = transformer.model.get_input_embeddings().weight
+        weight = encoder.get_input_embeddings().weight
         weight[old:] = weight[:old].mean(dim=0)
 
 
@@ -234,12 +234,13 @@ def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' load-time chatter and progress bars off the user's terminal."""
     import transformers
 
+    library: Any = transformers.utils.logging
     names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate")
     levels = {name: logging.getLogger(name).level for name in names}
-    bars = transformers.utils.logging.is_progress_bar_enabled()
+    bars = library.is_progress_bar_enabled()
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
+    library.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
@@ -247,4 +248,4 @@ def quiet_libraries() -> Iterator[None]:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
         if bars:
-            transformers.utils.logging.enable_progress_bar()
+            library.enable_progress_bar()

@@ -239,7 +239,8 @@ def _make_loop(
     # One process drives one device: the library would otherwise scatter our batches over all GPUs.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     dataset = Dataset.from_dict({"example": list(range(len(collator.data.examples)))})
-    loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=collator)
+    batches: Any = collator  # not the library's class, but all that it calls
+    loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches)
     for callback in list(loop.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             loop.remove_callback(type(callback))

@@ -1,0 +1,52 @@
+# Everything runs in .venv, which is made on first use and reused. Needs Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help install demo test test-fast lint bench clean
+
+help:
+	@echo "make install    the environment alone, in $(VENV)"
+	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
+	@echo "make test       all tests (make test-fast leaves the slow ones out)"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "==> Making the environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@echo "==> Installing Tardif with the versions in constraints.txt"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[offline,dev]"
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@echo "==> Running the demo"
+	$(BIN)/tardif demo --out tardif-demo
+
+test: $(STAMP)
+	@echo "==> Running all tests"
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP)
+	@echo "==> Running the fast tests"
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	@echo "==> Checking style"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "==> Checking types"
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@echo "==> Running the benchmarks"
+	$(BIN)/python benchmarks/train_step.py --data $(or $(TARDIF_DATA),../shared/data)/medquad.tar.gz
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache tardif-demo

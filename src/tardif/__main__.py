@@ -1,0 +1,5 @@
+"""``python -m tardif``."""
+
+from tardif.cli import main
+
+main()

