@@ -1,0 +1,63 @@
+"""What every format is read as: a stream of judgements, and where they stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tardif.types import Document, Query
+
+Role = Literal["positive", "negative", "labelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One query with one document, as a source states it.
+
+    Attributes:
+        query: the query's text, or None where the source gives only its id (its texts come from
+            :meth:`Source.queries`).
+        document: the document's text, or None likewise.
+        role: ``positive`` or ``negative`` where the format says so; ``labelled`` where ``label`` does.
+        place: line or row in the source, counted from 1: what an error or report names.
+        query_id: the query's id, if the source has one.
+        document_id: the document's id, if the source has one.
+        label: the label as it stands in the source.
+        score: a teacher's score of the pair.
+        group: the value of the field to split by, if one was asked for.
+    """
+
+    query: str | None
+    document: str | None
+    role: Role
+    place: int
+    query_id: str | None = None
+    document_id: str | None = None
+    label: str | float | None = None
+    score: float | None = None
+    group: str | None = None
+
+
+class Source(Protocol):
+    """A format opened for reading. Every method streams, and may be called once.
+
+    Attributes:
+        name: the path, or ``data`` for Python values: what messages name.
+        shape: one line that says what is read as what; known before the first judgement is read.
+    """
+
+    name: str
+    shape: str
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """The source's own corpus with places, empty where it has none."""
+        ...
+
+    def queries(self) -> Iterator[tuple[int, Query]]:
+        """The source's own list of queries with places, empty where it has none."""
+        ...
+
+    def judgements(self) -> Iterator[Judgement]:
+        """The judgements, in the source's order."""
+        ...
