@@ -178,12 +178,19 @@ def evaluate(
     """Measure systems on BEIR folders."""
     from tardif.comparison import compare, results
     from tardif.devices import allocate
+    from tardif.folders import check_output
+    from tardif.languages import language as find_language
     from tardif.talk import Talk
 
     if not data:
         raise typer.BadParameter("give a BEIR folder", param_hint="--data")
     if not systems and against is None:
         raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
+    find_language(language)
+    if out is not None:
+        check_output(out, overwrite=True)
+    if run is not None:
+        check_output(run.with_suffix(".probe"), overwrite=True)
     began = time.monotonic()
     names = [name.strip() for name in measures.split(",") if name.strip()]
     figures = compare(
@@ -334,7 +341,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _window(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
-    if not dash or not first.strip().isdigit() or not last.strip().isdigit():
+    if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
     return int(first), int(last)
 
@@ -342,7 +349,7 @@ def _window(text: str) -> tuple[int, int]:
 def _dim(text: str) -> Any:
     if text in ("auto", "none"):
         return "auto" if text == "auto" else None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise SettingError(f"--dim {text}: give a whole number, auto, or none.")
     return int(text)
 
@@ -399,6 +406,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = str(error).strip().splitlines()
         detail = f": {first[0]}" if first else ""
         sys.exit(_fail(f"{type(error).__name__}{detail} (unexpected; TARDIF_TRACEBACK=1 shows where)"))
+    if code == INTERRUPTED:
+        sys.stderr.write("Interrupted.\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -32,7 +32,7 @@ SEARCHES = (
     "turn bytes into text that is safe for e-mail",
 )
 HELD_OUT_SHARE = 0.2
-MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 1200
+MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 700
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "_vendor", "vendor", "site-packages", "idlelib", "lib2to3"})
 _MAX_FILE_BYTES = 600_000
 

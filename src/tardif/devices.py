@@ -41,7 +41,7 @@ def allocate(request: str | int = "auto") -> Allocation:
         return Allocation("mps")
     if word == "cuda":
         word = "1"
-    if not word.isdigit() or word == "0":
+    if not word.isdecimal() or word == "0":
         raise SettingError(f"devices={request!r}: give cpu, mps, cuda, auto, or a number of GPUs from 1.")
     count = int(word)
     if count > gpus:

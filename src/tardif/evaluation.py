@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 DEPTH = 100
-# Documents encoded and scored at a time: bounds memory whatever the size of the corpus.
-_BLOCK = 1024
+# Documents encoded and scored at a time: bounds memory, and progress shows after each.
+_BLOCK = 128
 
 Encoded = tuple[NDArray[np.float32], list[int]]
 
@@ -34,11 +34,19 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
     measures = []
     for name in names:
         try:
-            measures.append(ir_measures.parse_measure(name))
-        except (NameError, ValueError, AttributeError, SyntaxError):
+            parsed = ir_measures.parse_measure(name)
+            cutoff = parsed.params.get("cutoff")
+            if cutoff is not None and (not isinstance(cutoff, int) or cutoff < 1):
+                raise ValueError("a cutoff counts documents")
+            if str(parsed) and not ir_measures.DefaultPipeline.supports(parsed):
+                raise ValueError("no installed provider computes it")
+        except (NameError, ValueError, AttributeError, SyntaxError, TypeError, KeyError, AssertionError):
             raise SettingError(
-                f"The measure {name!r} is not known: use ir-measures' names, such as {', '.join(MEASURES)}."
+                f"The measure {name!r} cannot be computed: use ir-measures' names, such as {', '.join(MEASURES)}."
             ) from None
+        measures.append(parsed)
+    if not measures:
+        raise SettingError(f"Name a measure, such as {', '.join(MEASURES)}.")
     return measures
 
 

@@ -33,7 +33,7 @@ def check_name(name: str) -> str:
 def check_output(path: Path, *, overwrite: bool) -> Path:
     """Return ``path`` as an absolute one if a folder can be written there, before any work is done.
 
-    Creates the parent folders, since only creating tells whether they can be created.
+    Nothing is left behind: the nearest folder that exists is tried with a file that is removed again.
 
     Raises:
         FolderError: the place is not writable, is a file, or already holds something and
@@ -44,15 +44,13 @@ def check_output(path: Path, *, overwrite: bool) -> Path:
         raise FolderError(f"{path} is a file: give a folder.")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
-    probe = path.parent / f".{path.name}.{uuid.uuid4().hex}.probe"
+    nearest = next(parent for parent in path.parents if parent.exists())
+    probe = nearest / f".{uuid.uuid4().hex}.probe"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise FolderError(
-            f"{path.parent} cannot be written ({error.strerror}): choose another output folder."
-        ) from error
+        raise FolderError(f"{nearest} cannot be written ({error.strerror}): choose another output folder.") from error
     return path
 
 
@@ -66,8 +64,8 @@ def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     path = check_output(path, overwrite=overwrite)
     aside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
-    aside.mkdir()
     try:
+        aside.mkdir(parents=True)
         yield aside
         publish(aside, path)
     except OSError as error:

@@ -92,7 +92,7 @@ def language(code: str) -> Language:
     key = str(code).strip().lower().replace("_", "-")
     found = _BY_CODE.get(key) or _BY_CODE.get(key.split("-")[0])
     if found is None:
-        near = difflib.get_close_matches(key, _BY_CODE, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(key, _BY_CODE, n=3, cutoff=0.7)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise SettingError(f"The language {code!r} is not known: give an ISO 639 code such as en, de or zh.{hint}")
     return found

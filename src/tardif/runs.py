@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import uuid
 from pathlib import Path
 
@@ -25,14 +27,15 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> None:
                 raise DataError(
                     f"the ids {query!r} and {document!r} cannot stand in a run file: they hold white space."
                 )
-            lines.append(f"{query} Q0 {document} {place} {score:.6f} {name}\n")
+            lines.append(f"{query} Q0 {document} {place} {score!r} {name}\n")
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text("".join(lines), encoding="utf-8")
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise FolderError(f"{path} cannot be written ({error.strerror}).") from error
 
 
@@ -50,9 +53,12 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         if len(cells) != 6:
             raise DataError("malformed line: a run has six columns: query Q0 document rank score name.", path, number)
         try:
-            run.setdefault(cells[0], {})[cells[2]] = float(cells[4])
+            score = float(cells[4])
         except ValueError:
-            raise DataError(f"the score {cells[4]!r} is no number.", path, number) from None
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(f"the score {cells[4]!r} is no number.", path, number)
+        run.setdefault(cells[0], {})[cells[2]] = score
     if not run:
         raise DataError("is empty: it holds no hit.", path)
     return run

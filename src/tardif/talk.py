@@ -83,7 +83,7 @@ class _LineBar(Bar):
         super().advance(count, note)
         self.note = note
         now = time.monotonic()
-        if now - self.last >= _LINE_EVERY_SECONDS:
+        if now - self.last >= _LINE_EVERY_SECONDS and self.done < self.total:
             self.last = now
             self.talk.say(self.line(note))
 

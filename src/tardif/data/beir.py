@@ -38,7 +38,7 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
 
     Raises:
         DataError: a file is missing or malformed, an id in the judgements is in no corpus or no
-            list of queries, ids are not unique, or a judged query has no relevant document.
+            list of queries, or ids are not unique.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -53,7 +53,7 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
         have = ", ".join(splits(folder)) or "none"
         raise DataError(f"has no qrels/{split}.tsv (it has: {have}): name one of its splits.", folder)
     qrels = _read_qrels(path, {document.id for document in documents}, queries)
-    return BeirSet(folder.name, documents, {query: queries[query] for query in qrels}, qrels)
+    return BeirSet(folder.resolve().name, documents, {query: queries[query] for query in qrels}, qrels)
 
 
 def read_queries(path: Path) -> dict[str, str]:
@@ -97,4 +97,4 @@ def _read_qrels(path: Path, documents: set[str], queries: dict[str, str]) -> dic
 
 
 def _is_whole(cell: str) -> bool:
-    return cell.strip().removeprefix("-").isdigit()
+    return cell.strip().removeprefix("-").isdecimal()

@@ -76,7 +76,7 @@ class Gathered:
                 raise DataError(f"{found.name}: the query id {query!r} already stands for another text.")
             if not any(relevance > 0 for relevance in found.qrels[query].values()):
                 raise DataError(f"{found.name}: the query {query!r} has no positive: add one, or take the query out.")
-            self.qrels[query] = dict(found.qrels[query])
+            self.qrels[query] = {**self.qrels.get(query, {}), **found.qrels[query]}
             if held_out:
                 self.held_out.add(query)
 

@@ -80,6 +80,10 @@ def _json_rows(path: Path) -> Iterator[Row]:
             continue
         try:
             fields = json.loads(line)
+            if "\\ud" in line.lower():
+                json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair cannot be stored
+        except RecursionError:
+            raise DataError("malformed JSON (nested too deeply).", path, number) from None
         except ValueError as error:
             raise DataError(f"malformed JSON ({error}): each line must be one JSON object.", path, number) from None
         if not isinstance(fields, dict):

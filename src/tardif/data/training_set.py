@@ -33,7 +33,7 @@ class TrainingSet:
         queries: query texts by id.
         qrels: judgements by query id; relevance 1 and above is relevant.
         split: ``train`` or ``validation`` for each query id.
-        examples: one per (training query, positive), with hard negatives, best first.
+        examples: one per (training query, positive), with its hard negatives.
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
     """
@@ -117,21 +117,26 @@ class TrainingSet:
             FolderError: it is no training set, is damaged, or was written by a newer version.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         folder = Path(folder)
         manifest = read_json(folder / "manifest.json", what="a prepared training set")
         if not is_training_set(folder):
             raise FolderError(f"{folder} is not a prepared training set.")
-        if manifest["version"] > VERSION:
-            raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
         try:
-            tables = {
-                name: pq.read_table(folder / f"{name}.parquet").to_pylist()
-                for name in ("documents", "queries", "qrels", "examples")
-            }
-        except (OSError, pa.ArrowException) as error:
+            if manifest["version"] > VERSION:
+                raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+            return cls._read(folder, manifest)
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
+
+    @classmethod
+    def _read(cls, folder: Path, manifest: Mapping[str, Any]) -> TrainingSet:
+        import pyarrow.parquet as pq
+
+        tables = {
+            name: pq.read_table(folder / f"{name}.parquet").to_pylist()
+            for name in ("documents", "queries", "qrels", "examples")
+        }
         qrels: dict[str, dict[str, int]] = {}
         for row in tables["qrels"]:
             qrels.setdefault(row["query_id"], {})[row["document_id"]] = row["relevance"]

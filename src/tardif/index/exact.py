@@ -23,7 +23,7 @@ from tardif.types import Document
 
 FORMAT = "tardif-index"
 VERSION = 1
-_BLOCK = 512
+_BLOCK = 256
 
 Encode = Callable[[Sequence[str]], tuple[NDArray[np.float32], list[int]]]
 

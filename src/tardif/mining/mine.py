@@ -58,8 +58,9 @@ def mine(
     """Give every training query's positives their hard negatives.
 
     Per query: the user's own negatives first (judged 0 and below), then a seeded draw from the
-    searcher's ranking inside the window, then, where those run out, random documents. No known
-    positive of the query, no copy of one (same normalised text) and no empty text is ever taken.
+    searcher's ranking inside the window, then, where those run out, random documents from outside
+    the ranks above it. No known positive of the query (or of a query with the same text), no copy of
+    one (same normalised text) and no empty text is ever taken.
 
     Args:
         data: a training set; only its training queries are mined for.
@@ -80,6 +81,9 @@ def mine(
     same_text = _copies(data)
     pool = sorted(identity for identity, document in data.documents.items() if document.content)
     queries = data.query_ids(TRAIN)
+    known: dict[str, list[str]] = {}
+    for query, text in data.queries.items():
+        known.setdefault(normalise(text), []).extend(data.positives(query))
     chosen: dict[str, tuple[str, ...]] = {}
     counts = {"own": 0, "mined": 0, "random": 0, "short": 0}
     for begin in range(0, len(queries), batch):
@@ -89,9 +93,14 @@ def mine(
         else:
             rankings = searcher.search([data.queries[query] for query in block], window.last)
         for query, ranking in zip(block, rankings, strict=True):
-            banned = {copy for positive in data.positives(query) for copy in same_text.get(positive, (positive,))}
+            positives = known[normalise(data.queries[query])]
+            banned = {copy for positive in positives for copy in same_text.get(positive, (positive,))}
             draw = random.Random(f"{seed}\x00{query}")
-            own = [d for d, relevance in data.qrels[query].items() if relevance <= 0 and d not in banned]
+            own = [
+                d
+                for d, relevance in data.qrels[query].items()
+                if relevance <= 0 and d not in banned and data.documents[d].content
+            ]
             picked = dict.fromkeys(own[:negatives] if searcher is not None else own)
             counts["own"] += len(picked)
             if searcher is not None:
@@ -100,7 +109,8 @@ def mine(
                 taken = draw.sample(hard, min(len(hard), negatives - len(picked)))
                 picked.update(dict.fromkeys(taken))
                 counts["mined"] += len(taken)
-                fill = _random_fill(pool, draw, banned | set(picked), negatives - len(picked))
+                above = {d for d, _ in ranking[: window.first - 1]}
+                fill = _random_fill(pool, draw, banned | above | set(picked), negatives - len(picked))
                 picked.update(dict.fromkeys(fill))
                 counts["random"] += len(fill)
                 counts["short"] += len(picked) < negatives

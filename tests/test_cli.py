@@ -1,0 +1,310 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from samples import CORPUS, QRELS, write_beir, write_encoder
+from tardif.cli import main
+from tardif.data.training_set import TrainingSet
+
+
+@pytest.fixture
+def tardif(capsys):
+    """Run a verb; gives the exit code, stdout and stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(tardif):
+    """Run a verb that must fail with one readable line; gives the line."""
+
+    def run(*arguments):
+        code, out, err = tardif(*arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("tardif: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        assert "unexpected" not in err
+        return err
+
+    return run
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({"query": f"q {n}", "positive": f"answer {n}"}) + "\n" for n in range(20)))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path):
+    return write_encoder(tmp_path / "base")
+
+
+@pytest.fixture
+def unwritable(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    return tmp_path / "file" / "out"
+
+
+# Wrong data
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("pairs.jsonl", "", "pairs.jsonl: is empty"),
+        ("pairs.jsonl", '{"query": "q", "positive": "a"}\n{"query": \n', "pairs.jsonl, line 2: malformed JSON"),
+        ("pairs.csv", "query,positive\nq,a\nq,a,b\n", "pairs.csv, line 3: has 3 columns"),
+        ("pairs.tsv", "query\tpositive\nq\n", "pairs.tsv, line 2: has 1 columns"),
+        ("pairs.jsonl", '{"query": "q"}\n', "pairs.jsonl: missing column positive"),
+        ("pairs.csv", "text,answer\nq,a\n", "pairs.csv: missing column query"),
+        ("pairs.jsonl", '{"query": "q", "positive": ""}\n', "pairs.jsonl, line 1: column positive is empty"),
+        ("pairs.jsonl", '{"query": "q", "positives": []}\n', "pairs.jsonl, line 1: column positives is empty"),
+        ("pairs.csv", "query,document,label\nq,a,1\nr,a,0\n", "pairs.csv, line 3: the query 'r' has no positive"),
+        ("pairs.jsonl", b'{"query": "q", "positive": "a"}\n{"query": "\xe9"}\n', "pairs.jsonl, line 2: is not UTF-8"),
+        ("pairs.jsonl", '{"query": "q", "positive": "\\ud800"}\n', "pairs.jsonl, line 1: "),
+        ("pairs.xml", "<a/>", "pairs.xml: is of a kind that is not read"),
+    ],
+)
+def test_prepare_says_what_is_wrong_and_where(fails, tmp_path, name, content, where):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert where in fails("prepare", path, "--out", tmp_path / "out", "--quiet")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_is_named(fails, tmp_path):
+    assert "missing.jsonl: no such file" in fails("prepare", tmp_path / "missing.jsonl", "--out", tmp_path / "out")
+    assert "missing: no such folder" in fails("evaluate", "bm25", "--data", tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("beir", "where"),
+    [
+        ({"qrels": {"test": "q1\td9\t1\n"}}, "test.tsv, line 1: the document id 'd9' is not in corpus.jsonl"),
+        ({"qrels": {"test": QRELS + "q9\td1\t1\n"}}, "test.tsv, line 4: the query id 'q9' is not in queries.jsonl"),
+        ({"qrels": {"test": "q1\td1\t1\nq1,d1,1\n"}}, "test.tsv, line 2: malformed line"),
+        ({"corpus": [*CORPUS, CORPUS[0]]}, "corpus.jsonl: two documents have the id 'd1'"),
+        ({"queries": [{"_id": "q1"}]}, "queries.jsonl, line 1: missing column"),
+    ],
+)
+def test_a_wrong_beir_folder_says_what_and_where(fails, tmp_path, beir, where):
+    folder = write_beir(tmp_path / "animals", **beir)
+    assert where in fails("evaluate", "bm25", "--data", folder)
+    assert where in fails("prepare", folder, "--split", "test", "--out", tmp_path / "out")
+
+
+# Wrong settings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--language", "klingon"], "language 'klingon'"),
+        (["--miner", "dense"], "miner='dense'"),
+        (["--window", "5"], "--window 5"),
+        (["--window", "9-5"], "9-5"),
+        (["--validation", "1"], "validation=1"),
+        (["--negatives", "-1"], "negatives=-1"),
+    ],
+)
+def test_prepare_refuses_wrong_settings(fails, tmp_path, pairs, options, message):
+    assert message in fails("prepare", pairs, "--out", tmp_path / "out", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--name", "a/b"], "The name 'a/b' cannot name a folder"),
+        (["--language", "klingon"], "language 'klingon'"),
+        (["--device", "64"], "asks for 64 GPU(s)"),
+        (["--device", "toaster"], "devices='toaster'"),
+        (["--base", "./no-such-base"], "The base ./no-such-base does not exist"),
+        (["--base", "nobody/no-such-base"], "The base nobody/no-such-base is neither a folder nor"),
+        (["--dim", "wide"], "--dim wide"),
+        (["--dim", "0"], "dim=0"),
+        (["--query-length", "65"], "query_length=65"),
+        (["--lr", "-1"], "lr=-1"),
+        (["--set", "temperature"], "write key=value"),
+    ],
+)
+def test_train_refuses_wrong_settings_before_it_reads_data(fails, tmp_path, base, options, message):
+    rest = [] if "--base" in options else ["--base", base]
+    rest += [] if "--name" in options else ["--name", "model"]
+    line = fails("train", tmp_path / "missing.jsonl", "--out", tmp_path / "out", *rest, *options)
+    assert message in line
+    assert "missing.jsonl" not in line
+
+
+def test_train_refuses_a_base_that_is_no_encoder(fails, tmp_path):
+    decoder = write_encoder(tmp_path / "decoder", model_type="gpt2", architectures=["GPT2LMHeadModel"])
+    arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--out", tmp_path, "--base", decoder]
+    assert "is no encoder (model_type 'gpt2')" in fails(*arguments)
+
+
+def test_train_says_what_is_wrong_with_the_data(fails, tmp_path, base):
+    arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--out", tmp_path / "out", "--base", base]
+    assert "missing.jsonl: no such file" in fails(*arguments)
+    assert not (tmp_path / "out" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "64"], "asks for 64 GPU(s)"),
+        (["--language", "klingon"], "language 'klingon'"),
+        (["--measures", "F9"], "measure 'F9'"),
+        (["--split", "train"], "has no qrels/train.tsv"),
+    ],
+)
+def test_evaluate_refuses_wrong_settings(fails, tmp_path, options, message):
+    assert message in fails("evaluate", "bm25", "--data", write_beir(tmp_path / "animals"), *options)
+
+
+def test_evaluate_refuses_a_system_that_is_no_late_interaction_model(fails, tmp_path, base):
+    folder = write_beir(tmp_path / "animals")
+    assert "is not a late-interaction model" in fails("evaluate", base, "--data", folder)
+    assert "does not exist" in fails("evaluate", tmp_path / "missing", "--data", folder)
+
+
+# Places that cannot be written
+
+
+def test_an_output_that_cannot_be_written_is_refused_first(fails, tmp_path, base, unwritable):
+    missing = tmp_path / "missing.jsonl"
+    assert "cannot be written" in fails("prepare", missing, "--out", unwritable)
+    assert "cannot be written" in fails("train", missing, "--name", "model", "--base", base, "--out", unwritable)
+
+
+@pytest.mark.parametrize("option", ["--out", "--run"])
+def test_an_evaluation_that_cannot_be_written_is_refused_first(fails, tmp_path, unwritable, option):
+    assert "cannot be written" in fails("evaluate", "bm25", "--data", tmp_path / "missing", option, unwritable)
+
+
+def test_train_refuses_an_existing_checkpoint_before_it_reads_data(fails, tmp_path, base):
+    (tmp_path / "out" / "model").mkdir(parents=True)
+    (tmp_path / "out" / "model" / "mine.txt").write_text("mine")
+    arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--base", base, "--out", tmp_path / "out"]
+    assert "already exists" in fails(*arguments)
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["prepare"],
+        ["prepare", "pairs.jsonl"],
+        ["prepare", "pairs.jsonl", "--out", "out", "--frobnicate"],
+        ["prepare", "pairs.jsonl", "--out", "out", "--negatives", "many"],
+        ["train", "pairs.jsonl", "--out", "out"],
+        ["evaluate", "bm25"],
+        ["evaluate", "--data", "animals"],
+        ["search", "index"],
+        ["search", "index", "a query", "--queries", "queries.jsonl"],
+    ],
+)
+def test_wrong_usage_exits_with_2(tardif, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = tardif(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage" in err
+    assert "Traceback" not in err
+
+
+# What works
+
+
+def test_version_and_help(tardif):
+    from tardif import __version__
+
+    assert tardif("--version") == (0, f"{__version__}\n", "")
+    code, out, _ = tardif("--help")
+    assert code == 0
+    for verb in ("prepare", "train", "evaluate", "index", "search", "rerank", "demo", "doctor"):
+        assert verb in out
+
+
+def test_prepare_prints_the_folder_and_replaces_only_when_allowed(tardif, fails, tmp_path, pairs):
+    out = tmp_path / "prepared"
+    code, printed, err = tardif("prepare", pairs, "--out", out)
+    assert (code, printed) == (0, f"{out}\n")
+    assert "20 rows read as query -> positive" in err
+    assert TrainingSet.load(out).counts()["training queries"] == 18
+    assert "already exists" in fails("prepare", pairs, "--out", out)
+    assert tardif("prepare", pairs, "--out", out, "--overwrite", "--quiet") == (0, f"{out}\n", "")
+
+
+def test_evaluate_keeps_the_contract(tardif, tmp_path):
+    beir = write_beir(tmp_path / "animals")
+    out, run = tmp_path / "out", tmp_path / "run.txt"
+    code, printed, _ = tardif("evaluate", "bm25", "--data", beir, "--json", "--out", out, "--run", run)
+    assert code == 0
+    perfect = {"nDCG@10": 1.0, "RR@10": 1.0, "R@100": 1.0}
+    systems = [{"name": "bm25", "data": "animals", "measures": perfect}]
+    assert json.loads(printed) == {"systems": systems}
+    results = json.loads((out / "results.json").read_text())
+    assert (results["after"], results["systems"]) == (perfect, systems)
+    assert run.read_text().startswith("q1 Q0 d1 1 ")
+
+
+def test_evaluate_prints_a_table(tardif, tmp_path):
+    beir = write_beir(tmp_path / "animals")
+    code, printed, _ = tardif("evaluate", "bm25", "--data", beir, "--measures", "RR@10, R@1")
+    assert (code, printed) == (0, "system\tdata\tRR@10\tR@1\nbm25\tanimals\t1.0000\t1.0000\n")
+
+
+def test_doctor_prints_json_or_lines(tardif):
+    code, out, err = tardif("doctor", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["packages"]["torch"]
+    code, out, _ = tardif("doctor")
+    assert (code, out.splitlines()[0][:6]) == (0, "Tardif")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = f"""
+import sys
+from tardif.cli import main
+try:
+    main({arguments})
+except SystemExit as ended:
+    heavy = {{"torch", "numpy", "rich", "transformers", "sentence_transformers", "pyarrow"}}
+    sys.stderr.write(f"{{ended.code}} {{sorted(heavy & set(sys.modules))}}")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr == "0 []"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt, 130, "Interrupted.\n"),
+        (
+            RuntimeError("first\nsecond"),
+            1,
+            "tardif: RuntimeError: first (unexpected; TARDIF_TRACEBACK=1 shows where)\n",
+        ),
+    ],
+)
+def test_what_is_not_ours_ends_in_one_line(tardif, monkeypatch, error, code, line):
+    from tardif import doctor
+
+    def fail():
+        raise error
+
+    monkeypatch.delenv("TARDIF_TRACEBACK", raising=False)
+    monkeypatch.setattr(doctor, "examine", fail)
+    assert tardif("doctor") == (code, "", line)

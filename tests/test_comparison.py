@@ -1,0 +1,76 @@
+import pytest
+
+from samples import write_beir
+from tardif.comparison import compare, results
+from tardif.errors import DataError, ModelError, SettingError
+from tardif.runs import read_run, write_run
+
+
+@pytest.fixture
+def beir(tmp_path):
+    return write_beir(tmp_path / "animals")
+
+
+def test_bm25_finds_what_shares_words(beir):
+    (figures,) = compare(["bm25"], [beir])
+    assert (figures.name, figures.data) == ("bm25", "animals")
+    assert figures.measures == {"nDCG@10": 1.0, "RR@10": 1.0, "R@100": 1.0}
+
+
+def test_a_run_file_is_measured_as_a_system(beir, tmp_path):
+    path = tmp_path / "run.txt"
+    write_run(path, {"q1": {"d2": 2.0, "d1": 1.0}})
+    (figures,) = compare([str(path)], [beir], measures=["RR@10"])
+    assert figures.as_json() == {"name": str(path), "data": "animals", "measures": {"RR@10": 0.25}}
+
+
+def test_a_written_run_measures_like_its_system(beir, tmp_path):
+    (system,) = compare(["bm25"], [beir], run_file=tmp_path / "out" / "run.txt")
+    (run,) = compare([str(tmp_path / "out" / "run.txt")], [beir])
+    assert run.measures == system.measures
+    assert set(read_run(tmp_path / "out" / "run.txt")) == {"q1", "q2"}
+
+
+def test_every_system_is_measured_on_every_data_set(beir, tmp_path):
+    other = write_beir(tmp_path / "other")
+    write_run(tmp_path / "run.txt", {"q1": {"d1": 1.0}})
+    found = compare(["bm25", str(tmp_path / "run.txt")], [beir, other], measures=["RR@10"])
+    assert [(f.name, f.data) for f in found] == [
+        (name, data) for name in ("bm25", str(tmp_path / "run.txt")) for data in ("animals", "other")
+    ]
+
+
+def test_the_split_asked_for_is_measured(tmp_path):
+    beir = write_beir(tmp_path / "animals", qrels={"test": "q1\td1\t1\n", "dev": "q1\td3\t1\n"})
+    assert compare(["bm25"], [beir], split="dev", measures=["R@100"])[0].measures == {"R@100": 0.0}
+
+
+def test_what_cannot_be_compared(beir, tmp_path):
+    with pytest.raises(SettingError, match="a system to evaluate"):
+        compare([], [beir])
+    with pytest.raises(SettingError, match="measure 'F9'"):
+        compare(["bm25"], [beir], measures=["F9"])
+    with pytest.raises(SettingError, match="one system on one data set"):
+        compare(["bm25", "bm25"], [beir], run_file=tmp_path / "run.txt")
+    with pytest.raises(SettingError, match="language"):
+        compare(["bm25"], [beir], language="klingon")
+    with pytest.raises(ModelError, match="does not exist"):
+        compare([str(tmp_path / "no-model")], [beir])
+    with pytest.raises(DataError, match=r"has no qrels/train\.tsv"):
+        compare(["bm25"], [beir], split="train")
+
+
+def test_results_are_means_over_the_data_sets(beir, tmp_path):
+    write_run(tmp_path / "run.txt", {"q1": {"d1": 1.0}})
+    other = write_beir(tmp_path / "other", qrels={"test": "q1\td1\t1\n"})
+    run = str(tmp_path / "run.txt")
+    found = results(compare(["bm25", run], [beir, other], measures=["RR@10"]), against=None, settings={"split": "test"})
+    assert found["after"] == {"RR@10": 0.75}
+    assert found["baselines"] == {"bm25": {"RR@10": 1.0}}
+    assert found["before"] == {}
+    assert len(found["systems"]) == 4
+
+
+def test_nothing_measured_has_no_results():
+    with pytest.raises(DataError, match="Nothing was measured"):
+        results([], against=None, settings={})

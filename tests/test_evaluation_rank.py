@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+import tiny
+from tardif import evaluation
+from tardif.evaluation import encode_documents, encode_queries, rank
+from tardif.types import Document
+
+QUERIES = {"q1": "what makes the tides", "q2": "bread", "q3": "晚期交互"}
+CORPUS = [Document(f"d{n}", text, title="Title" * (n % 2)) for n, text in enumerate(tiny.SENTENCES[:23])]
+
+
+@pytest.fixture(scope="module")
+def expected(encoder):
+    """Every score by the library's own MaxSim."""
+    scores = encoder.similarity(
+        encoder.encode_query(list(QUERIES.values())), encoder.encode_document([d.content for d in CORPUS])
+    ).tolist()
+    return {q: dict(zip((d.id for d in CORPUS), row, strict=True)) for q, row in zip(QUERIES, scores, strict=True)}
+
+
+@pytest.mark.parametrize("block", [1, 5, 1024])
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_rank_equals_brute_force(encoder, expected, monkeypatch, block, k):
+    monkeypatch.setattr(evaluation, "_BLOCK", block)
+    done = []
+    run = rank(encoder, QUERIES, CORPUS, k=k, advance=done.append)
+    assert sum(done) == len(CORPUS)
+    assert run.keys() == expected.keys()
+    for query, hits in run.items():
+        best = sorted(expected[query].values(), reverse=True)[:k]
+        assert list(hits.values()) == pytest.approx(best, rel=1e-4)
+        assert hits == pytest.approx({d: expected[query][d] for d in hits}, rel=1e-4)
+
+
+def test_copies_of_a_text_tie_and_are_ordered_by_id_across_blocks(encoder, monkeypatch):
+    monkeypatch.setattr(evaluation, "_BLOCK", 2)
+    copies = [Document(identity, "the moon") for identity in ("e", "b", "d", "a", "c")]
+    run = rank(encoder, {"q": "moon"}, copies, k=3)
+    assert list(run["q"]) == ["a", "b", "c"]
+
+
+def test_no_query_and_no_document(encoder):
+    assert rank(encoder, {}, CORPUS) == {}
+    assert rank(encoder, QUERIES, []) == {query: {} for query in QUERIES}
+    vectors, lengths = encode_documents(encoder, [])
+    assert (vectors.shape, lengths) == ((0, encoder.get_embedding_dimension()), [])
+
+
+def test_packed_vectors_are_those_of_each_text_in_its_place(encoder):
+    texts = [d.content for d in CORPUS[:5]]
+    for pack, encode in ((encode_queries, encoder.encode_query), (encode_documents, encoder.encode_document)):
+        vectors, lengths = pack(encoder, texts, batch_size=2)
+        assert vectors.dtype == "float32"
+        begin = 0
+        for text, length in zip(texts, lengths, strict=True):
+            assert vectors[begin : begin + length] == pytest.approx(encode(text, convert_to_numpy=True), abs=1e-5)
+            begin += length
+        assert begin == len(vectors)

@@ -1,0 +1,129 @@
+import json
+
+import pytest
+
+from tardif.errors import FolderError, SettingError
+from tardif.folders import check_name, check_output, read_json, staged, write_json
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def existing(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["a", "my-model_2.1", "0", "x" * 100])
+def test_names_that_can_name_a_folder(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "/a", ".hidden", "-x", "a b", "a:b", "a\n", "a.", "é", "x" * 101, None, 3]
+)
+def test_names_that_cannot(name):
+    with pytest.raises(SettingError, match="cannot name a folder"):
+        check_name(name)
+
+
+def test_staged_is_whole_when_the_block_ends(tmp_path):
+    with staged(tmp_path / "deep" / "model") as aside:
+        (aside / "a.txt").write_text("a")
+        assert not (tmp_path / "deep" / "model").exists()
+    assert contents(tmp_path) == {"deep/model/a.txt": "a"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_staged_leaves_nothing_when_the_block_raises(tmp_path, error):
+    with pytest.raises(error), staged(tmp_path / "model") as aside:
+        (aside / "a.txt").write_text("a")
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_staged_says_when_writing_fails(tmp_path):
+    with pytest.raises(FolderError, match="No space left"), staged(tmp_path / "model"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_staged_refuses_a_folder_that_holds_something(existing):
+    with pytest.raises(FolderError, match="--overwrite"), staged(existing):
+        pass
+    assert contents(existing.parent) == {"model/old.txt": "old"}
+
+
+def test_staged_replaces_with_overwrite(existing):
+    with staged(existing, overwrite=True) as aside:
+        (aside / "new.txt").write_text("new")
+        assert contents(existing) == {"old.txt": "old"}
+    assert contents(existing.parent) == {"model/new.txt": "new"}
+
+
+def test_staged_keeps_the_old_one_when_the_block_raises(existing):
+    with pytest.raises(ValueError), staged(existing, overwrite=True) as aside:
+        (aside / "new.txt").write_text("new")
+        raise ValueError
+    assert contents(existing.parent) == {"model/old.txt": "old"}
+
+
+def test_an_empty_folder_needs_no_overwrite(tmp_path):
+    (tmp_path / "model").mkdir()
+    with staged(tmp_path / "model") as aside:
+        (aside / "a.txt").write_text("a")
+    assert contents(tmp_path) == {"model/a.txt": "a"}
+
+
+def test_check_output_leaves_no_trace(tmp_path):
+    path = check_output(tmp_path / "new" / "model", overwrite=False)
+    assert path == tmp_path / "new" / "model"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_check_output_never_replaces_a_file(tmp_path, overwrite):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FolderError, match="is a file"):
+        check_output(tmp_path / "file", overwrite=overwrite)
+
+
+def test_check_output_refuses_a_full_folder_without_overwrite(existing):
+    with pytest.raises(FolderError, match="already exists"):
+        check_output(existing, overwrite=False)
+    assert check_output(existing, overwrite=True) == existing
+
+
+@pytest.mark.parametrize("below", ["model", "deep/model"])
+def test_check_output_refuses_what_cannot_be_written(tmp_path, below):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FolderError, match="cannot be written"):
+        check_output(tmp_path / "file" / below, overwrite=True)
+
+
+def test_json_round_trip_leaves_one_file(tmp_path):
+    value = {"naïve": [1, 2.5, None], "b": {"a": "ü"}}
+    write_json(tmp_path / "a.json", value)
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json", what="a set") == value
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_write_json_leaves_the_old_file_when_the_value_is_no_json(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", object())
+    assert json.loads((tmp_path / "a.json").read_text()) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_read_json_says_what_is_missing_or_damaged(tmp_path):
+    with pytest.raises(FolderError, match=r"is not an index: it has no a\.json"):
+        read_json(tmp_path / "a.json", what="an index")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(FolderError, match="an index is damaged"):
+        read_json(tmp_path / "a.json", what="an index")

@@ -1,0 +1,85 @@
+import pytest
+
+from samples import write_beir
+from tardif.data.text import normalise
+from tardif.data.training_set import TRAIN, VALIDATION
+from tardif.errors import DataError, SettingError
+from tardif.preparation import prepare
+
+ROWS = [(f"question about thing{n}", f"thing{n} is a thing of kind{n % 7}") for n in range(40)]
+
+
+def by_query(data):
+    return {(e.query_id, e.positive_id): e.negative_ids for e in data.examples}
+
+
+def test_pairs_become_a_whole_training_set():
+    data = prepare([ROWS], negatives=3, window=(2, 20))
+    assert len(data.queries) == len(data.documents) == 40
+    assert len(data.query_ids(VALIDATION)) == 4
+    assert len(data.examples) == len(data.query_ids(TRAIN)) == 36
+    assert {len(example.negative_ids) for example in data.examples} == {3}
+    assert any("40 rows read as query -> positive" in line for line in data.report)
+    assert data.settings == {"language": "en", "miner": "lexical", "negatives": 3, "window": [2, 20], "seed": 0}
+
+
+def test_the_order_of_the_input_does_not_matter():
+    one, other = prepare([ROWS], window=(2, 20)), prepare([ROWS[::-1]], window=(2, 20))
+    assert one.split == other.split
+    assert by_query(one) == by_query(other)
+
+
+def test_the_seed_changes_the_draws():
+    assert by_query(prepare([ROWS], seed=1)) != by_query(prepare([ROWS], seed=2))
+
+
+def test_without_a_miner_the_own_negatives_stay():
+    data = prepare([[("q", "good", "bad"), ("r", "fine", "poor")]], miner="none", validation=0)
+    texts = {data.documents[d].text for example in data.examples for d in example.negative_ids}
+    assert texts == {"bad", "poor"}
+
+
+def test_held_out_rows_are_validation_and_their_texts_leave_training():
+    data = prepare([[("one", "a"), ("two", "b"), ("ONE ", "c")]], validation=[("One", "a")], miner="none")
+    sides = {normalise(text): data.split[query] for query, text in data.queries.items()}
+    assert sides == {"one": VALIDATION, "two": TRAIN}
+
+
+def test_a_beir_folder_keeps_its_ids_and_its_dev_split(tmp_path):
+    beir = write_beir(tmp_path / "animals", qrels={"train": "q1\td1\t1\n", "dev": "q2\td3\t1\n"})
+    data = prepare([beir], negatives=1, window=(1, 10))
+    assert data.split == {"q1": TRAIN, "q2": VALIDATION}
+    assert set(data.documents) == {"d1", "d2", "d3"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"miner": "dense"},
+        {"language": "klingon"},
+        {"window": (0, 5)},
+        {"window": (9, 5)},
+        {"validation": 1.0},
+        {"validation": -0.1},
+        {"negatives": -1},
+    ],
+)
+def test_wrong_options_are_refused(options):
+    with pytest.raises(SettingError):
+        prepare([ROWS[:3]], **options)
+
+
+def test_a_wrong_option_shows_before_the_data_is_read(tmp_path):
+    with pytest.raises(SettingError, match="klingon"):
+        prepare([tmp_path / "missing.jsonl"], language="klingon")
+
+
+def test_something_must_be_left_to_train_on():
+    with pytest.raises(DataError, match="left to train on"):
+        prepare([[("one", "a")]], validation=[("one", "a")])
+
+
+def test_a_prepared_folder_is_not_prepared_again(tmp_path):
+    prepare([ROWS[:3]], miner="none").save(tmp_path / "data")
+    with pytest.raises(DataError, match="is prepared already"):
+        prepare([tmp_path / "data"])
