@@ -31,6 +31,7 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
     """
     import ir_measures
 
+    providers: Any = ir_measures.DefaultPipeline
     measures = []
     for name in names:
         try:
@@ -38,7 +39,7 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
             cutoff = parsed.params.get("cutoff")
             if cutoff is not None and (not isinstance(cutoff, int) or cutoff < 1):
                 raise ValueError("a cutoff counts documents")
-            if str(parsed) and not ir_measures.DefaultPipeline.supports(parsed):
+            if str(parsed) and not providers.supports(parsed):
                 raise ValueError("no installed provider computes it")
         except (NameError, ValueError, AttributeError, SyntaxError, TypeError, KeyError, AssertionError):
             raise SettingError(

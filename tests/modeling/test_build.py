@@ -4,9 +4,9 @@ import json
 import shutil
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from tardif.errors import ModelError, SettingError
 from tardif.modeling.base import resolve_base
 from tardif.modeling.build import (

@@ -39,14 +39,10 @@ class ExactIndex:
         """
         folder = Path(folder)
         self.folder = folder
-        self.manifest: dict[str, Any] = read_json(folder / "manifest.json", what="an index")
-        if self.manifest.get("format") != FORMAT:
-            raise FolderError(f"{folder} is not an index: build one with tardif index.")
-        if self.manifest["version"] > VERSION:
-            raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+        self.manifest: dict[str, Any] = _read_manifest(folder)
         self.documents = DocumentStore(folder / "documents.sqlite")
-        shape = (int(self.manifest["tokens"]), int(self.manifest["dim"]))
         try:
+            shape = (int(self.manifest["tokens"]), int(self.manifest["dim"]))
             self.lengths: NDArray[np.int32] = np.load(folder / "lengths.npy", allow_pickle=False)
             size = (folder / "vectors.f16").stat().st_size
             if size != shape[0] * shape[1] * 2 or int(self.lengths.sum()) != shape[0]:
@@ -56,7 +52,7 @@ class ExactIndex:
                 if shape[0]
                 else np.zeros(shape, dtype=np.float16)
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, TypeError) as error:
             raise FolderError(f"{folder} is damaged ({error}): build the index again.") from error
         self.ids: NDArray[Any] = np.array(self.documents.ids(), dtype=object)
         if len(self.ids) != len(self.lengths):
@@ -132,6 +128,18 @@ class ExactIndex:
         """
         scores = maxsim_arrays(vectors, lengths, self.vectors, self.lengths.tolist())  # [queries, documents]
         return [[hit for hit in top(row, self.ids, k) if hit[1] > LOWEST] for row in scores]
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_json(folder / "manifest.json", what="an index")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FolderError(f"{folder} is not an index: build one with tardif index.")
+    if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
+        raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+    missing = [name for name in ("model", "tokens", "dim") if name not in manifest]
+    if missing:
+        raise FolderError(f"{folder} is damaged (manifest.json lacks {missing[0]}): build the index again.")
+    return manifest
 
 
 def is_index(folder: str | Path) -> bool:

@@ -148,13 +148,16 @@ def run(
     collator: Collator,
     task: ValidationTask | None,
     settings: TrainingSettings,
+    outcome: Outcome,
     *,
     work: Path,
     device: str,
     seconds_per_evaluation: float,
     talk: Talk,
-) -> Outcome:
+) -> None:
     """Train ``model`` in place; the best checkpoint is left in ``work / "best"``.
+
+    ``outcome`` is filled as the run goes, so that a run that fails can still be told of.
 
     Raises:
         TrainingError: the loss is no number, or memory ran out.
@@ -170,7 +173,7 @@ def run(
     if settings.minutes is not None:
         deadline = time.monotonic() + 60 * settings.minutes
         planned = min(planned, _steps_within(objective, collator, settings, device, deadline, seconds_per_evaluation))
-    outcome = Outcome(planned_steps=planned)
+    outcome.planned_steps = planned
     loop = _make_loop(model, objective, collator, settings, work, device, planned)
     talk.say(
         f"Training on {count} examples: {planned} steps of {settings.batch_size} "
@@ -201,7 +204,6 @@ def run(
     if not (work / "best").exists():
         save_model(model, work / "best")
         outcome.best_step = outcome.steps
-    return outcome
 
 
 def _make_loop(

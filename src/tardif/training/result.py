@@ -20,6 +20,7 @@ class TrainingResult:
         settings: everything that the run was made with, and the steps it made.
         seconds: how long each part took.
         interrupted: whether it was broken off; the best checkpoint so far is kept.
+        failure: what it failed with, where it did after a checkpoint had been kept.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class TrainingResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    failure: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The result as ``results.json`` holds it. No path: the folder may be moved."""
@@ -39,4 +41,5 @@ class TrainingResult:
             "settings": dict(self.settings),
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
             "interrupted": self.interrupted,
+            **({"failure": self.failure} if self.failure else {}),
         }

@@ -96,6 +96,7 @@ class TrainingSettings:
             "validation_documents": 1,
             "max_steps": 1,
             "stop_at_step": 1,
+            "seed": 0,
         }
         for name, least in at_least.items():
             value = getattr(self, name)

@@ -251,7 +251,7 @@ class Trainer:
     ) -> TrainingResult:
         from tardif.modeling.build import transformer_of
         from tardif.training.batches import Collator
-        from tardif.training.loop import run
+        from tardif.training.loop import Outcome, run
 
         assert self.data is not None
         transformer = transformer_of(model)
@@ -267,30 +267,36 @@ class Trainer:
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{self.name}.", suffix=".training", dir=self.path.parent))
+        outcome = Outcome()
         began = time.monotonic()
+
+        def result(failure: str = "") -> TrainingResult:
+            seconds["training"] = time.monotonic() - began - outcome.seconds_evaluating
+            seconds["evaluation during training"] = outcome.seconds_evaluating
+            return self._result(settings, outcome, before, baselines, seconds, task, device, failure)
+
         try:
-            outcome = run(
+            run(
                 model,
                 collator,
                 task,
                 settings,
+                outcome,
                 work=work,
                 device=device,
                 seconds_per_evaluation=seconds["evaluation"],
                 talk=self.talk,
             )
-            seconds["training"] = time.monotonic() - began - outcome.seconds_evaluating
-            seconds["evaluation during training"] = outcome.seconds_evaluating
-            result = self._result(settings, outcome, before, baselines, seconds, task, device)
-            self._publish(work / "best", result)
-        except BaseException:
+            published = result()
+            self._publish(work / "best", published)
+        except BaseException as error:
             if (work / "best").is_dir():
-                self._publish(work / "best", TrainingResult(self.path, before=before, interrupted=True))
+                self._publish(work / "best", result(f"{type(error).__name__}: {error}".rstrip(": ")))
                 self.talk.say(f"The best checkpoint so far is kept in {self.path}.")
             raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        return result
+        return published
 
     def _publish(self, folder: Path, result: TrainingResult) -> None:
         write_json(folder / "results.json", result.as_json())
@@ -305,6 +311,7 @@ class Trainer:
         seconds: dict[str, float],
         task: ValidationTask | None,
         device: str,
+        failure: str,
     ) -> TrainingResult:
         assert self.data is not None
         return TrainingResult(
@@ -330,6 +337,7 @@ class Trainer:
             },
             seconds=seconds,
             interrupted=outcome.interrupted,
+            failure=failure,
         )
 
 

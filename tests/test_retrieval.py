@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import tiny
+from tardif.errors import DataError, FolderError, ModelError, SettingError
+from tardif.retrieval import Retriever, fingerprint, rerank
+from tardif.types import Document
+
+CORPUS = [
+    Document(f"odd/{n} 'é' \"{n}\"", text, title="Title" * (n % 2), metadata={"number": n})
+    for n, text in enumerate(tiny.SENTENCES[:20])
+]
+QUERIES = ["what makes the tides", "how long to bake bread", "晚期交互"]
+
+
+@pytest.fixture
+def place(multi_vector_folder, tmp_path):
+    """A model and an index built with it, side by side in a folder that may be moved."""
+    home = tmp_path / "home"
+    shutil.copytree(multi_vector_folder, home / "model")
+    Retriever.build(home / "model", CORPUS, home / "index", quiet=True)
+    return home
+
+
+@pytest.fixture(scope="module")
+def retriever(multi_vector_folder, tmp_path_factory):
+    return Retriever.build(multi_vector_folder, CORPUS, tmp_path_factory.mktemp("module") / "index", quiet=True)
+
+
+def test_hits_are_whole_documents_with_ranks_from_1_and_falling_scores(retriever):
+    documents = {document.id: document for document in CORPUS}
+    for hits in retriever.search_many(QUERIES, k=7):
+        assert [hit.rank for hit in hits] == list(range(1, 8))
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+        for hit in hits:
+            document = documents[hit.document_id]
+            assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
+            assert json.loads(json.dumps(hit.as_json()))["metadata"] == {"number": document.metadata["number"]}
+
+
+def test_scores_are_the_models_own_maxsim(retriever, encoder):
+    scores = encoder.similarity(
+        encoder.encode_query(QUERIES), encoder.encode_document([document.content for document in CORPUS])
+    )
+    run = retriever.run({str(n): query for n, query in enumerate(QUERIES)}, k=len(CORPUS))
+    for n, row in enumerate(scores.tolist()):
+        expected = {document.id: score for document, score in zip(CORPUS, row, strict=True)}
+        assert run[str(n)] == pytest.approx(expected, abs=0.02)  # the index rounds to float16
+
+
+def test_an_opened_index_answers_as_the_built_one(retriever):
+    opened = Retriever(retriever.index.folder)
+    for query in QUERIES:
+        assert opened.search(query, k=5) == retriever.search(query, k=5)
+    assert opened.search_many([]) == []
+
+
+def test_the_search_of_one_is_the_search_of_many(retriever):
+    for query, hits in zip(QUERIES, retriever.search_many(QUERIES, k=5), strict=True):
+        alone = retriever.search(query, k=5)
+        assert [hit.document_id for hit in alone] == [hit.document_id for hit in hits]
+        assert [hit.score for hit in alone] == pytest.approx([hit.score for hit in hits], rel=1e-5)
+
+
+def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, encoder):
+    for query in QUERIES:
+        found = retriever.search(query, k=len(CORPUS))
+        for model in (encoder, multi_vector_folder, str(multi_vector_folder)):
+            ranked = rerank(model, query, CORPUS, k=len(CORPUS))
+            assert [hit.document_id for hit in ranked] == [hit.document_id for hit in found]
+            assert [hit.score for hit in ranked] == pytest.approx([hit.score for hit in found], abs=0.02)
+        assert rerank(encoder, query, CORPUS, k=3) == rerank(encoder, query, CORPUS, k=len(CORPUS))[:3]
+
+
+def test_reranking_orders_ties_by_id(encoder):
+    hits = rerank(encoder, "the sea", [Document(identity, "the sea") for identity in "cab"])
+    assert [(hit.rank, hit.document_id) for hit in hits] == [(1, "a"), (2, "b"), (3, "c")]
+
+
+@pytest.mark.parametrize("query", ["", "  \n", None, 3])
+def test_an_empty_query_is_refused(retriever, encoder, query):
+    for search in (retriever.search, lambda q: rerank(encoder, q, CORPUS), lambda q: retriever.run({"q": q})):
+        with pytest.raises(SettingError, match="query is empty"):
+            search(query)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", None])
+def test_k_is_a_whole_number_from_1(retriever, encoder, k):
+    for search in (lambda: retriever.search("sea", k), lambda: rerank(encoder, "sea", CORPUS, k)):
+        with pytest.raises(SettingError, match="k="):
+            search()
+
+
+def test_nothing_to_index_or_rerank_is_refused(multi_vector_folder, encoder, tmp_path):
+    with pytest.raises(DataError, match="empty"):
+        Retriever.build(multi_vector_folder, [], tmp_path / "index", quiet=True)
+    with pytest.raises(DataError, match=r"same|ids must be unique"):
+        Retriever.build(multi_vector_folder, [Document("a", "x"), Document("a", "y")], tmp_path / "index", quiet=True)
+    with pytest.raises(DataError, match="empty"):
+        rerank(encoder, "sea", [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_late_interaction_model_can_index(dense_folder, tmp_path):
+    with pytest.raises(ModelError, match="not a late-interaction model"):
+        Retriever.build(dense_folder, CORPUS, tmp_path / "index", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stands_there_is_refused_before_the_model_is_read(place):
+    with pytest.raises(FolderError, match="already exists"):
+        Retriever.build(place / "no such model", CORPUS, place / "index")
+
+
+def test_index_and_model_moved_together_still_open(place):
+    hits = Retriever(place / "index").search(QUERIES[0])
+    moved = place.rename(place.with_name("moved"))
+    assert Retriever(moved / "index").search(QUERIES[0]) == hits
+
+
+def test_a_model_moved_alone_has_to_be_named(place):
+    elsewhere = (place / "model").rename(place / "elsewhere")
+    with pytest.raises(FolderError, match="--model"):
+        Retriever(place / "index")
+    assert len(Retriever(place / "index", model=elsewhere).search(QUERIES[0], k=4)) == 4
+    with pytest.raises(FolderError):
+        Retriever(place / "index", model=place / "nowhere")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config_sentence_transformers.json", "tokenizer.json"])
+def test_a_model_that_changed_since_is_refused(place, file):
+    path = place / "model" / file
+    path.write_bytes(path.read_bytes().replace(b"2", b"3", 1) if path.suffix == ".json" else path.read_bytes() + b"x")
+    with pytest.raises(FolderError, match="not the one"):
+        Retriever(place / "index")
+
+
+def test_notes_beside_a_model_do_not_count_as_change(place):
+    (place / "model" / "results.json").write_text("{}")
+    (place / "model" / "README.md").write_text("# A model")
+    Retriever(place / "index")
+
+
+def test_a_fingerprint_does_not_depend_on_the_place(place):
+    shutil.copytree(place / "model", place / "copy")
+    assert fingerprint(place / "copy") == fingerprint(place / "model")
+
+
+def test_an_index_whose_manifest_lacks_the_model_is_damaged(place):
+    path = place / "index" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["model"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(FolderError):
+        Retriever(place / "index")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tardif.data.training_set import TrainingSet
+from tardif.training.batches import Collator
+from tardif.types import Document, Example
+
+TEXTS = {
+    "sea": "Rivers carry sand and stones down to the sea.",
+    "tides": "The moon pulls the sea and makes the tides.",
+    "copy": "the moon pulls  the sea and makes THE tides.",  # the same text, normalised
+    "bread": "Bake the bread for forty minutes.",
+    "bees": "Bees dance to tell each other where the flowers are.",
+    "snow": "Snow falls in winter; in spring it melts.",
+}
+DATA = TrainingSet(
+    documents={identity: Document(identity, text) for identity, text in TEXTS.items()},
+    queries={"q1": "what makes the tides", "q2": "how long to bake", "q3": "what makes the tides"},
+    qrels={"q1": {"tides": 1, "sea": 1}, "q2": {"bread": 1, "snow": 0}, "q3": {"copy": 1}},
+    split={"q1": "train", "q2": "train", "q3": "train"},
+    examples=[
+        Example("q1", "tides", ("bees", "snow", "bread")),
+        Example("q1", "sea", ("bees", "snow", "bread")),
+        Example("q2", "bread", ("snow", "bees", "tides")),
+        Example("q3", "copy", ()),
+    ],
+)
+ALL = [{"example": n} for n in range(len(DATA.examples))]
+
+
+class Tokeniser:
+    """Stands for the model's tokenisation: hands the texts on and remembers them."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, texts, *, prompt, task):
+        self.calls.append((task, prompt, texts))
+        return {"texts": texts}
+
+
+def collator(**options):
+    return Collator(DATA, Tokeniser(), {"query": "[Q] ", "document": "[D] "}, **options)
+
+
+def texts_of(blocks):
+    return [text for block in blocks for text in block["texts"]]
+
+
+def columns_of(batch):
+    documents = texts_of(batch["documents"])
+    return [documents[row] for row in batch["columns"]]
+
+
+def test_columns_are_all_positives_then_the_negatives_of_each_example():
+    collate = collator(negatives_per_example=2)
+    batch = collate(ALL)
+    used = [example.positive_id for example in DATA.examples]
+    used += itertools.chain.from_iterable(collate.negatives(n) for n in range(len(ALL)))
+    assert columns_of(batch) == [TEXTS[identity] for identity in used]
+    assert batch["positives"].tolist() == [0, 1, 2, 3]
+    queries = texts_of(batch["queries"])
+    assert [queries[row] for row in batch["query_rows"]] == [DATA.queries[e.query_id] for e in DATA.examples]
+
+
+def test_each_distinct_text_is_encoded_once():
+    batch = collator(negatives_per_example=3)(ALL)
+    for blocks, used in ((batch["queries"], DATA.queries.values()), (batch["documents"], columns_of(batch))):
+        texts = texts_of(blocks)
+        assert len(texts) == len(set(texts))
+        assert set(texts) == set(used)
+
+
+def test_texts_are_read_with_the_models_own_prompts():
+    collate = collator()
+    collate(ALL)
+    assert {(task, prompt) for task, prompt, _ in collate.preprocess.calls} == {
+        ("query", "[Q] "),
+        ("document", "[D] "),
+    }
+
+
+def test_negatives_are_mined_ones_and_as_many_as_asked():
+    for count in range(5):
+        drawn = collator(negatives_per_example=count).negatives(0)
+        assert len(drawn) == len(set(drawn)) == min(count, 3)
+        assert set(drawn) <= set(DATA.examples[0].negative_ids)
+
+
+def test_negatives_differ_by_epoch_and_example_and_seed_but_are_deterministic():
+    def drawn(seed=0, number=0):
+        collate, found = collator(seed=seed), []
+        for epoch in range(12):
+            collate.epoch = epoch
+            found += collate.negatives(number)
+        return found
+
+    assert drawn() == drawn()
+    assert set(drawn()) == set(DATA.examples[0].negative_ids)  # in time, each gets its turn
+    assert drawn() != drawn(number=1)
+    assert drawn() != drawn(seed=1)
+
+
+def test_known_positives_and_copies_are_ignored_but_never_the_own_positive():
+    collate = collator(negatives_per_example=3)
+    batch = collate(ALL)
+    columns, ignored = columns_of(batch), batch["ignored"]
+    answers = {"q1": {"tides", "sea", "copy"}, "q2": {"bread"}, "q3": {"copy", "tides"}}
+    for row, example in enumerate(DATA.examples):
+        known = {TEXTS[identity] for identity in answers[example.query_id]}
+        for column, text in enumerate(columns):
+            assert ignored[row, column] == (column != row and text in known)
+
+
+def test_masking_is_an_option_and_changes_no_column():
+    masked, plain = (
+        collator(negatives_per_example=3)(ALL),
+        collator(negatives_per_example=3, mask_known_positives=False)(ALL),
+    )
+    assert not plain["ignored"].any()
+    assert columns_of(masked) == columns_of(plain)
+    assert masked["ignored"].shape == plain["ignored"].shape == (4, len(columns_of(plain)))
+
+
+@pytest.mark.parametrize("tokens", [1, 20, 30, 40, 10_000])
+def test_a_sub_batch_keeps_within_its_budget_or_holds_one_text(tokens):
+    collate = collator(negatives_per_example=3, tokens=tokens)
+    blocks = [block["texts"] for block in collate(ALL)["documents"]]
+    for block in blocks:
+        padded = len(block) * max(len(text) / 4 + 3 for text in block)
+        assert len(block) == 1 or padded <= tokens
+    assert len(blocks) == {1: 6, 10_000: 1}.get(tokens, len(blocks))
+
+
+def test_a_long_document_counts_no_more_than_the_cap():
+    collate = collator(negatives_per_example=3, tokens=60, document_length=10)
+    assert len(collate(ALL)["documents"]) == 1

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tardif.data.training_set import TrainingSet
+from tardif.modeling.base import resolve_base
+from tardif.modeling.build import build_model, set_dropout
+from tardif.modeling.recipe import Recipe
+from tardif.training.batches import Collator
+from tardif.training.objective import ContrastiveObjective
+from tardif.types import Document, Example
+
+TEXTS = [
+    "Rivers carry sand, and stones.",
+    "the moon",
+    "Bake the bread!",
+    "Bees dance to tell where the flowers are. " * 3,
+]
+DATA = TrainingSet(
+    documents={str(n): Document(str(n), text) for n, text in enumerate(TEXTS)},
+    queries={"a": "what pulls the sea", "b": "bread"},
+    qrels={"a": {"0": 1, "1": 1}, "b": {"2": 1}},
+    split={"a": "train", "b": "train"},
+    # One query twice, one negative for all, one document that is both a positive and a negative.
+    examples=[Example("a", "0", ("2", "3")), Example("a", "1", ("3",)), Example("b", "2", ("3", "1"))],
+)
+ROWS = [{"example": n} for n in range(3)]
+
+
+@pytest.fixture(scope="module", params=["bert", "modernbert"])
+def model(request, base_folder):
+    model = build_model(resolve_base(base_folder(request.param)), Recipe(dim=16)).double()
+    set_dropout(model, 0.0)
+    return model.train()
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def collate(model, **options):
+    return Collator(DATA, model.preprocess, dict(model.prompts), negatives_per_example=2, **options)
+
+
+def plain_loss(model, masked, temperature):
+    """The same loss by its definition: each column encoded by itself, MaxSim by loops."""
+
+    def encode(text, task):
+        out = model(model.preprocess([text], prompt=model.prompts[task], task=task), task=task)
+        return out["token_embeddings"][0][out["attention_mask"][0].bool()]
+
+    drawn = collate(model)
+    columns = [e.positive_id for e in DATA.examples]
+    for n in range(len(DATA.examples)):
+        columns += drawn.negatives(n)
+    losses = []
+    for n, example in enumerate(DATA.examples):
+        scores = []
+        for column, identity in enumerate(columns):
+            if masked and column != n and DATA.qrels[example.query_id].get(identity):
+                continue
+            query, document = (
+                encode(DATA.queries[example.query_id], "query"),
+                encode(DATA.documents[identity].content, "document"),
+            )
+            scores.append((query @ document.T).max(dim=1).values.sum() / temperature)
+            if column == n:
+                own = scores[-1]
+        losses.append(torch.logsumexp(torch.stack(scores), 0) - own)
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize(("masked", "temperature"), [(True, 1.0), (False, 0.5)])
+def test_sub_batches_and_shared_encodings_change_no_gradient(model, masked, temperature):
+    objective = ContrastiveObjective(model, temperature=temperature)
+    expected_loss = plain_loss(model, masked, temperature)
+    expected = gradients(model, expected_loss)
+    for tokens in (1, 40, 10_000):
+        batch = collate(model, tokens=tokens, mask_known_positives=masked)(ROWS)
+        assert tokens == 40 or len(batch["documents"]) == {1: 4, 10_000: 1}[tokens]
+        loss = objective(batch)
+        torch.testing.assert_close(loss, expected_loss, rtol=1e-10, atol=0)
+        assert objective.last == loss.item()
+        found = gradients(model, loss)
+        assert found.keys() == expected.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-8, atol=1e-10, msg=name)
+
+
+def test_every_weight_that_encoding_uses_gets_a_gradient(model):
+    found = gradients(model, ContrastiveObjective(model)(collate(model)(ROWS)))
+    missing = {name for name, _ in model.named_parameters() if "pooler" not in name} - found.keys()
+    assert not missing
