@@ -36,7 +36,7 @@ def test_rank_equals_brute_force(encoder, expected, monkeypatch, block, k):
 
 def test_copies_of_a_text_tie_and_are_ordered_by_id_across_blocks(encoder, monkeypatch):
     monkeypatch.setattr(evaluation, "_BLOCK", 2)
-    copies = [Document(identity, "the moon") for identity in ("e", "b", "d", "a", "c")]
+    copies = [Document(identity, "the" + " " * n + "moon") for n, identity in enumerate("abcde", start=1)]
     run = rank(encoder, {"q": "moon"}, copies, k=3)
     assert list(run["q"]) == ["a", "b", "c"]
 

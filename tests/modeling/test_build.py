@@ -196,6 +196,16 @@ def test_a_fitted_projection_is_deterministic(base):
     assert torch.equal(one, other)
 
 
+def test_a_fitted_projection_does_not_depend_on_the_solvers_signs(base, monkeypatch):
+    eigh, weights = torch.linalg.eigh, []
+    for sign in (1, -1):
+        monkeypatch.setattr(torch.linalg, "eigh", lambda gram, sign=sign: (eigh(gram)[0], sign * eigh(gram)[1]))
+        model = build_model(base, Recipe(dim=16))
+        fit_projection(model, tiny.SENTENCES[:20])
+        weights.append(projection_of(model).linear.weight)
+    assert torch.equal(*weights)
+
+
 def test_a_fitted_projection_of_full_width_keeps_all_inner_products(base):
     plain, fitted = build_model(base, Recipe(dim=None)), build_model(base, Recipe(dim=32))
     fit_projection(fitted, tiny.SENTENCES[:20])

