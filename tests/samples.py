@@ -1,6 +1,10 @@
 """Small files and folders that tests write by hand."""
 
 import json
+import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -40,3 +44,43 @@ def write_encoder(folder, *, leave_out=(), **config):
     for name in leave_out:
         (folder / name).unlink()
     return folder
+
+
+@contextmanager
+def cleaned(*sources, on=None, positive_label=None, documents=(), **reading):
+    """Sources read, and judged by the rules: gives the staging database and the findings."""
+    from tardif.data import hygiene
+    from tardif.data.formats import open_source
+    from tardif.data.staging import Staging
+
+    with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:
+        if documents:
+            staging.add_documents(staging.source("corpus"), enumerate(documents, start=1))
+        for source in sources:
+            staging.add(open_source(source, **reading))
+        yield staging, hygiene.clean(staging, hygiene.choose(on or {}), positive_label=positive_label)
+
+
+def reported(staging):
+    """The rows of ``report.jsonl``."""
+    from tardif.data.assemble import write_report
+
+    write_report(staging, staging.folder)
+    return read_lines(staging.folder / "report.jsonl")
+
+
+def read_lines(path):
+    """The values of a JSON lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def used_and_not(folder):
+    """What a prepared folder says of the judgements read: how many, used, not used."""
+    lines = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["report"]
+    said = next(line for line in lines if " judgements read: " in line)
+    return tuple(int(number) for number in re.fullmatch(r"(\d+) judgements read: (\d+) used, (\d+) not", said).groups())
+
+
+def content(folder):
+    """The bytes of every file in a folder, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

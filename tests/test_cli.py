@@ -65,10 +65,10 @@ def unwritable(tmp_path):
         ("pairs.jsonl", '{"query": "q", "positive": "a"}\n{"query": \n', "pairs.jsonl, line 2: malformed JSON"),
         ("pairs.csv", "query,positive\nq,a\nq,a,b\n", "pairs.csv, line 3: has 3 columns"),
         ("pairs.tsv", "query\tpositive\nq\n", "pairs.tsv, line 2: has 1 columns"),
-        ("pairs.jsonl", '{"query": "q"}\n', "pairs.jsonl: missing column positive"),
-        ("pairs.csv", "text,answer\nq,a\n", "pairs.csv: missing column query"),
-        ("pairs.jsonl", '{"query": "q", "positive": ""}\n', "pairs.jsonl, line 1: column positive is empty"),
-        ("pairs.jsonl", '{"query": "q", "positives": []}\n', "pairs.jsonl, line 1: column positives is empty"),
+        ("pairs.jsonl", '{"query": "q"}\n', "pairs.jsonl, line 1: missing column positive"),
+        ("pairs.csv", "text,answer\nq,a\n", "pairs.csv, line 1: missing column query"),
+        ("pairs.jsonl", '{"query": "q", "positive": ""}\n', "pairs.jsonl, line 1: a query or document without text"),
+        ("pairs.jsonl", '{"query": "q", "positives": []}\n', "pairs.jsonl, line 1: holds no document: positives is empty"),
         ("pairs.csv", "query,document,label\nq,a,1\nr,a,0\n", "pairs.csv, line 3: the query 'r' has no positive"),
         ("pairs.jsonl", b'{"query": "q", "positive": "a"}\n{"query": "\xe9"}\n', "pairs.jsonl, line 2: is not UTF-8"),
         ("pairs.jsonl", '{"query": "q", "positive": "\\ud800"}\n', "pairs.jsonl, line 1: "),
@@ -90,10 +90,10 @@ def test_a_missing_file_is_named(fails, tmp_path):
 @pytest.mark.parametrize(
     ("beir", "where"),
     [
-        ({"qrels": {"test": "q1\td9\t1\n"}}, "test.tsv, line 1: the document id 'd9' is not in corpus.jsonl"),
-        ({"qrels": {"test": QRELS + "q9\td1\t1\n"}}, "test.tsv, line 4: the query id 'q9' is not in queries.jsonl"),
+        ({"qrels": {"test": "q1\td9\t1\n"}}, "test.tsv, line 1: the document id 'd9' is not in"),
+        ({"qrels": {"test": QRELS + "q9\td1\t1\n"}}, "test.tsv, line 4: the query id 'q9' is not in"),
         ({"qrels": {"test": "q1\td1\t1\nq1,d1,1\n"}}, "test.tsv, line 2: malformed line"),
-        ({"corpus": [*CORPUS, CORPUS[0]]}, "corpus.jsonl: two documents have the id 'd1'"),
+        ({"corpus": [*CORPUS, CORPUS[0]]}, "corpus.jsonl, line 4: two documents have the id 'd1'"),
         ({"queries": [{"_id": "q1"}]}, "queries.jsonl, line 1: missing column"),
     ],
 )
@@ -240,7 +240,7 @@ def test_prepare_prints_the_folder_and_replaces_only_when_allowed(tardif, fails,
     out = tmp_path / "prepared"
     code, printed, err = tardif("prepare", pairs, "--out", out)
     assert (code, printed) == (0, f"{out}\n")
-    assert "20 rows read as query -> positive" in err
+    assert "query from query, positive from positive (20 rows)" in err
     assert TrainingSet.load(out).counts()["training queries"] == 18
     assert "already exists" in fails("prepare", pairs, "--out", out)
     assert tardif("prepare", pairs, "--out", out, "--overwrite", "--quiet") == (0, f"{out}\n", "")

@@ -19,8 +19,9 @@ def test_pairs_become_a_whole_training_set():
     assert len(data.query_ids(VALIDATION)) == 4
     assert len(data.examples) == len(data.query_ids(TRAIN)) == 36
     assert {len(example.negative_ids) for example in data.examples} == {3}
-    assert any("40 rows read as query -> positive" in line for line in data.report)
-    assert data.settings == {"language": "en", "miner": "lexical", "negatives": 3, "window": [2, 20], "seed": 0}
+    assert any("query from query, positive from positive (40 rows)" in line for line in data.report)
+    made_with = {"language": "en", "miner": "lexical", "negatives": 3, "window": [2, 20], "seed": 0}
+    assert {name: data.settings[name] for name in made_with} == made_with
 
 
 def test_the_order_of_the_input_does_not_matter():

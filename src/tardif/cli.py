@@ -38,7 +38,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
 Documents = Annotated[
     Path | None,
-    typer.Option(help="The corpus: .jsonl, .csv, .tsv, or a folder of .txt and .md."),
+    typer.Option(help="The corpus: a table, or a file or folder of text, Markdown, HTML or PDF."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -55,38 +55,71 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def prepare(
-    source: Annotated[list[Path], typer.Argument(help="Pairs, labelled pairs or triplets; BEIR folders.")],
     out: Annotated[Path, typer.Option(help="The prepared folder.")],
+    source: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pairs, labels, triplets, scores; BEIR, ColBERT or TREC folders."),
+    ] = None,
     documents: Documents = None,
     miner: Annotated[str, typer.Option(help="lexical or none.")] = "lexical",
     negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.")] = 8,
     window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "5-100",
-    validation: Annotated[float, typer.Option(help="Share of the queries to hold out.")] = 0.1,
-    split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
+    validation: Annotated[str, typer.Option(help="Share of the queries to hold out, or a file of pairs.")] = "0.1",
+    test: Annotated[float, typer.Option(help="Share of the queries for a test that training never sees.")] = 0.0,
+    group_by: Annotated[str | None, typer.Option(help="Field whose value stays on one side of the split.")] = None,
+    documents_apart: Annotated[
+        bool, typer.Option("--documents-apart", help="No document is relevant on two sides of the split.")
+    ] = False,
+    split: Annotated[str, typer.Option(help="Split of a source that has several.")] = "train",
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE=COLUMN", help="Which column is what; may be repeated.")
+    ] = None,
+    positive_label: Annotated[str | None, typer.Option(help="The label that means relevant.")] = None,
+    on: Annotated[
+        list[str] | None, typer.Option(metavar="RULE=ACTION", help="What to do with rows in doubt; may be repeated.")
+    ] = None,
+    near: Annotated[bool, typer.Option(help="Look for near-duplicates.")] = True,
+    chunk: Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")] = "auto",
+    base: Annotated[str, typer.Option(help="The base whose tokens count for --chunk.")] = _MINILM,
+    synthesize: Annotated[
+        bool, typer.Option("--synthesize", help="Make training queries from the documents themselves.")
+    ] = False,
     language: Language = "en",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read, validate, split and mine: what you have becomes a training set."""
-    from tardif.folders import check_output
-    from tardif.preparation import prepare as make
+    """Read, judge, split and mine: what you have becomes a training set."""
+    from tardif.preparation import prepare_folder
     from tardif.talk import Talk
+    from tardif.training.settings import parse_assignment
 
-    check_output(out, overwrite=overwrite)
-    data = make(
-        source,
+    if not source and not synthesize:
+        raise typer.BadParameter("give a source, or --documents with --synthesize", param_hint="SOURCE")
+    prepare_folder(
+        source or [],
         documents,
-        validation=validation,
-        language=language,
+        out,
+        validation=_share(validation),
+        overwrite=overwrite,
+        talk=Talk(quiet=quiet),
         miner=miner,
         negatives=negatives,
         window=_window(window),
+        test=test,
+        group_by=group_by,
+        documents_apart=documents_apart,
         split=split,
+        columns={role: str(name) for role, name in map(parse_assignment, columns)} if columns else None,
+        positive_label=positive_label,
+        on={rule: str(action) for rule, action in map(parse_assignment, on or [])},
+        near=near,
+        chunk=_chunk(chunk),
+        base=base,
+        synthesize=synthesize,
+        language=language,
         seed=seed,
-        talk=Talk(quiet=quiet),
     )
-    data.save(out, overwrite=overwrite)
     _print(str(out))
 
 
@@ -226,6 +259,7 @@ def index(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
     out: Annotated[Path, typer.Option(help="The index's folder.")],
+    chunk: Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")] = "auto",
     device: Device = "auto",
     overwrite: Overwrite = False,
     trust_remote_code: Trust = False,
@@ -239,6 +273,7 @@ def index(
         model,
         documents,
         out,
+        chunk=_chunk(chunk),
         overwrite=overwrite,
         device=allocate(device).kind,
         trust_remote_code=trust_remote_code,
@@ -344,6 +379,22 @@ def _window(text: str) -> tuple[int, int]:
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
     return int(first), int(last)
+
+
+def _share(text: str) -> float | str:
+    """A share of the queries, or else the path of held-out rows."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _chunk(text: str) -> Any:
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    if not text.isdecimal():
+        raise SettingError(f"--chunk {text}: give a whole number of tokens, auto, or none.")
+    return int(text)
 
 
 def _dim(text: str) -> Any:

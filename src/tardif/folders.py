@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import re
 import shutil
 import uuid
@@ -63,7 +65,8 @@ def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     at every moment but the one between two renames.
     """
     path = check_output(path, overwrite=overwrite)
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    _sweep(path)
+    aside = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
     try:
         aside.mkdir(parents=True)
         yield aside
@@ -72,6 +75,16 @@ def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise FolderError(f"{path} could not be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process left beside ``path``; a living one's folder stays."""
+    import psutil
+
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.partial"):
+        owner = left.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def publish(aside: Path, path: Path) -> None:

@@ -1,21 +1,106 @@
-"""``prepare``: read, validate, split, mine; the way from what the user has to a training set."""
+"""``prepare``: read, chunk, judge, split, mine; the way from what the user has to a training set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.data.gather import gather
-from tardif.data.split import split_queries
-from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet, is_training_set
+from tardif.data import hygiene
+from tardif.data.assemble import write_report, write_tables
+from tardif.data.cutting import Chunk, cutter
+from tardif.data.document_files import DocumentReport
+from tardif.data.documents import stream_documents
+from tardif.data.formats import held_out_sources, open_source
+from tardif.data.near import LIMIT, near_duplicates
+from tardif.data.records import Source
+from tardif.data.split import Split, split
+from tardif.data.staging import Staging
+from tardif.data.synthesis.result import PARENT, parent_of
+from tardif.data.training_set import TrainingSet, is_training_set, write_examples, write_manifest
 from tardif.errors import DataError, SettingError
+from tardif.folders import staged
+from tardif.languages import Language
 from tardif.languages import language as find_language
-from tardif.lexical import LexicalSearcher
 from tardif.mining.mine import Window, mine
+from tardif.modeling.base import MINILM, Base, resolve_base
 from tardif.talk import Talk
+from tardif.types import Document
 
 MINERS = ("lexical", "none")
+_LANGUAGE_POOL = 20_000
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a training set is made.
+
+    Args:
+        language: ISO 639 code of the texts; chooses stemmer and stopwords.
+        miner: ``lexical`` (BM25) or ``none``.
+        negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
+        window: the ranks they are drawn from, counted from 1.
+        validation: the share of queries to hold out, at most 500.
+        test: the share for a test that training never sees.
+        documents_apart: no document is relevant to queries on two sides of the split.
+        group_by: a column or metadata field; what shares its value stays on one side.
+        split: which split of a source that has several.
+        columns: role to column, where the names are not the usual ones.
+        positive_label: the label that means relevant, where labels are words.
+        on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`.
+        near: look for near-duplicates (in collections of up to 50,000 texts).
+        chunk: cut documents longer than so many of the base's tokens; ``auto`` cuts files of text,
+            Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
+        base: the base whose tokens count for ``chunk``.
+        synthesize: make training queries from the documents themselves.
+        seed: of the split and the draws.
+    """
+
+    language: str = "en"
+    miner: str = "lexical"
+    negatives: int = 8
+    window: tuple[int, int] = (5, 100)
+    validation: float = 0.1
+    test: float = 0.0
+    documents_apart: bool = False
+    group_by: str | None = None
+    split: str = "train"
+    columns: Mapping[str, Any] | None = None
+    positive_label: str | None = None
+    on: Mapping[str, str] = field(default_factory=dict)
+    near: bool = True
+    chunk: Chunk = "auto"
+    base: str = MINILM
+    synthesize: bool = False
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise if an option cannot be used.
+
+        Raises:
+            SettingError: names the option.
+        """
+        find_language(self.language)
+        if self.miner not in MINERS:
+            raise SettingError(f"miner={self.miner!r} is not known: use {' or '.join(MINERS)}.")
+        if isinstance(self.negatives, bool) or not isinstance(self.negatives, int) or self.negatives < 0:
+            raise SettingError(f"negatives={self.negatives!r}: give a whole number, 0 or more.")
+        Window(*self.window).check()
+        self.sides.check()
+        hygiene.choose(self.on)
+
+    @property
+    def sides(self) -> Split:
+        """How queries are held out."""
+        return Split(self.validation, self.test, self.seed, self.documents_apart)
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as the manifest records them."""
+        return {**dataclasses.asdict(self), "window": list(self.window), "on": dict(self.on)}
 
 
 def prepare(
@@ -23,76 +108,241 @@ def prepare(
     documents: Any = None,
     *,
     validation: Any = 0.1,
-    language: str = "en",
-    miner: str = "lexical",
-    negatives: int = 8,
-    window: tuple[int, int] = (5, 100),
-    split: str = "train",
-    seed: int = 0,
     talk: Talk | None = None,
+    **options: Any,
 ) -> TrainingSet:
-    """Make a training set of what the user has.
+    """Make a training set of what the user has, in memory.
 
     Args:
-        sources: each a ``.jsonl``/``.csv``/``.tsv`` file, a BEIR folder, a folder that
-            ``TrainingSet.save`` wrote, or an iterable of rows.
-        documents: the corpus, if it is not in the sources: a file, a folder of text, or an iterable.
-        validation: the share of queries to hold out (at most 500), or held-out rows of their own.
-        language: chooses the lexical miner's stemmer and stopwords.
-        miner: ``lexical`` (BM25) or ``none``.
-        negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
-        window: the ranks they are drawn from, counted from 1.
-        split: which split of a BEIR folder to train on.
-        seed: of the split and the draws.
+        sources: each anything that :func:`tardif.data.formats.open_source` reads.
+        documents: the corpus, if it is not in the sources: anything that
+            :func:`tardif.data.documents.stream_documents` reads.
+        validation: the share of queries to hold out, or held-out rows of their own.
         talk: where to show progress.
+        **options: of :class:`Preparation`.
 
     Raises:
         DataError: the input cannot be read or makes no sense.
         SettingError: an option cannot be used.
     """
-    talk = talk or Talk(quiet=True)
-    if miner not in MINERS:
-        raise SettingError(f"miner={miner!r} is not known: use {' or '.join(MINERS)}.")
-    found_language = find_language(language)
-    ranks = Window(*window)
-    ranks.check()
+    with tempfile.TemporaryDirectory(prefix="tardif-") as folder:
+        path = prepare_folder(sources, documents, Path(folder) / "set", validation=validation, talk=talk, **options)
+        return TrainingSet.load(path)
+
+
+def prepare_folder(
+    sources: Iterable[Any],
+    documents: Any,
+    out: str | Path,
+    *,
+    validation: Any = 0.1,
+    overwrite: bool = False,
+    talk: Talk | None = None,
+    **options: Any,
+) -> Path:
+    """Make a training set as a folder, whole or not at all, in bounded memory where nothing is mined.
+
+    Arguments and errors as for :func:`prepare`; mining holds the texts in memory.
+    """
+    share = isinstance(validation, int | float)
+    unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
+    if unknown:
+        raise SettingError(f"The option {sorted(unknown)[0]!r} of prepare is not known.")
+    how = Preparation(**options, validation=validation if share else 0.0)
+    how.check()
     sources = list(sources)
-    if len(sources) == 1 and isinstance(sources[0], str | Path) and is_training_set(sources[0]):
-        raise DataError("is prepared already: train on it.", sources[0])
-    is_share = isinstance(validation, int | float)
-    if is_share and not 0 <= validation < 1:
-        raise SettingError(f"validation={validation!r}: give a share from 0 up to (not with) 1.")
-    gathered = gather(sources, documents, validation=None if is_share else validation, split=split)
-    sides = split_queries(
-        gathered.queries,
-        fraction=float(validation) if is_share else 0.0,
-        seed=seed,
-        held_out=gathered.held_out or None,
-    )
-    if TRAIN not in sides.values():
-        raise DataError("No query is left to train on: the held-out data covers them all.")
-    data = TrainingSet(
-        documents=gathered.documents,
-        queries=gathered.queries,
-        qrels=gathered.qrels,
-        split=sides,
-        settings={
-            "language": found_language.code,
-            "miner": miner,
-            "negatives": negatives,
-            "window": list(window),
-            "seed": seed,
-        },
-        report=gathered.report,
-    )
-    searcher = None if miner == "none" else LexicalSearcher(list(data.documents.values()), found_language)
-    with talk.progress("Mining hard negatives", len(data.query_ids(TRAIN)), "queries") as bar:
-        data = mine(data, searcher, negatives=negatives, window=ranks, seed=seed, advance=bar.advance)
-    held = len(data.query_ids(VALIDATION))
-    for line in data.report:
+    for source in sources:
+        if isinstance(source, str | Path) and is_training_set(source):
+            raise DataError("is prepared already: train on it.", source)
+    if not sources and not how.synthesize:
+        raise DataError("There is nothing to train on: give pairs, or make them from the documents (synthesize).")
+    talk = talk or Talk(quiet=True)
+    out = Path(out)
+    with staged(out, overwrite=overwrite) as aside:
+        report = _make(aside, sources, documents, None if share else validation, how, talk)
+    for line in report:
         talk.say(f"  {line}")
-    talk.say(
-        f"Prepared {len(data.documents)} documents, {len(data.examples)} examples; "
-        f"{held} queries held out for validation."
-    )
-    return data
+    return out
+
+
+def _make(
+    aside: Path, sources: Sequence[Any], documents: Any, held_out: Any, how: Preparation, talk: Talk
+) -> list[str]:
+    """Fill the folder of a set; returns its report."""
+    actions = hygiene.choose(how.on)
+    report: list[str] = []
+    language = find_language(how.language)
+    with Staging(aside) as staging:
+        held = _gather(staging, sources, documents, held_out, how, report, talk)
+        rows = staging.rows
+        if not rows:
+            raise DataError("There is nothing to train on: the input states no pair of query and document.")
+        findings = hygiene.clean(staging, actions, positive_label=how.positive_label)
+        if findings.labels:
+            report.append(findings.labels)
+        alike = _near(staging, actions, findings, how, report, talk)
+        _foreign(staging, actions, findings, language, report)
+        split(staging, how.sides, held_out=held, alike=alike)
+        counts = write_tables(staging, aside)
+        write_report(staging, aside)
+        used = int(staging.one("SELECT count(*) FROM judged"))
+        report.append(f"{rows} judgements read: {used} used, {rows - used} not")
+        report += [
+            f"{rule}: {count} ({hygiene.RULES[rule].what}; {actions[rule]})" for rule, count in findings.counts.items()
+        ]
+        for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
+            report.append(f"{side}: {count} queries")
+    report.append(f"{counts['documents']} documents")
+    manifest = {"settings": how.as_json(), "sources": [_source_json(source) for source in (*sources, documents)]}
+    if how.miner != "none":
+        _mine(aside, how, language, manifest, report, talk)
+    write_manifest(aside, counts, findings.counts, report, **manifest)
+    return report
+
+
+def _gather(
+    staging: Staging,
+    sources: Sequence[Any],
+    documents: Any,
+    held_out: Any,
+    how: Preparation,
+    report: list[str],
+    talk: Talk,
+) -> list[int]:
+    """Read everything into the staging database; returns the numbers of the held-out sources."""
+    held: list[int] = []
+    opened: list[tuple[Any, bool]] = []
+
+    def base() -> Base:
+        return resolve_base(how.base)
+
+    for source in sources:
+        if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
+            opened.append((source, False))
+            continue
+        opened.append((open_source(source, columns=how.columns, split=how.split, group_by=how.group_by), False))
+        held_too = held_out_sources(source, columns=how.columns, split=how.split, group_by=how.group_by)
+        opened += [(found, True) for found in held_too]
+    if held_out is not None:
+        opened.append((open_source(held_out, columns=how.columns, group_by=how.group_by), True))
+    if documents is not None:
+        found = DocumentReport()
+        number = staging.source(_name(documents))
+        stream = stream_documents(documents, report=found)
+        with talk.progress("Reading documents", None, "documents") as bar:
+            staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
+        report += found.lines()
+        for note in found.records():
+            staging.note("file", str(note.get("action", "skipped")), number, 0, str(note))
+    for source, is_held in opened:
+        with talk.progress(f"Reading {Path(source.name).name}", None, "rows") as bar:
+            number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, base))
+        held += [number] if is_held else []
+        report.append(f"{Path(source.name).name}: {source.shape}" + (", held out" if is_held else ""))
+    if how.synthesize:
+        _synthesize(staging, how, report, talk)
+    return held
+
+
+def _synthesize(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> None:
+    from tardif.data.synthesis import synthesize
+
+    talk.say("Making queries from the documents ...")
+    corpus = [
+        Document(identity, text, title)
+        for identity, title, text in staging.all(
+            "SELECT DISTINCT id, title, text FROM documents WHERE corpus AND NOT parent ORDER BY id"
+        )
+    ]
+    made = synthesize(corpus, language=find_language(how.language), seed=how.seed)
+    staging.add(made)
+    report += made.report
+
+
+def _near(
+    staging: Staging,
+    actions: Mapping[str, str],
+    findings: hygiene.Findings,
+    how: Preparation,
+    report: list[str],
+    talk: Talk,
+) -> list[tuple[str, str]]:
+    """Report documents that are nearly the same; returns pairs of such queries, to keep on one side."""
+    if not how.near:
+        return []
+    pairs: dict[str, list[tuple[str, str]]] = {"texts": [], "asked": []}
+    for table, content in (("texts", "title || ' ' || text"), ("asked", "text")):
+        count = int(staging.one(f"SELECT count(*) FROM {table}"))
+        what = "documents" if table == "texts" else "queries"
+        if count > LIMIT:
+            report.append(f"near-duplicates among the {count} {what} were not looked for: there are over {LIMIT}")
+            continue
+        # A variant is nearly its parent by design.
+        real = f"WHERE metadata NOT LIKE '%{PARENT}%'" if table == "texts" else ""
+        rows = staging.all(f"SELECT id, {content} FROM {table} {real}")
+        with talk.progress(f"Looking for near-duplicate {what}", None, what) as bar:
+            pairs[table] = near_duplicates(rows, advance=bar.advance)
+    if pairs["texts"]:
+        hygiene.note_documents(staging, actions, findings, "near-duplicate", pairs["texts"])
+    if pairs["asked"]:
+        report.append(f"{len(pairs['asked'])} pairs of nearly equal queries, each kept on one side of the split")
+    return pairs["asked"]
+
+
+def _foreign(
+    staging: Staging, actions: Mapping[str, str], findings: hygiene.Findings, language: Language, report: list[str]
+) -> None:
+    """Report documents of a sample that are in another language than declared."""
+    from tardif.data.detect import foreign_texts
+
+    rows = staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
+    looked_at, foreign = foreign_texts(rows, language.code)
+    if foreign:
+        report.append(
+            f"{len(foreign)} of {looked_at} documents looked at seem to be in another language than {language.name}"
+        )
+        hygiene.note_documents(staging, actions, findings, "language", foreign)
+
+
+def _mine(
+    aside: Path, how: Preparation, language: Language, manifest: Mapping[str, Any], report: list[str], talk: Talk
+) -> None:
+    """Replace the examples in the folder by mined ones."""
+    from tardif.lexical import LexicalSearcher
+
+    data = TrainingSet.read(aside, manifest)
+    talk.say("Indexing the words of the documents ...")
+    searcher = LexicalSearcher([d for d in data.documents.values() if parent_of(d) is None], language)
+    with talk.progress("Mining hard negatives", len(data.query_ids("train")), "queries") as bar:
+        mined = mine(
+            data, searcher, negatives=how.negatives, window=Window(*how.window), seed=how.seed, advance=bar.advance
+        )
+    write_examples(aside, mined.examples)
+    report += mined.report
+
+
+def _counted(stream: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+    for item in stream:
+        yield item
+        advance(1)
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, str | Path) else "documents"
+
+
+def _source_json(source: Any) -> dict[str, Any]:
+    """A source as the manifest names it: its name, and the checksums of its files."""
+    if not isinstance(source, str | Path):
+        return {"name": "none" if source is None else "values"}
+    path = Path(source).expanduser()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return {
+        "name": path.name,
+        "sha256": {file.name if path.is_file() else file.relative_to(path).as_posix(): _sha256(file) for file in files},
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tardif.data.cutting import Chunk, cutter
 from tardif.data.documents import read_documents
 from tardif.errors import FolderError, SettingError
 from tardif.evaluation import encode_documents, encode_queries
@@ -57,6 +58,7 @@ class Retriever:
         documents: Any,
         out: str | Path,
         *,
+        chunk: Chunk = "auto",
         overwrite: bool = False,
         device: str = "cpu",
         trust_remote_code: bool = False,
@@ -68,6 +70,8 @@ class Retriever:
             model: a checkpoint's folder or hub id.
             documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder.
             out: the index's folder.
+            chunk: cut documents longer than so many of the model's tokens; ``auto`` cuts files of text,
+                Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
             overwrite: replace what stands there.
             device: torch's name of the device to encode on.
             trust_remote_code: let the model bring its own code.
@@ -81,8 +85,10 @@ class Retriever:
         from tardif.modeling.build import open_model
 
         out = check_output(Path(out), overwrite=overwrite)
-        folder = resolve_base(model, trust_remote_code=trust_remote_code).folder
-        corpus = read_documents(documents)
+        base = resolve_base(model, trust_remote_code=trust_remote_code)
+        folder = base.folder
+        cut = cutter(documents, chunk, lambda: base)
+        corpus = [piece for document in read_documents(documents) for piece in (cut(document) if cut else [document])]
         encoder = open_model(str(folder), device=device, trust_remote_code=trust_remote_code)
         remembered = {
             "path": str(folder),

@@ -32,8 +32,8 @@ class Talk:
             sys.stderr.flush()
 
     @contextmanager
-    def progress(self, what: str, total: int, unit: str) -> Iterator[Bar]:
-        """Show how far ``what`` has come, in ``unit``s per second and time left."""
+    def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
+        """Show how far ``what`` has come, in ``unit``s per second and, where ``total`` is known, time left."""
         bar: Bar
         if self.quiet:
             bar = Bar(what, total, unit)
@@ -50,7 +50,7 @@ class Talk:
 class Bar:
     """A progress bar that shows nothing; the parent of those that do."""
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.done = 0
         self.started = time.monotonic()
@@ -63,9 +63,10 @@ class Bar:
         """The state as one line of text."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         rate = self.done / seconds
-        left = (self.total - self.done) / rate if self.done else float("nan")
         tail = f", {note}" if note else ""
-        ahead = f", {clock(left)} left" if self.done and self.done < self.total else ""
+        if self.total is None:
+            return f"{self.what}: {self.done:,} {self.unit}, {rate:.3g}/s{tail}"
+        ahead = f", {clock((self.total - self.done) / rate)} left" if 0 < self.done < self.total else ""
         return f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s{ahead}{tail}"
 
     def close(self) -> None:
@@ -73,7 +74,7 @@ class Bar:
 
 
 class _LineBar(Bar):
-    def __init__(self, what: str, total: int, unit: str, talk: Talk) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, talk: Talk) -> None:
         super().__init__(what, total, unit)
         self.talk = talk
         self.last = self.started
@@ -83,7 +84,7 @@ class _LineBar(Bar):
         super().advance(count, note)
         self.note = note
         now = time.monotonic()
-        if now - self.last >= _LINE_EVERY_SECONDS and self.done < self.total:
+        if now - self.last >= _LINE_EVERY_SECONDS and self.done != self.total:
             self.last = now
             self.talk.say(self.line(note))
 
@@ -93,7 +94,7 @@ class _LineBar(Bar):
 
 
 class _TerminalBar(Bar):
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
         super().__init__(what, total, unit)
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

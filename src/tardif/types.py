@@ -42,11 +42,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What one training step learns from: a query, one positive, and its hard negatives (ids)."""
+    """What one training step learns from: a query, one positive, and its hard negatives (ids).
+
+    ``scores`` are a teacher's, of the positive and then of each negative; empty without a teacher.
+    """
 
     query_id: str
     positive_id: str
     negative_ids: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

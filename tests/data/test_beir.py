@@ -1,7 +1,8 @@
 import pytest
 
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
-from tardif.data.beir import is_beir, read_beir, read_queries, splits
+from tardif.data.beir import read_beir, read_queries
+from tardif.data.formats.beir import is_beir, splits
 from tardif.errors import DataError
 
 
@@ -57,7 +58,7 @@ def test_a_missing_split_names_those_there_are(tmp_path):
 def test_a_missing_file_is_named(tmp_path, name):
     beir = write_beir(tmp_path / "animals")
     (beir / name).unlink()
-    with pytest.raises(DataError, match=f"has no {name}"):
+    with pytest.raises(DataError, match=f"has no .*{name}"):
         read_beir(beir, "test")
 
 
@@ -67,9 +68,9 @@ def test_a_missing_folder(tmp_path):
 
 
 def test_ids_must_be_unique(tmp_path):
-    with pytest.raises(DataError, match="two documents have the id 'd1'"):
+    with pytest.raises(DataError, match="corpus.jsonl, line 4: two documents have the id 'd1'"):
         read_beir(write_beir(tmp_path / "one", corpus=[*CORPUS, CORPUS[0]]), "test")
-    with pytest.raises(DataError, match="line 3: two queries have the id 'q1'"):
+    with pytest.raises(DataError, match="queries.jsonl, line 3: two queries have the id 'q1'"):
         read_beir(write_beir(tmp_path / "two", queries=[*QUERIES, QUERIES[0]]), "test")
 
 
@@ -80,7 +81,7 @@ def test_queries_of_any_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [({"text": "a"}, "missing column"), ({"_id": "a"}, "missing column"), ({"_id": "a", "text": " "}, "is empty")],
+    [({"text": "a"}, "has no id"), ({"_id": "a"}, "missing column"), ({"_id": "a", "text": " "}, "is empty")],
 )
 def test_queries_that_make_no_sense_say_where(tmp_path, row, message):
     path = write_jsonl(tmp_path / "queries.jsonl", [QUERIES[0], row])

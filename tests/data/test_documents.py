@@ -1,9 +1,21 @@
+import gzip
+import logging
+import sys
+
 import pytest
 
 from samples import write_beir, write_jsonl
-from tardif.data.documents import read_documents
-from tardif.errors import DataError
+from tardif.data.document_files import DocumentReport
+from tardif.data.documents import read_documents, stream_documents
+from tardif.errors import DataError, SettingError
 from tardif.types import Document
+
+ARTICLE = """<!doctype html><html><head><title>The late train</title></head><body>
+<nav><a href="/">Home</a> <a href="/about">About</a></nav>
+<article><h1>The late train</h1>
+<p>The train from the north was late again today, because snow fell on the line all through the night.</p>
+<p>Passengers waited for two hours in the station, where the café had run out of coffee, tea and bread.</p>
+</article><footer>Copyright, imprint and cookies</footer></body></html>"""
 
 
 def test_values_become_documents():
@@ -68,10 +80,305 @@ def test_what_is_no_corpus_says_where(source, message):
 
 def test_a_folder_without_text(tmp_path):
     (tmp_path / "empty.txt").touch()
-    with pytest.raises(DataError, match=r"holds no text: .*\(1 empty ones\)"):
+    with pytest.raises(DataError, match=r"holds no text: .*\(1 empty\)"):
         read_documents(tmp_path)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_documents(tmp_path / "corpus.jsonl")
+
+
+def write_pdf(path, *pages):
+    """A minimal PDF, written by hand: the catalogue, the tree of pages, a font, a page and its text each."""
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for n, text in enumerate(pages):
+        stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET" if text else ""
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * n} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    body, offsets = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{content}\nendobj\n".encode("latin-1")
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    end = (
+        f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
+        f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    )
+    path.write_bytes(body + end.encode())
+    return path
+
+
+def needs(library):
+    return pytest.importorskip(library, exc_type=ImportError)
+
+
+def test_a_page_gives_its_title_and_main_text(tmp_path):
+    needs("trafilatura")
+    path = tmp_path / "page.html"
+    path.write_text(ARTICLE, encoding="utf-8")
+    report = DocumentReport()
+    (document,) = read_documents(path, report=report)
+    assert (document.id, document.title, document.metadata) == ("page.html", "The late train", {"path": "page.html"})
+    assert document.text.startswith("The train from the north") and document.text.endswith("tea and bread.")
+    assert "Home" not in document.text and "cookies" not in document.text
+    assert report.lines() == ["documents read: 1 (1 HTML)"]
+
+
+@pytest.mark.parametrize("page", ["<p>Opening hours: nine to five</p>", "<html><body>Opening hours: nine to five"])
+def test_a_page_without_a_main_text_is_read_whole_and_counted(tmp_path, page, monkeypatch):
+    trafilatura = needs("trafilatura")
+    monkeypatch.setattr(trafilatura, "bare_extraction", lambda *_, **__: None)
+    (tmp_path / "page.htm").write_text(page)
+    report = DocumentReport()
+    (document,) = read_documents(tmp_path, report=report)
+    assert document.text == "Opening hours: nine to five"
+    assert report.lines()[1] == "1 no main text found: the whole page's text was taken: page.htm"
+
+
+def test_a_page_in_its_declared_charset(tmp_path):
+    needs("trafilatura")
+    page = ARTICLE.replace("<head>", '<head><meta charset="windows-1252">')
+    (tmp_path / "page.html").write_bytes(page.encode("cp1252"))
+    (document,) = read_documents(tmp_path)
+    assert "the café had" in document.text
+    (tmp_path / "page.html").write_bytes(b"<html>\n<body>caf\xe9")
+    with pytest.raises(DataError, match=r"page.html, line 2: is not UTF-8, nor what it declares"):
+        read_documents(tmp_path)
+
+
+def test_a_pdf_gives_the_text_of_its_pages(tmp_path):
+    needs("pypdf")
+    (document,) = read_documents(write_pdf(tmp_path / "a.pdf", "Late trains", "", "More snow"))
+    assert document == Document("a.pdf", "Late trains\n\nMore snow", metadata={"path": "a.pdf", "pages": 3})
+
+
+def pdf_of_kind(kind, path):
+    if kind == "encrypted":
+        pypdf = needs("pypdf")
+        writer = pypdf.PdfWriter(clone_from=write_pdf(path, "secret"))
+        writer.encrypt("password", algorithm="RC4-128")
+        writer.write(path)
+    elif kind == "without text":
+        write_pdf(path, "", "")
+    elif kind == "damaged":
+        path.write_bytes(write_pdf(path, "text").read_bytes()[:90] + b"\xff\x00 endobj")
+    else:
+        path.touch()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "without text", "damaged", "empty"])
+def test_a_pdf_that_cannot_be_read_is_counted_and_refused_alone(tmp_path, kind, caplog):
+    needs("pypdf")
+    pdf = pdf_of_kind(kind, tmp_path / "bad.pdf")
+    with pytest.raises(DataError, match=f"bad.pdf: {kind}: "):
+        read_documents(pdf)
+    (tmp_path / "good.txt").write_text("good")
+    report = DocumentReport()
+    assert [document.id for document in read_documents(tmp_path, report=report)] == ["good.txt"]
+    assert report.lines() == ["documents read: 1 (1 text)", f"1 skipped, {kind}: bad.pdf"]
+    (record,) = report.records()
+    assert (record["path"], record["action"], record["reason"]) == ("bad.pdf", "skipped", kind)
+    assert not caplog.records and logging.getLogger("pypdf").level == logging.NOTSET
+
+
+def test_a_pdf_encrypted_without_a_password_is_read(tmp_path):
+    pypdf = needs("pypdf")
+    writer = pypdf.PdfWriter(clone_from=write_pdf(tmp_path / "a.pdf", "not to be printed"))
+    writer.encrypt("", owner_password="owner", algorithm="RC4-128")
+    writer.write(tmp_path / "a.pdf")
+    assert read_documents(tmp_path)[0].text == "not to be printed"
+
+
+@pytest.mark.parametrize(("name", "library"), [("a.pdf", "pypdf"), ("a.html", "trafilatura")])
+def test_a_missing_library_is_named_with_the_way_out(tmp_path, monkeypatch, name, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    (tmp_path / "0.txt").write_text("text")
+    (tmp_path / name).write_text("x")
+    with pytest.raises(DataError, match=rf"needs {library}, which is not installed: pip install 'tardif\[documents\]'"):
+        next(stream_documents(tmp_path))
+
+
+def test_what_a_folder_holds_besides_is_counted(tmp_path):
+    (tmp_path / "elsewhere.txt").write_text("elsewhere")
+    folder = tmp_path / "docs"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "x.txt").write_text("hidden")
+    (folder / "b").mkdir()
+    (folder / "b" / "1.txt").write_text("one")
+    (folder / "b" / "ring").symlink_to(folder)
+    (folder / "again.txt").symlink_to(folder / "b" / "1.txt")
+    (folder / "out.txt").symlink_to(tmp_path / "elsewhere.txt")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "gone.txt").symlink_to(folder / "nothing")
+    for name in ("1.csv", "2.csv", "3.csv", "4.CSV", "Makefile"):
+        (folder / name).write_text("text\nx")
+    report = DocumentReport()
+    found = list(stream_documents(folder, report=report))
+    assert [(place, document.id) for place, document in found] == [(1, "again.txt"), (2, "b/1.txt")]
+    assert report.lines() == [
+        "documents read: 2 (2 text)",
+        "1 skipped, links to nothing: gone.txt",
+        "1 skipped, links to a folder inside: b/ring",
+        "2 skipped, links out of the folder: out.txt, up",
+        "1 skipped, hidden: .git",
+        "1 skipped, files without a suffix: Makefile",
+        "4 skipped, .csv files: 1.csv, 2.csv, 3.csv and 1 more",
+    ]
+    assert report.skipped.total() == len(list(report.records())) == 10
+
+
+def test_the_order_is_not_the_file_systems(tmp_path):
+    for name in ("b.txt", "a/z.txt", "a.txt", "C.txt", "a-b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert [document.id for document in read_documents(tmp_path)] == ["C.txt", "a-b.txt", "a.txt", "a/z.txt", "b.txt"]
+
+
+def test_a_text_that_is_not_utf8_is_refused_with_its_line(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\ncaf\xe9\n")
+    with pytest.raises(DataError, match=r"a.txt, line 2: is not UTF-8"):
+        read_documents(tmp_path)
+
+
+def test_a_file_whose_name_is_no_text(tmp_path):
+    try:
+        (tmp_path / "a\udcff.txt").write_text("text")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    with pytest.raises(DataError, match="holds a name that is not UTF-8"):
+        read_documents(tmp_path)
+
+
+ROWS = [
+    {"key": 7, "Head": "h", "abstract": "a", "body": "b", "lang": "en", "year": 1999},
+    {"key": 8, "Head": None, "abstract": None, "body": "c", "lang": "de", "year": None},
+]
+CHOSEN = {"text": ["abstract", "body"], "title": "head", "id": "key", "metadata": ["lang", "year"]}
+
+
+def write_table(path):
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    elif ".csv" in path.name:
+        lines = [",".join(ROWS[0]), *(",".join("" if v is None else str(v) for v in row.values()) for row in ROWS)]
+        path.write_text("\n".join(lines))
+    else:
+        write_jsonl(path, ROWS)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv.gz", "a.csv", "a.parquet"])
+def test_a_tables_columns_are_chosen(tmp_path, name):
+    found = dict(stream_documents(write_table(tmp_path / name), **CHOSEN))
+    year = "1999" if "csv" in name else 1999
+    rest = {"year": ""} if "csv" in name else {}
+    assert list(found.values()) == [
+        Document("7", "a\n\nb", "h", {"lang": "en", "year": year}),
+        Document("8", "c", "", {"lang": "de", **rest}),
+    ]
+    assert list(found) == ([2, 3] if "csv" in name else [1, 2])
+
+
+def test_one_column_is_the_text_and_the_others_metadata(tmp_path):
+    documents = read_documents(write_table(tmp_path / "a.jsonl"), text="body", id="key")
+    assert documents[0] == Document("7", "b", metadata={"Head": "h", "abstract": "a", "lang": "en", "year": 1999})
+    documents = read_documents([{"text": "a", "metadata": {"lang": "en", "n": 1}}], metadata=["lang"])
+    assert documents[0].metadata == {"lang": "en"}
+
+
+def test_a_folder_of_tables_is_read_one_after_the_other(tmp_path):
+    write_jsonl(tmp_path / "part-1.jsonl", [{"id": "b", "text": "two"}])
+    write_jsonl(tmp_path / "part-0.jsonl", [{"id": "a", "text": "one"}])
+    (tmp_path / "settings.json").write_text("{}")
+    report = DocumentReport()
+    found = [(place, document.id) for place, document in stream_documents(tmp_path, report=report)]
+    assert found == [(1, "a"), (2, "b")]
+    assert report.lines() == ["documents read: 2 (2 rows)", "1 skipped, .json files: settings.json"]
+
+
+def test_frames_are_read_by_their_rows():
+    polars = pytest.importorskip("polars")
+    pandas = pytest.importorskip("pandas")
+    rows = {"id": [1, 2], "text": ["a", "b"], "year": [1999.0, None]}
+    expected = [Document("1", "a", metadata={"year": 1999.0}), Document("2", "b")]
+    assert read_documents(pandas.DataFrame(rows)) == expected
+    assert read_documents(polars.DataFrame(rows)) == expected
+
+
+def test_values_stream():
+    def endless():
+        while True:
+            yield {"text": "a"}
+
+    stream = stream_documents(endless())
+    assert [next(stream)[0] for _ in range(3)] == [1, 2, 3]
+
+
+def deep(levels):
+    found = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "error", "message"),
+    [
+        ([{"text": "a"}], {"text": "body"}, DataError, "line 1: missing column body; it has text"),
+        ([{"text": "a"}], {"metadata": ["lnag"]}, DataError, "no row has the column lnag"),
+        ([{"text": "a"}], {"title": "head"}, DataError, "no row has the column head"),
+        ([{"text": "a"}], {"id": "key"}, DataError, "line 1: missing column key"),
+        (["a"], {"text": "body"}, DataError, "no row has the column body"),
+        ([{"text": "a"}], {"text": []}, SettingError, "name at least one column"),
+        ([{"text": "a"}], {"metadata": [3]}, SettingError, "3 is no column's name"),
+        ([{"text": "a\ud800"}], {}, DataError, "line 1: column text holds half a character"),
+        ([{"text": "a", "x": ["\ud800"]}], {}, DataError, "half a character"),
+        ([{"text": "a", "x": b"\0"}], {}, DataError, "holds bytes"),
+        ([{"text": "a", "x": deep(5000)}], {}, DataError, "nested too deep"),
+        ({"a": "text"}, {}, DataError, "not one dict"),
+    ],
+)
+def test_columns_that_cannot_be_read(source, columns, error, message):
+    with pytest.raises(error, match=message):
+        read_documents(source, **columns)
+
+
+def test_columns_cannot_be_chosen_in_text(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    for source in (tmp_path, tmp_path / "a.txt"):
+        with pytest.raises(SettingError, match="is no table: columns"):
+            read_documents(source, text="body")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.docx", b"x", r"of a kind that is not read \(.docx\): use .jsonl, .*, .txt, .md, .html or .pdf"),
+        ("a.parquet", b"PAR1 no", "cannot be read as Parquet"),
+        ("a.jsonl.gz", b"\x1f\x8b\x08no", "is damaged or cut short"),
+        ("a.csv", b"id,text\n1\n", "line 2: has 1 columns where the header has 2"),
+        ("a.csv", b"id,text\n", "holds no row"),
+        ("a.tsv", b"text\ttext\na\tb\n", "names the column|names a column twice"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: malformed JSON"),
+        ("a.txt", b" \n", "a.txt: empty: holds nothing"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_documents(tmp_path / name)

@@ -1,55 +1,137 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tardif.data.split import MAX_VALIDATION, split_queries
+from samples import cleaned
+from tardif.data.split import MAX_HELD_OUT, TEST, TRAIN, VALIDATION, Split, split
 from tardif.data.text import normalise
-from tardif.data.training_set import TRAIN, VALIDATION
+from tardif.errors import DataError, SettingError
+from tardif.preparation import prepare
 
-query_texts = st.dictionaries(
-    st.integers(0, 99).map(str), st.sampled_from(["a", "A ", "ａ", "b", " b", "c d", "C  D", "e", "f", "g"]), min_size=1
+LAWS = settings(deadline=None, max_examples=8, database=None)  # each example is a database or two
+
+queries = st.sampled_from(["a", "A ", "ａ", "b", " b", "c d", "C  D", "e", "f", "g"])
+documents = st.sampled_from([f"document {n}" for n in range(6)] + ["Document  1", "DOCUMENT 2"])
+families = st.sampled_from(["one", "two", "three", "four"])
+rows = st.lists(
+    st.fixed_dictionaries({"query": queries, "positive": documents, "negative": st.just("wrong"), "family": families}),
+    min_size=1,
+    max_size=12,
 )
-fractions = st.floats(0, 0.99)
+hows = st.builds(
+    Split, st.floats(0, 0.5), st.floats(0, 0.49), st.integers(-9, 9), documents_apart=st.booleans()
+)  # fmt: skip
 
 
-def texts(queries, sides, side):
-    return {normalise(text) for query, text in queries.items() if sides[query] == side}
+def sides(*sources, how=None, alike=(), held_out=(), **reading):
+    """The side of every query, by its text."""
+    with cleaned(*sources, **reading) as (staging, _):
+        ids = {text: identity for identity, text in staging.all("SELECT id, text FROM asked")}
+        split(staging, how or Split(), held_out=held_out, alike=[(ids[one], ids[other]) for one, other in alike])
+        return dict(staging.all("SELECT a.text, s.side FROM asked a JOIN sides s USING (id)"))
 
 
-@settings(deadline=None, max_examples=50)
-@given(queries=query_texts, fraction=fractions, seed=st.integers())
-def test_no_text_is_on_both_sides_and_something_is_left_to_train_on(queries, fraction, seed):
-    sides = split_queries(queries, fraction=fraction, seed=seed)
-    assert set(sides) == set(queries)
-    assert texts(queries, sides, TRAIN)
-    assert not texts(queries, sides, TRAIN) & texts(queries, sides, VALIDATION)
+def together(found, groups):
+    """Whether each group of query texts is on one side."""
+    return all(len({found[text] for text in group}) == 1 for group in groups)
 
 
-@settings(deadline=None, max_examples=50)
-@given(queries=query_texts, fraction=fractions, seed=st.integers(), data=st.data())
-def test_the_order_of_the_input_does_not_matter(queries, fraction, seed, data):
-    shuffled = dict(data.draw(st.permutations(list(queries.items()))))
-    assert split_queries(queries, fraction=fraction, seed=seed) == split_queries(shuffled, fraction=fraction, seed=seed)
+def sharing(rows, field):
+    """The query texts of the rows that share the value of a field, but for case and white space."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(normalise(row[field]), set()).add(row["query"])
+    return groups.values()
 
 
-@settings(deadline=None, max_examples=50)
-@given(queries=query_texts, data=st.data())
-def test_what_is_held_out_takes_its_texts_along_and_nothing_else(queries, data):
-    held_out = data.draw(st.sets(st.sampled_from(sorted(queries)), min_size=1))
-    sides = split_queries(queries, fraction=0.5, held_out=held_out)
-    assert texts(queries, sides, VALIDATION) == {normalise(queries[query]) for query in held_out}
+@LAWS
+@given(rows=rows, how=hows, data=st.data())
+def test_what_belongs_together_is_on_one_side_in_any_order(rows, how, data):
+    grouped = data.draw(st.booleans())
+    reading = {"group_by": "family"} if grouped else {}
+    found = sides(rows, how=how, **reading)
+    assert set(found) == {row["query"] for row in rows}
+    assert set(found.values()) <= {TRAIN, VALIDATION, TEST}
+    assert TRAIN in found.values()
+    assert together(found, sharing(rows, "query"))
+    if grouped:
+        assert together(found, sharing(rows, "family"))
+    if how.documents_apart:
+        assert together(found, sharing(rows, "positive"))
+    assert sides(data.draw(st.permutations(rows)), how=how, **reading) == found
 
 
-def test_the_share_is_of_distinct_texts():
-    queries = {str(n): f"query {n // 2}" for n in range(100)}
-    assert len(texts(queries, split_queries(queries, fraction=0.2), VALIDATION)) == 10
-    assert VALIDATION not in split_queries(queries, fraction=0).values()
+@LAWS
+@given(rows=rows, data=st.data())
+def test_what_is_held_out_takes_its_texts_along_and_nothing_else(rows, data):
+    held = data.draw(st.lists(st.sampled_from(rows), min_size=1, max_size=3))
+    texts = {normalise(row["query"]) for row in held}
+    if texts == {normalise(row["query"]) for row in rows}:
+        with pytest.raises(DataError, match="No query is left to train on"):
+            sides(rows, held, held_out=[1])
+        return
+    found = sides(rows, held, held_out=[1], how=Split(validation=0.5))
+    assert {normalise(text) for text, side in found.items() if side == VALIDATION} == texts
+
+
+def pairs(count, copies=1):
+    return [{"query": f"query {n // copies}{' ' * (n % copies)}", "positive": f"answer {n}"} for n in range(count)]
+
+
+def test_the_shares_are_of_distinct_texts():
+    found = sides(pairs(100, copies=2), how=Split(validation=0.2, test=0.1))
+    texts = {side: {normalise(text) for text in found if found[text] == side} for side in set(found.values())}
+    assert {side: len(text) for side, text in texts.items()} == {TRAIN: 35, VALIDATION: 10, TEST: 5}
+    assert set(sides(pairs(20), how=Split(validation=0)).values()) == {TRAIN}
 
 
 def test_no_more_are_held_out_than_evaluation_needs():
-    sides = split_queries({str(n): str(n) for n in range(3 * MAX_VALIDATION)}, fraction=0.9)
-    assert list(sides.values()).count(VALIDATION) == MAX_VALIDATION
+    found = list(sides(pairs(4 * MAX_HELD_OUT), how=Split(validation=0.5, test=0.4)).values())
+    assert MAX_HELD_OUT == 500
+    assert (found.count(VALIDATION), found.count(TEST)) == (MAX_HELD_OUT, MAX_HELD_OUT)
 
 
 def test_another_seed_is_another_split():
-    queries = {str(n): str(n) for n in range(100)}
-    assert split_queries(queries, seed=1) == split_queries(queries, seed=1) != split_queries(queries, seed=2)
+    assert sides(pairs(60), how=Split(seed=1)) == sides(pairs(60), how=Split(seed=1))
+    assert sides(pairs(60), how=Split(seed=1)) != sides(pairs(60), how=Split(seed=2))
+
+
+@LAWS
+@given(chain=st.lists(st.integers(0, 19), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99))
+def test_texts_that_are_nearly_the_same_stay_together(chain, seed):
+    alike = [(f"query {one}", f"query {other}") for one, other in zip(chain, chain[1:], strict=False)]
+    found = sides(pairs(20), how=Split(validation=0.5, seed=seed), alike=alike)
+    assert together(found, [{f"query {n}" for n in chain}])
+
+
+def test_a_query_of_two_families_joins_them():
+    rows = [{"query": q, "positive": "a", "family": f} for q, f in [("x", "1"), ("x", "2"), ("y", "2"), ("z", "3")]]
+    for seed in range(5):
+        found = sides(rows, how=Split(validation=0.5, seed=seed), group_by="family")
+        assert found["x"] == found["y"]
+        assert set(found.values()) == {TRAIN, VALIDATION}
+
+
+def test_only_relevant_documents_are_kept_apart():
+    rows = [{"query": f"query {n}", "positive": f"answer {n}", "negative": "the same wrong one"} for n in range(20)]
+    found = list(sides(rows, how=Split(validation=0.2, documents_apart=True)).values())
+    assert found.count(VALIDATION) == 4
+
+
+def test_prepare_keeps_near_duplicates_on_one_side():
+    stem = "how do I reset the password of my account on the second machine in the office"
+    rows = [(f"{stem}{end}", f"answer {end}") for end in ("", "?", " ?", " !")] + [
+        (f"something else entirely, number {n * 7919}", f"answer {n}") for n in range(8)
+    ]
+    for seed in range(4):
+        data = prepare([rows], miner="none", validation=0.4, seed=seed)
+        assert len({data.split[q] for q, text in data.queries.items() if text.startswith(stem)}) == 1
+    assert any("pairs of nearly equal queries" in line for line in data.report)
+
+
+@pytest.mark.parametrize(
+    "shares", [{"validation": -0.1}, {"validation": 1}, {"validation": True}, {"test": "some"}, {"validation": 0.5, "test": 0.5}]
+)  # fmt: skip
+def test_shares_out_of_range_are_refused(shares):
+    with pytest.raises(SettingError, match="validation|test"):
+        Split(**shares).check()

@@ -29,7 +29,7 @@ def data():
         queries={"q2": "second", "q1": "first"},
         qrels={"q2": {"d3": 2, "d2": -1}, "q1": {"d1": 1}},
         split={"q2": TRAIN, "q1": VALIDATION},
-        examples=[Example("q2", "d3", ("d2", "d1")), Example("q2", "d3")],
+        examples=[Example("q2", "d3", ("d2", "d1"), (0.5, -1.25, 3.0)), Example("q2", "d3")],
         settings={"seed": 3, "language": "en"},
         report=["read as pairs"],
     )

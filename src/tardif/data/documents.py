@@ -1,106 +1,173 @@
-"""A corpus: from a list, a JSONL/CSV/TSV file, or a folder of text and Markdown files."""
+"""A corpus: from values, tables, or files and folders of text, Markdown, HTML and PDF."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tardif.data.rows import Row, read_lines, read_rows
+from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
+from tardif.data.document_rows import Columns, RowReader
+from tardif.data.document_tables import is_table, stream_rows
+from tardif.data.extraction import KINDS, kind_of
+from tardif.data.rows import Row
 from tardif.data.text import text_id
-from tardif.errors import DataError
+from tardif.errors import DataError, SettingError
 from tardif.types import Document
 
-TEXT_SUFFIXES = (".txt", ".md", ".markdown")
-ID_COLUMNS = ("_id", "id", "document_id", "doc_id")
-TEXT_COLUMNS = ("text", "document", "passage", "content", "contents", "body")
+Placed = Iterator[tuple[int, Document]]
 
 
-def read_documents(source: str | Path | Iterable[Any]) -> list[Document]:
-    """Read a corpus; ids are kept where there are any, else made from the texts.
-
-    Args:
-        source: a ``.jsonl``, ``.csv`` or ``.tsv`` file with a text column (an id, a title and any
-            other columns are kept, the others as metadata); a BEIR folder; a folder of ``.txt`` and
-            ``.md`` files, searched through, whose ids are the paths inside it; or an iterable of
-            strings, :class:`Document` or dicts.
+def read_documents(
+    source: str | Path | Iterable[Any],
+    *,
+    text: str | Sequence[str] | None = None,
+    title: str | None = None,
+    id: str | None = None,  # noqa: A002 - the column's usual name
+    metadata: Sequence[str] | None = None,
+    report: DocumentReport | None = None,
+) -> list[Document]:
+    """Read a whole corpus: :func:`stream_documents` in a list, whose ids are checked to be unique.
 
     Raises:
-        DataError: nothing to read, a text is empty, two documents share an id; says where.
+        DataError: as there, or two documents share an id (the very same text without one is one document).
+        SettingError: as there.
     """
-    if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if path.is_dir():
-            if (path / "corpus.jsonl").is_file():
-                return read_documents(path / "corpus.jsonl")
-            return _unique(_from_folder(path), str(path))
-        return _unique([_from_row(row) for row in read_rows(path)], str(path))
-    items = list(source)
-    if not items:
+    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, report=report)
+    where = str(source) if isinstance(source, str | Path) else "documents"
+    return _unique((document for _, document in stream), where)
+
+
+def stream_documents(
+    source: str | Path | Iterable[Any],
+    *,
+    text: str | Sequence[str] | None = None,
+    title: str | None = None,
+    id: str | None = None,  # noqa: A002
+    metadata: Sequence[str] | None = None,
+    report: DocumentReport | None = None,
+) -> Placed:
+    """A corpus document by document, each with its place; ids are kept where there are any, else made from the texts.
+
+    The place is the line in a table, and the document's number elsewhere. Ids are not compared here:
+    that takes all of them in memory.
+
+    Args:
+        source: a table with a text column (JSONL, CSV, TSV, Parquet; an id, a title and any other columns
+            are kept, the others as metadata); a file of text, Markdown, HTML or PDF; a folder of such
+            files, searched through, whose ids are the paths inside it; a folder of tables only, read one
+            after the other; a BEIR folder, which is its corpus; or an iterable of strings,
+            :class:`Document` or dicts.
+        text: a table's column to read as the text, or several, joined by an empty line.
+        title: the column of the title.
+        id: the column of the id.
+        metadata: the columns to keep as metadata; all that are left by default.
+        report: is told what was read, and every file that was not.
+
+    Raises:
+        DataError: nothing to read, a text is empty, not UTF-8 or of another kind, a column is missing, a
+            library is not installed; says where.
+        SettingError: columns are chosen where there is no table.
+    """
+    report = DocumentReport() if report is None else report
+    columns = Columns.of(text, title, id, metadata)
+    if not isinstance(source, str | Path):
+        return _from_values(source, columns, report)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _from_folder(path, columns, report)
+    if kind_of(path):
+        return _from_file(path, columns, report)
+    return _from_table(path, columns, report)
+
+
+def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport) -> Placed:
+    reader = RowReader(columns)
+    number = 0
+    for number, item in enumerate(_records(source), start=1):
+        if isinstance(item, Document):
+            document = item
+        elif isinstance(item, str):
+            if not item.strip():
+                raise DataError("the text is empty.", "documents", number)
+            document = Document(text_id("d-", item), item)
+        elif isinstance(item, Mapping):
+            document = reader.document(Row(dict(item), Path("documents"), number))
+        else:
+            raise DataError(
+                f"a document must be a text, a dict or a Document, not {type(item).__name__}.", "documents", number
+            )
+        report.read["values"] += 1
+        yield number, document
+    if not number:
         raise DataError("The corpus is empty: it holds no document.")
-    return _unique([_from_item(item, number) for number, item in enumerate(items, start=1)], "documents")
+    reader.finish(Path("documents"))
 
 
-def _from_item(item: Any, number: int) -> Document:
-    if isinstance(item, Document):
-        return item
-    if isinstance(item, str):
-        if not item.strip():
-            raise DataError("the text is empty.", "documents", number)
-        return Document(text_id("d-", item), item)
-    if isinstance(item, dict):
-        return _from_row(Row(item, Path("documents"), number))
-    raise DataError(f"a document must be a text, a dict or a Document, not {type(item).__name__}.", "documents", number)
+def _records(source: Any) -> Iterable[Any]:
+    """The items of a source; a data frame's are its rows, as dicts."""
+    if isinstance(source, Mapping | bytes):
+        raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
+    if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
+        rows: Iterable[Any] = source.iter_rows(named=True)
+        return rows
+    if hasattr(source, "itertuples") and hasattr(source, "columns"):  # pandas
+        names = [str(name) for name in source.columns]
+        return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
+    items: Iterable[Any] = source
+    return items
 
 
-def _from_row(row: Row) -> Document:
-    names = {name.lower(): name for name in row.fields}
-    text_name = next((names[name] for name in TEXT_COLUMNS if name in names), None)
-    if text_name is None:
-        raise row.error(f"missing column {'|'.join(TEXT_COLUMNS)}; it has {', '.join(names)}.")
-    id_name = next((names[name] for name in ID_COLUMNS if name in names), None)
-    title_name = names.get("title")
-    text = row.fields[text_name]
-    title = row.fields.get(title_name, "") if title_name else ""
-    if not isinstance(text, str) or not isinstance(title or "", str):
-        raise row.error(f"columns {text_name} and title must be text.")
-    title = title or ""
-    identity = row.fields.get(id_name) if id_name else None
-    if identity is None and not text.strip() and not title.strip():
-        # With an id an empty document stays: published collections (Cranfield) have some, and their
-        # judgements count on it. It is never mined, and scores lowest.
-        raise row.error("the document is empty: it has neither text nor title.")
-    if identity is not None and (isinstance(identity, bool) or not isinstance(identity, str | int)):
-        raise row.error(f"column {id_name} must be text or a whole number.")
-    if identity == "":
-        raise row.error(f"column {id_name} is empty.")
-    used = {text_name, id_name, title_name}
-    extra = {name: value for name, value in row.fields.items() if name not in used}
-    if isinstance(extra.get("metadata"), dict):
-        extra = {**extra.pop("metadata"), **extra}
-    extra = {name: value for name, value in extra.items() if value not in (None, {})}
-    return Document(text_id("d-", f"{title} {text}".strip()) if identity is None else str(identity), text, title, extra)
+def _from_file(path: Path, columns: Columns, report: DocumentReport) -> Placed:
+    if not path.exists():
+        raise DataError("no such file: check the path.", path)
+    _refuse_columns(columns, path)
+    yield 1, read_file(path, report)
 
 
-def _from_folder(folder: Path) -> list[Document]:
-    documents = []
-    empty = 0
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
-            continue
-        text = "\n".join(line for _, line in read_lines(path)).strip()
-        if not text:
-            empty += 1
-            continue
-        name = path.relative_to(folder).as_posix()
-        documents.append(Document(name, text, metadata={"path": name}))
-    if not documents:
-        found = f" ({empty} empty ones)" if empty else ""
-        raise DataError(f"holds no text: no file ends in {', '.join(TEXT_SUFFIXES)}{found}.", folder)
-    return documents
+def _from_folder(folder: Path, columns: Columns, report: DocumentReport) -> Placed:
+    if (folder / "corpus.jsonl").is_file():
+        yield from _from_table(folder / "corpus.jsonl", columns, report)
+        return
+    paths = find_files(folder, report)
+    if any(kind_of(Path(path)) for path in paths):
+        _refuse_columns(columns, folder)
+        yield from _numbered(stream_files(folder, paths, report), folder, report)
+        return
+    # A lone .json is more often somebody's settings than a corpus.
+    tables = [path for path in paths if is_table(Path(path)) and not path.lower().endswith(".json")]
+    documents = (document for path in tables for _, document in _from_table(folder / path, columns, report))
+    for _ in stream_files(folder, [path for path in paths if path not in tables], report):
+        pass  # none is a document: counts what they are
+    yield from _numbered(documents, folder, report)
 
 
-def _unique(documents: list[Document], where: str) -> list[Document]:
+def _numbered(documents: Iterable[Document], folder: Path, report: DocumentReport) -> Placed:
+    number = 0
+    for number, document in enumerate(documents, start=1):
+        yield number, document
+    if not number:
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
+        raise DataError(
+            f"holds no text: no file that ends in {', '.join(KINDS)} has any ({why or 'no files'}).", folder
+        )
+
+
+def _refuse_columns(columns: Columns, path: Path) -> None:
+    if columns != Columns():
+        raise SettingError(f"{path} is no table: columns (text, title, id, metadata) cannot be chosen in it.")
+
+
+def _from_table(path: Path, columns: Columns, report: DocumentReport) -> Placed:
+    reader = RowReader(columns)
+    for row in stream_rows(path):
+        document = reader.document(row)
+        report.read["rows"] += 1
+        yield row.line, document
+    reader.finish(path)
+
+
+def _unique(documents: Iterable[Document], where: str) -> list[Document]:
     """Refuse two documents with one id; the very same document twice is one document."""
     seen: dict[str, Document] = {}
     for document in documents:

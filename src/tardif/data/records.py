@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from tardif.types import Document, Query
 
@@ -39,16 +39,23 @@ class Judgement:
     group: str | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """A format opened for reading. Every method streams, and may be called once.
 
-    Attributes:
-        name: the path, or ``data`` for Python values: what messages name.
-        shape: one line that says what is read as what; known before the first judgement is read.
+    ``name`` is the path, or ``data`` for Python values; ``shape`` is one line that says what is read as
+    what, complete when the last judgement has been read.
     """
 
-    name: str
-    shape: str
+    @property
+    def name(self) -> str:
+        """What messages name."""
+        ...
+
+    @property
+    def shape(self) -> str:
+        """What is read as what."""
+        ...
 
     def documents(self) -> Iterator[tuple[int, Document]]:
         """The source's own corpus with places, empty where it has none."""

@@ -1,37 +1,144 @@
-"""Queries held out for validation: seeded, and never a text on both sides."""
+"""Queries held out: seeded, by group, and never a text on both sides.
+
+Queries with the same normalised text are one group. Groups are joined where they share a family (a
+field to split by), are nearly the same text, or, where asked, share a relevant document. Which
+groups are held out, a hash of seed and text decides: it depends neither on the order of the input
+nor on the process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from tardif.data.text import keyed_order, normalise
-from tardif.data.training_set import TRAIN, VALIDATION
+from tardif.data.staging import Staging
+from tardif.errors import DataError, SettingError
 
-MAX_VALIDATION = 500
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+MAX_HELD_OUT = 500
 
 
-def split_queries(
-    queries: Mapping[str, str], *, fraction: float = 0.1, seed: int = 0, held_out: set[str] | None = None
-) -> dict[str, str]:
-    """Assign each query to ``train`` or ``validation``.
-
-    Queries with the same normalised text go to the same side. Which, a keyed hash of the text
-    decides, so it does not depend on the order of the input or on the process.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How queries are held out.
 
     Args:
-        queries: texts by id.
-        fraction: share of the distinct texts to hold out, at most :data:`MAX_VALIDATION` texts: more
-            costs evaluation time and narrows the error little. 0 holds out none.
+        validation: share of the queries for validation, at most :data:`MAX_HELD_OUT`: more costs
+            evaluation time and narrows the error little. 0 holds out none.
+        test: share of the queries for a test that training never sees; the same cap.
         seed: key of the hash.
-        held_out: ids already held out by the user; then nothing else is, and a training query with
-            the text of one of them goes to validation too.
+        documents_apart: no document is relevant on two sides.
     """
-    groups: dict[str, list[str]] = {}
-    for query, text in queries.items():
-        groups.setdefault(normalise(text), []).append(query)
+
+    validation: float = 0.1
+    test: float = 0.0
+    seed: int = 0
+    documents_apart: bool = False
+
+    def check(self) -> None:
+        """Raise if a share is out of range.
+
+        Raises:
+            SettingError: names the share.
+        """
+        for name in ("validation", "test"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+                raise SettingError(f"{name}={value!r}: give a share from 0 up to (not with) 1.")
+        if self.validation + self.test >= 1:
+            raise SettingError("validation and test together leave nothing to train on.")
+
+
+def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: Sequence[tuple[str, str]] = ()) -> None:
+    """Give every row of ``asked`` its side, in the new table ``sides`` (id, side).
+
+    Args:
+        staging: a cleaned collection.
+        how: the shares.
+        held_out: numbers of sources that the user holds out; then no other query is, but those in a
+            group with one of them.
+        alike: pairs of query ids whose texts are nearly the same.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    _group(staging, how, alike)
+    queries = int(staging.one("SELECT count(*) FROM units"))
     if held_out:
-        chosen = {normalise(queries[query]) for query in held_out}
+        staging.run(
+            """CREATE TABLE chosen AS SELECT DISTINCT u.unit, 'validation' AS side
+            FROM units u JOIN stated s ON s.query_id = u.id WHERE s.source IN (SELECT unnest(?))""",
+            [list(held_out)],
+        )
     else:
-        count = min(round(len(groups) * fraction), MAX_VALIDATION, len(groups) - 1)
-        chosen = set(sorted(groups, key=lambda text: keyed_order(seed, text))[: max(count, 0)])
-    return {query: VALIDATION if text in chosen else TRAIN for text, members in groups.items() for query in members}
+        counts = [min(round(queries * share), MAX_HELD_OUT) for share in (how.validation, how.test)]
+        # Whole groups are drawn until the share is reached. One larger than the share stays in training.
+        staging.run(
+            """CREATE TABLE chosen AS
+            SELECT unit, CASE WHEN total - size < $1 THEN 'validation' ELSE 'test' END AS side
+            FROM (
+              SELECT unit, size, sum(size) OVER (ORDER BY md5($3 || chr(10) || name), name) AS total
+              FROM (SELECT unit, min(key) AS name, count(*) AS size FROM units GROUP BY unit)
+              WHERE size <= greatest($1, $2)
+            ) WHERE total - size < $1 + $2 AND total < $4""",
+            [*counts, str(how.seed), queries],
+        )
+    staging.run(
+        """CREATE TABLE sides AS SELECT u.id, coalesce(c.side, 'train') AS side
+        FROM units u LEFT JOIN chosen c ON u.unit = c.unit"""
+    )
+    if not staging.one("SELECT count(*) FROM sides WHERE side = 'train'"):
+        raise DataError("No query is left to train on: the held-out data covers them all.")
+
+
+def _group(staging: Staging, how: Split, alike: Sequence[tuple[str, str]]) -> None:
+    """The table ``units`` (id, key, unit): what must stay on one side has one unit."""
+    has_families = bool(staging.one("SELECT count(family) FROM stated"))
+    if not (how.documents_apart or has_families or alike):
+        staging.run("CREATE TABLE units AS SELECT id, key, key AS unit FROM asked")
+        return
+    staging.run("CREATE TABLE nodes AS SELECT id, key, row_number() OVER (ORDER BY id) - 1 AS node FROM asked")
+    links = ["SELECT node, 'k' || key AS hub FROM nodes"]
+    if has_families:
+        links.append(
+            "SELECT DISTINCT n.node, 'f' || s.family FROM nodes n JOIN stated s ON s.query_id = n.id "
+            "WHERE s.family IS NOT NULL"
+        )
+    if how.documents_apart:
+        links.append(
+            "SELECT n.node, 'd' || t.key FROM nodes n JOIN judged j ON j.query_id = n.id "
+            "JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
+        )
+    if alike:
+        staging.run("CREATE TEMP TABLE alike (a VARCHAR, b VARCHAR)")
+        staging.database.executemany("INSERT INTO alike VALUES (?, ?)", [list(pair) for pair in alike])
+        links += [
+            f"SELECT n.node, 'n' || x.a || chr(10) || x.b FROM nodes n JOIN alike x ON x.{side} = n.id"
+            for side in ("a", "b")
+        ]
+    staging.run(
+        "CREATE TABLE links AS SELECT node, dense_rank() OVER (ORDER BY hub) - 1 AS hub FROM "
+        f"({' UNION ALL '.join(links)})"
+    )
+    found = staging.database.sql("SELECT node, hub FROM links").fetchnumpy()
+    units = _components(found["node"], found["hub"])
+    import pyarrow as pa
+
+    staging.database.register("found", pa.table({"node": pa.array(range(len(units))), "unit": pa.array(units)}))
+    staging.run(
+        "CREATE TABLE units AS SELECT n.id, n.key, f.unit::VARCHAR AS unit FROM nodes n JOIN found f USING (node)"
+    )
+    staging.database.unregister("found")
+
+
+def _components(nodes: Any, hubs: Any) -> Any:
+    """The connected component of each node, where nodes that share a hub are connected."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = int(nodes.max()) + 1
+    size = count + int(hubs.max()) + 1
+    graph = coo_array((np.ones(len(nodes), dtype=np.int8), (nodes, hubs + count)), shape=(size, size))
+    return connected_components(graph, directed=False)[1][:count]

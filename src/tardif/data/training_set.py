@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tardif
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
 from tardif.types import Document, Example
@@ -32,7 +33,7 @@ class TrainingSet:
         documents: the corpus by id.
         queries: query texts by id.
         qrels: judgements by query id; relevance 1 and above is relevant.
-        split: ``train`` or ``validation`` for each query id.
+        split: ``train``, ``validation`` or ``test`` for each query id.
         examples: one per (training query, positive), with its hard negatives.
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
@@ -87,26 +88,15 @@ class TrainingSet:
                 "split": pa.array([self.split[query] for query in self.queries], text),
             },
             "qrels": _qrels_table(self.qrels),
-            "examples": {
-                "query_id": pa.array([e.query_id for e in self.examples], text),
-                "positive_id": pa.array([e.positive_id for e in self.examples], text),
-                "negative_ids": pa.array([list(e.negative_ids) for e in self.examples], pa.list_(text)),
-            },
         }
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
+            counts = {"examples": len(self.examples)}
             for name, columns in tables.items():
                 pq.write_table(pa.table(columns), aside / f"{name}.parquet", compression="zstd")
-            write_json(
-                aside / "manifest.json",
-                {
-                    "format": FORMAT,
-                    "version": VERSION,
-                    "counts": self.counts(),
-                    "settings": dict(self.settings),
-                    "report": list(self.report),
-                },
-            )
+                counts[name] = len(columns[next(iter(columns))])
+            write_examples(aside, self.examples)
+            write_manifest(aside, counts, {}, self.report, settings=self.settings, sources=[])
         return folder
 
     @classmethod
@@ -125,12 +115,13 @@ class TrainingSet:
         try:
             if manifest["version"] > VERSION:
                 raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
-            return cls._read(folder, manifest)
+            return cls.read(folder, manifest)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
 
     @classmethod
-    def _read(cls, folder: Path, manifest: Mapping[str, Any]) -> TrainingSet:
+    def read(cls, folder: Path, manifest: Mapping[str, Any]) -> TrainingSet:
+        """Read the tables of a folder, whose manifest need not be written yet."""
         import pyarrow.parquet as pq
 
         tables = {
@@ -152,8 +143,41 @@ class TrainingSet:
                 Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"])) for row in tables["examples"]
             ],
             settings=manifest["settings"],
-            report=manifest["report"],
+            report=manifest.get("report", []),
         )
+
+
+def write_examples(folder: Path, examples: Sequence[Example]) -> None:
+    """Write the table of examples into a folder that is not published yet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.string()
+    columns = {
+        "query_id": pa.array([e.query_id for e in examples], text),
+        "positive_id": pa.array([e.positive_id for e in examples], text),
+        "negative_ids": pa.array([list(e.negative_ids) for e in examples], pa.list_(text)),
+        "scores": pa.array([list(e.scores) for e in examples], pa.list_(pa.float64())),
+    }
+    pq.write_table(pa.table(columns), folder / "examples.parquet", compression="zstd")
+
+
+def write_manifest(
+    folder: Path, counts: Mapping[str, int], rules: Mapping[str, int], report: Sequence[str], **more: Any
+) -> None:
+    """Write the manifest, which makes a folder of tables a training set: last."""
+    write_json(
+        folder / "manifest.json",
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "tardif": tardif.__version__,
+            "counts": dict(sorted(counts.items())),
+            "rules": dict(rules),
+            **{name: dict(value) if isinstance(value, Mapping) else value for name, value in more.items()},
+            "report": list(report),
+        },
+    )
 
 
 def is_training_set(folder: str | Path) -> bool:

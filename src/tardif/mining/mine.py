@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from tardif.data.synthesis.result import parent_of
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import SettingError
@@ -79,7 +80,7 @@ def mine(
     window = window or Window()
     window.check()
     same_text = _copies(data)
-    pool = sorted(identity for identity, document in data.documents.items() if document.content)
+    pool = sorted(d.id for d in data.documents.values() if d.content and parent_of(d) is None)
     queries = data.query_ids(TRAIN)
     known: dict[str, list[str]] = {}
     for query, text in data.queries.items():
@@ -93,7 +94,8 @@ def mine(
         else:
             rankings = searcher.search([data.queries[query] for query in block], window.last)
         for query, ranking in zip(block, rankings, strict=True):
-            positives = known[normalise(data.queries[query])]
+            positives = list(known[normalise(data.queries[query])])
+            positives += [parent for d in positives if (parent := parent_of(data.documents[d])) is not None]
             banned = {copy for positive in positives for copy in same_text.get(positive, (positive,))}
             draw = random.Random(f"{seed}\x00{query}")
             own = [
@@ -117,7 +119,13 @@ def mine(
             chosen[query] = tuple(picked)
         if advance is not None:
             advance(len(block))
-    examples = [Example(query, positive, chosen[query]) for query in queries for positive in data.positives(query)]
+    # What a teacher scored stays as it is: a mined negative would have no score.
+    taught = {(example.query_id, example.positive_id): example for example in data.examples if example.scores}
+    examples = [
+        taught.get((query, positive)) or Example(query, positive, chosen[query])
+        for query in queries
+        for positive in data.positives(query)
+    ]
     return replace(data, examples=examples, report=[*data.report, *_report(counts, len(queries), searcher, window)])
 
 

@@ -117,26 +117,22 @@ class Trainer:
 
     def prepare(
         self,
-        data: str | Path | TrainingSet | Iterable[Any],
+        data: str | Path | TrainingSet | Iterable[Any] | None,
         documents: Any = None,
         *,
         validation: Any = 0.1,
-        miner: str = "lexical",
-        negatives: int = 8,
-        window: tuple[int, int] = (5, 100),
-        split: str = "train",
+        **options: Any,
     ) -> TrainingSet:
         """Read, validate, split and mine; replaces what was prepared before.
 
         Args:
-            data: pairs, labelled pairs or triplets as an iterable, a file of them, a BEIR folder, a
-                prepared folder, or a :class:`TrainingSet`.
+            data: anything that :func:`tardif.data.formats.open_source` reads: pairs, labelled pairs,
+                triplets, scored examples; as an iterable, a frame, a dataset, a file or a folder (BEIR,
+                ColBERT, TREC). A prepared folder, or a :class:`TrainingSet`. None with
+                ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
             validation: share of queries to hold out, or held-out rows of their own.
-            miner: ``lexical`` or ``none``.
-            negatives: hard negatives mined per query.
-            window: ranks that they are drawn from.
-            split: which split of a BEIR folder to train on.
+            **options: of :class:`tardif.preparation.Preparation`: ``miner``, ``negatives``, ``split``, ...
 
         Raises:
             DataError: the input cannot be read or makes no sense.
@@ -148,17 +144,13 @@ class Trainer:
         else:
             from tardif.preparation import prepare
 
+            defaults = {"language": self.language.code, "base": self.base.name, "seed": self.seed}
             self.data = prepare(
-                [data],
+                [] if data is None else [data],
                 documents,
                 validation=validation,
-                language=self.language.code,
-                miner=miner,
-                negatives=negatives,
-                window=window,
-                split=split,
-                seed=self.seed,
                 talk=self.talk,
+                **{**defaults, **options},
             )
         return self.data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tardif.data.synthesis.result import parent_of
 from tardif.data.text import keyed_order
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation import DEPTH, MEASURES, measure, rank
@@ -55,8 +56,12 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
         return None
     queries = {query: data.queries[query] for query in ids}
     qrels = {query: dict(data.qrels[query]) for query in ids}
-    everything = list(data.documents.values())
     chosen = dict.fromkeys(d for query in ids for d in data.positives(query))
+    # A variant stands for the document it was made from: searched beside it, it would be found twice.
+    stood_for = {parent_of(data.documents[identity]) for identity in chosen}
+    everything = [
+        d for d in data.documents.values() if d.id in chosen or (parent_of(d) is None and d.id not in stood_for)
+    ]
     if len(everything) > limit:
         rankings = LexicalSearcher(everything, language).search(list(queries.values()), DEPTH)
         for place in range(DEPTH):

@@ -1,0 +1,211 @@
+"""Long documents in pieces that the base can read whole, counted in its own tokens.
+
+The cuts are semantic-text-splitter's: at headings, paragraphs, sentences, words, whichever is the largest that
+fits. Around it stands what makes a piece a document: the title said again, an id, and its parent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tardif.data.text import normalise
+from tardif.errors import ModelError, SettingError
+from tardif.types import Document
+
+MIN_TOKENS = 32
+"""The smallest piece: below it a title, or one character of some scripts, would leave no room."""
+
+_MARKER = 1  # the token that says "document"; start and end are the tokenizer's own
+_WINDOW = 200_000  # characters split at a time: the splitter's time grows faster than the text
+_MARKDOWN = (".md", ".markdown")
+# Scripts without spaces count by the character, the others by the word.
+_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
+
+
+class Tokenized(Protocol):
+    """What is asked of a base: :class:`tardif.modeling.base.Base`, which lies beside this package."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def transformer(self) -> Path:
+        """The folder that its tokenizer is in."""
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens it reads."""
+
+
+class Chunker:
+    """Splits documents that are longer than ``tokens`` of a base's own tokens.
+
+    Args:
+        base: the base whose tokens count.
+        tokens: the most tokens that a piece has, title, start, marker and end among them.
+        overlap: up to how many tokens a piece repeats of the one before it; a tenth of ``tokens``
+            where it is left out. It is taken at the cuts of the text, so it is often less.
+
+    Raises:
+        SettingError: ``tokens`` or ``overlap`` is out of range.
+        ModelError: the base's tokenizer cannot be loaded.
+    """
+
+    def __init__(self, base: Tokenized, tokens: int, overlap: int | None = None) -> None:
+        _check(base, tokens, overlap)
+        self.tokens = tokens
+        self.overlap = tokens // 10 if overlap is None else overlap
+        self._count, special = _counter(base)
+        self._room = tokens - special - _MARKER
+
+    def chunk(self, document: Document) -> list[Document]:
+        """The document itself if it fits, else its pieces in order.
+
+        Every character of the text but white space is in some piece. Pieces have the ids ``ID#1``,
+        ``ID#2`` and so on, the parent's title, and its metadata with ``parent`` and ``piece``.
+        A title that would fill more than half of a piece is not said again: the text begins with it.
+        """
+        if self._size(document.content) <= self._room:
+            return [document]
+        title, text = document.title, document.text
+        if title and self._size(title) > self._room // 2:
+            title, text = "", f"{title}\n\n{text}"
+        pieces = list(self._split(title, text, markdown=_is_markdown(document)))
+        if len(pieces) < 2 and title == document.title:
+            # Only the white space around the text was too long.
+            return [replace(document, text=text.strip())]
+        return [
+            Document(
+                f"{document.id}#{number}",
+                piece,
+                said,
+                {**document.metadata, "parent": document.id, "piece": number},
+            )
+            for number, (said, piece) in enumerate(pieces, start=1)
+        ]
+
+    def _size(self, text: str) -> int:
+        """The tokens of a text; of one far too long only a part is counted, which tells as much."""
+        head = text[: 16 * self.tokens]
+        if len(head) < len(text) and (many := self._count(head)) > 2 * self.tokens:
+            return many
+        return self._count(text)
+
+    def _split(self, title: str, text: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
+        """Each piece with the title it can bear."""
+        lead = f"{title} " if title else ""
+        splitter = self._splitter(lead, markdown=markdown)
+        start = 0
+        while start < len(text):
+            window = text[start : start + _WINDOW]
+            found = splitter.chunk_indices(window)
+            end = start + len(window)
+            if end < len(text) and len(found) > 1 and found[-1][0] > 0:
+                # The last piece ends where the window does: it is split again, with what follows it.
+                end = start + found.pop()[0]
+            for _, piece in found:
+                yield from self._held(title, piece)
+            start = end
+
+    def _splitter(self, lead: str, *, markdown: bool) -> Any:
+        from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+        # Counted with the title in front, not beside it: a tokenizer may read the first word differently.
+        def size(piece: str) -> int:
+            return self._size(lead + piece)
+
+        taken = self._count(lead)
+        overlap = taken + min(self.overlap, (self._room - taken) // 2)
+        make = MarkdownSplitter if markdown else TextSplitter
+        return make.from_callback(size, self._room, overlap if self.overlap else 0)
+
+    def _held(self, title: str, piece: str) -> Iterator[tuple[str, str]]:
+        """A piece as it is, unless it is too long after all: tokens do not always grow with the text."""
+        if self._count(f"{title} {piece}".strip()) <= self._room:
+            yield title, piece
+        elif len(piece) > 1:
+            middle = len(piece) // 2
+            for half in (piece[:middle].strip(), piece[middle:].strip()):
+                if half:
+                    yield from self._held(title, half)
+        else:
+            yield "", piece
+
+
+def place_judgement(query: str, pieces: list[Document]) -> str:
+    """The id of the piece that a judgement of the whole document moves to.
+
+    It is the one that shares most words with the query, each word weighing more the fewer pieces have
+    it; the first of equals.
+    """
+    wanted = _words(query)
+    shared = [wanted & _words(piece.text) for piece in pieces]
+    spread = Counter(word for words in shared for word in words)
+    # fsum: the same sum in whichever order a set gives its words.
+    weights = [math.fsum(math.log1p(len(pieces) / spread[word]) for word in words) for words in shared]
+    return pieces[weights.index(max(weights))].id
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(normalise(text)))
+
+
+def _is_markdown(document: Document) -> bool:
+    return str(document.metadata.get("path", document.id)).lower().endswith(_MARKDOWN)
+
+
+def _check(base: Tokenized, tokens: int, overlap: int | None) -> None:
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < MIN_TOKENS:
+        raise SettingError(f"chunk={tokens!r}: give a whole number of tokens, {MIN_TOKENS} or more, or none.")
+    if tokens > base.max_tokens:
+        raise SettingError(f"chunk={tokens}: the base {base.name} reads at most {base.max_tokens} tokens.")
+    if overlap is None:
+        return
+    if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= tokens // 2:
+        raise SettingError(f"overlap={overlap!r}: give a whole number of tokens, at most half of the {tokens}.")
+
+
+def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
+    """How many tokens a text has in the base's own tokenizer, and how many stand around every text."""
+    tokenizer = _load(base)
+    special = int(tokenizer.num_special_tokens_to_add(False))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False))
+
+    return count, special
+
+
+def _load(base: Tokenized) -> Any:
+    """The base's ``tokenizers.Tokenizer``; transformers' own where it has none."""
+    try:
+        return _fast(base)
+    except Exception as error:  # the library raises plain Exceptions on a broken file
+        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first}") from error
+
+
+def _fast(base: Tokenized) -> Any:
+    from tokenizers import Tokenizer
+
+    path = base.transformer / "tokenizer.json"
+    if path.is_file():
+        tokenizer = Tokenizer.from_file(str(path))
+    else:
+        from transformers import AutoTokenizer
+
+        slow = AutoTokenizer.from_pretrained(str(base.transformer))
+        if not getattr(slow, "is_fast", False):
+            return slow
+        tokenizer = slow.backend_tokenizer
+    # A saved tokenizer may cut at the length it was trained with; what is counted must be the whole text.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

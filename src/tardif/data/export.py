@@ -1,0 +1,258 @@
+"""A training set in other tools' formats: ColBERT's files, RAGatouille's, a BEIR folder, Hugging Face datasets.
+
+Each folder is written whole or not at all, and the same set gives the same bytes. What a format
+cannot hold is counted in the returned :class:`Export`, never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.errors import DataError, SettingError
+from tardif.folders import staged, write_json
+from tardif.types import Example
+
+if TYPE_CHECKING:
+    import datasets
+
+KINDS = ("colbert", "ragatouille", "beir", "datasets")
+
+HELD_OUT = (VALIDATION, "test")
+"""The splits that no one trains on."""
+
+_BREAKS = re.compile(r"[\t\r\n]+")
+_BATCH = 2000  # examples turned into texts at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        counts: how many of each thing.
+        lost: what the format cannot hold, and how often.
+    """
+
+    folder: Path
+    counts: Mapping[str, int]
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The report for a reader."""
+        written = ", ".join(f"{number} {what}" for what, number in self.counts.items())
+        return [f"{self.folder}: {written}", *(f"{number} {what}" for what, number in self.lost.items())]
+
+
+def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool = False) -> Export:
+    """Write a training set in another format.
+
+    Args:
+        data: the set.
+        folder: where to.
+        kind: one of :data:`KINDS`: ``colbert`` (``queries.tsv``, ``collection.tsv``,
+            ``triples.jsonl`` with numbers for ids, and what they stand for in ``id-maps.json``),
+            ``ragatouille`` (the same under its names), ``beir``, or ``datasets`` (Parquet files that
+            ``datasets.load_dataset`` reads, of query, positive, negative_1 and so on).
+        overwrite: replace a folder that is there.
+
+    Raises:
+        SettingError: the kind is not known.
+        DataError: an id cannot stand in the format.
+        FolderError: the folder is there already, or cannot be written.
+    """
+    writers = {
+        "colbert": lambda aside: _write_colbert(data, aside, NAMES),
+        "ragatouille": lambda aside: _write_colbert(data, aside, RAGATOUILLE_NAMES),
+        "beir": lambda aside: _write_beir(data, aside),
+        "datasets": lambda aside: _write_parquet(data, aside),
+    }
+    if kind not in writers:
+        raise SettingError(f"kind={kind!r} is not known: use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+    folder = Path(folder).expanduser()
+    with staged(folder, overwrite=overwrite) as aside:
+        counts, lost = writers[kind](aside)
+    return Export(folder, counts, {what: number for what, number in lost.items() if number})
+
+
+def to_datasets(data: TrainingSet) -> datasets.DatasetDict:
+    """The set as Hugging Face datasets in memory: ``train``, and the splits that are held out.
+
+    A row of ``train`` is an example: query, positive, negative_1 and so on (None where it has fewer),
+    and a teacher's scores if there are any; a row of a held-out split is a query with one positive.
+    """
+    import datasets
+    import pyarrow as pa
+
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset(pa.Table.from_batches(batches, schema))
+            for split, schema, batches in _tables(data, Counter())
+        }
+    )
+
+
+def _write_colbert(data: TrainingSet, folder: Path, names: tuple[str, str, str]) -> tuple[Counter[str], Counter[str]]:
+    """ColBERT wants whole numbers for ids: the place of each in its file."""
+    queries = [query for split in (TRAIN, *HELD_OUT) for query in data.query_ids(split)]
+    query_numbers = {query: number for number, query in enumerate(queries)}
+    numbers = {document: number for number, document in enumerate(data.documents)}
+    counts, lost = Counter[str](), Counter[str]()
+
+    def line(number: int, *texts: str) -> str:
+        kept = [_BREAKS.sub(" ", text) for text in texts]
+        lost["texts whose tabs or line ends became spaces"] += sum(map(str.__ne__, kept, texts))
+        return "\t".join([str(number), *kept]) + "\n"
+
+    def texts(split: str) -> Iterator[str]:
+        return (line(query_numbers[query], data.queries[query]) for query in data.query_ids(split))
+
+    counts["queries"] = _write(folder / names[0], texts(TRAIN))
+    counts["documents"] = _write(
+        folder / names[1],
+        (
+            line(number, *((found.text, found.title) if found.title else (found.text,)))
+            for number, found in enumerate(data.documents.values())
+        ),
+    )
+    counts["examples"] = _write(folder / names[2], _triples(data.examples, query_numbers, numbers, lost))
+    for split in HELD_OUT:
+        if data.query_ids(split):
+            counts[f"{split} queries"] = _write(folder / f"queries.{split}.tsv", texts(split))
+            counts[f"{split} judgements"] = _write(
+                folder / f"qrels.{split}.tsv",
+                (f"{query_numbers[q]}\t0\t{numbers[d]}\t{relevance}\n" for q, d, relevance in _judged(data, split)),
+            )
+    maps = {
+        "queries": {str(number): query for query, number in query_numbers.items()},
+        "documents": {str(number): document for document, number in numbers.items()},
+    }
+    write_json(folder / ID_MAPS, maps)
+    return counts, lost
+
+
+def _triples(
+    examples: Iterable[Example], queries: Mapping[str, int], documents: Mapping[str, int], lost: Counter[str]
+) -> Iterator[str]:
+    for example in examples:
+        lost["examples without a negative, which ColBERT cannot train on"] += not example.negative_ids
+        hits: list[Any] = [documents[document] for document in (example.positive_id, *example.negative_ids)]
+        if example.scores:
+            hits = [list(pair) for pair in zip(hits, example.scores, strict=True)]
+        yield json.dumps([queries[example.query_id], *hits]) + "\n"
+
+
+def _write_beir(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[str]]:
+    counts, lost = Counter[str](), Counter[str]()
+    (folder / "qrels").mkdir()
+    for split in (TRAIN, *HELD_OUT):
+        if data.query_ids(split):
+            name = "dev" if split == VALIDATION else split
+            rows = (f"{_tabless(q)}\t{_tabless(d)}\t{relevance}\n" for q, d, relevance in _judged(data, split))
+            path = folder / "qrels" / f"{name}.tsv"
+            counts[f"{name} judgements"] = _write(path, rows, head="query-id\tcorpus-id\tscore\n")
+    counts["documents"] = _write(
+        folder / "corpus.jsonl",
+        (
+            _json({"_id": d.id, "title": d.title, "text": d.text, "metadata": dict(d.metadata)})
+            for d in data.documents.values()
+        ),
+    )
+    counts["queries"] = _write(
+        folder / "queries.jsonl", (_json({"_id": query, "text": text}) for query, text in data.queries.items())
+    )
+    lost["hard negatives, for which BEIR has no place"] = sum(
+        document not in data.qrels.get(example.query_id, {})
+        for example in data.examples
+        for document in example.negative_ids
+    )
+    lost["teacher's scores, for which BEIR has no place"] = sum(len(example.scores) for example in data.examples)
+    return counts, lost
+
+
+def _judged(data: TrainingSet, split: str) -> Iterator[tuple[str, str, int]]:
+    """The judgements of a split's queries."""
+    for query in data.query_ids(split):
+        for document, relevance in data.qrels.get(query, {}).items():
+            yield query, document, relevance
+
+
+def _write_parquet(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[str]]:
+    import pyarrow.parquet as pq
+
+    counts, lost = Counter[str](), Counter[str]()
+    for split, schema, batches in _tables(data, lost):
+        with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                counts[f"{split} rows"] += batch.num_rows
+    return counts, lost
+
+
+def _tables(data: TrainingSet, lost: Counter[str]) -> Iterator[tuple[str, Any, Iterator[Any]]]:
+    """Each split's name, schema and record batches."""
+    import pyarrow as pa
+
+    text, width = pa.string(), max((len(example.negative_ids) for example in data.examples), default=0)
+    columns = [("query", text), ("positive", text)]
+    negatives = [(f"negative_{number}", text) for number in range(1, width + 1)]
+    scored = any(example.scores for example in data.examples)
+    scores = [("scores", pa.list_(pa.float64()))] if scored else []
+    schema = pa.schema(columns + negatives + scores)
+    yield TRAIN, schema, _batches(_examples(data, width, lost, scored=scored), schema)
+    for split in HELD_OUT:
+        if data.query_ids(split):
+            schema = pa.schema(columns)
+            yield split, schema, _batches(_positives(data, split), schema)
+
+
+def _examples(data: TrainingSet, width: int, lost: Counter[str], *, scored: bool) -> Iterator[tuple[Any, ...]]:
+    for example in data.examples:
+        negatives = [data.documents[document].content for document in example.negative_ids]
+        lost["rows with fewer negatives than columns (None)"] += len(negatives) < width
+        spare = [None] * (width - len(negatives))
+        scores = [list(example.scores) or None] if scored else []
+        yield data.queries[example.query_id], data.documents[example.positive_id].content, *negatives, *spare, *scores
+
+
+def _positives(data: TrainingSet, split: str) -> Iterator[tuple[Any, ...]]:
+    for query in data.query_ids(split):
+        for document in data.positives(query):
+            yield data.queries[query], data.documents[document].content
+
+
+def _batches(rows: Iterator[tuple[Any, ...]], schema: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    while part := list(islice(rows, _BATCH)):
+        columns = zip(zip(*part, strict=True), schema, strict=True)
+        yield pa.record_batch([pa.array(column, field.type) for column, field in columns], schema=schema)
+
+
+def _write(path: Path, lines: Iterable[str], *, head: str = "") -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(head)
+        for line in lines:
+            file.write(line)
+            count += 1
+    return count
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str) + "\n"
+
+
+def _tabless(identity: str) -> str:
+    if _BREAKS.search(identity):
+        raise DataError(f"the id {identity!r} holds a tab or line end, which BEIR's qrels cannot: change the id.")
+    return identity

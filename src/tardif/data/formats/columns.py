@@ -1,0 +1,220 @@
+"""Which column plays which role: the usual names are known, any other the user says.
+
+The roles are those of :data:`ROLES`. A column is found by its name alone, never by what the first
+row happens to hold; where two columns would do for one role, nobody guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from tardif.errors import DataError
+
+KNOWN = {
+    "query": ("query", "question", "anchor"),
+    "positive": ("positive", "positives", "answer", "passage", "document", "context", "response"),
+    "negative": ("negative*", "negatives"),
+    "documents": ("documents",),
+    "scores": ("scores",),
+    "label": ("label", "labels", "score", "relevance"),
+    "query_id": ("query_id", "qid", "query-id"),
+    "document_id": ("document_id", "doc_id", "pid", "corpus-id"),
+}
+ROLES = tuple(KNOWN)
+MANY = ("positive", "negative")
+"""The roles that several columns may play together: ``negative_1``, ``negative_2``."""
+
+Roles = dict[str, tuple[str, ...]]
+"""The columns of each role that has any."""
+
+
+def plain(name: str) -> str:
+    """A column's name as it is compared: ``Query-ID`` is ``query_id``."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def stem(name: str) -> str:
+    """The name without its number: ``positive_2`` is ``positive``."""
+    return plain(name).rstrip("0123456789").rstrip("_")
+
+
+_ROLE_OF = {plain(name): role for role, names in KNOWN.items() for name in names if "*" not in name}
+_NOT_TEXTS = ("_id", "_ids", "_score", "_scores", "_label", "_labels")  # these say something about negatives
+
+
+def known_role(name: str) -> str | None:
+    """The role of a column by its name, if it is one of the usual names."""
+    compared = plain(name)
+    if compared.startswith("negative"):
+        return None if compared.endswith(_NOT_TEXTS) else "negative"
+    role = _ROLE_OF.get(compared)
+    if role is None and _ROLE_OF.get(stem(name)) == "positive":
+        return "positive"
+    return role
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user said about columns.
+
+    Attributes:
+        chosen: by role the names given for it; none to leave the role out.
+        group_by: the column whose value splits the data.
+    """
+
+    chosen: Mapping[str, tuple[str, ...]]
+    group_by: str | None = None
+
+    @classmethod
+    def of(cls, columns: Mapping[str, str | Sequence[str] | None] | None, group_by: str | None) -> Wishes:
+        """Check what the user gave.
+
+        Args:
+            columns: role to column. ``positive`` and ``negative`` take several names, or one with
+                ``*`` for a family; None or an empty name leaves the role out.
+            group_by: a column.
+
+        Raises:
+            DataError: a role is not known, or two roles want one column.
+        """
+        chosen: dict[str, tuple[str, ...]] = {}
+        for role, names in (columns or {}).items():
+            if role not in ROLES:
+                raise DataError(f"columns: there is no role {role!r}: the roles are {', '.join(ROLES)}.")
+            given = (names,) if isinstance(names, str) else tuple(names or ())
+            chosen[role] = tuple(name for name in given if name)
+            if len(chosen[role]) > 1 and role not in MANY:
+                raise DataError(f"columns: {role} takes one column, not {', '.join(chosen[role])}.")
+        every = [name for names in chosen.values() for name in names]
+        for name in every:
+            if every.count(name) > 1:
+                raise DataError(f"columns: {name!r} is given for two roles: a column plays one.")
+        # Who names the documents himself does not want others guessed beside them.
+        if "documents" in chosen and "positive" not in chosen:
+            chosen["positive"] = ()
+        elif "positive" in chosen and "documents" not in chosen:
+            chosen["documents"] = ()
+        return cls(chosen, group_by or None)
+
+    def role(self, name: str) -> str | None:
+        """The role that a column plays, if any."""
+        for role, wanted in self.chosen.items():
+            if name in wanted or any("*" in pattern and fnmatchcase(name, pattern) for pattern in wanted):
+                return role
+        known = known_role(name)
+        return None if known in self.chosen else known
+
+    def find(self, names: Iterable[str]) -> Roles:
+        """The columns of each role among some names."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            if (role := self.role(name)) is not None:
+                found.setdefault(role, []).append(name)
+        return {role: tuple(found[role]) for role in ROLES if role in found}
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """The columns the user named that are not among these."""
+        names = list(names)
+        wanted = [name for given in self.chosen.values() for name in given]
+        if self.group_by is not None:
+            wanted.append(self.group_by)
+        return [w for w in wanted if w not in names and not ("*" in w and any(fnmatchcase(n, w) for n in names))]
+
+
+def check_clear(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:
+    """Refuse columns that would do for the same role.
+
+    Raises:
+        DataError: names the columns and asks for a choice.
+    """
+    for role, names in roles.items():
+        if role == "negative" or role in wishes.chosen:
+            continue
+        kinds = {stem(name) for name in names} if role == "positive" else set(names)
+        if len(kinds) > 1 or (role == "positive" and len({plain(name) for name in names}) < len(names)):
+            choice = _example(role, names)
+            what = f"columns {_and(names)} would each do for the {_spoken(role)}: choose one with {choice}."
+            raise DataError(what, path, line)
+
+
+def check_row(
+    roles: Roles, names: Sequence[str], wishes: Wishes, path: str | Path, line: int | None, *, hint: str = ""
+) -> None:
+    """Refuse columns that make no judgement, or contradict each other.
+
+    Raises:
+        DataError: says which, and how to choose.
+    """
+    for role, others in (("query", ()), ("positive", ("documents",))):
+        if role in roles or any(other in roles for other in others):
+            continue
+        wanted = "|".join(wishes.chosen.get(role) or KNOWN[role])
+        raise DataError(
+            f"missing column {wanted}; it has {listed(names)}: "
+            f'name it with columns={{"{role}": ...}} (--columns {role}=...).{hint}',
+            path,
+            line,
+        )
+    if "positive" in roles and "documents" in roles and "positive" not in wishes.chosen:
+        both = roles["positive"] + roles["documents"]
+        raise DataError(
+            f"columns {_and(both)} would each do for the documents: choose one with {_example('positive', both)}.",
+            path,
+            line,
+        )
+    if (
+        "label" in roles
+        and "negative" in roles
+        and "label" not in wishes.chosen
+        and all(stem(name) in ("positive", "positives") for name in roles.get("positive", ("",)))
+    ):
+        names = roles["positive"] + roles["negative"] + roles["label"]
+        raise DataError(
+            f"columns {_and(names)} say twice what is relevant: is {roles['label'][0]} a label, a teacher's score or "
+            f"neither? Say so with one of {_choices(('label', 'scores'), roles['label'][0])}, "
+            'or columns={"label": None} (--columns label=).',
+            path,
+            line,
+        )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Columns for a message, cut short where they are many or long."""
+    names = [name if len(name) <= 40 else f"{name[:40]}..." for name in names]
+    return ", ".join(names if len(names) <= 20 else [*names[:20], "..."]) or "no column"
+
+
+def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by: str | None) -> str:
+    """What is read as what, for a reader. Names may carry a remark."""
+    if "scores" in roles:
+        kind = "n-way examples with teacher scores"
+    elif "label" in roles:
+        kind = "labelled pairs"
+    else:
+        kind = "pairs with negatives" if "negative" in roles else "pairs"
+    parts = [f"{_spoken(role)} from {', '.join(names)}" for role, names in roles.items()]
+    if "documents" in roles and "label" not in roles:
+        parts.append("the best scored of each row is its positive, the others its negatives")
+    if group_by is not None:
+        parts.append(f"group from {group_by}")
+    spare = f"; not used: {listed(unused)}" if unused else ""
+    return f"{kind}: {', '.join(parts)}{spare}"
+
+
+def _spoken(role: str) -> str:
+    return role.replace("_", " ")
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _example(role: str, names: Sequence[str]) -> str:
+    return _choices((role,), names[-1])
+
+
+def _choices(roles: Sequence[str], name: str) -> str:
+    return ", ".join(f'columns={{"{role}": "{name}"}} (--columns {role}={name})' for role in roles)

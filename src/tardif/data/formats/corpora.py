@@ -1,0 +1,155 @@
+"""A corpus or a list of queries in a file: ids and texts, streamed with the line of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tardif.data.formats.cells import csv_rows, read_header, sized_rows, tsv_rows
+from tardif.data.formats.columns import plain
+from tardif.data.formats.files import bare_lines, kind_of
+from tardif.data.formats.json_files import json_objects
+from tardif.data.formats.values import Cell, storable
+from tardif.errors import DataError
+from tardif.types import Document, Query
+
+PACKINGS = ("", ".gz", ".zst", ".zstd")
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
+
+_ID_NAMES = ("_id", "id", "query_id", "qid", "document_id", "doc_id", "docid", "docno", "pid", "corpus_id")
+_TEXT_NAMES = ("text", "query", "question", "document", "passage", "content", "contents", "body")
+
+Fields = Mapping[str, Any]
+
+
+def find_file(folder: Path, *names: str) -> Path | None:
+    """The first of these files that a folder has, plain or packed."""
+    candidates = (folder / f"{name}{packing}" for name in names for packing in PACKINGS)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_queries(path: Path) -> Iterator[tuple[int, Query]]:
+    """The queries of a ``.jsonl``, ``.csv`` or ``.tsv`` file; a TSV file may have no header: id, text.
+
+    Raises:
+        DataError: a line is malformed, or an id or text is missing.
+    """
+    for line, fields in _records(path, ("id", "text")):
+        names = _names(fields)
+        yield line, Query(_identity(fields, names, path, line), _text(fields, names, path, line))
+
+
+def read_corpus(path: Path) -> Iterator[tuple[int, Document]]:
+    """The documents of a ``.jsonl``, ``.csv`` or ``.tsv`` file; a TSV file may have no header: id, text, title.
+
+    Other fields are the documents' metadata. A document may be empty: its id may be judged.
+
+    Raises:
+        DataError: a line is malformed, or an id or text is missing.
+    """
+    for line, fields in _records(path, ("id", "text", "title")):
+        names = _names(fields)
+        identity, text = _identity(fields, names, path, line), _text(fields, names, path, line)
+        title = ""
+        if (name := names.get("title")) is not None and fields[name] is not None:
+            title = Cell(fields[name], name, path, line).text()
+        used = {names.get("title"), _first(names, _ID_NAMES), _first(names, _TEXT_NAMES)}
+        metadata = _metadata(fields, used)
+        if metadata and not _storable(metadata):
+            raise DataError(
+                "the metadata cannot be stored: it is nested too deep or holds half a character.", path, line
+            )
+        yield line, Document(identity, text, title, metadata)
+
+
+def read_groups(path: Path, field: str) -> dict[str, str]:
+    """The value of a field (of a row, or of its metadata) by id, of those rows that have it.
+
+    Raises:
+        DataError: a value can be no group.
+    """
+    groups: dict[str, str] = {}
+    for line, fields in _records(path, ("id", "text")):
+        names = _names(fields)
+        value = _metadata(fields, set()).get(field)
+        if value is not None:
+            groups[_identity(fields, names, path, line)] = Cell(value, field, path, line).group()
+    return groups
+
+
+def _records(path: Path, bare: Sequence[str]) -> Iterator[tuple[int, Fields]]:
+    """The rows of a file by field name; ``bare`` names the cells of a TSV file without a header."""
+    kind = kind_of(path)
+    if kind in (".jsonl", ".ndjson"):
+        yield from json_objects(path)
+    elif kind == ".csv":
+        yield from table_records(csv_rows(path), path)
+    elif kind == ".tsv":
+        yield from _tsv_records(path, bare)
+    else:
+        raise DataError(f"is of a kind that holds no ids and texts ({kind or 'no suffix'}): use {_or()}.", path)
+
+
+def table_records(rows: Iterator[tuple[int, Sequence[str]]], path: Path) -> Iterator[tuple[int, Fields]]:
+    """The rows of a table by its header."""
+    header = read_header(rows, path)
+    for line, cells in sized_rows(rows, header, path):
+        yield line, dict(zip(header, cells, strict=True))
+
+
+def _tsv_records(path: Path, bare: Sequence[str]) -> Iterator[tuple[int, Fields]]:
+    first = next((cells for _, cells in tsv_rows(path)), [])
+    names = {plain(cell) for cell in first}
+    if names & set(_ID_NAMES) and names & set(_TEXT_NAMES):
+        yield from table_records(tsv_rows(path), path)
+        return
+    for line, text in bare_lines(path):
+        cells = text.split("\t")
+        if not 2 <= len(cells) <= len(bare):
+            if not text:
+                continue
+            raise DataError(f"malformed line: it must be {', '.join(bare)} with tabs between.", path, line)
+        yield line, dict(zip(bare, cells, strict=False))
+
+
+def _names(fields: Fields) -> dict[str, str]:
+    return {plain(name): name for name in fields}
+
+
+def _first(names: Mapping[str, str], known: Sequence[str]) -> str | None:
+    return next((names[name] for name in known if name in names), None)
+
+
+def _identity(fields: Fields, names: Mapping[str, str], path: Path, line: int) -> str:
+    name = _first(names, _ID_NAMES)
+    identity = None if name is None else Cell(fields[name], name, path, line).identity()
+    if identity is None:
+        raise DataError(f"has no id: it must have a column _id or id; it has {', '.join(fields)}.", path, line)
+    return identity
+
+
+def _text(fields: Fields, names: Mapping[str, str], path: Path, line: int) -> str:
+    name = _first(names, _TEXT_NAMES)
+    if name is None:
+        raise DataError(f"missing column text; it has {', '.join(fields)}.", path, line)
+    return Cell(fields[name], name, path, line).text()
+
+
+def _metadata(fields: Fields, used: set[str | None]) -> dict[str, Any]:
+    extra = {name: value for name, value in fields.items() if name not in used}
+    if isinstance(extra.get("metadata"), dict):
+        extra = {**extra.pop("metadata"), **extra}
+    return {name: value for name, value in extra.items() if value not in (None, {})}
+
+
+def _storable(metadata: Mapping[str, Any]) -> bool:
+    try:
+        return storable(json.dumps(metadata, ensure_ascii=False))
+    except RecursionError:
+        return False
+
+
+def _or() -> str:
+    return f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

@@ -1,0 +1,145 @@
+"""Lines and blocks of text out of plain, gzip and zstd files, each line with its number.
+
+Everything streams. Only ``\\n`` ends a line (``\\r\\n`` loses its ``\\r``): a lone ``\\r``, NUL, U+2028 and
+the like are characters of the text. What cannot be read exactly is refused with file and line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from tardif.errors import DataError
+
+PACKED = (".gz", ".zst", ".zstd")
+LONGEST = 64 * 2**20
+"""The longest line, cell or array element, in bytes: what bounds the memory a broken file can take."""
+
+_BLOCK = 2**20
+_BOM = b"\xef\xbb\xbf"
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says how a file is read, lower case, without that of gzip or zstd."""
+    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    return name.suffix.lower()
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a file with something in it.
+
+    Raises:
+        DataError: it is missing, a folder, empty, or cannot be looked at.
+    """
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError("no such file: check the path.", path) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error}).", path) from None
+    if path.is_dir():
+        raise DataError("is a folder: give a file.", path)
+    if not path.is_file():  # it is read twice: once to look, once to read
+        raise DataError("is a pipe or device: write it to a file first.", path)
+    if not size:
+        raise DataError("is empty: it holds no row.", path)
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their ends, numbered from 1; a leading byte order mark is taken off.
+
+    Raises:
+        DataError: the file is missing or damaged, or a line is longer than :data:`LONGEST`.
+    """
+    number = 0
+    with _unpacking(path, lambda: number + 1), _open(path) as file:
+        for number, raw in enumerate(iter(partial(file.readline, LONGEST), b""), start=1):
+            if len(raw) == LONGEST and not raw.endswith(b"\n"):
+                raise DataError(f"is longer than {LONGEST >> 20} MiB: is every row on its own line?", path, number)
+            yield number, raw.removeprefix(_BOM) if number == 1 else raw
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """As :func:`raw_lines`, decoded.
+
+    Raises:
+        DataError: likewise, or a line is not UTF-8.
+    """
+    for number, raw in raw_lines(path):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as error:
+            raise _not_utf8(error.start, path, number) from None
+        yield number, line
+
+
+def bare_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """As :func:`text_lines`, without the lines' ends."""
+    for number, line in text_lines(path):
+        yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def text_blocks(path: Path) -> Iterator[str]:
+    """The text of a file in blocks; a leading byte order mark is taken off.
+
+    Raises:
+        DataError: as :func:`text_lines`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    line = 1
+    with _unpacking(path, lambda: line), _open(path) as file:
+        for block in iter(partial(file.read, _BLOCK), b""):
+            try:
+                text = decoder.decode(block)
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start]
+                start = error.start - before.rfind(b"\n") - 1
+                raise _not_utf8(start, path, line + before.count(b"\n")) from None
+            line += text.count("\n")
+            yield text
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(error.start, path, line) from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    suffix = path.suffix.lower()
+    with path.open("rb") as file:
+        if suffix == ".gz":
+            with gzip.open(file) as unpacked:
+                yield io.BufferedReader(unpacked, _BLOCK)
+        elif suffix in PACKED:
+            import pyarrow as pa
+
+            with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as unpacked:
+                yield io.BufferedReader(unpacked, _BLOCK)
+        else:
+            yield file
+
+
+@contextmanager
+def _unpacking(path: Path, line: Callable[[], int]) -> Iterator[None]:
+    """Say what the system, gzip or zstd has against a file, and where."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError("no such file: check the path.", path) from None
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"is damaged or cut short ({error}): copy it again.", path, line()) from None
+    except OSError as error:
+        packed = path.suffix.lower() in PACKED
+        what = f"is damaged or cut short ({error}): copy it again" if packed else f"cannot be read ({error})"
+        raise DataError(f"{what}.", path, line()) from None
+
+
+def _not_utf8(byte: int, path: Path, line: int) -> DataError:
+    return DataError(f"is not UTF-8 (byte {byte + 1} of the line): save the file as UTF-8.", path, line)

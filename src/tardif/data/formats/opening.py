@@ -1,0 +1,240 @@
+"""From a path or a value to the source that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tardif.data.formats.beir import is_beir, open_beir, open_beir_held_out
+from tardif.data.formats.cells import Cells, csv_rows, read_header, sized_rows, tsv_rows
+from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
+from tardif.data.formats.collection import VALIDATION_SPLITS
+from tardif.data.formats.columns import Wishes
+from tardif.data.formats.files import check_file, kind_of
+from tardif.data.formats.frames import (
+    Frame,
+    is_a,
+    open_arrow,
+    open_dataset,
+    open_ipc,
+    open_pandas,
+    open_parquet,
+    open_polars,
+)
+from tardif.data.formats.json_files import first_character, json_array, json_objects
+from tardif.data.formats.python_rows import open_rows
+from tardif.data.formats.tables import LooseSource, TableSource
+from tardif.data.formats.trec import find_files, find_held_out, named_files, open_trec
+from tardif.data.records import Source
+from tardif.data.training_set import is_training_set
+from tardif.errors import DataError
+
+ColumnsWish = Mapping[str, str | Sequence[str] | None]
+
+JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv")
+ARROW = (".arrow", ".feather", ".ipc")
+SUFFIXES = (*JSON_LINES, ".json", *TABLES, ".parquet", *ARROW)
+"""The kinds of file that hold rows; the text ones also as ``.gz`` and ``.zst``."""
+
+
+def open_source(
+    source: Any, *, columns: ColumnsWish | None = None, split: str = "train", group_by: str | None = None
+) -> Source:
+    """Open what a user has, whatever its format, without reading it all.
+
+    Args:
+        source: a path to a file (:data:`SUFFIXES`, the text ones plain, gzip or zstd), or to a folder
+            (BEIR's, ColBERT's, RAGatouille's, TREC's, one saved by ``datasets`` or of its Parquet
+            files); a dict of the files of a TREC collection (``qrels``, ``queries``, ``corpus``,
+            ``run``); a Hugging Face dataset; a pandas or polars frame; an Arrow table; or any
+            iterable of dicts or of tuples (query, positive), (query, document, label),
+            (query, positive, negative).
+        columns: role to column, for columns with other names than the usual; None leaves a role out.
+            The roles: query, positive, negative, documents, scores, label, query_id, document_id.
+        split: which split of a source that has several.
+        group_by: the column (or field of queries or documents) whose value groups judgements.
+
+    Raises:
+        DataError: nothing there can be read as one of these; says what was found and what is read.
+    """
+    wishes = Wishes.of(columns, group_by)
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        return _open_folder(path, wishes, split) if path.is_dir() else _open_file(path, wishes)
+    if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
+        return _of_dataset(_split_of(source, split, "data"), wishes, "data")
+    if isinstance(source, Mapping):
+        _no_columns(wishes, "a TREC collection")
+        return open_trec(named_files(source), group_by)
+    return _open_value(source, wishes)
+
+
+def held_out_sources(
+    source: Any, *, columns: ColumnsWish | None = None, split: str = "train", group_by: str | None = None
+) -> list[Source]:
+    """The splits that a source itself declares to be for validation, beside the one named ``split``.
+
+    Open them beside :func:`open_source` of the same source: they give judgements, and of texts only
+    what that one does not give.
+
+    Raises:
+        DataError: as :func:`open_source`.
+    """
+    wishes = Wishes.of(columns, group_by)
+    if isinstance(source, str | Path):
+        folder = Path(source).expanduser()
+        return _held_out_of_folder(folder, wishes, split) if folder.is_dir() else []
+    if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
+        return [_of_dataset(source[name], wishes, f"data ({name})") for name in _validation(source, split)]
+    return []
+
+
+def _open_file(path: Path, wishes: Wishes) -> Source:
+    check_file(path)
+    kind, name = kind_of(path), str(path)
+    packed = kind != path.suffix.lower()
+    if kind in JSON_LINES:
+        return LooseSource(name, lambda: json_objects(path), wishes, what="JSON lines")
+    if kind == ".json":
+        if first_character(path) == "[":
+            return LooseSource(name, lambda: json_array(path), wishes, what="JSON array")
+        return LooseSource(name, lambda: json_objects(path), wishes, what="JSON lines")
+    if kind in TABLES:
+        return _open_table(path, kind, wishes)
+    if kind == ".parquet" and not packed:
+        return _of_frame(open_parquet([path], path), wishes, name)
+    if kind in ARROW and not packed:
+        return _of_frame(open_ipc(path), wishes, name)
+    suffix = "".join(path.suffixes[-2:]) if packed else path.suffix
+    raise DataError(
+        f"is of a kind that is not read ({suffix or 'no suffix'}): use {', '.join(SUFFIXES)} "
+        "(the text ones also with .gz or .zst).",
+        path,
+    )
+
+
+def _open_table(path: Path, kind: str, wishes: Wishes) -> Source:
+    rows = csv_rows if kind == ".csv" else tsv_rows
+    header = read_header(rows(path), path)
+
+    def chosen(columns: list[str]) -> Iterator[tuple[int, Cells]]:
+        found = rows(path)
+        read_header(found, path)
+        positions = [header.index(name) for name in columns]
+        if positions == list(range(len(header))):
+            yield from sized_rows(found, header, path)
+            return
+        for line, cells in sized_rows(found, header, path):
+            yield line, [cells[at] for at in positions]
+
+    return TableSource(str(path), header, chosen, wishes, cells=True, what=kind[1:].upper())
+
+
+def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None) -> Source:
+    if is_training_set(folder):
+        raise DataError("is prepared already: train on it.", folder)
+    if splits := _saved_splits(folder):
+        return _of_dataset(_load_saved(folder, splits, split), wishes, name or str(folder))
+    if not is_beir(folder) and (shards := _shards(folder, split)):
+        return _of_frame(open_parquet(shards, folder), wishes, name or str(folder))
+    _no_columns(wishes, "a collection in a folder")
+    if is_beir(folder):
+        return open_beir(folder, split, wishes.group_by)
+    if (found := find_colbert(folder)) is not None:
+        return open_colbert(found, wishes.group_by)
+    if (files := find_files(folder, split)) is not None:
+        return open_trec(files, wishes.group_by)
+    raise DataError(
+        "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
+        f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "
+        f"corpus.jsonl, or the same with the split as in qrels.{split}.tsv); a saved Hugging Face dataset "
+        f"(dataset_dict.json or state.json) or its Parquet files ({split}*.parquet). Give one of these, or a file.",
+        folder,
+    )
+
+
+def _held_out_of_folder(folder: Path, wishes: Wishes, split: str) -> list[Source]:
+    if is_beir(folder):
+        return [*open_beir_held_out(folder, split, wishes.group_by)]
+    if (found := find_colbert(folder)) is not None:
+        return [*open_colbert_held_out(found, split)]
+    if (files := find_files(folder, split)) is not None:
+        parts = find_held_out(folder, files.corpus, split)
+        return [open_trec(part, wishes.group_by, held_out=True) for part in parts]
+    names = _saved_splits(folder) or [name for name in VALIDATION_SPLITS if _shards(folder, name)]
+    return [_open_folder(folder, wishes, name, name=f"{folder} ({name})") for name in _validation(names, split)]
+
+
+def _validation(names: Iterable[str], split: str) -> list[str]:
+    """The validation splits among some, other than the one that is trained on."""
+    names = set(names)
+    return [name for name in VALIDATION_SPLITS if name in names and name != split]
+
+
+def _open_value(value: Any, wishes: Wishes) -> Source:
+    if is_a(value, "datasets", "Dataset", "IterableDataset"):
+        return _of_dataset(value, wishes, "data")
+    if is_a(value, "pandas", "DataFrame"):
+        return _of_frame(open_pandas(value), wishes, "data")
+    if is_a(value, "polars", "DataFrame", "LazyFrame"):
+        return _of_frame(open_polars(value), wishes, "data")
+    if is_a(value, "pyarrow", "Table"):
+        return _of_frame(open_arrow(value), wishes, "data")
+    try:
+        items = iter(value)
+    except TypeError:
+        raise DataError(f"a value of type {type(value).__name__} holds no rows: give a path or an iterable.") from None
+    return open_rows(items, wishes)
+
+
+def _of_frame(frame: Frame, wishes: Wishes, name: str) -> Source:
+    return TableSource(name, frame.names, frame.rows, wishes, what=frame.what)
+
+
+def _of_dataset(dataset: Any, wishes: Wishes, name: str) -> Source:
+    if is_a(dataset, "datasets", "Dataset"):
+        return _of_frame(open_dataset(dataset, name), wishes, name)
+    return open_rows(dataset, wishes, name)
+
+
+def _split_of(splits: Mapping[str, Any], split: str, where: str | Path) -> Any:
+    if split not in splits:
+        raise DataError(f"has no split {split} (it has: {', '.join(splits) or 'none'}): name one of its splits.", where)
+    return splits[split]
+
+
+def _saved_splits(folder: Path) -> list[str]:
+    """The splits of a folder that ``datasets`` saved; one without a name for a single dataset."""
+    if (folder / "dataset_dict.json").is_file():
+        return sorted(path.parent.name for path in folder.glob("*/state.json")) or [""]
+    return [""] if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file() else []
+
+
+def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
+    if splits != [""]:
+        _split_of(dict.fromkeys(splits), split, folder)
+        folder = folder / split
+    try:
+        import datasets
+
+        return datasets.load_from_disk(str(folder))
+    except ImportError:
+        raise DataError("was saved by datasets, which is not installed: pip install datasets.", folder) from None
+    except Exception as error:  # whatever is wrong with the files, datasets has an exception of its own for it
+        raise DataError(f"is no whole Hugging Face dataset ({error}): save it again.", folder) from error
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    """The Parquet files of a split, as the Hugging Face hub lays them out."""
+    for place in (folder, folder / "data"):
+        found = [path for pattern in (f"{split}.parquet", f"{split}-*.parquet") for path in place.glob(pattern)]
+        if found:
+            return sorted(found)
+    return []
+
+
+def _no_columns(wishes: Wishes, what: str) -> None:
+    if wishes.chosen:
+        raise DataError(f"columns name the columns of rows, and this is {what}, whose files name their own.")

@@ -1,0 +1,199 @@
+"""Rows of pairs, labelled pairs, triplets, and n-way examples, from files and Python values.
+
+Two kinds: a table declares its columns (a header, a schema, features), and they are settled before
+the first row. Loose rows (JSON objects, dicts) each name their own, so each row is read by its own
+names, and what was read as what is settled when the last has been.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed
+from tardif.data.formats.judging import RowReader
+from tardif.data.records import Judgement
+from tardif.errors import DataError
+from tardif.types import Document, Query
+
+PEEK = 1000
+_SHAPES = 1000  # sets of names kept at a time: odd data must not fill the memory
+_NOTED = 21  # unused columns kept, to name some
+
+
+class TextlessSource:
+    """A source whose judgements hold their own texts: it has no corpus and no list of queries."""
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """None: the documents are in the judgements."""
+        return iter(())
+
+    def queries(self) -> Iterator[tuple[int, Query]]:
+        """None: the queries are in the judgements."""
+        return iter(())
+
+
+class TableSource(TextlessSource):
+    """Rows whose columns are declared.
+
+    Args:
+        name: what messages name.
+        names: the columns.
+        rows: gives the rows, each with its place, holding the columns asked for in that order.
+        wishes: what the user said about columns.
+        cells: the rows are cells of a text table.
+        what: the format, for a reader.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        rows: Callable[[list[str]], Iterator[tuple[int, Sequence[Any]]]],
+        wishes: Wishes,
+        *,
+        cells: bool = False,
+        what: str = "rows",
+    ) -> None:
+        self.name = name
+        header = 1 if cells else None
+        doubled = sorted(column for column, times in Counter(names).items() if times > 1 and column)
+        if doubled:
+            raise DataError(f"the header names the column {doubled[0]!r} twice.", name, header)
+        _check_there(wishes, names, name)
+        roles = wishes.find(names)
+        check_clear(roles, wishes, name, header)
+        hint = " The first line must name the columns." if cells else ""
+        check_row(roles, names, wishes, name, header, hint=hint)
+        used = [column for columns in roles.values() for column in columns]
+        unused = [column for column in names if column not in used and column != wishes.group_by]
+        if wishes.group_by is not None and wishes.group_by not in used:
+            used.append(wishes.group_by)
+        self._used, self._rows = used, rows
+        self._reader = RowReader(
+            roles, {column: at for at, column in enumerate(used)}, name, group_by=wishes.group_by, cells=cells
+        )
+        self.shape = f"{what}: {describe(roles, unused, wishes.group_by)}"
+
+    def judgements(self) -> Iterator[Judgement]:
+        """The judgements of every row, in order."""
+        read = self._reader.read
+        for place, row in self._rows(self._used):
+            yield from read(place, row)
+        if not self._reader.rows:
+            raise DataError("is empty: it holds no row.", self.name)
+        self.shape += f" ({self._reader.rows} rows)"
+
+
+class LooseSource(TextlessSource):
+    """Rows that each name their own columns.
+
+    The first rows are looked at before any is read, to say early what they hold; every later row
+    that names other columns is judged by its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]],
+        wishes: Wishes,
+        *,
+        what: str = "rows",
+        peek: int = PEEK,
+    ) -> None:
+        self.name = name
+        self._rows, self._wishes, self._what = rows, wishes, what
+        self._readers: dict[tuple[str, ...], RowReader] = {}
+        self._roles: dict[str, dict[str, None]] = {}
+        self._unused: dict[str, None] = {}
+        self._seen: dict[str, None] = {}
+        self._past: Counter[str] = Counter()
+        self._glance(peek)
+        self.shape = self._describe(0)
+
+    def judgements(self) -> Iterator[Judgement]:
+        """The judgements of every row, in order."""
+        readers, total = self._readers, 0
+        for place, row in self._rows():
+            reader = readers.get(tuple(row))
+            if reader is None:
+                reader = self._settle(tuple(row), place)
+            yield from reader.read(place, row)
+            total += 1
+        if not total:
+            raise DataError("is empty: it holds no row.", self.name)
+        self._check_seen()
+        self.shape = f"{self._describe(total)} ({total} rows)"
+
+    def _describe(self, total: int) -> str:
+        """What is read as what, with what not every one of the rows has."""
+        counts = Counter(self._past)
+        for names, reader in self._readers.items():
+            for name in names:
+                counts[name] += reader.rows
+
+        def remark(name: str) -> str:
+            return name if counts[name] == total else f"{name} (in {counts[name]} of {total} rows)"
+
+        roles = {role: [remark(name) for name in self._roles[role]] for role in ROLES if role in self._roles}
+        text = f"{self._what}: {describe(roles, list(self._unused), self._wishes.group_by)}"
+        if sum(counts[name] for name in self._roles.get("label", ())) < total and "label" in self._roles:
+            text += "; rows without a label are positives"
+        return text
+
+    def _check_seen(self) -> None:
+        _check_there(self._wishes, [*self._seen, *self._unused], self.name)
+
+    def _glance(self, count: int) -> None:
+        looked = 0
+        for place, row in islice(self._rows(), count):
+            looked += 1
+            if tuple(row) not in self._readers:
+                self._settle(tuple(row), place)
+        if not looked:
+            raise DataError("is empty: it holds no row.", self.name)
+        if looked < count:
+            self._check_seen()
+
+    def _settle(self, names: tuple[str, ...], place: int) -> RowReader:
+        """The reader of rows with these names."""
+        for name in names:
+            if not isinstance(name, str):
+                raise DataError(f"the column name {name!r} is no text.", self.name, place)
+        roles, wishes = self._wishes.find(names), self._wishes
+        for role, columns in roles.items():
+            self._roles.setdefault(role, {}).update(dict.fromkeys(columns))
+        check_clear({role: tuple(columns) for role, columns in self._roles.items()}, wishes, self.name, place)
+        check_row(roles, names, wishes, self.name, place)
+        if wishes.group_by is not None and wishes.group_by not in names:
+            raise DataError(f"has no {wishes.group_by} to group by; it has {listed(names)}.", self.name, place)
+        self._note(names, roles)
+        if len(self._readers) >= _SHAPES:
+            self._forget()
+        reader = RowReader(roles, {name: name for name in names}, self.name, group_by=wishes.group_by)
+        self._readers[names] = reader
+        return reader
+
+    def _note(self, names: Sequence[str], roles: Roles) -> None:
+        used = {name for columns in roles.values() for name in columns}
+        for name in names:
+            if name in used or name == self._wishes.group_by:
+                self._seen[name] = None
+            elif len(self._unused) < _NOTED:
+                self._unused[name] = None
+
+    def _forget(self) -> None:
+        for names, reader in self._readers.items():
+            for name in names:
+                if name in self._seen:
+                    self._past[name] += reader.rows
+        self._readers.clear()
+
+
+def _check_there(wishes: Wishes, names: Iterable[str], where: str | Path) -> None:
+    names = list(names)
+    if missing := wishes.missing(names):
+        raise DataError(f"there is no column {missing[0]}; it has {listed(names)}.", where)

@@ -1,0 +1,200 @@
+"""One cell at a time: a text, a list of texts, a label, a score, an id; anything else is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from tardif.data.formats.json_files import json_value
+from tardif.errors import DataError
+
+
+class Cell:
+    """A value and where it stood."""
+
+    # No dataclass: millions are made, and a frozen one costs four times as much.
+    __slots__ = ("column", "line", "path", "value")
+
+    def __init__(self, value: Any, column: str, path: str | Path, line: int) -> None:
+        self.value, self.column, self.path, self.line = value, column, path, line
+
+    def refuse(self, what: str) -> DataError:
+        """An error that points at this cell."""
+        return DataError(f"column {self.column} {what}", self.path, self.line)
+
+    def text(self) -> str:
+        """The value as a text, which may be empty.
+
+        Raises:
+            DataError: it is missing, no text, or cannot be stored as UTF-8.
+        """
+        value = self.value
+        if type(value) is not str:
+            if value is None:
+                raise self.refuse("is missing: give a text, or take the row out.")
+            if not isinstance(value, str):
+                raise self.refuse(f"must be text, and is {_called(value)}.")
+            value = str.__str__(value)
+        if not storable(value):
+            raise self.refuse("holds half a character (a lone surrogate), which UTF-8 cannot store: mend the text.")
+        return value
+
+    def texts(self) -> list[str]:
+        """The value as texts: one, or a list of them."""
+        return [item.text() for item in self.items()]
+
+    def items(self) -> list[Cell]:
+        """The cells of a list; a value that is no list is one cell."""
+        values = as_list(self.value)
+        if values is None:
+            return [self]
+        return [Cell(value, self.column, self.path, self.line) for value in values]
+
+    def parsed(self) -> Cell:
+        """A table's cell that holds a list as JSON, as that list.
+
+        Raises:
+            DataError: it looks like a list and is no JSON.
+        """
+        text = self.value.strip() if isinstance(self.value, str) else ""
+        if not (text.startswith("[") and text.endswith("]")):
+            return self
+        try:
+            value = json_value(text)
+        except (ValueError, RecursionError):
+            raise self.refuse('looks like a list and is not JSON: write ["one", "two"].') from None
+        return Cell(value, self.column, self.path, self.line)
+
+    def label(self) -> str | float:
+        """The value as a label, raw.
+
+        Raises:
+            DataError: it is missing, not finite, or neither text nor number.
+        """
+        value = self.value
+        if isinstance(value, str):
+            bare = self.text().strip().lower()
+            if not bare:
+                raise self.refuse("is empty: give a label, or take the row out.")
+            if bare.lstrip("+-") in ("nan", "inf", "infinity"):
+                raise self.refuse(f"is {value!r}: a label must be finite.")
+            return self.text()
+        if value is None:
+            raise self.refuse("is missing: give a label, or take the row out.")
+        return self._number("label")
+
+    def score(self) -> float:
+        """The value as a teacher's score.
+
+        Raises:
+            DataError: it is missing, no number, or not finite.
+        """
+        value = self.value
+        if value is None:
+            raise self.refuse("is missing: give a score, or take the row out.")
+        if isinstance(value, str):
+            try:
+                value = float(value) if value.isascii() and "_" not in value else None
+            except ValueError:
+                value = None
+            if value is None:
+                raise self.refuse(f"must be a number, and is {self.value[:40]!r}.")
+        elif isinstance(value, bool):
+            raise self.refuse("must be a number, and is true or false.")
+        return float(Cell(value, self.column, self.path, self.line)._number("score"))
+
+    def identity(self) -> str | None:
+        """The value as an id; a missing one is none.
+
+        Raises:
+            DataError: it is empty, or neither text nor a whole number.
+        """
+        value = self.value
+        if value is None:
+            return None
+        if isinstance(value, str):
+            if not value:
+                raise self.refuse("is empty: give an id, or leave the column out.")
+            return self.text()
+        if _is_whole(value):
+            return self._digits()
+        raise self.refuse(f"must be text or a whole number, and is {_called(value)}.")
+
+    def group(self) -> str:
+        """The value as a text to group by.
+
+        Raises:
+            DataError: it is missing, a list or an object.
+        """
+        if isinstance(self.value, str):
+            if not self.value:
+                raise self.refuse("is to group by, and is empty.")
+            return self.text()
+        if _is_whole(self.value):
+            return self._digits()
+        if isinstance(self.value, Real):
+            return str(self.value)
+        raise self.refuse(f"is to group by, so it must be text or a number, and is {_called(self.value)}.")
+
+    def _digits(self) -> str:
+        try:
+            return str(int(self.value))
+        except ValueError:  # Python refuses to write out thousands of digits
+            raise self.refuse("is a number too long to be an id.") from None
+
+    def _number(self, what: str) -> float:
+        value = self.value
+        if not isinstance(value, int | float | Real):
+            raise self.refuse(f"must be a {what}: text or a number, and is {_called(value)}.")
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise self.refuse(f"holds a number that is not finite: a {what} must be.")
+        if isinstance(value, int | float):
+            return value
+        return int(value) if isinstance(value, Integral) else float(value)
+
+
+def storable(text: str) -> bool:
+    """Whether UTF-8 can hold the text: it has no lone surrogate."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_list(value: Any) -> Sequence[Any] | None:
+    """The items of a list, tuple, array or series; None where the value is none of them."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, str | bytes | dict) or value is None:
+        return None
+    for name in ("tolist", "to_list", "to_pylist"):
+        if callable(convert := getattr(value, name, None)):
+            found = convert()
+            return found if isinstance(found, list) else None
+    return None
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def _called(value: Any) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, Integral | Real):
+        return "a number"
+    names = {"list": "a list", "dict": "an object", "bytes": "bytes"}
+    kind = type(value).__name__
+    return names.get(kind, f"of type {kind}")

@@ -1,0 +1,404 @@
+"""What is wrong with a collection, found, counted and said: nothing is repaired silently.
+
+Every rule has an action that can be chosen. ``refuse`` stops with the first row it concerns; all
+others write each row they concern into the report. What each judgement came to is kept, so that
+the rows that came in are the rows used plus the rows reported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tardif.data.chunking import place_judgement
+from tardif.data.staging import Staging
+from tardif.data.text import normalise, text_id
+from tardif.errors import DataError, SettingError
+from tardif.types import Document
+
+LONG_CHARACTERS = 20_000
+_MOST = 10**9  # the highest relevance kept: more than fits a table's column is as much
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that can be wrong: what it is, what can be done, and what is done unless asked."""
+
+    name: str
+    what: str
+    actions: tuple[str, ...]
+
+    @property
+    def default(self) -> str:
+        """The action that is taken unless another is asked for."""
+        return self.actions[0]
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("empty", "a query or document without text", ("refuse", "drop")),
+        Rule("no-positive", "a judged query without a relevant document", ("refuse", "drop")),
+        Rule("duplicate", "a judgement that stands there already", ("drop", "refuse")),
+        Rule("contradiction", "a pair judged both relevant and not", ("relevant", "drop", "refuse")),
+        Rule(
+            "positive-as-negative",
+            "a negative with the text of one of its query's positives",
+            ("drop", "keep", "refuse"),
+        ),
+        Rule("query-is-document", "a query with the same text as its positive", ("drop", "keep", "refuse")),
+        Rule("duplicate-document", "documents with the same text under several ids", ("keep", "refuse")),
+        Rule("near-duplicate", "documents with nearly the same text", ("keep", "refuse")),
+        Rule(
+            "long",
+            f"over {LONG_CHARACTERS:,} characters, of which only the beginning is read",
+            ("keep", "refuse"),
+        ),
+        Rule("language", "a text that seems to be in another language than declared", ("keep", "refuse")),
+    )
+}
+
+_POSITIVE_WORDS = ("1", "true", "yes", "y", "positive", "pos", "relevant", "correct", "entailment", "click", "clicked")
+_NEGATIVE_WORDS = (
+    "0",
+    "false",
+    "no",
+    "n",
+    "negative",
+    "neg",
+    "irrelevant",
+    "not relevant",
+    "not_relevant",
+    "non-relevant",
+    "incorrect",
+    "contradiction",
+    "neutral",
+    "skip",
+    "skipped",
+)
+
+
+@dataclass
+class Findings:
+    """What the rules found: rows by rule, and the meaning given to labels."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    labels: str = ""
+
+
+def choose(asked: Mapping[str, str]) -> dict[str, str]:
+    """The action for every rule: what is asked, else the default.
+
+    Raises:
+        SettingError: a rule or action is not known.
+    """
+    for name, action in asked.items():
+        if name not in RULES:
+            raise SettingError(f"The rule {name!r} is not known; there are: {', '.join(RULES)}.")
+        if action not in RULES[name].actions:
+            raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}.")
+    return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
+
+
+def clean(staging: Staging, actions: Mapping[str, str], *, positive_label: str | None = None) -> Findings:
+    """Resolve ids and labels and apply the rules; leaves the tables ``texts``, ``asked`` and ``judged``.
+
+        texts   id, title, text, metadata, key           one row per document
+        asked   id, text, key                            one row per judged query that is used
+        judged  query_id, document_id, relevance, score  one row per pair that is used
+
+    Raises:
+        DataError: a rule refuses, an id is not known or stands for two texts, a label has no meaning.
+    """
+    findings = Findings()
+    _refuse_conflicts(staging)
+    _resolve_documents(staging)
+    _resolve_judgements(staging)
+    findings.labels = _relevance(staging, positive_label)
+    _mark(staging, actions, findings)
+    _finish(staging, actions, findings)
+    return findings
+
+
+def _refuse_conflicts(staging: Staging) -> None:
+    """An id must stand for one text; a corpus must not state an id twice."""
+    for table, text in (("documents", "title || chr(0) || text"), ("queries", "text")):
+        for row in staging.all(
+            f"SELECT id, max(source::HUGEINT * 1000000000000000 + place) AS last FROM {table} GROUP BY id "
+            f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
+        ):
+            source, place = divmod(int(row[1]), 10**15)
+            kind = table.removesuffix("s").replace("querie", "query")
+            raise staging.error(source, place, f"the {kind} id {row[0]!r} stands for two texts: ids must be unique.")
+    for identity, source, place in staging.all(
+        "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
+        "HAVING count(*) > 1 ORDER BY id LIMIT 1"
+    ):
+        raise staging.error(source, place, f"two documents have the id {identity!r}: ids must be unique.")
+
+
+def _resolve_documents(staging: Staging) -> None:
+    """One row per document; a text without an id that is a document's text becomes that document."""
+    staging.run(
+        """CREATE TABLE same AS
+        SELECT given.id AS given, min(own.id) AS id
+        FROM (SELECT DISTINCT id FROM documents WHERE NOT own_id) AS given
+        JOIN (
+          SELECT content_id AS text, id FROM documents WHERE own_id
+          UNION SELECT body_id, id FROM documents WHERE own_id
+        ) AS own ON given.id = own.text
+        GROUP BY given.id"""
+    )
+    staging.run(
+        """CREATE TABLE texts AS
+        SELECT id, min(title) AS title, min(text) AS text, max(metadata) AS metadata, min(key) AS key,
+          min(source) AS source, min(place) AS place
+        FROM documents
+        WHERE id NOT IN (SELECT id FROM documents WHERE parent) AND id NOT IN (SELECT given FROM same) GROUP BY id"""
+    )
+
+
+def _resolve_judgements(staging: Staging) -> None:
+    staging.run(
+        """CREATE TABLE stated AS
+        SELECT j.row, j.source, j.place, j.query_id, coalesce(same.id, j.document_id) AS document_id,
+          j.role, j.label, j.score, j.family, NULL::INT AS relevance, NULL::VARCHAR AS fate
+        FROM judgements j LEFT JOIN same ON j.document_id = same.given"""
+    )
+    _move_to_pieces(staging)
+    for kind, table in (("document", "texts"), ("query", "queries")):
+        for identity, source, place in staging.all(
+            f"SELECT s.{kind}_id, s.source, s.place FROM stated s ANTI JOIN {table} t ON s.{kind}_id = t.id "
+            "ORDER BY s.source, s.place LIMIT 1"
+        ):
+            holder = "the corpus" if kind == "document" else "the list of queries"
+            raise staging.error(source, place, f"the {kind} id {identity!r} is not in {holder}.")
+
+
+def _move_to_pieces(staging: Staging) -> None:
+    """A judgement of a document that was cut goes to the piece that fits the query best."""
+    judged = staging.all(
+        """SELECT s.row, s.document_id, min(q.text) FROM stated s
+        JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
+        JOIN queries q ON q.id = s.query_id
+        GROUP BY s.row, s.document_id ORDER BY s.document_id, s.row"""
+    )
+    moved: list[list[Any]] = []
+    for parent, rows in itertools.groupby(judged, key=lambda row: row[1]):
+        pieces = [
+            Document(*piece)
+            for piece in staging.all(
+                "SELECT id, text, title FROM documents WHERE piece_of = ? ORDER BY length(id), id", [parent]
+            )
+        ]
+        moved += [[row, place_judgement(query, pieces)] for row, _, query in rows]
+    if moved:
+        staging.run("CREATE TEMP TABLE moved (row BIGINT, piece VARCHAR)")
+        staging.database.executemany("INSERT INTO moved VALUES (?, ?)", moved)
+        staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
+
+
+def _relevance(staging: Staging, positive_label: str | None) -> str:
+    """Give every judgement a whole relevance; returns what the labels were taken to mean."""
+    staging.run("UPDATE stated SET relevance = CASE role WHEN 'positive' THEN 1 WHEN 'negative' THEN 0 END")
+    labels = [row[0] for row in staging.all("SELECT DISTINCT label FROM stated WHERE role = 'labelled' LIMIT 1001")]
+    if not labels:
+        return ""
+    if positive_label is not None:
+        if not staging.one("SELECT count(*) FROM stated WHERE role = 'labelled' AND label = ?", [positive_label]):
+            raise SettingError(f"positive_label={positive_label!r}: no row has this label.")
+        staging.run("UPDATE stated SET relevance = (label = ?)::INT WHERE role = 'labelled'", [positive_label])
+        return f"label {positive_label!r} is relevant, every other is not"
+    meaning, said = _meaning(staging, sorted(labels))
+    if meaning is None:
+        staging.run(
+            f"""UPDATE stated
+            SET relevance = floor(greatest(least(TRY_CAST(label AS DOUBLE), {_MOST}), -{_MOST}))::INT
+            WHERE role = 'labelled'"""
+        )
+    for label, relevance in (meaning or {}).items():
+        staging.run("UPDATE stated SET relevance = ? WHERE role = 'labelled' AND label = ?", [relevance, label])
+    for odd, source, place in staging.all(
+        "SELECT label, source, place FROM stated WHERE relevance IS NULL ORDER BY source, place LIMIT 1"
+    ):
+        raise _without_meaning(staging, odd, source, place)
+    return said
+
+
+def _meaning(staging: Staging, labels: list[str]) -> tuple[dict[str, int] | None, str]:
+    """What each label means, or None where a label is its own relevance; and the line that says so."""
+    if all(_is_number(label) for label in labels):
+        values = sorted({float(label) for label in labels})
+        if len(values) == 2 and values[1] < 1:
+            high = max(labels, key=float)
+            low = min(labels, key=float)
+            return {
+                label: int(float(label) == values[1]) for label in labels
+            }, f"label {high} is relevant, {low} is not"
+        return None, "labels are graded relevance: 1 and above is relevant, below 1 is not"
+    words = {label: normalise(label) for label in labels}
+    if all(word in _POSITIVE_WORDS + _NEGATIVE_WORDS for word in words.values()):
+        relevant = sorted(repr(label) for label, word in words.items() if word in _POSITIVE_WORDS)
+        return (
+            {label: int(word in _POSITIVE_WORDS) for label, word in words.items()},
+            f"labels {', '.join(relevant) or 'none'} are relevant, every other is not",
+        )
+    odd = next(label for label, word in words.items() if word not in _POSITIVE_WORDS + _NEGATIVE_WORDS)
+    row = staging.all(
+        "SELECT source, place FROM stated WHERE role = 'labelled' AND label = ? ORDER BY source, place LIMIT 1",
+        [odd],
+    )[0]
+    raise _without_meaning(staging, odd, *row)
+
+
+def _without_meaning(staging: Staging, label: str, source: int, place: int) -> DataError:
+    return staging.error(
+        source, place, f"the label {label[:60]!r} has no known meaning: say which one is relevant (positive_label)."
+    )
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
+def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
+    """Decide each judgement's fate: used (NULL), or the rule that it fell to."""
+    empty = text_id("", "")
+    _apply(
+        staging, actions, findings, "empty",
+        f"""SELECT s.row FROM stated s
+        WHERE s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
+        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}' AND id LIKE 'd-%')""",
+    )  # fmt: skip
+    _contradictions(staging, actions, findings)
+    _apply(
+        staging, actions, findings, "duplicate",
+        """SELECT row FROM (
+          SELECT row, row_number() OVER (
+            PARTITION BY query_id, document_id ORDER BY relevance DESC, score DESC NULLS LAST, source, place, row
+          ) AS nth FROM stated WHERE fate IS NULL
+        ) WHERE nth > 1""",
+    )  # fmt: skip
+    _apply(
+        staging, actions, findings, "query-is-document",
+        """SELECT s.row FROM stated s
+        JOIN texts t ON t.id = s.document_id
+        JOIN (SELECT DISTINCT id, key FROM queries) q ON q.id = s.query_id
+        WHERE s.fate IS NULL AND s.relevance > 0 AND q.key = t.key""",
+    )  # fmt: skip
+    _apply(
+        staging, actions, findings, "positive-as-negative",
+        """SELECT n.row FROM stated n JOIN texts nt ON nt.id = n.document_id
+        WHERE n.fate IS NULL AND n.relevance <= 0 AND (n.query_id, nt.key) IN (
+          SELECT (p.query_id, pt.key) FROM stated p JOIN texts pt ON pt.id = p.document_id
+          WHERE p.fate IS NULL AND p.relevance > 0
+        )""",
+    )  # fmt: skip
+    _apply(
+        staging, actions, findings, "no-positive",
+        """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
+          SELECT query_id FROM stated WHERE fate IS NULL AND relevance > 0
+        )""",
+    )  # fmt: skip
+
+
+def _contradictions(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
+    pairs = """SELECT query_id, document_id FROM stated WHERE fate IS NULL
+      GROUP BY query_id, document_id HAVING max(relevance) > 0 AND min(relevance) <= 0"""
+    which = "" if actions["contradiction"] == "drop" else " AND relevance <= 0"
+    _apply(
+        staging, actions, findings, "contradiction",
+        f"SELECT row FROM stated WHERE fate IS NULL{which} AND (query_id, document_id) IN ({pairs})",
+    )  # fmt: skip
+
+
+def _apply(staging: Staging, actions: Mapping[str, str], findings: Findings, rule: str, concerned: str) -> None:
+    """Write the rows that a rule concerns into the report and, unless it keeps them, out of use."""
+    staging.run(f"CREATE OR REPLACE TEMP TABLE concerned AS {concerned}")
+    count = int(staging.one("SELECT count(*) FROM concerned"))
+    if not count:
+        return
+    findings.counts[rule] = count
+    action = actions[rule]
+    if action == "refuse":
+        source, place, query = staging.all(
+            "SELECT s.source, s.place, q.text FROM stated s JOIN concerned USING (row) "
+            "JOIN queries q ON q.id = s.query_id ORDER BY s.source, s.place LIMIT 1"
+        )[0]
+        what = RULES[rule].what
+        others = ", ".join(f"{rule}={other}" for other in RULES[rule].actions if other != "refuse")
+        if rule == "no-positive":
+            what = f"the query {query[:60]!r} has no positive"
+        raise staging.error(source, place, f"{what} ({count} in all): mend it, or choose {others} (--on).")
+    staging.run(
+        """INSERT INTO report
+        SELECT ?, ?, s.source, s.place, s.row, s.query_id, s.document_id, NULL
+        FROM stated s JOIN concerned USING (row)""",
+        [rule, action],
+    )
+    if action != "keep":
+        staging.run("UPDATE stated SET fate = ? WHERE row IN (SELECT row FROM concerned)", [rule])
+
+
+def note_documents(
+    staging: Staging, actions: Mapping[str, str], findings: Findings, rule: str, found: Sequence[tuple[str, str]]
+) -> None:
+    """Report documents that a rule concerns, each with a word on why; refuse where that is asked."""
+    findings.counts[rule] = len(found)
+    places = {
+        identity: (source, place)
+        for identity, source, place in staging.all(
+            "SELECT id, source, place FROM texts WHERE id IN (SELECT unnest(?))", [[identity for identity, _ in found]]
+        )
+    }
+    if actions[rule] == "refuse":
+        identity, detail = found[0]
+        raise staging.error(
+            *places[identity],
+            f"the document {identity!r}: {RULES[rule].what} ({detail}; {len(found)} in all): mend it, or choose "
+            f"{rule}=keep (--on).",
+        )
+    staging.database.executemany(
+        "INSERT INTO report VALUES (?, 'keep', ?, ?, NULL, NULL, ?, ?)",
+        [[rule, *places[identity], identity, detail] for identity, detail in found],
+    )
+
+
+def _finish(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
+    staging.run(
+        """CREATE TABLE judged AS
+        SELECT query_id, document_id, relevance, score, row FROM stated WHERE fate IS NULL"""
+    )
+    staging.run(
+        """CREATE TABLE asked AS
+        SELECT q.id, min(q.text) AS text, min(q.key) AS key
+        FROM queries q SEMI JOIN judged j ON j.query_id = q.id GROUP BY q.id"""
+    )
+    for rule, concerned in (
+        (
+            "duplicate-document",
+            "SELECT id, source, place FROM texts WHERE key IN (SELECT key FROM texts GROUP BY key HAVING count(*) > 1)",
+        ),
+        (
+            "long",
+            f"SELECT id, source, place FROM texts WHERE length(title) + length(text) > {LONG_CHARACTERS}",
+        ),
+    ):
+        count = int(staging.one(f"SELECT count(*) FROM ({concerned})"))
+        if not count:
+            continue
+        findings.counts[rule] = count
+        if actions[rule] == "refuse":
+            _, source, place = staging.all(f"{concerned} ORDER BY source, place LIMIT 1")[0]
+            raise staging.error(
+                source, place, f"{RULES[rule].what} ({count} in all): mend it, or choose {rule}=keep (--on)."
+            )
+        staging.run(
+            f"INSERT INTO report SELECT '{rule}', 'keep', source, place, NULL, NULL, id, NULL FROM ({concerned})"
+        )

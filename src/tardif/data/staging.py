@@ -1,0 +1,238 @@
+"""A collection on its way to a training set: streamed into a database on disk, judged there.
+
+Memory stays bounded whatever the size of the input: rows go in by batches, and sorting, grouping
+and joining are DuckDB's, which spills to the folder when its memory limit is reached.
+
+    documents   source, place, id, title, text, metadata, key, content_id, body_id, own_id, corpus,
+                parent (it was cut into pieces), piece_of (the parent's id)
+    queries     source, place, id, text, key
+    judgements  row, source, place, query_id, document_id, role, label, score, family
+
+``key`` is the hash of the normalised text. A text that comes without an id gets one made from
+itself; :meth:`Staging.resolve` then finds out which of them are the text of a document that has an
+id of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tardif.data.records import Judgement, Source
+from tardif.data.text import normalise, text_id
+from tardif.errors import DataError
+from tardif.types import Document, Query
+
+if TYPE_CHECKING:
+    import duckdb
+
+Chunk = Callable[[Document], list[Document]]
+
+MEMORY = "700MB"
+_BATCH = 50_000
+
+_COLUMNS = {
+    "documents": "source INT, place BIGINT, id VARCHAR, title VARCHAR, text VARCHAR, metadata VARCHAR, "
+    "key VARCHAR, content_id VARCHAR, body_id VARCHAR, own_id BOOLEAN, corpus BOOLEAN, "
+    "parent BOOLEAN, piece_of VARCHAR",
+    "queries": "source INT, place BIGINT, id VARCHAR, text VARCHAR, key VARCHAR",
+    "judgements": "row BIGINT, source INT, place BIGINT, query_id VARCHAR, document_id VARCHAR, role VARCHAR, "
+    "label VARCHAR, score DOUBLE, family VARCHAR",
+    "report": "rule VARCHAR, action VARCHAR, source INT, place BIGINT, row BIGINT, query_id VARCHAR, "
+    "document_id VARCHAR, detail VARCHAR",
+}
+
+
+class Staging:
+    """The database that a collection is gathered and judged in; removed when it is closed."""
+
+    def __init__(self, folder: Path, *, memory: str = MEMORY) -> None:
+        """Open an empty database.
+
+        Args:
+            folder: an existing folder for the database and what spills from memory.
+            memory: DuckDB's limit.
+        """
+        import duckdb
+
+        self.folder = folder
+        self.sources: list[str] = []
+        self.rows = 0
+        self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
+        self.run(f"SET memory_limit = '{memory}'")
+        self.run(f"SET temp_directory = '{folder.as_posix().replace(chr(39), chr(39) * 2)}'")
+        self.run("SET preserve_insertion_order = false")
+        for table, columns in _COLUMNS.items():
+            self.run(f"CREATE TABLE {table} ({columns})")
+        self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close and remove the database."""
+        self.database.close()
+        for path in self.folder.glob("staging.duckdb*"):
+            path.unlink(missing_ok=True)
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run one statement."""
+        return self.database.execute(statement, list(values))
+
+    def all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a query gives, all at once."""
+        return self.run(statement, values).fetchall()
+
+    def one(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row."""
+        rows = self.all(statement, values)
+        return rows[0][0] if rows else None
+
+    def source(self, name: str) -> int:
+        """The number that stands for a source in every table."""
+        self.sources.append(name)
+        return len(self.sources) - 1
+
+    def add_documents(
+        self, source: int, documents: Iterable[tuple[int, Document]], *, chunk: Chunk | None = None
+    ) -> int:
+        """Add a corpus, cut into pieces where ``chunk`` does; returns how many documents it has."""
+        count = 0
+        for place, document in documents:
+            own_id = document.id not in (text_id("d-", document.content), text_id("d-", document.text))
+            pieces = [document] if chunk is None else chunk(document)
+            is_cut = len(pieces) > 1
+            self._document(source, place, document, own_id=own_id or is_cut, corpus=True, parent=is_cut)
+            for piece in pieces if is_cut else ():
+                self._document(source, place, piece, own_id=True, corpus=True, piece_of=document.id)
+            count += 1
+        self.flush()
+        return count
+
+    def add_queries(self, source: int, queries: Iterable[tuple[int, Query]]) -> int:
+        """Add a list of queries; returns how many."""
+        count = 0
+        for place, query in queries:
+            self._put("queries", (source, place, query.id, query.text, _hashes(query.text)[1]))
+            count += 1
+        self.flush()
+        return count
+
+    def add(self, opened: Source, *, advance: Callable[[int], None] | None = None, chunk: Chunk | None = None) -> int:
+        """Read a source to its end; returns the number that stands for its judgements."""
+        # A collection in several files names each, so that a place is a line of the right one.
+        files: dict[str, str] = getattr(opened, "files", {})
+        numbers = {name: self.source(name) for name in dict.fromkeys([*files.values(), opened.name])}
+        documents, queries, judgements = (
+            numbers[files.get(part, opened.name)] for part in ("documents", "queries", "judgements")
+        )
+        self.add_documents(documents, opened.documents(), chunk=chunk)
+        self.add_queries(queries, opened.queries())
+        before = self.rows
+        for judgement in opened.judgements():
+            self._judgement(judgements, judgement)
+            if advance is not None and (self.rows - before) % _BATCH == 0:
+                advance(_BATCH)
+        self.flush()
+        return judgements
+
+    def note(self, rule: str, action: str, source: int, place: int, detail: str) -> None:
+        """Report one row that is not used as it stands."""
+        self._put("report", (rule, action, source, place, None, None, None, detail))
+
+    def where(self, source: int, place: int) -> str:
+        """A source and place as a message names it."""
+        return f"{self.sources[source]}, line {place}"
+
+    def error(self, source: int, place: int, what: str) -> DataError:
+        """An error that points at a row."""
+        return DataError(what, self.sources[source], place)
+
+    def batches(self, statement: str, size: int = 20_000) -> Iterator[Any]:
+        """A query's rows as Arrow batches, streamed."""
+        yield from self.database.sql(statement).to_arrow_reader(size)
+
+    def _judgement(self, source: int, judgement: Judgement) -> None:
+        query_id, document_id = judgement.query_id, judgement.document_id
+        if judgement.query is not None:
+            exact, key = _hashes(judgement.query)
+            if query_id is None:
+                query_id = f"q-{exact}"
+            self._put("queries", (source, judgement.place, query_id, judgement.query, key))
+        if judgement.document is not None:
+            own = document_id is not None
+            if document_id is None:
+                document_id = text_id("d-", judgement.document)
+            self._document(source, judgement.place, Document(document_id, judgement.document), own_id=own)
+        label = None if judgement.label is None else str(judgement.label)
+        self._put(
+            "judgements",
+            (
+                self.rows,
+                source,
+                judgement.place,
+                query_id,
+                document_id,
+                judgement.role,
+                label,
+                judgement.score,
+                judgement.group,
+            ),
+        )
+        self.rows += 1
+
+    def _document(
+        self,
+        source: int,
+        place: int,
+        document: Document,
+        *,
+        own_id: bool,
+        corpus: bool = False,
+        parent: bool = False,
+        piece_of: str | None = None,
+    ) -> None:
+        content = document.content
+        exact, key = _hashes(content)
+        content_id = f"d-{exact}"
+        body_id = text_id("d-", document.text) if document.title else content_id
+        metadata = "{}"
+        if document.metadata:
+            metadata = json.dumps(dict(document.metadata), ensure_ascii=False, sort_keys=True, default=str)
+        row = (source, place, document.id, document.title, document.text, metadata, key)
+        self._put("documents", (*row, content_id, body_id, own_id, corpus, parent, piece_of))
+
+    def _put(self, table: str, row: tuple[Any, ...]) -> None:
+        pending = self._pending[table]
+        pending.append(row)
+        if len(pending) >= _BATCH:
+            self._write(table)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        for table in self._pending:
+            self._write(table)
+
+    def _write(self, table: str) -> None:
+        import pyarrow as pa
+
+        pending = self._pending[table]
+        if not pending:
+            return
+        names = [column.split()[0] for column in _COLUMNS[table].split(", ")]
+        batch = pa.table({name: list(values) for name, values in zip(names, zip(*pending, strict=True), strict=True)})
+        self.database.register("batch", batch)
+        self.run(f"INSERT INTO {table} SELECT * FROM batch")
+        self.database.unregister("batch")
+        pending.clear()
+
+
+def _hashes(text: str) -> tuple[str, str]:
+    """The hash of a text as it stands, and of its normalised form."""
+    exact, flat = text_id("", text), normalise(text)
+    return exact, exact if flat == text else text_id("", flat)

@@ -1,0 +1,116 @@
+"""What synthesis gives back: pairs, the variants they need, and a count of all that was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tardif.data.records import Judgement
+from tardif.types import Document, Query
+
+KIND = "synthetic_kind"
+PARENT = "synthetic_parent"
+"""Metadata of a variant: its kind, and the id of the document of the corpus that it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticPair:
+    """A query made from the corpus, and its positive.
+
+    Attributes:
+        query: the query's text.
+        kind: how it was made.
+        document_id: the positive's id.
+        parent_id: the document of the corpus that the pair was made from. It answers the query too:
+            never take it as a negative.
+        group: the parent, or the whole document where the parent is a piece of one: keep the pairs of one
+            group on one side of a split.
+        document: the positive where it is a variant: the parent's text without the words that the
+            query was made of. None where the positive is the parent itself.
+    """
+
+    query: str
+    kind: str
+    document_id: str
+    parent_id: str
+    group: str
+    document: Document | None = None
+
+
+@dataclass
+class KindCount:
+    """What became of one kind's candidates: ``made`` is ``kept`` and everything ``dropped`` together."""
+
+    made: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def line(self, kind: str) -> str:
+        """The count as a reader reads it."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        return f"{kind}: {self.kept} kept of {self.made} made" + (f" (dropped: {reasons})" if reasons else "")
+
+
+@dataclass(frozen=True)
+class SynthesisResult:
+    """Pairs made from a corpus; also a :class:`~tardif.data.records.Source` of judgements.
+
+    Attributes:
+        pairs: in a seeded order that mixes the kinds.
+        counts: what was made, kept and dropped, by kind.
+        copies: documents passed over because another has the same text.
+    """
+
+    pairs: Sequence[SyntheticPair]
+    counts: Mapping[str, KindCount]
+    copies: int = 0
+    name: str = "synthesis"
+
+    @property
+    def shape(self) -> str:
+        """One line that says what is what."""
+        return f"{self.name}: {len(self.pairs)} queries made from the documents themselves"
+
+    @property
+    def report(self) -> list[str]:
+        """Lines for a reader."""
+        copies = [f"{self.copies} documents passed over: another has the same text"] if self.copies else []
+        return [self.shape, *(count.line(kind) for kind, count in self.counts.items()), *copies]
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """The variants. They are for training alone: a corpus to search must not hold them."""
+        seen = set()
+        for place, pair in enumerate(self.pairs, start=1):
+            if pair.document is not None and pair.document_id not in seen:
+                seen.add(pair.document_id)
+                yield place, pair.document
+
+    def queries(self) -> Iterator[tuple[int, Query]]:
+        """None: every judgement carries its query's text."""
+        return iter(())
+
+    def judgements(self) -> Iterator[Judgement]:
+        """The pairs as judgements, grouped by the document that they were made from."""
+        for place, pair in enumerate(self.pairs, start=1):
+            yield Judgement(
+                query=pair.query,
+                document=None,  # a variant is among documents(), its parent in the corpus
+                role="positive",
+                place=place,
+                document_id=pair.document_id,
+                group=pair.group,
+            )
+
+
+def parent_of(document: Document) -> str | None:
+    """The id of the document that a variant was made from; None for a document of the corpus."""
+    parent: Any = document.metadata.get(PARENT)
+    return parent if isinstance(parent, str) else None
+
+
+def whole_of(document: Document) -> str:
+    """The id of the document that a piece was cut from (:mod:`tardif.data.chunking`), or its own."""
+    parent: Any = document.metadata.get("parent")
+    return parent if isinstance(parent, str) else document.id
