@@ -68,7 +68,11 @@ def unwritable(tmp_path):
         ("pairs.jsonl", '{"query": "q"}\n', "pairs.jsonl, line 1: missing column positive"),
         ("pairs.csv", "text,answer\nq,a\n", "pairs.csv, line 1: missing column query"),
         ("pairs.jsonl", '{"query": "q", "positive": ""}\n', "pairs.jsonl, line 1: a query or document without text"),
-        ("pairs.jsonl", '{"query": "q", "positives": []}\n', "pairs.jsonl, line 1: holds no document: positives is empty"),
+        (
+            "pairs.jsonl",
+            '{"query": "q", "positives": []}\n',
+            "pairs.jsonl, line 1: holds no document: positives is empty",
+        ),
         ("pairs.csv", "query,document,label\nq,a,1\nr,a,0\n", "pairs.csv, line 3: the query 'r' has no positive"),
         ("pairs.jsonl", b'{"query": "q", "positive": "a"}\n{"query": "\xe9"}\n', "pairs.jsonl, line 2: is not UTF-8"),
         ("pairs.jsonl", '{"query": "q", "positive": "\\ud800"}\n', "pairs.jsonl, line 1: "),

@@ -142,8 +142,10 @@ ODD = st.sampled_from(
 TEXT = st.lists(ODD, max_size=4).map("".join)
 FINE = st.sampled_from(["a", "b", "A", "cats chase mice", "\x00", "\u0301", "dogs bark"])
 LABEL = st.sampled_from(
-    [0, 1, -1, 2, 0.5, 0.25, True, False, "1", "0", " 1", "１", "1_0", "1e400", "1e12", 10**12, 10**400, -(10**40)]
-    + ["yes", "no", "maybe", "", None, "nan"]
+    [
+        *(0, 1, -1, 2, 0.5, 0.25, True, False, 10**12, 10**400, -(10**40), None),
+        *("1", "0", " 1", "１", "1_0", "1e400", "1e12", "yes", "no", "maybe", "", "nan"),
+    ]
 )
 LOOSE = st.dictionaries(
     st.sampled_from(["query", "positive", "negative", "label", "qid", "pid", "x"]),

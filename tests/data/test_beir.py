@@ -68,9 +68,9 @@ def test_a_missing_folder(tmp_path):
 
 
 def test_ids_must_be_unique(tmp_path):
-    with pytest.raises(DataError, match="corpus.jsonl, line 4: two documents have the id 'd1'"):
+    with pytest.raises(DataError, match=r"corpus\.jsonl, line 4: two documents have the id 'd1'"):
         read_beir(write_beir(tmp_path / "one", corpus=[*CORPUS, CORPUS[0]]), "test")
-    with pytest.raises(DataError, match="queries.jsonl, line 3: two queries have the id 'q1'"):
+    with pytest.raises(DataError, match=r"queries\.jsonl, line 3: two queries have the id 'q1'"):
         read_beir(write_beir(tmp_path / "two", queries=[*QUERIES, QUERIES[0]]), "test")
 
 

@@ -288,6 +288,7 @@ def test_an_id_that_stands_twice_for_one_text_is_one(tmp_path):
     ]
     with cleaned(rows) as (staging, _):
         assert staging.all("SELECT id FROM asked") == [("1",)]
+        assert sorted(staging.all("SELECT id FROM texts")) == [("x",), ("y",)]
 
 
 @pytest.mark.parametrize("text", ["the same", "another"])

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +20,7 @@ rows = st.lists(
     min_size=1,
     max_size=12,
 )
-hows = st.builds(
-    Split, st.floats(0, 0.5), st.floats(0, 0.49), st.integers(-9, 9), documents_apart=st.booleans()
-)  # fmt: skip
+hows = st.builds(Split, st.floats(0, 0.5), st.floats(0, 0.49), st.integers(-9, 9), documents_apart=st.booleans())
 
 
 def sides(*sources, how=None, alike=(), held_out=(), **reading):
@@ -99,7 +99,7 @@ def test_another_seed_is_another_split():
 @LAWS
 @given(chain=st.lists(st.integers(0, 19), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99))
 def test_texts_that_are_nearly_the_same_stay_together(chain, seed):
-    alike = [(f"query {one}", f"query {other}") for one, other in zip(chain, chain[1:], strict=False)]
+    alike = [(f"query {one}", f"query {other}") for one, other in pairwise(chain)]
     found = sides(pairs(20), how=Split(validation=0.5, seed=seed), alike=alike)
     assert together(found, [{f"query {n}" for n in chain}])
 
@@ -130,8 +130,21 @@ def test_prepare_keeps_near_duplicates_on_one_side():
 
 
 @pytest.mark.parametrize(
-    "shares", [{"validation": -0.1}, {"validation": 1}, {"validation": True}, {"test": "some"}, {"validation": 0.5, "test": 0.5}]
-)  # fmt: skip
+    "shares",
+    [{"validation": -0.1}, {"validation": 1}, {"validation": True}, {"test": "some"}, {"validation": 0.5, "test": 0.5}],
+)
 def test_shares_out_of_range_are_refused(shares):
-    with pytest.raises(SettingError, match="validation|test"):
+    with pytest.raises(SettingError, match=r"validation|test"):
         Split(**shares).check()
+
+
+def test_where_no_row_can_be_used_nothing_is_said_of_held_out_data():
+    with pytest.raises(DataError, match="No query is left to train on: no row that was read can be used"):
+        sides([("same", "same")])
+
+
+def test_families_count_by_their_queries():
+    rows = [{**row, "family": n // 300} for n, row in enumerate(pairs(3000))]
+    for seed in range(3):
+        found = list(sides(rows, how=Split(validation=0.5, seed=seed), group_by="family").values())
+        assert found.count(VALIDATION) <= MAX_HELD_OUT

@@ -23,7 +23,7 @@ SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
 @pytest.fixture
 def trainer(base_folder, tmp_path):
     made = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
-    made.prepare(PAIRS, validation=0.1, window=(1, 20))
+    made.prepare(PAIRS, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
     return made
 
 

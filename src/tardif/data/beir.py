@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tardif.data.formats.beir import open_beir
 from tardif.data.formats.corpora import read_queries as stream_queries
 from tardif.errors import DataError
 from tardif.types import Document, Query
-
-Identified = TypeVar("Identified", Document, Query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
     if not folder.is_dir():
         raise DataError("no such folder: give a BEIR folder.", folder)
     source = open_beir(folder, split)
-    documents = _by_id(source.documents(), "documents", folder / "corpus.jsonl")
-    queries = _by_id(source.queries(), "queries", folder / "queries.jsonl")
+    documents = _documents(source.documents(), folder / "corpus.jsonl")
+    queries = _texts(source.queries(), folder / "queries.jsonl")
     path = folder / "qrels" / f"{split}.tsv"
     qrels: dict[str, dict[str, int]] = {}
     for judgement in source.judgements():
@@ -47,7 +44,7 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
         if document not in documents:
             raise DataError(f"the document id {document!r} is not in corpus.jsonl.", path, judgement.place)
         qrels.setdefault(query, {})[document] = int(judgement.label or 0)
-    asked = {query: queries[query].text for query in qrels}
+    asked = {query: queries[query] for query in qrels}
     return BeirSet(folder.resolve().name, list(documents.values()), asked, qrels)
 
 
@@ -57,16 +54,26 @@ def read_queries(path: Path) -> dict[str, str]:
     Raises:
         DataError: the file is missing, empty or malformed, or an id stands twice; says where.
     """
-    found = _by_id(stream_queries(path), "queries", path)
-    if not found:
+    return _texts(stream_queries(path), path)
+
+
+def _texts(placed: Iterable[tuple[int, Query]], path: Path) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for line, query in placed:
+        if not query.text.strip():
+            raise DataError("the query's text is empty.", path, line)
+        if query.id in texts:
+            raise DataError(f"two queries have the id {query.id!r}: ids must be unique.", path, line)
+        texts[query.id] = query.text
+    if not texts:
         raise DataError("is empty: it holds no query.", path)
-    return {identity: query.text for identity, query in found.items()}
+    return texts
 
 
-def _by_id(placed: Iterable[tuple[int, Identified]], what: str, path: Path) -> dict[str, Identified]:
-    found: dict[str, Identified] = {}
-    for line, item in placed:
-        if item.id in found:
-            raise DataError(f"two {what} have the id {item.id!r}: ids must be unique.", path, line)
-        found[item.id] = item
+def _documents(placed: Iterable[tuple[int, Document]], path: Path) -> dict[str, Document]:
+    found: dict[str, Document] = {}
+    for line, document in placed:
+        if document.id in found:
+            raise DataError(f"two documents have the id {document.id!r}: ids must be unique.", path, line)
+        found[document.id] = document
     return found

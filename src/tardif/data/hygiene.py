@@ -267,6 +267,11 @@ def _is_number(label: str) -> bool:
         return False
 
 
+_WITHOUT_POSITIVE = """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
+  SELECT query_id FROM stated WHERE relevance > 0 {}
+)"""
+
+
 def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     """Decide each judgement's fate: used (NULL), or the rule that it fell to."""
     empty = text_id("", "")
@@ -276,6 +281,7 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
         WHERE s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
         OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}' AND id LIKE 'd-%')""",
     )  # fmt: skip
+    _apply(staging, actions, findings, "no-positive", _WITHOUT_POSITIVE.format(""))
     _contradictions(staging, actions, findings)
     _apply(
         staging, actions, findings, "duplicate",
@@ -300,12 +306,9 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
           WHERE p.fate IS NULL AND p.relevance > 0
         )""",
     )  # fmt: skip
-    _apply(
-        staging, actions, findings, "no-positive",
-        """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
-          SELECT query_id FROM stated WHERE fate IS NULL AND relevance > 0
-        )""",
-    )  # fmt: skip
+    # What is left of a query whose positives other rules took goes with them, and stops nothing.
+    left = _WITHOUT_POSITIVE.format("AND fate IS NULL")
+    _apply(staging, {**actions, "no-positive": "drop"}, findings, "no-positive", left)
 
 
 def _contradictions(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
@@ -324,7 +327,7 @@ def _apply(staging: Staging, actions: Mapping[str, str], findings: Findings, rul
     count = int(staging.one("SELECT count(*) FROM concerned"))
     if not count:
         return
-    findings.counts[rule] = count
+    findings.counts[rule] = findings.counts.get(rule, 0) + count
     action = actions[rule]
     if action == "refuse":
         source, place, query = staging.all(

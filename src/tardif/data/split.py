@@ -65,6 +65,8 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
     """
     _group(staging, how, alike)
     queries = int(staging.one("SELECT count(*) FROM units"))
+    if not queries:
+        raise DataError("No query is left to train on: no row that was read can be used.")
     if held_out:
         staging.run(
             """CREATE TABLE chosen AS SELECT DISTINCT u.unit, 'validation' AS side

@@ -140,7 +140,8 @@ class TrainingSet:
             qrels=qrels,
             split={row["id"]: row["split"] for row in tables["queries"]},
             examples=[
-                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"])) for row in tables["examples"]
+                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]), tuple(row["scores"]))
+                for row in tables["examples"]
             ],
             settings=manifest["settings"],
             report=manifest.get("report", []),

@@ -80,7 +80,7 @@ class CollectionSource:
             found = judgement if group is None else group(judgement)
             yield self._renamed(found) if any(self._id_maps) else found
         if not count:
-            raise DataError("is empty: it holds no judgement.", self.name)
+            raise DataError("is empty: it holds no judgement.", self.files.get("judgements", self.name))
         passed = "".join(f"; not used: {times} {what}" for what, times in self._passed.items())
         self.shape += f"{passed} ({count} judgements)"
 
