@@ -44,8 +44,8 @@ def test_a_place_that_cannot_be_written(tmp_path, below):
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("q Q0 d 1 0.5 x\nq Q0 d 1 0.5\n", "line 2: malformed"),
-        ("q Q0 d 1 high x\n", "line 1: the score 'high' is no number"),
-        ("q Q0 d 1 nan x\n", "line 1: the score 'nan'"),
+        ("q Q0 d 1 high x\n", "line 1: malformed line"),
+        ("q Q0 d 1 nan x\n", "line 1: malformed line"),
     ],
 )
 def test_a_malformed_run_is_refused(tmp_path, text, message):

@@ -150,6 +150,10 @@ def prepare_folder(
         raise SettingError(f"The option {sorted(unknown)[0]!r} of prepare is not known.")
     how = Preparation(**options, validation=validation if share else 0.0)
     how.check()
+    if not share and how.test:
+        raise SettingError(
+            "test: a share cannot be drawn beside held-out rows of your own; hold the test out yourself."
+        )
     sources = list(sources)
     for source in sources:
         if isinstance(source, str | Path) and is_training_set(source):
@@ -190,6 +194,8 @@ def _make(
         report += [
             f"{rule}: {count} ({hygiene.RULES[rule].what}; {actions[rule]})" for rule, count in findings.counts.items()
         ]
+        if how.sides.validation and not staging.one("SELECT count(*) FROM chosen WHERE side = 'validation'"):
+            report.append("no query is held out: no group of queries is small enough for the share")
         for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
             report.append(f"{side}: {count} queries")
     report.append(f"{counts['documents']} documents")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import uuid
 from pathlib import Path
 
-from tardif.data.rows import read_lines
+from tardif.data.formats.qrels import read_run as read_trec_run
 from tardif.errors import DataError, FolderError
 from tardif.types import Run
 
@@ -46,19 +45,8 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         DataError: a line is malformed, or the file is empty.
     """
     run: dict[str, dict[str, float]] = {}
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        cells = line.split()
-        if len(cells) != 6:
-            raise DataError("malformed line: a run has six columns: query Q0 document rank score name.", path, number)
-        try:
-            score = float(cells[4])
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise DataError(f"the score {cells[4]!r} is no number.", path, number)
-        run.setdefault(cells[0], {})[cells[2]] = score
+    for _, query, document, score in read_trec_run(path):
+        run.setdefault(query, {})[document] = score
     if not run:
         raise DataError("is empty: it holds no hit.", path)
     return run

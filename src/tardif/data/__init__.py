@@ -1,6 +1,8 @@
 """What comes in: files and Python values become a :class:`~tardif.data.training_set.TrainingSet`.
 
-``rows`` reads lines with their numbers, ``pairs`` makes judged pairs of them, ``beir`` and
-``documents`` read whole collections, ``gather`` gives ids and merges, ``split`` holds queries out,
-``training_set`` is the result on disk.
+``formats`` opens whatever the user has as one stream of judgements (``records``), ``documents`` a corpus
+(``chunking`` and ``cutting`` make pieces of it), ``synthesis`` and ``endpoint`` make queries of it.
+``staging`` gathers all of it in a database on disk, ``hygiene`` judges it, ``split`` holds queries out,
+``assemble`` writes the folder that ``training_set`` reads. ``beir`` reads a benchmark, ``export`` writes
+other tools' formats.
 """

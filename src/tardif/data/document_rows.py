@@ -10,13 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.values import storable
-from tardif.data.rows import Row
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
 
 ID_COLUMNS = ("_id", "id", "document_id", "doc_id")
 TEXT_COLUMNS = ("text", "document", "passage", "content", "contents", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record: its fields by column name, and where it stood."""
+
+    fields: dict[str, Any]
+    path: Path
+    line: int
+
+    def error(self, what: str) -> DataError:
+        """An error that points at this row."""
+        return DataError(what, self.path, self.line)
 
 
 @dataclass(frozen=True, slots=True)

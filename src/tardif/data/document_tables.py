@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tardif.data.document_rows import Row
 from tardif.data.formats.cells import csv_rows, tsv_rows
 from tardif.data.formats.corpora import table_records
 from tardif.data.formats.files import PACKED, check_file, kind_of
 from tardif.data.formats.json_files import json_array, json_objects
-from tardif.data.rows import Row
 from tardif.errors import DataError
 
 _OBJECTS = {".jsonl": json_objects, ".ndjson": json_objects, ".json": json_array}

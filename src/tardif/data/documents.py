@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
-from tardif.data.document_rows import Columns, RowReader
+from tardif.data.document_rows import Columns, Row, RowReader
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
-from tardif.data.rows import Row
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document

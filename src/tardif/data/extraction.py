@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tardif.data.formats.files import bare_lines
 from tardif.data.formats.values import storable
-from tardif.data.rows import read_lines
 from tardif.errors import DataError
 
 KINDS = {
@@ -82,7 +82,7 @@ def extract(path: Path) -> Extracted | Refused:
 
 
 def _plain(path: Path) -> Extracted:
-    return Extracted("\n".join(line for _, line in read_lines(path)).strip())
+    return Extracted("\n".join(line for _, line in bare_lines(path)).strip())
 
 
 def _html(path: Path) -> Extracted | Refused:

@@ -232,7 +232,7 @@ def _meaning(staging: Staging, labels: list[str]) -> tuple[dict[str, int] | None
     """What each label means, or None where a label is its own relevance; and the line that says so."""
     if all(_is_number(label) for label in labels):
         values = sorted({float(label) for label in labels})
-        if len(values) == 2 and values[1] < 1:
+        if len(values) == 2 and values[1] < 1 and not values[1].is_integer():
             high = max(labels, key=float)
             low = min(labels, key=float)
             return {

@@ -74,24 +74,34 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
             [list(held_out)],
         )
     else:
-        counts = [min(round(queries * share), MAX_HELD_OUT) for share in (how.validation, how.test)]
-        # Whole groups are drawn until the share is reached. One larger than the share stays in training.
-        staging.run(
-            """CREATE TABLE chosen AS
-            SELECT unit, CASE WHEN total - size < $1 THEN 'validation' ELSE 'test' END AS side
-            FROM (
-              SELECT unit, size, sum(size) OVER (ORDER BY md5($3 || chr(10) || name), name) AS total
-              FROM (SELECT unit, min(key) AS name, count(*) AS size FROM units GROUP BY unit)
-              WHERE size <= greatest($1, $2)
-            ) WHERE total - size < $1 + $2 AND total < $4""",
-            [*counts, str(how.seed), queries],
-        )
+        _draw(staging, how, queries)
     staging.run(
         """CREATE TABLE sides AS SELECT u.id, coalesce(c.side, 'train') AS side
         FROM units u LEFT JOIN chosen c ON u.unit = c.unit"""
     )
     if not staging.one("SELECT count(*) FROM sides WHERE side = 'train'"):
         raise DataError("No query is left to train on: the held-out data covers them all.")
+
+
+def _draw(staging: Staging, how: Split, queries: int) -> None:
+    """The table ``chosen`` (unit, side): whole groups, in a keyed order, as many as fit into each share."""
+    room = {name: min(round(queries * getattr(how, name)), MAX_HELD_OUT) for name in (VALIDATION, TEST)}
+    room[TEST] = min(room[TEST], max(queries - 1 - room[VALIDATION], 0))
+    # A share holds at most MAX_HELD_OUT groups, so the first few thousand that fit are enough.
+    candidates = staging.all(
+        """SELECT unit, count(*) AS size FROM units GROUP BY unit HAVING count(*) <= $1
+        ORDER BY md5($2 || chr(10) || min(key)), min(key) LIMIT 5000""",
+        [min(max(room.values()), queries - 1), str(how.seed)],
+    )
+    chosen = []
+    for unit, size in candidates:
+        side = next((name for name, left in room.items() if size <= left), None)
+        if side is not None:
+            room[side] -= size
+            chosen.append([unit, side])
+    staging.run("CREATE TABLE chosen (unit VARCHAR, side VARCHAR)")
+    if chosen:
+        staging.database.executemany("INSERT INTO chosen VALUES (?, ?)", chosen)
 
 
 def _group(staging: Staging, how: Split, alike: Sequence[tuple[str, str]]) -> None:
