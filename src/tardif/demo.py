@@ -24,7 +24,7 @@ from tardif.types import Document
 # A module this large would be half of the corpus: a keyed draw of its functions stands for it.
 PER_MODULE = 250
 MAX_TRAIN, MAX_HELD_OUT = 2400, 300
-VALIDATION_DOCUMENTS, INDEXED = 600, 1200
+VALIDATION_DOCUMENTS = 600
 LEARNING_RATE = 5e-5
 SEARCHES = (
     "wait until all threads are finished",
@@ -193,7 +193,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
 
     Args:
         out: where it all goes.
-        minutes: of training; the rest takes about three more on two cores.
+        minutes: of training; the rest takes about four more on two cores.
         base: the model to begin with.
 
     Raises:
@@ -218,9 +218,8 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
         minutes=minutes, epochs=2, lr=LEARNING_RATE, evaluations=1, validation_documents=VALIDATION_DOCUMENTS
     )
     write_json(out / "results.json", result.as_json())
-    indexed = corpus.documents[-INDEXED:]
-    say(f"Indexing {len(indexed)} of the functions, the held-out ones among them.")
-    retriever = Retriever.build(result.path, indexed, out / "index", overwrite=again)
+    say("Indexing all of the functions, the held-out ones among them.")
+    retriever = Retriever.build(result.path, corpus.documents, out / "index", overwrite=again)
     for query in SEARCHES:
         say(f"\nSearch: {query}")
         for hit in retriever.search(query, k=3):
