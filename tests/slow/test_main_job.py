@@ -1,6 +1,7 @@
 """The main job on real data with real models, through the command line as a user runs it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+# The fast suite computes on one thread; a user does not.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -21,6 +24,7 @@ def tardif(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedP
         text=True,
         timeout=900,
         cwd=cwd,
+        env=ENVIRONMENT,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -78,6 +82,7 @@ def test_ctrl_c_leaves_the_last_good_checkpoint(collection, bert_tiny, tmp_path)
         [sys.executable, "-m", "tardif", *map(str, arguments), "--epochs", "50", *sets],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        env=ENVIRONMENT,
         text=True,
     )
     assert process.stderr is not None
@@ -91,7 +96,7 @@ def test_ctrl_c_leaves_the_last_good_checkpoint(collection, bert_tiny, tmp_path)
     assert json.loads((tmp_path / "cut" / "results.json").read_text())["interrupted"] is True
     assert [path.name for path in tmp_path.iterdir()] == ["cut"]
     check = "import sys; from sentence_transformers import MultiVectorEncoder as M; M(sys.argv[1]).encode_query('x')"
-    subprocess.run([sys.executable, "-c", check, str(tmp_path / "cut")], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", check, str(tmp_path / "cut")], check=True, timeout=120, env=ENVIRONMENT)
 
 
 def test_the_readme_example_runs(collection, minilm, tmp_path, monkeypatch) -> None:
@@ -110,6 +115,8 @@ def test_the_readme_example_runs(collection, minilm, tmp_path, monkeypatch) -> N
         for text in list(texts.values())[:20]:
             file.write(json.dumps({"query": text[:60], "positive": text}) + "\n")
     monkeypatch.chdir(tmp_path)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert re.match(r"[\d.]+ -> [\d.]+\n1 \S+\.md ", done.stdout), done.stdout
