@@ -78,20 +78,20 @@ def test_training_pays_and_the_index_finds(collection, bert_tiny, tmp_path) -> N
 def test_ctrl_c_leaves_the_last_good_checkpoint(collection, bert_tiny, tmp_path) -> None:
     sets = ["--set", "validation_documents=80", "--set", "evaluations=100", "--document-length", "64"]
     arguments = ["train", collection("scifact"), "--name", "cut", "--out", tmp_path, "--base", bert_tiny]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tardif", *map(str, arguments), "--epochs", "50", *sets],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=ENVIRONMENT,
         text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if re.match(r"\s+step \d+:", line):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(timeout=120) == 130, rest
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if re.match(r"\s+step [1-9]\d*:", line):  # a checkpoint is kept now; "step 0" is measured before
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=120) == 130, rest
     assert "Traceback" not in rest
     assert json.loads((tmp_path / "cut" / "results.json").read_text())["interrupted"] is True
     assert [path.name for path in tmp_path.iterdir()] == ["cut"]
