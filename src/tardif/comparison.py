@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.beir import BeirSet, read_beir
-from tardif.data.text import keyed_order
+from tardif.data.text import keyed_sample
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.evaluation import DEPTH, MEASURES, parse_measures, per_query, rank, significance
 from tardif.index.exact import is_index
@@ -186,8 +186,7 @@ def _untrained(name: str, beir: BeirSet, measures: Sequence[str], device: str, t
     base = resolve_base(name)
     model = build_model(base, Recipe(), device=device)
     if not base.is_colbert:
-        texts = sorted((d.content for d in beir.documents if d.content), key=lambda text: keyed_order(0, text))
-        fit_projection(model, texts[:256])
+        fit_projection(model, keyed_sample(0, (document.content for document in beir.documents), 256))
     found = []
     for label, system in (("raw", raw_view(model)), ("step 0", model)):
         with talk.progress(f"{label} on {beir.name}", len(beir.documents), "documents") as bar:

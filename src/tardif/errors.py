@@ -50,3 +50,8 @@ class DataError(TardifError):
         self.line = line
         where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
         super().__init__(f"{where}{what}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's error says, or its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

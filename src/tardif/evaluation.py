@@ -76,6 +76,11 @@ def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[
     }
 
 
+def spoken(figures: Mapping[str, float]) -> str:
+    """Measures as one line for a reader."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
 def significance(
     ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0
 ) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tardif.data.cutting import Chunk, cutter
 from tardif.data.documents import read_documents
 from tardif.errors import FolderError, SettingError
@@ -15,7 +17,7 @@ from tardif.evaluation import encode_documents, encode_queries
 from tardif.folders import check_output
 from tardif.index.exact import ExactIndex
 from tardif.modeling.base import resolve_base
-from tardif.scoring import LOWEST, maxsim_arrays
+from tardif.scoring import LOWEST, maxsim_arrays, top
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
@@ -196,11 +198,8 @@ def rerank(
     q_vectors, q_lengths = encode_queries(model, [query])
     d_vectors, d_lengths = encode_documents(model, [document.content for document in corpus])
     scores = maxsim_arrays(q_vectors, q_lengths, d_vectors, d_lengths)[0]
-    ranked = sorted(
-        zip((document.id for document in corpus), scores.tolist(), strict=True),
-        key=lambda hit: (-hit[1], hit[0]),
-    )
-    return _hits([hit for hit in ranked if hit[1] > LOWEST][:k], {document.id: document for document in corpus})
+    ranked = top(scores, np.array([document.id for document in corpus], dtype=object), k)
+    return _hits([hit for hit in ranked if hit[1] > LOWEST], {document.id: document for document in corpus})
 
 
 def _check(queries: Sequence[str], k: int) -> None:

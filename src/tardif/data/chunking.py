@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tardif.data.text import normalise
-from tardif.errors import ModelError, SettingError
+from tardif.errors import ModelError, SettingError, first_line
 from tardif.types import Document
 
 MIN_TOKENS = 32
@@ -188,8 +188,7 @@ def _load(base: Tokenized) -> Any:
     try:
         return _fast(base)
     except Exception as error:  # the library raises plain Exceptions on a broken file
-        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first}") from error
+        raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first_line(error)}") from error
 
 
 def _fast(base: Tokenized) -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from tardif.errors import ModelError
+from tardif.errors import ModelError, first_line
 
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
@@ -137,7 +137,7 @@ def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=local_files_only))
     except (OSError, ValueError) as error:  # what the hub's errors derive from
-        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return first_line(error)
 
 
 def _unreachable(name: str) -> ModelError:

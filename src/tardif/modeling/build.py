@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tardif.errors import ModelError
+from tardif.errors import ModelError, first_line
 from tardif.modeling.base import Base
 from tardif.modeling.markers import add_markers, punctuation_tokens
 from tardif.modeling.recipe import DOCUMENT_CAP, EXPANSION, QUERY_CAP, Recipe
@@ -55,8 +55,7 @@ def build_model(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"The base {base.name} cannot be loaded: {first}") from error
+        raise ModelError(f"The base {base.name} cannot be loaded: {first_line(error)}") from error
 
 
 def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:

@@ -23,6 +23,7 @@ from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderT
 from transformers import TrainerCallback
 
 from tardif.errors import SettingError, TrainingError
+from tardif.evaluation import spoken
 from tardif.modeling.build import quiet_libraries, set_dropout
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
@@ -124,7 +125,7 @@ class _Conductor(TrainerCallback):
         figures = self.task.measure(self.model, Talk(quiet=True), "")
         self.outcome.seconds_evaluating += time.monotonic() - began
         self.outcome.evaluations.append({"step": step, **figures})
-        self.talk.say(f"  step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        self.talk.say(f"  step {step}: {spoken(figures)}")
         if figures[SELECTED_BY] > self.outcome.best.get(SELECTED_BY, -1.0):
             self._keep(step, figures)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tardif
-from tardif.data.text import keyed_order
+from tardif.data.text import keyed_sample
 from tardif.data.training_set import TRAIN, TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate
 from tardif.errors import SettingError
@@ -201,15 +201,11 @@ class Trainer:
 
         if self.base.is_colbert or self.recipe.dim is None or self.data is None:
             return
-        documents = sorted(
-            (d.content for d in self.data.documents.values() if d.content),
-            key=lambda text: keyed_order(self.seed, text),
-        )
-        queries = sorted(
-            (self.data.queries[query] for query in self.data.query_ids(TRAIN)),
-            key=lambda text: keyed_order(self.seed, text),
-        )
-        fit_projection(model, [*documents[:_PROJECTION_DOCUMENTS], *queries[:_PROJECTION_QUERIES]])
+        contents = (document.content for document in self.data.documents.values())
+        asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))
+        documents = keyed_sample(self.seed, contents, _PROJECTION_DOCUMENTS)
+        queries = keyed_sample(self.seed, asked, _PROJECTION_QUERIES)
+        fit_projection(model, [*documents, *queries])
 
     def _measure_before(
         self, model: MultiVectorEncoder, task: ValidationTask | None, seconds: dict[str, float]
@@ -219,6 +215,7 @@ class Trainer:
             self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
             seconds["evaluation"] = 0.0
             return {}, {}
+        from tardif.evaluation import spoken
         from tardif.modeling.build import raw_view
 
         self.talk.say(f"Validation: {task.describe()}.")
@@ -228,7 +225,7 @@ class Trainer:
         baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
         seconds["evaluation"] = time.monotonic() - began
         for name, figures in baselines.items():
-            self.talk.say(f"  {name}: " + ", ".join(f"{measure} {value:.4f}" for measure, value in figures.items()))
+            self.talk.say(f"  {name}: {spoken(figures)}")
         return stronger(baselines["raw"], baselines["step 0"]), baselines
 
     def _train(
