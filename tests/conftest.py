@@ -12,6 +12,7 @@ from functools import cache
 import pytest
 
 import tiny
+from chat_server import KEY, Endpoint
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +57,14 @@ def encoder(multi_vector_folder):
     from tardif.modeling.build import open_model
 
     return open_model(str(multi_vector_folder))
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    """A chat endpoint on this machine, running."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    running = Endpoint()
+    yield running
+    running.close()

@@ -312,3 +312,35 @@ def test_what_is_not_ours_ends_in_one_line(tardif, monkeypatch, error, code, lin
     monkeypatch.delenv("TARDIF_TRACEBACK", raising=False)
     monkeypatch.setattr(doctor, "examine", fail)
     assert tardif("doctor") == (code, "", line)
+
+
+def test_an_endpoint_writes_the_queries_of_documents(tardif, endpoint, tmp_path):
+    (tmp_path / "notes").mkdir()
+    for n in range(4):
+        (tmp_path / "notes" / f"{n}.txt").write_text(f"Harbour {n} was built by sailors from island {n} in a hurry.")
+    given = ("prepare", "--documents", tmp_path / "notes", "--out", tmp_path / "set", "--endpoint", endpoint.url)
+    code, out, _ = tardif(
+        *given, "--endpoint-set", "model=small", "--endpoint-set", "max_requests=9", "--miner", "none"
+    )
+    assert (code, out) == (0, f"{tmp_path / 'set'}\n")
+    assert len(TrainingSet.load(tmp_path / "set").queries) == 8
+    assert (tmp_path / "set.answers.jsonl").exists()
+
+
+def test_an_endpoint_needs_a_cap(fails, tmp_path):
+    given = ("prepare", "--documents", tmp_path, "--out", tmp_path / "set", "--endpoint", "http://127.0.0.1:9/v1")
+    assert "no spending cap" in fails(*given, "--endpoint-set", "model=small")
+
+
+@pytest.mark.parametrize("form", ["colbert", "beir"])
+def test_a_training_set_goes_out_in_another_format(tardif, fails, pairs, tmp_path, form):
+    tardif("prepare", pairs, "--out", tmp_path / "set", "--quiet")
+    code, out, err = tardif("export", tmp_path / "set", "--format", form, "--out", tmp_path / "other")
+    assert (code, out) == (0, f"{tmp_path / 'other'}\n")
+    assert "documents" in err
+    assert "exists" in fails("export", tmp_path / "set", "--format", form, "--out", tmp_path / "other")
+
+
+def test_a_format_that_is_not_known_is_refused(tardif, fails, pairs, tmp_path):
+    tardif("prepare", pairs, "--out", tmp_path / "set", "--quiet")
+    assert "colbert, ragatouille" in fails("export", tmp_path / "set", "--format", "xml", "--out", tmp_path / "other")

@@ -1,5 +1,6 @@
 import pytest
 
+from chat_server import answer
 from samples import write_beir
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, VALIDATION
@@ -84,3 +85,40 @@ def test_a_prepared_folder_is_not_prepared_again(tmp_path):
     prepare([ROWS[:3]], miner="none").save(tmp_path / "data")
     with pytest.raises(DataError, match="is prepared already"):
         prepare([tmp_path / "data"])
+
+
+DOCUMENTS = [
+    {"id": f"d{n}", "text": f"Harbour {n} was built by sailors from island {n}, who traded in salt."} for n in range(6)
+]
+
+
+def test_an_endpoint_writes_queries_for_the_documents_and_pays_once(endpoint, tmp_path):
+    asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers.jsonl", "max_requests": 10}
+    data = prepare([], DOCUMENTS, endpoint=asked, miner="none")
+    assert len(data.queries) == 12
+    assert {example.positive_id for example in data.examples} <= {f"d{n}" for n in range(6)}
+    assert any("6 requests in this run" in line for line in data.report)
+    assert "cache" not in data.settings["endpoint"]
+    again = prepare([], DOCUMENTS, endpoint=asked, miner="none")
+    assert (again.queries, again.split) == (data.queries, data.split)
+    assert len(endpoint.requests) == 6
+
+
+def test_an_endpoint_and_synthesis_add_up(endpoint, tmp_path):
+    asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers.jsonl", "max_requests": 10}
+    endpoint.always = lambda body: answer('["who traded in salt there", "which island built it"]')
+    data = prepare([[("a query of my own", DOCUMENTS[0]["text"])]], DOCUMENTS, endpoint=asked, miner="none")
+    assert {"a query of my own", "who traded in salt there"} <= set(data.queries.values())
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"model": "m"}, "no spending cap"),
+        ({"max_requests": 3}, "model"),
+        ({"model": "m", "max_requests": 3, "speed": 1}, "speed"),
+    ],
+)
+def test_an_endpoint_without_model_or_cap_is_refused(tmp_path, asked, what):
+    with pytest.raises(SettingError, match=what):
+        prepare([], DOCUMENTS, endpoint={"url": "http://127.0.0.1:9/v1", "cache": tmp_path / "c", **asked})

@@ -84,6 +84,16 @@ def prepare(
     synthesize: Annotated[
         bool, typer.Option("--synthesize", help="Make training queries from the documents themselves.")
     ] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="An OpenAI-compatible API that writes queries for the documents.")
+    ] = None,
+    endpoint_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="model=NAME and a cap (max_requests, max_tokens, max_cost) for --endpoint; may be repeated.",
+        ),
+    ] = None,
     language: Language = "en",
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -94,8 +104,12 @@ def prepare(
     from tardif.talk import Talk
     from tardif.training.settings import parse_assignment
 
-    if not source and not synthesize:
-        raise typer.BadParameter("give a source, or --documents with --synthesize", param_hint="SOURCE")
+    if not source and not synthesize and endpoint is None:
+        raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
+    asked = None
+    if endpoint is not None:
+        cache = out.with_name(f"{out.name}.answers.jsonl")
+        asked = {"url": endpoint, "cache": str(cache), **dict(map(parse_assignment, endpoint_set or []))}
     prepare_folder(
         source or [],
         documents,
@@ -117,6 +131,7 @@ def prepare(
         chunk=_chunk(chunk),
         base=base,
         synthesize=synthesize,
+        endpoint=asked,
         language=language,
         seed=seed,
     )
@@ -347,6 +362,24 @@ def rerank(
 
     hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
     _show(query, hits, as_json)
+
+
+@app.command()
+def export(
+    what: Annotated[Path, typer.Argument(help="A prepared folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    form: Annotated[str, typer.Option("--format", help="colbert, ragatouille, beir or datasets.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a training set in another tool's format."""
+    from tardif.data.export import export as write
+    from tardif.data.training_set import TrainingSet
+    from tardif.talk import Talk
+
+    talk = Talk()
+    for line in write(TrainingSet.load(what), out, form, overwrite=overwrite).lines():
+        talk.say(line)
+    _print(str(out))
 
 
 @app.command()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
@@ -31,7 +32,13 @@ from tardif.modeling.base import MINILM, Base, resolve_base
 from tardif.talk import Talk
 from tardif.types import Document
 
+if TYPE_CHECKING:
+    from tardif.data.endpoint import EndpointWriter
+
 MINERS = ("lexical", "none")
+CAPS = ("max_requests", "max_tokens", "max_cost")
+"""What caps an endpoint's spending; one of them must."""
+
 _LANGUAGE_POOL = 20_000
 
 
@@ -57,6 +64,9 @@ class Preparation:
             Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
         base: the base whose tokens count for ``chunk``.
         synthesize: make training queries from the documents themselves.
+        endpoint: let an OpenAI-compatible endpoint write queries for the documents: the arguments of
+            :class:`tardif.data.endpoint.EndpointWriter` (``url``, ``model``, ``cache`` and a cap at
+            least). Nothing is sent anywhere without it.
         seed: of the split and the draws.
     """
 
@@ -76,6 +86,7 @@ class Preparation:
     chunk: Chunk = "auto"
     base: str = MINILM
     synthesize: bool = False
+    endpoint: Mapping[str, Any] | None = None
     seed: int = 0
 
     def check(self) -> None:
@@ -92,15 +103,43 @@ class Preparation:
         Window(*self.window).check()
         self.sides.check()
         hygiene.choose(self.on)
+        if self.endpoint is not None:
+            self.writer()
+
+    @property
+    def _endpoint(self) -> dict[str, Any] | None:
+        """What of the endpoint makes the queries: not where its cache lies."""
+        return None if self.endpoint is None else {k: v for k, v in self.endpoint.items() if k != "cache"}
 
     @property
     def sides(self) -> Split:
         """How queries are held out."""
         return Split(self.validation, self.test, self.seed, self.documents_apart)
 
+    def writer(self) -> EndpointWriter:
+        """What asks the endpoint.
+
+        Raises:
+            SettingError: an argument is missing, not known or out of range, or there is no cap.
+        """
+        from tardif.data.endpoint import EndpointWriter
+
+        given = {name: value for name, value in (self.endpoint or {}).items() if value is not None}
+        if not any(name in given for name in CAPS):
+            raise SettingError(f"The endpoint has no spending cap: set {', '.join(CAPS[:-1])} or {CAPS[-1]}.")
+        try:
+            return EndpointWriter(**given)
+        except TypeError as error:
+            raise SettingError(f"The endpoint: {str(error).partition('() ')[2]}.") from error
+
     def as_json(self) -> dict[str, Any]:
         """The options as the manifest records them."""
-        return {**dataclasses.asdict(self), "window": list(self.window), "on": dict(self.on)}
+        return {
+            **dataclasses.asdict(self),
+            "window": list(self.window),
+            "on": dict(self.on),
+            "endpoint": self._endpoint,
+        }
 
 
 def prepare(
@@ -158,8 +197,10 @@ def prepare_folder(
     for source in sources:
         if isinstance(source, str | Path) and is_training_set(source):
             raise DataError("is prepared already: train on it.", source)
-    if not sources and not how.synthesize:
-        raise DataError("There is nothing to train on: give pairs, or make them from the documents (synthesize).")
+    if not sources and not how.synthesize and how.endpoint is None:
+        raise DataError(
+            "There is nothing to train on: give pairs, or make them from the documents (synthesize, endpoint)."
+        )
     talk = talk or Talk(quiet=True)
     out = Path(out)
     with staged(out, overwrite=overwrite) as aside:
@@ -192,7 +233,8 @@ def _make(
         used = int(staging.one("SELECT count(*) FROM judged"))
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")
         report += [
-            f"{rule}: {count} ({hygiene.RULES[rule].what}; {actions[rule]})" for rule, count in findings.counts.items()
+            f"{rule}: {count} ({hygiene.RULES[rule].what}; {findings.done[rule]})"
+            for rule, count in findings.counts.items()
         ]
         if how.sides.validation and not staging.one("SELECT count(*) FROM chosen WHERE side = 'validation'"):
             report.append("no query is held out: no group of queries is small enough for the share")
@@ -245,24 +287,31 @@ def _gather(
             number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, base))
         held += [number] if is_held else []
         report.append(f"{Path(source.name).name}: {source.shape}" + (", held out" if is_held else ""))
-    if how.synthesize:
-        _synthesize(staging, how, report, talk)
+    if how.synthesize or how.endpoint is not None:
+        _write_queries(staging, how, report, talk)
     return held
 
 
-def _synthesize(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> None:
-    from tardif.data.synthesis import synthesize
+def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> None:
+    """Add queries made from the documents: by the rules of synthesis, by an endpoint, or both."""
+    from tardif.data.synthesis import SynthesisResult, synthesize
 
-    talk.say("Making queries from the documents ...")
     corpus = [
-        Document(identity, text, title)
-        for identity, title, text in staging.all(
-            "SELECT DISTINCT id, title, text FROM documents WHERE corpus AND NOT parent ORDER BY id"
+        Document(identity, text, title, json.loads(metadata))
+        for identity, title, text, metadata in staging.all(
+            "SELECT DISTINCT id, title, text, metadata FROM documents WHERE corpus AND NOT parent ORDER BY id"
         )
     ]
-    made = synthesize(corpus, language=find_language(how.language), seed=how.seed)
-    staging.add(made)
-    report += made.report
+    made: list[SynthesisResult] = []
+    if how.synthesize:
+        talk.say("Making queries from the documents ...")
+        made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed))
+    if how.endpoint is not None:
+        talk.say("Asking the endpoint for queries ...")
+        made.append(how.writer().write(corpus))
+    for result in made:
+        staging.add(result)
+        report += result.report
 
 
 def _near(

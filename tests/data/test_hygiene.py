@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +35,10 @@ CASES = {
 }
 
 
+def report_lines(out):
+    return json.loads((out / "manifest.json").read_text())["report"]
+
+
 def write(tmp_path, rule):
     rows, line, left = CASES[rule]
     return write_jsonl(tmp_path / "rows.jsonl", rows), line, left
@@ -49,6 +55,7 @@ def test_every_rule_has_a_default_and_can_refuse():
         "positive-as-negative": "drop",
         "query-is-document": "drop",
         "duplicate-document": "keep",
+        "duplicate-query": "keep",
         "near-duplicate": "keep",
         "long": "keep",
         "language": "keep",
@@ -122,6 +129,39 @@ def test_empty_texts_are_found_on_both_sides():
             cleaned([("x", "y", "z")[: len(row)], row]),
         ):
             pass
+
+
+def test_an_empty_document_with_an_id_of_its_own_is_found_where_it_is_judged(tmp_path):
+    corpus = [{"_id": "1", "text": " "}, {"_id": "2", "text": "a text"}]
+    judged = {"train": "query-id\tcorpus-id\tscore\nq\t2\t1\nq\t1\t1\n"}
+    folder = tmp_path / "beir"
+    folder.mkdir()
+    write_beir(folder, corpus=corpus, queries=[{"_id": "q", "text": "a query"}], qrels=judged)
+    with (
+        pytest.raises(DataError, match=r"train.tsv, line 3: a query or document without text \(1 in all\)"),
+        cleaned(folder),
+    ):
+        pass
+    with cleaned(folder, on={"empty": "drop"}) as (staging, _):
+        assert staging.all("SELECT document_id FROM judged") == [("2",)]
+
+
+def test_queries_that_differ_in_case_and_spacing_are_reported_and_stay_on_one_side(tmp_path):
+    rows = [("What is this?", "a thing"), ("what  is THIS?", "another thing"), ("why", "because")]
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"query": q, "positive": p} for q, p in rows])
+    out = prepare_folder([path], None, tmp_path / "out", miner="none", validation=0.4, near=False)
+    found = [(row["rule"], row["action"], row["place"]) for row in read_lines(out / "report.jsonl")]
+    assert found == [("duplicate-query", "keep", 1), ("duplicate-query", "keep", 2)]
+    assert used_and_not(out) == (3, 3, 0)
+    with pytest.raises(DataError, match=r"rows.jsonl, line 1: .*duplicate-query=keep"):
+        prepare_folder([path], None, tmp_path / "other", miner="none", on={"duplicate-query": "refuse"})
+
+
+def test_a_rule_is_reported_with_what_was_done_and_not_with_its_default(tmp_path):
+    rows = [GOOD, {"query": "the same", "positive": "the same", "negative": "another"}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    out = prepare_folder([path], None, tmp_path / "out", miner="none", validation=0)
+    assert any(line.startswith("no-positive: 1 (") and line.endswith("; drop)") for line in report_lines(out))
 
 
 def test_an_empty_document_of_the_corpus_is_no_error_while_nothing_judges_it(tmp_path):

@@ -51,6 +51,11 @@ RULES = {
         ),
         Rule("query-is-document", "a query with the same text as its positive", ("drop", "keep", "refuse")),
         Rule("duplicate-document", "documents with the same text under several ids", ("keep", "refuse")),
+        Rule(
+            "duplicate-query",
+            "queries that are the same but for case and spacing, kept on one side",
+            ("keep", "refuse"),
+        ),
         Rule("near-duplicate", "documents with nearly the same text", ("keep", "refuse")),
         Rule(
             "long",
@@ -83,9 +88,10 @@ _NEGATIVE_WORDS = (
 
 @dataclass
 class Findings:
-    """What the rules found: rows by rule, and the meaning given to labels."""
+    """What the rules found: rows by rule, what was done with them, and the meaning given to labels."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    done: dict[str, str] = field(default_factory=dict)
     labels: str = ""
 
 
@@ -279,7 +285,7 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
         staging, actions, findings, "empty",
         f"""SELECT s.row FROM stated s
         WHERE s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
-        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}' AND id LIKE 'd-%')""",
+        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}')""",
     )  # fmt: skip
     _apply(staging, actions, findings, "no-positive", _WITHOUT_POSITIVE.format(""))
     _contradictions(staging, actions, findings)
@@ -328,7 +334,7 @@ def _apply(staging: Staging, actions: Mapping[str, str], findings: Findings, rul
     if not count:
         return
     findings.counts[rule] = findings.counts.get(rule, 0) + count
-    action = actions[rule]
+    action = findings.done[rule] = actions[rule]
     if action == "refuse":
         source, place, query = staging.all(
             "SELECT s.source, s.place, q.text FROM stated s JOIN concerned USING (row) "
@@ -354,6 +360,7 @@ def note_documents(
 ) -> None:
     """Report documents that a rule concerns, each with a word on why; refuse where that is asked."""
     findings.counts[rule] = len(found)
+    findings.done[rule] = "keep"
     places = {
         identity: (source, place)
         for identity, source, place in staging.all(
@@ -383,13 +390,22 @@ def _finish(staging: Staging, actions: Mapping[str, str], findings: Findings) ->
         SELECT q.id, min(q.text) AS text, min(q.key) AS key
         FROM queries q SEMI JOIN judged j ON j.query_id = q.id GROUP BY q.id"""
     )
-    for rule, concerned in (
+    for rule, column, concerned in (
         (
             "duplicate-document",
+            "document_id",
             "SELECT id, source, place FROM texts WHERE key IN (SELECT key FROM texts GROUP BY key HAVING count(*) > 1)",
         ),
         (
+            "duplicate-query",
+            "query_id",
+            """SELECT id, min(source) AS source, min(place) AS place FROM queries WHERE key IN (
+              SELECT key FROM asked GROUP BY key HAVING count(*) > 1
+            ) GROUP BY id""",
+        ),
+        (
             "long",
+            "document_id",
             f"SELECT id, source, place FROM texts WHERE length(title) + length(text) > {LONG_CHARACTERS}",
         ),
     ):
@@ -397,11 +413,13 @@ def _finish(staging: Staging, actions: Mapping[str, str], findings: Findings) ->
         if not count:
             continue
         findings.counts[rule] = count
+        findings.done[rule] = "keep"
         if actions[rule] == "refuse":
             _, source, place = staging.all(f"{concerned} ORDER BY source, place LIMIT 1")[0]
             raise staging.error(
                 source, place, f"{RULES[rule].what} ({count} in all): mend it, or choose {rule}=keep (--on)."
             )
         staging.run(
-            f"INSERT INTO report SELECT '{rule}', 'keep', source, place, NULL, NULL, id, NULL FROM ({concerned})"
+            f"INSERT INTO report (rule, action, source, place, {column}) "
+            f"SELECT '{rule}', 'keep', source, place, id FROM ({concerned})"
         )

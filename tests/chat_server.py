@@ -1,0 +1,57 @@
+"""A chat endpoint on this machine, for tests of what asks one."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = "sk-very-secret-42"
+
+
+def answer(content, usage=(10, 5)):
+    reply = {"choices": [{"message": {"role": "assistant", "content": content}}]}
+    if usage:
+        reply["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+    return 200, json.dumps(reply).encode(), {}
+
+
+def good(body):
+    number = body["messages"][0]["content"].split("Harbour ")[1].split()[0]
+    return answer(json.dumps([f"who built port {number}", f"port {number} history"]))
+
+
+class Endpoint:
+    """A chat endpoint on this machine; ``replies`` says what it answers, call by call, then ``good``."""
+
+    def __init__(self):
+        self.requests = []
+        self.replies = []
+        self.always = good
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with outer._lock:
+                    outer.requests.append((self.path, dict(self.headers), body))
+                    reply = outer.replies.pop(0) if outer.replies else outer.always
+                status, raw, headers = reply(body) if callable(reply) else reply
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(raw)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = False
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
