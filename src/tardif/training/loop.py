@@ -27,7 +27,7 @@ from tardif.evaluation import spoken
 from tardif.modeling.build import quiet_libraries, set_dropout
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
-from tardif.training.objective import ContrastiveObjective
+from tardif.training.objective import Objective
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
 
@@ -71,7 +71,7 @@ class _Conductor(TrainerCallback):
         self,
         *,
         model: MultiVectorEncoder,
-        objective: ContrastiveObjective,
+        objective: Objective,
         collator: Collator,
         task: ValidationTask | None,
         best_folder: Path,
@@ -167,7 +167,7 @@ def run(
     count = len(collator.data.examples)
     if settings.dropout is not None:
         set_dropout(model, settings.dropout)
-    objective = ContrastiveObjective(model, temperature=settings.temperature)
+    objective = Objective(model, settings)
     per_epoch = math.ceil(count / (settings.batch_size * int(settings.other.get("gradient_accumulation_steps", 1))))
     planned = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
     deadline = float("inf")
@@ -209,7 +209,7 @@ def run(
 
 def _make_loop(
     model: MultiVectorEncoder,
-    objective: ContrastiveObjective,
+    objective: Objective,
     collator: Collator,
     settings: TrainingSettings,
     work: Path,
@@ -251,7 +251,7 @@ def _make_loop(
 
 
 def _steps_within(
-    objective: ContrastiveObjective,
+    objective: Objective,
     collator: Collator,
     settings: TrainingSettings,
     device: str,
