@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LOWEST = float(np.finfo(np.float32).min)
 """The score of a document that has no token to be matched."""
 
+# Similarities of unit vectors that differ by less are taken for equal, where one must be in and another out.
+_TIE = 1e-5
 # Similarities held at a time while scanning arrays: 2**24 floats are 64 MB.
 _BLOCK = 1 << 24
 
@@ -74,8 +76,9 @@ def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
 def xtr(queries: TokenVectors, documents: TokenVectors, k: int) -> Tensor:
     """The training score of XTR (Lee et al., NeurIPS 2023, equation 5), differentiable in both.
 
-    A query token retrieves the ``k`` most similar of *all* the documents' tokens (ties with the last
-    one are retrieved too, so that the score does not depend on their order). A document's score
+    A query token retrieves the ``k`` most similar of *all* the documents' tokens; what ties with the
+    last one, within 1e-5, is retrieved too, so that copies of a document score alike wherever
+    rounding or another process encoded them a little differently. A document's score
     is the mean, over the query tokens that retrieved a token of it, of the best similarity
     retrieved; 0 for a document of which nothing was retrieved. A positive must thus win tokens
     against the whole batch, as it must when an index is asked for tokens.
@@ -217,7 +220,7 @@ def _retrieved(q: Tensor, d: Tensor, d_lengths: Sequence[int], k: int) -> Tensor
         lowest = similarities.new_full((len(similarities), len(d_lengths)), float("-inf"))
         index = owner.expand(len(similarities), -1)
         nearest = lowest.scatter_reduce_(1, index, similarities, "amax")  # [height, Td] -> [height, N]
-        found[first : first + height] = nearest >= least  # an empty document stays at -inf: never
+        found[first : first + height] = nearest >= least - _TIE  # an empty document stays at -inf: never
     return found
 
 

@@ -110,7 +110,7 @@ class Replay:
             for number, gradient in enumerate(gradients):
                 self._backward(number, gradient, upstream)
 
-        surrogate.register_hook(replay)
+        surrogate.register_hook(replay)  # type: ignore[no-untyped-call]
         return surrogate
 
     def _backward(self, number: int, gradient: Tensor, upstream: Tensor) -> None:
