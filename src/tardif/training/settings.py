@@ -111,6 +111,8 @@ class TrainingSettings:
         grad_cache: encode every sub-batch twice, so that memory holds the graph of one at a time and
             the batch can be as large as wanted (Gao et al., 2021): about a third more time, the
             same gradients.
+        gradient_checkpointing: keep each layer's input only and compute the layer again in the backward
+            pass: less memory, about a third more time, the same gradients.
         freeze: leave weights as they are: ``embeddings``; so many of the lowest layers, and the
             embeddings; or ``encoder``, all but the projection. Frozen embeddings freeze a fresh
             ColBERT's markers too.
@@ -149,6 +151,7 @@ class TrainingSettings:
     matryoshka: Sequence[int] | Mapping[str, float] | None = None
     pool_factor: float = 1.0
     grad_cache: bool = False
+    gradient_checkpointing: bool = False
     freeze: str | int | None = None
     layer_lr_decay: float | None = None
     projection_lr: float | None = None
@@ -183,7 +186,13 @@ class TrainingSettings:
                 continue
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
                 raise SettingError(f"{name}={value!r}: give a share from 0 up to (not with) 1.")
-        for name in ("mask_known_positives", "other_negatives", "normalise_scores", "grad_cache"):
+        for name in (
+            "mask_known_positives",
+            "other_negatives",
+            "normalise_scores",
+            "grad_cache",
+            "gradient_checkpointing",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name}={getattr(self, name)!r}: give true or false.")
         self._check_objective()
