@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+import one_of_two
 from tardif.data.training_set import TrainingSet
 from tardif.types import Document, Example
-
-sys.path.insert(0, str(Path(__file__).parent))
-import one_of_two
 
 TEXTS = [
     "Rivers carry sand, and stones.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -60,5 +59,4 @@ def main(rank, folder):
 
 
 if __name__ == "__main__":
-    os.environ["USE_LIBUV"] = "0"
     main(int(sys.argv[1]), Path(sys.argv[2]))
