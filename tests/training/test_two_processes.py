@@ -60,7 +60,7 @@ CASES = {
         "batches": SHARES[share],
     }
     for objective in OBJECTIVES
-    for share in (SHARES if objective in ("contrastive", "all") else ["3 and 2"])
+    for share in SHARES
     for cached in (False, True)
 }
 
