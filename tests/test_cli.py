@@ -138,6 +138,8 @@ def test_prepare_refuses_wrong_settings(fails, tmp_path, pairs, options, message
         (["--dim", "0"], "dim=0"),
         (["--query-length", "65"], "query_length=65"),
         (["--lr", "-1"], "lr=-1"),
+        (["--loss", "hinge"], "loss='hinge'"),
+        (["--set", 'loss={"contrastive": 1, "hinge": 1}'], "give one of contrastive, distillation, margin"),
         (["--set", "temperature"], "write key=value"),
     ],
 )

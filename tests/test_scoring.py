@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tardif import scoring
-from tardif.scoring import LOWEST, TokenVectors, maxsim, maxsim_arrays, top
+from tardif.scoring import LOWEST, TokenVectors, maxsim, maxsim_arrays, mean_maxsim, narrow, take, top, xtr
 
 
 class Case:
@@ -178,3 +178,103 @@ def test_top_equals_a_full_sort_with_ties_by_id(scores, k, seed):
     np.random.default_rng(seed).shuffle(ids)
     ranked = sorted(zip(ids, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))
     assert top(np.array(scores, dtype=np.float32), ids, k) == ranked[:k]
+
+
+@given(case=cases)
+@several
+def test_mean_maxsim_is_maxsim_by_the_querys_tokens(case):
+    scores, means = maxsim(*case.tensors()), mean_maxsim(*case.tensors())
+    for i, length in enumerate(case.q_lengths):
+        for j, tokens in enumerate(case.d_lengths):
+            expected = scores[i, j] / max(length, 1) if tokens else torch.tensor(LOWEST).double()
+            torch.testing.assert_close(means[i, j], expected)
+
+
+def naive_xtr(q, q_lengths, d, d_lengths, k):
+    """The definition, with loops over tokens; works on arrays and on tensors."""
+    documents = split(d, d_lengths)
+    rows = []
+    for query in split(q, q_lengths):
+        row = []
+        for j, document in enumerate(documents):
+            if not len(document):
+                row.append(LOWEST)
+                continue
+            retrieved = []
+            for x in query:
+                least = sorted(((x @ y).item() for y in d), reverse=True)[: min(k, len(d))][-1]
+                mine = [x @ y for y in documents[j] if (x @ y).item() >= least]
+                retrieved += [max(mine)] if mine else []
+            row.append(sum(retrieved, start=0.0) / max(len(retrieved), 1))
+        rows.append(row)
+    return rows
+
+
+def separate(case):
+    """Make no two similarities of a query token nearly equal: which of them is nearer must not be rounding."""
+    sims = np.sort(case.q @ case.d.T, axis=1)
+    return sims.shape[1] < 2 or (np.diff(sims, axis=1) > 1e-4).all()
+
+
+@pytest.mark.parametrize("block", [1, 1 << 24])
+@given(case=cases, k=st.integers(1, 12))
+@several
+def test_xtr_equals_the_definition_and_its_gradient(block, case, k):
+    assume(separate(case))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "_BLOCK", block)
+        ours, theirs = case.tensors(), case.tensors()
+        scores = xtr(*ours, k)
+    rows = naive_xtr(theirs[0].vectors, case.q_lengths, theirs[1].vectors, case.d_lengths, k)
+    expected = torch.stack([torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in row]) for row in rows])
+    torch.testing.assert_close(scores, expected, rtol=1e-12, atol=1e-12)
+    filled = torch.tensor([length > 0 for length in case.d_lengths])
+    for found, parts in ((scores, ours), (expected, theirs)):
+        ((found * found.detach().cos())[:, filled].sum() + 0 * sum(part.vectors.sum() for part in parts)).backward()
+    for ours_part, theirs_part in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(ours_part.vectors.grad, theirs_part.vectors.grad, rtol=1e-12, atol=1e-12)
+
+
+@given(case=cases)
+@several
+def test_xtr_with_all_tokens_retrieved_is_mean_maxsim(case):
+    torch.testing.assert_close(xtr(*case.tensors(), 1000), mean_maxsim(*case.tensors()))
+
+
+@pytest.mark.parametrize("k", [1, 3, 8, 100])
+def test_xtr_equals_sentence_transformers(k):
+    from sentence_transformers.multi_vector_encoder.scoring import xtr_scores
+
+    case = Case(6, [3, 4, 1], [4, 1, 3, 5, 2, 2], 11, 0)
+    q, d = case.tensors()
+    queries, documents = (
+        torch.nn.utils.rnn.pad_sequence(torch.split(part.vectors, part.lengths), batch_first=True) for part in (q, d)
+    )
+    theirs = xtr_scores(queries, documents.unflatten(0, (3, 2)), top_k=k)  # three queries of two documents
+    torch.testing.assert_close(xtr(q, d, k).float(), theirs)
+
+
+def test_in_xtr_a_document_given_twice_fills_two_places():
+    q = TokenVectors(torch.tensor([[1.0, 0.0]]), [1])
+    d = TokenVectors(torch.tensor([[0.9, 0.1], [0.5, 0.5]]), [1, 1])
+    assert xtr(q, d, 2)[0].tolist() == pytest.approx([0.9, 0.5])
+    assert xtr(q, TokenVectors(torch.tensor([[0.9, 0.1], [0.9 - 1e-6, 0.5]]), [1, 1]), 1)[0].min() > 0.8  # a tie
+    assert xtr(q, take(d, [0, 1, 0]), 2)[0].tolist() == pytest.approx([0.9, 0.0, 0.9])
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 2, 1], []])
+def test_taken_texts_keep_their_vectors_and_gradients(rows):
+    d = Case(3, [1], [2, 0, 3], 0, 0).tensors()[1]
+    taken, parts = take(d, rows), split(d.vectors, d.lengths)
+    assert list(taken.lengths) == [d.lengths[row] for row in rows]
+    torch.testing.assert_close(taken.vectors, torch.cat([d.vectors[:0], *(parts[row] for row in rows)]))
+    taken.vectors.sum().backward()
+    torch.testing.assert_close(d.vectors.grad[:, 0], torch.tensor([rows.count(0)] * 2 + [rows.count(2)] * 3).double())
+
+
+def test_narrowed_vectors_are_unit_vectors():
+    d = Case(4, [1], [2, 3], 0, 0).tensors()[1]
+    narrowed = narrow(d, 2)
+    torch.testing.assert_close(narrowed.vectors.norm(dim=1), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close(narrowed.vectors * d.vectors[:, :2].norm(dim=1, keepdim=True), d.vectors[:, :2])
+    assert narrow(d, 4) is d

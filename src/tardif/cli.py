@@ -149,6 +149,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget of minutes for training.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="contrastive; distillation or margin, from a teacher's scores; a sum of them with --set."),
+    ] = None,
     dim: Annotated[str, typer.Option(help="Width of the token vectors: a number, auto, or none.")] = "auto",
     query_length: Annotated[int | None, typer.Option(help="Tokens read of a query.")] = None,
     document_length: Annotated[int | None, typer.Option(help="Tokens read of a document.")] = None,
@@ -169,7 +173,7 @@ def train(
     from tardif.training.settings import parse_assignment, settings_from
     from tardif.training.trainer import Trainer, summary
 
-    given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr}
+    given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr, "loss": loss}
     settings = {
         **{key: value for key, value in given.items() if value is not None},
         **dict(parse_assignment(text) for text in assignments or []),

@@ -6,7 +6,8 @@
 Token vectors are *packed*: the rows of all texts in one matrix, with the number of rows of each.
 Nothing is padded, so padding can neither cost time nor enter a maximum. Two forms of the one
 formula: :func:`maxsim` on torch tensors, differentiable, for training; :func:`maxsim_arrays` on
-numpy arrays, for searching.
+numpy arrays, for searching. Two variants of it score in training only: :func:`mean_maxsim` and
+:func:`xtr`.
 
 A document without a scoreable token scores :data:`LOWEST`, never NaN.
 """
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LOWEST = float(np.finfo(np.float32).min)
 """The score of a document that has no token to be matched."""
 
+# Similarities of unit vectors that differ by less are taken for equal, where one must be in and another out.
+_TIE = 1e-5
 # Similarities held at a time while scanning arrays: 2**24 floats are 64 MB.
 _BLOCK = 1 << 24
 
@@ -52,35 +55,121 @@ def maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
     Returns:
         Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
     """
-    result: Tensor = _maxsim_function().apply(
-        queries.vectors, documents.vectors, tuple(queries.lengths), tuple(documents.lengths)
+    best, _ = _best_matches(queries, documents, None)  # [Tq, N]
+    return _lowest_where_empty(_sum_tokens(best, queries.lengths), documents.lengths)
+
+
+def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
+    """MaxSim divided by the number of the query's tokens: a mean cosine, whatever the query's length.
+
+    It ranks the documents of one query as MaxSim does; only across queries, as a temperature or a
+    teacher sees them, are scores another thing. A query without tokens scores 0.
+
+    Args and returns as :func:`maxsim`.
+    """
+    best, _ = _best_matches(queries, documents, None)  # [Tq, N]
+    sums = _sum_tokens(best, queries.lengths)  # [Q, N]
+    counts = sums.new_tensor(queries.lengths).clamp(min=1).unsqueeze(1)  # [Q, 1]
+    return _lowest_where_empty(sums / counts, documents.lengths)
+
+
+def xtr(queries: TokenVectors, documents: TokenVectors, k: int) -> Tensor:
+    """The training score of XTR (Lee et al., NeurIPS 2023, equation 5), differentiable in both.
+
+    A query token retrieves the ``k`` most similar of *all* the documents' tokens; what ties with the
+    last one, within 1e-5, is retrieved too, so that copies of a document score alike wherever
+    rounding or another process encoded them a little differently. A document's score
+    is the mean, over the query tokens that retrieved a token of it, of the best similarity
+    retrieved; 0 for a document of which nothing was retrieved. A positive must thus win tokens
+    against the whole batch, as it must when an index is asked for tokens.
+
+    This is for training only, where the documents of the batch stand for the index: a document given
+    twice fills two places. At inference Tardif scores with MaxSim, which for a trained model ranks
+    by the same similarities without having to impute those that were not retrieved.
+
+    Args:
+        queries: packed query vectors.
+        documents: packed document vectors, of the same width and on the same device: all the
+            documents that compete.
+        k: document tokens that a query token retrieves. From all of them on, the score is the mean
+            of the largest similarities (:func:`mean_maxsim`).
+
+    Returns:
+        Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
+    """
+    best, retrieved = _best_matches(queries, documents, k)  # [Tq, N], [Tq, N]
+    sums = _sum_tokens(best * retrieved, queries.lengths)  # [Q, N]
+    counts = _sum_tokens(retrieved.to(best.dtype), queries.lengths)
+    return _lowest_where_empty(sums / counts.clamp(min=1), documents.lengths)
+
+
+def take(texts: TokenVectors, rows: Sequence[int]) -> TokenVectors:
+    """The token vectors of the texts at ``rows``, in that order; one may be taken several times."""
+    import torch
+
+    if list(rows) == list(range(len(texts.lengths))):
+        return texts
+    parts = torch.split(texts.vectors, list(texts.lengths))
+    vectors = torch.cat([texts.vectors[:0], *(parts[row] for row in rows)])  # [tokens taken, dim]
+    return TokenVectors(vectors, [texts.lengths[row] for row in rows])
+
+
+def narrow(texts: TokenVectors, width: int) -> TokenVectors:
+    """The first ``width`` dimensions of every token vector, made unit vectors again.
+
+    The vectors themselves where they are no wider.
+    """
+    from torch.nn import functional
+
+    if texts.vectors.shape[1] <= width:
+        return texts
+    return TokenVectors(functional.normalize(texts.vectors[:, :width], dim=-1), texts.lengths)
+
+
+def _sum_tokens(values: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Sum each query's rows: [Tq, N] -> [Q, N]."""
+    import torch
+
+    owner = torch.repeat_interleave(torch.tensor(lengths, dtype=torch.long, device=values.device))  # [Tq] -> query
+    return values.new_zeros((len(lengths), values.shape[1])).index_add_(0, owner, values)
+
+
+def _lowest_where_empty(scores: Tensor, d_lengths: Sequence[int]) -> Tensor:
+    empty = [not length for length in d_lengths]
+    if not any(empty):
+        return scores
+    return scores.masked_fill(scores.new_tensor(empty).bool(), LOWEST)  # [Q, N]
+
+
+def _best_matches(queries: TokenVectors, documents: TokenVectors, k: int | None) -> tuple[Tensor, Tensor]:
+    """Per query token and document the largest similarity (0 for an empty document), differentiable,
+    and whether it is among the query token's ``k`` largest over all documents: both ``[Tq, N]``."""
+    found: tuple[Tensor, Tensor] = _best_match_function().apply(
+        queries.vectors, documents.vectors, tuple(documents.lengths), k
     )
-    return result
+    return found
 
 
 _FUNCTION: Any = None
 
 
-def _maxsim_function() -> Any:
+def _best_match_function() -> Any:
     """The autograd function, made on first use so that searching never imports torch."""
     global _FUNCTION  # noqa: PLW0603
     if _FUNCTION is not None:
         return _FUNCTION
     import torch
 
-    class MaxSim(torch.autograd.Function):
+    class BestMatch(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any,
-            queries: Tensor,
-            documents: Tensor,
-            q_lengths: tuple[int, ...],
-            d_lengths: tuple[int, ...],
-        ) -> Tensor:
+            ctx: Any, queries: Tensor, documents: Tensor, d_lengths: tuple[int, ...], k: int | None
+        ) -> tuple[Tensor, Tensor]:
             precise = torch.float64 if queries.dtype == torch.float64 else torch.float32
             q, d = queries.to(precise), documents.to(precise)  # [Tq, dim], [Td, dim]
-            best = q.new_full((len(q), len(d_lengths)), 0.0)  # [Tq, N]
+            best = q.new_zeros((len(q), len(d_lengths)))  # [Tq, N]
             winner = torch.zeros((len(q), len(d_lengths)), dtype=torch.int32, device=q.device)  # row of d
+            retrieved = torch.ones_like(winner, dtype=torch.bool) if k is None else _retrieved(q, d, d_lengths, k)
             start = 0
             for column, length in enumerate(d_lengths):
                 if length:
@@ -88,18 +177,15 @@ def _maxsim_function() -> Any:
                     best[:, column] = values
                     winner[:, column] = rows + start
                 start += length
-            owner = torch.repeat_interleave(torch.tensor(q_lengths, device=q.device))  # [Tq] -> query
-            scores = q.new_zeros((len(q_lengths), len(d_lengths))).index_add_(0, owner, best)  # [Q, N]
-            empty = [column for column, length in enumerate(d_lengths) if not length]
-            scores[:, empty] = LOWEST
-            ctx.save_for_backward(queries, documents, winner, owner)
+            ctx.save_for_backward(queries, documents, winner)
             ctx.d_lengths = d_lengths
-            return scores
+            ctx.mark_non_differentiable(retrieved)
+            return best, retrieved
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-            queries, documents, winner, owner = ctx.saved_tensors
-            grad = grads[0][owner]  # [Q, N] -> [Tq, N]
+            queries, documents, winner = ctx.saved_tensors
+            grad = grads[0]  # [Tq, N]
             q, d = queries.to(grad.dtype), documents.to(grad.dtype)
             dq, dd = torch.zeros_like(q), torch.zeros_like(d)
             for column, length in enumerate(ctx.d_lengths):
@@ -110,8 +196,32 @@ def _maxsim_function() -> Any:
                 dd.index_add_(0, rows, weight * q)
             return dq.to(queries.dtype), dd.to(documents.dtype), None, None
 
-    _FUNCTION = MaxSim
-    return MaxSim
+    _FUNCTION = BestMatch
+    return BestMatch
+
+
+def _retrieved(q: Tensor, d: Tensor, d_lengths: Sequence[int], k: int) -> Tensor:
+    """Whether any of a document's tokens is among the ``k`` of all that are nearest to a query token.
+
+    A document has such a token exactly where its nearest token is one: the k-th largest similarity
+    is a threshold. Threshold and maxima come of one product: two products of other shapes may differ
+    in their last bits.
+    """
+    import torch
+
+    found = torch.zeros((len(q), len(d_lengths)), dtype=torch.bool, device=q.device)  # [Tq, N]
+    if not len(d) or not len(q):
+        return found
+    owner = torch.repeat_interleave(torch.tensor(d_lengths, device=d.device))  # [Td] -> document
+    height = max(_BLOCK // len(d), 1)  # query tokens at a time
+    for first in range(0, len(q), height):
+        similarities = q[first : first + height] @ d.T  # [height, Td]
+        least = similarities.topk(min(k, len(d)), dim=1).values[:, -1:]  # [height, 1]
+        lowest = similarities.new_full((len(similarities), len(d_lengths)), float("-inf"))
+        index = owner.expand(len(similarities), -1)
+        nearest = lowest.scatter_reduce_(1, index, similarities, "amax")  # [height, Td] -> [height, N]
+        found[first : first + height] = nearest >= least - _TIE  # an empty document stays at -inf: never
+    return found
 
 
 def maxsim_arrays(

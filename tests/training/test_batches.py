@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 
 import pytest
 
 from tardif.data.training_set import TrainingSet
 from tardif.training.batches import Collator
+from tardif.training.gathering import gather_columns
+from tardif.training.objective import ignored_columns
 from tardif.types import Document, Example
 
 TEXTS = {
@@ -53,6 +57,10 @@ def texts_of(blocks):
 def columns_of(batch):
     documents = texts_of(batch["documents"])
     return [documents[row] for row in batch["columns"]]
+
+
+def ignored_in(batch, **options):
+    return ignored_columns(gather_columns(batch, 0), batch, **options)
 
 
 def test_columns_are_all_positives_then_the_negatives_of_each_example():
@@ -104,15 +112,15 @@ def test_negatives_differ_by_epoch_and_example_and_seed_but_are_deterministic():
     assert drawn() != drawn(seed=1)
 
 
-def test_known_positives_and_copies_are_ignored_but_never_the_own_positive():
+def test_known_positives_and_copies_are_ignored():
     collate = collator(negatives_per_example=3)
     batch = collate(ALL)
-    columns, ignored = columns_of(batch), batch["ignored"]
+    columns, ignored = columns_of(batch), ignored_in(batch)
     answers = {"q1": {"tides", "sea", "copy"}, "q2": {"bread"}, "q3": {"copy", "tides"}}
     for row, example in enumerate(DATA.examples):
         known = {TEXTS[identity] for identity in answers[example.query_id]}
         for column, text in enumerate(columns):
-            assert ignored[row, column] == (column != row and text in known)
+            assert ignored[row, column] == (text in known)
 
 
 def test_masking_is_an_option_and_changes_no_column():
@@ -120,9 +128,9 @@ def test_masking_is_an_option_and_changes_no_column():
         collator(negatives_per_example=3)(ALL),
         collator(negatives_per_example=3, mask_known_positives=False)(ALL),
     )
-    assert not plain["ignored"].any()
+    assert not ignored_in(plain).any()
     assert columns_of(masked) == columns_of(plain)
-    assert masked["ignored"].shape == plain["ignored"].shape == (4, len(columns_of(plain)))
+    assert ignored_in(masked).shape == ignored_in(plain).shape == (4, len(columns_of(plain)))
 
 
 @pytest.mark.parametrize("tokens", [1, 20, 30, 40, 10_000])
@@ -138,3 +146,62 @@ def test_a_sub_batch_keeps_within_its_budget_or_holds_one_text(tokens):
 def test_a_long_document_counts_no_more_than_the_cap():
     collate = collator(negatives_per_example=3, tokens=60, document_length=10)
     assert len(collate(ALL)["documents"]) == 1
+
+
+def test_other_rows_hard_negatives_can_be_left_out():
+    batch = collator(negatives_per_example=3, mask_known_positives=False)(ALL)
+    assert not ignored_in(batch).any()
+    for row, ignored in enumerate(ignored_in(batch, other_negatives=False)):
+        assert ignored.tolist() == [
+            column >= len(ALL) and owner != row for column, owner in enumerate(batch["owners"].tolist())
+        ]
+
+
+def test_every_column_has_an_owner():
+    collate = collator(negatives_per_example=2)
+    batch = collate(ALL)
+    columns, owners = columns_of(batch), batch["owners"].tolist()
+    for row, example in enumerate(DATA.examples):
+        mine = [text for text, owner in zip(columns, owners, strict=True) if owner == row]
+        assert mine == [TEXTS[identity] for identity in [example.positive_id, *collate.negatives(row)]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_teachers_scores_stay_with_their_documents(count):
+    examples = [
+        replace(DATA.examples[0], scores=(9.0, 1.0, 2.0, 3.0)),
+        replace(DATA.examples[2], scores=(8.0, 4.0, 5.0, 6.0)),
+        DATA.examples[1],
+        DATA.examples[3],
+    ]
+    collate = Collator(replace(DATA, examples=examples), Tokeniser(), {}, negatives_per_example=count)
+    for epoch in range(3):
+        collate.epoch = epoch
+        batch = collate(ALL)
+        columns = columns_of(batch)
+        assert batch["candidates"].shape == batch["teacher"].shape == (4, 1 + min(count, 3))
+        for row, example in enumerate(examples):
+            there = batch["candidates"][row] >= 0
+            texts = [columns[column] for column in batch["candidates"][row][there]]
+            drawn = [example.positive_id, *collate.negatives(row)]
+            assert texts == [TEXTS[identity] for identity in drawn]
+            scores = dict(zip([example.positive_id, *example.negative_ids], example.scores, strict=False))
+            expected = [scores.get(identity, math.nan) for identity in drawn]
+            assert batch["teacher"][row][there].tolist() == pytest.approx(expected, nan_ok=True)
+            assert batch["teacher"][row][~there].isnan().all()
+
+
+def test_a_batch_without_rows_still_has_something_to_encode():
+    batch = collator()([])
+    assert [len(texts_of(batch[name])) for name in ("queries", "documents")] == [1, 1]
+    for name in ("query_rows", "columns", "positives", "owners", "column_keys", "known_rows", "known_keys"):
+        assert batch[name].shape == (0,), name
+    assert batch["candidates"].shape == batch["teacher"].shape == (0, 1)
+
+
+@pytest.mark.parametrize(("tokens", "blocks"), [(1, 3), (32, 3), (64, 2), (1000, 1)])
+def test_queries_are_cut_by_the_tokens_they_are_expanded_to(tokens, blocks):
+    data = replace(DATA, queries={"q1": "one", "q2": "two", "q3": "three"})
+    batch = Collator(data, Tokeniser(), {}, tokens=tokens, expansion=32)(ALL)
+    assert len(batch["queries"]) == blocks
+    assert Collator(data, Tokeniser(), {}, tokens=64, expansion=32, query_length=8)(ALL)["queries"].__len__() == 1

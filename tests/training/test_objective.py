@@ -8,7 +8,8 @@ from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model, set_dropout
 from tardif.modeling.recipe import Recipe
 from tardif.training.batches import Collator
-from tardif.training.objective import ContrastiveObjective
+from tardif.training.objective import Objective
+from tardif.training.settings import TrainingSettings
 from tardif.types import Document, Example
 
 TEXTS = [
@@ -75,7 +76,7 @@ def plain_loss(model, masked, temperature):
 
 @pytest.mark.parametrize(("masked", "temperature"), [(True, 1.0), (False, 0.5)])
 def test_sub_batches_and_shared_encodings_change_no_gradient(model, masked, temperature):
-    objective = ContrastiveObjective(model, temperature=temperature)
+    objective = Objective(model, TrainingSettings(temperature=temperature))
     expected_loss = plain_loss(model, masked, temperature)
     expected = gradients(model, expected_loss)
     for tokens in (1, 40, 10_000):
@@ -91,6 +92,6 @@ def test_sub_batches_and_shared_encodings_change_no_gradient(model, masked, temp
 
 
 def test_every_weight_that_encoding_uses_gets_a_gradient(model):
-    found = gradients(model, ContrastiveObjective(model)(collate(model)(ROWS)))
+    found = gradients(model, Objective(model)(collate(model)(ROWS)))
     missing = {name for name, _ in model.named_parameters() if "pooler" not in name} - found.keys()
     assert not missing

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
+from tardif.data.training_set import TrainingSet
 from tardif.errors import SettingError
 from tardif.training.settings import TrainingSettings, parse_assignment, settings_from
+from tardif.types import Example
 
 
 def test_own_settings_and_the_librarys_arguments_are_told_apart():
@@ -78,6 +81,38 @@ def test_a_name_that_would_break_the_run_is_reserved(name):
         ("seed", "zero"),
         ("seed", 1.5),
         ("seed", -1),
+        ("loss", "hinge"),
+        ("loss", {}),
+        ("loss", {"contrastive": 0}),
+        ("loss", {"contrastive": 1, "hinge": 1}),
+        ("loss", ["contrastive"]),
+        ("scoring", "dot"),
+        ("xtr_k", 0),
+        ("other_negatives", 1),
+        ("normalise_scores", "no"),
+        ("distillation_temperature", 0),
+        ("matryoshka", []),
+        ("matryoshka", 64),
+        ("matryoshka", "64"),
+        ("matryoshka", [64, 0]),
+        ("matryoshka", [64, 1.5]),
+        ("matryoshka", {"64": -1}),
+        ("matryoshka", {"wide": 1}),
+        ("pool_factor", 0.5),
+        ("pool_factor", "2"),
+        ("grad_cache", "true"),
+        ("gradient_checkpointing", 1),
+        ("freeze", "all"),
+        ("freeze", 0),
+        ("freeze", True),
+        ("freeze", 1.5),
+        ("layer_lr_decay", 0),
+        ("layer_lr_decay", 1.5),
+        ("projection_lr", -1e-3),
+        ("lora", 0),
+        ("lora", True),
+        ("lora", "8"),
+        ("lora", {"r": 0}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name, value):
@@ -87,7 +122,28 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("minutes", None), ("max_steps", None), ("dropout", None), ("dropout", 0.1), ("warmup", 0), ("epochs", 0.5)],
+    [
+        ("minutes", None),
+        ("max_steps", None),
+        ("dropout", None),
+        ("dropout", 0.1),
+        ("warmup", 0),
+        ("epochs", 0.5),
+        ("loss", "margin"),
+        ("loss", {"contrastive": 1, "distillation": 0.5}),
+        ("scoring", "xtr"),
+        ("matryoshka", [128, 64]),
+        ("matryoshka", {"128": 1, "64": 0.5}),
+        ("matryoshka", None),
+        ("pool_factor", 2),
+        ("freeze", "embeddings"),
+        ("freeze", 3),
+        ("freeze", None),
+        ("layer_lr_decay", 1),
+        ("projection_lr", None),
+        ("lora", 8),
+        ("lora", {"r": 8, "lora_alpha": 16}),
+    ],
 )
 def test_a_value_in_range_is_taken(name, value):
     assert getattr(settings_from({name: value}), name) == value
@@ -119,3 +175,70 @@ def test_an_assignment_is_json_or_text(text, expected):
 def test_an_assignment_needs_a_name_and_a_value(text):
     with pytest.raises(SettingError, match="key=value"):
         parse_assignment(text)
+
+
+def test_losses_and_widths_are_read_with_their_weights():
+    settings = settings_from({"loss": {"margin": 2}, "matryoshka": {"128": 1, "64": 0.5}})
+    assert (settings.terms, settings.widths) == ({"margin": 2}, {128: 1, 64: 0.5})
+    assert settings.as_json()["matryoshka"] == {"128": 1, "64": 0.5}
+    plain = settings_from({"matryoshka": [128, 64]})
+    assert (plain.terms, plain.widths) == ({"contrastive": 1.0}, {128: 1.0, 64: 1.0})
+    assert settings_from({}).widths == {}
+
+
+def test_what_is_recorded_gives_the_same_settings():
+    given = {"loss": {"contrastive": 1, "margin": 2}, "matryoshka": [128, 64], "scoring": "mean", "lora": {"r": 4}}
+    recorded = json.loads(json.dumps(settings_from(given).as_json()))
+    other = recorded.pop("other")
+    again = settings_from({**recorded, **other})
+    assert again.as_json() == settings_from(given).as_json()
+
+
+def test_defaults_hang_on_the_loss_and_the_scoring():
+    assert settings_from({"loss": "distillation"}).negatives_per_example == 31
+    assert settings_from({"loss": {"contrastive": 1, "distillation": 1}}).negatives_per_example == 31
+    assert settings_from({"loss": "distillation", "negatives_per_example": 3}).negatives_per_example == 3
+    assert settings_from({"loss": "margin"}).negatives_per_example == 1
+    assert settings_from({"scoring": "xtr"}).temperature == settings_from({"scoring": "mean"}).temperature == 1 / 32
+    assert settings_from({"scoring": "xtr", "temperature": 0.5}).temperature == 0.5
+
+
+def test_lora_and_freeze_exclude_each_other():
+    with pytest.raises(SettingError, match="exclude"):
+        settings_from({"lora": 8, "freeze": "embeddings"})
+
+
+SCORED = Example("a", "0", ("1",), (2.0, 1.0))
+UNSCORED = Example("a", "0", ("1",))
+
+
+def data_of(*examples):
+    return TrainingSet(documents={}, queries={}, qrels={}, split={}, examples=examples)
+
+
+@pytest.mark.parametrize(
+    ("values", "examples", "message"),
+    [
+        ({"loss": "distillation"}, [UNSCORED], "no example has any"),
+        ({"loss": {"contrastive": 1, "margin": 1}}, [UNSCORED], "loss=margin learns from a teacher's scores"),
+        ({"loss": "margin"}, [SCORED, UNSCORED, UNSCORED], "2 of 3 examples have no teacher's scores"),
+        ({"matryoshka": [64, 32]}, [UNSCORED], "own width, which is 128"),
+        ({"matryoshka": [256, 128]}, [UNSCORED], "own width, which is 128"),
+    ],
+)
+def test_settings_that_the_data_or_the_model_cannot_serve_are_refused(values, examples, message):
+    with pytest.raises(SettingError, match=message):
+        settings_from(values).check_against(data_of(*examples), 128)
+
+
+@pytest.mark.parametrize(
+    ("values", "examples"),
+    [
+        ({}, [UNSCORED]),
+        ({"loss": "distillation"}, [SCORED]),
+        ({"loss": {"contrastive": 1, "margin": 1}}, [SCORED, UNSCORED]),
+        ({"matryoshka": [128, 64]}, [UNSCORED]),
+    ],
+)
+def test_settings_that_data_and_model_can_serve_are_taken(values, examples):
+    settings_from(values).check_against(data_of(*examples), 128)

@@ -1,19 +1,41 @@
 """Batches of example numbers become token ids: each distinct text once, sorted by length, in sub-batches.
 
 The loss's columns are kept apart from the texts: ``columns`` says which encoded document stands in
-each column, so sharing an encoding never changes what the loss sees.
+each column, so sharing an encoding never changes what the loss sees. A column is one use of a
+document: all positives first, one for each query, then each example's hard negatives.
+
+A batch is a mapping:
+
+=============  ================  ==============================================================
+queries        blocks            sub-batches of token ids, in the order of the encoded queries
+documents      blocks            the same of the encoded documents
+query_rows     ``[Q]``           the encoded query of each row
+columns        ``[C]``           the encoded document in each column
+positives      ``[Q]``           the column of each row's positive
+owners         ``[C]``           the row that brought the column
+column_keys    ``[C]``           a hash of the column's normalised text
+known_rows     ``[K]``           rows, each as often as its query has known positives
+known_keys     ``[K]``           the hashes of those positives' texts
+candidates     ``[Q, n]``        each row's own columns, its positive first; -1: no such place
+teacher        ``[Q, n]``        the teacher's scores of them; NaN: there is none
+=============  ================  ==============================================================
+
+Hashes and not columns, because a column may come from another process.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import xxhash
 
 from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
+from tardif.types import Example
 
 # Characters per token, roughly, for cutting sub-batches before anything is tokenised.
 _CHARACTERS_PER_TOKEN = 4.0
@@ -29,9 +51,12 @@ class Collator:
         preprocess: the model's own tokenisation, so that training sees the ids that encoding sees.
         prompts: the model's prompts by task (the markers).
         negatives_per_example: hard negatives drawn per example and epoch.
-        mask_known_positives: mark other known positives of a query, and copies, as ignored columns.
-        tokens: token budget of a sub-batch of documents.
+        mask_known_positives: tell which texts are known to answer a query, so that the loss can
+            leave them out of its negatives.
+        tokens: token budget of a sub-batch.
         document_length: the cap of a document, for the budget.
+        query_length: the cap of a query, for the budget.
+        expansion: tokens that every query has at least, for the budget.
         seed: of the draws.
     """
 
@@ -48,6 +73,8 @@ class Collator:
         mask_known_positives: bool = True,
         tokens: int = 2048,
         document_length: int = 256,
+        query_length: int = 128,
+        expansion: int = 0,
         seed: int = 0,
     ) -> None:
         self.data = data
@@ -57,6 +84,8 @@ class Collator:
         self.mask_known_positives = mask_known_positives
         self.tokens = tokens
         self.document_length = document_length
+        self.query_length = query_length
+        self.expansion = expansion
         self.seed = seed
         self.epoch = 0
 
@@ -66,34 +95,56 @@ class Collator:
         draw = random.Random(f"{self.seed}\x00{self.epoch}\x00{number}")
         return draw.sample(mined, min(self.negatives_per_example, len(mined)))
 
-    def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Any]:
-        """One batch: sub-batches of token ids, and the maps from queries and columns to their rows."""
-        examples = [self.data.examples[row["example"]] for row in rows]
-        # One column per use of a document: all positives first, then each example's hard negatives.
-        columns = [example.positive_id for example in examples]
-        for row in rows:
-            columns += self.negatives(row["example"])
-        query_ids = [example.query_id for example in examples]
-        queries, query_rows = _distinct([self.data.queries[query] for query in query_ids])
-        documents, document_rows = _distinct([self.data.documents[identity].content for identity in columns])
+    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        """One batch, as the module describes it.
+
+        A batch without rows, which a process gets when another has the last ones, still has one query
+        and one document to encode, so that its weights take part in the step; no column uses them.
+        """
+        numbers = [row["example"] for row in rows]
+        examples = [self.data.examples[number] for number in numbers]
+        negatives = [self.negatives(number) for number in numbers]
+        positive_ids = [example.positive_id for example in examples]
+        column_ids = positive_ids + list(itertools.chain.from_iterable(negatives))
+        owners = list(range(len(rows))) + [row for row, drawn in enumerate(negatives) for _ in drawn]
+        contents = [self.data.documents[identity].content for identity in column_ids]
+        stand_in = self.data.examples[0]
+        queries, query_rows = _distinct(
+            [self.data.queries[example.query_id] for example in examples], self.data.queries[stand_in.query_id]
+        )
+        documents, document_rows = _distinct(contents, self.data.documents[stand_in.positive_id].content)
+        known_rows, known_keys = self._known([example.query_id for example in examples])
+        candidates, teacher = _candidates(examples, negatives)
+        blocks = (
+            self._blocks(queries, self.expansion, self.query_length),
+            self._blocks(documents, 0, self.document_length),
+        )
         return {
-            "queries": [self._features(queries, "query")],
-            "documents": [self._features(block, "document") for block in self._blocks(documents)],
-            "query_rows": torch.tensor(query_rows),  # [Q] -> encoded query
-            "columns": torch.tensor(document_rows),  # [C] -> encoded document
-            "positives": torch.arange(len(rows)),  # [Q] -> column
-            "ignored": self._ignored(query_ids, columns),  # [Q, C]
+            "queries": [self._features(block, "query") for block in blocks[0]],
+            "documents": [self._features(block, "document") for block in blocks[1]],
+            "query_rows": _whole_numbers(query_rows),
+            "columns": _whole_numbers(document_rows),
+            "positives": torch.arange(len(rows)),
+            "owners": _whole_numbers(owners),
+            "column_keys": _whole_numbers([_key(text) for text in contents]),
+            "known_rows": _whole_numbers(known_rows),
+            "known_keys": _whole_numbers(known_keys),
+            "candidates": candidates,
+            "teacher": teacher,
         }
 
     def _features(self, texts: Sequence[str], task: str) -> dict[str, Any]:
         return self.preprocess(list(texts), prompt=self.prompts.get(task), task=task)
 
-    def _blocks(self, documents: Sequence[str]) -> list[list[str]]:
-        """Cut length-sorted texts into sub-batches of about ``tokens`` tokens, padding counted."""
+    def _blocks(self, texts: Sequence[str], least: int, most: int) -> list[list[str]]:
+        """Cut length-sorted texts into sub-batches of about ``tokens`` tokens, padding counted.
+
+        A text has at least ``least`` and at most ``most`` tokens.
+        """
         blocks: list[list[str]] = []
         widest = 0.0
-        for text in documents:
-            width = min(len(text) / _CHARACTERS_PER_TOKEN + 3, self.document_length)
+        for text in texts:
+            width = min(max(len(text) / _CHARACTERS_PER_TOKEN + 3, least), most)
             if blocks and (len(blocks[-1]) + 1) * max(widest, width) <= self.tokens:
                 blocks[-1].append(text)
                 widest = max(widest, width)
@@ -102,20 +153,46 @@ class Collator:
                 widest = width
         return blocks
 
-    def _ignored(self, query_ids: Sequence[str], columns: Sequence[str]) -> torch.Tensor:
-        ignored = torch.zeros(len(query_ids), len(columns), dtype=torch.bool)
-        if not self.mask_known_positives:
-            return ignored
-        texts = [normalise(self.data.documents[identity].content) for identity in columns]
-        for row, query in enumerate(query_ids):
-            known = {normalise(self.data.documents[identity].content) for identity in self.data.positives(query)}
-            for column, text in enumerate(texts):
-                ignored[row, column] = column != row and text in known
-        return ignored
+    def _known(self, query_ids: Sequence[str]) -> tuple[list[int], list[int]]:
+        """The texts known to answer each row's query: rows, and the texts' keys."""
+        rows, keys = [], []
+        for row, query in enumerate(query_ids if self.mask_known_positives else ()):
+            known = {_key(self.data.documents[identity].content) for identity in self.data.positives(query)}
+            rows += [row] * len(known)
+            keys += sorted(known)
+        return rows, keys
 
 
-def _distinct(texts: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The distinct texts, shortest first, and for each given text its place among them."""
-    ordered = sorted(set(texts), key=lambda text: (len(text), text))
+def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row's own columns, and the teacher's scores of them: both ``[Q, n]``."""
+    width = 1 + max((len(drawn) for drawn in negatives), default=0)
+    columns = torch.full((len(examples), width), -1)
+    teacher = torch.full((len(examples), width), torch.nan)
+    first = len(examples)
+    for row, (example, drawn) in enumerate(zip(examples, negatives, strict=True)):
+        columns[row, : 1 + len(drawn)] = _whole_numbers([row, *range(first, first + len(drawn))])
+        first += len(drawn)
+        if example.scores:
+            # By id: the negatives are drawn in an order of their own.
+            scores = dict(zip(example.negative_ids, example.scores[1:], strict=True))
+            teacher[row, : 1 + len(drawn)] = torch.tensor(
+                [example.scores[0], *(scores[identity] for identity in drawn)]
+            )
+    return columns, teacher
+
+
+def _key(text: str) -> int:
+    """A hash of the normalised text, as a signed 64-bit number."""
+    digest = xxhash.xxh3_64_intdigest(normalise(text).encode("utf-8", "surrogatepass"))
+    return digest - (1 << 64) if digest >> 63 else digest
+
+
+def _whole_numbers(values: Sequence[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.long)
+
+
+def _distinct(texts: Sequence[str], stand_in: str) -> tuple[list[str], list[int]]:
+    """The distinct texts (``stand_in``, if there are none), shortest first; and each text's place among them."""
+    ordered = sorted(set(texts) or {stand_in}, key=lambda text: (len(text), text))
     place = {text: number for number, text in enumerate(ordered)}
     return ordered, [place[text] for text in texts]

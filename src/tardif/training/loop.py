@@ -27,7 +27,8 @@ from tardif.evaluation import spoken
 from tardif.modeling.build import quiet_libraries, set_dropout
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
-from tardif.training.objective import ContrastiveObjective
+from tardif.training.objective import Objective
+from tardif.training.parameters import learning_rates, set_up, without_adapters
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
 
@@ -71,7 +72,7 @@ class _Conductor(TrainerCallback):
         self,
         *,
         model: MultiVectorEncoder,
-        objective: ContrastiveObjective,
+        objective: Objective,
         collator: Collator,
         task: ValidationTask | None,
         best_folder: Path,
@@ -139,7 +140,7 @@ def save_model(model: MultiVectorEncoder, folder: Path) -> None:
     aside = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     with quiet_libraries():
-        model.save_pretrained(str(aside), create_model_card=False)
+        without_adapters(model).save_pretrained(str(aside), create_model_card=False)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 
@@ -167,7 +168,8 @@ def run(
     count = len(collator.data.examples)
     if settings.dropout is not None:
         set_dropout(model, settings.dropout)
-    objective = ContrastiveObjective(model, temperature=settings.temperature)
+    set_up(model, settings)
+    objective = Objective(model, settings)
     per_epoch = math.ceil(count / (settings.batch_size * int(settings.other.get("gradient_accumulation_steps", 1))))
     planned = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
     deadline = float("inf")
@@ -209,7 +211,7 @@ def run(
 
 def _make_loop(
     model: MultiVectorEncoder,
-    objective: ContrastiveObjective,
+    objective: Objective,
     collator: Collator,
     settings: TrainingSettings,
     work: Path,
@@ -219,6 +221,7 @@ def _make_loop(
     defaults: dict[str, Any] = {
         "warmup_steps": math.ceil(planned * settings.warmup),
         "weight_decay": 0.01,
+        "learning_rate_mapping": learning_rates(model, settings),
         "report_to": "none",
         "logging_strategy": "no",
         "logging_nan_inf_filter": False,
@@ -251,7 +254,7 @@ def _make_loop(
 
 
 def _steps_within(
-    objective: ContrastiveObjective,
+    objective: Objective,
     collator: Collator,
     settings: TrainingSettings,
     device: str,

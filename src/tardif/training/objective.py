@@ -6,44 +6,164 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
-from tardif.losses import contrastive
-from tardif.scoring import TokenVectors, maxsim
+from tardif.losses import contrastive, distillation, margin
+from tardif.scoring import LOWEST, TokenVectors, maxsim, mean_maxsim, narrow, take, xtr
+from tardif.training.encoding import Block, Encoded, Replay, connect, encode_all
+from tardif.training.gathering import Columns, gather_columns, gather_vectors, processes
+from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 
-class ContrastiveObjective(nn.Module):
-    """Encodes a batch's sub-batches, scores every query with every column, applies the loss.
+class Objective(nn.Module):
+    """Encodes a batch's sub-batches, scores every query with every column, applies the losses.
+
+    On several processes the columns are those of all of them, and the gradients, averaged over the
+    processes, those of one process on the global batch. A process may have an empty batch, which
+    :class:`~tardif.training.batches.Collator` makes from no rows; it takes part in every collective.
 
     ``model`` must keep its name: the trainer puts the distributed wrapper in its place.
     """
 
-    def __init__(self, model: MultiVectorEncoder, *, temperature: float = 1.0) -> None:
+    def __init__(self, model: MultiVectorEncoder, settings: TrainingSettings | None = None) -> None:
         super().__init__()
         self.model: Any = model
-        self.temperature = temperature
-        self.last = float("nan")
+        self.settings = settings or TrainingSettings()
+        self.pooling = _pooling(self.settings.pool_factor)
+        # A teacher's losses look at an example's own documents, unless all documents compete for tokens.
+        self.own_columns = "contrastive" not in self.settings.terms and self.settings.scoring != "xtr"
+        self._last: Tensor | None = None
+
+    @property
+    def last(self) -> float:
+        """The loss of the last batch, of all processes together. Reading it waits for the device."""
+        return float("nan") if self._last is None else float(self._last)
 
     def forward(self, batch: Mapping[str, Any], labels: Tensor | None = None) -> Tensor:
-        """The mean loss of a batch as :class:`~tardif.training.batches.Collator` makes it."""
-        queries = self.encode(batch["queries"], "query")
-        documents = self.encode(batch["documents"], "document")
-        scores = maxsim(queries, documents)  # [distinct queries, distinct documents]
-        scores = scores[batch["query_rows"]][:, batch["columns"]]  # [Q, C]
-        loss = contrastive(scores, batch["positives"], temperature=self.temperature, ignored=batch["ignored"])
-        self.last = float(loss.detach())
-        return loss
+        """The mean loss of a batch as :class:`~tardif.training.batches.Collator` makes it.
 
-    def encode(self, blocks: Sequence[Mapping[str, Any]], task: str) -> TokenVectors:
-        """The packed token vectors of all sub-batches, in order."""
-        vectors: list[Tensor] = []
-        lengths: list[int] = []
-        for block in blocks:
-            out = self.model(dict(block), task=task)
-            mask = out["attention_mask"].bool()  # [n, tokens]
-            vectors.append(out["token_embeddings"][mask])  # [n, tokens, dim] -> [kept tokens, dim]
-            lengths += mask.sum(dim=1).tolist()
-        return TokenVectors(torch.cat(vectors), lengths)
+        Gradients by the token vectors are computed here, those of the weights in the backward pass.
+        """
+        blocks = [Block(features, "query") for features in batch["queries"]]
+        queries = len(blocks)
+        blocks += [Block(features, "document") for features in batch["documents"]]
+        replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
+        encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
+        # Half-precision vectors are compared in float32, outside of mixed precision.
+        with torch.autocast(encoded[0].vectors.device.type, enabled=False):
+            leaves = [_precise(part.vectors).requires_grad_(torch.is_grad_enabled()) for part in encoded]
+            loss = self._loss(_packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries), batch)
+            self._last = _mean_over_processes(loss)
+            if not torch.is_grad_enabled():
+                return loss
+            gradients = torch.autograd.grad(loss, leaves)
+        if replay:
+            return replay.connect(loss, gradients)
+        return connect(loss, [part.vectors for part in encoded], gradients)
+
+    def _loss(self, queries: TokenVectors, documents: TokenVectors, batch: Mapping[str, Any]) -> Tensor:
+        """The loss as a function of token vectors: over widths and losses, the weighted sum."""
+        columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
+        count = len(batch["positives"])
+        total = queries.vectors.new_zeros(())
+        for width, weight in (self.settings.widths or {documents.vectors.shape[1]: 1.0}).items():
+            asked, found = narrow(queries, width), self._pooled(narrow(documents, width))
+            found = found if self.own_columns else gather_vectors(found)
+            # A process without queries still sends the others' gradients on, and gets those of its weights.
+            total = total + 0.0 * (asked.vectors.sum() + found.vectors.sum())
+            if count:
+                total = total + weight * self._weighted(self._scores(asked, found, columns, batch), columns, batch)
+        # The mean over processes of such losses is the mean over queries.
+        return total * (count * processes() / columns.queries)
+
+    def _pooled(self, documents: TokenVectors) -> TokenVectors:
+        if self.pooling is None:
+            return documents
+        parts = self.pooling.pool(list(torch.split(documents.vectors, list(documents.lengths))))
+        return TokenVectors(torch.cat(parts), [len(part) for part in parts])
+
+    def _scores(
+        self, queries: TokenVectors, documents: TokenVectors, columns: Columns, batch: Mapping[str, Any]
+    ) -> Tensor:
+        """Scores of the batch's rows with the columns: ``[Q, C]``."""
+        if self.settings.scoring == "xtr":
+            # Columns compete for a query token's places: one of each, also where they share a document.
+            scores = xtr(queries, take(documents, columns.rows.tolist()), self.settings.xtr_k)
+            return scores[batch["query_rows"]]  # [distinct queries, C] -> [Q, C]
+        score = mean_maxsim if self.settings.scoring == "mean" else maxsim
+        scores = score(queries, documents)  # [distinct queries, distinct documents]
+        return scores[batch["query_rows"]][:, columns.rows]  # [Q, C]
+
+    def _weighted(self, scores: Tensor, columns: Columns, batch: Mapping[str, Any]) -> Tensor:
+        """The weighted sum of the losses, each a mean over the batch's rows."""
+        settings, found = self.settings, []
+        for name, weight in settings.terms.items():
+            if name == "contrastive":
+                ignored = ignored_columns(columns, batch, other_negatives=settings.other_negatives)
+                positives = batch["positives"] + columns.first_column
+                loss = contrastive(scores, positives, temperature=settings.temperature, ignored=ignored)
+            else:
+                own, teacher, given = _taught(scores, columns, batch)
+                if name == "margin":
+                    loss = margin(own, teacher, given=given)
+                else:
+                    temperature, normalise = settings.distillation_temperature, settings.normalise_scores
+                    loss = distillation(own, teacher, given=given, temperature=temperature, normalise=normalise)
+            found.append(weight * loss)
+        return torch.stack(found).sum()
+
+
+def ignored_columns(columns: Columns, batch: Mapping[str, Any], *, other_negatives: bool = True) -> Tensor:
+    """Which columns are no negatives of which of the batch's rows: ``[Q, C]``.
+
+    Those whose text is known to answer the query, where the batch tells such texts; and without
+    ``other_negatives`` the hard negatives of other rows.
+    """
+    count = len(batch["positives"])
+    same = batch["known_keys"].unsqueeze(1) == columns.keys  # [K, C]
+    hits = torch.zeros((count, len(columns.keys)), dtype=torch.int32, device=columns.keys.device)
+    ignored = hits.index_add_(0, batch["known_rows"], same.int()) > 0  # [Q, C]
+    if not other_negatives:
+        mine = torch.arange(count, device=columns.owners.device) + columns.first_query
+        ignored |= ~columns.positive & (columns.owners != mine.unsqueeze(1))
+    return ignored
+
+
+def _taught(scores: Tensor, columns: Columns, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Each row's own columns: the student's scores, the teacher's, and where there are both; ``[Q, n]``."""
+    candidates = batch["candidates"]
+    own = scores.gather(1, candidates.clamp(min=0) + columns.first_column)  # [Q, C] -> [Q, n]
+    teacher = batch["teacher"]
+    # A document without a scoreable token has no score that could be compared.
+    given = (candidates >= 0) & ~teacher.isnan() & (own > LOWEST)
+    return own, teacher.nan_to_num(), given
+
+
+def _precise(vectors: Tensor) -> Tensor:
+    """Token vectors without their graph, in float32 or better."""
+    return vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32))
+
+
+def _packed(leaves: Sequence[Tensor], encoded: Sequence[Encoded], first: int, last: int | None = None) -> TokenVectors:
+    lengths = [length for part in encoded[first:last] for length in part.lengths]
+    return TokenVectors(torch.cat(list(leaves[first:last])), lengths)
+
+
+def _mean_over_processes(loss: Tensor) -> Tensor:
+    mean = loss.detach().clone()
+    if processes() > 1:
+        distributed.all_reduce(mean)
+        mean /= processes()
+    return mean
+
+
+def _pooling(factor: float) -> Any:
+    """Sentence-transformers' token pooling of documents; None: none."""
+    if factor <= 1:
+        return None
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    return HierarchicalTokenPooling(pool_factor=factor)

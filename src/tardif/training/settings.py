@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tardif.errors import SettingError
+
+if TYPE_CHECKING:
+    from tardif.data.training_set import TrainingSet
 
 # Ours to decide: they say where things go and which machinery runs.
 _RESERVED = frozenset(
@@ -39,6 +43,35 @@ _RESERVED = frozenset(
 )
 
 
+LOSSES = ("contrastive", "distillation", "margin")
+TAUGHT = ("distillation", "margin")
+"""The losses that need a teacher's scores."""
+SCORINGS = ("maxsim", "mean", "xtr")
+
+# Settings by what they take: a whole number from so many on, a number above 0; and which may be None.
+_WHOLE = {
+    "batch_size": 1,
+    "negatives_per_example": 0,
+    "xtr_k": 1,
+    "evaluations": 1,
+    "validation_documents": 1,
+    "max_steps": 1,
+    "stop_at_step": 1,
+    "seed": 0,
+}
+_POSITIVE = (
+    "epochs",
+    "lr",
+    "temperature",
+    "minutes",
+    "distillation_temperature",
+    "pool_factor",
+    "layer_lr_decay",
+    "projection_lr",
+)
+_OPTIONAL = frozenset({"max_steps", "stop_at_step", "minutes", "dropout", "layer_lr_decay", "projection_lr"})
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train.
@@ -52,9 +85,43 @@ class TrainingSettings:
         stop_at_step: break off at this step of the schedule. It repeats a run that ran out of time.
         batch_size: examples per step.
         lr: the peak learning rate, for AdamW with linear warm-up and decay.
+        loss: ``contrastive``, ``distillation`` (a teacher's distribution over an example's
+            documents) or ``margin`` (a teacher's margins), of :mod:`tardif.losses`; or the weights of
+            several, such as ``{"contrastive": 1.0, "distillation": 0.5}``: their weighted sum.
+        scoring: ``maxsim``, ``mean`` (MaxSim by the number of query tokens) or ``xtr``, of
+            :mod:`tardif.scoring`. It scores in training; search and evaluation use MaxSim.
+        xtr_k: document tokens of the batch that a query token retrieves, with ``xtr`` scoring; 256 is
+            sentence-transformers' own default.
         negatives_per_example: hard negatives of an example used in a step, drawn anew each epoch
-            from those mined.
-        temperature: of the softmax over MaxSim.
+            from those there are. With ``distillation`` all, up to 31: the more candidates, the more
+            of the teacher's ranking is seen.
+        other_negatives: count other examples' hard negatives as negatives of a query too, in the
+            contrastive loss.
+        temperature: of the contrastive softmax over scores. A mean or XTR score is about MaxSim by
+            32, the tokens of a short query, so its default is 1/32.
+        distillation_temperature: of the softmax over the student's and the teacher's scores.
+        normalise_scores: stretch the student's and the teacher's scores of an example to 0..1 before
+            ``distillation`` compares them.
+        matryoshka: widths; the loss is the sum of the losses of vectors cut to each of them and made
+            unit vectors again, so that the index may be narrower (Kusupati et al., 2022). Or the
+            weight of each width. The full width must be among them.
+        pool_factor: pool the token vectors of a document to one in so many while training, as
+            sentence-transformers' ``HierarchicalTokenPooling`` does at indexing (Clavié et al., 2024),
+            so that the model learns to be pooled. 1: no pooling.
+        grad_cache: encode every sub-batch twice, so that memory holds the graph of one at a time and
+            the batch can be as large as wanted (Gao et al., 2021): about a third more time, the
+            same gradients.
+        gradient_checkpointing: keep each layer's input only and compute the layer again in the backward
+            pass: less memory, about a third more time, the same gradients.
+        freeze: leave weights as they are: ``embeddings``; so many of the lowest layers, and the
+            embeddings; or ``encoder``, all but the projection. Frozen embeddings freeze a fresh
+            ColBERT's markers too.
+        layer_lr_decay: the learning rate of a layer is so much of that of the layer above it, the
+            highest layer's is ``lr``; that of the embeddings is below the lowest layer's.
+        projection_lr: a learning rate of its own for the projection, which starts fresh.
+        lora: train low-rank adapters of this rank in place of the encoder's weights (Hu et al.,
+            2021), with the extra ``tardif[lora]``; or the arguments of peft's ``LoraConfig``. The
+            published checkpoint has them merged: it is a plain model.
         dropout: probability of every dropout in the encoder; None keeps the base's own. 0: drawing
             the masks and the slower attention they force cost a third of the time on a CPU.
         mask_known_positives: leave a document that is known to answer a query, or a copy of one, out
@@ -73,8 +140,22 @@ class TrainingSettings:
     stop_at_step: int | None = None
     batch_size: int = 16
     lr: float = 3e-5
+    loss: str | Mapping[str, float] = "contrastive"
+    scoring: str = "maxsim"
+    xtr_k: int = 256
     negatives_per_example: int = 1
+    other_negatives: bool = True
     temperature: float = 1.0
+    distillation_temperature: float = 1.0
+    normalise_scores: bool = True
+    matryoshka: Sequence[int] | Mapping[str, float] | None = None
+    pool_factor: float = 1.0
+    grad_cache: bool = False
+    gradient_checkpointing: bool = False
+    freeze: str | int | None = None
+    layer_lr_decay: float | None = None
+    projection_lr: float | None = None
+    lora: int | Mapping[str, Any] | None = None
     dropout: float | None = 0.0
     mask_known_positives: bool = True
     evaluations: int = 2
@@ -89,39 +170,119 @@ class TrainingSettings:
         Raises:
             SettingError: names the setting, its value and what it takes.
         """
-        at_least = {
-            "batch_size": 1,
-            "negatives_per_example": 0,
-            "evaluations": 1,
-            "validation_documents": 1,
-            "max_steps": 1,
-            "stop_at_step": 1,
-            "seed": 0,
-        }
-        for name, least in at_least.items():
+        for name, least in _WHOLE.items():
             value = getattr(self, name)
-            if value is None and name in ("max_steps", "stop_at_step"):
+            if value is None and name in _OPTIONAL:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise SettingError(f"{name}={value!r}: give a whole number, {least} or more.")
-        for name in ("epochs", "lr", "temperature", "minutes"):
+        for name in _POSITIVE:
             value = getattr(self, name)
-            if value is None and name == "minutes":
-                continue
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+            if not _above_zero(value) and not (value is None and name in _OPTIONAL):
                 raise SettingError(f"{name}={value!r}: give a number above 0.")
-        if not isinstance(self.warmup, int | float) or not 0 <= self.warmup < 1:
-            raise SettingError(f"warmup={self.warmup!r}: give a share from 0 up to (not with) 1.")
-        if self.dropout is not None and (not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1):
-            raise SettingError(f"dropout={self.dropout!r}: give a probability from 0 up to (not with) 1.")
-        if not isinstance(self.mask_known_positives, bool):
-            raise SettingError(f"mask_known_positives={self.mask_known_positives!r}: give true or false.")
+        for name in ("warmup", "dropout"):
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+                raise SettingError(f"{name}={value!r}: give a share from 0 up to (not with) 1.")
+        for name in (
+            "mask_known_positives",
+            "other_negatives",
+            "normalise_scores",
+            "grad_cache",
+            "gradient_checkpointing",
+        ):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"{name}={getattr(self, name)!r}: give true or false.")
+        self._check_objective()
+        self._check_parameters()
         if self.other:
             _check_other(self.other)
 
+    def _check_objective(self) -> None:
+        weights = {self.loss: 1.0} if isinstance(self.loss, str) else self.loss
+        if not isinstance(weights, Mapping) or not weights or not set(weights) <= set(LOSSES):
+            raise SettingError(f"loss={self.loss!r}: give one of {', '.join(LOSSES)}, or the weights of several.")
+        if not all(_above_zero(weight) for weight in weights.values()):
+            raise SettingError(f"loss={self.loss!r}: give weights above 0.")
+        if self.scoring not in SCORINGS:
+            raise SettingError(f"scoring={self.scoring!r}: give one of {', '.join(SCORINGS)}.")
+        if self.pool_factor < 1:
+            raise SettingError(f"pool_factor={self.pool_factor!r}: give a number, 1 or more.")
+        try:
+            widths = self.widths
+        except (TypeError, ValueError):
+            widths = {0: 0.0}
+        if not all(width > 0 and _above_zero(weight) for width, weight in widths.items()):
+            raise SettingError(f"matryoshka={self.matryoshka!r}: give widths such as [128, 64, 32], or their weights.")
+
+    def _check_parameters(self) -> None:
+        """Check what is trained and how fast."""
+        if self.freeze is not None and not (
+            self.freeze in ("embeddings", "encoder")
+            if isinstance(self.freeze, str)
+            else isinstance(self.freeze, int) and not isinstance(self.freeze, bool) and self.freeze > 0
+        ):
+            raise SettingError(f"freeze={self.freeze!r}: give embeddings, encoder, or a number of layers.")
+        if self.layer_lr_decay is not None and self.layer_lr_decay > 1:
+            raise SettingError(f"layer_lr_decay={self.layer_lr_decay!r}: give a number above 0, at most 1.")
+        if self.lora is None:
+            return
+        rank = self.lora.get("r", 8) if isinstance(self.lora, Mapping) else self.lora
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+            raise SettingError(f"lora={self.lora!r}: give a rank, 1 or more, or the arguments of peft's LoraConfig.")
+        if self.freeze is not None:
+            raise SettingError("freeze and lora exclude each other: with lora all of the encoder is frozen.")
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weight of each loss."""
+        return {self.loss: 1.0} if isinstance(self.loss, str) else dict(self.loss)
+
+    @property
+    def widths(self) -> dict[int, float]:
+        """The weight of each width of the vectors; empty: the full width alone."""
+        if self.matryoshka is None:
+            return {}
+        if isinstance(self.matryoshka, Mapping):
+            return {int(width): weight for width, weight in self.matryoshka.items()}  # JSON's keys are text
+        if not self.matryoshka:
+            raise ValueError("no widths")
+        return {operator.index(width): 1.0 for width in self.matryoshka}
+
+    def check_against(self, data: TrainingSet, dim: int) -> None:
+        """Raise if the settings cannot be used with this training set, or on vectors of width ``dim``.
+
+        Raises:
+            SettingError: says what is missing and the way out.
+        """
+        scored = sum(bool(example.scores) for example in data.examples)
+        taught = [name for name in self.terms if name in TAUGHT]
+        if taught and not scored:
+            raise SettingError(
+                f"loss={taught[0]} learns from a teacher's scores, and no example has any: prepare data with scores "
+                "(a column of n-way scores, or ColBERT triples with scores), or use loss=contrastive."
+            )
+        if taught and "contrastive" not in self.terms and scored < len(data.examples):
+            raise SettingError(
+                f"{len(data.examples) - scored} of {len(data.examples)} examples have no teacher's scores, and "
+                f"loss={taught[0]} learns nothing from them: leave them out, or add the contrastive loss, "
+                f'such as --set loss=\'{{"contrastive": 1, "{taught[0]}": 1}}\'.'
+            )
+        if self.widths and max(self.widths) != dim:
+            raise SettingError(
+                f"matryoshka={self.matryoshka!r}: the widest must be the vectors' own width, which is {dim}."
+            )
+
     def as_json(self) -> dict[str, Any]:
         """The settings as ``results.json`` records them."""
-        return {**dataclasses.asdict(self), "other": dict(self.other)}
+        return {
+            **dataclasses.asdict(self),
+            "loss": self.loss if isinstance(self.loss, str) else dict(self.loss),
+            "matryoshka": {str(width): weight for width, weight in self.widths.items()} or None,
+            "other": dict(self.other),
+        }
 
 
 def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
@@ -133,9 +294,24 @@ def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
     own = {f.name for f in dataclasses.fields(TrainingSettings)} - {"other"}
     mine = {name: value for name, value in values.items() if name in own}
     other = {name: value for name, value in values.items() if name not in own}
-    settings = TrainingSettings(**mine, other=other)
+    settings = TrainingSettings(**{**_defaults_with(mine), **mine}, other=other)
     settings.check()
     return settings
+
+
+def _defaults_with(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults that hang on another setting."""
+    defaults: dict[str, Any] = {}
+    loss = values.get("loss", "contrastive")
+    if loss == "distillation" or (isinstance(loss, Mapping) and "distillation" in loss):
+        defaults["negatives_per_example"] = 31
+    if values.get("scoring", "maxsim") != "maxsim":
+        defaults["temperature"] = 1 / 32
+    return defaults
+
+
+def _above_zero(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -17,7 +17,7 @@ from tardif.errors import SettingError
 from tardif.folders import check_name, check_output, publish, write_json
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.modeling.recipe import DOCUMENT_CAP, Recipe
+from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
 from tardif.talk import Talk
 from tardif.training.result import TrainingResult
 from tardif.training.settings import TrainingSettings, settings_from
@@ -170,6 +170,7 @@ class Trainer:
         checked = settings_from({"seed": self.seed, **settings})
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
+        checked.check_against(self.data, self.recipe.width(self.base))
         from tardif.modeling.build import build_model
         from tardif.training.validation import validation_task
 
@@ -252,6 +253,8 @@ class Trainer:
             mask_known_positives=settings.mask_known_positives,
             tokens=_SUB_BATCH_TOKENS[device],
             document_length=transformer.document_length or DOCUMENT_CAP,
+            query_length=transformer.query_length or QUERY_CAP,
+            expansion=expansion["length"] if (expansion := transformer.query_expansion) else 0,
             seed=settings.seed,
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,177 @@
+"""Which weights are trained, how fast, and through which adapters."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from tardif.errors import SettingError
+from tardif.modeling.build import transformer_of
+from tardif.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The names of a model's weights by where they stand.
+
+    Attributes:
+        embeddings: of tokens and positions, and what is between them and the lowest layer.
+        layers: of each layer, the lowest first.
+        top: of the encoder beside its layers: a last norm, a pooler.
+        projection: after the encoder.
+    """
+
+    embeddings: Sequence[str]
+    layers: Sequence[Sequence[str]]
+    top: Sequence[str]
+    projection: Sequence[str]
+
+    @property
+    def encoder(self) -> list[str]:
+        """All but the projection."""
+        return [*self.embeddings, *(name for layer in self.layers for name in layer), *self.top]
+
+
+def parts_of(model: MultiVectorEncoder) -> Parts:
+    """Tell the weights of a BERT-like model apart.
+
+    Raises:
+        SettingError: the encoder keeps no list of layers.
+    """
+    prefix, layers = _layers(model)
+    names = [name for name, _ in model.named_parameters()]
+    in_layers = [[name for name in names if name.startswith(f"{prefix}.{number}.")] for number in range(len(layers))]
+    inside = {id(weight) for weight in transformer_of(model).parameters()}
+    encoder = [name for name, weight in model.named_parameters() if id(weight) in inside]
+    rest = [name for name in encoder if not name.startswith(f"{prefix}.")]
+    embeddings = [name for name in rest if "embed" in name]
+    return Parts(
+        embeddings=embeddings,
+        layers=in_layers,
+        top=[name for name in rest if name not in set(embeddings)],
+        projection=[name for name in names if name not in set(encoder)],
+    )
+
+
+def _layers(model: MultiVectorEncoder) -> tuple[str, nn.ModuleList]:
+    """The encoder's layers, and their name in ``model``."""
+    encoder: Any = transformer_of(model).model
+    count = getattr(encoder.config, "num_hidden_layers", 0)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return name, module
+    raise SettingError(
+        f"The layers of a {encoder.config.model_type} model are not known: freeze, layer_lr_decay and lora need them."
+    )
+
+
+def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
+    """Freeze, put in adapters and checkpoint activations as the settings say; before the optimizer is made.
+
+    Raises:
+        SettingError: the model has no such part, or peft is not installed.
+    """
+    if settings.freeze is not None:
+        frozen = _frozen(parts_of(model), settings.freeze)
+        for name, weight in model.named_parameters():
+            if name in frozen:
+                weight.requires_grad_(False)
+    if settings.lora is not None:
+        _add_adapters(model, {"r": settings.lora} if isinstance(settings.lora, int) else dict(settings.lora))
+    if settings.gradient_checkpointing:
+        encoder: Any = transformer_of(model).model
+        # transformers 5 renamed it, and warns of the old name, which sentence-transformers still calls.
+        enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+
+
+def _frozen(parts: Parts, freeze: str | int) -> set[str]:
+    if freeze == "encoder":
+        if not parts.projection:
+            raise SettingError("freeze=encoder leaves nothing to train: this model has no projection.")
+        return set(parts.encoder)
+    layers = 0 if isinstance(freeze, str) else freeze
+    if layers > len(parts.layers):
+        raise SettingError(f"freeze={layers}: the base has {len(parts.layers)} layers.")
+    return {*parts.embeddings, *(name for layer in parts.layers[:layers] for name in layer)}
+
+
+def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dict[str, float]:
+    """The learning rates that are not ``lr``, by a pattern of weights' names, as
+    sentence-transformers' ``learning_rate_mapping`` takes them.
+
+    With ``layer_lr_decay`` the highest layer, what is above it and the projection learn at ``lr``,
+    each layer below at so much of the rate of the one above it, and the embeddings below the lowest
+    (ULMFiT, Howard and Ruder, ACL 2018, for transformers as in ELECTRA).
+
+    Raises:
+        SettingError: the model has no projection for ``projection_lr``.
+    """
+    rates: dict[str, float] = {}
+    if settings.layer_lr_decay is None and settings.projection_lr is None:
+        return rates
+    parts = parts_of(model)
+    if settings.layer_lr_decay is not None:
+        rate = settings.lr
+        for names in reversed([parts.embeddings, *parts.layers]):
+            rates[_pattern(names)] = rate
+            rate *= settings.layer_lr_decay
+    if settings.projection_lr is not None:
+        if not parts.projection:
+            raise SettingError(f"projection_lr={settings.projection_lr}: this model has no projection.")
+        rates[_pattern(parts.projection)] = settings.projection_lr
+    return rates
+
+
+def _pattern(names: Sequence[str]) -> str:
+    # The trainer's names begin with those of the modules around the model.
+    return rf"(^|\.)({'|'.join(re.escape(name) for name in names)})$"
+
+
+def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
+    """Put low-rank adapters beside every linear map of the layers; the rest of the encoder is frozen."""
+    try:
+        import peft
+    except ImportError as error:
+        raise SettingError("lora needs peft: pip install 'tardif[lora]'.") from error
+    encoder: Any = transformer_of(model).model
+    _, layers = _layers(model)
+    inside = {id(module) for module in layers.modules()}
+    linear = [
+        name for name, module in encoder.named_modules() if isinstance(module, nn.Linear) and id(module) in inside
+    ]
+    # Twice the rank: the scale at which adapters of any rank train alike.
+    defaults = {"lora_alpha": 2 * options.get("r", 8), "target_modules": linear}
+    try:
+        peft.inject_adapter_in_model(peft.LoraConfig(**{**defaults, **options}), encoder)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"lora={options}: {str(error).splitlines()[0]}") from error
+
+
+def without_adapters(model: MultiVectorEncoder) -> MultiVectorEncoder:
+    """The model with its adapters merged into the weights: a copy, which opens without peft. The model
+    itself, if it has none.
+
+    A copy, because taking the adapters out of the weights again would leave rounding errors in them.
+    """
+    if not any(hasattr(module, "lora_A") for module in model.modules()):
+        return model
+    merged = copy.deepcopy(model)
+    for parent in list(merged.modules()):
+        for name, child in list(parent.named_children()):
+            adapted: Any = child
+            if hasattr(child, "lora_A"):
+                adapted.merge(safe_merge=True)
+                setattr(parent, name, adapted.get_base_layer())
+    encoder: Any = transformer_of(merged).model
+    if hasattr(encoder, "peft_config"):
+        del encoder.peft_config
+    return merged

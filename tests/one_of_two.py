@@ -1,0 +1,62 @@
+"""One of two training processes: ``python one_of_two.py RANK FOLDER``. What it does is in ``FOLDER/cases.json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from tardif.data.training_set import TrainingSet
+from tardif.modeling.base import resolve_base
+from tardif.modeling.build import build_model, set_dropout
+from tardif.modeling.recipe import Recipe
+from tardif.training.batches import Collator
+from tardif.training.objective import Objective
+from tardif.training.settings import settings_from
+
+
+def tiny_model(base):
+    model = build_model(resolve_base(base), Recipe(dim=16)).double()
+    set_dropout(model, 0.0)
+    return model.train()
+
+
+def objective_and_batches(model, data, options, batches):
+    """The objective of ``options``, and the batches of example numbers."""
+    settings = settings_from(options)
+    collate = Collator(
+        data, model.preprocess, dict(model.prompts), negatives_per_example=settings.negatives_per_example, tokens=40
+    )
+    return Objective(model, settings), [collate([{"example": n} for n in rows]) for rows in batches]
+
+
+def gradients(model):
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def main(rank, folder):
+    """Gradients of each case's own share of the batches, averaged as training does it."""
+    cases = json.loads((folder / "cases.json").read_text())
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    model, data = tiny_model(cases["base"]), TrainingSet.load(folder / "data")
+    wrapped = DistributedDataParallel(model, find_unused_parameters=True)
+    found = []
+    for case in cases["cases"]:
+        objective, batches = objective_and_batches(model, data, case["options"], case["batches"][rank])
+        objective.model = wrapped
+        model.zero_grad()
+        for batch in batches[:-1]:  # gradient accumulation
+            with wrapped.no_sync():
+                (objective(batch) / len(batches)).backward()
+        (objective(batches[-1]) / len(batches)).backward()
+        found.append({"loss": objective.last, "gradients": gradients(model)})
+    torch.save(found, folder / f"found{rank}.pt")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
