@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,6 +68,9 @@ class Staging:
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
         self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
+        # The database takes a batch in while Python reads the next: they share no lock.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="staging")
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +80,7 @@ class Staging:
 
     def close(self) -> None:
         """Close and remove the database."""
+        self._writer.shutdown()
         self.database.close()
         for path in self.folder.glob("staging.duckdb*"):
             path.unlink(missing_ok=True)
@@ -217,8 +222,10 @@ class Staging:
         """Write what is pending."""
         for table in self._pending:
             self._write(table)
+        self._settle()
 
     def _write(self, table: str) -> None:
+        """Hand what is pending to the writer, after it is done with the batch before: two are held at most."""
         import pyarrow as pa
 
         pending = self._pending[table]
@@ -226,10 +233,20 @@ class Staging:
             return
         names = [column.split()[0] for column in _COLUMNS[table].split(", ")]
         batch = pa.table({name: list(values) for name, values in zip(names, zip(*pending, strict=True), strict=True)})
+        pending.clear()
+        self._settle()
+        self._writing = self._writer.submit(self._insert, table, batch)
+
+    def _insert(self, table: str, batch: Any) -> None:
         self.database.register("batch", batch)
         self.run(f"INSERT INTO {table} SELECT * FROM batch")
         self.database.unregister("batch")
-        pending.clear()
+
+    def _settle(self) -> None:
+        """Wait for the writer; raise what it raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
 def _hashes(text: str) -> tuple[str, str]:
