@@ -17,6 +17,7 @@ from tardif.modeling.recipe import Recipe
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
+from tardif.training.tokens import tokens_for
 
 
 def tiny_model(base):
@@ -28,9 +29,7 @@ def tiny_model(base):
 def objective_and_batches(model, data, options, batches):
     """The objective of ``options``, and the batches of example numbers."""
     settings = settings_from(options)
-    collate = Collator(
-        data, model.preprocess, dict(model.prompts), negatives_per_example=settings.negatives_per_example, tokens=40
-    )
+    collate = Collator(data, tokens_for(model, 40), negatives_per_example=settings.negatives_per_example)
     return Objective(model, settings), [collate([{"example": n} for n in rows]) for rows in batches]
 
 

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 import tiny
 from tardif.data.training_set import TrainingSet
+from tardif.modeling.packing import LENGTHS
 from tardif.modeling.recipe import EXPANSION
 from tardif.training.batches import Collator
+from tardif.training.tokens import tokens_for
 from tardif.types import Document, Example
 
 families = pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -37,6 +39,8 @@ def expected(model, text, task):
 
 def unpadded(features):
     """The rows' token ids, without padding."""
+    if LENGTHS in features:
+        return [row.tolist() for row in features["input_ids"][0].split(features[LENGTHS])]
     counted = features["attention_mask"].bool()
     if "query_expansion_positions" in features:
         counted = counted | features["query_expansion_positions"]
@@ -60,7 +64,7 @@ def test_training_and_encoding_see_the_text_as_it_is_alone_behind_a_marker(fresh
         split={},
         examples=[Example(str(n), str(n)) for n in range(len(pair))],
     )
-    batch = Collator(data, model.preprocess, dict(model.prompts))([{"example": n} for n in range(len(pair))])
+    batch = Collator(data, tokens_for(model, 100))([{"example": n} for n in range(len(pair))])
     for task, blocks, rows in (
         ("query", batch["queries"], batch["query_rows"]),
         ("document", batch["documents"], batch["columns"]),

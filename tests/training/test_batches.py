@@ -10,16 +10,10 @@ from tardif.data.training_set import TrainingSet
 from tardif.training.batches import Collator
 from tardif.training.gathering import gather_columns
 from tardif.training.objective import ignored_columns
+from tardif.training.tokens import Tokens
 from tardif.types import Document, Example
+from words import TEXTS, Tokeniser, texts_of
 
-TEXTS = {
-    "sea": "Rivers carry sand and stones down to the sea.",
-    "tides": "The moon pulls the sea and makes the tides.",
-    "copy": "the moon pulls  the sea and makes THE tides.",  # the same text, normalised
-    "bread": "Bake the bread for forty minutes.",
-    "bees": "Bees dance to tell each other where the flowers are.",
-    "snow": "Snow falls in winter; in spring it melts.",
-}
 DATA = TrainingSet(
     documents={identity: Document(identity, text) for identity, text in TEXTS.items()},
     queries={"q1": "what makes the tides", "q2": "how long to bake", "q3": "what makes the tides"},
@@ -35,23 +29,9 @@ DATA = TrainingSet(
 ALL = [{"example": n} for n in range(len(DATA.examples))]
 
 
-class Tokeniser:
-    """Stands for the model's tokenisation: hands the texts on and remembers them."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, texts, *, prompt, task):
-        self.calls.append((task, prompt, texts))
-        return {"texts": texts}
-
-
-def collator(**options):
-    return Collator(DATA, Tokeniser(), {"query": "[Q] ", "document": "[D] "}, **options)
-
-
-def texts_of(blocks):
-    return [text for block in blocks for text in block["texts"]]
+def collator(data=DATA, budget=2048, **options):
+    tokens = Tokens(Tokeniser(), {"query": "[Q] ", "document": "[D] "}, budget=budget)
+    return Collator(data, tokens, **options)
 
 
 def columns_of(batch):
@@ -85,7 +65,7 @@ def test_each_distinct_text_is_encoded_once():
 def test_texts_are_read_with_the_models_own_prompts():
     collate = collator()
     collate(ALL)
-    assert {(task, prompt) for task, prompt, _ in collate.preprocess.calls} == {
+    assert {(task, prompt) for task, prompt, _ in collate.tokens.preprocess.calls} == {
         ("query", "[Q] "),
         ("document", "[D] "),
     }
@@ -133,21 +113,6 @@ def test_masking_is_an_option_and_changes_no_column():
     assert ignored_in(masked).shape == ignored_in(plain).shape == (4, len(columns_of(plain)))
 
 
-@pytest.mark.parametrize("tokens", [1, 20, 30, 40, 10_000])
-def test_a_sub_batch_keeps_within_its_budget_or_holds_one_text(tokens):
-    collate = collator(negatives_per_example=3, tokens=tokens)
-    blocks = [block["texts"] for block in collate(ALL)["documents"]]
-    for block in blocks:
-        padded = len(block) * max(len(text) / 4 + 3 for text in block)
-        assert len(block) == 1 or padded <= tokens
-    assert len(blocks) == {1: 6, 10_000: 1}.get(tokens, len(blocks))
-
-
-def test_a_long_document_counts_no_more_than_the_cap():
-    collate = collator(negatives_per_example=3, tokens=60, document_length=10)
-    assert len(collate(ALL)["documents"]) == 1
-
-
 def test_other_rows_hard_negatives_can_be_left_out():
     batch = collator(negatives_per_example=3, mask_known_positives=False)(ALL)
     assert not ignored_in(batch).any()
@@ -174,7 +139,7 @@ def test_a_teachers_scores_stay_with_their_documents(count):
         DATA.examples[1],
         DATA.examples[3],
     ]
-    collate = Collator(replace(DATA, examples=examples), Tokeniser(), {}, negatives_per_example=count)
+    collate = collator(replace(DATA, examples=examples), negatives_per_example=count)
     for epoch in range(3):
         collate.epoch = epoch
         batch = collate(ALL)
@@ -197,11 +162,3 @@ def test_a_batch_without_rows_still_has_something_to_encode():
     for name in ("query_rows", "columns", "positives", "owners", "column_keys", "known_rows", "known_keys"):
         assert batch[name].shape == (0,), name
     assert batch["candidates"].shape == batch["teacher"].shape == (0, 1)
-
-
-@pytest.mark.parametrize(("tokens", "blocks"), [(1, 3), (32, 3), (64, 2), (1000, 1)])
-def test_queries_are_cut_by_the_tokens_they_are_expanded_to(tokens, blocks):
-    data = replace(DATA, queries={"q1": "one", "q2": "two", "q3": "three"})
-    batch = Collator(data, Tokeniser(), {}, tokens=tokens, expansion=32)(ALL)
-    assert len(batch["queries"]) == blocks
-    assert Collator(data, Tokeniser(), {}, tokens=64, expansion=32, query_length=8)(ALL)["queries"].__len__() == 1

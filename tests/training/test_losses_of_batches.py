@@ -18,6 +18,7 @@ from tardif.training import encoding
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
+from tardif.training.tokens import tokens_for
 from tardif.types import Document, Example
 
 TEXTS = [
@@ -83,11 +84,10 @@ def assert_same(found, expected, tolerance=1e-10):
         torch.testing.assert_close(found[name], expected[name], rtol=tolerance, atol=tolerance * largest, msg=name)
 
 
-def collate(model, settings, data=DATA, **options):
+def collate(model, settings, data=DATA, tokens=2048, **options):
     return Collator(
         data,
-        model.preprocess,
-        dict(model.prompts),
+        tokens_for(model, tokens),
         negatives_per_example=settings.negatives_per_example,
         mask_known_positives=settings.mask_known_positives,
         **options,

@@ -10,6 +10,7 @@ from tardif.modeling.recipe import Recipe
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import TrainingSettings
+from tardif.training.tokens import tokens_for
 from tardif.types import Document, Example
 
 TEXTS = [
@@ -42,8 +43,8 @@ def gradients(model, loss):
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def collate(model, **options):
-    return Collator(DATA, model.preprocess, dict(model.prompts), negatives_per_example=2, **options)
+def collate(model, tokens=2048, **options):
+    return Collator(DATA, tokens_for(model, tokens), negatives_per_example=2, **options)
 
 
 def plain_loss(model, masked, temperature):

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,12 +35,8 @@ import xxhash
 
 from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
+from tardif.training.tokens import Tokens
 from tardif.types import Example
-
-# Characters per token, roughly, for cutting sub-batches before anything is tokenised.
-_CHARACTERS_PER_TOKEN = 4.0
-
-Preprocess = Callable[..., dict[str, Any]]
 
 
 class Collator:
@@ -48,15 +44,10 @@ class Collator:
 
     Args:
         data: the training set; texts are looked up in it.
-        preprocess: the model's own tokenisation, so that training sees the ids that encoding sees.
-        prompts: the model's prompts by task (the markers).
+        tokens: turns texts into sub-batches.
         negatives_per_example: hard negatives drawn per example and epoch.
         mask_known_positives: tell which texts are known to answer a query, so that the loss can
             leave them out of its negatives.
-        tokens: token budget of a sub-batch.
-        document_length: the cap of a document, for the budget.
-        query_length: the cap of a query, for the budget.
-        expansion: tokens that every query has at least, for the budget.
         seed: of the draws.
     """
 
@@ -66,26 +57,16 @@ class Collator:
     def __init__(
         self,
         data: TrainingSet,
-        preprocess: Preprocess,
-        prompts: dict[str, str | None],
+        tokens: Tokens,
         *,
         negatives_per_example: int = 1,
         mask_known_positives: bool = True,
-        tokens: int = 2048,
-        document_length: int = 256,
-        query_length: int = 128,
-        expansion: int = 0,
         seed: int = 0,
     ) -> None:
         self.data = data
-        self.preprocess = preprocess
-        self.prompts = prompts
+        self.tokens = tokens
         self.negatives_per_example = negatives_per_example
         self.mask_known_positives = mask_known_positives
-        self.tokens = tokens
-        self.document_length = document_length
-        self.query_length = query_length
-        self.expansion = expansion
         self.seed = seed
         self.epoch = 0
 
@@ -108,22 +89,19 @@ class Collator:
         column_ids = positive_ids + list(itertools.chain.from_iterable(negatives))
         owners = list(range(len(rows))) + [row for row, drawn in enumerate(negatives) for _ in drawn]
         contents = [self.data.documents[identity].content for identity in column_ids]
+        asked = [self.data.queries[example.query_id] for example in examples]
         stand_in = self.data.examples[0]
-        queries, query_rows = _distinct(
-            [self.data.queries[example.query_id] for example in examples], self.data.queries[stand_in.query_id]
+        queries, query_rows = self.tokens.blocks(asked or [self.data.queries[stand_in.query_id]], "query")
+        documents, document_rows = self.tokens.blocks(
+            contents or [self.data.documents[stand_in.positive_id].content], "document"
         )
-        documents, document_rows = _distinct(contents, self.data.documents[stand_in.positive_id].content)
         known_rows, known_keys = self._known([example.query_id for example in examples])
         candidates, teacher = _candidates(examples, negatives)
-        blocks = (
-            self._blocks(queries, self.expansion, self.query_length),
-            self._blocks(documents, 0, self.document_length),
-        )
         return {
-            "queries": [self._features(block, "query") for block in blocks[0]],
-            "documents": [self._features(block, "document") for block in blocks[1]],
-            "query_rows": _whole_numbers(query_rows),
-            "columns": _whole_numbers(document_rows),
+            "queries": queries,
+            "documents": documents,
+            "query_rows": _whole_numbers(query_rows[: len(asked)]),
+            "columns": _whole_numbers(document_rows[: len(contents)]),
             "positives": torch.arange(len(rows)),
             "owners": _whole_numbers(owners),
             "column_keys": _whole_numbers([_key(text) for text in contents]),
@@ -132,26 +110,6 @@ class Collator:
             "candidates": candidates,
             "teacher": teacher,
         }
-
-    def _features(self, texts: Sequence[str], task: str) -> dict[str, Any]:
-        return self.preprocess(list(texts), prompt=self.prompts.get(task), task=task)
-
-    def _blocks(self, texts: Sequence[str], least: int, most: int) -> list[list[str]]:
-        """Cut length-sorted texts into sub-batches of about ``tokens`` tokens, padding counted.
-
-        A text has at least ``least`` and at most ``most`` tokens.
-        """
-        blocks: list[list[str]] = []
-        widest = 0.0
-        for text in texts:
-            width = min(max(len(text) / _CHARACTERS_PER_TOKEN + 3, least), most)
-            if blocks and (len(blocks[-1]) + 1) * max(widest, width) <= self.tokens:
-                blocks[-1].append(text)
-                widest = max(widest, width)
-            else:
-                blocks.append([text])
-                widest = width
-        return blocks
 
     def _known(self, query_ids: Sequence[str]) -> tuple[list[int], list[int]]:
         """The texts known to answer each row's query: rows, and the texts' keys."""
@@ -189,10 +147,3 @@ def _key(text: str) -> int:
 
 def _whole_numbers(values: Sequence[int]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.long)
-
-
-def _distinct(texts: Sequence[str], stand_in: str) -> tuple[list[str], list[int]]:
-    """The distinct texts (``stand_in``, if there are none), shortest first; and each text's place among them."""
-    ordered = sorted(set(texts) or {stand_in}, key=lambda text: (len(text), text))
-    place = {text: number for number, text in enumerate(ordered)}
-    return ordered, [place[text] for text in texts]

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from tardif.modeling.packing import LENGTHS, lengths_of
+
 
 class Block(NamedTuple):
     """A sub-batch: token ids, ``query`` or ``document``."""
@@ -34,9 +36,10 @@ class Encoded(NamedTuple):
 def encode(model: Any, block: Block) -> Encoded:
     """Encode one sub-batch."""
     out = model(dict(block.features), task=block.task)
-    mask = out["attention_mask"].bool()  # [n, tokens]
+    mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
     vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
-    return Encoded(vectors, mask.sum(dim=1).tolist())
+    packed = block.features.get(LENGTHS)
+    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
 
 
 def encode_all(model: Any, blocks: Sequence[Block]) -> list[Encoded]:

@@ -17,7 +17,7 @@ from tardif.errors import SettingError
 from tardif.folders import check_name, check_output, publish, write_json
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
+from tardif.modeling.recipe import Recipe
 from tardif.talk import Talk
 from tardif.training.result import TrainingResult
 from tardif.training.settings import TrainingSettings, settings_from
@@ -239,22 +239,16 @@ class Trainer:
         seconds: dict[str, float],
         device: str,
     ) -> TrainingResult:
-        from tardif.modeling.build import transformer_of
         from tardif.training.batches import Collator
         from tardif.training.loop import Outcome, run
+        from tardif.training.tokens import tokens_for
 
         assert self.data is not None
-        transformer = transformer_of(model)
         collator = Collator(
             self.data,
-            model.preprocess,
-            dict(model.prompts),
+            tokens_for(model, _SUB_BATCH_TOKENS[device]),
             negatives_per_example=settings.negatives_per_example,
             mask_known_positives=settings.mask_known_positives,
-            tokens=_SUB_BATCH_TOKENS[device],
-            document_length=transformer.document_length or DOCUMENT_CAP,
-            query_length=transformer.query_length or QUERY_CAP,
-            expansion=expansion["length"] if (expansion := transformer.query_expansion) else 0,
             seed=settings.seed,
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,157 @@
+"""Texts side by side in one row, without padding: only attention needs to know where one ends.
+
+Everything else in an encoder is computed token by token. Attention is Transformers' own interface with
+an implementation registered here: it attends within each text by the lengths that come with the
+batch, and is PyTorch's ``scaled_dot_product_attention`` where none come.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+ATTENTION = "tardif_packed"
+LENGTHS = "packed_lengths"
+"""The key of a packed batch: how many tokens each text has."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def enable(model: MultiVectorEncoder) -> bool:
+    """Let a model's encoder take packed batches; False where its family computes attention its own way.
+
+    What the model is saved as does not change.
+    """
+    transformer: Any = model[0]
+    encoder = transformer.model
+    takes = inspect.signature(encoder.forward).parameters
+    compatible = getattr(encoder, "is_backend_compatible", lambda: False)()
+    if not compatible or "position_ids" not in takes or encoder.config.is_encoder_decoder:
+        return False
+    if encoder.config._attn_implementation not in ("sdpa", ATTENTION):
+        return False  # the user's choice
+    _register()
+    encoder.set_attn_implementation(ATTENTION)
+    if transformer.model_forward_params is not None:
+        transformer.model_forward_params |= {LENGTHS}
+    return True
+
+
+def is_enabled(model: MultiVectorEncoder) -> bool:
+    """Whether :func:`enable` took."""
+    transformer: Any = model[0]
+    return getattr(transformer.model.config, "_attn_implementation", None) == ATTENTION
+
+
+def first_position(model: MultiVectorEncoder) -> int:
+    """The position of a text's first token: RoBERTa and its kin count from after the padding token's id."""
+    transformer: Any = model[0]
+    for module in transformer.model.modules():
+        padding = getattr(module, "padding_idx", None)
+        if isinstance(padding, int) and isinstance(getattr(module, "position_embeddings", None), nn.Embedding):
+            return padding + 1
+    return 0
+
+
+def pack(texts: Sequence[Tensor], first: int = 0) -> dict[str, Any]:
+    """The features of one packed batch.
+
+    Args:
+        texts: token ids of each text, ``[tokens]``.
+        first: the position of a text's first token (:func:`first_position`).
+    """
+    lengths = [len(ids) for ids in texts]
+    input_ids = torch.cat(list(texts)).long().unsqueeze(0)  # [1, tokens of all texts]
+    return {
+        "input_ids": input_ids,
+        "attention_mask": torch.ones_like(input_ids),
+        "position_ids": torch.cat([torch.arange(first, first + length) for length in lengths]).unsqueeze(0),
+        LENGTHS: lengths,
+        "modality": "text",
+    }
+
+
+def lengths_of(mask: Tensor, lengths: Sequence[int]) -> list[int]:
+    """How many tokens of each text a mask ``[1, tokens of all texts]`` keeps."""
+    kept = functional.pad(mask[0].cumsum(0), (1, 0))  # [tokens + 1]
+    ends = torch.tensor([0, *itertools.accumulate(lengths)], device=mask.device)
+    found: list[int] = kept[ends].diff().tolist()
+    return found
+
+
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, _mask)
+
+
+def _mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """No mask where no token is padding: windows and texts are :func:`_attention`'s to keep."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None or bool(attention_mask.all()):
+        return None
+    found: Tensor | None = sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+    return found
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention as Transformers calls it: ``[n, heads, tokens, width]`` in, ``[n, tokens, heads, width]`` out."""
+    lengths = kwargs.get(LENGTHS)
+    if lengths is None:
+        if attention_mask is None and sliding_window is not None:
+            attention_mask = _band(query.shape[2], sliding_window, query.device)
+        out = functional.scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling)
+        return out.transpose(1, 2).contiguous(), None
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))  # [tokens, heads, width]
+    if q.is_cuda and q.dtype in _HALF and not dropout:
+        return _on_cuda(q, k, v, lengths, scaling, sliding_window).unsqueeze(0), None
+    runs = [(length, len(list(group))) for length, group in itertools.groupby(lengths)]
+    pieces = (states.split([length * count for length, count in runs]) for states in (q, k, v))
+    found = []
+    for (length, count), parts in zip(runs, zip(*pieces, strict=True), strict=True):
+        # Neighbours of one length are a rectangle: [n * tokens, heads, width] -> [n, heads, tokens, width]
+        shaped = [part.unflatten(0, (count, length)).transpose(1, 2) for part in parts]
+        band = None if sliding_window is None or length <= sliding_window else _band(length, sliding_window, q.device)
+        out = functional.scaled_dot_product_attention(*shaped, band, dropout, scale=scaling)
+        found.append(out.transpose(1, 2).flatten(0, 1))  # [n * tokens, heads, width]
+    return torch.cat(found).unsqueeze(0), None
+
+
+def _on_cuda(
+    q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], scaling: float | None, window: int | None
+) -> Tensor:
+    """PyTorch's own kernel for texts of different lengths (FlashAttention)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=q.device)
+    reach = (-1, -1) if window is None else (window - 1, window - 1)
+    longest = max(lengths)
+    out: Tensor = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=reach)
+    return out
+
+
+def _band(tokens: int, window: int, device: torch.device) -> Tensor:
+    """Which tokens see which where only those less than ``window`` apart do: ``[tokens, tokens]``."""
+    place = torch.arange(tokens, device=device)
+    return (place.unsqueeze(0) - place.unsqueeze(1)).abs() < window
