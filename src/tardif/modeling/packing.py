@@ -95,13 +95,13 @@ def _register() -> None:
     AttentionMaskInterface.register(ATTENTION, _mask)
 
 
-def _mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+def _mask(attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
     """No mask where no token is padding: windows and texts are :func:`_attention`'s to keep."""
     from transformers.masking_utils import sdpa_mask
 
     if attention_mask is None or bool(attention_mask.all()):
         return None
-    found: Tensor | None = sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+    found: Tensor | None = sdpa_mask(attention_mask=attention_mask, **kwargs)
     return found
 
 
@@ -127,13 +127,14 @@ def _attention(
     if q.is_cuda and q.dtype in _HALF and not dropout:
         return _on_cuda(q, k, v, lengths, scaling, sliding_window).unsqueeze(0), None
     runs = [(length, len(list(group))) for length, group in itertools.groupby(lengths)]
-    pieces = (states.split([length * count for length, count in runs]) for states in (q, k, v))
+    sizes = [length * count for length, count in runs]
+    pieces = (torch.split(states, sizes) for states in (q, k, v))
     found = []
     for (length, count), parts in zip(runs, zip(*pieces, strict=True), strict=True):
         # Neighbours of one length are a rectangle: [n * tokens, heads, width] -> [n, heads, tokens, width]
-        shaped = [part.unflatten(0, (count, length)).transpose(1, 2) for part in parts]
+        one, other, third = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
         band = None if sliding_window is None or length <= sliding_window else _band(length, sliding_window, q.device)
-        out = functional.scaled_dot_product_attention(*shaped, band, dropout, scale=scaling)
+        out = functional.scaled_dot_product_attention(one, other, third, band, dropout, scale=scaling)
         found.append(out.transpose(1, 2).flatten(0, 1))  # [n * tokens, heads, width]
     return torch.cat(found).unsqueeze(0), None
 
@@ -147,8 +148,8 @@ def _on_cuda(
     ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=q.device)
     reach = (-1, -1) if window is None else (window - 1, window - 1)
     longest = max(lengths)
-    out: Tensor = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=reach)
-    return out
+    out: Any = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=reach)
+    return out  # type: ignore[no-any-return]
 
 
 def _band(tokens: int, window: int, device: torch.device) -> Tensor:
