@@ -14,10 +14,10 @@ from tardif.data.training_set import TrainingSet
 from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model, set_dropout
 from tardif.modeling.recipe import Recipe
+from tardif.modeling.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
-from tardif.training.tokens import tokens_for
 
 
 def tiny_model(base):

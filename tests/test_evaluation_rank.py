@@ -57,10 +57,10 @@ def test_no_query_and_no_document(encoder):
 def test_packed_vectors_are_those_of_each_text_in_its_place(encoder):
     texts = [d.content for d in CORPUS[:5]]
     for pack, encode in ((encode_queries, encoder.encode_query), (encode_documents, encoder.encode_document)):
-        vectors, lengths = pack(encoder, texts, batch_size=2)
+        vectors, lengths = pack(encoder, [*texts, texts[0]])
         assert vectors.dtype == "float32"
         begin = 0
-        for text, length in zip(texts, lengths, strict=True):
+        for text, length in zip([*texts, texts[0]], lengths, strict=True):
             assert vectors[begin : begin + length] == pytest.approx(encode(text, convert_to_numpy=True), abs=1e-5)
             begin += length
         assert begin == len(vectors)

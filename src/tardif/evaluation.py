@@ -99,21 +99,18 @@ def significance(
     return (far + 1) / (draws + 1)
 
 
-def encode_queries(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 32) -> Encoded:
+def encode_queries(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
     """Token vectors of queries: packed ``[tokens, dim]`` float32, and the rows of each."""
-    return _pack(model, model.encode_query, texts, batch_size)
+    from tardif.modeling.encoding import encode_texts
+
+    return encode_texts(model, texts, "query")
 
 
-def encode_documents(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 16) -> Encoded:
+def encode_documents(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
     """Token vectors of documents: packed ``[tokens, dim]`` float32, and the rows of each."""
-    return _pack(model, model.encode_document, texts, batch_size)
+    from tardif.modeling.encoding import encode_texts
 
-
-def _pack(model: MultiVectorEncoder, encode: Callable[..., Any], texts: Sequence[str], batch_size: int) -> Encoded:
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
-    found = encode(list(texts), batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
-    return np.concatenate(found).astype(np.float32, copy=False), [len(vectors) for vectors in found]
+    return encode_texts(model, texts, "document")
 
 
 def rank(

@@ -8,8 +8,8 @@ import tiny
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.packing import LENGTHS
 from tardif.modeling.recipe import EXPANSION
+from tardif.modeling.tokens import tokens_for
 from tardif.training.batches import Collator
-from tardif.training.tokens import tokens_for
 from tardif.types import Document, Example
 
 families = pytest.mark.parametrize("family", tiny.FAMILIES)

@@ -9,8 +9,8 @@ from torch.nn.functional import pad
 from tardif.modeling import packing
 from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model
+from tardif.modeling.encoding import Block, encode
 from tardif.modeling.recipe import Recipe
-from tardif.training.encoding import Block, encode
 
 TEXTS = [
     "Rivers carry sand, and stones, down to the sea.",

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tardif.data.training_set import TrainingSet
+from tardif.modeling.tokens import Tokens
 from tardif.training.batches import Collator
 from tardif.training.gathering import gather_columns
 from tardif.training.objective import ignored_columns
-from tardif.training.tokens import Tokens
 from tardif.types import Document, Example
 from words import TEXTS, Tokeniser, texts_of
 

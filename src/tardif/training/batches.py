@@ -35,7 +35,7 @@ import xxhash
 
 from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
-from tardif.training.tokens import Tokens
+from tardif.modeling.tokens import Tokens
 from tardif.types import Example
 
 

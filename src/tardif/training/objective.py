@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from tardif.losses import contrastive, distillation, margin
+from tardif.modeling.encoding import Block, Encoded
 from tardif.scoring import LOWEST, TokenVectors, maxsim, mean_maxsim, narrow, take, xtr
-from tardif.training.encoding import Block, Encoded, Replay, connect, encode_all
 from tardif.training.gathering import Columns, gather_columns, gather_vectors, processes
+from tardif.training.gradcache import Replay, connect, encode_all
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

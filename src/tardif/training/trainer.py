@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
 _PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
-# Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
-_SUB_BATCH_TOKENS = {"cpu": 1024, "mps": 8192, "cuda": 16384}
 
 
 class Trainer:
@@ -239,14 +237,15 @@ class Trainer:
         seconds: dict[str, float],
         device: str,
     ) -> TrainingResult:
+        from tardif.modeling.encoding import SUB_BATCH_TOKENS
+        from tardif.modeling.tokens import tokens_for
         from tardif.training.batches import Collator
         from tardif.training.loop import Outcome, run
-        from tardif.training.tokens import tokens_for
 
         assert self.data is not None
         collator = Collator(
             self.data,
-            tokens_for(model, _SUB_BATCH_TOKENS[device]),
+            tokens_for(model, SUB_BATCH_TOKENS[device]),
             negatives_per_example=settings.negatives_per_example,
             mask_known_positives=settings.mask_known_positives,
             seed=settings.seed,

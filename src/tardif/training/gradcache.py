@@ -8,38 +8,15 @@ since the vectors were made, or are made again, one sub-batch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from tardif.modeling.packing import LENGTHS, lengths_of
-
-
-class Block(NamedTuple):
-    """A sub-batch: token ids, ``query`` or ``document``."""
-
-    features: Mapping[str, Any]
-    task: str
-
-
-class Encoded(NamedTuple):
-    """Token vectors of a sub-batch, packed ``[tokens, dim]``, and how many each text has."""
-
-    vectors: Tensor
-    lengths: list[int]
-
-
-def encode(model: Any, block: Block) -> Encoded:
-    """Encode one sub-batch."""
-    out = model(dict(block.features), task=block.task)
-    mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
-    vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
-    packed = block.features.get(LENGTHS)
-    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
+from tardif.modeling.encoding import Block, Encoded, encode
 
 
 def encode_all(model: Any, blocks: Sequence[Block]) -> list[Encoded]:

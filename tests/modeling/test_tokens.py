@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tardif.training.tokens import Tokens
+from tardif.modeling.tokens import Tokens
 from words import TEXTS, Tokeniser, rows_of, texts_of
 
 ALL = list(TEXTS.values())
@@ -56,7 +56,7 @@ def test_a_text_is_tokenised_once_and_by_task():
 
 
 def test_what_does_not_fit_into_the_cache_is_tokenised_anew(monkeypatch):
-    monkeypatch.setattr("tardif.training.tokens.CACHED_TOKENS", 10)
+    monkeypatch.setattr("tardif.modeling.tokens.CACHED_TOKENS", 10)
     made = tokens()
     for _ in range(2):
         assert sorted(texts_of(made.blocks(ALL, "document")[0])) == sorted(ALL)

@@ -1,0 +1,80 @@
+"""From texts to packed token vectors: each distinct text once, nearly without padding.
+
+What goes in is the model's own tokenisation, and what comes out is what its own ``encode_query`` and
+``encode_document`` give, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardif.modeling.packing import LENGTHS, lengths_of
+from tardif.modeling.tokens import tokens_for
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
+SUB_BATCH_TOKENS = {"cpu": 1024, "mps": 8192, "cuda": 16384}
+
+
+class Block(NamedTuple):
+    """A sub-batch: token ids, ``query`` or ``document``."""
+
+    features: Mapping[str, Any]
+    task: str
+
+
+class Encoded(NamedTuple):
+    """Token vectors of a sub-batch, packed ``[tokens, dim]``, and how many each text has."""
+
+    vectors: Tensor
+    lengths: list[int]
+
+
+def encode(model: Any, block: Block) -> Encoded:
+    """Encode one sub-batch."""
+    out = model(dict(block.features), task=block.task)
+    mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
+    vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
+    packed = block.features.get(LENGTHS)
+    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
+
+
+@torch.inference_mode()
+def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
+    """Token vectors of texts, for searching.
+
+    Args:
+        model: the model as it is now; it is in training mode afterwards if it was before.
+        texts: any number that fits into memory with its vectors.
+        task: ``query`` or ``document``.
+
+    Returns:
+        Packed vectors ``[tokens, dim]``, and how many rows each text has.
+    """
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
+    training = model.training
+    model.eval()
+    try:
+        blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
+        found: list[NDArray[np.float32]] = []
+        for features in blocks:
+            encoded = encode(model, Block(_to_device(features, model.device), task))
+            vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
+            found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
+    finally:
+        model.train(training)
+    ordered = [found[place] for place in places]
+    return np.concatenate(ordered), [len(vectors) for vectors in ordered]
+
+
+def _to_device(features: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in features.items()}
