@@ -35,6 +35,10 @@ _RESERVED = frozenset(
         "do_train",
         "do_eval",
         "eval_steps",
+        "resume_from_checkpoint",
+        "ignore_data_skip",
+        "restore_callback_states_from_checkpoint",
+        "auto_find_batch_size",
     }
 )
 
@@ -62,6 +66,12 @@ class TrainingSettings:
         evaluations: how often the held-out queries are measured; the best checkpoint is kept.
         validation_documents: at most so many documents are searched in these evaluations: the
             relevant ones, the nearest by BM25, then random ones.
+        evaluation_share: evaluations during training are to cost at most this share of the training; so many
+            documents are searched, but not fewer than 100. None: always ``validation_documents``.
+        patience: stop after so many evaluations in a row without a better nDCG@10; None: never.
+        save_minutes: a checkpoint to resume from is saved at least this often, and at every evaluation. Ten
+            minutes: what a crash may cost, while saving costs seconds.
+        save_steps: save one at every multiple of so many steps, too.
         warmup: share of the steps over which the learning rate rises.
         seed: of everything random.
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
@@ -79,6 +89,10 @@ class TrainingSettings:
     mask_known_positives: bool = True
     evaluations: int = 2
     validation_documents: int = 1000
+    evaluation_share: float | None = 0.1
+    patience: int | None = None
+    save_minutes: float = 10.0
+    save_steps: int | None = None
     warmup: float = 0.1
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)
@@ -96,17 +110,19 @@ class TrainingSettings:
             "validation_documents": 1,
             "max_steps": 1,
             "stop_at_step": 1,
+            "patience": 1,
+            "save_steps": 1,
             "seed": 0,
         }
         for name, least in at_least.items():
             value = getattr(self, name)
-            if value is None and name in ("max_steps", "stop_at_step"):
+            if value is None and name in ("max_steps", "stop_at_step", "patience", "save_steps"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise SettingError(f"{name}={value!r}: give a whole number, {least} or more.")
-        for name in ("epochs", "lr", "temperature", "minutes"):
+        for name in ("epochs", "lr", "temperature", "minutes", "evaluation_share", "save_minutes"):
             value = getattr(self, name)
-            if value is None and name == "minutes":
+            if value is None and name in ("minutes", "evaluation_share"):
                 continue
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
                 raise SettingError(f"{name}={value!r}: give a number above 0.")
