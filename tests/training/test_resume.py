@@ -8,36 +8,16 @@ import signal
 
 import pytest
 
-import tiny
 from tardif import FolderError, SettingError, Trainer, TrainingError
 from tardif.training import checkpoints, conductor, loop, objective
 from tardif.training.run_folder import RunFolder
 
-PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
-PAIRS += [(f"number {n}", f"the number {n} is one more than {n - 1}.") for n in range(10)]
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps": 1}
 
 
 class BrokenError(Exception):
     pass
-
-
-@pytest.fixture(scope="module")
-def data(base_folder, tmp_path_factory):
-    made = Trainer("data", base_folder("bert"), devices="cpu", out=tmp_path_factory.mktemp("out"), quiet=True)
-    return made.prepare(PAIRS, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
-
-
-@pytest.fixture
-def make(base_folder, tmp_path, data):
-    def trainer(name="tiny", **options):
-        options = {"devices": "cpu", "out": tmp_path / "out", "dim": 16, "quiet": True, **options}
-        made = Trainer(name, base_folder("bert"), **options)
-        made.prepare(data)
-        return made
-
-    return trainer
 
 
 def left_in(trainer):
@@ -218,7 +198,7 @@ def test_other_settings_are_refused_by_name(make, monkeypatch, settings, options
     assert RunFolder(broken.path).is_unfinished()
 
 
-def test_other_data_and_another_base_are_refused(make, monkeypatch, base_folder, tmp_path):
+def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_folder, tmp_path):
     settings = {**SHORT, "evaluations": 1}
     broken = make()
     with monkeypatch.context() as patch:
@@ -226,7 +206,7 @@ def test_other_data_and_another_base_are_refused(make, monkeypatch, base_folder,
         with pytest.raises(BrokenError):
             broken.train(**settings)
     other = make()
-    other.prepare(PAIRS[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
+    other.prepare(pairs[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
     with pytest.raises(SettingError, match="data is .* was"):
         other.train(resume=True, **settings)
     base = Trainer("tiny", base_folder("electra"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
@@ -298,7 +278,8 @@ def test_what_is_not_whole_is_never_resumed_and_swept(make, monkeypatch, how):
         for path in folder.path.glob("best-*"):
             (path / "modules.json").unlink()
     (folder.path / ".step-00000007.partial").mkdir()
-    result = make("broken").train(resume=True, **settings)
+    # What the broken run published stands there; without a checkpoint it is not known to be ours.
+    result = make("broken", overwrite=how == "best lost").train(resume=True, **settings)
     assert result.settings["resumed_at"] == ([] if how == "best lost" else [5])
     assert weights(broken) == weights(whole)
     assert left_in(broken) == ["broken", "whole"]

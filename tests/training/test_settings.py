@@ -42,7 +42,9 @@ def test_a_reserved_name_says_what_to_use(name, use):
         settings_from({name: 1})
 
 
-@pytest.mark.parametrize("name", ["output_dir", "save_strategy", "dataloader_drop_last", "use_cpu"])
+@pytest.mark.parametrize(
+    "name", ["output_dir", "save_strategy", "dataloader_drop_last", "use_cpu", "resume_from_checkpoint"]
+)
 def test_a_name_that_would_break_the_run_is_reserved(name):
     with pytest.raises(SettingError, match="set by Tardif itself"):
         settings_from({name: "x"})
@@ -71,6 +73,13 @@ def test_a_name_that_would_break_the_run_is_reserved(name):
         ("dropout", "none"),
         ("evaluations", 0),
         ("validation_documents", 0),
+        ("evaluation_share", 0),
+        ("evaluation_share", "10%"),
+        ("patience", 0),
+        ("patience", 1.5),
+        ("save_minutes", 0),
+        ("save_minutes", None),
+        ("save_steps", 0),
         ("warmup", 1.0),
         ("warmup", -0.1),
         ("warmup", True),
@@ -87,7 +96,16 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("minutes", None), ("max_steps", None), ("dropout", None), ("dropout", 0.1), ("warmup", 0), ("epochs", 0.5)],
+    [
+        ("minutes", None),
+        ("max_steps", None),
+        ("dropout", None),
+        ("dropout", 0.1),
+        ("warmup", 0),
+        ("epochs", 0.5),
+        ("evaluation_share", None),
+        ("patience", 3),
+    ],
 )
 def test_a_value_in_range_is_taken(name, value):
     assert getattr(settings_from({name: value}), name) == value
