@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import tardif
 from tardif.data.text import keyed_sample
-from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import FolderError, TardifError
 from tardif.folders import staged, write_json
-from tardif.modeling.recipe import DOCUMENT_CAP
-from tardif.training.plan import Plan, make_plan
+from tardif.languages import Language
+from tardif.modeling.base import Base
+from tardif.modeling.recipe import DOCUMENT_CAP, Recipe
+from tardif.talk import Talk
+from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
     from tardif.training.batches import Collator
     from tardif.training.conductor import Outcome
-    from tardif.training.trainer import Trainer
     from tardif.training.validation import ValidationTask
 
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
@@ -35,6 +37,32 @@ _SUB_BATCH_TOKENS = {"cpu": 1024, "mps": 8192, "cuda": 16384}
 # What may differ when a run is resumed: how often it saves and where it reports to change no weight.
 _FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a trainer was made for, checked, and what it has prepared.
+
+    Attributes:
+        base, recipe: what the model is made of.
+        data: the training set, with examples.
+        language: of BM25.
+        path: where the checkpoint is published.
+        seed: of the projection's texts.
+        overwrite: replace what stands there.
+        trust_remote_code: let the base bring its own code.
+        talk: where to show progress.
+    """
+
+    base: Base
+    recipe: Recipe
+    data: TrainingSet
+    language: Language
+    path: Path
+    seed: int
+    overwrite: bool
+    trust_remote_code: bool
+    talk: Talk
 
 
 @dataclasses.dataclass
@@ -48,20 +76,18 @@ class Found:
 
 
 class Session:
-    """A run of a trainer's prepared data with checked settings, new or gone on with.
+    """A run of a job with checked settings, new or gone on with.
 
     Args:
-        trainer: says base, recipe, data and output.
+        job: says base, recipe, data and output.
         settings: checked.
         device: torch's name of it.
         folder: the run's, held.
     """
 
-    def __init__(self, trainer: Trainer, settings: TrainingSettings, device: str, folder: RunFolder) -> None:
-        assert trainer.data is not None
-        self.trainer, self.settings, self.device, self.folder = trainer, settings, device, folder
-        self.data: TrainingSet = trainer.data
-        self.talk = trainer.talk
+    def __init__(self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder) -> None:
+        self.job, self.settings, self.device, self.folder = job, settings, device, folder
+        self.data, self.talk = job.data, job.talk
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
@@ -70,13 +96,13 @@ class Session:
         from tardif.modeling.build import build_model, set_dropout
 
         began = time.monotonic()
-        trainer, settings = self.trainer, self.settings
+        job, settings = self.job, self.settings
         model = build_model(
-            trainer.base,
-            trainer.recipe,
+            job.base,
+            job.recipe,
             device=self.device,
             seed=settings.seed,
-            trust_remote_code=trainer.trust_remote_code,
+            trust_remote_code=job.trust_remote_code,
         )
         given = self._given(model)
         made_with = {"tardif": tardif.__version__, "torch": torch.__version__}
@@ -106,10 +132,10 @@ class Session:
         return {
             **settings,
             **other,
-            **dataclasses.asdict(self.trainer.recipe),
+            **dataclasses.asdict(self.job.recipe),
             "base": _fingerprint(model),
             "data": _digest(self.data),
-            "language": self.trainer.language.code,
+            "language": self.job.language.code,
             "device": self.device,
         }
 
@@ -117,13 +143,13 @@ class Session:
         """Start a fresh projection from the base's own directions on the training texts."""
         from tardif.modeling.build import fit_projection
 
-        trainer = self.trainer
-        if trainer.base.is_colbert or trainer.recipe.dim is None:
+        job = self.job
+        if job.base.is_colbert or job.recipe.dim is None:
             return
         contents = (document.content for document in self.data.documents.values())
         asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))
-        documents = keyed_sample(trainer.seed, contents, _PROJECTION_DOCUMENTS)
-        queries = keyed_sample(trainer.seed, asked, _PROJECTION_QUERIES)
+        documents = keyed_sample(job.seed, contents, _PROJECTION_DOCUMENTS)
+        queries = keyed_sample(job.seed, asked, _PROJECTION_QUERIES)
         fit_projection(model, [*documents, *queries])
 
     def _collator(self, model: MultiVectorEncoder) -> Collator:
@@ -148,12 +174,27 @@ class Session:
         def timed() -> float:
             return timed_batch(make_objective(model, self.settings), collator, self.settings, self.device)
 
-        return make_plan(self.data.examples, self.settings, len(searchable(self.data)), timed)
+        work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
+        held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
+        return make_plan(self.data.examples, self.settings, held_out, work, timed)
+
+    def _tokens(self, model: MultiVectorEncoder) -> Size:
+        """About how many tokens a document and a query have, as the model reads them."""
+        from tardif.modeling.build import transformer_of
+
+        transformer = transformer_of(model)
+        most = transformer.document_length or DOCUMENT_CAP
+        expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
+        filled = expansion.get("length") or 0
+        contents = (document.content for document in self.data.documents.values())
+        documents = [min(len(content) / CHARACTERS_PER_TOKEN, most) for content in contents]
+        queries = [max(len(text) / CHARACTERS_PER_TOKEN, filled) for text in self.data.queries.values()]
+        return Size(sum(documents) / len(documents), sum(queries) / len(queries))
 
     def _task(self, plan: Plan) -> ValidationTask | None:
         from tardif.training.validation import validation_task
 
-        return validation_task(self.data, limit=plan.documents, language=self.trainer.language, seed=self.settings.seed)
+        return validation_task(self.data, limit=plan.documents, language=self.job.language, seed=self.settings.seed)
 
     def _measure_before(
         self, model: MultiVectorEncoder, task: ValidationTask | None
@@ -166,7 +207,7 @@ class Session:
         from tardif.modeling.build import raw_view
 
         self.talk.say(f"Validation: {task.describe()}.")
-        baselines = {"bm25": task.measure_bm25(self.trainer.language)}
+        baselines = {"bm25": task.measure_bm25(self.job.language)}
         baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
         began = time.monotonic()
         baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
@@ -209,7 +250,7 @@ class Session:
         self._publish(outcome, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
-            self.talk.say(f"The best checkpoint so far is in {self.trainer.path}; --resume goes on.")
+            self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
         return result
 
     def _publish_what_there_is(
@@ -223,14 +264,14 @@ class Session:
         except TardifError as another:
             self.talk.say(str(another))
         else:
-            self.talk.say(f"The best checkpoint so far is kept in {self.trainer.path}.")
+            self.talk.say(f"The best checkpoint so far is kept in {self.job.path}.")
 
     def _publish(self, outcome: Outcome, result: TrainingResult) -> None:
         """Copy the best model to the output, whole or not at all: until then the run can be resumed."""
         from tardif.training.conductor import copy_model
 
-        replace = self.trainer.overwrite or self.folder.resumed
-        with staged(self.trainer.path, overwrite=replace) as aside:
+        replace = self.job.overwrite or self.folder.resumed
+        with staged(self.job.path, overwrite=replace) as aside:
             try:
                 copy_model(self.folder.best(outcome.best_step), aside)
                 for extra in (self.folder.log, *self.folder.path.glob("runs")):
@@ -239,21 +280,21 @@ class Session:
                     elif extra.exists():
                         shutil.copy2(extra, aside / extra.name)
             except shutil.Error as error:
-                raise FolderError(f"{self.trainer.path} could not be written ({error.args[0][0][2]}).") from error
+                raise FolderError(f"{self.job.path} could not be written ({error.args[0][0][2]}).") from error
             write_json(aside / "results.json", result.as_json())
 
     def _result(self, outcome: Outcome, found: Found, task: ValidationTask | None, failure: str = "") -> TrainingResult:
-        trainer = self.trainer
+        job = self.job
         return TrainingResult(
-            path=trainer.path,
+            path=job.path,
             before=found.before,
             after=outcome.best,
             baselines=found.baselines,
             settings={
                 "tardif": tardif.__version__,
-                "base": trainer.base.name,
-                "dim": trainer.recipe.width(trainer.base),
-                "language": trainer.language.code,
+                "base": job.base.name,
+                "dim": job.recipe.width(job.base),
+                "language": job.language.code,
                 "device": self.device,
                 **self.settings.as_json(),
                 "planned_steps": outcome.planned_steps,
@@ -293,6 +334,14 @@ def _fingerprint(model: MultiVectorEncoder) -> str:
         digest.update(flat.view(torch.uint8).numpy())
     digest.update(repr(sorted(model.tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _parameters(model: MultiVectorEncoder) -> int:
+    """The weights that every token is multiplied with: all but the embeddings."""
+    from torch import nn
+
+    embedded = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+    return sum(weight.numel() for weight in model.parameters()) - embedded
 
 
 def _digest(data: TrainingSet) -> str:

@@ -163,12 +163,23 @@ class Trainer:
         checked = settings_from({"seed": self.seed, **settings})
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
-        from tardif.training.session import Session
+        from tardif.training.session import Job, Session
 
         device = self._device()
         folder = RunFolder(self.path)
         with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
-            return Session(self, checked, device, folder).run()
+            job = Job(
+                base=self.base,
+                recipe=self.recipe,
+                data=self.data,
+                language=self.language,
+                path=self.path,
+                seed=self.seed,
+                overwrite=self.overwrite,
+                trust_remote_code=self.trust_remote_code,
+                talk=self.talk,
+            )
+            return Session(job, checked, device, folder).run()
 
     def _device(self) -> str:
         """The device's name for torch, which must be built for it."""
