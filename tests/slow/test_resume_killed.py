@@ -146,7 +146,12 @@ def test_killed_at_random_moments(start, whole, tmp_path):
                 kills += 1
                 running.communicate(timeout=60)
             else:
-                finish(running)
+                if running.returncode == 0 or not (out / "model").exists():
+                    finish(running)
+                else:  # killed when it had published: that run was finished
+                    running.communicate(timeout=60)
+                for left in out.glob(".model.*.partial"):
+                    shutil.rmtree(left)
                 break
         resumed += len(check(out, whole))
         shutil.rmtree(out)

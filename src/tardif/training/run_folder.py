@@ -14,8 +14,9 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,10 @@ class RunFolder:
                 "with it (--resume), or start again (--overwrite)."
             )
         if not resume:
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
         elif not (self.path / "run.json").is_file():
             talk.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
         self.resumed = self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,16 @@ class RunFolder:
         finally:
             (self.path / "owner.json").unlink(missing_ok=True)
             if not (self.keep and self.is_unfinished()):
-                shutil.rmtree(self.path, ignore_errors=True)
+                self._remove()
+
+    def _remove(self) -> None:
+        """Remove the folder; killed meanwhile, nothing that looks like a run is left, and the rest is swept later."""
+        aside = self.path.with_name(f".{self.output.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+        if self.path.exists():
+            with suppress(OSError):
+                self.path.rename(aside)
+            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
 
     def _own(self) -> None:
         import psutil
