@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast lint bench clean
+.PHONY: help install demo test test-fast soak lint bench clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
 	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
+	@echo "make soak       prepare and train killed at random moments, TARDIF_KILLS times each"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
 
@@ -36,6 +37,10 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	@echo "==> Running the fast tests"
 	$(BIN)/python -m pytest -m "not slow"
+
+soak: $(STAMP)
+	@echo "==> Killing and resuming at random moments"
+	TARDIF_KILLS=$(or $(TARDIF_KILLS),30) $(BIN)/python -m pytest tests/slow/test_killed.py tests/slow/test_resume_killed.py
 
 lint: $(STAMP)
 	@echo "==> Checking style"

@@ -203,6 +203,53 @@ def test_train_refuses_an_existing_checkpoint_before_it_reads_data(fails, tmp_pa
     assert "already exists" in fails(*arguments)
 
 
+def test_train_resumes_what_it_was_started_with(fails, tardif, tmp_path, base_folder, monkeypatch):
+    import torch
+
+    from tardif.training import objective
+    from tardif.training.run_folder import RunFolder
+
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"query": f"number {n}", "positive": f"{n} is one more than {n - 1}"} for n in range(40)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    train = [
+        "train",
+        pairs,
+        "--name",
+        "model",
+        "--base",
+        base_folder("bert"),
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    train += ["--set", "max_steps=3", "--set", "save_steps=1", "--set", "evaluations=1", "--batch-size", "4"]
+    contrastive, calls = objective.contrastive, []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError
+        return contrastive(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "contrastive", wrapped)
+        assert "out of memory at step 3" in fails(*train)
+    assert RunFolder(tmp_path / "out" / "model").is_unfinished()
+    assert "--resume" in fails(*train)
+    assert "lr is 0.1" in fails(*train, "--resume", "--lr", "0.1")
+    rows.pop()
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert "data is" in fails(*train, "--resume")
+    rows.append({"query": "number 39", "positive": "39 is one more than 38"})
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    code, out, _ = tardif(*train, "--resume")
+    assert (code, out.strip()) == (0, str(tmp_path / "out" / "model"))
+    assert json.loads((tmp_path / "out" / "model" / "results.json").read_text())["settings"]["resumed_at"] == [2]
+
+
 # Wrong usage
 
 

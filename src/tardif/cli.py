@@ -165,6 +165,9 @@ def train(
     split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
     language: Language = "en",
     seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run of this name; without one, start.")
+    ] = False,
     overwrite: Overwrite = False,
     trust_remote_code: Trust = False,
     quiet: Quiet = False,
@@ -196,7 +199,7 @@ def train(
     )
     settings_from(settings)  # a wrong setting must not wait for the mining
     trainer.prepare(data, documents, split=split)
-    result = trainer.train(**settings)
+    result = trainer.train(resume=resume, **settings)
     for line in summary(result):
         trainer.talk.say(line)
     _print(str(result.path))

@@ -1,11 +1,12 @@
 """What is said to the person at the terminal: on stderr, never on stdout.
 
-stdout belongs to data. Progress bars are drawn where stderr is a terminal; elsewhere (a log file,
-CI) one line every ten seconds says the same.
+stdout belongs to data. Progress bars are drawn where stderr is a terminal, and in a notebook; elsewhere
+(a log file, CI) one line every ten seconds says the same.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import sys
 import time
@@ -37,7 +38,7 @@ class Talk:
         bar: Bar
         if self.quiet:
             bar = Bar(what, total, unit)
-        elif sys.stderr.isatty():
+        elif sys.stderr.isatty() or _in_notebook():
             bar = _TerminalBar(what, total, unit)
         else:
             bar = _LineBar(what, total, unit, self)
@@ -52,21 +53,30 @@ class Bar:
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
+        self.done = self.earlier = 0
         self.started = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Say that ``count`` more are done; ``note`` is a word on the state, such as the loss."""
         self.done += count
 
+    def resume(self, done: int) -> None:
+        """Begin at ``done``, which an earlier run did: it does not count for the speed."""
+        self.done = self.earlier = done
+        self.started = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """How many are done per second."""
+        return (self.done - self.earlier) / max(time.monotonic() - self.started, 1e-9)
+
     def line(self, note: str = "") -> str:
         """The state as one line of text."""
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = self.done / seconds
+        rate = self.rate
         tail = f", {note}" if note else ""
         if self.total is None:
             return f"{self.what}: {self.done:,} {self.unit}, {rate:.3g}/s{tail}"
-        ahead = f", {clock((self.total - self.done) / rate)} left" if 0 < self.done < self.total else ""
+        ahead = f", {clock((self.total - self.done) / rate)} left" if self.done < self.total and rate else ""
         return f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s{ahead}{tail}"
 
     def close(self) -> None:
@@ -89,7 +99,7 @@ class _LineBar(Bar):
             self.talk.say(self.line(note))
 
     def close(self) -> None:
-        if self.done:
+        if self.done > self.earlier:
             self.talk.say(f"{self.line(self.note)} ({clock(time.monotonic() - self.started)})")
 
 
@@ -112,12 +122,24 @@ class _TerminalBar(Bar):
 
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
-        rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        state = f"{rate:.3g} {self.unit}/s" + (f" {note}" if note else "")
+        state = f"{self.rate:.3g} {self.unit}/s" + (f" {note}" if note else "")
         self.view.update(self.task, advance=count, state=state)
+
+    def resume(self, done: int) -> None:
+        super().resume(done)
+        self.view.update(self.task, completed=done)
 
     def close(self) -> None:
         self.view.stop()
+
+
+def _in_notebook() -> bool:
+    """Whether rich can draw in a notebook: there it needs ipywidgets."""
+    if importlib.util.find_spec("ipywidgets") is None:
+        return False
+    from rich.console import Console
+
+    return Console(stderr=True).is_jupyter
 
 
 def clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model, set_dropout
 from tardif.modeling.recipe import Recipe
 from tardif.modeling.tokens import tokens_for
-from tardif.training import encoding
+from tardif.training import gradcache
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
@@ -217,7 +217,7 @@ def test_grad_cache_changes_no_gradient_with_dropout_neither(base_folder, option
 
 def test_grad_cache_keeps_one_graph_at_a_time(model, monkeypatch):
     alive, most = [], 0
-    encode = encoding.encode
+    encode = gradcache.encode
 
     def watched(*args):
         nonlocal most
@@ -227,7 +227,7 @@ def test_grad_cache_keeps_one_graph_at_a_time(model, monkeypatch):
         most = max(most, sum(ref() is not None for ref in alive))
         return out
 
-    monkeypatch.setattr(encoding, "encode", watched)
+    monkeypatch.setattr(gradcache, "encode", watched)
     settings = settings_from({"negatives_per_example": 3, "grad_cache": True})
     batch = collate(model, settings, tokens=1)(ROWS)
     Objective(model, settings)(batch).backward()

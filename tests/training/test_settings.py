@@ -45,7 +45,9 @@ def test_a_reserved_name_says_what_to_use(name, use):
         settings_from({name: 1})
 
 
-@pytest.mark.parametrize("name", ["output_dir", "save_strategy", "dataloader_drop_last", "use_cpu"])
+@pytest.mark.parametrize(
+    "name", ["output_dir", "save_strategy", "dataloader_drop_last", "use_cpu", "resume_from_checkpoint"]
+)
 def test_a_name_that_would_break_the_run_is_reserved(name):
     with pytest.raises(SettingError, match="set by Tardif itself"):
         settings_from({name: "x"})
@@ -74,6 +76,13 @@ def test_a_name_that_would_break_the_run_is_reserved(name):
         ("dropout", "none"),
         ("evaluations", 0),
         ("validation_documents", 0),
+        ("evaluation_share", 0),
+        ("evaluation_share", "10%"),
+        ("patience", 0),
+        ("patience", 1.5),
+        ("save_minutes", 0),
+        ("save_minutes", None),
+        ("save_steps", 0),
         ("warmup", 1.0),
         ("warmup", -0.1),
         ("warmup", True),
@@ -143,6 +152,8 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
         ("projection_lr", None),
         ("lora", 8),
         ("lora", {"r": 8, "lora_alpha": 16}),
+        ("evaluation_share", None),
+        ("patience", 3),
     ],
 )
 def test_a_value_in_range_is_taken(name, value):

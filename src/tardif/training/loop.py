@@ -1,62 +1,60 @@
-"""Sentence-transformers' trainer with our batches, our objective, and a conductor over it.
+"""Sentence-transformers' trainer with our batches, our objective and our checkpoints.
 
-The loop, the optimizer, mixed precision and the schedule are Hugging Face's. The conductor shows
-progress, measures the held-out queries, keeps the best checkpoint, and stops in time or when asked.
+The loop, the optimizer, mixed precision, the schedule and the loggers are Hugging Face's. Its own saving
+writes in place and pickles, so saving and loading are ours: :mod:`tardif.training.checkpoints`.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
 from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
-from transformers import TrainerCallback
 
-from tardif.errors import SettingError, TrainingError
-from tardif.evaluation import spoken
-from tardif.modeling.build import quiet_libraries, set_dropout
-from tardif.talk import Bar, Talk
+from tardif.errors import FolderError, SettingError, TrainingError, first_line
+from tardif.folders import read_json, write_json
+from tardif.talk import Talk
 from tardif.training.batches import Collator
+from tardif.training.checkpoints import (
+    load_state,
+    load_weights,
+    random_state,
+    save_state,
+    save_weights,
+    set_random_state,
+    write_whole,
+)
+from tardif.training.conductor import Conductor, Outcome, interruptible, keep_model
 from tardif.training.objective import Objective
-from tardif.training.parameters import learning_rates, set_up, without_adapters
+from tardif.training.parameters import learning_rates
+from tardif.training.plan import Plan, accumulated, mean_seconds
+from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
+from tardif.training.run_log import RunLog, cut_log
+from tardif.training.sampling import BatchOrder
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-SELECTED_BY = "nDCG@10"
-# What a step costs beyond the forward and backward passes that are timed: optimizer, loading, noise.
-_STEP_OVERHEAD = 1.1
-
-
-@dataclass
-class Outcome:
-    """What a training run came to."""
-
-    steps: int = 0
-    planned_steps: int = 0
-    epochs: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-    best_step: int = 0
-    evaluations: list[dict[str, float]] = field(default_factory=list)
-    seconds_evaluating: float = 0.0
-    ran_out_of_time: bool = False
-    interrupted: bool = False
+# The library looks for its state under this name.
+_TRAINER_STATE = "trainer_state.json"
+# In 16 bits the scale of the loss is searched by halving it: from its start that takes so many steps at most.
+_SCALE_SEARCH = 16
+_LOGGED_LINES = 200
 
 
 class _Loop(MultiVectorEncoderTrainer):
-    """The library's trainer: our batches go to the loss as they are."""
+    """The library's trainer: our batches go to the loss as they are, checkpoints are written whole."""
+
+    order: BatchOrder
+    folder: RunFolder
+    conductor: Conductor
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[Any, None]:
         return inputs, None
@@ -64,85 +62,55 @@ class _Loop(MultiVectorEncoderTrainer):
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """None: it would read the dataset's texts, and our dataset holds numbers."""
 
+    def get_batch_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        """Our order, which a run can enter at any step."""
+        return self.order
 
-class _Conductor(TrainerCallback):
-    """Watches the run from between its steps."""
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        self.conductor.norm = float(norm)
+        return norm
 
-    def __init__(
-        self,
-        *,
-        model: MultiVectorEncoder,
-        objective: Objective,
-        collator: Collator,
-        task: ValidationTask | None,
-        best_folder: Path,
-        settings: TrainingSettings,
-        outcome: Outcome,
-        bar: Bar,
-        talk: Talk,
-        deadline: float,
-        seconds_per_evaluation: float,
-    ) -> None:
-        self.model, self.objective, self.collator = model, objective, collator
-        self.task, self.best_folder, self.settings = task, best_folder, settings
-        self.outcome, self.bar, self.talk = outcome, bar, talk
-        self.deadline, self.seconds_per_evaluation = deadline, seconds_per_evaluation
-        self.measured_at = -1
-        count, total = settings.evaluations, outcome.planned_steps
-        self.due = {math.ceil(total * part / count) for part in range(1, count + 1)}
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = self.folder.step(self.state.global_step)
+        optimizer, scheduler = self.optimizer, self.lr_scheduler
+        scaler = getattr(self.accelerator, "scaler", None)
+        assert optimizer is not None
+        assert scheduler is not None
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.collator.epoch = round(state.epoch or 0)
+        def fill(aside: Path) -> None:
+            save_weights(self.model, aside)
+            state = {
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "random": random_state(),
+            }
+            save_state(state, aside)
+            self.state.save_to_json(str(aside / _TRAINER_STATE))
+            write_json(aside / RUN_STATE, self.conductor.state())
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        step = state.global_step
-        self.outcome.steps, self.outcome.epochs = step, float(state.epoch or 0)
-        self.bar.advance(1, f"loss {self.objective.last:.3f}")
-        if not math.isfinite(self.objective.last):
-            raise TrainingError(
-                f"The loss is {self.objective.last} at step {step}: the training diverged. Lower --lr, or "
-                "look for texts that are extreme; the best checkpoint so far is kept."
-            )
-        if self.outcome.interrupted:
-            control.should_training_stop = True
-            return
-        if step == self.settings.stop_at_step:
-            control.should_training_stop = True
-        if step < self.outcome.planned_steps and time.monotonic() + self.seconds_per_evaluation > self.deadline:
-            self.outcome.ran_out_of_time = True
-            control.should_training_stop = True
-        if step in self.due or control.should_training_stop:
-            self.measure(step)
+        write_whole(folder, fill)
+        self.folder.sweep()
 
-    def measure(self, step: int) -> None:
-        """Measure the weights as they are; keep them if they are the best so far."""
-        if step == self.measured_at:
-            return
-        self.measured_at = step
-        if self.task is None:
-            self._keep(step, {})
-            return
-        began = time.monotonic()
-        figures = self.task.measure(self.model, Talk(quiet=True), "")
-        self.outcome.seconds_evaluating += time.monotonic() - began
-        self.outcome.evaluations.append({"step": step, **figures})
-        self.talk.say(f"  step {step}: {spoken(figures)}")
-        if figures[SELECTED_BY] > self.outcome.best.get(SELECTED_BY, -1.0):
-            self._keep(step, figures)
+    def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
 
-    def _keep(self, step: int, figures: dict[str, float]) -> None:
-        save_model(self.model, self.best_folder)
-        self.outcome.best, self.outcome.best_step = figures, step
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        if checkpoint is not None and self.optimizer is not None and self.lr_scheduler is not None:
+            state = load_state(Path(checkpoint), device=self.args.device)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.lr_scheduler.load_state_dict(state["scheduler"])
 
+    def _load_scaler(self, checkpoint: Any) -> None:
+        scaler = getattr(self.accelerator, "scaler", None)
+        state = None if checkpoint is None else load_state(Path(checkpoint))["scaler"]
+        if scaler is not None and state is not None:
+            scaler.load_state_dict(state)
 
-def save_model(model: MultiVectorEncoder, folder: Path) -> None:
-    """Save a model beside ``folder`` and put it there when whole."""
-    aside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    with quiet_libraries():
-        without_adapters(model).save_pretrained(str(aside), create_model_card=False)
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    def _load_rng_state(self, checkpoint: Any) -> None:
+        if checkpoint is not None:
+            set_random_state(load_state(Path(checkpoint))["random"])
 
 
 def run(
@@ -152,69 +120,88 @@ def run(
     settings: TrainingSettings,
     outcome: Outcome,
     *,
-    work: Path,
+    plan: Plan,
+    folder: RunFolder,
+    checkpoint: Path | None,
     device: str,
     seconds_per_evaluation: float,
     talk: Talk,
 ) -> None:
-    """Train ``model`` in place; the best checkpoint is left in ``work / "best"``.
+    """Train ``model`` in place; the best model is left at ``folder.best(outcome.best_step)``.
 
-    ``outcome`` is filled as the run goes, so that a run that fails can still be told of.
+    ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
+    ``checkpoint``, the run goes on from there.
 
     Raises:
-        TrainingError: the loss is no number, or memory ran out.
+        TrainingError: the training diverged, or memory ran out.
+        FolderError: a checkpoint could not be written.
         SettingError: the library refuses one of the other arguments.
     """
-    count = len(collator.data.examples)
-    if settings.dropout is not None:
-        set_dropout(model, settings.dropout)
-    set_up(model, settings)
     objective = Objective(model, settings)
-    per_epoch = math.ceil(count / (settings.batch_size * int(settings.other.get("gradient_accumulation_steps", 1))))
-    planned = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
-    deadline = float("inf")
-    if settings.minutes is not None:
-        deadline = time.monotonic() + 60 * settings.minutes
-        planned = min(planned, _steps_within(objective, collator, settings, device, deadline, seconds_per_evaluation))
-    outcome.planned_steps = planned
-    loop = _make_loop(model, objective, collator, settings, work, device, planned)
+    outcome.planned_steps = plan.steps
+    order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
+    loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps)
     talk.say(
-        f"Training on {count} examples: {planned} steps of {settings.batch_size} "
-        f"({planned / per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}."
+        f"Training on {len(collator.data.examples)} examples: {plan.steps} steps of {settings.batch_size} "
+        f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}."
     )
-    with talk.progress("Training", planned, "steps") as bar:
-        conductor = _Conductor(
+    with talk.progress("Training", plan.steps, "steps") as bar:
+        conductor = loop.conductor = Conductor(
             model=model,
-            objective=objective,
             collator=collator,
+            order=order,
             task=task,
-            best_folder=work / "best",
+            folder=folder,
             settings=settings,
             outcome=outcome,
             bar=bar,
             talk=talk,
-            deadline=deadline,
             seconds_per_evaluation=seconds_per_evaluation,
+            accumulation=accumulated(settings),
         )
+        conductor.loss, conductor.report = lambda: objective.last, loop.log
+        if getattr(loop.accelerator, "scaler", None) is not None:
+            conductor.divergence.infinite_norms = _SCALE_SEARCH
         loop.add_callback(conductor)
-        with _interruptible(outcome, talk):
-            try:
-                loop.train()
-            except torch.OutOfMemoryError as error:
-                raise TrainingError(
-                    f"The device ran out of memory at step {outcome.steps}: lower --batch-size or --document-length."
-                ) from error
-    if not (work / "best").exists():
-        save_model(model, work / "best")
+        per_step = settings.batch_size * accumulated(settings)
+        loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
+        _train(loop, checkpoint, talk)
+    if not folder.best(outcome.best_step).exists():
+        keep_model(model, folder.best(outcome.steps))
         outcome.best_step = outcome.steps
+
+
+def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
+    """Train from the start or from a checkpoint to the end, unless the checkpoint is the end."""
+    outcome, folder = loop.conductor.outcome, loop.folder
+    step = 0
+    if checkpoint is not None:
+        step = step_of(checkpoint)
+        state = read_json(checkpoint / RUN_STATE, what="a checkpoint")
+        outcome.restore(state["outcome"])
+        outcome.resumed_at = [*outcome.resumed_at, step]
+        loop.conductor.divergence.restore(state["divergence"])
+        talk.say(f"Going on from step {step}.")
+    with interruptible(outcome, talk):
+        try:
+            cut_log(folder.log, step)
+            if not outcome.finished:
+                loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"The device ran out of memory at step {outcome.steps + 1}: lower --batch-size or --document-length."
+            ) from error
+        except OSError as error:  # of the log; checkpoints say so themselves
+            raise FolderError(f"{folder.path} cannot be written ({error.strerror or error}).") from error
 
 
 def _make_loop(
     model: MultiVectorEncoder,
     objective: Objective,
-    collator: Collator,
+    order: BatchOrder,
+    batches: Any,
     settings: TrainingSettings,
-    work: Path,
+    folder: RunFolder,
     device: str,
     planned: int,
 ) -> _Loop:
@@ -223,13 +210,17 @@ def _make_loop(
         "weight_decay": 0.01,
         "learning_rate_mapping": learning_rates(model, settings),
         "report_to": "none",
-        "logging_strategy": "no",
+        "run_name": folder.output.name,
+        "logging_strategy": "steps",
+        "logging_steps": math.ceil(planned / _LOGGED_LINES),
+        "logging_first_step": True,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": device == "cuda",
     }
+    dataset = Dataset.from_dict({"example": list(range(order.count))})
     try:
         arguments = MultiVectorEncoderTrainingArguments(
-            output_dir=str(work),
+            output_dir=str(folder.path),
             max_steps=planned,
             per_device_train_batch_size=settings.batch_size,
             learning_rate=settings.lr,
@@ -240,43 +231,33 @@ def _make_loop(
             disable_tqdm=True,
             **{**defaults, **settings.other},
         )
-    except (ValueError, TypeError) as error:
-        raise SettingError(f"A training argument cannot be used: {str(error).splitlines()[0]}") from error
-    # One process drives one device: the library would otherwise scatter our batches over all GPUs.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    dataset = Dataset.from_dict({"example": list(range(len(collator.data.examples)))})
-    batches: Any = collator  # not the library's class, but all that it calls
-    loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches)
+        # One process drives one device: the library would otherwise scatter our batches over all GPUs.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches)
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:  # a logger that is not installed, say
+        raise SettingError(f"A training argument cannot be used: {first_line(error)}") from error
+    loop.order, loop.folder = order, folder
     for callback in list(loop.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             loop.remove_callback(type(callback))
     return loop
 
 
-def _steps_within(
-    objective: Objective,
-    collator: Collator,
-    settings: TrainingSettings,
-    device: str,
-    deadline: float,
-    seconds_per_evaluation: float,
-) -> int:
-    """How many steps fit before the deadline, from a few timed batches that change nothing."""
-    count, size, timed = len(collator.data.examples), settings.batch_size, []
-    numbers = torch.randperm(count, generator=torch.Generator().manual_seed(settings.seed)).tolist()
+def timed_batch(objective: Objective, collator: Collator, settings: TrainingSettings, device: str) -> float:
+    """The seconds of one batch, from a few that change nothing."""
+    order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
+    numbers = [number for part in range(4) for number in order.step(part)]
+    size = min(settings.batch_size, order.count)
+
+    def batch(part: int) -> None:
+        rows = [{"example": numbers[(part * size + i) % len(numbers)]} for i in range(size)]
+        objective(_to_device(collator(rows), device)).backward()
+
     with torch.random.fork_rng():
         objective.model.train()
-        for part in range(4):
-            rows = [{"example": numbers[(part * size + i) % count]} for i in range(min(size, count))]
-            began = time.monotonic()
-            objective(_to_device(collator(rows), device)).backward()
-            timed.append(time.monotonic() - began)
+        seconds = mean_seconds([partial(batch, part) for part in range(4)])
         objective.zero_grad()
-    # The first batch also pays for memory and caches.
-    step = _STEP_OVERHEAD * sum(timed[1:]) / len(timed[1:])
-    accumulated = step * int(settings.other.get("gradient_accumulation_steps", 1))
-    room = deadline - time.monotonic() - settings.evaluations * seconds_per_evaluation
-    return max(int(room / accumulated), 1)
+    return seconds
 
 
 def _to_device(value: Any, device: str) -> Any:
@@ -287,24 +268,3 @@ def _to_device(value: Any, device: str) -> Any:
     if isinstance(value, list):
         return [_to_device(item, device) for item in value]
     return value
-
-
-@contextmanager
-def _interruptible(outcome: Outcome, talk: Talk) -> Iterator[None]:
-    """The first Ctrl-C lets the step end and keeps the best checkpoint; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous: Callable[..., Any] | int | None = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        if outcome.interrupted:
-            raise KeyboardInterrupt
-        outcome.interrupted = True
-        talk.say("Interrupted: the step is ended and the best checkpoint kept; again stops at once.")
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -39,6 +39,10 @@ _RESERVED = frozenset(
         "do_train",
         "do_eval",
         "eval_steps",
+        "resume_from_checkpoint",
+        "ignore_data_skip",
+        "restore_callback_states_from_checkpoint",
+        "auto_find_batch_size",
     }
 )
 
@@ -57,6 +61,8 @@ _WHOLE = {
     "validation_documents": 1,
     "max_steps": 1,
     "stop_at_step": 1,
+    "patience": 1,
+    "save_steps": 1,
     "seed": 0,
 }
 _POSITIVE = (
@@ -68,8 +74,22 @@ _POSITIVE = (
     "pool_factor",
     "layer_lr_decay",
     "projection_lr",
+    "evaluation_share",
+    "save_minutes",
 )
-_OPTIONAL = frozenset({"max_steps", "stop_at_step", "minutes", "dropout", "layer_lr_decay", "projection_lr"})
+_OPTIONAL = frozenset(
+    {
+        "max_steps",
+        "stop_at_step",
+        "patience",
+        "save_steps",
+        "minutes",
+        "evaluation_share",
+        "dropout",
+        "layer_lr_decay",
+        "projection_lr",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +149,12 @@ class TrainingSettings:
         evaluations: how often the held-out queries are measured; the best checkpoint is kept.
         validation_documents: at most so many documents are searched in these evaluations: the
             relevant ones, the nearest by BM25, then random ones.
+        evaluation_share: evaluations during training are to cost at most this share of the training; so many
+            documents are searched, but not fewer than 100. None: always ``validation_documents``.
+        patience: stop after so many evaluations in a row without a better nDCG@10; None: never.
+        save_minutes: a checkpoint to resume from is saved at least this often, and at every evaluation. Ten
+            minutes: what a crash may cost, while saving costs seconds.
+        save_steps: save one at every multiple of so many steps, too.
         warmup: share of the steps over which the learning rate rises.
         seed: of everything random.
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
@@ -160,6 +186,10 @@ class TrainingSettings:
     mask_known_positives: bool = True
     evaluations: int = 2
     validation_documents: int = 1000
+    evaluation_share: float | None = 0.1
+    patience: int | None = None
+    save_minutes: float = 10.0
+    save_steps: int | None = None
     warmup: float = 0.1
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import tardif
-from tardif.data.text import keyed_sample
-from tardif.data.training_set import TRAIN, TrainingSet, is_training_set
+from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate
 from tardif.errors import SettingError
-from tardif.folders import check_name, check_output, publish, write_json
+from tardif.folders import check_name, check_output
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.modeling.recipe import Recipe
 from tardif.talk import Talk
 from tardif.training.result import TrainingResult
-from tardif.training.settings import TrainingSettings, settings_from
+from tardif.training.run_folder import RunFolder
+from tardif.training.settings import settings_from
 from tardif.types import Document
-
-if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
-
-    from tardif.training.loop import Outcome
-    from tardif.training.validation import ValidationTask
-
-# Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
-_PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
 
 
 class Trainer:
@@ -88,7 +75,9 @@ class Trainer:
         self.recipe = Recipe(dim, query_length, document_length, expansion)
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
         self.recipe.check(self.base)
-        self.path = check_output(Path(out) / name, overwrite=overwrite)
+        place = Path(out).expanduser().absolute() / name
+        # What a run that is not finished has put there is replaced when it ends.
+        self.path = check_output(place, overwrite=overwrite or RunFolder(place).is_unfinished())
         self.seed = seed
         self.overwrite = overwrite
         self.trust_remote_code = trust_remote_code
@@ -152,16 +141,22 @@ class Trainer:
             )
         return self.data
 
-    def train(self, **settings: Any) -> TrainingResult:
+    def train(self, *, resume: bool = False, **settings: Any) -> TrainingResult:
         """Fine-tune, keep the checkpoint that is best on the held-out queries, publish it.
 
         Args:
+            resume: go on with the unfinished run of this name, however it was broken off, to the end that
+                it would have had. Base, data and settings must be what it was started with. Where
+                there is none, start from the beginning.
             **settings: fields of :class:`~tardif.training.settings.TrainingSettings` (``epochs``,
                 ``minutes``, ``batch_size``, ``lr``, ...) and any other training argument of
                 sentence-transformers.
 
         Raises:
-            SettingError: a setting is not known or out of range, or nothing has been prepared.
+            SettingError: a setting is not known or out of range, nothing has been prepared, or the run to
+                resume was started with something else.
+            FolderError: an unfinished run is there, and neither ``resume`` nor ``overwrite`` is set; or the
+                disk is full: the last checkpoint can be gone on from.
             ModelError: the weights cannot be loaded.
             TrainingError: the training diverged or memory ran out; the best checkpoint so far is kept.
         """
@@ -169,19 +164,23 @@ class Trainer:
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
-        from tardif.modeling.build import build_model
-        from tardif.training.validation import validation_task
+        from tardif.training.session import Job, Session
 
-        began = time.monotonic()
         device = self._device()
-        model = build_model(
-            self.base, self.recipe, device=device, seed=checked.seed, trust_remote_code=self.trust_remote_code
-        )
-        self._fit_projection(model)
-        seconds = {"loading": time.monotonic() - began}
-        task = validation_task(self.data, limit=checked.validation_documents, language=self.language, seed=checked.seed)
-        before, baselines = self._measure_before(model, task, seconds)
-        return self._train(model, checked, task, before, baselines, seconds, device)
+        folder = RunFolder(self.path)
+        with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
+            job = Job(
+                base=self.base,
+                recipe=self.recipe,
+                data=self.data,
+                language=self.language,
+                path=self.path,
+                seed=self.seed,
+                overwrite=self.overwrite,
+                trust_remote_code=self.trust_remote_code,
+                talk=self.talk,
+            )
+            return Session(job, checked, device, folder).run()
 
     def _device(self) -> str:
         """The device's name for torch, which must be built for it."""
@@ -193,142 +192,6 @@ class Trainer:
                 "or use devices='cpu'."
             )
         return self.devices.kind
-
-    def _fit_projection(self, model: MultiVectorEncoder) -> None:
-        """Start a fresh projection from the base's own directions on the training texts."""
-        from tardif.modeling.build import fit_projection
-
-        if self.base.is_colbert or self.recipe.dim is None or self.data is None:
-            return
-        contents = (document.content for document in self.data.documents.values())
-        asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))
-        documents = keyed_sample(self.seed, contents, _PROJECTION_DOCUMENTS)
-        queries = keyed_sample(self.seed, asked, _PROJECTION_QUERIES)
-        fit_projection(model, [*documents, *queries])
-
-    def _measure_before(
-        self, model: MultiVectorEncoder, task: ValidationTask | None, seconds: dict[str, float]
-    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """The stronger of the two untrained systems, and every system measured."""
-        if task is None:
-            self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
-            seconds["evaluation"] = 0.0
-            return {}, {}
-        from tardif.evaluation import spoken
-        from tardif.modeling.build import raw_view
-
-        self.talk.say(f"Validation: {task.describe()}.")
-        baselines = {"bm25": task.measure_bm25(self.language)}
-        baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
-        began = time.monotonic()
-        baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
-        seconds["evaluation"] = time.monotonic() - began
-        for name, figures in baselines.items():
-            self.talk.say(f"  {name}: {spoken(figures)}")
-        return stronger(baselines["raw"], baselines["step 0"]), baselines
-
-    def _train(
-        self,
-        model: MultiVectorEncoder,
-        settings: TrainingSettings,
-        task: ValidationTask | None,
-        before: dict[str, float],
-        baselines: dict[str, dict[str, float]],
-        seconds: dict[str, float],
-        device: str,
-    ) -> TrainingResult:
-        from tardif.modeling.encoding import SUB_BATCH_TOKENS
-        from tardif.modeling.tokens import tokens_for
-        from tardif.training.batches import Collator
-        from tardif.training.loop import Outcome, run
-
-        assert self.data is not None
-        collator = Collator(
-            self.data,
-            tokens_for(model, SUB_BATCH_TOKENS[device]),
-            negatives_per_example=settings.negatives_per_example,
-            mask_known_positives=settings.mask_known_positives,
-            seed=settings.seed,
-        )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{self.name}.", suffix=".training", dir=self.path.parent))
-        outcome = Outcome()
-        began = time.monotonic()
-
-        def result(failure: str = "") -> TrainingResult:
-            seconds["training"] = time.monotonic() - began - outcome.seconds_evaluating
-            seconds["evaluation during training"] = outcome.seconds_evaluating
-            return self._result(settings, outcome, before, baselines, seconds, task, device, failure)
-
-        try:
-            run(
-                model,
-                collator,
-                task,
-                settings,
-                outcome,
-                work=work,
-                device=device,
-                seconds_per_evaluation=seconds["evaluation"],
-                talk=self.talk,
-            )
-            published = result()
-            self._publish(work / "best", published)
-        except BaseException as error:
-            if (work / "best").is_dir():
-                self._publish(work / "best", result(f"{type(error).__name__}: {error}".rstrip(": ")))
-                self.talk.say(f"The best checkpoint so far is kept in {self.path}.")
-            raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return published
-
-    def _publish(self, folder: Path, result: TrainingResult) -> None:
-        write_json(folder / "results.json", result.as_json())
-        publish(folder, self.path)
-
-    def _result(
-        self,
-        settings: TrainingSettings,
-        outcome: Outcome,
-        before: dict[str, float],
-        baselines: dict[str, dict[str, float]],
-        seconds: dict[str, float],
-        task: ValidationTask | None,
-        device: str,
-        failure: str,
-    ) -> TrainingResult:
-        assert self.data is not None
-        return TrainingResult(
-            path=self.path,
-            before=before,
-            after=outcome.best,
-            baselines=baselines,
-            settings={
-                "tardif": tardif.__version__,
-                "base": self.base.name,
-                "dim": self.recipe.width(self.base),
-                "language": self.language.code,
-                "device": device,
-                **settings.as_json(),
-                "planned_steps": outcome.planned_steps,
-                "steps": outcome.steps,
-                "epochs_done": outcome.epochs,
-                "ran_out_of_time": outcome.ran_out_of_time,
-                "best_step": outcome.best_step,
-                "evaluated": outcome.evaluations,
-                "validation": task.describe() if task else None,
-                "data": {**self.data.counts(), **dict(self.data.settings)},
-            },
-            seconds=seconds,
-            interrupted=outcome.interrupted,
-            failure=failure,
-        )
-
-
-def stronger(*systems: dict[str, float]) -> dict[str, float]:
-    """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
-    return max(systems, key=lambda figures: figures["nDCG@10"])
 
 
 def summary(result: TrainingResult) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from tardif.types import Document
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+
+# On fewer queries a difference of measures is mostly chance.
+_LEAST_QUERIES = 50
 
 
 @dataclass(frozen=True)
@@ -48,27 +52,68 @@ class ValidationTask:
 def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: int) -> ValidationTask | None:
     """The task of a training set, or None where no query is held out.
 
-    A corpus larger than ``limit`` is cut to the relevant documents, then the best of BM25 rank by
-    rank, then seeded random ones: easy documents cost time and tell nothing.
+    A corpus larger than ``limit`` is cut to the relevant documents, then each query's nearest wrong one
+    by BM25, then the next nearest, rank by rank, then random ones: easy documents cost time and tell
+    nothing. Where the relevant documents are more than half of ``limit``, queries are left out, down to 50.
+    All orders are keyed by ``seed``, so the task of a smaller limit is part of a larger one's.
     """
-    ids = data.query_ids(VALIDATION)
+    ids = sorted(data.query_ids(VALIDATION), key=lambda query: keyed_order(seed, query))
     if not ids:
         return None
-    queries = {query: data.queries[query] for query in ids}
-    qrels = {query: dict(data.qrels[query]) for query in ids}
-    chosen = dict.fromkeys(d for query in ids for d in data.positives(query))
+    everything = searchable(data)
+    if len(everything) <= limit:
+        asked, chosen = set(ids), {document.id for document in everything}
+    else:
+        asked, chosen = _asked(data, ids, limit)
+        # Where queries are left out, it is half of the limit, whatever their relevant documents came to.
+        room = limit - (len(chosen) if len(asked) == len(ids) else max(len(chosen), limit // 2))
+        for identity in _nearest_first(data, everything, ids, language, seed):
+            if room <= 0:
+                break
+            room -= identity not in chosen
+            chosen.add(identity)
+    return ValidationTask(
+        queries={query: text for query, text in data.queries.items() if query in asked},
+        qrels={query: dict(data.qrels[query]) for query in data.queries if query in asked},
+        documents=[document for document in everything if document.id in chosen],
+        corpus_size=len(everything),
+    )
+
+
+def searchable(data: TrainingSet) -> list[Document]:
+    """The documents that held-out queries could be searched in; empty where no query is held out."""
+    relevant = {d for query in data.query_ids(VALIDATION) for d in data.positives(query)}
     # A variant stands for the document it was made from: searched beside it, it would be found twice.
-    stood_for = {parent_of(data.documents[identity]) for identity in chosen}
-    everything = [
-        d for d in data.documents.values() if d.id in chosen or (parent_of(d) is None and d.id not in stood_for)
+    stood_for = {parent_of(data.documents[identity]) for identity in relevant}
+    return [
+        d
+        for d in (data.documents.values() if relevant else ())
+        if d.id in relevant or (parent_of(d) is None and d.id not in stood_for)
     ]
-    if len(everything) > limit:
-        rankings = LexicalSearcher(everything, language).search(list(queries.values()), DEPTH)
-        for place in range(DEPTH):
-            for ranking in rankings:
-                if place < len(ranking) and len(chosen) < limit:
-                    chosen.setdefault(ranking[place][0])
-    rest = sorted((d.id for d in everything if d.id not in chosen), key=lambda identity: keyed_order(seed, identity))
-    chosen.update(dict.fromkeys(rest[: max(limit - len(chosen), 0)]))
-    documents = [document for document in everything if document.id in chosen]
-    return ValidationTask(queries, qrels, documents, len(everything))
+
+
+def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set[str]]:
+    """The first queries whose relevant documents fit in half of ``limit``, and those documents."""
+    asked: set[str] = set()
+    chosen: set[str] = set()
+    for query in ids:
+        more = chosen.union(data.positives(query))
+        if len(asked) >= _LEAST_QUERIES and len(more) > limit // 2:
+            break
+        asked.add(query)
+        chosen = more
+    return asked, chosen
+
+
+def _nearest_first(
+    data: TrainingSet, everything: list[Document], ids: list[str], language: Language, seed: int
+) -> Iterator[str]:
+    """Documents in the order in which they join a task, some more than once."""
+    found = LexicalSearcher(everything, language).search([data.queries[query] for query in ids], DEPTH)
+    rankings = [
+        [identity for identity, _ in hits if identity not in relevant]
+        for hits, relevant in zip(found, (set(data.positives(query)) for query in ids), strict=True)
+    ]
+    for place in range(DEPTH):
+        yield from (ranking[place] for ranking in rankings if place < len(ranking))
+    yield from sorted((document.id for document in everything), key=lambda identity: keyed_order(seed, identity))

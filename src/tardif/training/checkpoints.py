@@ -1,0 +1,133 @@
+"""Resume checkpoints: folders that are whole or do not count.
+
+A checkpoint is written aside, brought to the disk, marked complete and only then renamed; whatever a killed
+process leaves has no mark or another name. Its state is read with ``weights_only``: no pickle is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from tardif.errors import FolderError, first_line
+from tardif.training.run_folder import MARK
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS, STATE = "weights.safetensors", "state.pt"
+_PARTIAL = ".partial"
+
+
+def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Let ``fill`` write a folder aside, and put it at ``folder`` when it is whole and on the disk.
+
+    Raises:
+        FolderError: it could not be written, for want of space as a rule; what was written is removed.
+    """
+    aside = folder.with_name(f".{folder.name}{_PARTIAL}")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+        fill(aside)
+        sizes = {}
+        for path in sorted(path for path in aside.rglob("*") if path.is_file()):
+            _to_disk(path)
+            sizes[path.relative_to(aside).as_posix()] = path.stat().st_size
+        (aside / MARK).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+        _to_disk(aside / MARK)
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        _to_disk(folder.parent)
+    # A full disk is a RuntimeError in torch, and an error of its own in safetensors.
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise FolderError(
+            f"{folder} could not be written ({_reason(error)}; {_free(folder.parent)}): make room, then go on "
+            "from the checkpoint before it with --resume."
+        ) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write every parameter and buffer, as they are."""
+    save_model(model, str(folder / WEIGHTS))
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Read what :func:`save_weights` wrote into the same model."""
+    load_model(model, folder / WEIGHTS)
+
+
+def save_state(state: dict[str, Any], folder: Path) -> None:
+    """Write tensors and plain values: the state of an optimizer, a schedule, the random numbers."""
+    with (folder / STATE).open("wb") as file:
+        torch.save(state, file)
+
+
+def load_state(folder: Path, *, device: Any = "cpu") -> dict[str, Any]:
+    """Read what :func:`save_state` wrote; nothing in it is executed."""
+    loaded: dict[str, Any] = torch.load(folder / STATE, map_location=device, weights_only=True)
+    return loaded
+
+
+def random_state() -> dict[str, Any]:
+    """Where every generator of random numbers stands, as tensors and plain values."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put every generator back to where :func:`random_state` found it."""
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"].cpu())
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    # Windows opens no folders; there the renaming itself is journalled.
+    with suppress(PermissionError):
+        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _reason(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.0f} MB are free"
+    except OSError:
+        return "the disk cannot be read"

@@ -1,0 +1,249 @@
+"""The conductor: between the steps it measures, keeps the best model, and stops a run in time or when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from tardif.errors import TrainingError
+from tardif.evaluation import spoken
+from tardif.modeling.build import quiet_libraries
+from tardif.talk import Bar, Talk
+from tardif.training.batches import Collator
+from tardif.training.checkpoints import write_whole
+from tardif.training.divergence import Divergence
+from tardif.training.parameters import without_adapters
+from tardif.training.run_folder import MARK, RunFolder
+from tardif.training.run_log import EVALUATION
+from tardif.training.sampling import BatchOrder
+from tardif.training.settings import TrainingSettings
+from tardif.training.validation import ValidationTask
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+SELECTED_BY = "nDCG@10"
+_TOLD_EXAMPLES = 8
+
+
+@dataclass
+class Outcome:
+    """What a training run came to so far; a checkpoint holds it.
+
+    ``seconds`` are those of the whole run in all its parts, evaluations among them, up to the last step.
+    """
+
+    steps: int = 0
+    planned_steps: int = 0
+    epochs: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    seconds_evaluating: float = 0.0
+    ran_out_of_time: bool = False
+    stopped_early: bool = False
+    finished: bool = False
+    interrupted: bool = False
+    diverged: bool = False
+    resumed_at: list[int] = field(default_factory=list)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def without_gain(self) -> int:
+        """Evaluations since the best one."""
+        return sum(figures["step"] > self.best_step for figures in self.evaluations)
+
+
+class Conductor(TrainerCallback):
+    """Watches the run from between its steps.
+
+    Args:
+        model: what is trained.
+        collator, order: where the batches come from; both follow the epoch.
+        task: the held-out queries; None keeps the last model.
+        folder: where models are kept.
+        settings: how often to measure and save, when to stop.
+        outcome: filled as the run goes.
+        bar, talk: where it is shown.
+        seconds_per_evaluation: to end within a budget of minutes.
+        accumulation: batches per step.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: MultiVectorEncoder,
+        collator: Collator,
+        order: BatchOrder,
+        task: ValidationTask | None,
+        folder: RunFolder,
+        settings: TrainingSettings,
+        outcome: Outcome,
+        bar: Bar,
+        talk: Talk,
+        seconds_per_evaluation: float,
+        accumulation: int,
+    ) -> None:
+        self.model, self.collator, self.order = model, collator, order
+        self.task, self.folder, self.settings = task, folder, settings
+        self.outcome, self.bar, self.talk = outcome, bar, talk
+        self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
+        self.divergence = Divergence()
+        self.report: Callable[[dict[str, float]], None] = lambda figures: None
+        # The library's trainer sets the gradient's norm, our objective the loss, before they are read here.
+        self.loss: Callable[[], float] = lambda: 0.0
+        self.norm = 0.0
+        self.began = self.saved = time.monotonic()
+        self.seconds_before = 0.0
+        count, total = settings.evaluations, outcome.planned_steps
+        self.due = {math.ceil(total * part / count) for part in range(1, count + 1)}
+
+    def seconds(self) -> float:
+        """Seconds of training so far, earlier parts of a resumed run among them."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clocks: a resumed run has spent some of its time."""
+        self.began = self.saved = time.monotonic()
+        self.seconds_before = self.outcome.seconds
+        self.bar.resume(state.global_step)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Batches and negatives are drawn by the epoch; a resumed run begins within one."""
+        self.collator.epoch = math.floor(state.epoch or 0)
+        self.order.set_epoch(self.collator.epoch)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop at a loss that is no number before it is accumulated further."""
+        self._check(state.global_step, norm=0.0)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop at a step that has diverged before it changes the weights."""
+        self._check(state.global_step, norm=self.norm)
+
+    def _check(self, done: int, *, norm: float) -> None:
+        loss = self.loss()
+        wrong = self.divergence.check(loss, norm) if norm or not math.isfinite(loss) else ""
+        if not wrong:
+            return
+        self.outcome.diverged = True
+        examples = [self.collator.data.examples[number] for number in self.order.step(done, self.accumulation)]
+        told = ", ".join(f"{e.query_id} -> {e.positive_id}" for e in examples[:_TOLD_EXAMPLES])
+        more = f" and {len(examples) - _TOLD_EXAMPLES} more" if len(examples) > _TOLD_EXAMPLES else ""
+        raise TrainingError(
+            f"The training diverged at step {done + 1}: {wrong}. Its examples (query -> positive): {told}{more}. "
+            "Lower --lr, or look for texts that are extreme among them; the best checkpoint so far is kept."
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count the step, then measure, save or stop where it is time."""
+        step, outcome = state.global_step, self.outcome
+        outcome.steps, outcome.epochs, outcome.seconds = step, float(state.epoch or 0), self.seconds()
+        self.bar.advance(1, f"loss {self.loss():.3f}")
+        if outcome.interrupted and step < outcome.planned_steps:
+            control.should_training_stop = True
+        else:
+            self._go_on(step, control)
+        if control.should_save or control.should_training_stop or self._time_to_save(step):
+            # What is logged belongs to what is saved: the lines of a resumed run follow on.
+            control.should_save = control.should_log = True
+        outcome.seconds = self.seconds()
+
+    def _go_on(self, step: int, control: Any) -> None:
+        outcome, settings = self.outcome, self.settings
+        outcome.interrupted = False  # asked to stop at the last step: that is the end anyway
+        if step < outcome.planned_steps and settings.minutes is not None:
+            outcome.ran_out_of_time = self.seconds() + self.seconds_per_evaluation > 60 * settings.minutes
+        last = step >= outcome.planned_steps or step == settings.stop_at_step or outcome.ran_out_of_time
+        if last or step in self.due:
+            self._measure(step)
+            control.should_save = True
+        if not last and settings.patience is not None and outcome.without_gain() >= settings.patience:
+            outcome.stopped_early = last = True
+            self.talk.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {SELECTED_BY}")
+        if last:
+            outcome.finished = control.should_training_stop = True
+
+    def _time_to_save(self, step: int) -> bool:
+        by_count = self.settings.save_steps is not None and step % self.settings.save_steps == 0
+        return by_count or time.monotonic() - self.saved > 60 * self.settings.save_minutes
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count the minutes to the next checkpoint from here."""
+        self.saved = time.monotonic()
+
+    def _measure(self, step: int) -> None:
+        """Measure the weights as they are; keep them if they are the best so far."""
+        if self.task is None:
+            self._keep(step, {})
+            return
+        began = time.monotonic()
+        figures = self.task.measure(self.model, Talk(quiet=True), "")
+        self.outcome.seconds_evaluating += time.monotonic() - began
+        self.outcome.evaluations.append({"step": step, **figures})
+        self.talk.say(f"  step {step}: {spoken(figures)}")
+        self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
+        if figures[SELECTED_BY] > self.outcome.best.get(SELECTED_BY, -1.0):
+            self._keep(step, figures)
+
+    def _keep(self, step: int, figures: dict[str, float]) -> None:
+        keep_model(self.model, self.folder.best(step))
+        self.outcome.best, self.outcome.best_step = figures, step
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the run, beside weights and optimizer."""
+        return {
+            "outcome": {**dataclasses.asdict(self.outcome), "interrupted": False},
+            "divergence": self.divergence.state(),
+        }
+
+
+def keep_model(model: MultiVectorEncoder, folder: Path) -> None:
+    """Save a model at ``folder``, whole or not at all."""
+
+    def fill(aside: Path) -> None:
+        with quiet_libraries():
+            without_adapters(model).save_pretrained(str(aside), create_model_card=False)
+
+    write_whole(folder, fill)
+
+
+def copy_model(folder: Path, into: Path) -> None:
+    """Copy what :func:`keep_model` kept into an empty folder, without the mark."""
+    shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
+
+
+@contextmanager
+def interruptible(outcome: Outcome, talk: Talk) -> Iterator[None]:
+    """The first Ctrl-C lets the step end and keeps the best checkpoint; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous: Callable[..., Any] | int | None = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        outcome.interrupted = True
+        talk.say("Interrupted: the step is ended and the best checkpoint kept; again stops at once.")
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

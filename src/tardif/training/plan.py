@@ -1,0 +1,128 @@
+"""How long a run is and on how much it is measured, decided before its first step and recorded.
+
+The size of the validation task comes from an estimate of the operations, not from the clock: the same settings
+give the same task. Only a budget of minutes needs timing, and then the steps that it came to are recorded.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tardif.training.settings import TrainingSettings
+from tardif.types import Example
+
+# Forward, backward by the weights, backward by the activations.
+_TRAINING_COST = 3.0
+# On fewer documents a difference of measures is mostly chance, whatever the share.
+LEAST_DOCUMENTS = 100
+CHARACTERS_PER_TOKEN = 4.0
+# What a step costs beyond the forward and backward passes that are timed: optimizer, loading, noise.
+_STEP_OVERHEAD = 1.1
+
+
+@dataclass(frozen=True)
+class Size:
+    """Something of the documents and of the queries: their numbers, or their mean tokens."""
+
+    documents: float
+    queries: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Estimates what is computed, in operations; their ratio is what counts.
+
+    Attributes:
+        parameters: weights that every token is multiplied with.
+        tokens: of a document and of a query.
+        dim: width of the token vectors.
+    """
+
+    parameters: int
+    tokens: Size
+    dim: int
+
+    def forward(self, texts: Size) -> float:
+        """Encode texts and score every query with every document."""
+        documents, queries = texts.documents * self.tokens.documents, texts.queries * self.tokens.queries
+        return 2 * self.parameters * (documents + queries) + 2 * self.dim * documents * queries
+
+    def step(self, batch: Size, accumulation: int) -> float:
+        """Train on so many batches."""
+        return _TRAINING_COST * accumulation * self.forward(batch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        steps: optimizer steps.
+        per_epoch: of these in one pass over the examples.
+        documents: the most that an evaluation searches.
+    """
+
+    steps: int
+    per_epoch: int
+    documents: int
+
+
+def make_plan(
+    examples: Sequence[Example],
+    settings: TrainingSettings,
+    held_out: Size,
+    work: Work,
+    timed_batch: Callable[[], float],
+) -> Plan:
+    """Decide a run's steps and the size of its validation task.
+
+    Args:
+        examples: the training examples.
+        settings: how to train.
+        held_out: the queries that are held out, and the documents that they could be searched in.
+        work: what encoding and scoring cost.
+        timed_batch: the seconds of one batch, asked for only with a budget of minutes.
+    """
+    accumulation = accumulated(settings)
+    per_epoch = math.ceil(math.ceil(len(examples) / settings.batch_size) / accumulation)
+    steps = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
+    size = min(settings.batch_size, len(examples))
+    negatives = sum(min(len(e.negative_ids), settings.negatives_per_example) for e in examples) / len(examples)
+    step = work.step(Size(size * (1 + negatives), size), accumulation)
+
+    def evaluations(documents: int) -> float:
+        """The cost of all evaluations over so many documents, in steps."""
+        documents = min(documents, int(held_out.documents))
+        return settings.evaluations * work.forward(Size(documents, min(held_out.queries, documents))) / step
+
+    def documents(count: int) -> int:
+        most = settings.validation_documents
+        if settings.evaluation_share is None or most <= LEAST_DOCUMENTS:
+            return most
+        larger = range(LEAST_DOCUMENTS + 1, most + 1)
+        return LEAST_DOCUMENTS + bisect.bisect_right(larger, settings.evaluation_share * count, key=evaluations)
+
+    if settings.minutes is not None:
+        room = 60 * settings.minutes / (_STEP_OVERHEAD * timed_batch() * accumulation)  # in steps
+        choice = range(1, steps + 1)
+        steps = max(bisect.bisect_right(choice, room, key=lambda count: count + evaluations(documents(count))), 1)
+    return Plan(steps, per_epoch, documents(steps))
+
+
+def accumulated(settings: TrainingSettings) -> int:
+    """Batches per optimizer step."""
+    return int(settings.other.get("gradient_accumulation_steps", 1))
+
+
+def mean_seconds(batches: Sequence[Callable[[], object]]) -> float:
+    """The mean seconds of calls, the first left out: it also pays for memory and caches."""
+    timed = []
+    for batch in batches:
+        began = time.monotonic()
+        batch()
+        timed.append(time.monotonic() - began)
+    return sum(timed[1:]) / len(timed[1:])

@@ -1,0 +1,359 @@
+"""One training run from a checked Trainer: model, plan, figures before, training, publication."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tardif
+from tardif.data.text import keyed_sample
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.errors import FolderError, TardifError
+from tardif.folders import staged, write_json
+from tardif.languages import Language
+from tardif.modeling.base import Base
+from tardif.modeling.recipe import DOCUMENT_CAP, Recipe
+from tardif.talk import Talk
+from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
+from tardif.training.result import TrainingResult
+from tardif.training.run_folder import RunFolder
+from tardif.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from tardif.training.batches import Collator
+    from tardif.training.conductor import Outcome
+    from tardif.training.validation import ValidationTask
+
+# Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
+_PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
+# What may differ when a run is resumed: how often it saves and where it reports to change no weight.
+_FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
+_FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a trainer was made for, checked, and what it has prepared.
+
+    Attributes:
+        base, recipe: what the model is made of.
+        data: the training set, with examples.
+        language: of BM25.
+        path: where the checkpoint is published.
+        seed: of the projection's texts.
+        overwrite: replace what stands there.
+        trust_remote_code: let the base bring its own code.
+        talk: where to show progress.
+    """
+
+    base: Base
+    recipe: Recipe
+    data: TrainingSet
+    language: Language
+    path: Path
+    seed: int
+    overwrite: bool
+    trust_remote_code: bool
+    talk: Talk
+
+
+@dataclasses.dataclass
+class Found:
+    """What a run finds out before its first step; a resumed one reads it."""
+
+    plan: Plan
+    before: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+
+
+class Session:
+    """A run of a job with checked settings, new or gone on with.
+
+    Args:
+        job: says base, recipe, data and output.
+        settings: checked.
+        device: torch's name of it.
+        folder: the run's, held.
+    """
+
+    def __init__(self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder) -> None:
+        self.job, self.settings, self.device, self.folder = job, settings, device, folder
+        self.data, self.talk = job.data, job.talk
+
+    def run(self) -> TrainingResult:
+        """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
+        import torch
+
+        from tardif.modeling.build import build_model, set_dropout
+        from tardif.training.parameters import set_up
+
+        began = time.monotonic()
+        job, settings = self.job, self.settings
+        model = build_model(
+            job.base,
+            job.recipe,
+            device=self.device,
+            seed=settings.seed,
+            trust_remote_code=job.trust_remote_code,
+        )
+        given = self._given(model)
+        made_with = {"tardif": tardif.__version__, "torch": torch.__version__}
+        record = self.folder.read_record(given, made_with, self.talk)
+        checkpoint = self.folder.last_checkpoint() if record else None
+        if checkpoint is None:
+            self._fit_projection(model)
+        if settings.dropout is not None:
+            set_dropout(model, settings.dropout)
+        set_up(model, settings)
+        collator = self._collator(model)
+        loading = time.monotonic() - began
+        if record:
+            found = Found(Plan(**record.pop("plan")), **record)
+            task = self._task(found.plan)
+        else:
+            plan = self._plan(model, collator)
+            task = self._task(plan)
+            found = Found(plan, *self._measure_before(model, task))
+            found.seconds["loading"] = loading
+            self.folder.write_record(given, dataclasses.asdict(found), made_with)
+        return self._train(model, collator, task, found, checkpoint)
+
+    def _given(self, model: MultiVectorEncoder) -> dict[str, Any]:
+        """All that the end of a run depends on, each under the name by which a person can set it."""
+        settings = {name: value for name, value in self.settings.as_json().items() if name not in _FREE_SETTINGS}
+        other = {name: value for name, value in self.settings.other.items() if name not in _FREE_ARGUMENTS}
+        return {
+            **settings,
+            **other,
+            **dataclasses.asdict(self.job.recipe),
+            "base": _fingerprint(model),
+            "data": _digest(self.data),
+            "language": self.job.language.code,
+            "device": self.device,
+        }
+
+    def _fit_projection(self, model: MultiVectorEncoder) -> None:
+        """Start a fresh projection from the base's own directions on the training texts."""
+        from tardif.modeling.build import fit_projection
+
+        job = self.job
+        if job.base.is_colbert or job.recipe.dim is None:
+            return
+        contents = (document.content for document in self.data.documents.values())
+        asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))
+        documents = keyed_sample(job.seed, contents, _PROJECTION_DOCUMENTS)
+        queries = keyed_sample(job.seed, asked, _PROJECTION_QUERIES)
+        fit_projection(model, [*documents, *queries])
+
+    def _collator(self, model: MultiVectorEncoder) -> Collator:
+        from tardif.modeling.encoding import SUB_BATCH_TOKENS
+        from tardif.modeling.tokens import tokens_for
+        from tardif.training.batches import Collator
+
+        return Collator(
+            self.data,
+            tokens_for(model, SUB_BATCH_TOKENS[self.device]),
+            negatives_per_example=self.settings.negatives_per_example,
+            mask_known_positives=self.settings.mask_known_positives,
+            seed=self.settings.seed,
+        )
+
+    def _plan(self, model: MultiVectorEncoder, collator: Collator) -> Plan:
+        from tardif.training.loop import timed_batch
+        from tardif.training.objective import Objective
+        from tardif.training.validation import searchable
+
+        def timed() -> float:
+            return timed_batch(Objective(model, self.settings), collator, self.settings, self.device)
+
+        work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
+        held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
+        return make_plan(self.data.examples, self.settings, held_out, work, timed)
+
+    def _tokens(self, model: MultiVectorEncoder) -> Size:
+        """About how many tokens a document and a query have, as the model reads them."""
+        from tardif.modeling.build import transformer_of
+
+        transformer = transformer_of(model)
+        most = transformer.document_length or DOCUMENT_CAP
+        expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
+        filled = expansion.get("length") or 0
+        contents = (document.content for document in self.data.documents.values())
+        documents = [min(len(content) / CHARACTERS_PER_TOKEN, most) for content in contents]
+        queries = [max(len(text) / CHARACTERS_PER_TOKEN, filled) for text in self.data.queries.values()]
+        return Size(sum(documents) / len(documents), sum(queries) / len(queries))
+
+    def _task(self, plan: Plan) -> ValidationTask | None:
+        from tardif.training.validation import validation_task
+
+        return validation_task(self.data, limit=plan.documents, language=self.job.language, seed=self.settings.seed)
+
+    def _measure_before(
+        self, model: MultiVectorEncoder, task: ValidationTask | None
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]], dict[str, float]]:
+        """The stronger of the two untrained systems, every system measured, and the seconds."""
+        if task is None:
+            self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
+            return {}, {}, {"loading": 0.0, "evaluation": 0.0}
+        from tardif.evaluation import spoken
+        from tardif.modeling.build import raw_view
+
+        self.talk.say(f"Validation: {task.describe()}.")
+        baselines = {"bm25": task.measure_bm25(self.job.language)}
+        baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
+        began = time.monotonic()
+        baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
+        seconds = {"loading": 0.0, "evaluation": time.monotonic() - began}
+        for name, figures in baselines.items():
+            self.talk.say(f"  {name}: {spoken(figures)}")
+        return stronger(baselines["raw"], baselines["step 0"]), baselines, seconds
+
+    def _train(
+        self,
+        model: MultiVectorEncoder,
+        collator: Collator,
+        task: ValidationTask | None,
+        found: Found,
+        checkpoint: Path | None,
+    ) -> TrainingResult:
+        from tardif.training.conductor import Outcome
+        from tardif.training.loop import run
+
+        outcome = Outcome()
+        try:
+            run(
+                model,
+                collator,
+                task,
+                self.settings,
+                outcome,
+                plan=found.plan,
+                folder=self.folder,
+                checkpoint=checkpoint,
+                device=self.device,
+                seconds_per_evaluation=found.seconds["evaluation"],
+                talk=self.talk,
+            )
+        except BaseException as error:
+            self.folder.keep = not outcome.diverged
+            self._publish_what_there_is(outcome, found, task, error)
+            raise
+        result = self._result(outcome, found, task)
+        self._publish(outcome, result)
+        self.folder.keep = outcome.interrupted
+        if outcome.interrupted:
+            self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
+        return result
+
+    def _publish_what_there_is(
+        self, outcome: Outcome, found: Found, task: ValidationTask | None, error: BaseException
+    ) -> None:
+        """The best checkpoint of a run that failed; whatever hinders it, the failure itself is what is told."""
+        if not outcome.best_step:
+            return
+        try:
+            self._publish(outcome, self._result(outcome, found, task, f"{type(error).__name__}: {error}".rstrip(": ")))
+        except TardifError as another:
+            self.talk.say(str(another))
+        else:
+            self.talk.say(f"The best checkpoint so far is kept in {self.job.path}.")
+
+    def _publish(self, outcome: Outcome, result: TrainingResult) -> None:
+        """Copy the best model to the output, whole or not at all: until then the run can be resumed."""
+        from tardif.training.conductor import copy_model
+
+        replace = self.job.overwrite or self.folder.resumed
+        with staged(self.job.path, overwrite=replace) as aside:
+            try:
+                copy_model(self.folder.best(outcome.best_step), aside)
+                for extra in (self.folder.log, *self.folder.path.glob("runs")):
+                    if extra.is_dir():  # of a logger that writes files
+                        shutil.copytree(extra, aside / extra.name)
+                    elif extra.exists():
+                        shutil.copy2(extra, aside / extra.name)
+            except shutil.Error as error:
+                raise FolderError(f"{self.job.path} could not be written ({error.args[0][0][2]}).") from error
+            write_json(aside / "results.json", result.as_json())
+
+    def _result(self, outcome: Outcome, found: Found, task: ValidationTask | None, failure: str = "") -> TrainingResult:
+        job = self.job
+        return TrainingResult(
+            path=job.path,
+            before=found.before,
+            after=outcome.best,
+            baselines=found.baselines,
+            settings={
+                "tardif": tardif.__version__,
+                "base": job.base.name,
+                "dim": job.recipe.width(job.base),
+                "language": job.language.code,
+                "device": self.device,
+                **self.settings.as_json(),
+                "planned_steps": outcome.planned_steps,
+                "steps": outcome.steps,
+                "epochs_done": outcome.epochs,
+                "ran_out_of_time": outcome.ran_out_of_time,
+                "stopped_early": outcome.stopped_early,
+                "resumed_at": outcome.resumed_at,
+                "best_step": outcome.best_step,
+                "evaluated": outcome.evaluations,
+                "validation": task.describe() if task else None,
+                "data": {**self.data.counts(), **dict(self.data.settings)},
+            },
+            seconds={
+                **found.seconds,
+                "training": outcome.seconds - outcome.seconds_evaluating,
+                "evaluation during training": outcome.seconds_evaluating,
+            },
+            interrupted=outcome.interrupted,
+            failure=failure,
+        )
+
+
+def stronger(*systems: dict[str, float]) -> dict[str, float]:
+    """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
+    return max(systems, key=lambda figures: figures["nDCG@10"])
+
+
+def _fingerprint(model: MultiVectorEncoder) -> str:
+    """What a model is before training: its weights and its tokenizer."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
+        digest.update(flat.view(torch.uint8).numpy())
+    digest.update(repr(sorted(model.tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _parameters(model: MultiVectorEncoder) -> int:
+    """The weights that every token is multiplied with: all but the embeddings."""
+    from torch import nn
+
+    embedded = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+    return sum(weight.numel() for weight in model.parameters()) - embedded
+
+
+def _digest(data: TrainingSet) -> str:
+    """What a training set holds, in its order."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(*values: object) -> None:
+        digest.update(repr(values).encode("utf-8", "surrogatepass"))
+
+    for document in data.documents.values():
+        add(document.id, document.title, document.text)
+    for query, text in data.queries.items():
+        add(query, text, data.split[query], *data.qrels.get(query, {}).items())
+    for example in data.examples:
+        add(example.query_id, example.positive_id, example.negative_ids, example.scores)
+    return digest.hexdigest()

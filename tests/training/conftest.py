@@ -1,0 +1,36 @@
+"""A tiny training set, prepared once, and trainers of it."""
+
+from __future__ import annotations
+
+import pytest
+
+import tiny
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    """40 of them: 36 to train on."""
+    made = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
+    return made + [(f"number {n}", f"the number {n} is one more than {n - 1}.") for n in range(10)]
+
+
+@pytest.fixture(scope="session")
+def data(base_folder, pairs, tmp_path_factory):
+    from tardif import Trainer
+
+    made = Trainer("data", base_folder("bert"), devices="cpu", out=tmp_path_factory.mktemp("out"), quiet=True)
+    return made.prepare(pairs, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
+
+
+@pytest.fixture
+def make(base_folder, tmp_path, data):
+    """A trainer of the tiny set, ready to train: ``make("name", overwrite=True)``."""
+    from tardif import Trainer
+
+    def trainer(name="tiny", **options):
+        options = {"devices": "cpu", "out": tmp_path / "out", "dim": 16, "quiet": True, **options}
+        made = Trainer(name, base_folder("bert"), **options)
+        made.prepare(data)
+        return made
+
+    return trainer

@@ -1,0 +1,359 @@
+"""A run that was broken off and gone on with ends with the bytes of an unbroken one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from tardif import FolderError, SettingError, Trainer, TrainingError
+from tardif.training import checkpoints, conductor, loop, objective
+from tardif.training.run_folder import RunFolder
+
+STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
+SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps": 1}
+
+
+class BrokenError(Exception):
+    pass
+
+
+def left_in(trainer):
+    return sorted(path.name for path in trainer.path.parent.glob("*"))
+
+
+def weights(trainer):
+    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
+
+
+def figures(result):
+    kept = ("evaluated", "best_step", "steps", "planned_steps", "epochs_done", "stopped_early", "validation")
+    return result.before, result.after, result.baselines, {name: result.settings[name] for name in kept}
+
+
+def break_at(monkeypatch, batch, act=None):
+    """Break off while the loss of this batch is computed, counted from 1, once."""
+    seen = 0
+    contrastive = objective.contrastive
+
+    def wrapped(*args, **kwargs):
+        nonlocal seen
+        seen += 1
+        if seen == batch:
+            if act is None:
+                raise BrokenError
+            act()
+        return contrastive(*args, **kwargs)
+
+    monkeypatch.setattr(objective, "contrastive", wrapped)
+
+
+@pytest.mark.parametrize("batch", [3, 6, 10])  # amid an epoch, at the start of one, at the last step
+def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
+    settings = {**SHORT, "dropout": 0.1}
+    whole, broken = make("whole"), make("broken")
+    expected = whole.train(**settings)
+    with monkeypatch.context() as patch:
+        break_at(patch, batch)
+        with pytest.raises(BrokenError):
+            broken.train(**settings)
+    assert ".broken.training" in left_in(broken)
+    result = make("broken").train(resume=True, **settings)
+    assert result.settings["resumed_at"] == [batch - 1]
+    assert weights(broken) == weights(whole)
+    assert figures(result) == figures(expected)
+    assert left_in(broken) == ["broken", "whole"]
+    assert not result.failure
+
+
+def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, monkeypatch):
+    settings = {**SHORT, "batch_size": 4, "dropout": 0.1, "gradient_accumulation_steps": 2}
+    whole, broken = make("whole"), make("broken")
+    whole.train(**settings)
+    for batch in (6, 3, 7):  # the second batch of a step; then counted from where it goes on
+        with monkeypatch.context() as patch:
+            break_at(patch, batch)
+            with pytest.raises(BrokenError):
+                make("broken").train(resume=True, **settings)
+    result = make("broken").train(resume=True, **settings)
+    assert result.settings["resumed_at"] == [2, 3, 6]
+    assert weights(broken) == weights(whole)
+
+
+def test_a_checkpoint_that_is_far_back_will_do(make, monkeypatch):
+    settings = {**SHORT, "save_steps": None}  # at evaluations: steps 3, 5, 8, 10
+    whole, broken = make("whole"), make("broken")
+    whole.train(**settings)
+    with monkeypatch.context() as patch:
+        break_at(patch, 8)
+        with pytest.raises(BrokenError):
+            broken.train(**settings)
+    assert make("broken").train(resume=True, **settings).settings["resumed_at"] == [5]
+    assert weights(broken) == weights(whole)
+
+
+def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
+    whole, broken = make("whole"), make("broken")
+    whole.train(**SHORT)
+    with monkeypatch.context() as patch:
+        break_at(patch, 5)
+        with pytest.raises(BrokenError):
+            broken.train(**SHORT)
+    make("broken").train(resume=True, **SHORT)
+
+    def log(trainer):
+        lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k not in ("seconds", "examples_per_second")} for line in lines]
+
+    assert log(broken) == log(whole)
+    steps = [line for line in log(whole) if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
+    assert all(line.keys() == {"step", "epoch", "loss", "grad_norm", "learning_rate"} for line in steps)
+    assert [line["step"] for line in log(whole) if "nDCG@10" in line] == [3, 5, 8, 10]
+
+
+def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
+    broken = make()
+    with monkeypatch.context() as patch:
+        break_at(patch, 5)
+        with pytest.raises(BrokenError):
+            broken.train(**SHORT)
+    monkeypatch.setattr("tardif.modeling.build.raw_view", None)
+    monkeypatch.setattr("tardif.modeling.build.fit_projection", None)
+    result = make().train(resume=True, **SHORT)
+    assert result.baselines.keys() == {"bm25", "raw", "step 0"}
+
+
+def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make, monkeypatch):
+    settings = {**SHORT, "epochs": 1000, "minutes": 0.05, "save_steps": 1}
+    broken = make()
+    with monkeypatch.context() as patch:
+        break_at(patch, 8)  # four are timed
+        with pytest.raises(BrokenError):
+            broken.train(**settings)
+    planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
+    monkeypatch.setattr(loop, "timed_batch", None)
+    result = make().train(resume=True, **settings)
+    assert result.settings["planned_steps"] == planned
+    assert result.seconds["training"] < 2 * 60 * 0.05
+
+
+def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, monkeypatch):
+    whole, broken = make("whole"), make("broken")
+    whole.train(**SHORT)
+    with monkeypatch.context() as patch:
+        break_at(patch, 4, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert broken.train(**SHORT).interrupted
+    assert left_in(broken) == [".broken.training", "broken", "whole"]
+    result = make("broken").train(resume=True, **SHORT)
+    assert (result.interrupted, result.settings["resumed_at"]) == (False, [4])
+    assert weights(broken) == weights(whole)
+    assert left_in(broken) == ["broken", "whole"]
+
+
+def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, monkeypatch):
+    settings = {**SHORT, "evaluations": 1}
+    whole, broken = make("whole"), make("broken")
+    expected = whole.train(**settings)
+    with monkeypatch.context() as patch:
+        break_at(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert broken.train(**settings).settings["best_step"] == 2
+    assert figures(make("broken").train(resume=True, **settings)) == figures(expected)
+
+
+def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, monkeypatch):
+    broken = make()
+    with monkeypatch.context() as patch:
+        break_at(patch, 5)
+        with pytest.raises(BrokenError):
+            broken.train(**SHORT)
+    with pytest.raises(FolderError, match=r"at step 4.*--resume.*--overwrite"):
+        make().train(**SHORT)
+    result = make(overwrite=True).train(**SHORT)
+    assert result.settings["resumed_at"] == []
+    assert left_in(broken) == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "named"),
+    [
+        ({"lr": 2e-3}, {}, "lr is 0.002, was 0.001"),
+        ({"max_grad_norm": 0.5}, {}, "max_grad_norm is 0.5, was not set"),
+        ({"seed": 1}, {}, "seed is 1, was 0"),
+        ({}, {"dim": 12}, "dim is 12, was 16"),
+        ({}, {"query_length": 20}, "query_length is 20, was not set"),
+        ({}, {"language": "de"}, "language is de, was en"),
+    ],
+)
+def test_other_settings_are_refused_by_name(make, monkeypatch, settings, options, named):
+    broken = make()
+    with monkeypatch.context() as patch:
+        break_at(patch, 2)
+        with pytest.raises(BrokenError):
+            broken.train(**{**SHORT, "evaluations": 1})
+    with pytest.raises(SettingError, match=named):
+        make(**options).train(resume=True, **{**SHORT, "evaluations": 1, **settings})
+    assert RunFolder(broken.path).is_unfinished()
+
+
+def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_folder, tmp_path):
+    settings = {**SHORT, "evaluations": 1}
+    broken = make()
+    with monkeypatch.context() as patch:
+        break_at(patch, 2)
+        with pytest.raises(BrokenError):
+            broken.train(**settings)
+    other = make()
+    other.prepare(pairs[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
+    with pytest.raises(SettingError, match="data is .* was"):
+        other.train(resume=True, **settings)
+    base = Trainer("tiny", base_folder("electra"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
+    base.prepare(broken.data)
+    with pytest.raises(SettingError, match="base is .* was"):
+        base.train(resume=True, **settings)
+
+
+def test_how_often_it_saves_may_change(make, monkeypatch):
+    settings = {**SHORT, "evaluations": 1}
+    with monkeypatch.context() as patch:
+        break_at(patch, 2)
+        with pytest.raises(BrokenError):
+            make().train(**settings)
+    make().train(resume=True, **{**settings, "save_steps": None, "save_minutes": 1, "logging_steps": 3})
+
+
+def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
+    trainer = make(quiet=False)
+    result = trainer.train(resume=True, **{**SHORT, "evaluations": 1})
+    assert result.settings["resumed_at"] == []
+    assert "no unfinished run of tiny" in capsys.readouterr().err
+
+
+def test_another_process_that_trains_here_is_not_disturbed(make, monkeypatch):
+    trainer = make()
+    folder = RunFolder(trainer.path)
+    folder.path.mkdir(parents=True)
+    import psutil
+
+    parent = psutil.Process(os.getppid())
+    owner = {"process": parent.pid, "since": parent.create_time()}
+    (folder.path / "owner.json").write_text(json.dumps(owner))
+    for resume in (False, True):
+        with pytest.raises(FolderError, match=f"process {parent.pid}"):
+            trainer.train(resume=resume, **SHORT)
+    (folder.path / "owner.json").write_text(json.dumps({**owner, "since": 0}))  # its number was given again
+    trainer.train(resume=True, **{**SHORT, "evaluations": 1})
+
+
+def test_the_last_two_checkpoints_and_their_best_are_kept(make, monkeypatch):
+    broken = make()
+    break_at(monkeypatch, 9)
+    with pytest.raises(BrokenError):
+        broken.train(**SHORT)
+    folder = RunFolder(broken.path)
+    assert [path.name for path in folder.checkpoints()] == ["step-00000007", "step-00000008"]
+    best = {folder.best(step).name for step in folder.checkpoints().values()}
+    assert {path.name for path in folder.path.glob("best-*")} == best
+
+
+@pytest.mark.parametrize("how", ["unmarked", "cut short", "best lost"])
+def test_what_is_not_whole_is_never_resumed_and_swept(make, monkeypatch, how):
+    settings = {**SHORT, "evaluations": 2}
+    whole, broken = make("whole"), make("broken")
+    whole.train(**settings)
+    with monkeypatch.context() as patch:
+        break_at(patch, 7)
+        with pytest.raises(BrokenError):
+            broken.train(**settings)
+    folder = RunFolder(broken.path)
+    last = folder.last_checkpoint()
+    if how == "unmarked":
+        (last / "complete.json").unlink()
+    elif how == "cut short":
+        with (last / "state.pt").open("r+b") as file:
+            file.truncate(100)
+    else:
+        for path in folder.path.glob("best-*"):
+            (path / "modules.json").unlink()
+    (folder.path / ".step-00000007.partial").mkdir()
+    # What the broken run published stands there; without a checkpoint it is not known to be ours.
+    result = make("broken", overwrite=how == "best lost").train(resume=True, **settings)
+    assert result.settings["resumed_at"] == ([] if how == "best lost" else [5])
+    assert weights(broken) == weights(whole)
+    assert left_in(broken) == ["broken", "whole"]
+
+
+def test_a_run_broken_off_while_it_published_is_published_by_resume(make, monkeypatch):
+    whole, broken = make("whole"), make("broken")
+    whole.train(**SHORT)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conductor, "copy_model", full)
+        with pytest.raises(FolderError, match="No space left"):
+            broken.train(**SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "contrastive", None)
+        result = make("broken").train(resume=True, **SHORT)
+    assert result.settings["steps"] == STEPS
+    assert weights(broken) == weights(whole)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("file write failed")])
+def test_a_full_disk_leaves_the_checkpoint_before(make, monkeypatch, error):
+    whole, broken = make("whole"), make("broken")
+    whole.train(**SHORT)
+    save, calls = checkpoints.save_state, 0
+
+    def full(state, folder):
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            (folder / "state.pt").write_bytes(b"half")
+            raise error
+        save(state, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_state", full)
+        with pytest.raises(FolderError, match=r"step-00000004.*(No space|write failed).*MB are free.*--resume"):
+            broken.train(**SHORT)
+    folder = RunFolder(broken.path)
+    assert folder.last_checkpoint().name == "step-00000003"
+    assert not list(folder.path.glob("*.partial")) + list(folder.path.glob(".*.partial"))
+    make("broken").train(resume=True, **SHORT)
+    assert weights(broken) == weights(whole)
+
+
+def test_a_diverged_run_is_not_kept_for_resuming(make, monkeypatch):
+    broken = make()
+    contrastive = objective.contrastive
+    monkeypatch.setattr(objective, "contrastive", lambda *a, **k: contrastive(*a, **k) * float("nan"))
+    with pytest.raises(TrainingError, match="step 1"):
+        broken.train(**SHORT)
+    assert left_in(broken) == []
+
+
+def test_no_code_is_run_when_a_state_is_loaded(tmp_path):
+    import pickle
+
+    import torch
+
+    torch.save({"optimizer": pickle.Pickler}, tmp_path / checkpoints.STATE)
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoints.load_state(tmp_path)
+
+
+def test_every_generator_of_random_numbers_is_put_back():
+    import random
+
+    import numpy as np
+    import torch
+
+    state = checkpoints.random_state()
+    drawn = [random.random(), np.random.normal(), torch.rand(3).tolist(), random.gauss(), np.random.rand()]
+    checkpoints.set_random_state(state)
+    assert drawn == [random.random(), np.random.normal(), torch.rand(3).tolist(), random.gauss(), np.random.rand()]

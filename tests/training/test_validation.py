@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from tardif.data.training_set import TrainingSet
+from tardif.languages import language
+from tardif.training.validation import searchable, validation_task
+from tardif.types import Document
+
+_draw = random.Random(5)
+WORDS = [f"word{n}" for n in range(60)]
+DOCUMENTS = {f"d{n}": Document(f"d{n}", " ".join(_draw.choices(WORDS, k=12))) for n in range(400)}
+QUERIES = {f"q{n}": " ".join(_draw.choices(WORDS, k=4)) for n in range(130)}
+DATA = TrainingSet(
+    documents=DOCUMENTS,
+    queries=QUERIES,
+    qrels={f"q{n}": {f"d{n}": 1, f"d{n + 130}": n % 2, f"d{n + 260}": 0} for n in range(130)},
+    split={query: "validation" if n < 120 else "train" for n, query in enumerate(QUERIES)},
+)
+
+
+def task(limit, seed=0):
+    return validation_task(DATA, limit=limit, language=language("en"), seed=seed)
+
+
+LIMITS = [1, 60, 75, 76, 77, 120, 179, 180, 181, 200, 300, 399, 400, 1000]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_task_keeps_its_limit_and_holds_all_that_is_relevant_to_its_queries(limit):
+    found = task(limit)
+    ids = {document.id for document in found.documents}
+    assert all({d for d, relevance in found.qrels[q].items() if relevance} <= ids for q in found.queries)
+    assert len(found.queries) >= 50
+    assert len(ids) <= limit or len(found.queries) == 50
+    assert len(found.queries) == 120 or limit < 2 * 180
+    assert len(ids) == min(limit, 400) or (limit - 2 <= len(ids) if len(found.queries) > 50 else len(ids) >= limit)
+
+
+def test_a_smaller_task_is_part_of_a_larger_one():
+    tasks = [task(limit) for limit in LIMITS]
+    for smaller, larger in itertools.pairwise(tasks):
+        assert smaller.queries.items() <= larger.queries.items()
+        assert {d.id for d in smaller.documents} <= {d.id for d in larger.documents}
+
+
+def test_the_seed_chooses():
+    assert task(100).queries.keys() != task(100, seed=1).queries.keys()
+
+
+def test_nothing_held_out_is_no_task():
+    bare = TrainingSet(DOCUMENTS, QUERIES, DATA.qrels, dict.fromkeys(QUERIES, "train"))
+    assert validation_task(bare, limit=100, language=language("en"), seed=0) is None
+    assert searchable(bare) == []
