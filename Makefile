@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast soak lint bench clean
+.PHONY: help install demo test test-fast soak lint bench bench-train clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
@@ -31,12 +31,13 @@ demo: $(STAMP)
 	$(BIN)/tardif demo --out tardif-demo
 
 test: $(STAMP)
-	@echo "==> Running all tests"
-	$(BIN)/python -m pytest
+	@echo "==> Running the fast tests, then the slow ones on all cores each"
+	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m slow
 
 test-fast: $(STAMP)
 	@echo "==> Running the fast tests"
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto
 
 soak: $(STAMP)
 	@echo "==> Killing and resuming at random moments"
@@ -49,9 +50,11 @@ lint: $(STAMP)
 	@echo "==> Checking types"
 	$(BIN)/mypy
 
-bench: $(STAMP)
-	@echo "==> Running the benchmarks"
-	$(BIN)/python benchmarks/train_step.py --data $(or $(TARDIF_DATA),../shared/data)/medquad.tar.gz
+bench: bench-train
+
+bench-train: $(STAMP)
+	@echo "==> Training, against sentence-transformers"
+	$(BIN)/python benchmarks/train.py --data $(or $(TARDIF_DATA),../shared/data)/medquad.tar.gz
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache tardif-demo

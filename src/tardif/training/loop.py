@@ -30,6 +30,7 @@ from tardif.training.checkpoints import (
     write_whole,
 )
 from tardif.training.conductor import Conductor, Outcome, interruptible, keep_model
+from tardif.training.memory import kept_memory
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
@@ -186,7 +187,8 @@ def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
         try:
             cut_log(folder.log, step)
             if not outcome.finished:
-                loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+                with kept_memory():
+                    loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"The device ran out of memory at step {outcome.steps + 1}: lower --batch-size or --document-length."

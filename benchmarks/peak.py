@@ -1,0 +1,58 @@
+"""What the machine reaches in fp32 matrix products at the shapes of all-MiniLM-L6-v2's layers.
+
+    .venv/bin/python benchmarks/peak.py [--tokens 1024] [--json]
+
+The six products of a layer (three for attention's inputs, one for its output, two of the feed-forward part), each
+forward and with its two backward products, on operands made anew each time, as in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+HIDDEN, INNER, LAYERS, DIM = 384, 1536, 6, 128
+SHAPES = [(HIDDEN, HIDDEN)] * 4 + [(HIDDEN, INNER), (INNER, HIDDEN)]
+
+
+def step_flops(tokens: float, *, backward: bool = True) -> float:
+    """Operations of the model's linear maps for so many tokens; attention's own products are left out."""
+    forward = 2 * (LAYERS * sum(a * b for a, b in SHAPES) + HIDDEN * DIM)
+    return (3 if backward else 1) * tokens * forward
+
+
+def layer(tokens: int) -> float:
+    """Seconds of one layer's products, forward and backward."""
+    import torch
+
+    total = 0.0
+    for a, b in SHAPES:
+        x, w, g = torch.randn(tokens, a), torch.randn(b, a), torch.randn(tokens, b)
+        began = time.perf_counter()
+        x @ w.T  # forward: [tokens, a] @ [a, b]
+        g @ w  # by the input: [tokens, b] @ [b, a]
+        g.T @ x  # by the weight: [b, tokens] @ [tokens, a]
+        total += time.perf_counter() - began
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--turns", type=int, default=24)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    for _ in range(3):
+        layer(options.tokens)
+    seconds = sorted(layer(options.tokens) for _ in range(options.turns))
+    best = seconds[: max(options.turns // 4, 1)]  # what the machine can, not what else it does
+    flops = 3 * options.tokens * sum(2 * a * b for a, b in SHAPES) * len(best) / sum(best)
+    if options.json:
+        print(json.dumps({"flops": flops}))
+    else:
+        print(f"{flops / 1e9:.1f} GFLOP/s, {options.tokens} tokens")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The same mathematics as sentence-transformers: gradients of the first step, and the first losses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from tardif.data.training_set import TrainingSet
+from tardif.modeling.base import MINILM, resolve_base
+from tardif.modeling.build import build_model, set_dropout
+from tardif.modeling.recipe import Recipe
+from tardif.modeling.tokens import tokens_for
+from tardif.preparation import prepare
+from tardif.training.batches import Collator
+from tardif.training.objective import Objective
+
+pytestmark = pytest.mark.slow
+SIZE, LOSSES = 4, 20
+
+
+@pytest.fixture(scope="module")
+def data(collection) -> TrainingSet:
+    found = prepare([collection("medquad")], negatives=1, near=False)
+    # Short documents: what is compared does not depend on their length, and the time does.
+    chosen = [
+        example
+        for example in found.examples
+        if all(len(found.documents[d].content) < 600 for d in (example.positive_id, *example.negative_ids))
+    ]
+    return dataclasses.replace(found, examples=chosen[: SIZE * LOSSES])
+
+
+def fresh(dtype: torch.dtype) -> Any:
+    model = build_model(resolve_base(MINILM), dataclasses.replace(Recipe(), query_length=32)).to(dtype).train()
+    set_dropout(model, 0.0)
+    return model
+
+
+def ours(model: Any, data: TrainingSet) -> Any:
+    collate = Collator(data, tokens_for(model, 1024), mask_known_positives=False)
+    objective = Objective(model)
+    return lambda rows: objective(collate([{"example": n} for n in rows]))
+
+
+def theirs(model: Any, data: TrainingSet) -> Any:
+    """The library's loss on its own tokenisation: a column of queries, of positives, of negatives."""
+    from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
+
+    loss = MultiVectorMultipleNegativesRankingLoss(model)
+
+    def column(texts: list[str], task: str) -> dict[str, Any]:
+        return {**model.preprocess(texts, prompt=model.prompts[task], task=task), "task": task}
+
+    def step(rows: range) -> torch.Tensor:
+        examples = [data.examples[n] for n in rows]
+        columns = [[e.positive_id for e in examples], [e.negative_ids[0] for e in examples]]
+        found: torch.Tensor = loss(
+            [
+                column([data.queries[e.query_id] for e in examples], "query"),
+                *(column([data.documents[d].content for d in ids], "document") for ids in columns),
+            ]
+        )
+        return found
+
+    return step
+
+
+def gradients(model: Any, step: Any) -> torch.Tensor:
+    step(range(SIZE)).backward()
+    return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_the_gradients_of_the_first_step_are_equal(data, dtype, tolerance):
+    one, other = fresh(dtype), fresh(dtype)
+    mine, expected = gradients(one, ours(one, data)), gradients(other, theirs(other, data))
+    assert ((mine - expected).norm() / expected.norm()).item() < tolerance
+
+
+def test_the_first_losses_are_equal(data):
+    found = []
+    for make in (ours, theirs):
+        model = fresh(torch.float32)
+        step, optimizer = make(model, data), torch.optim.AdamW(model.parameters(), lr=3e-5)
+        losses = []
+        for number in range(LOSSES):
+            loss = step(range(number * SIZE, (number + 1) * SIZE))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        found.append(losses)
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
