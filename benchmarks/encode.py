@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peak import SHAPES, layer, step_flops
 
+from peak import SHAPES, layer, step_flops
 from tardif.data.documents import stream_documents
 from tardif.modeling.base import MINILM, resolve_base
 from tardif.modeling.build import build_model

@@ -148,7 +148,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--worker", name, "--set", str(options.set)]
     for key in ("batch_size", "negatives", "steps", "device", "extra", "ours"):
         command += [f"--{key.replace('_', '-')}", str(getattr(options, key))]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
         sys.stderr.write(done.stderr[-3000:])
