@@ -211,9 +211,7 @@ def compare(options: argparse.Namespace) -> None:
         print(f"| {name} | {median:.3f} | {real / median:,.0f} | {median / ours:.2f} x | {memory[name]:.2f} GB |")
     if peak:
         share = step_flops(encoded) / ours / peak
-        print(
-            f"Peak at the model's shapes: {peak / 1e9:.0f} GFLOP/s; its products alone are {share:.0%} of Tardif's step."
-        )
+        print(f"Peak at the model's shapes: {peak / 1e9:.0f} GFLOP/s; the products alone are {share:.0%} of our step.")
 
 
 def measure_peak() -> float:

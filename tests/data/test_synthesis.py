@@ -49,8 +49,12 @@ Two coats on the {one} survive nine summers in the shade, but only four where th
 GUIDES = [guide(number) for number in range(20)]
 
 
-def made(**options):
-    return synthesize(GUIDES, language=ENGLISH, **{"per_document": 8, **options})
+ALL = dict.fromkeys(WEIGHTS, 40.0)
+"""Weights that draw whatever a document offers."""
+
+
+def made(documents=GUIDES, **options):
+    return synthesize(documents, language=ENGLISH, **{"per_document": 8, "kinds": ALL, **options})
 
 
 def positive(pair):
@@ -118,7 +122,7 @@ def test_variants_name_their_parent_and_leave_the_corpus_alone():
 
 
 def test_order_of_the_corpus_changes_nothing():
-    backwards = synthesize(GUIDES[::-1], language=ENGLISH, per_document=8)
+    backwards = made(GUIDES[::-1])
     assert backwards.pairs == made().pairs
 
 
@@ -147,6 +151,12 @@ def test_another_seed_draws_others():
     assert made(seed=1, per_document=2).pairs != made(seed=2, per_document=2).pairs
 
 
+def test_a_kind_with_a_small_weight_is_drawn_from_few_documents():
+    few, many = made(kinds={"sentence": 0.1}), made(kinds={"sentence": 20.0})
+    assert 0 < len({pair.parent_id for pair in few.pairs}) < len(GUIDES) / 2
+    assert len({pair.parent_id for pair in many.pairs}) == len(GUIDES)
+
+
 def test_boilerplate_is_no_query():
     assert not any("All rights" in pair.query for pair in made().pairs)
     assert made().counts["sentence"].dropped["stand in other documents too"]
@@ -154,7 +164,7 @@ def test_boilerplate_is_no_query():
 
 def test_documents_with_the_same_text_count_once():
     twins = [*GUIDES, *(Document(f"z{d.id}", d.text, d.title, d.metadata) for d in GUIDES)]
-    result = synthesize(twins, language=ENGLISH, per_document=8)
+    result = made(twins)
     assert result.copies == 20
     assert result.pairs == made().pairs
 
