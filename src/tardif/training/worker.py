@@ -1,0 +1,72 @@
+"""One of several training processes that :mod:`tardif.training.launch` starts: ``main(FOLDER)``.
+
+Its standard input is held open by the one that started it: a line there asks the lead to stop, its end says that
+nobody waits any more. On the lead's standard output goes what it says, as :mod:`tardif.training.relay` has it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from tardif.devices import own_number
+from tardif.errors import TardifError, first_line
+from tardif.folders import write_json
+from tardif.talk import Talk
+from tardif.training.relay import Relay
+
+INTERRUPTED = 130
+
+
+def main(place: str) -> int:
+    """Train the job in a folder as one of its processes; the exit code."""
+    folder, number = Path(place), own_number()
+    # Whatever writes to standard output from here on joins standard error: lines of the relay go there alone.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_listen, daemon=True).start()
+    try:
+        _train(folder, Relay(lines) if number == 0 else Talk(quiet=True))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:
+        traceback.print_exc()
+        ours = isinstance(error, TardifError)
+        message = str(error) if ours else f"{type(error).__name__}: {first_line(error)}"
+        write_json(
+            folder / f"failure-{number}.json", {"type": type(error).__name__ if ours else "", "message": message}
+        )
+        return 1
+    return 0
+
+
+def _train(folder: Path, talk: Talk) -> None:
+    from tardif.training.job import load_job
+    from tardif.training.run_folder import RunFolder
+    from tardif.training.session import Session
+    from tardif.training.world import join
+
+    job, settings, more = load_job(folder, talk)
+    run_folder = RunFolder(job.path)
+    run_folder.resumed = more["resumed"]
+    world, failed = join(more["device"], more["meeting"]), True
+    try:
+        Session(job, settings, more["device"], run_folder, world).run()
+        failed = False
+    finally:
+        if world.leads:
+            write_json(folder / "end.json", {"keep": run_folder.keep})
+        world.end(failed=failed)
+
+
+def _listen() -> None:
+    """Interrupt the main thread for each line that comes in, and end with the one that sends them."""
+    for _ in sys.stdin.buffer:
+        _thread.interrupt_main()
+    os._exit(1)
