@@ -18,7 +18,8 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "mps", "kind", "count"), [(0, False, "cpu", 1), (0, True, "mps", 1), (1, False, "cuda", 1), (4, True, "cuda", 4)]
+    ("gpus", "mps", "kind", "count"),
+    [(0, False, "cpu", 1), (0, True, "mps", 1), (1, False, "cuda", 1), (4, True, "cuda", 4)],
 )
 def test_auto_takes_the_best_there_is(machine, gpus, mps, kind, count):
     machine(gpus, mps)
