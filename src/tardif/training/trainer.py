@@ -190,9 +190,9 @@ class Trainer:
         if count > 1 and world_size() == 1:
             from tardif.training.launch import train_in_processes
 
-            folder = RunFolder(self.path)
+            device, folder = self._device(), RunFolder(self.path)
             with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
-                return train_in_processes(count, job, checked, self.devices.kind, folder)
+                return train_in_processes(count, job, checked, device, folder)
         return self._train_here(job, checked, resume)
 
     def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
@@ -233,13 +233,14 @@ class Trainer:
 
     def _device(self) -> str:
         """The device's name for torch, which must be built for it."""
-        import torch
+        if self.devices.kind == "cuda":
+            import torch
 
-        if self.devices.kind == "cuda" and not torch.cuda.is_available():
-            raise SettingError(
-                "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, "
-                "or use devices='cpu'."
-            )
+            if not torch.cuda.is_available():
+                raise SettingError(
+                    "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, "
+                    "or use devices='cpu'."
+                )
         return self.devices.kind
 
 
