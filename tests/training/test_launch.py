@@ -167,6 +167,7 @@ def test_talk_is_relayed():
     with relay.progress("Before", None, "documents") as bar:
         bar.advance()
     relay.say("two")
+    relay.close()
     seen = []
 
     class Shown(Talk):

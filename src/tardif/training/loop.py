@@ -252,6 +252,8 @@ def _make_loop(
             learning_rate=settings.lr,
             seed=settings.seed,
             use_cpu=device == "cpu",
+            # What the library would set, with a warning; our batches have no tail that could be dropped.
+            dataloader_drop_last=world.size > 1,
             save_strategy="no",
             eval_strategy="no",
             disable_tqdm=True,

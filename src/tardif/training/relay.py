@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,8 +21,10 @@ class Relay(Talk):
 
     def __init__(self, out: IO[str]) -> None:
         super().__init__()
-        self.out = out
-        self.lock = threading.Lock()
+        # Through a queue, since a signal may interrupt the main thread within a write, and has something to say too.
+        self.events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.writer = threading.Thread(target=self._write, args=(out,), daemon=True)
+        self.writer.start()
 
     def say(self, line: str) -> None:
         """Send a line."""
@@ -38,9 +41,17 @@ class Relay(Talk):
 
     def send(self, **event: Any) -> None:
         """Send one event."""
-        with self.lock:
-            self.out.write(json.dumps(event) + "\n")
-            self.out.flush()
+        self.events.put(event)
+
+    def close(self) -> None:
+        """Wait until everything is sent."""
+        self.events.put(None)
+        self.writer.join()
+
+    def _write(self, out: IO[str]) -> None:
+        while (event := self.events.get()) is not None:
+            out.write(json.dumps(event) + "\n")
+            out.flush()
 
 
 class _RelayedBar(Bar):

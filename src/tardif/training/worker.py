@@ -31,18 +31,19 @@ def main(place: str) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_listen, daemon=True).start()
+    relay = Relay(lines)
     try:
-        _train(folder, Relay(lines) if number == 0 else Talk(quiet=True))
+        _train(folder, relay if number == 0 else Talk(quiet=True))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
         traceback.print_exc()
-        ours = isinstance(error, TardifError)
-        message = str(error) if ours else f"{type(error).__name__}: {first_line(error)}"
-        write_json(
-            folder / f"failure-{number}.json", {"type": type(error).__name__ if ours else "", "message": message}
-        )
+        kind, ours = type(error).__name__, isinstance(error, TardifError)
+        told = {"type": kind if ours else "", "message": str(error) if ours else f"{kind}: {first_line(error)}"}
+        write_json(folder / f"failure-{number}.json", told)
         return 1
+    finally:
+        relay.close()
     return 0
 
 
