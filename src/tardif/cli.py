@@ -200,7 +200,7 @@ def train(
         trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
-    settings_from(settings)  # a wrong setting must not wait for the mining
+    trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
     trainer.prepare(data, documents, split=split)
     result = trainer.train(resume=resume, processes=processes, **settings)
     for line in summary(result):

@@ -206,17 +206,17 @@ def test_gpus_have_one_process_each(make, monkeypatch):
     monkeypatch.setattr(devices, "cuda_count", lambda: 4)
     monkeypatch.setattr(trainer, "cuda_count", lambda: 4)
     settings = settings_from({"batch_size": 3})
-    assert make(devices=2)._processes(None, settings) == 2
-    assert make(devices="auto")._processes(None, settings) == 3  # no more than there are examples to share
-    assert make(devices="cuda")._processes(None, settings) == 1
-    assert make(devices="cuda")._processes(3, settings) == 3
+    assert make(devices=2).process_count(None, settings) == 2
+    assert make(devices="auto").process_count(None, settings) == 3  # no more than there are examples to share
+    assert make(devices="cuda").process_count(None, settings) == 1
+    assert make(devices="cuda").process_count(3, settings) == 3
     with pytest.raises(SettingError, match="4 GPU"):
-        make(devices="cuda")._processes(5, settings_from({"batch_size": 16}))
+        make(devices="cuda").process_count(5, settings_from({"batch_size": 16}))
 
 
 def test_processes_that_are_there_already_are_joined_or_refused(make, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert make()._processes(None, settings_from({})) == make()._processes(2, settings_from({})) == 2
+    assert make().process_count(None, settings_from({})) == make().process_count(2, settings_from({})) == 2
     with pytest.raises(SettingError, match="started as 2"):
         make().train(processes=3)
     with pytest.raises(SettingError, match="Apple"):

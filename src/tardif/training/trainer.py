@@ -173,7 +173,7 @@ class Trainer:
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
-        count = self._processes(processes, checked)
+        count = self.process_count(processes, checked)
         from tardif.training.job import Job
 
         job = Job(
@@ -212,8 +212,12 @@ class Trainer:
             world.end(failed=failed)
         return result
 
-    def _processes(self, asked: int | None, settings: TrainingSettings) -> int:
-        """How many processes train together."""
+    def process_count(self, asked: int | None, settings: TrainingSettings) -> int:
+        """How many processes :meth:`train` has train together, when it is asked for so many.
+
+        Raises:
+            SettingError: there cannot be so many.
+        """
         if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
             raise SettingError(f"processes={asked!r}: give a whole number, 1 or more.")
         started, kind = world_size(), self.devices.kind
