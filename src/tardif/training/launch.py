@@ -33,7 +33,7 @@ from tardif.training.world import error_named
 
 # The package may be on this interpreter's path alone.
 _COMMAND = (
-    "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import main; sys.exit(main(sys.argv[2:]))"
+    "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import main; sys.exit(main(sys.argv[2]))"
 )
 _POLL_SECONDS = 0.1
 # When one has failed, the others are given so long to end by themselves: they notice it, and the lead may publish.
@@ -183,11 +183,12 @@ def _failures(place: Path) -> dict[int, Any]:
 
 
 def _death(code: int, said: Path) -> str:
-    if code < 0:
-        hint = " (a system short of memory does that)" if code == -9 else ""
-        return f"was killed by signal {-code}{hint}"
+    """How a process ended that left no word of its own."""
+    if code == -9:
+        return "was killed by signal 9 (a system short of memory does that)"
     lines = [line.strip() for line in said.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"ended with code {code}" + (f": {lines[-1]}" if lines else "")
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return how + (f": {lines[-1].rstrip('.')}" if lines else "")
 
 
 def _said(place: Path, number: int) -> Path:

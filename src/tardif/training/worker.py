@@ -67,7 +67,8 @@ def _train(folder: Path, talk: Talk) -> None:
 
 
 def _listen() -> None:
-    """Interrupt the main thread for each line that comes in, and end with the one that sends them."""
-    for _ in sys.stdin.buffer:
+    """Interrupt the main thread when a line comes in, and end with the one that sends them."""
+    # Unbuffered: a buffer that a thread is waiting on when the interpreter ends makes it abort.
+    while os.read(sys.stdin.fileno(), 1024):
         _thread.interrupt_main()
     os._exit(1)
