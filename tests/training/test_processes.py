@@ -248,15 +248,8 @@ def test_they_end_with_the_process_that_started_them(script, tmp_path):
 def test_a_script_that_was_started_several_times_trains_together(script, tmp_path, make, start, module):
     options = {
         "torch.distributed.run": ["--standalone", "--nproc_per_node", "2"],
-        "accelerate.commands.launch": [
-            "--cpu",
-            "--num_processes",
-            "2",
-            "--num_machines",
-            "1",
-            "--mixed_precision",
-            "no",
-        ],
+        # Without GPUs too: what it starts is torchrun.
+        "accelerate.commands.launch": "--multi_gpu --num_processes=2 --num_machines=1 --mixed_precision=no".split(),
     }[module]
     running = start_process(script(SHORT, ["-m", module, *options]))
     said, talk = running.communicate(timeout=200)

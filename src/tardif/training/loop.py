@@ -111,7 +111,7 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         if checkpoint is not None and self.optimizer is not None and self.lr_scheduler is not None:
-            state = load_state(Path(checkpoint), device=self.args.device)
+            state = load_state(Path(checkpoint), device=next(self.model.parameters()).device)
             self.optimizer.load_state_dict(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["scheduler"])
 
