@@ -249,7 +249,7 @@ def test_a_script_that_was_started_several_times_trains_together(script, tmp_pat
     options = {
         "torch.distributed.run": ["--standalone", "--nproc_per_node", "2"],
         # Without GPUs too: what it starts is torchrun.
-        "accelerate.commands.launch": "--multi_gpu --num_processes=2 --num_machines=1 --mixed_precision=no".split(),
+        "accelerate.commands.launch": ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no"],
     }[module]
     running = start_process(script(SHORT, ["-m", module, *options]))
     said, talk = running.communicate(timeout=200)

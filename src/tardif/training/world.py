@@ -96,6 +96,7 @@ class World:
         for weight in model.parameters():
             if weight.grad is not None:
                 distributed.all_reduce(weight.grad)
+                weight.grad /= self.size
 
     def end(self, *, failed: bool) -> None:
         """Wait for the others; unless this process has failed alone, and they cannot come."""
