@@ -32,9 +32,7 @@ from tardif.training.worker import INTERRUPTED
 from tardif.training.world import error_named
 
 # The package may be on this interpreter's path alone.
-_COMMAND = (
-    "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import main; sys.exit(main(sys.argv[2]))"
-)
+_COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import run; run(sys.argv[2])"
 _POLL_SECONDS = 0.1
 # When one has failed, the others are given so long to end by themselves: they notice it, and the lead may publish.
 _GRACE_SECONDS = 5.0

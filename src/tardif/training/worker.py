@@ -1,4 +1,4 @@
-"""One of several training processes that :mod:`tardif.training.launch` starts: ``main(FOLDER)``.
+"""One of several training processes that :mod:`tardif.training.launch` starts: ``run(FOLDER)``.
 
 Its standard input is held open by the one that started it: a line there asks the lead to stop, its end says that
 nobody waits any more. On the lead's standard output goes what it says, as :mod:`tardif.training.relay` has it.
@@ -7,12 +7,14 @@ nobody waits any more. On the lead's standard output goes what it says, as :mod:
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from tardif.devices import own_number
 from tardif.errors import TardifError, first_line
@@ -21,6 +23,15 @@ from tardif.talk import Talk
 from tardif.training.relay import Relay
 
 INTERRUPTED = 130
+
+
+def run(place: str) -> NoReturn:
+    """Be a worker, to the end of this process."""
+    code = main(place)
+    # Loggers finish here. What comes after, the libraries' own threads sometimes do not survive: torch aborts.
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(place: str) -> int:
@@ -64,6 +75,7 @@ def _train(folder: Path, talk: Talk) -> None:
         if world.leads:
             write_json(folder / "end.json", {"keep": run_folder.keep})
         world.end(failed=failed)
+    world.leave()
 
 
 def _listen() -> None:

@@ -105,6 +105,13 @@ class World:
 
             distributed.barrier(group=self.group)
 
+    def leave(self) -> None:
+        """Take the connections down; every process does when all have ended."""
+        if self.size > 1:
+            from torch import distributed
+
+            distributed.destroy_process_group()
+
 
 def error_named(name: str, message: str) -> TardifError:
     """One of our errors, as another process had it."""
