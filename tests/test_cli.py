@@ -141,6 +141,8 @@ def test_prepare_refuses_wrong_settings(fails, tmp_path, pairs, options, message
         (["--loss", "hinge"], "loss='hinge'"),
         (["--set", 'loss={"contrastive": 1, "hinge": 1}'], "give one of contrastive, distillation, margin"),
         (["--set", "temperature"], "write key=value"),
+        (["--processes", "0"], "processes=0"),
+        (["--processes", "17"], "a batch of 16 cannot be shared"),
     ],
 )
 def test_train_refuses_wrong_settings_before_it_reads_data(fails, tmp_path, base, options, message):

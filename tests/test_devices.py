@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tardif import devices
@@ -15,10 +17,34 @@ def machine(monkeypatch):
     return having
 
 
-@pytest.mark.parametrize(("gpus", "mps", "kind"), [(0, False, "cpu"), (0, True, "mps"), (2, False, "cuda")])
-def test_auto_takes_the_best_there_is(machine, gpus, mps, kind):
+@pytest.mark.parametrize(
+    ("gpus", "mps", "kind", "count"),
+    [(0, False, "cpu", 1), (0, True, "mps", 1), (1, False, "cuda", 1), (4, True, "cuda", 4)],
+)
+def test_auto_takes_the_best_there_is(machine, gpus, mps, kind, count):
     machine(gpus, mps)
-    assert allocate("auto") == allocate("-1") == allocate(-1) == Allocation(kind)
+    assert allocate("auto") == allocate("-1") == allocate(-1) == Allocation(kind, count)
+
+
+@pytest.mark.parametrize(("asked", "count"), [("cuda", 1), (1, 1), (2, 2), ("3", 3)])
+def test_some_of_several_gpus(machine, asked, count):
+    machine(gpus=3)
+    assert allocate(asked) == Allocation("cuda", count)
+
+
+def test_the_processes_that_train_together_are_those_of_the_environment(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert (devices.world_size(), devices.own_number()) == (1, 0)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert (devices.world_size(), devices.own_number()) == (4, 1)
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    assert devices.world_size() == 1
+
+
+def test_there_is_a_core():
+    assert 1 <= devices.core_count() <= os.cpu_count()
 
 
 @pytest.mark.parametrize("asked", ["cuda", "CUDA ", "1", 1])

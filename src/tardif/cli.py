@@ -144,7 +144,10 @@ def train(
     name: Annotated[str, typer.Option(help="Names the checkpoint's folder, OUT/NAME.")],
     out: Annotated[Path, typer.Option(help="Where the checkpoint's folder goes.")],
     base: Annotated[str, typer.Option(help="A folder or hub id: any encoder, or a ColBERT.")] = _MINILM,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, auto, or a number of GPUs.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, auto (all GPUs), or a number of GPUs.")] = "auto",
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that share out every batch; one per GPU unless set.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget of minutes for training.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
@@ -197,9 +200,9 @@ def train(
         trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
-    settings_from(settings)  # a wrong setting must not wait for the mining
+    trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
     trainer.prepare(data, documents, split=split)
-    result = trainer.train(resume=resume, **settings)
+    result = trainer.train(resume=resume, processes=processes, **settings)
     for line in summary(result):
         trainer.talk.say(line)
     _print(str(result.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Allocation:
 def allocate(request: str | int = "auto") -> Allocation:
     """Turn ``cpu``, ``mps``, ``cuda``, ``auto`` or a number of GPUs into an allocation.
 
-    ``auto`` takes a CUDA GPU where there is one, else Apple's GPU, else the CPU.
+    ``auto`` takes all CUDA GPUs where there are some, else Apple's GPU, else the CPU; ``cuda`` is one GPU.
 
     Raises:
         SettingError: the machine does not have what is asked for, or the word is unknown.
@@ -32,7 +33,7 @@ def allocate(request: str | int = "auto") -> Allocation:
         raise SettingError(f"devices={request!r}: give cpu, mps, cuda, auto, or a number of GPUs.")
     word = str(request).strip().lower()
     if word in ("-1", "auto"):
-        return Allocation("cuda" if gpus else "mps" if has_mps() else "cpu")
+        return Allocation("cuda", gpus) if gpus else Allocation("mps" if has_mps() else "cpu")
     if word == "cpu":
         return Allocation("cpu")
     if word == "mps":
@@ -47,9 +48,34 @@ def allocate(request: str | int = "auto") -> Allocation:
     if count > gpus:
         have = "none" if gpus == 0 else str(gpus)
         raise SettingError(f"devices={request!r} asks for {count} GPU(s) and this machine has {have}.")
-    if count > 1:
-        raise SettingError(f"devices={request!r}: this version trains on one GPU; give 1 or cuda.")
     return Allocation("cuda", count)
+
+
+def world_size() -> int:
+    """How many processes this one was started with to train together, as torchrun and accelerate say; 1: alone."""
+    return max(_number("WORLD_SIZE", 1), 1)
+
+
+def own_number() -> int:
+    """Which of them this process is, from 0."""
+    return max(_number("RANK", 0), 0)
+
+
+def core_count() -> int:
+    """The cores that this process may use."""
+    import psutil
+
+    try:
+        return len(psutil.Process().cpu_affinity())
+    except (AttributeError, psutil.Error):  # macOS has no such thing
+        return os.cpu_count() or 1
+
+
+def _number(variable: str, default: int) -> int:
+    try:
+        return int(os.environ.get(variable, default))
+    except ValueError:
+        return default
 
 
 def cuda_count() -> int:

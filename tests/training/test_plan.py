@@ -14,7 +14,7 @@ BATCH = Size(32, 16)
 
 
 def plan(corpus=100_000, queries=500, seconds=None, examples=EXAMPLES, work=WORK, **settings):
-    return make_plan(examples, TrainingSettings(**settings), Size(corpus, queries), work, lambda: seconds)
+    return make_plan(examples, TrainingSettings(**settings), Size(corpus, queries), work, seconds)
 
 
 def in_steps(documents, work=WORK, queries=500):

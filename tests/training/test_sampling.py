@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from tardif.training.sampling import BatchOrder
+from tardif.training.sampling import BatchOrder, Shares
+from tardif.training.world import World
 
 
 def flat(batches):
@@ -57,3 +58,17 @@ def test_the_examples_of_a_step(accumulation):
         found = [order.step(epoch * steps + number, accumulation) for number in range(steps)]
         assert flat(found) == flat(order.batches(epoch))
         assert len(found[0]) == min(8 * accumulation, 36)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize(("count", "size"), [(1, 8), (7, 8), (36, 8), (33, 4)])
+def test_processes_share_every_batch_and_make_the_same_steps(count, size, processes):
+    order = BatchOrder(count, size)
+    shares = [Shares(BatchOrder(count, size), World(rank, processes).share) for rank in range(processes)]
+    for epoch in range(2):
+        for share in (order, *shares):
+            share.set_epoch(epoch)
+        assert {len(share) for share in shares} == {len(order)}
+        for batch, *parts in zip(order, *shares, strict=True):
+            assert flat(parts) == batch  # in its order: disjoint, nothing dropped
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1

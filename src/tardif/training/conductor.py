@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import TrainerCallback
 
@@ -29,6 +29,7 @@ from tardif.training.run_log import EVALUATION
 from tardif.training.sampling import BatchOrder
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
+from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -82,6 +83,7 @@ class Conductor(TrainerCallback):
         bar, talk: where it is shown.
         seconds_per_evaluation: to end within a budget of minutes.
         accumulation: batches per step.
+        world: the processes that train together: the lead decides for all.
     """
 
     def __init__(
@@ -98,11 +100,13 @@ class Conductor(TrainerCallback):
         talk: Talk,
         seconds_per_evaluation: float,
         accumulation: int,
+        world: World,
     ) -> None:
         self.model, self.collator, self.order = model, collator, order
         self.task, self.folder, self.settings = task, folder, settings
         self.outcome, self.bar, self.talk = outcome, bar, talk
         self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
+        self.world = world
         self.divergence = Divergence()
         self.report: Callable[[dict[str, float]], None] = lambda figures: None
         # The library's trainer sets the gradient's norm, our objective the loss, before they are read here.
@@ -139,9 +143,11 @@ class Conductor(TrainerCallback):
     def _check(self, done: int, *, norm: float) -> None:
         loss = self.loss()
         wrong = self.divergence.check(loss, norm) if norm or not math.isfinite(loss) else ""
-        if not wrong:
-            return
-        self.outcome.diverged = True
+        if wrong:  # on every process, for loss and norm are those of all together
+            self.outcome.diverged = True
+            self.world.from_lead(lambda: self._diverged(done, wrong))
+
+    def _diverged(self, done: int, wrong: str) -> NoReturn:
         examples = [self.collator.data.examples[number] for number in self.order.step(done, self.accumulation)]
         told = ", ".join(f"{e.query_id} -> {e.positive_id}" for e in examples[:_TOLD_EXAMPLES])
         more = f" and {len(examples) - _TOLD_EXAMPLES} more" if len(examples) > _TOLD_EXAMPLES else ""
@@ -152,9 +158,16 @@ class Conductor(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count the step, then measure, save or stop where it is time."""
-        step, outcome = state.global_step, self.outcome
-        outcome.steps, outcome.epochs, outcome.seconds = step, float(state.epoch or 0), self.seconds()
+        outcome = self.outcome
+        outcome.steps, outcome.epochs, outcome.seconds = state.global_step, float(state.epoch or 0), self.seconds()
         self.bar.advance(1, f"loss {self.loss():.3f}")
+        chosen = self.world.from_lead(lambda: self._decide(state.global_step, control))
+        control.should_save, control.should_log, control.should_training_stop = chosen
+        outcome.seconds = self.seconds()
+
+    def _decide(self, step: int, control: Any) -> tuple[bool, bool, bool]:
+        """Whether to save, to log and to stop."""
+        outcome = self.outcome
         if outcome.interrupted and step < outcome.planned_steps:
             control.should_training_stop = True
         else:
@@ -162,7 +175,7 @@ class Conductor(TrainerCallback):
         if control.should_save or control.should_training_stop or self._time_to_save(step):
             # What is logged belongs to what is saved: the lines of a resumed run follow on.
             control.should_save = control.should_log = True
-        outcome.seconds = self.seconds()
+        return control.should_save, control.should_log, control.should_training_stop
 
     def _go_on(self, step: int, control: Any) -> None:
         outcome, settings = self.outcome, self.settings

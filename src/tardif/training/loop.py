@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
+from torch.utils.data import DataLoader
 
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
@@ -36,9 +37,10 @@ from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
 from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
 from tardif.training.run_log import RunLog, cut_log
-from tardif.training.sampling import BatchOrder
+from tardif.training.sampling import BatchOrder, Shares
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
+from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -56,6 +58,7 @@ class _Loop(MultiVectorEncoderTrainer):
     order: BatchOrder
     folder: RunFolder
     conductor: Conductor
+    world: World
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[Any, None]:
         return inputs, None
@@ -64,8 +67,14 @@ class _Loop(MultiVectorEncoderTrainer):
         """None: it would read the dataset's texts, and our dataset holds numbers."""
 
     def get_batch_sampler(self, *args: Any, **kwargs: Any) -> Any:
-        """Our order, which a run can enter at any step."""
-        return self.order
+        """This process's part of our order, which a run can enter at any step."""
+        return Shares(self.order, self.world.share)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """A plain loader: accelerate's would share the parts out once more, and drop what does not come out even."""
+        assert self.train_dataset is not None
+        loader: DataLoader[Any] = self._build_dataloader(self.train_dataset, self.args.train_batch_size, "train")
+        return loader
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
@@ -73,7 +82,11 @@ class _Loop(MultiVectorEncoderTrainer):
         return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = self.folder.step(self.state.global_step)
+        random = self.world.gather(random_state())
+        self.world.from_lead(lambda: self._write_checkpoint(random))
+
+    def _write_checkpoint(self, random: list[dict[str, Any]]) -> None:
+        """Write what all processes have in common, and the random numbers of each."""
         optimizer, scheduler = self.optimizer, self.lr_scheduler
         scaler = getattr(self.accelerator, "scaler", None)
         assert optimizer is not None
@@ -85,13 +98,13 @@ class _Loop(MultiVectorEncoderTrainer):
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),
-                "random": random_state(),
+                "random": random,
             }
             save_state(state, aside)
             self.state.save_to_json(str(aside / _TRAINER_STATE))
             write_json(aside / RUN_STATE, self.conductor.state())
 
-        write_whole(folder, fill)
+        write_whole(self.folder.step(self.state.global_step), fill)
         self.folder.sweep()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
@@ -99,7 +112,7 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         if checkpoint is not None and self.optimizer is not None and self.lr_scheduler is not None:
-            state = load_state(Path(checkpoint), device=self.args.device)
+            state = load_state(Path(checkpoint), device=next(self.model.parameters()).device)
             self.optimizer.load_state_dict(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["scheduler"])
 
@@ -111,7 +124,7 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _load_rng_state(self, checkpoint: Any) -> None:
         if checkpoint is not None:
-            set_random_state(load_state(Path(checkpoint))["random"])
+            set_random_state(load_state(Path(checkpoint))["random"][self.world.rank])
 
 
 def run(
@@ -127,8 +140,9 @@ def run(
     device: str,
     seconds_per_evaluation: float,
     talk: Talk,
+    world: World,
 ) -> None:
-    """Train ``model`` in place; the best model is left at ``folder.best(outcome.best_step)``.
+    """Train ``model`` in place; the lead leaves the best model at ``folder.best(outcome.best_step)``.
 
     ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
     ``checkpoint``, the run goes on from there.
@@ -141,10 +155,11 @@ def run(
     objective = Objective(model, settings)
     outcome.planned_steps = plan.steps
     order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
-    loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps)
+    loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps, world)
+    together = f" in {world.size} processes" if world.size > 1 else ""
     talk.say(
         f"Training on {len(collator.data.examples)} examples: {plan.steps} steps of {settings.batch_size} "
-        f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}."
+        f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}{together}."
     )
     with talk.progress("Training", plan.steps, "steps") as bar:
         conductor = loop.conductor = Conductor(
@@ -159,14 +174,21 @@ def run(
             talk=talk,
             seconds_per_evaluation=seconds_per_evaluation,
             accumulation=accumulated(settings),
+            world=world,
         )
         conductor.loss, conductor.report = lambda: objective.last, loop.log
         if getattr(loop.accelerator, "scaler", None) is not None:
             conductor.divergence.infinite_norms = _SCALE_SEARCH
         loop.add_callback(conductor)
-        per_step = settings.batch_size * accumulated(settings)
-        loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
+        if world.leads:
+            per_step = settings.batch_size * accumulated(settings)
+            loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
         _train(loop, checkpoint, talk)
+    world.from_lead(lambda: _keep_one(model, folder, outcome))
+
+
+def _keep_one(model: MultiVectorEncoder, folder: RunFolder, outcome: Outcome) -> None:
+    """Keep the last model where none has been."""
     if not folder.best(outcome.best_step).exists():
         keep_model(model, folder.best(outcome.steps))
         outcome.best_step = outcome.steps
@@ -185,7 +207,10 @@ def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
         talk.say(f"Going on from step {step}.")
     with interruptible(outcome, talk):
         try:
-            cut_log(folder.log, step)
+            if loop.world.leads:
+                cut_log(folder.log, step)
+            if loop.world.rank:  # each process has a dropout of its own
+                torch.manual_seed(loop.args.seed + loop.world.rank)
             if not outcome.finished:
                 with kept_memory():
                     loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -206,6 +231,7 @@ def _make_loop(
     folder: RunFolder,
     device: str,
     planned: int,
+    world: World,
 ) -> _Loop:
     defaults: dict[str, Any] = {
         "warmup_steps": math.ceil(planned * settings.warmup),
@@ -224,10 +250,12 @@ def _make_loop(
         arguments = MultiVectorEncoderTrainingArguments(
             output_dir=str(folder.path),
             max_steps=planned,
-            per_device_train_batch_size=settings.batch_size,
+            per_device_train_batch_size=math.ceil(settings.batch_size / world.size),
             learning_rate=settings.lr,
             seed=settings.seed,
             use_cpu=device == "cpu",
+            # What the library would set, with a warning; our batches have no tail that could be dropped.
+            dataloader_drop_last=world.size > 1,
             save_strategy="no",
             eval_strategy="no",
             disable_tqdm=True,
@@ -238,26 +266,30 @@ def _make_loop(
         loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches)
     except (ValueError, TypeError, ImportError, RuntimeError) as error:  # a logger that is not installed, say
         raise SettingError(f"A training argument cannot be used: {first_line(error)}") from error
-    loop.order, loop.folder = order, folder
+    loop.order, loop.folder, loop.world = order, folder, world
     for callback in list(loop.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             loop.remove_callback(type(callback))
     return loop
 
 
-def timed_batch(objective: Objective, collator: Collator, settings: TrainingSettings, device: str) -> float:
-    """The seconds of one batch, from a few that change nothing."""
+def timed_batch(
+    objective: Objective, collator: Collator, settings: TrainingSettings, device: str, world: World
+) -> float:
+    """The seconds of one batch, from a few that change nothing. All processes take part."""
     order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
     numbers = [number for part in range(4) for number in order.step(part)]
     size = min(settings.batch_size, order.count)
 
-    def batch(part: int) -> None:
-        rows = [{"example": numbers[(part * size + i) % len(numbers)]} for i in range(size)]
+    def step(part: int) -> None:
+        batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
+        rows = [{"example": number} for number in world.share(batch)]
         objective(_to_device(collator(rows), device)).backward()
+        world.average(objective)
 
     with torch.random.fork_rng():
         objective.model.train()
-        seconds = mean_seconds([partial(batch, part) for part in range(4)])
+        seconds = mean_seconds([partial(step, part) for part in range(4)])
         objective.zero_grad()
     return seconds
 

@@ -76,7 +76,7 @@ def make_plan(
     settings: TrainingSettings,
     held_out: Size,
     work: Work,
-    timed_batch: Callable[[], float],
+    timed_batch: float | None = None,
 ) -> Plan:
     """Decide a run's steps and the size of its validation task.
 
@@ -85,7 +85,7 @@ def make_plan(
         settings: how to train.
         held_out: the queries that are held out, and the documents that they could be searched in.
         work: what encoding and scoring cost.
-        timed_batch: the seconds of one batch, asked for only with a budget of minutes.
+        timed_batch: the seconds of one batch, for a budget of minutes.
     """
     accumulation = accumulated(settings)
     per_epoch = math.ceil(math.ceil(len(examples) / settings.batch_size) / accumulation)
@@ -106,8 +106,8 @@ def make_plan(
         larger = range(LEAST_DOCUMENTS + 1, most + 1)
         return LEAST_DOCUMENTS + bisect.bisect_right(larger, settings.evaluation_share * count, key=evaluations)
 
-    if settings.minutes is not None:
-        room = 60 * settings.minutes / (_STEP_OVERHEAD * timed_batch() * accumulation)  # in steps
+    if settings.minutes is not None and timed_batch is not None:
+        room = 60 * settings.minutes / (_STEP_OVERHEAD * timed_batch * accumulation)  # in steps
         choice = range(1, steps + 1)
         steps = max(bisect.bisect_right(choice, room, key=lambda count: count + evaluations(documents(count))), 1)
     return Plan(steps, per_epoch, documents(steps))

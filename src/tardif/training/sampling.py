@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 
 class BatchOrder:
     """All examples once per epoch, in a new order each time, in batches; the short last batch is kept.
 
-    It serves as the ``batch_sampler`` of a data loader, which iterates over the epoch set last.
+    Iterated over, it gives the epoch set last; :class:`Shares` of it are the ``batch_sampler`` of a data loader.
 
     Args:
         count: how many examples there are.
@@ -58,3 +58,26 @@ class BatchOrder:
             random.Random(f"order\x00{self.seed}\x00{epoch}").shuffle(numbers)
             self._shuffled = (epoch, numbers)
         return self._shuffled[1]
+
+
+class Shares:
+    """One process's part of every batch, also where it is empty: all processes make the same steps.
+
+    Args:
+        order: of the batches of all processes together.
+        share: gives this process's part of one.
+    """
+
+    def __init__(self, order: BatchOrder, share: Callable[[Sequence[int]], list[int]]) -> None:
+        self.order, self.share = order, share
+
+    def __len__(self) -> int:
+        """Batches per epoch, the same on every process."""
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return map(self.share, self.order)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Iterate over this epoch from now on, counted from 0."""
+        self.order.set_epoch(epoch)

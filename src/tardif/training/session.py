@@ -14,14 +14,13 @@ from tardif.data.text import keyed_sample
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import FolderError, TardifError
 from tardif.folders import staged, write_json
-from tardif.languages import Language
-from tardif.modeling.base import Base
-from tardif.modeling.recipe import DOCUMENT_CAP, Recipe
-from tardif.talk import Talk
+from tardif.modeling.recipe import DOCUMENT_CAP
+from tardif.training.job import Job
 from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings
+from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -35,32 +34,6 @@ _PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
 # What may differ when a run is resumed: how often it saves and where it reports to change no weight.
 _FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What a trainer was made for, checked, and what it has prepared.
-
-    Attributes:
-        base, recipe: what the model is made of.
-        data: the training set, with examples.
-        language: of BM25.
-        path: where the checkpoint is published.
-        seed: of the projection's texts.
-        overwrite: replace what stands there.
-        trust_remote_code: let the base bring its own code.
-        talk: where to show progress.
-    """
-
-    base: Base
-    recipe: Recipe
-    data: TrainingSet
-    language: Language
-    path: Path
-    seed: int
-    overwrite: bool
-    trust_remote_code: bool
-    talk: Talk
 
 
 @dataclasses.dataclass
@@ -80,17 +53,22 @@ class Session:
         job: says base, recipe, data and output.
         settings: checked.
         device: torch's name of it.
-        folder: the run's, held.
+        folder: the run's, held by the lead or by who started it.
+        world: the processes that train together.
     """
 
-    def __init__(self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder) -> None:
+    def __init__(
+        self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder, world: World | None = None
+    ) -> None:
         self.job, self.settings, self.device, self.folder = job, settings, device, folder
         self.data, self.talk = job.data, job.talk
+        self.world = world or World()
+        # The lead's alone: what a resumed run must be given again, and what it is measured on.
+        self.given: dict[str, Any] = {}
+        self.task: ValidationTask | None = None
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
-        import torch
-
         from tardif.modeling.build import build_model, set_dropout
         from tardif.training.parameters import set_up
 
@@ -103,27 +81,40 @@ class Session:
             seed=settings.seed,
             trust_remote_code=job.trust_remote_code,
         )
-        given = self._given(model)
-        made_with = {"tardif": tardif.__version__, "torch": torch.__version__}
-        record = self.folder.read_record(given, made_with, self.talk)
-        checkpoint = self.folder.last_checkpoint() if record else None
+        lead = self.world.from_lead
+        record, checkpoint = lead(lambda: self._unfinished(model))
         if checkpoint is None:
-            self._fit_projection(model)
+            lead(lambda: self._fit_projection(model))
         if settings.dropout is not None:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
+        self.world.equalise(model)
         collator = self._collator(model)
         loading = time.monotonic() - began
+        timed = None if record or settings.minutes is None else self._timed(model, collator)
+        found = lead(lambda: self._find_out(model, record, timed, loading))
+        return self._train(model, collator, found, checkpoint)
+
+    def _unfinished(self, model: MultiVectorEncoder) -> tuple[dict[str, Any] | None, Path | None]:
+        """What an unfinished run has found out, and its last checkpoint."""
+        self.given = self._given(model)
+        record = self.folder.read_record(self.given, _versions(), self.talk)
+        return record, self.folder.last_checkpoint() if record else None
+
+    def _find_out(
+        self, model: MultiVectorEncoder, record: dict[str, Any] | None, timed: float | None, loading: float
+    ) -> Found:
+        """Plan and measure before the first step, or take what an unfinished run has recorded of it."""
         if record:
-            found = Found(Plan(**record.pop("plan")), **record)
-            task = self._task(found.plan)
-        else:
-            plan = self._plan(model, collator)
-            task = self._task(plan)
-            found = Found(plan, *self._measure_before(model, task))
-            found.seconds["loading"] = loading
-            self.folder.write_record(given, dataclasses.asdict(found), made_with)
-        return self._train(model, collator, task, found, checkpoint)
+            found = Found(**{**record, "plan": Plan(**record["plan"])})
+            self.task = self._task(found.plan)
+            return found
+        plan = self._plan(model, timed)
+        self.task = self._task(plan)
+        found = Found(plan, *self._measure_before(model))
+        found.seconds["loading"] = loading
+        self.folder.write_record(self.given, dataclasses.asdict(found), _versions())
+        return found
 
     def _given(self, model: MultiVectorEncoder) -> dict[str, Any]:
         """All that the end of a run depends on, each under the name by which a person can set it."""
@@ -137,6 +128,8 @@ class Session:
             "data": _digest(self.data),
             "language": self.job.language.code,
             "device": self.device,
+            # Each has random numbers of its own, and sums come in another order.
+            **({"processes": self.world.size} if self.world.size > 1 else {}),
         }
 
     def _fit_projection(self, model: MultiVectorEncoder) -> None:
@@ -165,13 +158,15 @@ class Session:
             seed=self.settings.seed,
         )
 
-    def _plan(self, model: MultiVectorEncoder, collator: Collator) -> Plan:
+    def _timed(self, model: MultiVectorEncoder, collator: Collator) -> float:
+        """The seconds of one batch; every process must take part."""
         from tardif.training.loop import timed_batch
         from tardif.training.objective import Objective
-        from tardif.training.validation import searchable
 
-        def timed() -> float:
-            return timed_batch(Objective(model, self.settings), collator, self.settings, self.device)
+        return timed_batch(Objective(model, self.settings), collator, self.settings, self.device, self.world)
+
+    def _plan(self, model: MultiVectorEncoder, timed: float | None) -> Plan:
+        from tardif.training.validation import searchable
 
         work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
@@ -196,9 +191,10 @@ class Session:
         return validation_task(self.data, limit=plan.documents, language=self.job.language, seed=self.settings.seed)
 
     def _measure_before(
-        self, model: MultiVectorEncoder, task: ValidationTask | None
+        self, model: MultiVectorEncoder
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], dict[str, float]]:
         """The stronger of the two untrained systems, every system measured, and the seconds."""
+        task = self.task
         if task is None:
             self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
             return {}, {}, {"loading": 0.0, "evaluation": 0.0}
@@ -216,12 +212,7 @@ class Session:
         return stronger(baselines["raw"], baselines["step 0"]), baselines, seconds
 
     def _train(
-        self,
-        model: MultiVectorEncoder,
-        collator: Collator,
-        task: ValidationTask | None,
-        found: Found,
-        checkpoint: Path | None,
+        self, model: MultiVectorEncoder, collator: Collator, found: Found, checkpoint: Path | None
     ) -> TrainingResult:
         from tardif.training.conductor import Outcome
         from tardif.training.loop import run
@@ -231,7 +222,7 @@ class Session:
             run(
                 model,
                 collator,
-                task,
+                self.task,
                 self.settings,
                 outcome,
                 plan=found.plan,
@@ -240,26 +231,29 @@ class Session:
                 device=self.device,
                 seconds_per_evaluation=found.seconds["evaluation"],
                 talk=self.talk,
+                world=self.world,
             )
         except BaseException as error:
             self.folder.keep = not outcome.diverged
-            self._publish_what_there_is(outcome, found, task, error)
+            if self.world.leads:
+                self._publish_what_there_is(outcome, found, error)
             raise
-        result = self._result(outcome, found, task)
+        return self.world.from_lead(lambda: self._finish(outcome, found))
+
+    def _finish(self, outcome: Outcome, found: Found) -> TrainingResult:
+        result = self._result(outcome, found)
         self._publish(outcome, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
             self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
         return result
 
-    def _publish_what_there_is(
-        self, outcome: Outcome, found: Found, task: ValidationTask | None, error: BaseException
-    ) -> None:
+    def _publish_what_there_is(self, outcome: Outcome, found: Found, error: BaseException) -> None:
         """The best checkpoint of a run that failed; whatever hinders it, the failure itself is what is told."""
         if not outcome.best_step:
             return
         try:
-            self._publish(outcome, self._result(outcome, found, task, f"{type(error).__name__}: {error}".rstrip(": ")))
+            self._publish(outcome, self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": ")))
         except TardifError as another:
             self.talk.say(str(another))
         else:
@@ -282,8 +276,8 @@ class Session:
                 raise FolderError(f"{self.job.path} could not be written ({error.args[0][0][2]}).") from error
             write_json(aside / "results.json", result.as_json())
 
-    def _result(self, outcome: Outcome, found: Found, task: ValidationTask | None, failure: str = "") -> TrainingResult:
-        job = self.job
+    def _result(self, outcome: Outcome, found: Found, failure: str = "") -> TrainingResult:
+        job, task = self.job, self.task
         return TrainingResult(
             path=job.path,
             before=found.before,
@@ -295,6 +289,7 @@ class Session:
                 "dim": job.recipe.width(job.base),
                 "language": job.language.code,
                 "device": self.device,
+                "processes": self.world.size,
                 **self.settings.as_json(),
                 "planned_steps": outcome.planned_steps,
                 "steps": outcome.steps,
@@ -320,6 +315,13 @@ class Session:
 def stronger(*systems: dict[str, float]) -> dict[str, float]:
     """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
     return max(systems, key=lambda figures: figures["nDCG@10"])
+
+
+def _versions() -> dict[str, str]:
+    """Of what may change the last bits."""
+    import torch
+
+    return {"tardif": tardif.__version__, "torch": torch.__version__}
 
 
 def _fingerprint(model: MultiVectorEncoder) -> str:

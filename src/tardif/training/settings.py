@@ -103,7 +103,7 @@ class TrainingSettings:
             so that the schedule ends within it, and recorded.
         max_steps: stop after so many steps, however many epochs that is; the schedule ends there.
         stop_at_step: break off at this step of the schedule. It repeats a run that ran out of time.
-        batch_size: examples per step.
+        batch_size: examples per step, of all processes together.
         lr: the peak learning rate, for AdamW with linear warm-up and decay.
         loss: ``contrastive``, ``distillation`` (a teacher's distribution over an example's
             documents) or ``margin`` (a teacher's margins), of :mod:`tardif.losses`; or the weights of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
-from tardif.devices import Allocation, allocate
+from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
 from tardif.errors import SettingError
 from tardif.folders import check_name, check_output
 from tardif.languages import language as find_language
@@ -16,8 +17,11 @@ from tardif.modeling.recipe import Recipe
 from tardif.talk import Talk
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
-from tardif.training.settings import settings_from
+from tardif.training.settings import TrainingSettings, settings_from
 from tardif.types import Document
+
+if TYPE_CHECKING:
+    from tardif.training.job import Job
 
 
 class Trainer:
@@ -33,7 +37,8 @@ class Trainer:
         base: a folder or hub id: a ColBERT (sentence-transformers, PyLate or Stanford format), or
             any BERT-like encoder; a dense sentence-transformers model counts.
         language: ISO 639 code; chooses the miner's stemmer and stopwords.
-        devices: ``cpu``, ``mps``, ``cuda``, ``auto``, or a number of GPUs.
+        devices: ``cpu``, ``mps``, ``cuda`` (one GPU), a number of GPUs, or ``auto``: all GPUs where there are some.
+            Each GPU has a process of its own.
         out: where the checkpoint's folder goes.
         dim: width of the token vectors: ``auto`` (128, or an existing ColBERT's own), a number, or
             None for the base's own width.
@@ -82,7 +87,7 @@ class Trainer:
         self.overwrite = overwrite
         self.trust_remote_code = trust_remote_code
         self.data: TrainingSet | None = None
-        self.talk = Talk(quiet=quiet)
+        self.talk = Talk(quiet=quiet or own_number() > 0)
         if self.base.note:
             self.talk.say(self.base.note)
 
@@ -141,13 +146,16 @@ class Trainer:
             )
         return self.data
 
-    def train(self, *, resume: bool = False, **settings: Any) -> TrainingResult:
+    def train(self, *, resume: bool = False, processes: int | None = None, **settings: Any) -> TrainingResult:
         """Fine-tune, keep the checkpoint that is best on the held-out queries, publish it.
 
         Args:
             resume: go on with the unfinished run of this name, however it was broken off, to the end that
                 it would have had. Base, data and settings must be what it was started with. Where
                 there is none, start from the beginning.
+            processes: how many train together, each on its part of every batch: by default one for each GPU of
+                ``devices``, or one. They are started here, unless torchrun or accelerate has started
+                this very script several times: then those are the processes.
             **settings: fields of :class:`~tardif.training.settings.TrainingSettings` (``epochs``,
                 ``minutes``, ``batch_size``, ``lr``, ...) and any other training argument of
                 sentence-transformers.
@@ -158,39 +166,85 @@ class Trainer:
             FolderError: an unfinished run is there, and neither ``resume`` nor ``overwrite`` is set; or the
                 disk is full: the last checkpoint can be gone on from.
             ModelError: the weights cannot be loaded.
-            TrainingError: the training diverged or memory ran out; the best checkpoint so far is kept.
+            TrainingError: the training diverged, memory ran out or a process died; the best checkpoint so far
+                is kept.
         """
         checked = settings_from({"seed": self.seed, **settings})
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
-        from tardif.training.session import Job, Session
+        count = self.process_count(processes, checked)
+        from tardif.training.job import Job
 
-        device = self._device()
-        folder = RunFolder(self.path)
-        with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
-            job = Job(
-                base=self.base,
-                recipe=self.recipe,
-                data=self.data,
-                language=self.language,
-                path=self.path,
-                seed=self.seed,
-                overwrite=self.overwrite,
-                trust_remote_code=self.trust_remote_code,
-                talk=self.talk,
-            )
-            return Session(job, checked, device, folder).run()
+        job = Job(
+            base=self.base,
+            recipe=self.recipe,
+            data=self.data,
+            language=self.language,
+            path=self.path,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            trust_remote_code=self.trust_remote_code,
+            talk=self.talk,
+        )
+        if count > 1 and world_size() == 1:
+            from tardif.training.launch import train_in_processes
+
+            device, folder = self._device(), RunFolder(self.path)
+            with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
+                return train_in_processes(count, job, checked, device, folder)
+        return self._train_here(job, checked, resume)
+
+    def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+        """Train in this process, with those that it was started with."""
+        from tardif.training.session import Session
+        from tardif.training.world import join
+
+        device, folder, failed = self._device(), RunFolder(self.path), True
+        world = join(device)
+        try:
+            with ExitStack() as held:
+                holding = folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk)
+                world.from_lead(lambda: held.enter_context(holding))
+                result = Session(job, settings, device, folder, world).run()
+            failed = False
+        finally:
+            world.end(failed=failed)
+        return result
+
+    def process_count(self, asked: int | None, settings: TrainingSettings) -> int:
+        """How many processes :meth:`train` has train together, when it is asked for so many.
+
+        Raises:
+            SettingError: there cannot be so many.
+        """
+        if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+            raise SettingError(f"processes={asked!r}: give a whole number, 1 or more.")
+        started, kind = world_size(), self.devices.kind
+        if started > 1:
+            if asked not in (None, started):
+                raise SettingError(f"processes={asked}: this script was started as {started} processes already.")
+            return started
+        if asked is None:
+            return min(self.devices.count, settings.batch_size)
+        if asked > settings.batch_size:
+            raise SettingError(f"processes={asked}: a batch of {settings.batch_size} cannot be shared by so many.")
+        if asked > 1 and kind == "mps":
+            raise SettingError(f"processes={asked}: there is one Apple GPU; give 1, or devices='cpu'.")
+        if kind == "cuda" and asked > cuda_count():
+            raise SettingError(f"processes={asked}: this machine has {cuda_count()} GPU(s), and each takes one.")
+        return asked
 
     def _device(self) -> str:
         """The device's name for torch, which must be built for it."""
-        import torch
+        if self.devices.kind == "cuda":
+            import torch
 
-        if self.devices.kind == "cuda" and not torch.cuda.is_available():
-            raise SettingError(
-                "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, "
-                "or use devices='cpu'."
-            )
+            if not torch.cuda.is_available():
+                raise SettingError(
+                    "There is a CUDA GPU, but this torch is built without CUDA: install one that has it, "
+                    "or use devices='cpu'."
+                )
         return self.devices.kind
 
 

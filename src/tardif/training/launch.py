@@ -1,0 +1,194 @@
+"""Training in several processes, which are started here, listened to and ended.
+
+They are new interpreters with the environment that torchrun would give them: nothing is forked, a script needs no
+``__main__`` guard, and a notebook can start them. They end with the process that started them, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import tardif
+from tardif.devices import core_count
+from tardif.errors import FolderError, TrainingError
+from tardif.folders import read_json
+from tardif.talk import Talk
+from tardif.training.job import Job
+from tardif.training.relay import replay
+from tardif.training.result import TrainingResult
+from tardif.training.run_folder import RunFolder, step_of
+from tardif.training.settings import TrainingSettings
+from tardif.training.worker import INTERRUPTED
+from tardif.training.world import error_named
+
+# The package may be on this interpreter's path alone.
+_COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import run; run(sys.argv[2])"
+_POLL_SECONDS = 0.1
+# When one has failed, the others are given so long to end by themselves: they notice it, and the lead may publish.
+_GRACE_SECONDS = 5.0
+
+
+def train_in_processes(
+    count: int, job: Job, settings: TrainingSettings, device: str, folder: RunFolder
+) -> TrainingResult:
+    """Train a job in ``count`` processes; ``folder`` is held.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted before training began, or twice.
+        TrainingError: a process died.
+        TardifError: what one of them failed with.
+    """
+    place = folder.path / "job"
+    try:
+        with tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            where = (Path(meeting) / "meeting").as_uri()
+            job.save(place, settings, device=device, resumed=folder.resumed, meeting=where)
+            job.talk.say(f"Starting {count} processes.")
+            with _started(count, place, job.talk) as workers:
+                codes = _wait(workers, place)
+        if (place / "end.json").is_file():
+            folder.keep = read_json(place / "end.json", what="a training job")["keep"]
+        if any(codes) or _failures(place):
+            _fail(codes, place, folder)
+    except OSError as error:
+        raise FolderError(f"{place} cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return TrainingResult(path=job.path, **read_json(job.path / "results.json", what="a trained model"))
+
+
+@contextlib.contextmanager
+def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes, the lead first; none is left when the block ends."""
+    workers: list[subprocess.Popen[str]] = []
+    root = str(Path(tardif.__file__).parents[1])
+    try:
+        for number in range(count):
+            with _said(place, number).open("wb") as said:
+                workers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-P", "-c", _COMMAND, root, str(place)],
+                        env=_environment(number, count),
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE if number == 0 else subprocess.DEVNULL,
+                        stderr=said,
+                        text=True,
+                        encoding="utf-8",
+                        # A Ctrl-C at the terminal is for this process, which passes it on.
+                        start_new_session=True,
+                        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                    )
+                )
+        listener = threading.Thread(target=_replay, args=(workers[0].stdout, talk), daemon=True)
+        listener.start()
+        yield workers
+        listener.join(timeout=_GRACE_SECONDS)
+    finally:
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.wait()
+            with contextlib.suppress(OSError):
+                if worker.stdin:
+                    worker.stdin.close()
+
+
+def _replay(lines: IO[str] | None, talk: Talk) -> None:
+    if lines is not None:
+        with lines:
+            replay(lines, talk)
+
+
+def _environment(number: int, count: int) -> dict[str, str]:
+    """What torchrun would set, and its share of the cores for each process."""
+    share = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(core_count() // count, 1))}
+    return {
+        **os.environ,
+        **share,
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait(workers: Sequence[subprocess.Popen[str]], place: Path) -> list[int]:
+    """Every process's exit code; 0 for those that have to be ended because another has failed."""
+    stops, failed_at = 0, 0.0
+    while True:
+        try:
+            codes = [worker.poll() for worker in workers]
+            # One that has failed may hang when it ends: a connection waits for its peers.
+            if not failed_at and (any(codes) or _failures(place)):
+                failed_at = time.monotonic()
+            over = failed_at and time.monotonic() - failed_at > _GRACE_SECONDS
+            if over or None not in codes or codes[0] == INTERRUPTED:
+                return [code or 0 for code in codes]
+            time.sleep(_POLL_SECONDS)
+        except KeyboardInterrupt:
+            stops += 1
+            if stops > 1:
+                raise
+            _ask_to_stop(workers[0])
+
+
+def _ask_to_stop(lead: subprocess.Popen[str]) -> None:
+    assert lead.stdin is not None
+    with contextlib.suppress(OSError):  # it has just ended
+        lead.stdin.write("stop\n")
+        lead.stdin.flush()
+
+
+def _fail(codes: Sequence[int], place: Path, folder: RunFolder) -> NoReturn:
+    """Raise what went wrong first.
+
+    An error of ours says it best. Else it is the process that died without a word: the others then fail for want
+    of it. Else what the first of those said that failed.
+    """
+    if codes[0] == INTERRUPTED:
+        raise KeyboardInterrupt
+    said = _failures(place)
+    for failure in said.values():
+        if failure["type"]:
+            raise error_named(failure["type"], failure["message"])
+    last = folder.last_checkpoint()
+    way_out = "" if last is None else f" --resume goes on from step {step_of(last)}."
+    for number, code in enumerate(codes):
+        if code and number not in said:
+            raise TrainingError(f"Process {number} of {len(codes)} {_death(code, _said(place, number))}.{way_out}")
+    number, failure = next(iter(said.items()))
+    raise TrainingError(f"Process {number} of {len(codes)} failed: {failure['message']}.{way_out}")
+
+
+def _failures(place: Path) -> dict[int, Any]:
+    """What those processes said that failed, by number."""
+    found = {int(path.stem.removeprefix("failure-")): path for path in place.glob("failure-*.json")}
+    return {number: read_json(found[number], what="a failure") for number in sorted(found)}
+
+
+def _death(code: int, said: Path) -> str:
+    """How a process ended that left no word of its own."""
+    if code == -9:
+        return "was killed by signal 9 (a system short of memory does that)"
+    lines = [line.strip() for line in said.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return how + (f": {lines[-1].rstrip('.')}" if lines else "")
+
+
+def _said(place: Path, number: int) -> Path:
+    """Where a process's standard error goes."""
+    return place / f"said-{number}.txt"

@@ -1,0 +1,86 @@
+"""One of several training processes that :mod:`tardif.training.launch` starts: ``run(FOLDER)``.
+
+Its standard input is held open by the one that started it: a line there asks the lead to stop, its end says that
+nobody waits any more. On the lead's standard output goes what it says, as :mod:`tardif.training.relay` has it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from tardif.devices import own_number
+from tardif.errors import TardifError, first_line
+from tardif.folders import write_json
+from tardif.talk import Talk
+from tardif.training.relay import Relay
+
+INTERRUPTED = 130
+
+
+def run(place: str) -> NoReturn:
+    """Be a worker, to the end of this process."""
+    code = main(place)
+    # Loggers finish here. What comes after, the libraries' own threads sometimes do not survive: torch aborts.
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main(place: str) -> int:
+    """Train the job in a folder as one of its processes; the exit code."""
+    folder, number = Path(place), own_number()
+    # Whatever writes to standard output from here on joins standard error: lines of the relay go there alone.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_listen, daemon=True).start()
+    relay = Relay(lines)
+    try:
+        _train(folder, relay if number == 0 else Talk(quiet=True))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:
+        traceback.print_exc()
+        kind, ours = type(error).__name__, isinstance(error, TardifError)
+        told = {"type": kind if ours else "", "message": str(error) if ours else f"{kind}: {first_line(error)}"}
+        write_json(folder / f"failure-{number}.json", told)
+        return 1
+    finally:
+        relay.close()
+    return 0
+
+
+def _train(folder: Path, talk: Talk) -> None:
+    from tardif.training.job import load_job
+    from tardif.training.run_folder import RunFolder
+    from tardif.training.session import Session
+    from tardif.training.world import join
+
+    job, settings, more = load_job(folder, talk)
+    run_folder = RunFolder(job.path)
+    run_folder.resumed = more["resumed"]
+    world, failed = join(more["device"], more["meeting"]), True
+    try:
+        Session(job, settings, more["device"], run_folder, world).run()
+        failed = False
+    finally:
+        if world.leads:
+            write_json(folder / "end.json", {"keep": run_folder.keep})
+        world.end(failed=failed)
+    world.leave()
+
+
+def _listen() -> None:
+    """Interrupt the main thread when a line comes in, and end with the one that sends them."""
+    # Unbuffered: a buffer that a thread is waiting on when the interpreter ends makes it abort.
+    while os.read(sys.stdin.fileno(), 1024):
+        _thread.interrupt_main()
+    os._exit(1)

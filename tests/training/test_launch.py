@@ -1,0 +1,234 @@
+"""Starting, hearing and ending processes: with processes that do nothing but what is to be seen."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from tardif import FolderError, SettingError, TrainingError
+from tardif.talk import Bar, Talk
+from tardif.training import launch
+from tardif.training.job import load_job
+from tardif.training.relay import Relay, replay
+from tardif.training.settings import settings_from
+from tardif.training.world import World, join
+
+HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[2])\nrank = os.environ['RANK']\n"
+RESULTS = "(place.parents[1] / 'tiny' / 'results.json')"
+DONE = (
+    f"{RESULTS}.parent.mkdir(exist_ok=True); {RESULTS}.write_text(json.dumps({{'before': {{}}, 'settings': told}}))\n"
+)
+
+
+class Listening(Talk):
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def say(self, line):
+        self.said.append(line)
+
+
+@pytest.fixture
+def two(make, monkeypatch):
+    """Trains in two processes that run this code: ``two(code)``."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+    def train(code, **settings):
+        monkeypatch.setattr(launch, "_COMMAND", HEAD + code)
+        trainer = make()
+        trainer.talk = Listening()
+        return trainer, lambda: trainer.train(processes=2, **settings)
+
+    return train
+
+
+def children():
+    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def left_in(trainer):
+    return sorted(path.name for path in trainer.path.parent.glob("*"))
+
+
+def test_each_process_knows_its_number_and_has_its_share_of_the_cores(two, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(launch, "core_count", lambda: 7)
+    names = "'RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', 'OMP_NUM_THREADS'"
+    trainer, train = two(
+        f"(place / rank).write_text(' '.join(os.environ[name] for name in ({names})))\n"
+        "while not (place / '1').exists() or not (place / '0').exists(): time.sleep(0.01)\n"
+        f"told = [(place / str(n)).read_text() for n in range(2)]\nif rank == '0': {DONE}"
+    )
+    assert train().settings == ["0 0 2 2 3", "1 1 2 2 3"]
+    assert left_in(trainer) == ["tiny"]
+
+
+def test_what_the_lead_says_is_said_here(two):
+    trainer, train = two(
+        f"told = {{}}\nif rank == '0':\n  {DONE}  print('no json'); print(json.dumps({{'say': 'Größe'}}), flush=True)"
+    )
+    train()
+    assert trainer.talk.said == ["Starting 2 processes.", "Größe"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "told"),
+    [
+        ("if rank == '1': os.kill(os.getpid(), 9)\ntime.sleep(60)", TrainingError, r"1 of 2 was killed by signal 9"),
+        ("if rank == '0': sys.exit('no such thing')\ntime.sleep(60)", TrainingError, r"0 of 2 .* 1: no such thing"),
+        (
+            "def failure(**told): (place / f'failure-{rank}.json').write_text(json.dumps(told))\n"
+            "if rank == '0': failure(type='', message='RuntimeError: the peer has gone')\n"
+            "else: failure(type='FolderError', message='The disk is full.')\nsys.exit(1)",
+            FolderError,
+            r"^The disk is full\.$",
+        ),
+        (  # hangs when it should end
+            "if rank == '1':\n  told = {'type': '', 'message': 'KeyError: 3'}\n"
+            "  (place / 'failure-1.json').write_text(json.dumps(told))\n"
+            "time.sleep(60)",
+            TrainingError,
+            r"Process 1 of 2 failed: KeyError: 3",
+        ),
+    ],
+)
+def test_a_process_that_fails_ends_the_others_and_says_why(two, monkeypatch, code, error, told):
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.3)
+    trainer, train = two(code)
+    began = time.monotonic()
+    with pytest.raises(error, match=told):
+        train()
+    assert time.monotonic() - began < 10
+    assert not children()
+    assert left_in(trainer) == []  # nothing to resume
+
+
+def test_the_first_ctrl_c_asks_the_lead_to_end(two):
+    trainer, train = two(
+        "(place / rank).touch()\n"
+        "if rank == '0':\n"
+        f"  told = sys.stdin.readline()\n  {DONE}"
+        "else:\n  while not (place.parents[1] / 'tiny').exists(): time.sleep(0.01)"
+    )
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    assert train().settings == "stop\n"
+    assert left_in(trainer) == ["tiny"]
+
+
+def test_the_second_ctrl_c_ends_all(two):
+    _, train = two("time.sleep(60)")
+    for seconds in (1.0, 1.5):
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert not children()
+
+
+def test_a_lead_that_was_interrupted_before_it_trained(two):
+    _, train = two("if rank == '0': sys.exit(130)\ntime.sleep(60)")
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert time.monotonic() - began < launch._GRACE_SECONDS
+
+
+def test_a_job_is_read_as_it_was_written(make, tmp_path):
+    from tardif.training.job import Job
+
+    trainer = make(query_length=20, language="de", trust_remote_code=True)
+    settings = settings_from({"matryoshka": [16, 4], "loss": {"contrastive": 1.0}, "lora": {"r": 4}, "optim": "sgd"})
+    names = ("base", "recipe", "data", "language", "path", "seed", "overwrite", "trust_remote_code", "talk")
+    job = Job(**{name: getattr(trainer, name) for name in names})
+    job.save(tmp_path / "job", settings, device="cpu")
+    found, read, more = load_job(tmp_path / "job", trainer.talk)
+    assert (found.base, found.recipe, found.language, found.path) == (job.base, job.recipe, job.language, job.path)
+    assert found.data.examples == job.data.examples
+    assert read.as_json() == settings.as_json()
+    assert more["device"] == "cpu"
+    with pytest.raises(SettingError, match="plain values"):
+        job.save(tmp_path / "other", settings_from({"report_to": [object()]}))
+
+
+def test_talk_is_relayed():
+    sent = io.StringIO()
+    relay = Relay(sent)
+    relay.say("one")
+    with relay.progress("Training", 10, "steps") as bar:
+        bar.resume(3)
+        bar.advance(2, "loss 1")
+    with relay.progress("Before", None, "documents") as bar:
+        bar.advance()
+    relay.say("two")
+    relay.close()
+    seen = []
+
+    class Shown(Talk):
+        def say(self, line):
+            seen.append(line)
+
+        def progress(self, what, total, unit):
+            import contextlib
+
+            @contextlib.contextmanager
+            def shown():
+                bar = Bar(what, total, unit)
+                yield bar
+                seen.append((what, total, unit, bar.done))
+
+            return shown()
+
+    replay([*sent.getvalue().splitlines(), '{"say": "hal'], Shown())
+    assert seen == ["one", ("Training", 10, "steps", 5), ("Before", None, "documents", 1), "two"]
+    assert all(json.loads(line) for line in sent.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("processes", "told"),
+    [(0, "whole number"), (True, "whole number"), ("2", "whole number"), (9, "a batch of 8 cannot be shared")],
+)
+def test_a_number_of_processes_that_cannot_be(make, processes, told):
+    with pytest.raises(SettingError, match=told):
+        make().train(processes=processes, batch_size=8)
+
+
+def test_gpus_have_one_process_each(make, monkeypatch):
+    from tardif import devices
+    from tardif.training import trainer
+
+    monkeypatch.setattr(devices, "cuda_count", lambda: 4)
+    monkeypatch.setattr(trainer, "cuda_count", lambda: 4)
+    settings = settings_from({"batch_size": 3})
+    assert make(devices=2).process_count(None, settings) == 2
+    assert make(devices="auto").process_count(None, settings) == 3  # no more than there are examples to share
+    assert make(devices="cuda").process_count(None, settings) == 1
+    assert make(devices="cuda").process_count(3, settings) == 3
+    with pytest.raises(SettingError, match="4 GPU"):
+        make(devices="cuda").process_count(5, settings_from({"batch_size": 16}))
+
+
+def test_processes_that_are_there_already_are_joined_or_refused(make, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert make().process_count(None, settings_from({})) == make().process_count(2, settings_from({})) == 2
+    with pytest.raises(SettingError, match="started as 2"):
+        make().train(processes=3)
+    with pytest.raises(SettingError, match="Apple"):
+        join("mps")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(SettingError, match="FSDP splits"):
+        make().train()
+
+
+def test_alone_it_decides_for_itself():
+    world = World()
+    assert (world.leads, world.from_lead(lambda: 3), world.gather(4), world.share([1, 2])) == (True, 3, [4], [1, 2])
+    with pytest.raises(TrainingError, match="so"):
+        world.from_lead(lambda: (_ for _ in ()).throw(TrainingError("so")))
+    world.end(failed=True)
