@@ -395,3 +395,8 @@ def test_a_training_set_goes_out_in_another_format(tardif, fails, pairs, tmp_pat
 def test_a_format_that_is_not_known_is_refused(tardif, fails, pairs, tmp_path):
     tardif("prepare", pairs, "--out", tmp_path / "set", "--quiet")
     assert "colbert, ragatouille" in fails("export", tmp_path / "set", "--format", "xml", "--out", tmp_path / "other")
+
+
+def test_another_set_needs_a_weight_that_is_a_number(fails, pairs, base, tmp_path):
+    given = ("train", pairs, "--name", "m", "--out", tmp_path / "out", "--base", base)
+    assert "DATA=WEIGHT" in fails(*given, "--also", f"{pairs}=much", "--quiet")

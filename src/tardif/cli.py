@@ -165,6 +165,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any other training argument; may be repeated."),
     ] = None,
     documents: Documents = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATA[=WEIGHT]", help="Mix in another set, used WEIGHT times an epoch; may be repeated."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
     language: Language = "en",
     seed: Seed = 0,
@@ -202,6 +206,9 @@ def train(
     )
     trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
     trainer.prepare(data, documents, split=split)
+    for text in also or []:
+        path, weight = _weighted(text)
+        trainer.add(path, split=split, weight=weight)
     result = trainer.train(resume=resume, processes=processes, **settings)
     for line in summary(result):
         trainer.talk.say(line)
@@ -422,6 +429,14 @@ def _window(text: str) -> tuple[int, int]:
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
     return int(first), int(last)
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    path, equals, weight = text.rpartition("=")
+    try:
+        return (Path(path), float(weight)) if equals else (Path(text), 1.0)
+    except ValueError:
+        raise SettingError(f"--also {text}: write DATA=WEIGHT, such as more.jsonl=0.5.") from None
 
 
 def _share(text: str) -> float | str:

@@ -72,3 +72,28 @@ def test_processes_share_every_batch_and_make_the_same_steps(count, size, proces
         for batch, *parts in zip(order, *shares, strict=True):
             assert flat(parts) == batch  # in its order: disjoint, nothing dropped
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("parts", [[(10, 2), (30, 0.5)], [(7, 1), (3, 1.5), (5, 0.01)], [(4, 2.6)]])
+def test_a_part_is_used_as_often_as_it_weighs(parts):
+    order = BatchOrder(sum(size for size, _ in parts), 4, parts=parts)
+    drawn = [max(round(size * weight), 1) for size, weight in parts]
+    assert order.count == sum(drawn)
+    epochs = [flat(order.batches(epoch)) for epoch in range(60)]
+    first = 0
+    for (size, _), count in zip(parts, drawn, strict=True):
+        used = [[n for n in epoch if first <= n < first + size] for epoch in epochs]
+        assert {len(epoch) for epoch in used} == {count}
+        # Evenly: over any number of epochs, no example is ahead of another by more than one.
+        for upto in (1, 7, 60):
+            times = [sum(epoch.count(n) for epoch in used[:upto]) for n in range(first, first + size)]
+            assert max(times) - min(times) <= 1
+        first += size
+
+
+def test_the_parts_of_an_epoch_are_shuffled_together():
+    order = BatchOrder(40, 4, parts=[(20, 1), (20, 1)])
+    numbers = flat(order.batches(0))
+    assert any(n >= 20 for n in numbers[:10])
+    assert any(n < 20 for n in numbers[:10])
+    assert flat(BatchOrder(40, 8, parts=[(20, 1), (20, 1)]).batches(3)) == flat(order.batches(3))

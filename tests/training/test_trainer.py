@@ -372,3 +372,19 @@ def test_a_trained_checkpoint_can_be_trained_on(trainer, tmp_path):
     assert result.baselines["step 0"]["nDCG@10"] >= 0
     assert left_in(trainer) == ["more", "tiny"]
     assert_opens(more)
+
+
+def test_several_sets_train_one_model_and_the_run_is_told_apart(trainer):
+    more = [(f"letter {letter}", f"the letter {letter} stands in the alphabet.") for letter in "abcdefghij"]
+    trainer.add(more, weight=0.5, validation=0, window=(1, 20), near=False)
+    assert [weight for _, weight in trainer.data.parts] == [1.0, 0.5]
+    result = trainer.train(**SHORT)
+    assert result.settings["steps"] == STEPS + 1  # 36 and half of 10 examples in steps of 8
+    assert result.settings["data"]["weights"] == [1.0, 0.5]
+    assert_opens(trainer)
+
+
+def test_there_must_be_something_to_add_to(base_folder, tmp_path):
+    made = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
+    with pytest.raises(SettingError, match="nothing to add to"):
+        made.add(PAIRS)

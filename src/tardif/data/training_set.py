@@ -37,6 +37,8 @@ class TrainingSet:
         examples: one per (training query, positive), with its hard negatives.
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
+        parts: of a mixed set (:mod:`tardif.data.mixing`), how many of the examples in turn come from
+            each set, and how often an epoch uses them.
     """
 
     documents: Mapping[str, Document]
@@ -46,6 +48,7 @@ class TrainingSet:
     examples: Sequence[Example] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     report: Sequence[str] = ()
+    parts: Sequence[tuple[int, float]] = ()
 
     def query_ids(self, split: str) -> list[str]:
         """The ids of one split's queries."""
@@ -96,7 +99,8 @@ class TrainingSet:
                 pq.write_table(pa.table(columns), aside / f"{name}.parquet", compression="zstd")
                 counts[name] = len(columns[next(iter(columns))])
             write_examples(aside, self.examples)
-            write_manifest(aside, counts, {}, self.report, settings=self.settings, sources=[])
+            parts = {"parts": [list(part) for part in self.parts]} if self.parts else {}
+            write_manifest(aside, counts, {}, self.report, settings=self.settings, sources=[], **parts)
         return folder
 
     @classmethod
@@ -145,6 +149,7 @@ class TrainingSet:
             ],
             settings=manifest["settings"],
             report=manifest.get("report", []),
+            parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
         )
 
 

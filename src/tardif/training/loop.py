@@ -37,7 +37,7 @@ from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
 from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
 from tardif.training.run_log import RunLog, cut_log
-from tardif.training.sampling import BatchOrder, Shares
+from tardif.training.sampling import BatchOrder, Shares, order_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
 from tardif.training.world import World
@@ -154,11 +154,11 @@ def run(
     """
     objective = Objective(model, settings)
     outcome.planned_steps = plan.steps
-    order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
+    order = order_of(collator.data, settings)
     loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps, world)
     together = f" in {world.size} processes" if world.size > 1 else ""
     talk.say(
-        f"Training on {len(collator.data.examples)} examples: {plan.steps} steps of {settings.batch_size} "
+        f"Training on {order.count} examples: {plan.steps} steps of {settings.batch_size} "
         f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}{together}."
     )
     with talk.progress("Training", plan.steps, "steps") as bar:
@@ -245,7 +245,7 @@ def _make_loop(
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": device == "cuda",
     }
-    dataset = Dataset.from_dict({"example": list(range(order.count))})
+    dataset = Dataset.from_dict({"example": list(range(len(batches.data.examples)))})
     try:
         arguments = MultiVectorEncoderTrainingArguments(
             output_dir=str(folder.path),
@@ -277,7 +277,7 @@ def timed_batch(
     objective: Objective, collator: Collator, settings: TrainingSettings, device: str, world: World
 ) -> float:
     """The seconds of one batch, from a few that change nothing. All processes take part."""
-    order = BatchOrder(len(collator.data.examples), settings.batch_size, settings.seed)
+    order = order_of(collator.data, settings)
     numbers = [number for part in range(4) for number in order.step(part)]
     size = min(settings.batch_size, order.count)
 

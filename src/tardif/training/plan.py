@@ -77,6 +77,7 @@ def make_plan(
     held_out: Size,
     work: Work,
     timed_batch: float | None = None,
+    drawn: int | None = None,
 ) -> Plan:
     """Decide a run's steps and the size of its validation task.
 
@@ -86,9 +87,10 @@ def make_plan(
         held_out: the queries that are held out, and the documents that they could be searched in.
         work: what encoding and scoring cost.
         timed_batch: the seconds of one batch, for a budget of minutes.
+        drawn: how many of the examples an epoch uses; each once by default.
     """
     accumulation = accumulated(settings)
-    per_epoch = math.ceil(math.ceil(len(examples) / settings.batch_size) / accumulation)
+    per_epoch = math.ceil(math.ceil((drawn or len(examples)) / settings.batch_size) / accumulation)
     steps = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
     size = min(settings.batch_size, len(examples))
     negatives = sum(min(len(e.negative_ids), settings.negatives_per_example) for e in examples) / len(examples)

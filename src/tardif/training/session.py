@@ -19,6 +19,7 @@ from tardif.training.job import Job
 from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
+from tardif.training.sampling import order_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.world import World
 
@@ -170,7 +171,8 @@ class Session:
 
         work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
-        return make_plan(self.data.examples, self.settings, held_out, work, timed)
+        drawn = order_of(self.data, self.settings).count
+        return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn)
 
     def _tokens(self, model: MultiVectorEncoder) -> Size:
         """About how many tokens a document and a query have, as the model reads them."""
@@ -352,6 +354,8 @@ def _digest(data: TrainingSet) -> str:
     def add(*values: object) -> None:
         digest.update(repr(values).encode("utf-8", "surrogatepass"))
 
+    if data.parts:
+        add(*data.parts)
     for document in data.documents.values():
         add(document.id, document.title, document.text)
     for query, text in data.queries.items():

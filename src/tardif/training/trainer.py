@@ -87,6 +87,8 @@ class Trainer:
         self.overwrite = overwrite
         self.trust_remote_code = trust_remote_code
         self.data: TrainingSet | None = None
+        self._sets: list[TrainingSet] = []
+        self._weights: list[float] = []
         self.talk = Talk(quiet=quiet or own_number() > 0)
         if self.base.note:
             self.talk.say(self.base.note)
@@ -129,22 +131,47 @@ class Trainer:
         Raises:
             DataError: the input cannot be read or makes no sense.
         """
-        if isinstance(data, TrainingSet):
-            self.data = data
-        elif isinstance(data, str | Path) and is_training_set(data):
-            self.data = TrainingSet.load(data)
-        else:
-            from tardif.preparation import prepare
-
-            defaults = {"language": self.language.code, "base": self.base.name, "seed": self.seed}
-            self.data = prepare(
-                [] if data is None else [data],
-                documents,
-                validation=validation,
-                talk=self.talk,
-                **{**defaults, **options},
-            )
+        self._sets, self._weights = [self._prepared(data, documents, validation, options)], [1.0]
+        self.data = self._sets[0]
         return self.data
+
+    def add(
+        self, data: Any, documents: Any = None, *, weight: float = 1.0, validation: Any = 0.1, **options: Any
+    ) -> TrainingSet:
+        """Mix another training set into what was prepared before.
+
+        Args:
+            data: as for :meth:`prepare`, as are ``documents``, ``validation`` and ``options``.
+            weight: how often an epoch uses each of its examples: 2 twice, 0.5 every other epoch.
+
+        Raises:
+            DataError: the input cannot be read or makes no sense.
+            SettingError: nothing was prepared before, or the weight cannot be used.
+        """
+        from tardif.data.mixing import mix
+
+        if not self._sets:
+            raise SettingError("There is nothing to add to: call prepare first.")
+        sets = [*self._sets, self._prepared(data, documents, validation, options)]
+        self.data = mix(sets, [*self._weights, weight])
+        self._sets, self._weights = sets, [*self._weights, weight]
+        return self.data
+
+    def _prepared(self, data: Any, documents: Any, validation: Any, options: dict[str, Any]) -> TrainingSet:
+        if isinstance(data, TrainingSet):
+            return data
+        if isinstance(data, str | Path) and is_training_set(data):
+            return TrainingSet.load(data)
+        from tardif.preparation import prepare
+
+        defaults = {"language": self.language.code, "base": self.base.name, "seed": self.seed}
+        return prepare(
+            [] if data is None else [data],
+            documents,
+            validation=validation,
+            talk=self.talk,
+            **{**defaults, **options},
+        )
 
     def train(self, *, resume: bool = False, processes: int | None = None, **settings: Any) -> TrainingResult:
         """Fine-tune, keep the checkpoint that is best on the held-out queries, publish it.

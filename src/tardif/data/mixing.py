@@ -1,0 +1,130 @@
+"""Several training sets as one, each with a weight: how often its examples are used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tardif.data.synthesis.result import PARENT
+from tardif.data.text import normalise
+from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.errors import SettingError
+from tardif.types import Document
+
+
+def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
+    """Put training sets together.
+
+    An epoch uses ``weight x size`` examples of each set: with 2 each of them twice, with 0.5 one half
+    in one epoch and the other in the next. Where an id stands for other things in two sets, the later
+    one's gets the set's number before it. What one set holds out is trained on in none: such examples
+    are left out, and the report counts them.
+
+    Args:
+        sets: at least one; none of them mixed already.
+        weights: one for each set, above 0.
+
+    Raises:
+        SettingError: a weight cannot be used, or a set is mixed already.
+    """
+    for weight in weights:
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise SettingError(f"weight={weight!r}: give a number above 0.")
+    if any(found.parts for found in sets):
+        raise SettingError("A training set that is mixed cannot be mixed again: put its parts together at once.")
+    renamed = _distinct_ids(sets)
+    held = {
+        normalise(text) for found in renamed for query, text in found.queries.items() if found.split[query] != TRAIN
+    }
+    documents: dict[str, Document] = {}
+    queries: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    split: dict[str, str] = {}
+    examples, parts, report = [], [], []
+    for number, (found, weight) in enumerate(zip(renamed, weights, strict=True), start=1):
+        documents.update(found.documents)
+        queries.update(found.queries)
+        for query, judged in found.qrels.items():
+            qrels.setdefault(query, {}).update(judged)
+        split.update({query: side for query, side in found.split.items() if split.get(query, TRAIN) == TRAIN})
+        used = [example for example in found.examples if normalise(found.queries[example.query_id]) not in held]
+        examples += used
+        parts.append((len(used), float(weight)))
+        left_out = len(found.examples) - len(used)
+        report.append(f"set {number}: {len(used)} examples, weight {weight:g}")
+        if left_out:
+            report.append(f"set {number}: {left_out} examples left out, whose query another set holds out")
+        report += [f"set {number}: {line}" for line in found.report]
+    return TrainingSet(
+        documents=documents,
+        queries=queries,
+        qrels=qrels,
+        split=split,
+        examples=examples,
+        settings={"mixed": [dict(found.settings) for found in sets], "weights": [float(weight) for weight in weights]},
+        report=report,
+        parts=tuple(part for part in parts if part[0]),
+    )
+
+
+def _distinct_ids(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
+    """The sets with ids that stand for one thing each, over all of them."""
+    documents: dict[str, str] = {}
+    queries: dict[str, str] = {}
+    found = []
+    for number, given in enumerate(sets, start=1):
+        contents = {identity: document.content for identity, document in given.documents.items()}
+        renamed = _rename(given, _new_ids(contents, documents, number), _new_ids(given.queries, queries, number))
+        documents.update({identity: document.content for identity, document in renamed.documents.items()})
+        queries.update(renamed.queries)
+        found.append(renamed)
+    return found
+
+
+def _new_ids(texts: Mapping[str, str], taken: Mapping[str, str], number: int) -> dict[str, str]:
+    """The ids that stand for another text already, and what they become."""
+    found = {}
+    for identity, text in texts.items():
+        if taken.get(identity, text) != text:
+            new = f"{number}:{identity}"
+            while new in taken or new in texts:
+                new = f"{number}:{new}"
+            found[identity] = new
+    return found
+
+
+def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[str, str]) -> TrainingSet:
+    if not documents and not queries:
+        return given
+
+    def d(identity: str) -> str:
+        return documents.get(identity, identity)
+
+    def q(identity: str) -> str:
+        return queries.get(identity, identity)
+
+    def metadata(document: Document) -> Mapping[str, Any]:
+        """A variant or a piece names the document that it was made from."""
+        return {
+            name: d(value) if name in ("parent", PARENT) and isinstance(value, str) else value
+            for name, value in document.metadata.items()
+        }
+
+    return replace(
+        given,
+        documents={d(i): replace(found, id=d(i), metadata=metadata(found)) for i, found in given.documents.items()},
+        queries={q(i): text for i, text in given.queries.items()},
+        qrels={q(i): {d(j): relevance for j, relevance in judged.items()} for i, judged in given.qrels.items()},
+        split={q(i): side for i, side in given.split.items()},
+        examples=[
+            replace(
+                example,
+                query_id=q(example.query_id),
+                positive_id=d(example.positive_id),
+                negative_ids=tuple(map(d, example.negative_ids)),
+            )
+            for example in given.examples
+        ],
+    )
