@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # on tiny tensors a second thread costs more than it gives
+# A shell starts background jobs with Ctrl-C ignored, and Python then keeps to it, as do the processes that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from functools import cache
 
