@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.base import MINILM, resolve_base
@@ -45,11 +46,30 @@ def ours(model: Any, data: TrainingSet) -> Any:
     return lambda rows: objective(collate([{"example": n} for n in rows]))
 
 
+def in_float64(model: Any) -> Any:
+    """The library's loss by its definition: its own takes the scores in float32 whatever the model."""
+
+    def loss(columns: list[dict[str, Any]]) -> torch.Tensor:
+        (queries, asked), *documents = (
+            (out["token_embeddings"], out["attention_mask"].bool())
+            for out in (model({k: v for k, v in c.items() if k != "task"}, task=c["task"]) for c in columns)
+        )
+        scores = []
+        for vectors, mask in documents:
+            similarities = torch.einsum("qtd,nsd->qnts", queries, vectors)
+            best = similarities.masked_fill(~mask[None, :, None], -torch.inf).max(dim=-1).values  # [Q, N, tokens]
+            scores.append((best * asked[:, None]).sum(dim=-1))
+        return functional.cross_entropy(torch.cat(scores, dim=1), torch.arange(len(queries)))
+
+    return loss
+
+
 def theirs(model: Any, data: TrainingSet) -> Any:
     """The library's loss on its own tokenisation: a column of queries, of positives, of negatives."""
     from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
 
-    loss = MultiVectorMultipleNegativesRankingLoss(model)
+    double = next(model.parameters()).dtype == torch.float64
+    loss = in_float64(model) if double else MultiVectorMultipleNegativesRankingLoss(model)
 
     def column(texts: list[str], task: str) -> dict[str, Any]:
         return {**model.preprocess(texts, prompt=model.prompts[task], task=task), "task": task}
