@@ -50,7 +50,6 @@ def test_neighbours_change_nothing(base_folder, family):
     model = model_of(base_folder(family))
     expected = {text: alone(model, text) for text in TEXTS}
     assert packing.enable(model)
-    assert packing.is_enabled(model)
     assert_as_alone(model, expected, TEXTS)
     assert_as_alone(model, expected, TEXTS[::-1])
     for text in TEXTS:  # not packed, as at encoding

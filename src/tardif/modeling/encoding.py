@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 # Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
-SUB_BATCH_TOKENS = {"cpu": 1024, "mps": 8192, "cuda": 16384}
+SUB_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 16384}
 
 
 class Block(NamedTuple):
@@ -67,7 +67,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
         blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
         found: list[NDArray[np.float32]] = []
         for features in blocks:
-            encoded = encode(model, Block(_to_device(features, model.device), task))
+            encoded = encode(model, Block(to_device(features, model.device), task))
             vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
             found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
     finally:
@@ -76,5 +76,12 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
     return np.concatenate(ordered), [len(vectors) for vectors in ordered]
 
 
-def _to_device(features: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in features.items()}
+def to_device(value: Any, device: torch.device | str) -> Any:
+    """A batch, or any part of it, with its tensors on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_device(item, device) for item in value]
+    return value

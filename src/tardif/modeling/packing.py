@@ -46,12 +46,6 @@ def enable(model: MultiVectorEncoder) -> bool:
     return True
 
 
-def is_enabled(model: MultiVectorEncoder) -> bool:
-    """Whether :func:`enable` took."""
-    transformer: Any = model[0]
-    return getattr(transformer.model.config, "_attn_implementation", None) == ATTENTION
-
-
 def first_position(model: MultiVectorEncoder) -> int:
     """The position of a text's first token: RoBERTa and its kin count from after the padding token's id."""
     transformer: Any = model[0]

@@ -7,7 +7,6 @@ writes in place and pickles, so saving and loading are ours: :mod:`tardif.traini
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
+from tardif.modeling.encoding import to_device
 from tardif.talk import Talk
 from tardif.training.batches import Collator
 from tardif.training.checkpoints import (
@@ -59,6 +59,7 @@ class _Loop(MultiVectorEncoderTrainer):
     folder: RunFolder
     conductor: Conductor
     world: World
+    resumed: dict[str, Any]
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[Any, None]:
         return inputs, None
@@ -109,22 +110,22 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
+        self.resumed = load_state(Path(resume_from_checkpoint), device=next(self.model.parameters()).device)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         if checkpoint is not None and self.optimizer is not None and self.lr_scheduler is not None:
-            state = load_state(Path(checkpoint), device=next(self.model.parameters()).device)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.lr_scheduler.load_state_dict(state["scheduler"])
+            self.optimizer.load_state_dict(self.resumed["optimizer"])
+            self.lr_scheduler.load_state_dict(self.resumed["scheduler"])
 
     def _load_scaler(self, checkpoint: Any) -> None:
         scaler = getattr(self.accelerator, "scaler", None)
-        state = None if checkpoint is None else load_state(Path(checkpoint))["scaler"]
+        state = None if checkpoint is None else self.resumed["scaler"]
         if scaler is not None and state is not None:
             scaler.load_state_dict(state)
 
     def _load_rng_state(self, checkpoint: Any) -> None:
         if checkpoint is not None:
-            set_random_state(load_state(Path(checkpoint))["random"][self.world.rank])
+            set_random_state(self.resumed["random"][self.world.rank])
 
 
 def run(
@@ -284,7 +285,7 @@ def timed_batch(
     def step(part: int) -> None:
         batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
         rows = [{"example": number} for number in world.share(batch)]
-        objective(_to_device(collator(rows), device)).backward()
+        objective(to_device(collator(rows), device)).backward()
         world.average(objective)
 
     with torch.random.fork_rng():
@@ -292,13 +293,3 @@ def timed_batch(
         seconds = mean_seconds([partial(step, part) for part in range(4)])
         objective.zero_grad()
     return seconds
-
-
-def _to_device(value: Any, device: str) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {key: _to_device(item, device) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_to_device(item, device) for item in value]
-    return value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from tardif.errors import SettingError
+from tardif.errors import SettingError, first_line
 from tardif.modeling.build import transformer_of
 from tardif.training.settings import TrainingSettings
 
@@ -153,7 +153,7 @@ def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
     try:
         peft.inject_adapter_in_model(peft.LoraConfig(**{**defaults, **options}), encoder)
     except (TypeError, ValueError) as error:
-        raise SettingError(f"lora={options}: {str(error).splitlines()[0]}") from error
+        raise SettingError(f"lora={options}: {first_line(error)}") from error
 
 
 def without_adapters(model: MultiVectorEncoder) -> MultiVectorEncoder:
