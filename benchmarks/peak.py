@@ -11,15 +11,30 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterable
+from typing import NamedTuple
 
 HIDDEN, INNER, LAYERS, DIM = 384, 1536, 6, 128
 SHAPES = [(HIDDEN, HIDDEN)] * 4 + [(HIDDEN, INNER), (INNER, HIDDEN)]
 
 
-def step_flops(tokens: float, *, backward: bool = True) -> float:
-    """Operations of the model's linear maps for so many tokens; attention's own products are left out."""
-    forward = 2 * (LAYERS * sum(a * b for a, b in SHAPES) + HIDDEN * DIM)
-    return (3 if backward else 1) * tokens * forward
+class Work(NamedTuple):
+    """Operations of matrix products: of the linear maps, and of attention (queries by keys, weights by values)."""
+
+    linear: float
+    attention: float
+
+    def shares(self, seconds: float, peak: float) -> str:
+        linear, both = (flops / seconds / peak for flops in (self.linear, self.linear + self.attention))
+        return f"linear maps {linear:.0%}, with attention's own products {both:.0%}"
+
+
+def work(lengths: Iterable[int], *, backward: bool = True) -> Work:
+    """What the model multiplies for texts of so many tokens, without padding and nothing computed twice."""
+    lengths = list(lengths)
+    times = 3 if backward else 1
+    linear = 2 * (LAYERS * sum(a * b for a, b in SHAPES) + HIDDEN * DIM) * sum(lengths)
+    return Work(times * linear, times * 4 * LAYERS * HIDDEN * sum(length**2 for length in lengths))
 
 
 def layer(tokens: int) -> float:
@@ -39,7 +54,7 @@ def layer(tokens: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--turns", type=int, default=24)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -7,8 +7,8 @@ documents to 256 tokens, queries filled to 32. Each system trains in a process o
 examples in as many steps, with its own trainer, optimizer and defaults; the systems take turns, so that a slow
 minute of the machine hits them alike, and the median step counts. ``real tokens`` are those of all
 texts of a batch, as often as they stand in it, without padding: the same for all systems.
-The share of the peak: the matrix products of the model's layers, forward and backward, at the speed that the
-machine reaches on their shapes in the same run, as a share of the step.
+The share of the peak: operations of the model's matrix products, forward and backward, per second of the step, against
+what the machine reaches at the linear maps' shapes in the same run.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from peak import step_flops
+from peak import Work, work as products
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "tardif": {},
@@ -158,8 +158,16 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def tokens_per_step(options: argparse.Namespace) -> tuple[float, float, float]:
+class Tokens(NamedTuple):
     """Tokens a step: real ones of all texts; those that Tardif encodes, each text once; and these with padding."""
+
+    real: float
+    encoded: float
+    padded: float
+    work: Work
+
+
+def tokens_per_step(options: argparse.Namespace) -> Tokens:
     from tardif.modeling.base import MINILM, resolve_base
     from tardif.modeling.build import build_model
     from tardif.modeling.recipe import Recipe
@@ -167,26 +175,31 @@ def tokens_per_step(options: argparse.Namespace) -> tuple[float, float, float]:
     from tardif.training.batches import Collator
 
     data = subset(options.set, options.steps * options.batch_size, options.negatives)
-    tokens = tokens_for(build_model(resolve_base(MINILM), Recipe(**LENGTHS)), 1024)
+    tokens = tokens_for(build_model(resolve_base(MINILM), Recipe(**LENGTHS)), 4096)
     columns = [d for e in data.examples for d in (e.positive_id, *e.negative_ids)]
     real = sum(len(ids) for ids in tokens.ids([data.documents[d].content for d in columns], "document"))
-    collate, encoded, padded = Collator(data, tokens, negatives_per_example=options.negatives), 0, 0
+    collate, padded = Collator(data, tokens, negatives_per_example=options.negatives), 0
+    # Every query is filled up: to these models the filling is as real as the rest.
+    queries = LENGTHS["query_length"] * options.batch_size
+    lengths = [LENGTHS["query_length"]] * (options.batch_size * options.steps)
     for step in range(options.steps):
         batch = collate([{"example": step * options.batch_size + n} for n in range(options.batch_size)])
         for block in batch["documents"]:
-            encoded += int(block["attention_mask"].sum())
+            lengths += block["packed_lengths"]
             padded += block["input_ids"].numel()
-    # Every query is filled up: to these models the filling is as real as the rest.
-    queries = LENGTHS["query_length"] * options.batch_size
-    return real / options.steps + queries, encoded / options.steps + queries, padded / options.steps + queries
+    linear, attention = products(lengths)
+    steps = options.steps
+    return Tokens(
+        real / steps + queries, sum(lengths) / steps, padded / steps + queries, Work(linear / steps, attention / steps)
+    )
 
 
 def compare(options: argparse.Namespace) -> None:
-    real, encoded, padded = tokens_per_step(options)
+    tokens = tokens_per_step(options)
     taken: dict[str, list[float]] = {name: [] for name in options.systems}
     memory: dict[str, float] = {}
     failed: dict[str, str] = {}
-    peak = 0.0
+    peaks: list[float] = []
     for _ in range(options.rounds):
         for name in options.systems:
             if name in failed:
@@ -198,20 +211,25 @@ def compare(options: argparse.Namespace) -> None:
             taken[name] += found["seconds"][1:]
             memory[name] = max(memory.get(name, 0.0), found["memory"])
         if options.device == "cpu":
-            peak = max(peak, measure_peak())
+            peaks.append(measure_peak())
     ours = statistics.median(taken["tardif"])
-    print(f"Batches of {options.batch_size} with {options.negatives} hard negatives: {real:.0f} real tokens a step.")
-    print(f"Tardif encodes {encoded:.0f} of them; padding: {padded / encoded - 1:.1%}.")
+    print(
+        f"Batches of {options.batch_size} with {options.negatives} hard negatives: {tokens.real:.0f} real tokens a step."
+    )
+    print(f"Tardif encodes {tokens.encoded:.0f} of them; padding: {tokens.padded / tokens.encoded - 1:.1%}.")
     print("| system | s/step | real tokens/s | as long as Tardif | peak memory |\n|---|---|---|---|---|")
     for name in options.systems:
         if name in failed:
             print(f"| {name} | {failed[name]} | | | |")
             continue
         median = statistics.median(taken[name])
-        print(f"| {name} | {median:.3f} | {real / median:,.0f} | {median / ours:.2f} x | {memory[name]:.2f} GB |")
-    if peak:
-        share = step_flops(encoded) / ours / peak
-        print(f"Peak at the model's shapes: {peak / 1e9:.0f} GFLOP/s; the products alone are {share:.0%} of our step.")
+        print(
+            f"| {name} | {median:.3f} | {tokens.real / median:,.0f} | {median / ours:.2f} x | {memory[name]:.2f} GB |"
+        )
+    if peaks:
+        peak = statistics.median(peaks)
+        print(f"Peak at the model's shapes: {peak / 1e9:.0f} GFLOP/s. Of it our step reaches: ", end="")
+        print(tokens.work.shares(ours, peak))
 
 
 def measure_peak() -> float:

@@ -7,6 +7,7 @@ What goes in is the model's own tokenisation, and what comes out is what its own
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardif.modeling.memory import kept_memory
 from tardif.modeling.packing import LENGTHS, lengths_of
 from tardif.modeling.tokens import tokens_for
 
@@ -66,10 +68,11 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
     try:
         blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
         found: list[NDArray[np.float32]] = []
-        for features in blocks:
-            encoded = encode(model, Block(to_device(features, model.device), task))
-            vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
-            found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
+        with kept_memory() if len(blocks) > 1 else nullcontext():
+            for features in blocks:
+                encoded = encode(model, Block(to_device(features, model.device), task))
+                vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
+                found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
     finally:
         model.train(training)
     ordered = [found[place] for place in places]

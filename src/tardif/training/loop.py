@@ -31,7 +31,7 @@ from tardif.training.checkpoints import (
     write_whole,
 )
 from tardif.training.conductor import Conductor, Outcome, interruptible, keep_model
-from tardif.training.memory import kept_memory
+from tardif.modeling.memory import kept_memory
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from tardif.training.memory import _glibc, kept_memory
+from tardif.modeling.memory import _glibc, kept_memory
 
 FAULTS = """
 import json, resource
 import numpy as np
-from tardif.training.memory import kept_memory
+from tardif.modeling.memory import kept_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -22,7 +22,8 @@ def faults():
 faults()
 plain = faults()
 with kept_memory():
-    faults()
+    with kept_memory():  # as an evaluation within a training
+        faults()
     kept = faults()
 print(json.dumps([plain, kept, faults()]))
 """
