@@ -25,6 +25,7 @@ class Work(NamedTuple):
     attention: float
 
     def shares(self, seconds: float, peak: float) -> str:
+        """Of the peak, what so many seconds for this work come to."""
         linear, both = (flops / seconds / peak for flops in (self.linear, self.linear + self.attention))
         return f"linear maps {linear:.0%}, with attention's own products {both:.0%}"
 

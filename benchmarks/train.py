@@ -28,7 +28,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peak import Work, work as products
+from peak import Work
+from peak import work as products
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "tardif": {},
@@ -213,9 +214,7 @@ def compare(options: argparse.Namespace) -> None:
         if options.device == "cpu":
             peaks.append(measure_peak())
     ours = statistics.median(taken["tardif"])
-    print(
-        f"Batches of {options.batch_size} with {options.negatives} hard negatives: {tokens.real:.0f} real tokens a step."
-    )
+    print(f"Batches of {options.batch_size}, {options.negatives} hard negatives: {tokens.real:.0f} real tokens a step.")
     print(f"Tardif encodes {tokens.encoded:.0f} of them; padding: {tokens.padded / tokens.encoded - 1:.1%}.")
     print("| system | s/step | real tokens/s | as long as Tardif | peak memory |\n|---|---|---|---|---|")
     for name in options.systems:

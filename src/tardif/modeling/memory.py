@@ -36,7 +36,7 @@ def kept_memory() -> Iterator[None]:
 
 
 def _hold(library: ctypes.CDLL, change: int) -> None:
-    global _holders  # noqa: PLW0603
+    global _holders
     with _lock:
         before, _holders = _holders, _holders + change
         if not before:

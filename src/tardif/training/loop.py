@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
 from tardif.modeling.encoding import to_device
+from tardif.modeling.memory import kept_memory
 from tardif.talk import Talk
 from tardif.training.batches import Collator
 from tardif.training.checkpoints import (
@@ -31,7 +32,6 @@ from tardif.training.checkpoints import (
     write_whole,
 )
 from tardif.training.conductor import Conductor, Outcome, interruptible, keep_model
-from tardif.modeling.memory import kept_memory
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
