@@ -1,9 +1,10 @@
 """What the machine reaches in fp32 matrix products at the shapes of all-MiniLM-L6-v2's layers.
 
-    .venv/bin/python benchmarks/peak.py [--tokens 1024] [--json]
+    .venv/bin/python benchmarks/peak.py [--tokens 4096] [--json] [--int8]
 
 The six products of a layer (three for attention's inputs, one for its output, two of the feed-forward part), each
-forward and with its two backward products, on operands made anew each time, as in training.
+forward and with its two backward products, on operands made anew each time, as in training. With --int8, the forward
+products alone, against torch's dynamic quantisation of the same linear maps.
 """
 
 from __future__ import annotations
@@ -53,12 +54,39 @@ def layer(tokens: int) -> float:
     return total
 
 
+def int8(tokens: int, turns: int) -> None:
+    """Print how long the layer's linear maps take in fp32 and quantised dynamically."""
+    import statistics
+    import warnings
+
+    import torch
+
+    warnings.filterwarnings("ignore")
+    plain = [torch.nn.Linear(a, b) for a, b in SHAPES]
+    quantised = torch.ao.quantization.quantize_dynamic(torch.nn.ModuleList(plain), {torch.nn.Linear})
+    taken: dict[str, list[float]] = {"fp32": [], "int8": []}
+    with torch.inference_mode():
+        for _ in range(turns):
+            inputs = [torch.randn(tokens, a) for a, _ in SHAPES]
+            for name, maps in (("fp32", plain), ("int8", quantised)):
+                began = time.perf_counter()
+                for linear, x in zip(maps, inputs, strict=True):
+                    linear(x)  # [tokens, a] -> [tokens, b]
+                taken[name].append(time.perf_counter() - began)
+    fp32, quick = (statistics.median(seconds) for seconds in taken.values())
+    print(f"fp32 {fp32 * 1e3:.1f} ms, int8 {quick * 1e3:.1f} ms a layer: {fp32 / quick:.2f} x")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--turns", type=int, default=24)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--int8", action="store_true")
     options = parser.parse_args()
+    if options.int8:
+        int8(options.tokens, options.turns)
+        return
     for _ in range(3):
         layer(options.tokens)
     seconds = sorted(layer(options.tokens) for _ in range(options.turns))

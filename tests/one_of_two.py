@@ -11,19 +11,11 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model, set_dropout
-from tardif.modeling.recipe import Recipe
 from tardif.modeling.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
-
-
-def tiny_model(base):
-    model = build_model(resolve_base(base), Recipe(dim=16)).double()
-    set_dropout(model, 0.0)
-    return model.train()
+from tiny import exact_model, gradients
 
 
 def objective_and_batches(model, data, options, batches):
@@ -33,15 +25,11 @@ def objective_and_batches(model, data, options, batches):
     return Objective(model, settings), [collate([{"example": n} for n in rows]) for rows in batches]
 
 
-def gradients(model):
-    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
-
-
 def main(rank, folder):
     """Gradients of each case's own share of the batches, averaged as training does it."""
     cases = json.loads((folder / "cases.json").read_text())
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    model, data = tiny_model(cases["base"]), TrainingSet.load(folder / "data")
+    model, data = exact_model(cases["base"]), TrainingSet.load(folder / "data")
     wrapped = DistributedDataParallel(model, find_unused_parameters=True)
     found = []
     for case in cases["cases"]:

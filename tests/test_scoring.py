@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -233,6 +236,34 @@ def test_xtr_equals_the_definition_and_its_gradient(block, case, k):
         ((found * found.detach().cos())[:, filled].sum() + 0 * sum(part.vectors.sum() for part in parts)).backward()
     for ours_part, theirs_part in zip(ours, theirs, strict=True):
         torch.testing.assert_close(ours_part.vectors.grad, theirs_part.vectors.grad, rtol=1e-12, atol=1e-12)
+
+
+@given(case=cases)
+@several
+def test_fused_kernels_get_packed_texts_and_give_the_same_scores(case):
+    """The kernels run on CUDA alone; here something else with their signature stands in for them."""
+    calls = []
+
+    def kernel(q, d, q_ends, d_ends, longest_query, longest_document):
+        lengths = [ends.diff().tolist() for ends in (q_ends, d_ends)]
+        assert (longest_query, longest_document) == tuple(map(max, lengths))
+        calls.append(lengths)
+        rows = naive(q, lengths[0], d, lengths[1])
+        return torch.stack([torch.stack([torch.as_tensor(x, dtype=q.dtype) for x in row]) for row in rows])
+
+    plain, fused = case.tensors(), case.tensors()
+    expected, mean = maxsim(*plain), mean_maxsim(*plain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "late_interaction_kernels", SimpleNamespace(maxsim_varlen=kernel))
+        patch.setattr(scoring, "fuses", lambda vectors: True)
+        torch.testing.assert_close(maxsim(*fused), expected)
+        torch.testing.assert_close(mean_maxsim(*fused), mean)
+    tokens = sum(case.q_lengths) and sum(case.d_lengths)
+    assert calls == ([[list(case.q_lengths), list(case.d_lengths)]] * 2 if tokens else [])
+
+
+def test_vectors_that_fused_kernels_would_round_are_not_given_to_them():
+    assert not scoring.fuses(torch.ones(1, 2, dtype=torch.bfloat16))  # not on CUDA
 
 
 @given(case=cases)

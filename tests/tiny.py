@@ -49,6 +49,22 @@ SENTENCES = [
 ]
 
 
+def exact_model(base: str | Path):
+    """A model of ``base`` whose gradients can be told to the last digit: float64, no dropout, in training."""
+    from tardif.modeling.base import resolve_base
+    from tardif.modeling.build import build_model, set_dropout
+    from tardif.modeling.recipe import Recipe
+
+    model = build_model(resolve_base(base), Recipe(dim=16)).double()
+    set_dropout(model, 0.0)
+    return model.train()
+
+
+def gradients(model):
+    """The gradient of every weight that has one."""
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
 def save_base(family: str, folder: Path) -> Path:
     """Write a base of ``family`` with random weights (always the same ones)."""
     import torch

@@ -5,7 +5,8 @@
 
 Token vectors are *packed*: the rows of all texts in one matrix, with the number of rows of each.
 Nothing is padded, so padding can neither cost time nor enter a maximum. Two forms of the one
-formula: :func:`maxsim` on torch tensors, differentiable, for training; :func:`maxsim_arrays` on
+formula: :func:`maxsim` on torch tensors, differentiable, for training (bfloat16 vectors on CUDA by
+the kernels of late-interaction-kernels, where that is installed); :func:`maxsim_arrays` on
 numpy arrays, for searching. Two variants of it score in training only: :func:`mean_maxsim` and
 :func:`xtr`.
 
@@ -14,7 +15,9 @@ A document without a scoreable token scores :data:`LOWEST`, never NaN.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,8 +58,7 @@ def maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
     Returns:
         Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
     """
-    best, _ = _best_matches(queries, documents, None)  # [Tq, N]
-    return _lowest_where_empty(_sum_tokens(best, queries.lengths), documents.lengths)
+    return _lowest_where_empty(_sums(queries, documents), documents.lengths)
 
 
 def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
@@ -67,8 +69,7 @@ def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
 
     Args and returns as :func:`maxsim`.
     """
-    best, _ = _best_matches(queries, documents, None)  # [Tq, N]
-    sums = _sum_tokens(best, queries.lengths)  # [Q, N]
+    sums = _sums(queries, documents)  # [Q, N]
     counts = sums.new_tensor(queries.lengths).clamp(min=1).unsqueeze(1)  # [Q, 1]
     return _lowest_where_empty(sums / counts, documents.lengths)
 
@@ -124,6 +125,38 @@ def narrow(texts: TokenVectors, width: int) -> TokenVectors:
     if texts.vectors.shape[1] <= width:
         return texts
     return TokenVectors(functional.normalize(texts.vectors[:, :width], dim=-1), texts.lengths)
+
+
+def fuses(vectors: Tensor) -> bool:
+    """Whether fused kernels score such vectors: bfloat16 on CUDA, with late-interaction-kernels installed.
+
+    They multiply in 16 bits whatever they are given, so float32 vectors are not for them; and in
+    float16, gradients as small as a large batch's would be lost.
+    """
+    import torch
+
+    return vectors.is_cuda and vectors.dtype == torch.bfloat16 and find_spec("late_interaction_kernels") is not None
+
+
+def _sums(queries: TokenVectors, documents: TokenVectors) -> Tensor:
+    """The formula, 0 for empty documents: ``[Q, N]``; by fused kernels where they fit."""
+    if fuses(queries.vectors) and len(queries.vectors) and len(documents.vectors):
+        return _fused_sums(queries, documents)
+    best, _ = _best_matches(queries, documents, None)  # [Tq, N]
+    return _sum_tokens(best, queries.lengths)
+
+
+def _fused_sums(queries: TokenVectors, documents: TokenVectors) -> Tensor:
+    import torch
+    from late_interaction_kernels import maxsim_varlen
+
+    q_ends, d_ends = (
+        torch.tensor([0, *itertools.accumulate(texts.lengths)], dtype=torch.int32, device=texts.vectors.device)
+        for texts in (queries, documents)
+    )
+    longest = max(queries.lengths), max(documents.lengths)
+    found: Tensor = maxsim_varlen(queries.vectors, documents.vectors, q_ends, d_ends, *longest)  # [Q, N]
+    return found
 
 
 def _sum_tokens(values: Tensor, lengths: Sequence[int]) -> Tensor:

@@ -34,3 +34,8 @@ def make(base_folder, tmp_path, data):
         return made
 
     return trainer
+
+
+@pytest.fixture
+def trainer(make):
+    return make()

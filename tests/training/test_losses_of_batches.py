@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+import tiny
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model, set_dropout
@@ -65,15 +66,13 @@ objectives = pytest.mark.parametrize("options", OBJECTIVES.values(), ids=OBJECTI
 
 @pytest.fixture(scope="module")
 def model(base_folder):
-    model = build_model(resolve_base(base_folder("bert")), Recipe(dim=16)).double()
-    set_dropout(model, 0.0)
-    return model.train()
+    return tiny.exact_model(base_folder("bert"))
 
 
 def gradients(model, loss):
     model.zero_grad()
     loss.backward()
-    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    return tiny.gradients(model)
 
 
 def assert_same(found, expected, tolerance=1e-10):

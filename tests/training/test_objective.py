@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model, set_dropout
-from tardif.modeling.recipe import Recipe
 from tardif.modeling.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
@@ -32,15 +30,13 @@ ROWS = [{"example": n} for n in range(3)]
 
 @pytest.fixture(scope="module", params=["bert", "modernbert"])
 def model(request, base_folder):
-    model = build_model(resolve_base(base_folder(request.param)), Recipe(dim=16)).double()
-    set_dropout(model, 0.0)
-    return model.train()
+    return tiny.exact_model(base_folder(request.param))
 
 
 def gradients(model, loss):
     model.zero_grad()
     loss.backward()
-    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    return tiny.gradients(model)
 
 
 def collate(model, tokens=2048, **options):

@@ -50,15 +50,20 @@ def break_at(monkeypatch, batch, act=None):
     monkeypatch.setattr(objective, "contrastive", wrapped)
 
 
+def break_off(monkeypatch, trainer, batch, **settings):
+    """Train until the run breaks at this batch."""
+    with monkeypatch.context() as patch:
+        break_at(patch, batch)
+        with pytest.raises(BrokenError):
+            trainer.train(**settings)
+
+
 @pytest.mark.parametrize("batch", [3, 6, 10])  # amid an epoch, at the start of one, at the last step
 def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
     settings = {**SHORT, "dropout": 0.1}
     whole, broken = make("whole"), make("broken")
     expected = whole.train(**settings)
-    with monkeypatch.context() as patch:
-        break_at(patch, batch)
-        with pytest.raises(BrokenError):
-            broken.train(**settings)
+    break_off(monkeypatch, broken, batch, **settings)
     assert ".broken.training" in left_in(broken)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [batch - 1]
@@ -73,10 +78,7 @@ def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, monk
     whole, broken = make("whole"), make("broken")
     whole.train(**settings)
     for batch in (6, 3, 7):  # the second batch of a step; then counted from where it goes on
-        with monkeypatch.context() as patch:
-            break_at(patch, batch)
-            with pytest.raises(BrokenError):
-                make("broken").train(resume=True, **settings)
+        break_off(monkeypatch, make("broken"), batch, resume=True, **settings)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [2, 3, 6]
     assert weights(broken) == weights(whole)
@@ -86,10 +88,7 @@ def test_a_checkpoint_that_is_far_back_will_do(make, monkeypatch):
     settings = {**SHORT, "save_steps": None}  # at evaluations: steps 3, 5, 8, 10
     whole, broken = make("whole"), make("broken")
     whole.train(**settings)
-    with monkeypatch.context() as patch:
-        break_at(patch, 8)
-        with pytest.raises(BrokenError):
-            broken.train(**settings)
+    break_off(monkeypatch, broken, 8, **settings)
     assert make("broken").train(resume=True, **settings).settings["resumed_at"] == [5]
     assert weights(broken) == weights(whole)
 
@@ -97,10 +96,7 @@ def test_a_checkpoint_that_is_far_back_will_do(make, monkeypatch):
 def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
     whole, broken = make("whole"), make("broken")
     whole.train(**SHORT)
-    with monkeypatch.context() as patch:
-        break_at(patch, 5)
-        with pytest.raises(BrokenError):
-            broken.train(**SHORT)
+    break_off(monkeypatch, broken, 5, **SHORT)
     make("broken").train(resume=True, **SHORT)
 
     def log(trainer):
@@ -116,10 +112,7 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
 
 def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
     broken = make()
-    with monkeypatch.context() as patch:
-        break_at(patch, 5)
-        with pytest.raises(BrokenError):
-            broken.train(**SHORT)
+    break_off(monkeypatch, broken, 5, **SHORT)
     monkeypatch.setattr("tardif.modeling.build.raw_view", None)
     monkeypatch.setattr("tardif.modeling.build.fit_projection", None)
     result = make().train(resume=True, **SHORT)
@@ -129,10 +122,7 @@ def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkey
 def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make, monkeypatch):
     settings = {**SHORT, "epochs": 1000, "minutes": 0.05, "save_steps": 1}
     broken = make()
-    with monkeypatch.context() as patch:
-        break_at(patch, 8)  # four are timed
-        with pytest.raises(BrokenError):
-            broken.train(**settings)
+    break_off(monkeypatch, broken, 8, **settings)  # four are timed
     planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
     monkeypatch.setattr(loop, "timed_batch", None)
     result = make().train(resume=True, **settings)
@@ -165,10 +155,7 @@ def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, monkeypa
 
 def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, monkeypatch):
     broken = make()
-    with monkeypatch.context() as patch:
-        break_at(patch, 5)
-        with pytest.raises(BrokenError):
-            broken.train(**SHORT)
+    break_off(monkeypatch, broken, 5, **SHORT)
     with pytest.raises(FolderError, match=r"at step 4.*--resume.*--overwrite"):
         make().train(**SHORT)
     result = make(overwrite=True).train(**SHORT)
@@ -189,10 +176,7 @@ def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, mo
 )
 def test_other_settings_are_refused_by_name(make, monkeypatch, settings, options, named):
     broken = make()
-    with monkeypatch.context() as patch:
-        break_at(patch, 2)
-        with pytest.raises(BrokenError):
-            broken.train(**{**SHORT, "evaluations": 1})
+    break_off(monkeypatch, broken, 2, **{**SHORT, "evaluations": 1})
     with pytest.raises(SettingError, match=named):
         make(**options).train(resume=True, **{**SHORT, "evaluations": 1, **settings})
     assert RunFolder(broken.path).is_unfinished()
@@ -201,10 +185,7 @@ def test_other_settings_are_refused_by_name(make, monkeypatch, settings, options
 def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_folder, tmp_path):
     settings = {**SHORT, "evaluations": 1}
     broken = make()
-    with monkeypatch.context() as patch:
-        break_at(patch, 2)
-        with pytest.raises(BrokenError):
-            broken.train(**settings)
+    break_off(monkeypatch, broken, 2, **settings)
     other = make()
     other.prepare(pairs[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
     with pytest.raises(SettingError, match="data is .* was"):
@@ -217,10 +198,7 @@ def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_
 
 def test_how_often_it_saves_may_change(make, monkeypatch):
     settings = {**SHORT, "evaluations": 1}
-    with monkeypatch.context() as patch:
-        break_at(patch, 2)
-        with pytest.raises(BrokenError):
-            make().train(**settings)
+    break_off(monkeypatch, make(), 2, **settings)
     make().train(resume=True, **{**settings, "save_steps": None, "save_minutes": 1, "logging_steps": 3})
 
 
@@ -263,10 +241,7 @@ def test_what_is_not_whole_is_never_resumed_and_swept(make, monkeypatch, how):
     settings = {**SHORT, "evaluations": 2}
     whole, broken = make("whole"), make("broken")
     whole.train(**settings)
-    with monkeypatch.context() as patch:
-        break_at(patch, 7)
-        with pytest.raises(BrokenError):
-            broken.train(**settings)
+    break_off(monkeypatch, broken, 7, **settings)
     folder = RunFolder(broken.path)
     last = folder.last_checkpoint()
     if how == "unmarked":

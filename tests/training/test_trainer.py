@@ -10,21 +10,11 @@ import sys
 
 import pytest
 
-import tiny
 from tardif import DataError, FolderError, ModelError, SettingError, Trainer, TrainingError
 from tardif.training import loop, objective
 
-PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
-PAIRS += [(f"number {n}", f"the number {n} is one more than {n - 1}.") for n in range(10)]
 STEPS = 5  # 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
-
-
-@pytest.fixture
-def trainer(base_folder, tmp_path):
-    made = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
-    made.prepare(PAIRS, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
-    return made
 
 
 def left_in(trainer):
@@ -67,9 +57,9 @@ def test_a_trainer_starts_with_nothing(base_folder, tmp_path):
     assert left_in(trainer) == []
 
 
-def test_what_is_prepared_can_be_seen(trainer):
-    assert {document.text for document in trainer.collection} == {text for _, text in PAIRS}
-    assert set(trainer.queries.values()) == {query for query, _ in PAIRS}
+def test_what_is_prepared_can_be_seen(trainer, pairs):
+    assert {document.text for document in trainer.collection} == {text for _, text in pairs}
+    assert set(trainer.queries.values()) == {query for query, _ in pairs}
     known = {document.id for document in trainer.collection}
     relevant = {(trainer.queries[q], d) for q, judged in trainer.data.qrels.items() for d in judged}
     assert len(trainer.triplets) == 36 * 8
@@ -237,8 +227,8 @@ def test_same_seed_same_bytes(trainer):
     assert weights(trainer) != first
 
 
-def test_without_held_out_queries_the_last_checkpoint_is_kept(trainer):
-    trainer.prepare(PAIRS, validation=0, miner="none")
+def test_without_held_out_queries_the_last_checkpoint_is_kept(trainer, pairs):
+    trainer.prepare(pairs, validation=0, miner="none")
     result = trainer.train(**SHORT)
     assert (result.before, result.after, result.baselines) == ({}, {}, {})
     assert result.settings["best_step"] == result.settings["steps"] == STEPS
@@ -362,11 +352,11 @@ def test_failure_leaves_an_existing_checkpoint_as_it_was(trainer, monkeypatch):
     assert left_in(trainer) == ["tiny"]
 
 
-def test_a_trained_checkpoint_can_be_trained_on(trainer, tmp_path):
+def test_a_trained_checkpoint_can_be_trained_on(trainer, tmp_path, pairs):
     trainer.train(**SHORT)
     more = Trainer("more", trainer.path, devices="cpu", out=tmp_path / "out", quiet=True)
     assert more.base.is_colbert
-    more.prepare(PAIRS, validation=0.1)
+    more.prepare(pairs, validation=0.1)
     result = more.train(**SHORT)
     assert result.settings["dim"] == 16
     assert result.baselines["step 0"]["nDCG@10"] >= 0
@@ -384,7 +374,7 @@ def test_several_sets_train_one_model_and_the_run_is_told_apart(trainer):
     assert_opens(trainer)
 
 
-def test_there_must_be_something_to_add_to(base_folder, tmp_path):
+def test_there_must_be_something_to_add_to(base_folder, tmp_path, pairs):
     made = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
     with pytest.raises(SettingError, match="nothing to add to"):
-        made.add(PAIRS)
+        made.add(pairs)

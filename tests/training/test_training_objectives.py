@@ -7,19 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-import tiny
-from tardif import SettingError, Trainer
+from tardif import SettingError
 from tardif.training import loop, objective
 
-PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
 SHORT = {"epochs": 4, "batch_size": 8, "lr": 1e-3}
-
-
-@pytest.fixture
-def trainer(base_folder, tmp_path):
-    made = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
-    made.prepare(PAIRS, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
-    return made
 
 
 def teach(trainer):

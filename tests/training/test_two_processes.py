@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import one_of_two
+import tiny
 from tardif.data.training_set import TrainingSet
 from tardif.types import Document, Example
 
@@ -84,7 +85,7 @@ def found(base_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(base_folder):
-    return one_of_two.tiny_model(base_folder("bert"))
+    return tiny.exact_model(base_folder("bert"))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -95,7 +96,7 @@ def test_two_processes_give_the_gradients_of_one(name, found, model):
     model.zero_grad()
     for batch in batches:
         (objective(batch) / len(batches)).backward()
-    expected = one_of_two.gradients(model)
+    expected = tiny.gradients(model)
     largest = max(gradient.abs().max().item() for gradient in expected.values())
     assert largest > 0
     for process in found[name]:

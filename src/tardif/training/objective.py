@@ -10,7 +10,7 @@ from torch import Tensor, distributed, nn
 
 from tardif.losses import contrastive, distillation, margin
 from tardif.modeling.encoding import Block, Encoded
-from tardif.scoring import LOWEST, TokenVectors, maxsim, mean_maxsim, narrow, take, xtr
+from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, narrow, take, xtr
 from tardif.training.gathering import Columns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
 from tardif.training.settings import TrainingSettings
@@ -53,9 +53,9 @@ class Objective(nn.Module):
         blocks += [Block(features, "document") for features in batch["documents"]]
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
-        # Half-precision vectors are compared in float32, outside of mixed precision.
+        dtype = self._compared_in(encoded[0].vectors)
         with torch.autocast(encoded[0].vectors.device.type, enabled=False):
-            leaves = [_precise(part.vectors).requires_grad_(torch.is_grad_enabled()) for part in encoded]
+            leaves = [part.vectors.detach().to(dtype).requires_grad_(torch.is_grad_enabled()) for part in encoded]
             loss = self._loss(_packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries), batch)
             self._last = _mean_over_processes(loss)
             if not torch.is_grad_enabled():
@@ -64,6 +64,16 @@ class Objective(nn.Module):
         if replay:
             return replay.connect(loss, gradients)
         return connect(loss, [part.vectors for part in encoded], gradients)
+
+    def _compared_in(self, vectors: Tensor) -> torch.dtype:
+        """The type that token vectors are compared in: float32 or better, outside of mixed precision; bfloat16
+        in mixed precision where fused kernels score it, with float32 sums."""
+        device = vectors.device.type
+        mixed = torch.is_autocast_enabled(device) if torch.amp.is_autocast_available(device) else False
+        dtype = torch.get_autocast_dtype(device) if mixed else vectors.dtype
+        if self.settings.scoring != "xtr" and fuses(vectors[:0].to(dtype)):
+            return dtype
+        return torch.promote_types(vectors.dtype, torch.float32)
 
     def _loss(self, queries: TokenVectors, documents: TokenVectors, batch: Mapping[str, Any]) -> Tensor:
         """The loss as a function of token vectors: over widths and losses, the weighted sum."""
@@ -141,11 +151,6 @@ def _taught(scores: Tensor, columns: Columns, batch: Mapping[str, Any]) -> tuple
     # A document without a scoreable token has no score that could be compared.
     given = (candidates >= 0) & ~teacher.isnan() & (own > LOWEST)
     return own, teacher.nan_to_num(), given
-
-
-def _precise(vectors: Tensor) -> Tensor:
-    """Token vectors without their graph, in float32 or better."""
-    return vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32))
 
 
 def _packed(leaves: Sequence[Tensor], encoded: Sequence[Encoded], first: int, last: int | None = None) -> TokenVectors:
