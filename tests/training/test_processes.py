@@ -255,7 +255,7 @@ def test_a_script_that_was_started_several_times_trains_together(script, tmp_pat
     said, talk = running.communicate(timeout=200)
     assert running.returncode == 0, talk
     path = tmp_path / "out" / "model"
-    assert [json.loads(line) for line in said.splitlines() if line] == [[str(path), False]] * 2, said
+    assert said.count(json.dumps([str(path), False])) == 2, said  # the lines of two processes may run together
     assert talk.count("Validation:") == 1
     one = make("one")
     one.train(**SHORT)
