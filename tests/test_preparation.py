@@ -57,7 +57,11 @@ def test_a_beir_folder_keeps_its_ids_and_its_dev_split(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"miner": "dense"},
+        {"miner": "sparse"},
+        {"miner_size": "huge"},
+        {"ratio": 1.5},
+        {"max_uses": 0},
+        {"teacher": 3},
         {"language": "klingon"},
         {"window": (0, 5)},
         {"window": (9, 5)},

@@ -61,9 +61,32 @@ def prepare(
         typer.Argument(help="Pairs, labels, triplets, scores; BEIR, ColBERT or TREC folders."),
     ] = None,
     documents: Documents = None,
-    miner: Annotated[str, typer.Option(help="lexical or none.")] = "lexical",
+    miner: Annotated[str, typer.Option(help="lexical, dense, late, hybrid or none.")] = "lexical",
     negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.")] = 8,
     window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "5-100",
+    sampling: Annotated[str, typer.Option(help="Which of the window: uniform, top, or weighted by score.")] = "uniform",
+    ratio: Annotated[
+        str, typer.Option(help="A negative stays only below so much of its positive's score; none: any score.")
+    ] = "0.95",
+    margin: Annotated[
+        float | None, typer.Option(help="A negative stays only below its positive's score less so much.")
+    ] = None,
+    floor: Annotated[float | None, typer.Option(help="The least score of a negative.")] = None,
+    ceiling: Annotated[float | None, typer.Option(help="The highest score of a negative.")] = None,
+    near_copy: Annotated[
+        str, typer.Option(help="Similarity from which a near-copy of a positive is dropped; none: only copies are.")
+    ] = "0.4",
+    random_share: Annotated[float, typer.Option(help="Share of the negatives drawn from the whole corpus.")] = 0.0,
+    max_uses: Annotated[int | None, typer.Option(help="For how many queries a document may be a negative.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A cross-encoder that drops false negatives and scores the examples.")
+    ] = None,
+    teacher_ratio: Annotated[
+        str, typer.Option(help="The teacher drops what scores so much of the positive's score; none: nothing.")
+    ] = "0.95",
+    miner_model: Annotated[str | None, typer.Option(help="The model of the dense miner, or of the late one.")] = None,
+    miner_size: Annotated[str, typer.Option(help="Of the language's dense model: small, base or large.")] = "small",
+    device: Device = "auto",
     validation: Annotated[str, typer.Option(help="Share of the queries to hold out, or a file of pairs.")] = "0.1",
     test: Annotated[float, typer.Option(help="Share of the queries for a test that training never sees.")] = 0.0,
     group_by: Annotated[str | None, typer.Option(help="Field whose value stays on one side of the split.")] = None,
@@ -120,6 +143,19 @@ def prepare(
         miner=miner,
         negatives=negatives,
         window=_window(window),
+        sampling=sampling,
+        ratio=_number("--ratio", ratio),
+        margin=margin,
+        floor=floor,
+        ceiling=ceiling,
+        near_copy=_number("--near-copy", near_copy),
+        random_share=random_share,
+        max_uses=max_uses,
+        teacher=teacher,
+        teacher_ratio=_number("--teacher-ratio", teacher_ratio),
+        miner_model=miner_model,
+        miner_size=miner_size,
+        device=device,
         test=test,
         group_by=group_by,
         documents_apart=documents_apart,
@@ -429,6 +465,13 @@ def _window(text: str) -> tuple[int, int]:
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
     return int(first), int(last)
+
+
+def _number(option: str, text: str) -> float | None:
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise SettingError(f"{option} {text}: give a number, or none.") from None
 
 
 def _weighted(text: str) -> tuple[Path, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,16 +17,19 @@ from tardif.data.document_files import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.near import LIMIT, near_duplicates
+from tardif.data.provenance import source_json, source_name
 from tardif.data.records import Source
 from tardif.data.split import Split, split
 from tardif.data.staging import Staging
-from tardif.data.synthesis.result import PARENT, parent_of
-from tardif.data.training_set import TrainingSet, is_training_set, write_examples, write_manifest
+from tardif.data.synthesis.result import PARENT
+from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
 from tardif.errors import DataError, SettingError
 from tardif.folders import staged
 from tardif.languages import Language
 from tardif.languages import language as find_language
-from tardif.mining.mine import Window, mine
+from tardif.mining.plan import MiningPlan, forget, work_folder
+from tardif.mining.selection import NEAR_COPY, Selection
+from tardif.mining.teacher import teacher_name
 from tardif.modeling.base import MINILM, Base, resolve_base
 from tardif.talk import Talk
 from tardif.types import Document
@@ -35,7 +37,6 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from tardif.data.endpoint import EndpointWriter
 
-MINERS = ("lexical", "none")
 CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
 
@@ -48,9 +49,17 @@ class Preparation:
 
     Args:
         language: ISO 639 code of the texts; chooses stemmer and stopwords.
-        miner: ``lexical`` (BM25) or ``none``.
+        miner: ``lexical`` (BM25), ``dense``, ``late``, ``hybrid`` or ``none``.
         negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
         window: the ranks they are drawn from, counted from 1.
+        sampling, ratio, margin, floor, ceiling, near_copy, random_share, max_uses: as for
+            :class:`tardif.mining.selection.Selection`.
+        teacher: a cross-encoder's folder or hub id, or a callable that scores a list of (query, document):
+            drops false negatives, and its scores go into the examples.
+        teacher_ratio: it drops what scores so much of the positive's score.
+        miner_model: the model of the dense miner, or of the late one; None: the language's.
+        miner_size: of the language's model: ``small``, ``base`` or ``large``.
+        device: where the models of miner and teacher compute.
         validation: the share of queries to hold out, at most 500.
         test: the share for a test that training never sees.
         documents_apart: no document is relevant to queries on two sides of the split.
@@ -74,6 +83,19 @@ class Preparation:
     miner: str = "lexical"
     negatives: int = 8
     window: tuple[int, int] = (5, 100)
+    sampling: str = "uniform"
+    ratio: float | None = 0.95
+    margin: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    near_copy: float | None = NEAR_COPY
+    random_share: float = 0.0
+    max_uses: int | None = None
+    teacher: Any = None
+    teacher_ratio: float | None = 0.95
+    miner_model: str | None = None
+    miner_size: str = "small"
+    device: str = "auto"
     validation: float = 0.1
     test: float = 0.0
     documents_apart: bool = False
@@ -95,16 +117,29 @@ class Preparation:
         Raises:
             SettingError: names the option.
         """
-        find_language(self.language)
-        if self.miner not in MINERS:
-            raise SettingError(f"miner={self.miner!r} is not known: use {' or '.join(MINERS)}.")
-        if isinstance(self.negatives, bool) or not isinstance(self.negatives, int) or self.negatives < 0:
-            raise SettingError(f"negatives={self.negatives!r}: give a whole number, 0 or more.")
-        Window(*self.window).check()
+        self.mining.check()
         self.sides.check()
         hygiene.choose(self.on)
         if self.endpoint is not None:
             self.writer()
+
+    @property
+    def mining(self) -> MiningPlan:
+        """What mines, and how."""
+        same = ("negatives", "sampling", "ratio", "margin", "floor", "ceiling", "near_copy", "random_share", "max_uses")
+        first, last = self.window
+        return MiningPlan(
+            self.miner,
+            find_language(self.language),
+            self.base,
+            model=self.miner_model,
+            size=self.miner_size,
+            selection=Selection(first=first, last=last, **{name: getattr(self, name) for name in same}),
+            teacher=self.teacher,
+            teacher_ratio=self.teacher_ratio,
+            device=self.device,
+            seed=self.seed,
+        )
 
     @property
     def _endpoint(self) -> dict[str, Any] | None:
@@ -133,10 +168,12 @@ class Preparation:
             raise SettingError(f"The endpoint: {str(error).partition('() ')[2]}.") from error
 
     def as_json(self) -> dict[str, Any]:
-        """The options as the manifest records them."""
+        """The options as the manifest records them: what decides what is made."""
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "device"}
         return {
-            **dataclasses.asdict(self),
+            **options,
             "window": list(self.window),
+            "teacher": None if self.teacher is None else teacher_name(self.teacher),
             "on": dict(self.on),
             "endpoint": self._endpoint,
         }
@@ -148,6 +185,7 @@ def prepare(
     *,
     validation: Any = 0.1,
     talk: Talk | None = None,
+    work: Path | None = None,
     **options: Any,
 ) -> TrainingSet:
     """Make a training set of what the user has, in memory.
@@ -165,7 +203,8 @@ def prepare(
         SettingError: an option cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder:
-        path = prepare_folder(sources, documents, Path(folder) / "set", validation=validation, talk=talk, **options)
+        out = Path(folder) / "set"
+        path = prepare_folder(sources, documents, out, validation=validation, talk=talk, work=work, **options)
         return TrainingSet.load(path)
 
 
@@ -177,11 +216,14 @@ def prepare_folder(
     validation: Any = 0.1,
     overwrite: bool = False,
     talk: Talk | None = None,
+    work: Path | None = None,
     **options: Any,
 ) -> Path:
     """Make a training set as a folder, whole or not at all, in bounded memory where nothing is mined.
 
-    Arguments and errors as for :func:`prepare`; mining holds the texts in memory.
+    Arguments and errors as for :func:`prepare`; mining holds the texts in memory. What it has done is kept
+    in ``work`` (``.NAME.mining`` beside the folder) until the folder is whole: the same call goes on
+    from there after an interruption.
     """
     share = isinstance(validation, int | float)
     unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
@@ -203,15 +245,17 @@ def prepare_folder(
         )
     talk = talk or Talk(quiet=True)
     out = Path(out)
+    work = work or work_folder(out)
     with staged(out, overwrite=overwrite) as aside:
-        report = _make(aside, sources, documents, None if share else validation, how, talk)
+        report = _make(aside, sources, documents, None if share else validation, how, talk, work)
+    forget(work)
     for line in report:
         talk.say(f"  {line}")
     return out
 
 
 def _make(
-    aside: Path, sources: Sequence[Any], documents: Any, held_out: Any, how: Preparation, talk: Talk
+    aside: Path, sources: Sequence[Any], documents: Any, held_out: Any, how: Preparation, talk: Talk, work: Path
 ) -> list[str]:
     """Fill the folder of a set; returns its report."""
     actions = hygiene.choose(how.on)
@@ -241,9 +285,9 @@ def _make(
         for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
             report.append(f"{side}: {count} queries")
     report.append(f"{counts['documents']} documents")
-    manifest = {"settings": how.as_json(), "sources": [_source_json(source) for source in (*sources, documents)]}
-    if how.miner != "none":
-        _mine(aside, how, language, manifest, report, talk)
+    manifest = {"settings": how.as_json(), "sources": [source_json(source) for source in (*sources, documents)]}
+    if how.mining.is_needed:
+        report += how.mining.run(aside, manifest, talk, work=work)
     write_manifest(aside, counts, findings.counts, report, **manifest)
     return report
 
@@ -275,7 +319,7 @@ def _gather(
         opened.append((open_source(held_out, columns=how.columns, group_by=how.group_by), True))
     if documents is not None:
         found = DocumentReport()
-        number = staging.source(_name(documents))
+        number = staging.source(source_name(documents))
         stream = stream_documents(documents, report=found)
         with talk.progress("Reading documents", None, "documents") as bar:
             staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
@@ -359,45 +403,7 @@ def _foreign(
         hygiene.note_documents(staging, actions, findings, "language", foreign)
 
 
-def _mine(
-    aside: Path, how: Preparation, language: Language, manifest: Mapping[str, Any], report: list[str], talk: Talk
-) -> None:
-    """Replace the examples in the folder by mined ones."""
-    from tardif.lexical import LexicalSearcher
-
-    data = TrainingSet.read(aside, manifest)
-    talk.say("Indexing the words of the documents ...")
-    searcher = LexicalSearcher([d for d in data.documents.values() if parent_of(d) is None], language)
-    with talk.progress("Mining hard negatives", len(data.query_ids("train")), "queries") as bar:
-        mined = mine(
-            data, searcher, negatives=how.negatives, window=Window(*how.window), seed=how.seed, advance=bar.advance
-        )
-    write_examples(aside, mined.examples)
-    report += mined.report
-
-
 def _counted(stream: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:
     for item in stream:
         yield item
         advance(1)
-
-
-def _name(source: Any) -> str:
-    return str(source) if isinstance(source, str | Path) else "documents"
-
-
-def _source_json(source: Any) -> dict[str, Any]:
-    """A source as the manifest names it: its name, and the checksums of its files."""
-    if not isinstance(source, str | Path):
-        return {"name": "none" if source is None else "values"}
-    path = Path(source).expanduser()
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return {
-        "name": path.name,
-        "sha256": {file.name if path.is_file() else file.relative_to(path).as_posix(): _sha256(file) for file in files},
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

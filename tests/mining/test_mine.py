@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
-from tardif.mining.mine import Window, mine
+from tardif.mining.mine import mine as mine_all
+from tardif.mining.selection import Selection
 from tardif.types import Document, Example
+
+
+def mine(data, searcher, *, batch=256, seed=0, advance=None, **options):
+    """The set with its examples; ``options`` are the selection's."""
+    options = {"near_copy": None, **options}
+    return mine_all(data, searcher, Selection(**options), batch=batch, seed=seed, advance=advance).data
 
 
 class Ranking:
@@ -54,14 +61,14 @@ def small_sets(draw):
     return collection(texts, qrels)
 
 
-windows = st.tuples(st.integers(1, 6), st.integers(0, 12)).map(lambda pair: Window(pair[0], sum(pair)))
+windows = st.tuples(st.integers(1, 6), st.integers(0, 12)).map(lambda pair: {"first": pair[0], "last": sum(pair)})
 
 
 @settings(deadline=None, max_examples=60)
 @given(data=small_sets(), count=st.integers(0, 6), window=windows, seed=st.integers(), draw=st.data())
 def test_no_positive_no_copy_of_one_and_no_empty_text_is_mined(data, count, window, seed, draw):
     ranking = Ranking(draw.draw(st.permutations(list(data.documents))))
-    mined = mine(data, ranking, negatives=count, window=window, seed=seed)
+    mined = mine(data, ranking, negatives=count, **window, seed=seed)
     pairs = [(query, positive) for query in data.queries for positive in data.positives(query)]
     assert [(example.query_id, example.positive_id) for example in mined.examples] == pairs
     for example in mined.examples:
@@ -73,12 +80,12 @@ def test_no_positive_no_copy_of_one_and_no_empty_text_is_mined(data, count, wind
 
 
 @settings(deadline=None, max_examples=30)
-@given(window=windows.filter(lambda window: window.last - window.first > 5), seed=st.integers(), draw=st.data())
+@given(window=windows.filter(lambda window: window["last"] - window["first"] > 5), seed=st.integers(), draw=st.data())
 def test_the_rank_window_holds(window, seed, draw):
     data = big()
     order = draw.draw(st.permutations(list(data.documents)))
-    mined = mine(data, Ranking(order), negatives=5, window=window, seed=seed)
-    inside = set(order[window.first - 1 : window.last])
+    mined = mine(data, Ranking(order), negatives=5, **window, seed=seed)
+    inside = set(order[window["first"] - 1 : window["last"]])
     for chosen in negatives(mined).values():
         assert len(chosen) == 5
         assert inside.issuperset(chosen)
@@ -102,7 +109,7 @@ class Nothing:
     def search(self, queries, k):
         return [[] for _ in queries]
 data = TrainingSet(documents, {"q0": "text of q0"}, {"q0": {"d0": 1}}, {"q0": "train"})
-print(*mine(data, Nothing()).examples[0].negative_ids)
+print(*mine(data, Nothing()).data.examples[0].negative_ids)
 """
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
@@ -122,7 +129,7 @@ def test_queries_draw_for_themselves():
 
 def test_the_own_negatives_come_first():
     data = collection([f"text {n}" for n in range(50)], {"q": {"d40": 1, "d41": 0, "d42": -1}})
-    mined = mine(data, Ranking(data.documents), negatives=4, window=Window(1, 10))
+    mined = mine(data, Ranking(data.documents), negatives=4, first=1, last=10)
     chosen = negatives(mined)["q"]
     assert chosen[:2] == ("d41", "d42")
     assert {f"d{n}" for n in range(10)}.issuperset(chosen[2:])
@@ -144,14 +151,14 @@ def test_all_positives_of_a_query_share_its_negatives():
 
 def test_random_documents_fill_up_and_are_counted():
     data = big(2)
-    mined = mine(data, Ranking(list(data.documents)[100:103]), negatives=8, window=Window(1, 100))
+    mined = mine(data, Ranking(list(data.documents)[100:103]), negatives=8, first=1, last=100)
     assert all(len(chosen) == 8 for chosen in negatives(mined).values())
     assert any("6 mined" in line and "10 random to fill up" in line for line in mined.report)
 
 
 def test_a_corpus_too_small_is_said():
     data = collection(["a", "A", "b"], {"q": {"d0": 1}})
-    mined = mine(data, Ranking(["d0", "d1", "d2"]), negatives=8, window=Window(1, 10))
+    mined = mine(data, Ranking(["d0", "d1", "d2"]), negatives=8, first=1, last=10)
     assert mined.examples == [Example("q", "d0", ("d2",))]
     assert "1 queries got fewer negatives than asked: the corpus is too small" in mined.report
 
@@ -164,15 +171,15 @@ def test_without_a_searcher_only_the_own_negatives_stay():
 def test_held_out_queries_are_not_mined_for():
     data = collection(["a", "b", "c"], {"q": {"d0": 1}, "r": {"d1": 1}}, held_out={"r"})
     done = []
-    mined = mine(data, Ranking(data.documents), window=Window(1, 3), advance=done.append)
+    mined = mine(data, Ranking(data.documents), first=1, last=3, advance=done.append)
     assert set(negatives(mined)) == {"q"}
     assert sum(done) == 1
 
 
-@pytest.mark.parametrize("window", [Window(0, 5), Window(-1, 5), Window(6, 5)])
+@pytest.mark.parametrize("window", [(0, 5), (-1, 5), (6, 5)])
 def test_an_empty_window_is_refused(window):
     with pytest.raises(SettingError, match="rank window"):
-        mine(big(1), Ranking([]), window=window)
+        mine(big(1), Ranking([]), first=window[0], last=window[1])
 
 
 def test_fewer_than_no_negatives_are_refused():

@@ -126,7 +126,8 @@ class Trainer:
                 ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
             validation: share of queries to hold out, or held-out rows of their own.
-            **options: of :class:`tardif.preparation.Preparation`: ``miner``, ``negatives``, ``split``, ...
+            **options: of :class:`tardif.preparation.Preparation`: ``miner``, ``negatives``, ``ratio``,
+                ``teacher``, ``split``, ...
 
         Raises:
             DataError: the input cannot be read or makes no sense.
@@ -162,9 +163,18 @@ class Trainer:
             return data
         if isinstance(data, str | Path) and is_training_set(data):
             return TrainingSet.load(data)
+        from tardif.mining.plan import work_folder
         from tardif.preparation import prepare
 
-        defaults = {"language": self.language.code, "base": self.base.name, "seed": self.seed}
+        defaults: dict[str, Any] = {
+            "language": self.language.code,
+            "base": self.base.name,
+            "seed": self.seed,
+            "device": self.devices.kind,
+        }
+        # Of several processes started together one keeps what it has mined, for when it is interrupted.
+        if own_number() == 0:
+            defaults["work"] = work_folder(self.path)
         return prepare(
             [] if data is None else [data],
             documents,

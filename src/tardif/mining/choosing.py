@@ -1,0 +1,275 @@
+"""The choice itself, a block of queries at a time: rank, judge, draw, ask the teacher."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tardif.data.synthesis.result import parent_of
+from tardif.data.text import normalise
+from tardif.data.training_set import TrainingSet
+from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
+from tardif.mining.copies import NearCopies, same_texts
+from tardif.mining.pool import Pool
+from tardif.mining.searcher import Searcher
+from tardif.mining.selection import Reference, Selection, judge, order
+from tardif.mining.teacher import Teacher
+
+Ranking = list[tuple[str, float]]
+
+# How often more random documents are drawn for one query, and a refused negative is replaced: where
+# so many in turn are dropped, more of them would be too.
+_ROUNDS = 4
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A query on its way to its choice."""
+
+    query: str
+    positives: list[str]  # the query's own
+    known: list[str]  # all that answer its text
+    draw: random.Random
+    taken: dict[str, str]  # document to origin
+    hard: list[str] = field(default_factory=list)  # what may be taken, the next one first
+    easy: list[str] = field(default_factory=list)  # the same, drawn at random
+    asked_easy: int = 0
+    seen: set[str] = field(default_factory=set)  # not to be drawn any more
+    scores: dict[str, float] = field(default_factory=dict)
+    taught: dict[str, float] = field(default_factory=dict)
+    reference: Reference = field(default_factory=Reference)
+    considered: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def count(self, origin: str) -> int:
+        return sum(own == origin for own in self.taken.values())
+
+
+class Chooser:
+    """Chooses the negatives of blocks of queries; arguments as for :func:`tardif.mining.mine.mine`."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        searcher: Searcher | None,
+        selection: Selection,
+        teacher: Teacher | None,
+        seed: int,
+    ) -> None:
+        self._data = data
+        self._searcher = searcher
+        self._score: Any = getattr(searcher, "score", None)
+        self._selection = selection
+        self._teacher = teacher
+        self._seed = seed
+        self._same = same_texts(data.documents)
+        mines = searcher is not None and selection.near_copy is not None
+        self._near = NearCopies(data.documents, selection.near_copy) if mines and selection.near_copy else None
+        documents = data.documents.values()
+        self._pool = Pool((d.id for d in documents if d.content and parent_of(d) is None), selection.max_uses)
+        self._known: dict[str, list[str]] = {}
+        for query, text in data.queries.items():
+            self._known.setdefault(normalise(text), []).extend(data.positives(query))
+
+    def choose(self, queries: Sequence[str]) -> list[Choice]:
+        """The choice of each query (ids); :meth:`count` must be told of it before the next block."""
+        texts = [self._data.queries[query] for query in queries]
+        drafts = [self._begin(query) for query in queries]
+        if self._searcher is not None:
+            rankings = self._searcher.search(texts, self._selection.last)
+            for draft, ranking in zip(drafts, rankings, strict=True):
+                self._open(draft, ranking)
+            self._look_at_scores(drafts, rankings)
+            for draft in drafts:
+                self._filter(draft)
+        self._settle(drafts)
+        self._pool.use((n for draft in drafts for n in draft.taken), -1)  # count() counts them, in order
+        return [self._finish(draft) for draft in drafts]
+
+    def count(self, choices: Iterable[Choice]) -> None:
+        """Count the uses of what was chosen, here or in an earlier run."""
+        if self._selection.max_uses is not None:
+            used = [negative.id for choice in choices for negative in choice.negatives]
+            self._pool.use(used)
+            self._pool.retire(used)
+
+    def _begin(self, query: str) -> _Draft:
+        data = self._data
+        known = list(dict.fromkeys(self._known[normalise(data.queries[query])]))
+        known += [parent for d in known if (parent := parent_of(data.documents[d])) is not None]
+        banned = {copy for positive in known for copy in self._same.get(positive, (positive,))}
+        own = [
+            d
+            for d, relevance in data.qrels[query].items()
+            if relevance <= 0 and d not in banned and data.documents[d].content
+        ]
+        taken = own if self._searcher is None else own[: self._selection.negatives]
+        draw = random.Random(f"{self._seed}\x00{query}")
+        draft = _Draft(query, data.positives(query), known, draw, dict.fromkeys(taken, OWN))
+        draft.seen = banned.union(taken)
+        self._pool.use(taken)
+        return draft
+
+    def _open(self, draft: _Draft, ranking: Ranking) -> None:
+        """Take the window's hits that may be negatives whatever they score, and some random documents."""
+        selection, documents = self._selection, self._data.documents
+        window = [identity for identity, _ in ranking[selection.first - 1 : selection.last]]
+        known = set(draft.known)
+        draft.considered = len(window)
+        for identity in window:
+            if identity in known:
+                draft.dropped["positive"] += 1
+            elif identity in draft.taken:
+                continue
+            elif identity in draft.seen or not documents[identity].content:
+                draft.dropped["copy"] += 1
+            else:
+                draft.hard.append(identity)
+        draft.seen.update(identity for identity, _ in ranking[: selection.last])
+        open_places = max(selection.negatives - len(draft.taken), 0)
+        if selection.random_share:
+            draft.asked_easy = int(open_places * selection.random_share + draft.draw.random())
+        draft.easy = self._pool.draw(draft.draw, draft.seen, open_places)
+        draft.seen.update(draft.easy)
+        if self._near is not None:
+            alike = self._near.among(draft.known, [*draft.hard, *draft.easy]).tolist()
+            hard, easy = alike[: len(draft.hard)], alike[len(draft.hard) :]
+            draft.dropped["near-copy"] += sum(hard)
+            draft.hard = [d for d, dropped in zip(draft.hard, hard, strict=True) if not dropped]
+            draft.easy = [d for d, dropped in zip(draft.easy, easy, strict=True) if not dropped]
+
+    def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
+        """Give every draft its documents' scores, and the reference to compare them with."""
+        if self._score is not None:
+            self._ask_scores(drafts, [[*self._searched(d), *d.hard, *d.easy] for d in drafts])
+        for draft, ranking in zip(drafts, rankings, strict=True):
+            if self._score is None:
+                draft.scores = dict(ranking[: self._selection.last])
+                if len(ranking) >= self._selection.last:  # what is not in it scores as much as its last hit at most
+                    for positive in self._searched(draft):
+                        draft.scores.setdefault(positive, ranking[-1][1])
+            draft.reference = Reference.of([draft.scores.get(d) for d in self._searched(draft)])
+
+    def _ask_scores(self, drafts: Sequence[_Draft], documents: Sequence[Sequence[str]]) -> None:
+        texts = [self._data.queries[draft.query] for draft in drafts]
+        for draft, ids, scores in zip(drafts, documents, self._score(texts, documents), strict=True):
+            draft.scores.update(zip(ids, map(float, scores), strict=True))
+
+    def _searched(self, draft: _Draft) -> list[str]:
+        """The known positives as the searcher knows them: a variant by the document that it was made from."""
+        return list(dict.fromkeys(self._as_searched(d) for d in draft.known))
+
+    def _as_searched(self, identity: str) -> str:
+        return parent_of(self._data.documents[identity]) or identity
+
+    def _filter(self, draft: _Draft) -> None:
+        """Drop by score, and put what stays in the order in which it is taken."""
+        scores = [draft.scores.get(d, float("nan")) for d in draft.hard]
+        verdicts = judge(self._selection, np.array(scores), draft.reference)
+        draft.dropped.update(rule for rule in verdicts if rule is not None)
+        kept = [number for number, rule in enumerate(verdicts) if rule is None]
+        places = order(self._selection.sampling, [scores[number] for number in kept], draft.draw)
+        draft.hard = [draft.hard[kept[place]] for place in places]
+        draft.easy = self._fair(draft, draft.easy)
+
+    def _fair(self, draft: _Draft, easy: Sequence[str]) -> list[str]:
+        """The random documents that their score does not forbid."""
+        scores = np.array([draft.scores.get(d, float("nan")) for d in easy])
+        verdicts = judge(self._selection, scores, draft.reference, hard=False)
+        return [d for d, rule in zip(easy, verdicts, strict=True) if rule is None]
+
+    def _settle(self, drafts: Sequence[_Draft]) -> None:
+        """Take as many as asked; what the teacher refuses is replaced."""
+        for draft in drafts:
+            self._fill(draft)
+        waiting = list(drafts)
+        for attempt in range(_ROUNDS if self._teacher is not None else 0):
+            waiting = [draft for draft, refused in zip(waiting, self._refused(waiting), strict=True) if refused]
+            if attempt < _ROUNDS - 1:
+                for draft in waiting:
+                    self._fill(draft)
+
+    def _fill(self, draft: _Draft) -> None:
+        if self._searcher is None:
+            return
+        wanted = self._selection.negatives
+        hard = wanted - draft.count(OWN) - draft.asked_easy - draft.count(MINED)
+        self._take(draft, draft.hard, MINED, min(hard, wanted - len(draft.taken)))
+        rounds = 0
+        while len(draft.taken) < wanted:
+            self._take(draft, draft.easy, RANDOM, wanted - len(draft.taken))
+            if len(draft.taken) == wanted or rounds == _ROUNDS or not self._more(draft):
+                break
+            rounds += 1
+        self._take(draft, draft.hard, MINED, wanted - len(draft.taken))
+
+    def _take(self, draft: _Draft, queue: list[str], origin: str, count: int) -> None:
+        """Move the first ``count`` that may be used from the queue."""
+        looked_at = 0
+        for identity in queue:
+            if count <= 0:
+                break
+            looked_at += 1
+            if self._pool.is_free(identity):
+                self._pool.use([identity])
+                draft.taken[identity] = origin
+                count -= 1
+            elif origin == MINED:
+                draft.dropped["uses"] += 1
+        del queue[:looked_at]
+
+    def _more(self, draft: _Draft) -> bool:
+        """Draw more random documents; False where there are none."""
+        found = self._pool.draw(draft.draw, draft.seen, 2 * self._selection.negatives)
+        draft.seen.update(found)
+        fresh = found
+        if self._near is not None:
+            alike = self._near.among(draft.known, found).tolist()
+            fresh = [d for d, dropped in zip(found, alike, strict=True) if not dropped]
+        if self._score is not None and fresh:
+            self._ask_scores([draft], [fresh])
+        draft.easy += self._fair(draft, fresh)
+        return bool(found)
+
+    def _refused(self, drafts: Sequence[_Draft]) -> list[bool]:
+        """Have the teacher score what it has not yet, and give back what it refuses."""
+        assert self._teacher is not None
+        asked = [(draft, d) for draft in drafts for d in (*draft.positives, *draft.taken) if d not in draft.taught]
+        queries, documents = self._data.queries, self._data.documents
+        scores = self._teacher.score([(queries[draft.query], documents[d].content) for draft, d in asked])
+        for (draft, identity), score in zip(asked, scores, strict=True):
+            draft.taught[identity] = score
+        answers = []
+        for draft in drafts:
+            mined = [d for d, origin in draft.taken.items() if origin != OWN]
+            given = [draft.taught[d] for d in mined]
+            mask = self._teacher.refuses([draft.taught[d] for d in draft.positives], given)
+            refused = [d for d, no in zip(mined, mask.tolist(), strict=True) if no]
+            for identity in refused:
+                draft.dropped["teacher"] += draft.taken.pop(identity) == MINED
+            self._pool.use(refused, -1)
+            answers.append(bool(refused))
+        return answers
+
+    def _finish(self, draft: _Draft) -> Choice:
+        # Own ones first, then mined, then random, each in the order drawn.
+        ranks = {OWN: 0, MINED: 1, RANDOM: 2}
+        chosen = sorted(draft.taken.items(), key=lambda item: ranks[item[1]])
+        return Choice(
+            query=draft.query,
+            positives=tuple(
+                Scored(d, "positive", draft.scores.get(self._as_searched(d)), draft.taught.get(d))
+                for d in draft.positives
+            ),
+            negatives=tuple(Scored(d, origin, draft.scores.get(d), draft.taught.get(d)) for d, origin in chosen),
+            considered=draft.considered,
+            dropped=dict(sorted(draft.dropped.items())),
+            reference=draft.reference.ratio,
+            as_asked=draft.asked_easy,
+            short=self._searcher is not None and len(draft.taken) < self._selection.negatives,
+        )

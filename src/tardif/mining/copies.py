@@ -1,0 +1,132 @@
+"""Copies and near-copies of a text: what must never be a negative of a query that the text answers.
+
+A rewrite of a text (words left out, sentences in another order, synonyms put in) keeps most of its
+words. Two texts are compared as sets of words, each weighed by how rare it is in the corpus: the
+weighted Jaccard similarity (Ioffe, ICDM 2010). Runs of words (shingles, Broder 1997), which find
+texts that are copied as they stand, miss the rewrites: of a text that lost every fifth word,
+half the runs of three are broken. Plain words without weights take every two texts of a template
+("Harbour 3 was built by ...", "Harbour 4 was built by ...") for the same; the weights see that
+their rare words differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.data.text import normalise
+from tardif.types import Document
+
+# Words stand for places of a table, by hash: of the 100 or so different words of a text, fewer than
+# one in 1,000 shares its place with another.
+_PLACES = 1 << 18
+# The weights are those of a sample: a word that is in none of so many texts is rare anyhow.
+_SAMPLE = 20_000
+# Texts whose words are kept in memory; about 500 bytes each.
+_KEPT = 200_000
+
+# Scripts written without spaces (Thai, Lao, Burmese, Khmer, kana, Han) are compared by pairs of characters.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_ASCII_WORDS = re.compile(r"\w+", re.ASCII)
+
+
+def same_texts(documents: Mapping[str, Document]) -> dict[str, tuple[str, ...]]:
+    """For every document whose normalised text stands more than once: the ids of all its copies."""
+    groups: dict[str, list[str]] = {}
+    for identity, document in documents.items():
+        groups.setdefault(normalise(document.content), []).append(identity)
+    return {identity: tuple(group) for group in groups.values() if len(group) > 1 for identity in group}
+
+
+class NearCopies:
+    """Finds near-copies of documents among candidates.
+
+    Args:
+        documents: the corpus by id.
+        similarity: weighted Jaccard similarity, above 0 and up to 1, from which a text is a near-copy.
+        excerpt: the share of a candidate's weight that stands in the original, from which the
+            candidate is an excerpt of it, if it is not less than a third of the original's weight.
+    """
+
+    def __init__(self, documents: Mapping[str, Document], similarity: float, *, excerpt: float = 0.95) -> None:
+        self._documents = documents
+        self._similarity = similarity
+        self._excerpt = excerpt
+        self._kept: dict[str, tuple[NDArray[np.int32], float]] = {}
+        self._weights = self._weigh()
+        self._marks = np.zeros(_PLACES, dtype=np.float32)
+
+    def among(self, originals: Iterable[str], candidates: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of the candidates (ids) are near-copies of one of the originals (ids): ``[candidates]``."""
+        found = np.zeros(len(candidates), dtype=np.bool_)
+        known = [self._words(identity) for identity in candidates]
+        some = np.flatnonzero([len(places) for places, _ in known])
+        if not len(some):
+            return found
+        places = np.concatenate([known[number][0] for number in some])
+        lengths = np.array([len(known[number][0]) for number in some])
+        starts = np.cumsum(lengths) - lengths
+        theirs = np.array([known[number][1] for number in some])
+        for original in originals:
+            own, weight = self._words(original)
+            self._marks[own] = self._weights[own]
+            shared = np.add.reduceat(self._marks[places], starts, dtype=np.float64)
+            self._marks[own] = 0
+            alike = shared >= self._similarity * (theirs + weight - shared) - 1e-6 * weight
+            excerpts = (shared >= self._excerpt * theirs) & (theirs >= weight / 3)
+            found[some] |= (alike | excerpts) & (weight > 0)
+        return found
+
+    def _weigh(self) -> NDArray[np.float32]:
+        """Each place's weight: the inverse document frequency of BM25, which is above 0."""
+        step = max(len(self._documents) // _SAMPLE, 1)
+        counts = np.zeros(_PLACES, dtype=np.int32)
+        looked_at = 0
+        for number, identity in enumerate(self._documents):
+            if number % step == 0:
+                places = self._places(identity)
+                counts[places] += 1
+                looked_at += 1
+                self._kept[identity] = places, 0.0
+        weights: NDArray[np.float32] = np.log1p((looked_at - counts + 0.5) / (counts + 0.5)).astype(np.float32)
+        for identity, (places, _) in self._kept.items():
+            self._kept[identity] = places, float(weights[places].sum(dtype=np.float64))
+        return weights
+
+    def _places(self, identity: str) -> NDArray[np.int32]:
+        import xxhash
+
+        hashed = {
+            xxhash.xxh32_intdigest(word.encode("utf-8", "surrogatepass")) % _PLACES
+            for word in words(self._documents[identity].content)
+        }
+        return np.sort(np.fromiter(hashed, dtype=np.int32, count=len(hashed)))
+
+    def _words(self, identity: str) -> tuple[NDArray[np.int32], float]:
+        """A document's words as places of the table, and their weight."""
+        known = self._kept.get(identity)
+        if known is None:
+            places = self._places(identity)
+            known = places, float(self._weights[places].sum(dtype=np.float64))
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[identity] = known
+        return known
+
+
+def words(text: str) -> set[str]:
+    """The different words of a text, pairs of characters where its script has no spaces."""
+    flat = normalise(text)
+    if flat.isascii():
+        return set(_ASCII_WORDS.findall(flat))
+    found: set[str] = set()
+    for run in _WORDS.findall(flat):
+        if re.match(f"[{_UNSPACED}]", run):
+            found.update(run[n : n + 2] for n in range(max(len(run) - 1, 1)))
+        else:
+            found.add(run)
+    return found

@@ -1,0 +1,148 @@
+"""Mining as ``prepare`` does it: a miner by name, the rules, a teacher; over a folder, resumable."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.data.synthesis.result import parent_of
+from tardif.data.training_set import TRAIN, TrainingSet, write_examples
+from tardif.devices import allocate
+from tardif.errors import SettingError
+from tardif.folders import write_json
+from tardif.languages import Language
+from tardif.mining.mine import mine
+from tardif.mining.miners import make_searcher
+from tardif.mining.searcher import Searcher
+from tardif.mining.selection import Selection
+from tardif.mining.teacher import Teacher
+from tardif.talk import Talk
+
+MINERS = ("lexical", "dense", "late", "hybrid", "none")
+SIZES = ("small", "base", "large")
+REPORT = "mining.json"
+
+
+@dataclass(frozen=True)
+class MiningPlan:
+    """What mines a prepared folder, and how.
+
+    Attributes:
+        miner: one of :data:`MINERS`.
+        language: chooses stemmer, stopwords and the dense miner's model.
+        base: the base that is trained, which searches where there is no other model.
+        model: the model of the ``late`` miner, or else of the dense one; None: the language's.
+        size: of the language's dense model.
+        selection: the rules.
+        teacher: a cross-encoder's folder or hub id, or a callable.
+        device: where models compute.
+        seed: of the draws.
+    """
+
+    miner: str
+    language: Language
+    base: str
+    model: str | None = None
+    size: str = "small"
+    selection: Selection = field(default_factory=Selection)
+    teacher: Any = None
+    teacher_ratio: float | None = 0.95
+    device: str = "auto"
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise if an option cannot be used.
+
+        Raises:
+            SettingError: names the option.
+        """
+        if self.miner not in MINERS:
+            raise SettingError(f"miner={self.miner!r} is not known: use {', '.join(MINERS)}.")
+        if self.size not in SIZES:
+            raise SettingError(f"miner_size={self.size!r} is not known: use {', '.join(SIZES)}.")
+        if self.teacher is not None and not (callable(self.teacher) or isinstance(self.teacher, str | Path)):
+            raise SettingError(f"teacher={self.teacher!r}: give a cross-encoder's folder or hub id, or a callable.")
+        self.selection.check()
+        allocate(self.device)
+        if self.teacher is not None:
+            self._teacher(None)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to do."""
+        return self.miner != "none" or self.teacher is not None
+
+    def run(self, folder: Path, manifest: Mapping[str, Any], talk: Talk, *, work: Path | None = None) -> list[str]:
+        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` there.
+
+        Args:
+            folder: of the tables, not published yet.
+            manifest: what they were made with.
+            talk: where to show progress.
+            work: where what is done is kept until the folder is whole; None keeps nothing.
+
+        Returns:
+            Lines for the folder's report.
+        """
+        data = TrainingSet.read(folder, {**manifest, "report": []})
+        searcher = self._searcher(data, work, talk)
+        teacher = None if self.teacher is None else self._teacher(work)
+        named = {"miner": self.miner, "model": self.model, "size": self.size, "language": self.language.code}
+        try:
+            with talk.progress("Mining hard negatives", len(data.query_ids(TRAIN)), "queries") as bar:
+                done = mine(
+                    data,
+                    searcher,
+                    self.selection,
+                    teacher=teacher,
+                    seed=self.seed,
+                    advance=bar.advance,
+                    resumed=lambda count: bar.resume(bar.done + count),
+                    work=None if work is None else work / "blocks",
+                    settings={**named, "base": self.base},
+                )
+        finally:
+            if teacher is not None:
+                teacher.close()
+        write_examples(folder, done.data.examples)
+        write_json(folder / REPORT, done.report.as_json())
+        return done.report.lines()
+
+    def _searcher(self, data: TrainingSet, work: Path | None, talk: Talk) -> Searcher | None:
+        if self.miner == "none":
+            return None
+        return make_searcher(
+            self.miner,
+            [document for document in data.documents.values() if parent_of(document) is None],
+            language=self.language,
+            base=self.base,
+            model=self.model if self.miner == "late" else None,
+            dense_model=None if self.miner == "late" else self.model,
+            size=self.size,
+            device=allocate(self.device).kind,
+            cache=None if work is None else work / "vectors",
+            talk=talk,
+        )
+
+    def _teacher(self, work: Path | None) -> Teacher:
+        return Teacher(
+            self.teacher,
+            ratio=self.teacher_ratio,
+            device=allocate(self.device).kind,
+            cache=None if work is None else work / "teacher.sqlite",
+        )
+
+
+def work_folder(out: Path) -> Path:
+    """Where the mining for an output folder keeps what is done: beside it."""
+    out = Path(out).expanduser().absolute()
+    return out.parent / f".{out.name}.mining"
+
+
+def forget(work: Path | None) -> None:
+    """Remove a work folder."""
+    if work is not None:
+        shutil.rmtree(work, ignore_errors=True)

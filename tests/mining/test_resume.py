@@ -1,0 +1,135 @@
+"""A mining that was broken off goes on to the bytes that it would have had."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from samples import content, write_jsonl
+from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.mining.blocks import Blocks, Choice, Scored, block_key
+from tardif.mining.mine import mine
+from tardif.mining.selection import Selection
+from tardif.types import Document
+
+CHOICE = Choice(
+    "q", (Scored("p", "positive", 0.1),), (Scored("n", "mined", 0.1 + 0.2, -1e-9),), 7, {"ratio": 2}, None, 1, True
+)
+
+# Mining by prepare, in blocks that each wait a little, so that it can be killed between them.
+RUN = """
+import json, sys, time
+import tardif.mining.choosing as choosing
+import tardif.mining.plan as plan
+from tardif.preparation import prepare_folder
+source, out, wait, log, options = json.loads(sys.argv[1])
+real, whole = choosing.Chooser.choose, plan.mine
+def slow(self, queries):
+    with open(log, "a") as file:
+        file.write("x")
+    time.sleep(wait)
+    return real(self, queries)
+def rate(pairs):
+    return [float(len(set(q.split()) & set(d.split()))) for q, d in pairs]
+choosing.Chooser.choose = slow
+plan.mine = lambda *values, **named: whole(*values, batch=5, **named)
+if options.pop("taught"):
+    options["teacher"] = rate
+prepare_folder([source], None, out, miner="lexical", **options)
+"""
+
+
+def data(count=30):
+    documents = {f"d{n}": Document(f"d{n}", f"text {n}") for n in range(100)}
+    queries = {f"q{n}": f"query {n}" for n in range(count)}
+    return TrainingSet(documents, queries, {f"q{n}": {f"d{n}": 1} for n in range(count)}, dict.fromkeys(queries, TRAIN))
+
+
+class Counting:
+    def __init__(self, stop=None):
+        self.calls, self.stop = 0, stop
+
+    def search(self, queries, k):
+        if self.calls == self.stop:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return [[(f"d{n}", 1.0 / (n + 1)) for n in range(100)][:k] for _ in queries]
+
+
+def test_a_choice_comes_back_as_it_was():
+    assert Choice.parse(CHOICE.line()) == CHOICE
+
+
+@pytest.mark.parametrize("uses", [None, 4])
+def test_what_is_done_is_not_done_again(tmp_path, uses):
+    selection = Selection(negatives=3, max_uses=uses)
+    whole = mine(data(), Counting(), selection, batch=4)
+    with pytest.raises(KeyboardInterrupt):
+        mine(data(), Counting(stop=5), selection, batch=4, work=tmp_path)
+    searcher, done, resumed = Counting(), [], []
+    again = mine(data(), searcher, selection, batch=4, work=tmp_path, advance=done.append, resumed=resumed.append)
+    assert again.data.examples == whole.data.examples
+    assert again.report.as_json() == whole.report.as_json()
+    assert (searcher.calls, sum(done), sum(resumed)) == (3, 10, 20)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"selection": Selection(negatives=2)}, {"settings": {"miner": "x"}}, {"batch": 5}]
+)
+def test_other_settings_begin_anew(tmp_path, change):
+    mine(data(), Counting(), batch=4, work=tmp_path)
+    searcher = Counting()
+    mine(data(), searcher, **{"batch": 4, "work": tmp_path, **change})
+    assert searcher.calls == -(-30 // change.get("batch", 4))
+
+
+def test_other_texts_have_another_key():
+    one = data()
+    two = TrainingSet({**one.documents, "d0": Document("d0", "other")}, one.queries, one.qrels, one.split)
+    assert block_key(one, {}) != block_key(two, {})
+    assert block_key(one, {"a": 1}) != block_key(one, {"a": 2})
+    assert block_key(one, {"a": 1}) == block_key(data(), {"a": 1})
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1", b"\xff\xfe", b'["other", [], [], 0, {}, null, 0, false]\n'])
+def test_a_damaged_block_is_made_again(tmp_path, damage):
+    blocks = Blocks(tmp_path, "key")
+    blocks.write(0, [CHOICE])
+    assert blocks.read(0, ["q"]) == [CHOICE]
+    assert Blocks(tmp_path, "other").read(0, ["q"]) is None
+    next(tmp_path.glob("key-*")).write_bytes(damage)
+    assert blocks.read(0, ["q"]) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows kills in another way")
+@pytest.mark.parametrize("options", [{"taught": False}, {"taught": True, "max_uses": 6, "sampling": "weighted"}])
+def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, options):
+    rows = [
+        {"query": f"what is thing{n} of kind{n % 7}", "positive": f"thing{n} is one of kind{n % 7}"} for n in range(60)
+    ]
+    source = write_jsonl(tmp_path / "rows.jsonl", rows)
+    options = {**options, "negatives": 3, "window": [1, 20], "near": False}
+
+    def start(out, wait):
+        asked = json.dumps([str(source), str(tmp_path / out), wait, str(tmp_path / f"{out}.log"), options])
+        return subprocess.Popen([sys.executable, "-c", RUN, asked], env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+    assert start("whole", 0).wait(120) == 0
+    killed, work = start("set", 0.3), tmp_path / ".set.mining"
+    deadline = time.monotonic() + 60
+    while len(list(work.glob("blocks/*.jsonl"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = len(list(work.glob("blocks/*.jsonl")))
+    assert 3 <= done < 11
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "set.log").unlink()
+    assert start("set", 0).wait(120) == 0
+    assert len((tmp_path / "set.log").read_text()) == 11 - done
+    assert content(tmp_path / "set") == content(tmp_path / "whole")
+    assert not work.exists()
