@@ -5,21 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from tardif.data.synthesis.result import parent_of
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import SettingError
+from tardif.mining.searcher import Searcher
 from tardif.types import Example
-
-
-class Searcher(Protocol):
-    """Anything that searches can mine."""
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, score), best first."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
