@@ -21,7 +21,7 @@ def cut(text, document=False):
         ("ＡＩ技术 GPT4模型", ["ai", "技术", "gpt4", "模型"]),
         ("책을 읽다", ["책을", "읽다"]),
         ("서울특별시", ["서울", "울특", "특별", "별시"]),
-        ("เด็กน้อย", ["เด็กน้", "น้อ", "อย"]),  # a leading vowel, a consonant and its signs are one cluster
+        ("เด็กน้อย", ["เด็ก", "กน้", "น้อ", "อย"]),  # a leading vowel, a consonant and its signs are one cluster
         ("ភាសាខ្មែរ", ["ភាសា", "សាខ្មែ", "ខ្មែរ"]),  # the stacked consonant stays with the one above it
         ("", []),
         ("!?", []),

@@ -15,6 +15,7 @@ and Korean syllables of a *document* are terms too; in a query only its pairs co
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -59,7 +60,7 @@ def _pairs(run: str, *, document: bool) -> list[str]:
     units = _CLUSTER.findall(run)
     if len(units) == 1:
         return units
-    pairs = [one + other for one, other in zip(units, units[1:], strict=False)]
+    pairs = [one + other for one, other in itertools.pairwise(units)]
     return pairs + _ALONE.findall(run) if document else pairs
 
 

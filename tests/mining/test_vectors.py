@@ -4,7 +4,7 @@ import pytest
 from tardif.errors import FolderError
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
 
-TEXTS = [f"text {n}" * (n % 3 + 1) for n in range(10)]
+TEXTS = [f"text {n}" * (n % 3 + 1) for n in range(11)]
 
 
 class Encoder:

@@ -46,9 +46,7 @@ class DenseModel:
 
 
 def _family(pattern: str, query: str, document: str, sizes: Sequence[str] = SIZES) -> Mapping[str, DenseModel]:
-    return {
-        size: DenseModel(pattern.format(name), query, document) for size, name in zip(SIZES, sizes, strict=True)
-    }
+    return {size: DenseModel(pattern.format(name), query, document) for size, name in zip(SIZES, sizes, strict=True)}
 
 
 # BGE v1.5 (Xiao et al., C-Pack, SIGIR 2024), its instructions as on the model cards; Solon has no small one.
@@ -120,8 +118,10 @@ class DenseSearcher:
         self._ids = Ids(document.id for document in ordered)
         chosen = find_language(language) if isinstance(language, str) else language
         wanted = self._load(chosen, model, size, base, device)
-        self._query_prefix = wanted.query_prefix if query_prefix is None else query_prefix
-        self._document_prefix = wanted.document_prefix if document_prefix is None else document_prefix
+        self._query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))
+        self._document_prefix = _first(
+            document_prefix, wanted.document_prefix, self._own("document", "passage", "corpus")
+        )
         texts = [document.content for document in ordered]
         identity = "" if cache is None else fingerprint(self._model, repr(self._document_prefix))
         self._vectors = encode_all(
@@ -179,6 +179,11 @@ class DenseSearcher:
         )
         return np.asarray(vectors, dtype=np.float32), [1] * len(texts)
 
+    def _own(self, *names: str) -> str | None:
+        """The model's own prompt by the first of these names; some are saved by name and empty."""
+        prompts = getattr(self._model, "prompts", {})
+        return next((prompts[name] for name in names if prompts.get(name)), None)
+
     def _load(self, language: Language, model: Any, size: str, base: str | Path, device: str) -> DenseModel:
         """Load the model asked for, or the base in its place; returns it with its prefixes."""
         if model is not None and not isinstance(model, str | Path):
@@ -200,6 +205,10 @@ class DenseSearcher:
             )
         self._model = _open(found, device)
         return wanted
+
+
+def _first(*prefixes: str | None) -> str | None:
+    return next((prefix for prefix in prefixes if prefix is not None), None)
 
 
 def _open(base: Base, device: str) -> SentenceTransformer:

@@ -104,7 +104,9 @@ class LateSearcher:
         for begin in range(0, len(queries), _QUERIES):
             block = queries[begin : begin + _QUERIES]
             proposed = [[i for i, _ in hits] for hits in self._proposer().search(block, max(self._depth, k))]
-            for ids, scores in zip(proposed, self._pairs(block, [self._ids.rows(ids) for ids in proposed]), strict=True):
+            for ids, scores in zip(
+                proposed, self._pairs(block, [self._ids.rows(ids) for ids in proposed]), strict=True
+            ):
                 hits = [hit for hit in zip(ids, scores.tolist(), strict=True) if hit[1] > LOWEST]
                 found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
         return found
@@ -124,7 +126,7 @@ class LateSearcher:
 
     def _proposer(self) -> Searcher:
         if not hasattr(self._candidates, "search"):
-            self._candidates = self._candidates()  # type: ignore[misc, operator]
+            self._candidates = self._candidates()  # type: ignore[misc]
         return self._candidates  # type: ignore[return-value]
 
     def _encode(self, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
