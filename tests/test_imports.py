@@ -15,9 +15,11 @@ import tardif
 # A module imports from its own package and from lower levels only; __init__ only names things, lazily.
 LEVELS = [
     {"errors"},
-    {"types", "talk", "folders", "devices", "languages"},
-    {"data", "scoring", "modeling"},
-    {"losses", "lexical", "mining", "index", "evaluation", "runs"},
+    {"types", "talk", "folders", "devices", "languages", "scripts", "corpus"},
+    {"data", "scoring", "modeling", "stopwords"},
+    {"terms"},
+    {"lexical"},
+    {"losses", "mining", "index", "evaluation", "runs"},
     {"retrieval", "preparation"},
     {"training", "comparison"},
     {"demo", "doctor"},

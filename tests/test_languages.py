@@ -17,6 +17,12 @@ from tardif.languages import language
         ("ger", "de"),
         ("zho", "zh"),
         ("zh-Hant-TW", "zh"),
+        ("zh-Hans", "zh"),
+        ("cmn_Hans_CN", "zh"),
+        ("jpn", "ja"),
+        ("ko-KR", "ko"),
+        ("iw", "he"),
+        ("sr-Latn-RS", "sr"),
         ("nb", "no"),
     ],
 )

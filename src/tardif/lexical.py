@@ -2,57 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tardif.corpus import Ids
 from tardif.languages import Language
 from tardif.scoring import top
+from tardif.terms import Terms, pieces
 from tardif.types import Document
+
+# Scores held at a time: 2**24 with their columns are 128 MB, where every query matches every document.
+_SCORES = 1 << 24
 
 
 class LexicalSearcher:
     """A corpus that can be searched by words.
 
-    BM25 with bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75).
+    BM25 with bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75). Many queries are scored at once, as
+    one sparse product of queries by terms and terms by documents.
 
     Args:
         documents: the corpus; title and text are searched.
         language: whose stemmer and stopwords to use; a language without them is searched by its
-            words as they stand.
+            words as they stand, and scripts without spaces by pairs of characters (:mod:`tardif.terms`).
+
+    Raises:
+        DataError: two documents have the same id.
     """
 
     def __init__(self, documents: Sequence[Document], language: Language) -> None:
-        import bm25s
-
-        self._language = language
-        self._ids = np.array([document.id for document in documents], dtype=object)
-        self._index: Any = None
-        tokens = self._tokenise([document.content for document in documents])
-        if tokens.vocab and any(tokens.ids):
-            self._index = bm25s.BM25()
-            self._index.index(tokens, show_progress=False)
-
-    def _tokenise(self, texts: list[str]) -> Any:
-        import bm25s
-        import Stemmer
-
-        stemmer = Stemmer.Stemmer(self._language.stemmer) if self._language.stemmer else None
-        return bm25s.tokenize(texts, stopwords=self._language.stopwords or [], stemmer=stemmer, show_progress=False)
+        self._ids = Ids(document.id for document in documents)
+        self._vocabulary = _Vocabulary(Terms(language))
+        rows = [self._vocabulary.numbers(document.content, document=True) for document in documents]
+        self._vocabulary.grows = False
+        self._weights = _weights(rows, self._vocabulary.size)  # [terms, documents]
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first.
 
         Documents that share no word with the query are not listed. Equal scores are ordered by id.
         """
-        if self._index is None or not queries:
-            return [[] for _ in queries]
-        import bm25s
+        return [self._best(found, scores, k) for found, scores in self._matches(queries)]
 
-        tokens = self._tokenise(list(queries))
-        words = bm25s.tokenization.convert_tokenized_to_string_list(tokens)
-        return [self._best(found, k) if found else [] for found in words]
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
+        """The scores of given documents (ids) of each query, as :meth:`search` gives them; 0 without a common word.
 
-    def _best(self, words: list[str], k: int) -> list[tuple[str, float]]:
-        return [hit for hit in top(self._index.get_scores(words), self._ids, k) if hit[1] > 0]
+        Raises:
+            DataError: a document is not in the corpus.
+        """
+        wanted = [self._ids.rows(ids) for ids in documents]
+        scores = np.zeros(len(self._ids), dtype=np.float32)
+        answers: list[list[float]] = []
+        for rows, (found, values) in zip(wanted, self._matches(queries), strict=True):
+            scores[found] = values
+            answers.append(scores[rows].tolist())
+            scores[found] = 0
+        return answers
+
+    def _matches(self, queries: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """For each query, which documents match it and their scores."""
+        from scipy import sparse
+
+        if self._weights is None:
+            nothing = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+            yield from [nothing] * len(queries)
+            return
+        height = max(_SCORES // len(self._ids), 1)
+        for begin in range(0, len(queries), height):
+            rows = [self._vocabulary.numbers(text, document=False) for text in queries[begin : begin + height]]
+            # A word asked for twice counts twice. Each query's terms are added in the order of their
+            # numbers, so its scores are the same in any company.
+            counted = [np.unique(np.array(row, dtype=np.int32), return_counts=True) for row in rows]
+            terms = np.concatenate([numbers for numbers, _ in counted])
+            counts = np.concatenate([count for _, count in counted]).astype(np.float32)
+            ends = np.cumsum([0, *(len(numbers) for numbers, _ in counted)])
+            asked = sparse.csr_matrix((counts, terms, ends), shape=(len(rows), self._weights.shape[0]))
+            scores = asked @ self._weights  # [queries, documents]
+            for first, last in zip(scores.indptr, scores.indptr[1:], strict=False):
+                yield scores.indices[first:last], scores.data[first:last]
+
+    def _best(self, found: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
+        if 0 < k < len(scores):
+            near = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+            found, scores = found[near], scores[near]
+        return top(scores, self._ids.array[found], k)
+
+
+class _Vocabulary(dict[str, int]):
+    """The number of the term that a piece of text counts as; -1 for a stopword or a term of no document.
+
+    Pieces are looked up far more often than there are different ones, so each is stemmed once.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._numbers: dict[str, int] = {}
+        self.grows = True
+
+    @property
+    def size(self) -> int:
+        return len(self._numbers)
+
+    def numbers(self, text: str, *, document: bool) -> list[int]:
+        """The numbers of a text's terms, in its order."""
+        return [number for piece in pieces(text, document=document) if (number := self[piece]) >= 0]
+
+    def __missing__(self, piece: str) -> int:
+        term = self._terms.term(piece)
+        if not self.grows:  # what queries ask is not kept: it would grow without bound
+            return self._numbers.get(term, -1)
+        number = self[piece] = self._numbers.setdefault(term, len(self._numbers)) if term else -1
+        return number
+
+
+def _weights(rows: list[list[int]], terms: int) -> Any:
+    """BM25's weight of each term in each document: sparse ``[terms, documents]``; None without any term."""
+    import bm25s
+    from scipy import sparse
+
+    if not terms:
+        return None
+    index = bm25s.BM25()
+    index.index((rows, {str(number): number for number in range(terms)}), create_empty_token=False, show_progress=False)
+    stored = index.scores  # columns of [documents, terms], that is rows of [terms, documents]
+    return sparse.csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=(terms, len(rows)))

@@ -1,4 +1,4 @@
-"""What a miner asks of a searcher: to rank the corpus, and, where it can, to score given documents."""
+"""What mining asks of a searcher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Searcher(Protocol):
     """Anything that searches can mine."""
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, score), best first; ties by id."""
+        """The ``k`` best documents of each query as (id, score), best first; equal scores by id."""
         ...
 
 
@@ -18,9 +18,11 @@ class Scorer(Searcher, Protocol):
     """A searcher that can also say what it thinks of given documents."""
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
-        """Scores of the documents (ids) of each query.
+        """The scores of given documents (ids) of each query.
 
-        They are on a scale where a ratio of two scores of one query means something; 0 where nothing
-        matches.
+        On a scale where a ratio of two scores of one query means something; 0 where nothing matches.
+
+        Raises:
+            DataError: a document is not in the corpus.
         """
         ...

@@ -13,22 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tardif.languages import Language
+from tardif.scripts import MARKS, UNSPACED
 
-_UNSPACED = (
-    "\u0e01-\u0e7f\u0e81-\u0eff\u1000-\u109f\u1780-\u17d3\u3005\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
-    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-# Python's \w knows letters and digits but no combining marks; without them a Hindi, Thai or pointed
-# Hebrew word falls apart at every vowel sign. The Indic blocks stand whole, but for the dandas.
-_MARKS = (
-    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
-    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u096f\u0971-\u0df3\u0e31\u0e34-\u0e3a"
-    "\u0e47-\u0e4e\u200c\u200d"
-)
-_WORD = re.compile(f"[\\w{_MARKS}]+")
+_WORD = re.compile(f"[\\w{MARKS}]+")
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
-_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
+_IS_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 _CLOSING = "\"'»”’)\\]」』）】"
 # A full stop of a script that needs no space after it; or one followed by space.

@@ -1,0 +1,75 @@
+"""Several searchers as one, by reciprocal rank fusion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tardif.errors import SettingError
+from tardif.lexical import LexicalSearcher
+from tardif.mining.searcher import Scorer, Searcher
+
+K = 60
+"""The constant of the fusion, as its authors set it; results hardly depend on it."""
+
+DEPTH = 200
+"""Ranks of each searcher that are fused."""
+
+
+class HybridSearcher:
+    """Fuses the rankings of several searchers.
+
+    A document's score is the sum over the searchers of 1 / (60 + rank) (Cormack, Clarke and Büttcher,
+    Reciprocal Rank Fusion, SIGIR 2009): ranks alone count, so scales need not agree. For the same reason
+    a ratio of two fused scores means nothing, and :meth:`score` is that of one judge.
+
+    Args:
+        searchers: what is fused; all over the same corpus.
+        judge: whose scores :meth:`score` gives; by default the first searcher that is not lexical,
+            else the first.
+        depth: ranks of each that are fused, where no more are asked for.
+
+    Raises:
+        SettingError: there is no searcher, or the judge cannot score.
+    """
+
+    def __init__(self, searchers: Sequence[Searcher], judge: Scorer | None = None, *, depth: int = DEPTH) -> None:
+        if not searchers:
+            raise SettingError("A hybrid searcher needs at least one searcher.")
+        first = next((one for one in searchers if not isinstance(one, LexicalSearcher)), searchers[0])
+        self._judge: Scorer = first if judge is None else judge  # type: ignore[assignment]
+        if not hasattr(self._judge, "score"):
+            raise SettingError(
+                f"{type(self._judge).__name__} cannot judge a hybrid search, since it has no scores for given "
+                "documents: give another judge."
+            )
+        self._searchers = list(searchers)
+        self._depth = depth
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the searchers' models."""
+        return [note for searcher in self._searchers for note in getattr(searcher, "notes", [])]
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+        """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id."""
+        rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
+        return [_fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
+
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
+        """The judge's scores of given documents (ids) of each query.
+
+        Raises:
+            DataError: a document is not in the corpus.
+        """
+        return self._judge.score(queries, documents)
+
+
+def _fuse(rankings: Sequence[Sequence[tuple[str, float]]], k: int) -> list[tuple[str, float]]:
+    parts: dict[str, list[float]] = {}
+    for ranking in rankings:
+        for rank, (identity, _) in enumerate(ranking, start=1):
+            parts.setdefault(identity, []).append(1 / (K + rank))
+    # fsum: the same ranks from other searchers must give the same sum, so that ties go by id.
+    fused = [(identity, math.fsum(values)) for identity, values in parts.items()]
+    return sorted(fused, key=lambda hit: (-hit[1], hit[0]))[: max(k, 0)]

@@ -1,0 +1,173 @@
+"""Late interaction as a miner: exact MaxSim of a model as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.corpus import Ids
+from tardif.mining.best import Best
+from tardif.mining.searcher import Searcher
+from tardif.mining.vectors import Remembered, encode_all, fingerprint
+from tardif.scoring import LOWEST, maxsim_arrays
+from tardif.talk import Talk
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+DEPTH = 200
+"""Candidates that are scored for each query."""
+
+WHOLE = 4_000_000_000
+"""Up to so many multiplications per query the whole corpus is scored: some tenths of a second on two cores.
+
+A query of 32 tokens against documents of 180: 5,400 documents of 128 dimensions, 1,800 of 384.
+"""
+
+_QUERY_TOKENS = 32
+# Texts per block of the cache: at 256 tokens of 384 dimensions 100 MB while a block is encoded.
+_BLOCK = 256
+# Queries scored at a time: their common candidates are read once.
+_QUERIES = 64
+
+
+class LateSearcher:
+    """A corpus that can be searched by a late-interaction model.
+
+    Documents are encoded once and kept in half precision, on disk where a cache is given. A score is
+    MaxSim divided by the number of the query's token vectors, the mean cosine of the best matches: the
+    order is MaxSim's, and a ratio of two scores means something.
+
+    Args:
+        model: a late-interaction model; as it is now, whatever it is trained to later.
+        documents: the corpus.
+        candidates: what proposes the documents to be scored, or a function that makes it when it is
+            first needed. Without one the whole corpus is always scored.
+        depth: candidates per query.
+        whole: score the whole corpus where that takes at most so many multiplications per query.
+        cache: a folder for the corpus's token vectors; a run that was killed goes on from there.
+        talk: where to show progress.
+
+    Raises:
+        DataError: two documents have the same id.
+        FolderError: the cache cannot be written.
+    """
+
+    def __init__(
+        self,
+        model: MultiVectorEncoder,
+        documents: Sequence[Document],
+        candidates: Searcher | Callable[[], Searcher] | None = None,
+        *,
+        depth: int = DEPTH,
+        whole: int = WHOLE,
+        cache: str | Path | None = None,
+        talk: Talk | None = None,
+    ) -> None:
+        self._model = model
+        self._ids = Ids(document.id for document in documents)
+        self._depth = depth
+        self._vectors, self._lengths = encode_all(
+            [document.content for document in documents],
+            lambda texts: self._encode(texts, "document"),
+            block=_BLOCK,
+            dtype="float16",
+            folder=None if cache is None else Path(cache),
+            identity="" if cache is None else fingerprint(model, "late"),
+            talk=talk,
+            what="Encoding documents (late)",
+        )
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        self._query_vectors = Remembered(lambda texts: self._encode(texts, "query"))
+        self._candidates = candidates
+        small = self._vectors.size * _QUERY_TOKENS <= whole
+        self.scores_all = candidates is None or small
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the candidates' models."""
+        return [] if self.scores_all else list(getattr(self._proposer(), "notes", []))
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+        """The ``k`` best documents of each query as (id, score), best first; equal scores are ordered by id.
+
+        Documents without a token are never hits; below the candidates' depth there are none.
+        """
+        if self.scores_all:
+            return [hits for begin in range(0, len(queries), _QUERIES) for hits in self._all(queries, begin, k)]
+        found: list[list[tuple[str, float]]] = []
+        for begin in range(0, len(queries), _QUERIES):
+            block = queries[begin : begin + _QUERIES]
+            proposed = [[i for i, _ in hits] for hits in self._proposer().search(block, max(self._depth, k))]
+            for ids, scores in zip(
+                proposed, self._pairs(block, [self._ids.rows(ids) for ids in proposed]), strict=True
+            ):
+                hits = [hit for hit in zip(ids, scores.tolist(), strict=True) if hit[1] > LOWEST]
+                found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
+        return found
+
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
+        """The scores of given documents (ids) of each query, as :meth:`search` gives them; 0 without a token.
+
+        Raises:
+            DataError: a document is not in the corpus.
+        """
+        wanted = [self._ids.rows(ids) for ids in documents]
+        found: list[list[float]] = []
+        for begin in range(0, len(queries), _QUERIES):
+            block = self._pairs(queries[begin : begin + _QUERIES], wanted[begin : begin + _QUERIES])
+            found += [np.where(scores > LOWEST, scores, 0).tolist() for scores in block]
+        return found
+
+    def _proposer(self) -> Searcher:
+        if not hasattr(self._candidates, "search"):
+            self._candidates = self._candidates()  # type: ignore[misc]
+        return self._candidates  # type: ignore[return-value]
+
+    def _encode(self, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
+        from tardif.modeling.encoding import encode_texts
+
+        return encode_texts(self._model, texts, task)
+
+    def _all(self, queries: Sequence[str], begin: int, k: int) -> list[list[tuple[str, float]]]:
+        """The best of the whole corpus, a block of documents at a time."""
+        vectors = self._query_vectors(queries[begin : begin + _QUERIES])
+        lengths = [len(rows) for rows in vectors]
+        packed, counts = np.concatenate(vectors), np.maximum(lengths, 1)[:, None]
+        best = Best(len(vectors), k)
+        for first in range(0, len(self._ids), _BLOCK):
+            d_lengths = self._lengths[first : first + _BLOCK]
+            start = int(self._starts[first])
+            rows = self._vectors[start : start + int(d_lengths.sum())]
+            scores = maxsim_arrays(packed, lengths, rows, d_lengths.tolist())  # [queries, block]
+            filled = np.flatnonzero(d_lengths)
+            best.add((scores / counts)[:, filled].astype(np.float32), self._ids.array[first : first + _BLOCK][filled])
+        return best.hits
+
+    def _pairs(self, queries: Sequence[str], rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """The scores of each query's documents (positions), LOWEST without a token.
+
+        Document by document: one that several queries want is read once.
+        """
+        vectors = self._query_vectors(queries)
+        scores = [np.full(len(wanted), LOWEST, dtype=np.float32) for wanted in rows]
+        places: dict[int, list[tuple[int, int]]] = {}
+        for query, wanted in enumerate(rows):
+            for place, row in enumerate(wanted):
+                places.setdefault(row, []).append((query, place))
+        for row in sorted(places):
+            length = int(self._lengths[row])
+            if not length:
+                continue
+            document: Any = self._vectors[self._starts[row] : self._starts[row] + length]
+            asked = [vectors[query] for query, _ in places[row]]
+            lengths = [len(one) for one in asked]
+            found = maxsim_arrays(np.concatenate(asked), lengths, document, [length])[:, 0]
+            for (query, place), value, count in zip(places[row], found, lengths, strict=True):
+                scores[query][place] = value / max(count, 1)
+        return scores

@@ -1,0 +1,215 @@
+"""Vectors of many texts, encoded once: on disk where a folder is given, and resumed there after a kill.
+
+manifest.json   what the vectors are of: format, version, kind, dim, texts
+vectors.bin     the rows of all texts, one after the other, float32 or float16
+lengths.bin     how many rows each text has, int32; a text counts as done when its length is written
+
+A block's vectors are on disk before its lengths are. What a kill left of a block is cut off, and the
+block is encoded again whole, so that the bytes are those of an unbroken run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.errors import FolderError
+from tardif.folders import read_json, write_json
+from tardif.talk import Talk
+
+FORMAT = "tardif-vectors"
+VERSION = 1
+
+Encode = Callable[[Sequence[str]], tuple[NDArray[Any], Sequence[int]]]
+"""Texts to packed vectors ``[rows, dim]`` and the rows of each."""
+
+
+class Vectors(NamedTuple):
+    """Packed vectors ``[rows, dim]``, perhaps memory-mapped; text ``i`` has ``lengths[i]`` rows."""
+
+    rows: NDArray[Any]
+    lengths: NDArray[np.int64]
+
+
+def encode_all(
+    texts: Sequence[str],
+    encode: Encode,
+    *,
+    block: int,
+    dtype: str,
+    folder: Path | None = None,
+    identity: str = "",
+    talk: Talk | None = None,
+    what: str = "Encoding documents",
+) -> Vectors:
+    """Encode texts a block at a time, or read what was encoded before.
+
+    Args:
+        texts: what to encode, in this order.
+        encode: a block of texts to packed vectors.
+        block: texts per call of ``encode``.
+        dtype: ``float32`` or ``float16``, as they are kept.
+        folder: the cache; without one the vectors are kept in memory.
+        identity: what makes the vectors besides the texts: the model with its settings. Vectors of
+            another identity, or of other texts, lie in another place of the same cache.
+        talk: where to show progress.
+        what: the words of the progress.
+
+    Raises:
+        FolderError: the cache cannot be written or holds something else.
+    """
+    talk = talk or Talk(quiet=True)
+    store: _Memory | _Disk = _Memory(dtype)
+    if folder is not None:
+        store = _Disk(Path(folder).expanduser() / _key(texts, identity, dtype), dtype, len(texts), block)
+    if store.done < len(texts):
+        with talk.progress(what, len(texts), "documents") as bar:
+            if store.done:
+                bar.resume(store.done)
+            for begin in range(store.done, len(texts), block):
+                part = texts[begin : begin + block]
+                vectors, lengths = encode(part)
+                store.add(vectors.astype(dtype, copy=False), lengths)
+                bar.advance(len(part))
+    return store.vectors()
+
+
+def _key(texts: Sequence[str], identity: str, dtype: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (str(VERSION), dtype, identity, *texts):
+        content = part.encode("utf-8", "surrogatepass")
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+class _Memory:
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        self._blocks: list[NDArray[Any]] = []
+        self._lengths: list[int] = []
+        self.done = 0
+
+    def add(self, vectors: NDArray[Any], lengths: Sequence[int]) -> None:
+        self._blocks.append(vectors)
+        self._lengths += lengths
+
+    def vectors(self) -> Vectors:
+        rows = np.concatenate(self._blocks) if self._blocks else np.zeros((0, 0), dtype=self._dtype)
+        self._blocks.clear()
+        return Vectors(rows, np.array(self._lengths, dtype=np.int64))
+
+
+class _Disk:
+    def __init__(self, folder: Path, dtype: str, texts: int, block: int) -> None:
+        self._folder = folder
+        self._dtype = np.dtype(dtype)
+        self._rows, self._lengths = folder / "vectors.bin", folder / "lengths.bin"
+        self._dim: int | None = None
+        self.done = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / "manifest.json").exists():
+                self._resume(texts, block)
+            else:
+                self._rows.write_bytes(b"")
+                self._lengths.write_bytes(b"")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _resume(self, texts: int, block: int) -> None:
+        manifest = read_json(self._folder / "manifest.json", what="a cache of vectors")
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not isinstance(manifest["dim"], int):
+            raise FolderError(f"{self._folder} holds no cache of vectors: remove it.")
+        self._dim = manifest["dim"]
+        lengths = np.frombuffer(self._lengths.read_bytes()[: self._lengths.stat().st_size // 4 * 4], dtype=np.int32)
+        done = len(lengths) if len(lengths) == texts else len(lengths) // block * block
+        row = self._dim * self._dtype.itemsize
+        needed = int(lengths[:done].sum(dtype=np.int64)) * row
+        if done > texts or self._rows.stat().st_size < needed:
+            raise FolderError(f"{self._folder} is damaged (vectors.bin is too short): remove it.")
+        if done < texts:
+            os.truncate(self._lengths, done * 4)
+            os.truncate(self._rows, needed)
+        self.done = done
+
+    def add(self, vectors: NDArray[Any], lengths: Sequence[int]) -> None:
+        try:
+            if self._dim is None:
+                self._dim = vectors.shape[1]
+                write_json(
+                    self._folder / "manifest.json",
+                    {"format": FORMAT, "version": VERSION, "dtype": self._dtype.name, "dim": self._dim},
+                )
+            for path, values in ((self._rows, vectors), (self._lengths, np.array(lengths, dtype=np.int32))):
+                with path.open("ab") as file:
+                    file.write(np.ascontiguousarray(values).data)
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def vectors(self) -> Vectors:
+        lengths = np.fromfile(self._lengths, dtype=np.int32).astype(np.int64)
+        shape = (int(lengths.sum()), self._dim or 0)
+        if not shape[0]:
+            return Vectors(np.zeros(shape, dtype=self._dtype), lengths)
+        return Vectors(np.memmap(self._rows, dtype=self._dtype, mode="r", shape=shape), lengths)
+
+    def _unwritable(self, error: OSError) -> FolderError:
+        return FolderError(f"{self._folder} cannot be written ({error.strerror or error}): choose another cache.")
+
+
+class Remembered:
+    """Encodes queries, and remembers the last of them: who searches for a query then asks for its scores.
+
+    Args:
+        encode: texts to packed vectors.
+        limit: how many are remembered.
+    """
+
+    def __init__(self, encode: Encode, limit: int = 1024) -> None:
+        self._encode = encode
+        self._limit = limit
+        self._known: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        """The vectors ``[rows, dim]`` of each text."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            vectors, lengths = self._encode(new)
+            self._known |= dict(zip(new, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True))
+        found = [self._known[text] for text in texts]
+        while len(self._known) > self._limit:
+            del self._known[next(iter(self._known))]
+        return found
+
+
+def fingerprint(model: Any, *settings: str) -> str:
+    """What a model is, for a cache: its weights, its modules' settings and its tokenizer, as one hash."""
+    import torch
+
+    digest = hashlib.blake2b("\x00".join(settings).encode(), digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for module in model:
+        config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
+        digest.update(json.dumps([type(module).__name__, config], sort_keys=True, default=str).encode())
+    digest.update(json.dumps(getattr(model, "prompts", {}), sort_keys=True).encode())
+    digest.update(str(getattr(model, "max_seq_length", None)).encode())
+    tokenizer = model[0].tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        digest.update(repr(tokenizer).encode())
+    else:  # how the last call truncated and padded is not what the tokenizer is
+        state = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
+        digest.update(json.dumps(state, sort_keys=True).encode())
+    return digest.hexdigest()
