@@ -114,7 +114,15 @@ def test_a_wrong_beir_folder_says_what_and_where(fails, tmp_path, beir, where):
     ("options", "message"),
     [
         (["--language", "klingon"], "language 'klingon'"),
-        (["--miner", "dense"], "miner='dense'"),
+        (["--miner", "sparse"], "miner='sparse'"),
+        (["--miner-size", "huge"], "miner_size='huge'"),
+        (["--ratio", "most"], "--ratio most"),
+        (["--ratio", "2"], "ratio=2"),
+        (["--sampling", "best"], "sampling='best'"),
+        (["--max-uses", "0"], "max_uses=0"),
+        (["--random-share", "2"], "random_share=2"),
+        (["--floor", "2", "--ceiling", "1"], "floor=2.0 is above"),
+        (["--teacher", "nowhere/model", "--teacher-ratio", "0"], "ratio=0"),
         (["--window", "5"], "--window 5"),
         (["--window", "9-5"], "9-5"),
         (["--validation", "1"], "validation=1"),
@@ -123,6 +131,17 @@ def test_a_wrong_beir_folder_says_what_and_where(fails, tmp_path, beir, where):
 )
 def test_prepare_refuses_wrong_settings(fails, tmp_path, pairs, options, message):
     assert message in fails("prepare", pairs, "--out", tmp_path / "out", *options)
+
+
+def test_prepare_takes_every_option_of_mining(tardif, tmp_path, pairs):
+    options = ["--ratio", "none", "--margin", "1", "--near-copy", "none", "--sampling", "weighted", "--max-uses", "3"]
+    options += ["--random-share", "0.5", "--floor", "0", "--ceiling", "99", "--window", "1-9", "--negatives", "2"]
+    assert tardif("prepare", pairs, "--out", tmp_path / "set", "--device", "cpu", "--quiet", *options)[0] == 0
+    asked = json.loads((tmp_path / "set" / "mining.json").read_text())["settings"]["selection"]
+    assert asked == {
+        **{"negatives": 2, "first": 1, "last": 9, "sampling": "weighted", "ratio": None, "margin": 1.0},
+        **{"floor": 0.0, "ceiling": 99.0, "near_copy": None, "random_share": 0.5, "max_uses": 3},
+    }
 
 
 @pytest.mark.parametrize(

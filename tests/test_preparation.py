@@ -1,11 +1,13 @@
+import json
+
 import pytest
 
 from chat_server import answer
 from samples import write_beir
 from tardif.data.text import normalise
-from tardif.data.training_set import TRAIN, VALIDATION
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
-from tardif.preparation import prepare
+from tardif.preparation import prepare, prepare_folder
 
 ROWS = [(f"question about thing{n}", f"thing{n} is a thing of kind{n % 7}") for n in range(40)]
 
@@ -126,3 +128,25 @@ def test_an_endpoint_and_synthesis_add_up(endpoint, tmp_path):
 def test_an_endpoint_without_model_or_cap_is_refused(tmp_path, asked, what):
     with pytest.raises(SettingError, match=what):
         prepare([], DOCUMENTS, endpoint={"url": "http://127.0.0.1:9/v1", "cache": tmp_path / "c", **asked})
+
+
+def overlap(pairs):
+    """A teacher: the share of the query's words that stand in the document."""
+    return [len({*query.split()} & {*document.split()}) / len(query.split()) for query, document in pairs]
+
+
+def test_a_teacher_scores_the_examples_and_the_report_of_mining_lies_in_the_folder(tmp_path):
+    options = {"negatives": 3, "window": (1, 40), "teacher": overlap, "near_copy": None, "ratio": None}
+    out = prepare_folder([ROWS], None, tmp_path / "set", **options)
+    data = TrainingSet.load(out)
+    assert all(len(example.scores) == 1 + len(example.negative_ids) for example in data.examples)
+    assert data.settings["teacher"].endswith(".overlap")
+    said = json.loads((out / "mining.json").read_text())
+    assert said["settings"]["selection"]["last"] == 40
+    assert said["negatives"]["mined"] + said["negatives"]["random"] == data.counts()["hard negatives"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_the_teacher_scores_the_own_negatives_where_nothing_is_mined(tmp_path):
+    data = prepare([[("a b", "a b x", "a c"), ("r", "r x", "z")]], miner="none", teacher=overlap, validation=0)
+    assert sorted(example.scores for example in data.examples) == [(1.0, 0.0), (1.0, 0.5)]

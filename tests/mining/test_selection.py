@@ -94,7 +94,9 @@ def test_every_rule_holds(world, selection, scorer, seed):
             for p in positives:
                 if scores[p] > 0 and selection.ratio is not None:
                     assert scores[d] < selection.ratio * scores[p]
-                if scores[p] != 0 and selection.margin is not None:
+                # Below a last hit that scores 0, a positive without a score of its own is taken to match nothing.
+                judges = scorer or p in ranking or scores[ranking[-1]] != 0
+                if scores[p] != 0 and judges and selection.margin is not None:
                     assert scores[d] < scores[p] - selection.margin
             assert selection.ceiling is None or scores[d] <= selection.ceiling
             if selection.floor is not None and origins[row.query_id, d] == "mined":

@@ -68,6 +68,7 @@ class Chooser:
         self._teacher = teacher
         self._seed = seed
         self._same = same_texts(data.documents)
+        self._empty = frozenset(d.id for d in data.documents.values() if not d.content)
         mines = searcher is not None and selection.near_copy is not None
         self._near = NearCopies(data.documents, selection.near_copy) if mines and selection.near_copy else None
         documents = data.documents.values()
@@ -106,7 +107,7 @@ class Chooser:
         own = [
             d
             for d, relevance in data.qrels[query].items()
-            if relevance <= 0 and d not in banned and data.documents[d].content
+            if relevance <= 0 and d not in banned and d not in self._empty
         ]
         taken = own if self._searcher is None else own[: self._selection.negatives]
         draw = random.Random(f"{self._seed}\x00{query}")
@@ -117,7 +118,7 @@ class Chooser:
 
     def _open(self, draft: _Draft, ranking: Ranking) -> None:
         """Take the window's hits that may be negatives whatever they score, and some random documents."""
-        selection, documents = self._selection, self._data.documents
+        selection = self._selection
         window = [identity for identity, _ in ranking[selection.first - 1 : selection.last]]
         known = set(draft.known)
         draft.considered = len(window)
@@ -126,7 +127,7 @@ class Chooser:
                 draft.dropped["positive"] += 1
             elif identity in draft.taken:
                 continue
-            elif identity in draft.seen or not documents[identity].content:
+            elif identity in draft.seen or identity in self._empty:
                 draft.dropped["copy"] += 1
             else:
                 draft.hard.append(identity)
@@ -173,7 +174,10 @@ class Chooser:
         verdicts = judge(self._selection, np.array(scores), draft.reference)
         draft.dropped.update(rule for rule in verdicts if rule is not None)
         kept = [number for number, rule in enumerate(verdicts) if rule is None]
-        places = order(self._selection.sampling, [scores[number] for number in kept], draft.draw)
+        # Only what is used up or refused is ever replaced.
+        final = self._teacher is None and self._selection.max_uses is None
+        count = self._selection.negatives if final else len(kept)
+        places = order(self._selection.sampling, [scores[number] for number in kept], draft.draw, count)
         draft.hard = [draft.hard[kept[place]] for place in places]
         draft.easy = self._fair(draft, draft.easy)
 

@@ -25,7 +25,7 @@ from tardif.types import Document
 _PLACES = 1 << 18
 # The weights are those of a sample: a word that is in none of so many texts is rare anyhow.
 _SAMPLE = 20_000
-# Texts whose words are kept in memory; about 500 bytes each.
+# Texts whose words are kept in memory; about a kilobyte each.
 _KEPT = 200_000
 
 # Scripts written without spaces (Thai, Lao, Burmese, Khmer, kana, Han) are compared by pairs of characters.
@@ -56,7 +56,7 @@ class NearCopies:
         self._documents = documents
         self._similarity = similarity
         self._excerpt = excerpt
-        self._kept: dict[str, tuple[NDArray[np.int32], float]] = {}
+        self._kept: dict[str, tuple[NDArray[np.intp], float]] = {}
         self._weights = self._weigh()
         self._marks = np.zeros(_PLACES, dtype=np.float32)
 
@@ -74,7 +74,7 @@ class NearCopies:
         for original in originals:
             own, weight = self._words(original)
             self._marks[own] = self._weights[own]
-            shared = np.add.reduceat(self._marks[places], starts, dtype=np.float64)
+            shared = np.add.reduceat(self._marks.take(places), starts, dtype=np.float64)
             self._marks[own] = 0
             alike = shared >= self._similarity * (theirs + weight - shared) - 1e-6 * weight
             excerpts = (shared >= self._excerpt * theirs) & (theirs >= weight / 3)
@@ -97,16 +97,16 @@ class NearCopies:
             self._kept[identity] = places, float(weights[places].sum(dtype=np.float64))
         return weights
 
-    def _places(self, identity: str) -> NDArray[np.int32]:
+    def _places(self, identity: str) -> NDArray[np.intp]:
         import xxhash
 
         hashed = {
             xxhash.xxh32_intdigest(word.encode("utf-8", "surrogatepass")) % _PLACES
             for word in words(self._documents[identity].content)
         }
-        return np.sort(np.fromiter(hashed, dtype=np.int32, count=len(hashed)))
+        return np.sort(np.fromiter(hashed, dtype=np.intp, count=len(hashed)))
 
-    def _words(self, identity: str) -> tuple[NDArray[np.int32], float]:
+    def _words(self, identity: str) -> tuple[NDArray[np.intp], float]:
         """A document's words as places of the table, and their weight."""
         known = self._kept.get(identity)
         if known is None:

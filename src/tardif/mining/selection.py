@@ -180,20 +180,21 @@ def judge(
     return verdicts
 
 
-def order(sampling: str, scores: Sequence[float], draw: random.Random) -> list[int]:
-    """The places of hits, best ranked first in ``scores``, in the order in which they are taken."""
-    places = list(range(len(scores)))
+def order(sampling: str, scores: Sequence[float], draw: random.Random, count: int | None = None) -> list[int]:
+    """The places of hits, best ranked first in ``scores``, in the order in which they are taken: ``count`` of them."""
+    count = len(scores) if count is None else min(count, len(scores))
+    places = range(len(scores))
     if sampling == "top" or not places:
-        return places
+        return list(places[:count])
     if sampling == "uniform":
-        return draw.sample(places, len(places))
+        return draw.sample(places, count)
     # The largest of log-weight plus Gumbel noise is a draw by weight, and so on without replacement
     # (Vieira 2014; Efraimidis and Spirakis 2006).
     values = [0.0 if math.isnan(score) else score for score in scores]
     mean = math.fsum(values) / len(values)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values)) or 1.0
     keys = [(value - mean) / spread - math.log(-math.log(draw.random() or 5e-324)) for value in values]
-    return sorted(places, key=lambda place: (-keys[place], place))
+    return sorted(places, key=lambda place: (-keys[place], place))[:count]
 
 
 def _whole(value: Any) -> bool:
