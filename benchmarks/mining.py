@@ -1,0 +1,163 @@
+"""False negatives: planted rewrites of the answers, and answers that are there but not labelled.
+
+    .venv/bin/python benchmarks/mining.py --set PREPARED_MEDQUAD [--miners lexical] [--queries 1000] [--documents 0]
+
+Planted: each of so many queries' positive is added to the corpus three times more, rewritten: words dropped (15 %),
+sentences reordered, common words swapped for synonyms. Kept out: the share of the rewrites that are no negative of
+their query. Hidden: of a question that stands several times with different answers, all but the first are taken out
+of the judgements; kept out is the share of them that are no negative of that question. Full: queries whose negatives
+all come from the rank window, none filled up at random. With ``--documents`` the corpus is cut to so many, what is
+planted, hidden and judged among them: one vector per token takes minutes per thousand documents on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tardif.data.text import normalise
+from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.languages import language
+from tardif.mining.mine import Mined, mine
+from tardif.mining.miners import make_searcher
+from tardif.mining.searcher import Searcher
+from tardif.mining.selection import Selection
+from tardif.types import Document
+
+_PAIRS = """
+    doctor=physician doctors=physicians disease=illness diseases=illnesses symptoms=signs treatment=therapy
+    treatments=therapies medicine=medication medicines=medications help=assist helps=assists may=might
+    usually=generally often=frequently begin=start begins=starts cause=trigger causes=triggers caused=triggered
+    people=persons person=individual children=kids child=kid large=big small=little increase=raise reduce=lower
+    affects=influences affected=influenced problem=difficulty problems=difficulties test=examination
+    tests=examinations common=frequent rare=uncommon severe=serious important=essential different=various
+    show=reveal shows=reveals many=numerous several=multiple need=require needs=requires develop=evolve
+    also=additionally because=since called=named most=majority sometimes=occasionally include=comprise
+    includes=comprises body=organism pain=ache surgery=operation health=wellness risk=danger condition=disorder
+    conditions=disorders occurs=happens occur=happen found=discovered lead=bring using=employing normal=regular
+"""
+SYNONYMS = dict(pair.split("=") for pair in _PAIRS.split())
+
+
+def dropped(text: str, draw: random.Random) -> str:
+    return " ".join(word for word in text.split() if draw.random() >= 0.15)
+
+
+def reordered(text: str, draw: random.Random) -> str:
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    return " ".join(draw.sample(sentences, len(sentences)))
+
+
+def swapped(text: str, draw: random.Random) -> str:
+    return re.sub(r"[A-Za-z]+", lambda word: SYNONYMS.get(word[0].lower(), word[0]), text)
+
+
+REWRITES: tuple[Callable[[str, random.Random], str], ...] = (dropped, reordered, swapped)
+
+
+def only(data: TrainingSet, queries: list[str]) -> TrainingSet:
+    """The set with these queries alone to mine for."""
+    return replace(data, split={query: TRAIN if query in set(queries) else "unused" for query in data.queries})
+
+
+def planted(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with rewrites in its corpus, and those of each query."""
+    draw = random.Random(0)
+    chosen = draw.sample(data.query_ids(TRAIN), count)
+    documents, plants = dict(data.documents), {}
+    for query in chosen:
+        positive = data.documents[data.positives(query)[0]]
+        made = [
+            Document(f"planted-{query}-{way.__name__}", way(positive.text, draw), positive.title) for way in REWRITES
+        ]
+        documents |= {document.id: document for document in made}
+        plants[query] = {document.id for document in made}
+    return only(replace(data, documents=documents), chosen), plants
+
+
+def hidden(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with all answers but those of the first of equal questions unlabelled, and these answers."""
+    same: dict[str, list[str]] = {}
+    for query in data.queries:
+        same.setdefault(normalise(data.queries[query]), []).append(query)
+    answers, gone = {}, set()
+    for first, *others in same.values():
+        known = {normalise(data.documents[d].content) for d in data.positives(first)}
+        more = {d for other in others for d in data.positives(other)}
+        # A copy of the labelled answer is no other answer.
+        found = {d for d in more if normalise(data.documents[d].content) not in known}
+        gone |= set(others)
+        if found and data.split[first] == TRAIN:
+            answers[first] = found
+    kept = {query: text for query, text in data.queries.items() if query not in gone}
+    qrels = {query: judged for query, judged in data.qrels.items() if query in kept}
+    left = replace(data, queries=kept, qrels=qrels, split={q: data.split[q] for q in kept}, examples=[])
+    if count < len(answers):
+        answers = {query: answers[query] for query in random.Random(0).sample(list(answers), count)}
+    return only(left, list(answers)), answers
+
+
+def cut(data: TrainingSet, answers: dict[str, set[str]], count: int) -> TrainingSet:
+    """The set with so many documents: the answers, what is judged of the mined queries, then random ones."""
+    if not count or count >= len(data.documents):
+        return data
+    needed = {d for found in answers.values() for d in found}
+    needed |= {d for query in data.query_ids(TRAIN) for d in data.qrels[query]}
+    others = sorted(set(data.documents) - needed)
+    needed |= set(random.Random(1).sample(others, max(count - len(needed), 0)))
+    documents = {identity: document for identity, document in data.documents.items() if identity in needed}
+    qrels = {query: data.qrels[query] for query in data.query_ids(TRAIN)}
+    queries = {query: data.queries[query] for query in qrels}
+    return replace(data, documents=documents, queries=queries, qrels=qrels, split=dict.fromkeys(queries, TRAIN))
+
+
+def kept_out(done: Mined, answers: dict[str, set[str]]) -> float:
+    taken = {query: set[str]() for query in answers}
+    for example in done.data.examples:
+        taken[example.query_id] |= set(example.negative_ids)
+    wrong = sum(len(found & taken[query]) for query, found in answers.items())
+    return 1 - wrong / sum(len(found) for found in answers.values())
+
+
+def run(data: TrainingSet, answers: dict[str, set[str]], name: str, what: str) -> None:
+    """Mine with the defaults, and without the rules on scores and near-copies; print a row."""
+    began = time.perf_counter()
+    searcher: Searcher = make_searcher(name, list(data.documents.values()), language=language("en"))
+    ways = {"defaults": Selection(), "no filter": Selection(ratio=None, near_copy=None, first=1)}
+    found = {way: mine(data, searcher, selection) for way, selection in ways.items()}
+    seconds = time.perf_counter() - began
+    cells = []
+    for done in found.values():
+        full = 1 - done.report.filled / done.report.queries
+        cells.append(f"{kept_out(done, answers):.1%} | {full:.1%}")
+    sizes = f"{len(answers)} / {sum(map(len, answers.values()))} / {len(data.documents)}"
+    print(f"| {what} | {name} | {sizes} | {' | '.join(cells)} | {seconds:.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", type=Path, required=True, help="medquad, prepared")
+    parser.add_argument("--miners", nargs="+", default=["lexical"])
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--hidden", type=int, default=0, help="questions with hidden answers; 0: all")
+    parser.add_argument("--documents", type=int, default=0, help="0: all")
+    options = parser.parse_args()
+    data = TrainingSet.load(options.set)
+    print("| | miner | queries / answers / documents | kept out | full | unfiltered: kept out | full | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
+    tasks = {
+        "planted": planted(data, options.queries),
+        "hidden": hidden(data, options.hidden or len(data.queries)),
+    }
+    for what, (made, answers) in tasks.items():
+        for name in options.miners:
+            run(cut(made, answers, options.documents), answers, name, what)
+
+
+if __name__ == "__main__":
+    main()
