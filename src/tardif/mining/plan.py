@@ -109,7 +109,7 @@ class MiningPlan:
                 teacher.close()
         write_examples(folder, done.data.examples)
         write_json(folder / REPORT, done.report.as_json())
-        return done.report.lines()
+        return [*getattr(searcher, "notes", []), *done.report.lines()]
 
     def _searcher(self, data: TrainingSet, work: Path | None, talk: Talk) -> Searcher | None:
         if self.miner == "none":

@@ -1,0 +1,33 @@
+"""Every miner through ``prepare``, with a tiny base."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import tiny
+from tardif.data.training_set import TrainingSet
+from tardif.mining.plan import MINERS
+from tardif.preparation import prepare_folder
+
+PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
+OPTIONS = {"validation": 0, "window": (1, 20), "near": False, "on": {"query-is-document": "keep"}, "negatives": 3}
+# To random weights every text is nearly every other.
+OPTIONS["ratio"] = None
+
+
+@pytest.mark.parametrize("miner", [name for name in MINERS if name != "none"])
+def test_every_miner_gives_negatives_and_the_same_again(miner, base_folder, tmp_path):
+    def made(name):
+        folder = prepare_folder([PAIRS], None, tmp_path / name, miner=miner, base=str(base_folder("bert")), **OPTIONS)
+        return folder, (folder / "examples.parquet").read_bytes()
+
+    (folder, first), (_, again) = made("one"), made("two")
+    assert first == again
+    data = TrainingSet.load(folder)
+    assert all(len(set(e.negative_ids) - {e.positive_id}) == 3 for e in data.examples)
+    assert json.loads((folder / "mining.json").read_text())["settings"]["miner"] == miner
+    # A model that cannot be had is never replaced in silence.
+    assert any("is not on this machine" in line for line in data.report) == (miner in ("dense", "hybrid"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
