@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 export HF_HUB_OFFLINE ?= 1
+# Tests run side by side: threads of several processes that wait for each other spin in each other's way.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
 .PHONY: help install demo test test-fast soak lint bench bench-train clean
 
@@ -31,13 +33,13 @@ demo: $(STAMP)
 	$(BIN)/tardif demo --out tardif-demo
 
 test: $(STAMP)
-	@echo "==> Running the fast tests, then the slow ones on all cores each"
-	$(BIN)/python -m pytest -m "not slow" -n auto
-	$(BIN)/python -m pytest -m slow
+	@echo "==> Running the fast tests, then the slow ones"
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m "not slow" -n auto
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m slow -n auto --dist loadfile --durations=20
 
 test-fast: $(STAMP)
 	@echo "==> Running the fast tests"
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m "not slow" -n auto
 
 soak: $(STAMP)
 	@echo "==> Killing and resuming at random moments"
