@@ -137,7 +137,9 @@ class Refreshing(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Refresh where it is time; a checkpoint of this step is saved after it."""
         if self._is_due(state.global_step) and not control.should_training_stop:
+            logs = control.should_log
             self._refresh(state.global_step)
+            control.should_log = logs  # to log resets it, and on the lead alone
 
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0
