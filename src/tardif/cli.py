@@ -192,6 +192,10 @@ def train(
         str | None,
         typer.Option(help="contrastive; distillation or margin, from a teacher's scores; a sum of them with --set."),
     ] = None,
+    refresh: Annotated[
+        float | None,
+        typer.Option(metavar="EPOCHS", help="Mine hard negatives anew with the model every so many epochs."),
+    ] = None,
     dim: Annotated[str, typer.Option(help="Width of the token vectors: a number, auto, or none.")] = "auto",
     query_length: Annotated[int | None, typer.Option(help="Tokens read of a query.")] = None,
     document_length: Annotated[int | None, typer.Option(help="Tokens read of a document.")] = None,
@@ -220,6 +224,7 @@ def train(
     from tardif.training.trainer import Trainer, summary
 
     given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr, "loss": loss}
+    given["refresh"] = refresh
     settings = {
         **{key: value for key, value in given.items() if value is not None},
         **dict(parse_assignment(text) for text in assignments or []),

@@ -270,3 +270,15 @@ def test_an_error_of_all_processes_is_told_once(make):
     with pytest.raises(SettingError, match="A training argument cannot be used"):
         make().train(processes=2, **SHORT, report_to="no-such-logger")
     assert not Path(make().path).exists()
+
+
+def test_two_processes_refresh_their_negatives_as_one_does(make):
+    one, two = make("one"), make("two")
+    settings = {**SHORT, "epochs": 1, "refresh_steps": 2, "refresh_share": 1.0, "lr": 1e-5}
+    one.train(**settings)
+    result = two.train(processes=2, **settings)
+    assert result.settings["refreshed_at"] == [2, 4]
+    news = [[line["new_negatives"] for line in log_of(run) if "new_negatives" in line] for run in (one, two)]
+    assert news[0] == news[1]
+    for mine, its in zip(log_of(two), log_of(one), strict=True):
+        assert mine.get("loss", 0.0) == pytest.approx(its.get("loss", 0.0), rel=1e-4)

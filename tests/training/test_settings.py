@@ -214,6 +214,37 @@ def test_defaults_hang_on_the_loss_and_the_scoring():
     assert settings_from({"scoring": "xtr", "temperature": 0.5}).temperature == 0.5
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"refresh": 0}, "refresh=0: give a number above 0"),
+        ({"refresh_steps": 0}, "refresh_steps=0: give a whole number, 1 or more"),
+        ({"refresh_share": 0}, "refresh_share=0: give a share above 0, at most 1"),
+        ({"refresh_share": 1.5}, "refresh_share=1.5"),
+        ({"refresh": 1, "refresh_steps": 10}, "give one of them"),
+        ({"refresh": 1, "dataloader_num_workers": 2}, "copies of the old negatives"),
+        ({"refresh_steps": 5, "negatives_per_example": 0}, "uses none: give 1 or more"),
+    ],
+)
+def test_refreshes_that_cannot_be_are_refused(values, message):
+    with pytest.raises(SettingError, match=message):
+        settings_from(values)
+
+
+def test_refreshes_that_can_be_are_taken():
+    assert not settings_from({"dataloader_num_workers": 2}).refreshes
+    assert settings_from({"refresh": 0.5, "refresh_share": 1, "dataloader_num_workers": 0}).refreshes
+    assert settings_from({"refresh_steps": 5}).refreshes
+
+
+def test_a_refresh_needs_an_example_without_a_teachers_scores():
+    settings = settings_from({"refresh": 1})
+    scored, bare = Example("q", "a", ("b",), (2.0, 1.0)), Example("q", "a", ("b",))
+    settings.check_against(data_of(scored, bare), 16)
+    with pytest.raises(SettingError, match="refresh mines negatives that have no teacher's scores"):
+        settings.check_against(data_of(scored, scored), 16)
+
+
 def test_lora_and_freeze_exclude_each_other():
     with pytest.raises(SettingError, match="exclude"):
         settings_from({"lora": 8, "freeze": "embeddings"})

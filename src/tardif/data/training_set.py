@@ -129,8 +129,7 @@ class TrainingSet:
         import pyarrow.parquet as pq
 
         tables = {
-            name: pq.read_table(folder / f"{name}.parquet").to_pylist()
-            for name in ("documents", "queries", "qrels", "examples")
+            name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("documents", "queries", "qrels")
         }
         qrels: dict[str, dict[str, int]] = {}
         for row in tables["qrels"]:
@@ -143,10 +142,7 @@ class TrainingSet:
             queries={row["id"]: row["text"] for row in tables["queries"]},
             qrels=qrels,
             split={row["id"]: row["split"] for row in tables["queries"]},
-            examples=[
-                Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]), tuple(row["scores"]))
-                for row in tables["examples"]
-            ],
+            examples=read_examples(folder),
             settings=manifest["settings"],
             report=manifest.get("report", []),
             parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
@@ -166,6 +162,16 @@ def write_examples(folder: Path, examples: Sequence[Example]) -> None:
         "scores": pa.array([list(e.scores) for e in examples], pa.list_(pa.float64())),
     }
     pq.write_table(pa.table(columns), folder / "examples.parquet", compression="zstd")
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """Read the table that :func:`write_examples` wrote."""
+    import pyarrow.parquet as pq
+
+    return [
+        Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]), tuple(row["scores"]))
+        for row in pq.read_table(folder / "examples.parquet").to_pylist()
+    ]
 
 
 def write_manifest(

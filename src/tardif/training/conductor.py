@@ -42,7 +42,7 @@ _TOLD_EXAMPLES = 8
 class Outcome:
     """What a training run came to so far; a checkpoint holds it.
 
-    ``seconds`` are those of the whole run in all its parts, evaluations among them, up to the last step.
+    ``seconds`` are those of the whole run in all its parts, evaluations and refreshes among them, up to the last step.
     """
 
     steps: int = 0
@@ -53,12 +53,14 @@ class Outcome:
     evaluations: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     seconds_evaluating: float = 0.0
+    seconds_refreshing: float = 0.0
     ran_out_of_time: bool = False
     stopped_early: bool = False
     finished: bool = False
     interrupted: bool = False
     diverged: bool = False
     resumed_at: list[int] = field(default_factory=list)
+    refreshed_at: list[int] = field(default_factory=list)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what a checkpoint holds."""

@@ -6,6 +6,7 @@ writes in place and pickles, so saving and loading are ours: :mod:`tardif.traini
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from tardif.training.conductor import Conductor, Outcome, interruptible, keep_mo
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
+from tardif.training.refresh import Refresher, Refreshing, examples_of
 from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
 from tardif.training.run_log import RunLog, cut_log
 from tardif.training.sampling import BatchOrder, Shares, order_of
@@ -142,11 +144,12 @@ def run(
     seconds_per_evaluation: float,
     talk: Talk,
     world: World,
+    refresher: Refresher | None = None,
 ) -> None:
     """Train ``model`` in place; the lead leaves the best model at ``folder.best(outcome.best_step)``.
 
     ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
-    ``checkpoint``, the run goes on from there.
+    ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes.
 
     Raises:
         TrainingError: the training diverged, or memory ran out.
@@ -181,6 +184,8 @@ def run(
         if getattr(loop.accelerator, "scaler", None) is not None:
             conductor.divergence.infinite_norms = _SCALE_SEARCH
         loop.add_callback(conductor)
+        if refresher is not None and plan.refresh_every is not None:
+            loop.add_callback(Refreshing(refresher, plan.refresh_every, conductor))
         if world.leads:
             per_step = settings.batch_size * accumulated(settings)
             loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
@@ -205,6 +210,9 @@ def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
         outcome.restore(state["outcome"])
         outcome.resumed_at = [*outcome.resumed_at, step]
         loop.conductor.divergence.restore(state["divergence"])
+        if outcome.refreshed_at:
+            mined = loop.world.from_lead(lambda: examples_of(folder, outcome.refreshed_at[-1]))
+            loop.conductor.collator.data = dataclasses.replace(loop.conductor.collator.data, examples=mined)
         talk.say(f"Going on from step {step}.")
     with interruptible(outcome, talk):
         try:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tardif.mining.late import DEPTH, WHOLE
 from tardif.training.settings import TrainingSettings
 from tardif.types import Example
 
@@ -51,6 +52,13 @@ class Work:
         documents, queries = texts.documents * self.tokens.documents, texts.queries * self.tokens.queries
         return 2 * self.parameters * (documents + queries) + 2 * self.dim * documents * queries
 
+    def mining(self, texts: Size) -> float:
+        """Encode texts and score every query with its candidates, as :class:`~tardif.mining.late.LateSearcher` does."""
+        documents, queries = texts.documents * self.tokens.documents, texts.queries * self.tokens.queries
+        small = self.dim * self.tokens.queries * documents <= WHOLE
+        scored = documents if small else min(DEPTH, texts.documents) * self.tokens.documents
+        return 2 * self.parameters * (documents + queries) + 2 * self.dim * scored * queries
+
     def step(self, batch: Size, accumulation: int) -> float:
         """Train on so many batches."""
         return _TRAINING_COST * accumulation * self.forward(batch)
@@ -64,11 +72,13 @@ class Plan:
         steps: optimizer steps.
         per_epoch: of these in one pass over the examples.
         documents: the most that an evaluation searches.
+        refresh_every: steps between two refreshes of the hard negatives; None: there are none.
     """
 
     steps: int
     per_epoch: int
     documents: int
+    refresh_every: int | None = None
 
 
 def make_plan(
@@ -78,6 +88,7 @@ def make_plan(
     work: Work,
     timed_batch: float | None = None,
     drawn: int | None = None,
+    mined: Size | None = None,
 ) -> Plan:
     """Decide a run's steps and the size of its validation task.
 
@@ -88,6 +99,7 @@ def make_plan(
         work: what encoding and scoring cost.
         timed_batch: the seconds of one batch, for a budget of minutes.
         drawn: how many of the examples an epoch uses; each once by default.
+        mined: the queries that are mined for in a refresh, and the documents that are searched.
     """
     accumulation = accumulated(settings)
     per_epoch = math.ceil(math.ceil((drawn or len(examples)) / settings.batch_size) / accumulation)
@@ -101,6 +113,12 @@ def make_plan(
         documents = min(documents, int(held_out.documents))
         return settings.evaluations * work.forward(Size(documents, min(held_out.queries, documents))) / step
 
+    every = refresh_interval(settings, per_epoch)
+
+    def refreshes(count: int) -> float:
+        """The cost of all refreshes in so many steps, in steps; the last step has none."""
+        return 0.0 if every is None or mined is None else (count - 1) // every * work.mining(mined) / step
+
     def documents(count: int) -> int:
         most = settings.validation_documents
         if settings.evaluation_share is None or most <= LEAST_DOCUMENTS:
@@ -111,8 +129,20 @@ def make_plan(
     if settings.minutes is not None and timed_batch is not None:
         room = 60 * settings.minutes / (_STEP_OVERHEAD * timed_batch * accumulation)  # in steps
         choice = range(1, steps + 1)
-        steps = max(bisect.bisect_right(choice, room, key=lambda count: count + evaluations(documents(count))), 1)
-    return Plan(steps, per_epoch, documents(steps))
+        steps = max(
+            bisect.bisect_right(
+                choice, room, key=lambda count: count + evaluations(documents(count)) + refreshes(count)
+            ),
+            1,
+        )
+    return Plan(steps, per_epoch, documents(steps), every)
+
+
+def refresh_interval(settings: TrainingSettings, per_epoch: int) -> int | None:
+    """The steps between two refreshes, with so many steps in an epoch; None: there are none."""
+    if settings.refresh is None:
+        return settings.refresh_steps
+    return max(round(per_epoch * settings.refresh), 1)
 
 
 def accumulated(settings: TrainingSettings) -> int:

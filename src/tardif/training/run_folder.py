@@ -6,6 +6,7 @@
   log.jsonl       losses, speeds and evaluations
   step-00000120/  checkpoints to go on from: the last two
   best-00000120/  the best model so far, as it will be published
+  negatives-00000120/  the examples with the hard negatives that were mined at this step
 """
 
 from __future__ import annotations
@@ -61,15 +62,23 @@ class RunFolder:
         """The model of a step, kept because it was the best."""
         return self.path / f"best-{step:08d}"
 
+    def negatives(self, step: int) -> Path:
+        """The examples as the refresh of a step left them."""
+        return self.path / f"negatives-{step:08d}"
+
     def checkpoints(self) -> dict[Path, int]:
         """The checkpoints to go on from, the oldest first, each with the step of the best model till then."""
         found = {}
         for path in sorted(self.path.glob("step-*")):
-            if is_whole(path):
-                best = int(read_json(path / RUN_STATE, what="a checkpoint")["outcome"]["best_step"])
-                if not best or is_whole(self.best(best)):
-                    found[path] = best
+            if is_whole(path) and all(is_whole(other) for other in self._named_by(path)):
+                found[path] = int(_outcome(path)["best_step"])
         return found
+
+    def _named_by(self, checkpoint: Path) -> list[Path]:
+        """The folders that a checkpoint cannot do without."""
+        outcome = _outcome(checkpoint)
+        best, refreshed = int(outcome["best_step"]), outcome.get("refreshed_at", [])
+        return [*([self.best(best)] if best else []), *(self.negatives(step) for step in refreshed[-1:])]
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint, if there is one."""
@@ -190,11 +199,11 @@ class RunFolder:
         return found
 
     def sweep(self) -> None:
-        """Remove all but the last checkpoints, the best models that they name, and what is no checkpoint."""
-        last = dict(list(self.checkpoints().items())[-KEPT_CHECKPOINTS:])
-        kept = {path.name for path in last} | {self.best(step).name for step in last.values()}
+        """Remove all but the last checkpoints, the models and negatives that they name, and what is no checkpoint."""
+        last = list(self.checkpoints())[-KEPT_CHECKPOINTS:]
+        kept = {path.name for checkpoint in last for path in (checkpoint, *self._named_by(checkpoint))}
         for path in self.path.iterdir():
-            if re.fullmatch(r"(step|best)-\d+|\..*\.partial", path.name) and path.name not in kept:
+            if re.fullmatch(r"(step|best|negatives)-\d+|\..*\.partial", path.name) and path.name not in kept:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -204,6 +213,11 @@ class RunFolder:
 def step_of(checkpoint: Path) -> int:
     """The step that a checkpoint was saved at."""
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def _outcome(checkpoint: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(checkpoint / RUN_STATE, what="a checkpoint")["outcome"]
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 Step lines hold step, epoch, loss (the mean since the line before), grad_norm (before clipping),
 learning_rate, examples_per_second and seconds (of training so far); evaluation lines hold step, epoch, seconds
-and the measures.
+and the measures; lines of a refresh step, epoch, seconds and new_negatives, how many are new.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 _STEP = ("loss", "grad_norm", "learning_rate")
 EVALUATION = "eval_"
+NEW_NEGATIVES = "new_negatives"
 
 
 class RunLog(TrainerCallback):
@@ -37,10 +38,11 @@ class RunLog(TrainerCallback):
         self.last = (state.global_step, time.monotonic())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """Write a line, if it is one of a step or an evaluation."""
+        """Write a line, if it is one of a step, an evaluation or a refresh."""
         logs = logs or {}
         line = {name: float(logs[name]) for name in _STEP if name in logs}
         line |= {key.removeprefix(EVALUATION): float(logs[key]) for key in logs if key.startswith(EVALUATION)}
+        line |= {NEW_NEGATIVES: logs[NEW_NEGATIVES]} if NEW_NEGATIVES in logs else {}
         if not line or not state.is_world_process_zero:
             return
         if "loss" in line:

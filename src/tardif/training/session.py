@@ -167,12 +167,14 @@ class Session:
         return timed_batch(Objective(model, self.settings), collator, self.settings, self.device, self.world)
 
     def _plan(self, model: MultiVectorEncoder, timed: float | None) -> Plan:
+        from tardif.training.refresh import mineable
         from tardif.training.validation import searchable
 
         work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
         drawn = order_of(self.data, self.settings).count
-        return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn)
+        mined = Size(len(mineable(self.data)), len(self.data.query_ids(TRAIN)))
+        return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn, mined)
 
     def _tokens(self, model: MultiVectorEncoder) -> Size:
         """About how many tokens a document and a query have, as the model reads them."""
@@ -218,6 +220,7 @@ class Session:
     ) -> TrainingResult:
         from tardif.training.conductor import Outcome
         from tardif.training.loop import run
+        from tardif.training.refresh import Refresher
 
         outcome = Outcome()
         try:
@@ -234,6 +237,7 @@ class Session:
                 seconds_per_evaluation=found.seconds["evaluation"],
                 talk=self.talk,
                 world=self.world,
+                refresher=Refresher(model, self.data, self.job.language, self.settings, self.folder.path),
             )
         except BaseException as error:
             self.folder.keep = not outcome.diverged
@@ -299,6 +303,7 @@ class Session:
                 "ran_out_of_time": outcome.ran_out_of_time,
                 "stopped_early": outcome.stopped_early,
                 "resumed_at": outcome.resumed_at,
+                "refreshed_at": outcome.refreshed_at,
                 "best_step": outcome.best_step,
                 "evaluated": outcome.evaluations,
                 "validation": task.describe() if task else None,
@@ -306,8 +311,9 @@ class Session:
             },
             seconds={
                 **found.seconds,
-                "training": outcome.seconds - outcome.seconds_evaluating,
+                "training": outcome.seconds - outcome.seconds_evaluating - outcome.seconds_refreshing,
                 "evaluation during training": outcome.seconds_evaluating,
+                **({"refreshing": outcome.seconds_refreshing} if self.settings.refreshes else {}),
             },
             interrupted=outcome.interrupted,
             failure=failure,

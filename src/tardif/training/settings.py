@@ -63,6 +63,7 @@ _WHOLE = {
     "stop_at_step": 1,
     "patience": 1,
     "save_steps": 1,
+    "refresh_steps": 1,
     "seed": 0,
 }
 _POSITIVE = (
@@ -76,6 +77,7 @@ _POSITIVE = (
     "projection_lr",
     "evaluation_share",
     "save_minutes",
+    "refresh",
 )
 _OPTIONAL = frozenset(
     {
@@ -88,6 +90,8 @@ _OPTIONAL = frozenset(
         "dropout",
         "layer_lr_decay",
         "projection_lr",
+        "refresh",
+        "refresh_steps",
     }
 )
 
@@ -146,6 +150,11 @@ class TrainingSettings:
             the masks and the slower attention they force cost a third of the time on a CPU.
         mask_known_positives: leave a document that is known to answer a query, or a copy of one, out
             of that query's negatives when another example brings it into the batch.
+        refresh: epochs between two minings of hard negatives with the model as it then is (ANCE: Xiong et
+            al., 2021); 0.5 is twice an epoch. None: the negatives stay those that were prepared.
+        refresh_steps: the same in steps, in place of ``refresh``.
+        refresh_share: the share of an example's negatives that is new after a refresh. Half: what it
+            has learnt from so far is not forgotten, and one bad mining spoils no more.
         evaluations: how often the held-out queries are measured; the best checkpoint is kept.
         validation_documents: at most so many documents are searched in these evaluations: the
             relevant ones, the nearest by BM25, then random ones.
@@ -184,6 +193,9 @@ class TrainingSettings:
     lora: int | Mapping[str, Any] | None = None
     dropout: float | None = 0.0
     mask_known_positives: bool = True
+    refresh: float | None = None
+    refresh_steps: int | None = None
+    refresh_share: float = 0.5
     evaluations: int = 2
     validation_documents: int = 1000
     evaluation_share: float | None = 0.1
@@ -227,6 +239,7 @@ class TrainingSettings:
                 raise SettingError(f"{name}={getattr(self, name)!r}: give true or false.")
         self._check_objective()
         self._check_parameters()
+        self._check_refresh()
         if self.other:
             _check_other(self.other)
 
@@ -266,6 +279,26 @@ class TrainingSettings:
             raise SettingError("freeze and lora exclude each other: with lora all of the encoder is frozen.")
 
     @property
+    def refreshes(self) -> bool:
+        """Whether hard negatives are mined anew while training."""
+        return self.refresh is not None or self.refresh_steps is not None
+
+    def _check_refresh(self) -> None:
+        if not _above_zero(self.refresh_share) or self.refresh_share > 1:
+            raise SettingError(f"refresh_share={self.refresh_share!r}: give a share above 0, at most 1.")
+        if not self.refreshes:
+            return
+        if self.refresh is not None and self.refresh_steps is not None:
+            raise SettingError("refresh and refresh_steps say the same in epochs and in steps: give one of them.")
+        if self.negatives_per_example == 0:
+            raise SettingError("refresh mines hard negatives, and negatives_per_example=0 uses none: give 1 or more.")
+        if self.other.get("dataloader_num_workers"):
+            raise SettingError(
+                "refresh and dataloader_num_workers exclude each other: the workers would go on with copies of the "
+                "old negatives."
+            )
+
+    @property
     def terms(self) -> dict[str, float]:
         """The weight of each loss."""
         return {self.loss: 1.0} if isinstance(self.loss, str) else dict(self.loss)
@@ -299,6 +332,11 @@ class TrainingSettings:
                 f"{len(data.examples) - scored} of {len(data.examples)} examples have no teacher's scores, and "
                 f"loss={taught[0]} learns nothing from them: leave them out, or add the contrastive loss, "
                 f'such as --set loss=\'{{"contrastive": 1, "{taught[0]}": 1}}\'.'
+            )
+        if self.refreshes and scored == len(data.examples):
+            raise SettingError(
+                "refresh mines negatives that have no teacher's scores, and every example has such scores and keeps "
+                "its negatives: leave refresh out, or prepare data without scores."
             )
         if self.widths and max(self.widths) != dim:
             raise SettingError(

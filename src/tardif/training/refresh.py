@@ -1,0 +1,226 @@
+"""Hard negatives mined anew while training, with the model as it then is (ANCE: Xiong et al., ICLR 2021).
+
+Negatives that were mined once become easy as the model learns. Every so many steps the corpus is encoded and
+searched by the model itself; new negatives take the place of a share of the old ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from tardif.data.synthesis.result import parent_of
+from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
+from tardif.errors import FolderError
+from tardif.languages import Language
+from tardif.lexical import LexicalSearcher
+from tardif.mining.late import LateSearcher
+from tardif.mining.mine import mine
+from tardif.mining.selection import Selection
+from tardif.talk import Bar, Talk
+from tardif.training.checkpoints import write_whole
+from tardif.training.run_folder import RunFolder
+from tardif.training.run_log import NEW_NEGATIVES
+from tardif.training.settings import TrainingSettings
+from tardif.types import Document, Example
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from tardif.training.conductor import Conductor
+
+# Its name is one that RunFolder.sweep takes for what a killed process left.
+_VECTORS = ".refresh.partial"
+
+
+class Refresher:
+    """Mines with a model as it is when asked.
+
+    Late interaction ranks: over the whole of a small corpus, over BM25's candidates in a larger one. The rules
+    are those of :class:`~tardif.mining.selection.Selection` with its defaults.
+
+    Args:
+        model: what is trained.
+        data: the training set.
+        language: of BM25.
+        settings: the seed, and the share of the negatives that is to be new.
+        work: a folder; the vectors are in a folder below it while mining lasts.
+    """
+
+    def __init__(
+        self, model: MultiVectorEncoder, data: TrainingSet, language: Language, settings: TrainingSettings, work: Path
+    ) -> None:
+        self._model, self._language, self._settings = model, language, settings
+        self._vectors = work / _VECTORS
+        self._judged = data.qrels
+        self._data = _to_be_mined(data)
+        self._documents = mineable(data)
+        most = max((len(example.negative_ids) for example in data.examples), default=0)
+        self._selection = Selection(negatives=max(Selection().negatives, most))
+        self._candidates: LexicalSearcher | None = None
+
+    def renew(self, examples: Sequence[Example], step: int, bar: Bar | None = None) -> list[Example]:
+        """The examples, in their order, with new hard negatives among the old ones.
+
+        Examples with a teacher's scores stay as they are: what is mined here has no score.
+
+        Args:
+            examples: as they are now.
+            step: of the training, for the draws: the same step and model give the same negatives.
+            bar: where to note the progress.
+
+        Raises:
+            FolderError: the vectors cannot be written.
+        """
+        talk = _Noting(bar or Bar("", None, ""))
+        shutil.rmtree(self._vectors, ignore_errors=True)
+        try:
+            searcher = LateSearcher(self._model, self._documents, self._lexical, cache=self._vectors, talk=talk)
+            with talk.progress("Mining", len(self._data.query_ids(TRAIN)), "queries") as noted:
+                seed = self._settings.seed + step
+                done = mine(self._data, searcher, self._selection, seed=seed, advance=noted.advance)
+            del searcher  # a mapped file cannot be removed everywhere
+        finally:
+            shutil.rmtree(self._vectors, ignore_errors=True)
+        mined = {(found.query_id, found.positive_id): found.negative_ids for found in done.data.examples}
+        return [self._mixed(example, mined) for example in examples]
+
+    def _lexical(self) -> LexicalSearcher:
+        if self._candidates is None:
+            self._candidates = LexicalSearcher(self._documents, self._language)
+        return self._candidates
+
+    def _mixed(self, example: Example, mined: Mapping[tuple[str, str], Sequence[str]]) -> Example:
+        """As many negatives as before: mined ones, then old ones, of these the judged ones first.
+
+        An example without any gets as many as mining gives.
+        """
+        if example.scores:
+            return example
+        found, judged = mined.get((example.query_id, example.positive_id), ()), self._judged[example.query_id]
+        count = len(example.negative_ids)
+        share = max(round(count * self._settings.refresh_share), 1)
+        new = list(found)[: share if count else self._selection.negatives]
+        # What somebody has judged is relevance 0 and below; what was mined is not in the judgements.
+        old = sorted(example.negative_ids, key=lambda identity: judged.get(identity, 1) > 0)
+        return replace(example, negative_ids=tuple(dict.fromkeys([*new, *old]))[: count or None])
+
+
+class Refreshing(TrainerCallback):
+    """Refreshes the negatives of a run between two steps.
+
+    It must be called after the conductor, which decides on every process whether the run ends at a step: at its
+    last one there is no refresh. A run that was interrupted there has the refresh when it goes on.
+
+    Args:
+        refresher: used by the lead alone; the others hear what it found.
+        every: steps from one refresh to the next.
+        conductor: of the run.
+    """
+
+    def __init__(self, refresher: Refresher, every: int, conductor: Conductor) -> None:
+        self.refresher, self.every, self.conductor = refresher, every, conductor
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Make up for a refresh that an interruption has prevented."""
+        step = state.global_step
+        if step and self._is_due(step) and step not in self.conductor.outcome.refreshed_at:
+            self._refresh(step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Refresh where it is time; a checkpoint of this step is saved after it."""
+        if self._is_due(state.global_step) and not control.should_training_stop:
+            logs = control.should_log
+            self._refresh(state.global_step)
+            control.should_log = logs  # to log resets it, and on the lead alone
+
+    def _is_due(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def _refresh(self, step: int) -> None:
+        conductor, began = self.conductor, time.monotonic()
+        collator, outcome = conductor.collator, conductor.outcome
+        collator.data = replace(collator.data, examples=conductor.world.from_lead(lambda: self._mined(step)))
+        outcome.refreshed_at = [*outcome.refreshed_at, step]
+        outcome.seconds_refreshing += time.monotonic() - began
+        outcome.seconds = conductor.seconds()
+
+    def _mined(self, step: int) -> list[Example]:
+        """New examples, kept for a run that goes on from here."""
+        conductor = self.conductor
+        old = conductor.collator.data.examples
+        examples = self.refresher.renew(old, step, conductor.bar)
+        write_whole(conductor.folder.negatives(step), lambda aside: write_examples(aside, examples))
+        new = sum(len(set(a.negative_ids).difference(b.negative_ids)) for a, b in zip(examples, old, strict=True))
+        total = sum(len(example.negative_ids) for example in examples)
+        conductor.talk.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
+        conductor.report({NEW_NEGATIVES: new})
+        return examples
+
+
+def examples_of(folder: RunFolder, step: int) -> list[Example]:
+    """The examples as the refresh of a step left them.
+
+    Raises:
+        FolderError: they cannot be read.
+    """
+    import pyarrow as pa
+
+    try:
+        return read_examples(folder.negatives(step))
+    except (OSError, pa.ArrowException) as error:
+        raise FolderError(
+            f"{folder.negatives(step)} cannot be read ({error}): start again with --overwrite."
+        ) from error
+
+
+def mineable(data: TrainingSet) -> list[Document]:
+    """The documents that may be found: no variants, which would be found beside what they were made from."""
+    return [document for document in data.documents.values() if parent_of(document) is None]
+
+
+def _to_be_mined(data: TrainingSet) -> TrainingSet:
+    """What is mined: for queries that take new negatives, by the searcher alone.
+
+    Judged negatives would be taken first, and leave no place; they are among the old ones.
+    """
+    wanted = {example.query_id for example in data.examples if not example.scores}
+    return replace(
+        data,
+        examples=(),
+        qrels={
+            query: {document: relevance for document, relevance in judged.items() if relevance > 0}
+            for query, judged in data.qrels.items()
+        },
+        split={query: TRAIN if query in wanted else "" for query in data.split},
+    )
+
+
+class _Noting(Talk):
+    """Notes progress on a bar that is shown already: two cannot be drawn at once."""
+
+    def __init__(self, bar: Bar) -> None:
+        super().__init__(quiet=True)
+        self._bar = bar
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
+        """Progress as a word on the state of the other bar."""
+        yield _Note(what, total, unit, self._bar)
+
+
+class _Note(Bar):
+    def __init__(self, what: str, total: int | None, unit: str, bar: Bar) -> None:
+        super().__init__(what, total, unit)
+        self._bar = bar
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        super().advance(count, note)
+        self._bar.advance(0, self.line(note))
