@@ -153,6 +153,16 @@ def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, monkeypa
     assert figures(make("broken").train(resume=True, **settings)) == figures(expected)
 
 
+def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, monkeypatch):
+    whole, broken = make("whole"), make("broken")
+    expected = whole.train(**SHORT)  # measured at steps 3, 5, 8 and 10
+    with monkeypatch.context() as patch:
+        break_at(patch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert [figures["step"] for figures in broken.train(**SHORT).settings["evaluated"]] == [3]
+    assert figures(make("broken").train(resume=True, **SHORT)) == figures(expected)
+    assert weights(broken) == weights(whole)
+
+
 def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, monkeypatch):
     broken = make()
     break_off(monkeypatch, broken, 5, **SHORT)

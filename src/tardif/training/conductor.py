@@ -124,10 +124,14 @@ class Conductor(TrainerCallback):
         return self.seconds_before + time.monotonic() - self.began
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clocks: a resumed run has spent some of its time."""
+        """Start the clocks: a resumed run has spent some of its time. Make up for an evaluation that an
+        interruption has prevented."""
         self.began = self.saved = time.monotonic()
         self.seconds_before = self.outcome.seconds
         self.bar.resume(state.global_step)
+        step, measured = state.global_step, {figures["step"] for figures in self.outcome.evaluations}
+        if self.task is not None and step in self.due and step not in measured:
+            self.world.from_lead(lambda: self._measure(step))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Batches and negatives are drawn by the epoch; a resumed run begins within one."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tardif.training.batches import Collator
     from tardif.training.conductor import Outcome
+    from tardif.training.refresh import Refresher
     from tardif.training.validation import ValidationTask
 
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
@@ -220,7 +221,6 @@ class Session:
     ) -> TrainingResult:
         from tardif.training.conductor import Outcome
         from tardif.training.loop import run
-        from tardif.training.refresh import Refresher
 
         outcome = Outcome()
         try:
@@ -237,7 +237,7 @@ class Session:
                 seconds_per_evaluation=found.seconds["evaluation"],
                 talk=self.talk,
                 world=self.world,
-                refresher=Refresher(model, self.data, self.job.language, self.settings, self.folder.path),
+                refresher=self._refresher(model),
             )
         except BaseException as error:
             self.folder.keep = not outcome.diverged
@@ -245,6 +245,13 @@ class Session:
                 self._publish_what_there_is(outcome, found, error)
             raise
         return self.world.from_lead(lambda: self._finish(outcome, found))
+
+    def _refresher(self, model: MultiVectorEncoder) -> Refresher | None:
+        from tardif.training.refresh import Refresher
+
+        if not self.settings.refreshes:
+            return None
+        return Refresher(model, self.data, self.job.language, self.settings, self.folder.path)
 
     def _finish(self, outcome: Outcome, found: Found) -> TrainingResult:
         result = self._result(outcome, found)
