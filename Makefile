@@ -35,7 +35,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "==> Running the fast tests, then the slow ones"
 	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m "not slow" -n auto
-	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m slow -n auto --dist loadfile --durations=20
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m slow -n auto --dist loadgroup --durations=20
 
 test-fast: $(STAMP)
 	@echo "==> Running the fast tests"

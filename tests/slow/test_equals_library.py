@@ -18,7 +18,7 @@ from tardif.preparation import prepare
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("library")]  # on one worker: what they share is dear
 SIZE, LOSSES = 4, 20
 
 

@@ -15,7 +15,7 @@ from samples import content
 from tardif.data.training_set import TrainingSet
 from tardif.errors import FolderError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]  # on one worker: what they share is dear
 
 KILLS = int(os.environ.get("TARDIF_KILLS", "5"))
 PAIRS = 20_000

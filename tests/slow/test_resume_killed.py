@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]  # on one worker: what they share is dear
 
 KILLS = int(os.environ.get("TARDIF_KILLS", "0"))
 STEPS_PER_EPOCH = 12

@@ -16,6 +16,7 @@ import pytest
 from tardif import SettingError, TrainingError
 from tardif.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.xdist_group("processes")  # on one worker: what they share is dear
 # Batches of 7 of the 36 examples: the last one of an epoch has one, and a process gets none.
 SHORT = {"epochs": 2, "batch_size": 7, "lr": 1e-3, "evaluations": 1}
 STEPS = 12
