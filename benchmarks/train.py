@@ -21,13 +21,13 @@ import resource
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from archives import unpacked
 from peak import Work
 from peak import work as products
 
@@ -240,11 +240,7 @@ def measure_peak() -> float:
 def prepared(source: Path, folder: Path) -> Path:
     from tardif.preparation import prepare_folder
 
-    if source.suffix == ".gz":
-        with tarfile.open(source) as archive:
-            archive.extractall(folder, filter="data")
-        source = folder / source.name.removesuffix(".tar.gz")
-    return prepare_folder([source], None, folder / "set", near=False)
+    return prepare_folder([unpacked(source, folder)], None, folder / "set", near=False)
 
 
 def main() -> None:

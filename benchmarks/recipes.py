@@ -1,0 +1,335 @@
+"""Recipes against each other: mining, model and training settings, on held-out queries, with the evidence kept.
+
+    .venv/bin/python benchmarks/recipes.py benchmarks/recipes/mining.json --data FOLDER_OF_ARCHIVES --work DIR [--table]
+
+A plan is a JSON file: tasks (a collection, what of it is held out, how much of it is searched), what all runs have in
+common, and runs by name, each with the settings that make it different. Every run is logged in ``DIR/runs.jsonl`` with
+its settings, seed, figures and seconds, or with what it failed with; the values of each query lie beside it. A run
+that is in the log is not made again, so an interrupted plan goes on, and a longer one adds to it. ``--table`` prints
+what the log has, with the paired significance of every difference to the run that the plan names.
+
+Budgets are steps, not minutes, so other work on the machine changes no figure but the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from archives import unpacked
+
+from tardif import Trainer
+from tardif.data.text import keyed_order, normalise
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.evaluation import per_query, rank, significance
+from tardif.languages import language
+from tardif.lexical import LexicalSearcher
+from tardif.mining.mine import mine
+from tardif.mining.miners import make_searcher
+from tardif.mining.selection import Selection
+from tardif.modeling.base import resolve_base
+from tardif.modeling.build import build_model, fit_projection, open_model, raw_view
+from tardif.modeling.recipe import Recipe
+from tardif.preparation import prepare_folder
+from tardif.talk import Talk
+from tardif.training.validation import ValidationTask, validation_task
+from tardif.types import Document, Run
+
+ENGLISH = language("en")
+MEASURES = ("nDCG@10", "R@100")
+TALK = Talk()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A collection with a part of its queries held out.
+
+    Args:
+        collection: the archive's name.
+        folds: queries are dealt to so many folds, equal questions to one.
+        held_out: the folds that are held out.
+        documents: the corpus is cut to so many, what held-out queries need among them; 0: all.
+        searched: held-out queries are searched in so many, the hardest by BM25.
+    """
+
+    collection: str
+    folds: int = 5
+    held_out: Sequence[int] = (0,)
+    documents: int = 0
+    searched: int = 100_000
+
+    def data(self, archives: Path, work: Path) -> TrainingSet:
+        """The collection, split and cut, without negatives."""
+        folder = work / "sets" / self.collection
+        if not folder.exists():
+            source = unpacked(archives / f"{self.collection}.tar.gz", work / "collections")
+            prepare_folder([source], None, folder, miner="none", validation=0.0, talk=TALK)
+        data = TrainingSet.load(folder)
+        fold = {q: int.from_bytes(keyed_order(0, normalise(t))[:8]) % self.folds for q, t in data.queries.items()}
+        split = {query: VALIDATION if fold[query] in self.held_out else TRAIN for query in data.queries}
+        if self.documents:
+            data, split = self._cut(data, split)
+        kept = [example for example in data.examples if split[example.query_id] == TRAIN]
+        return replace(data, split=split, examples=kept)
+
+    def _cut(self, data: TrainingSet, split: dict[str, str]) -> tuple[TrainingSet, dict[str, str]]:
+        kept = {d for query, side in split.items() if side == VALIDATION for d in data.qrels[query]}
+        for identity in sorted(data.documents, key=lambda identity: keyed_order(1, identity)):
+            if len(kept) >= self.documents:
+                break
+            kept.add(identity)
+        split = {query: side for query, side in split.items() if set(data.qrels[query]) <= kept}
+        documents = {identity: document for identity, document in data.documents.items() if identity in kept}
+        queries = {query: text for query, text in data.queries.items() if query in split}
+        qrels = {query: data.qrels[query] for query in queries}
+        examples = [example for example in data.examples if example.query_id in split]
+        return replace(data, documents=documents, queries=queries, qrels=qrels, examples=examples), split
+
+
+@dataclass(frozen=True)
+class One:
+    """A run of a plan: a system with its settings on a task."""
+
+    name: str
+    task_name: str
+    task: Task
+    base: str
+    seed: int
+    system: str = "tardif"
+    mining: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the figures."""
+        parts = {"mining": self.mining, "model": self.model, "training": self.training}
+        if self.system == "bm25":
+            parts = {}
+        elif self.system in ("raw", "step 0"):
+            parts = {"model": self.model}
+        return {
+            "system": self.system,
+            "task": vars(self.task),
+            "base": self.base,
+            **parts,
+            **({"seed": self.seed} if self.system == "tardif" else {}),
+        }
+
+    @property
+    def key(self) -> str:
+        """A short hash of the settings."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Bench:
+    """Makes runs, and keeps what several of them share."""
+
+    def __init__(self, archives: Path, work: Path) -> None:
+        self.archives = archives
+        self.work = work
+
+    @cache  # noqa: B019 - one bench in a process
+    def data(self, task: Task) -> tuple[TrainingSet, ValidationTask]:
+        """A task's training set and its held-out queries."""
+        data = task.data(self.archives, self.work)
+        held = validation_task(data, limit=task.searched, language=ENGLISH, seed=0)
+        assert held is not None
+        TALK.say(f"{task.collection}: {data.counts()}; {held.describe()}")
+        return data, held
+
+    @cache  # noqa: B019 - as above
+    def mined(self, task: Task, base: str, mining: str) -> TrainingSet:
+        """The training set with the negatives of a miner and rules (JSON)."""
+        data, _ = self.data(task)
+        options = dict(json.loads(mining))
+        miner, seed = options.pop("miner", "lexical"), options.pop("seed", 0)
+        done = mine(data, self.searcher(task, base, miner), Selection(**options), seed=seed)
+        for line in done.report.lines():
+            TALK.say(f"  {line}")
+        return done.data
+
+    @cache  # noqa: B019 - as above
+    def searcher(self, task: Task, base: str, miner: str) -> Any:
+        """A miner over a task's corpus."""
+        documents = list(self.data(task)[0].documents.values())
+        return make_searcher(miner, documents, language=ENGLISH, base=base, cache=self.work / "vectors", talk=TALK)
+
+    def run(self, one: One) -> tuple[Run, ValidationTask, dict[str, float]]:
+        """A system's run on the held-out queries, and how long its parts took."""
+        _, held = self.data(one.task)
+        seconds: dict[str, float] = {}
+        began = time.perf_counter()
+        if one.system == "bm25":
+            hits = LexicalSearcher(held.documents, ENGLISH).search(list(held.queries.values()), 100)
+            return {q: dict(found) for q, found in zip(held.queries, hits, strict=True)}, held, seconds
+        model = self._untrained(one) if one.system in ("raw", "step 0") else None
+        if model is None:
+            mining = {"miner": "lexical", "seed": one.seed, **one.mining}
+            data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
+            seconds["mining"] = time.perf_counter() - began
+            began = time.perf_counter()
+            model = self._trained(one, data)
+            seconds["training"] = time.perf_counter() - began
+            began = time.perf_counter()
+        with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar:
+            found = rank(model, held.queries, held.documents, advance=bar.advance)
+        seconds["searching"] = time.perf_counter() - began
+        return found, held, seconds
+
+    def _untrained(self, one: One) -> Any:
+        model = build_model(resolve_base(one.base), Recipe(**one.model))
+        if one.system == "raw":
+            return raw_view(model)
+        fit_projection(model, sample(self.data(one.task)[0].documents.values()))
+        return model
+
+    def _trained(self, one: One, data: TrainingSet) -> Any:
+        # The harness does the judging: training sees no held-out query.
+        alone = {query: side for query, side in data.split.items() if side == TRAIN}
+        queries = {query: data.queries[query] for query in alone}
+        qrels = {query: data.qrels[query] for query in alone}
+        trainer = Trainer(
+            one.key, one.base, "en", "cpu", out=self.work / "models", seed=one.seed, overwrite=True, **one.model
+        )
+        trainer.prepare(replace(data, split=alone, queries=queries, qrels=qrels))
+        result = trainer.train(resume=True, **one.training)
+        model = open_model(str(result.path))
+        shutil.rmtree(result.path)
+        return model
+
+
+def sample(documents: Any) -> list[str]:
+    """The first texts by a keyed order, for the projection."""
+    chosen: list[Document] = sorted(documents, key=lambda document: keyed_order(0, document.id))[:256]
+    return [document.content for document in chosen]
+
+
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings one over the other; a mapping within goes key by key."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            whole[name] = merged(whole.get(name, {}), value) if isinstance(value, Mapping) else value
+    return whole
+
+
+def runs_of(plan: Mapping[str, Any]) -> Iterator[One]:
+    """A plan's runs: seed by seed, task by task."""
+    for seed in plan.get("seeds", [0]):
+        for task_name, described in plan["tasks"].items():
+            about = dict(described)
+            over = {part: about.pop(part) for part in ("mining", "model", "training") if part in about}
+            task = Task(**{**about, "held_out": tuple(about.get("held_out", (0,)))})
+            for name, changes in plan["runs"].items():
+                parts = merged({"mining": {}, "model": {}, "training": {}}, plan.get("common", {}), over, changes)
+                made = One(name, task_name, task, plan["base"], seed, **parts)
+                if made.system == "tardif" or seed == plan.get("seeds", [0])[0]:
+                    yield made
+
+
+class Log:
+    """``runs.jsonl``, and the values of each query beside it."""
+
+    def __init__(self, work: Path) -> None:
+        self.path = work / "runs.jsonl"
+        self.values = work / "values"
+        self.values.mkdir(parents=True, exist_ok=True)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The finished runs, by key."""
+        if not self.path.exists():
+            return {}
+        rows = [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
+        return {row["key"]: row for row in rows if "failed" not in row}
+
+    def add(self, one: One, **row: Any) -> None:
+        """Log a run."""
+        said = {"key": one.key, "task": one.task_name, "name": one.name, **row, "settings": one.settings()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(said, sort_keys=False) + "\n")
+
+    def write_values(self, key: str, values: Mapping[str, Mapping[str, float]]) -> None:
+        """Keep a run's values, measure by measure and query by query."""
+        (self.values / f"{key}.json").write_text(json.dumps(values), "utf-8")
+
+    def read_values(self, key: str, measure: str) -> dict[str, float]:
+        """One measure's value for each query."""
+        return dict(json.loads((self.values / f"{key}.json").read_text("utf-8"))[measure])
+
+
+def make(plan: Mapping[str, Any], bench: Bench, log: Log) -> None:
+    """Make the runs that the log lacks."""
+    for one in runs_of(plan):
+        if one.key in log.rows():
+            continue
+        TALK.say(f"==> {one.task_name}: {one.name}, seed {one.seed} ({one.key})")
+        try:
+            found, held, seconds = bench.run(one)
+        except Exception as error:
+            log.add(one, failed=f"{type(error).__name__}: {error}")
+            TALK.say(traceback.format_exc())
+            continue
+        values = per_query(held.qrels, found, MEASURES)
+        means = {name: sum(of.values()) / len(of) for name, of in values.items()}
+        log.write_values(one.key, values)
+        log.add(one, figures=means, seconds={part: round(value, 1) for part, value in seconds.items()})
+        TALK.say(f"    {means}")
+
+
+def table(plan: Mapping[str, Any], log: Log) -> None:
+    """Print what the log has of a plan: means over seeds, and p against the run that the plan names."""
+    rows, against = log.rows(), plan["against"]
+    for task_name in plan["tasks"]:
+        ones = [one for one in runs_of(plan) if one.task_name == task_name and one.key in rows]
+        if not ones:
+            continue
+        print(
+            f"\n{task_name}: nDCG@10, difference to {against} (p), R@100\n\n| run | nDCG@10 | difference | p | R@100 |"
+        )
+        print("|---|---|---|---|---|")
+        by_name: dict[str, list[One]] = {}
+        for one in ones:
+            by_name.setdefault(one.name, []).append(one)
+        reference = _mean_values(by_name.get(against, []), log)
+        for name, made in by_name.items():
+            values = _mean_values(made, log)
+            mean = sum(values.values()) / len(values)
+            recall = sum(rows[one.key]["figures"]["R@100"] for one in made) / len(made)
+            cells = "- | -"
+            if reference and name != against:
+                difference = mean - sum(reference.values()) / len(reference)
+                cells = f"{difference:+.4f} | {significance(values, reference):.4f}"
+            print(f"| {name} | {mean:.4f} | {cells} | {recall:.4f} |")
+
+
+def _mean_values(ones: Sequence[One], log: Log) -> dict[str, float]:
+    """nDCG@10 of each query, the mean over the seeds."""
+    found = [log.read_values(one.key, "nDCG@10") for one in ones]
+    return {query: sum(values[query] for values in found) / len(found) for query in (found[0] if found else ())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the archives")
+    parser.add_argument("--work", type=Path, required=True, help="where the log is, and what runs share")
+    parser.add_argument("--table", action="store_true", help="print the table of what is in the log, and run nothing")
+    options = parser.parse_args()
+    plan = json.loads(options.plan.read_text("utf-8"))
+    log = Log(options.work)
+    if not options.table:
+        make(plan, Bench(options.data, options.work), log)
+    table(plan, log)
+
+
+if __name__ == "__main__":
+    main()
