@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from archives import unpacked
-
 from tardif import Trainer
 from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
