@@ -1,0 +1,334 @@
+"""What a filter is made of: immutable nodes that say the same in SQLite and in Python.
+
+Every condition is true or false, never NULL. A comparison asks one *element*: the value of a key, or each element of
+it where it is a list. In SQL an element is a pair of expressions, its JSON type and its value, both from ``json_each``;
+keys are compared with ``json_each.key`` and not looked up by a JSON path, since paths have no way to write some keys.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from tardif.index import patterns
+from tardif.index.metadata import as_stored, clean_text
+from tardif.types import Document
+
+Kind: TypeAlias = Literal["text", "number", "true", "false", "null"]
+Condition: TypeAlias = tuple[str, list[Any]]
+
+DOCUMENT_FIELDS = ("id", "title")
+KEYWORDS = frozenset(("and", "or", "not", "in", "like", "contains", "exists", "is", "missing", "true", "false", "null"))
+ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+OPERATORS = ("=", "!=", *ORDERS, "like", "contains")
+BARE_NAME = r"[^\W\d][\w-]*"
+
+_MISSING = object()
+_NUMBER_TYPES = "('integer', 'real')"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A literal with its type, so that 1 and true are two. ``raw`` is None for true, false and null."""
+
+    kind: Kind
+    raw: str | int | float | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "text":
+            return "'" + str(self.raw).replace("'", "''") + "'"
+        return repr(self.raw) if self.kind == "number" else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key of the metadata, by the names that lead to it; or a field of the document itself, ``@id`` or ``@title``."""
+
+    names: tuple[str, ...]
+    of_document: bool = False
+
+    def __str__(self) -> str:
+        return f"@{self.names[0]}" if self.of_document else ".".join(map(_quoted, self.names))
+
+    def find(self, document: Document, metadata: Mapping[str, Any]) -> Any:
+        """The field's value, or ``_MISSING``. Names lead through objects only, not into lists."""
+        if self.of_document:
+            return document.id if self.names == ("id",) else document.title
+        found: Any = metadata
+        for name in map(clean_text, self.names):
+            if not isinstance(found, Mapping) or name not in found:
+                return _MISSING
+            found = found[name]
+        return found
+
+    def column(self) -> str:
+        """The column of the table that holds a field of the document."""
+        return "documents.id" if self.names == ("id",) else "ifnull(documents.title, '')"
+
+    def steps(self) -> tuple[str, str, list[Any]]:
+        """How SQL reaches the value: the tables to join, the condition on them, its parameters. Last table: s<n-1>."""
+        tables = ["json_each(documents.metadata) AS s0"]
+        for step in range(1, len(self.names)):
+            before = f"s{step - 1}"
+            tables.append(f"json_each(CASE {before}.type WHEN 'object' THEN {before}.value END) AS s{step}")
+        keys = " AND ".join(f"s{step}.key = ?" for step in range(len(self.names)))
+        return ", ".join(tables), keys, [clean_text(name) for name in self.names]
+
+
+def _quoted(name: str) -> str:
+    if re.fullmatch(BARE_NAME, name) and name.lower() not in KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Filter(ABC):
+    """A condition on documents, by :func:`tardif.index.filters.parse_filter`; ``str`` gives it as an expression."""
+
+    __slots__ = ()
+
+    def sql(self) -> Condition:
+        """A WHERE condition on the table ``documents`` and the parameters to bind to its question marks.
+
+        Nothing of what the user wrote is in the text. The table must go by the name ``documents``, with columns
+        ``id``, ``title`` and ``metadata`` (JSON by :func:`tardif.index.metadata.metadata_json`).
+        """
+        return self._sql()
+
+    def matches(self, document: Document) -> bool:
+        """Whether the document meets the condition: what :meth:`sql` says of it once it is stored.
+
+        Raises:
+            DataError: its metadata cannot be stored (nested too deep).
+        """
+        return self._holds(document, as_stored(document.metadata))
+
+    @abstractmethod
+    def _sql(self) -> Condition: ...
+
+    @abstractmethod
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        """Whether the document, with its metadata as stored, meets the condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class And(Filter):
+    """All of the parts; without parts, every document."""
+
+    parts: tuple[Filter, ...]
+
+    def _sql(self) -> Condition:
+        return _joined(self.parts, " AND ", "1")
+
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        return all(part._holds(document, metadata) for part in self.parts)
+
+    def __str__(self) -> str:
+        return " and ".join(f"({part})" if isinstance(part, And | Or) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Filter):
+    """Any of the parts; without parts, no document."""
+
+    parts: tuple[Filter, ...]
+
+    def _sql(self) -> Condition:
+        return _joined(self.parts, " OR ", "0")
+
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        return any(part._holds(document, metadata) for part in self.parts)
+
+    def __str__(self) -> str:
+        return " or ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Filter):
+    """What the part is not: plain negation, so documents without the part's keys are in."""
+
+    part: Filter
+
+    def _sql(self) -> Condition:
+        text, parameters = self.part._sql()
+        return f"NOT {text}", parameters
+
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        return not self.part._holds(document, metadata)
+
+    def __str__(self) -> str:
+        return f"not ({self.part})"
+
+
+def _joined(parts: Iterable[Filter], word: str, nothing: str) -> Condition:
+    texts, parameters = [], []
+    for part in parts:
+        text, own = part._sql()
+        texts.append(text)
+        parameters += own
+    return f"({word.join(texts) or nothing})", parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Filter):
+    """The key is there, whatever its value, null among them."""
+
+    field: Field
+
+    def _sql(self) -> Condition:
+        if self.field.of_document:
+            return "1", []
+        tables, keys, names = self.field.steps()
+        return f"EXISTS (SELECT 1 FROM {tables} WHERE {keys})", names
+
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        return self.field.find(document, metadata) is not _MISSING
+
+    def __str__(self) -> str:
+        return f"{self.field} exists"
+
+
+class _OfElements(Filter):
+    """A condition that some element of the field's value must meet: the value itself where it is no list."""
+
+    __slots__ = ()
+    field: Field
+
+    @abstractmethod
+    def _element_sql(self, kind: str, value: str) -> Condition:
+        """The condition on an element, given the SQL of its JSON type and of its value."""
+
+    @abstractmethod
+    def _element_holds(self, element: Any) -> bool:
+        """Whether an element meets the condition."""
+
+    def _sql(self) -> Condition:
+        if self.field.of_document:
+            text, parameters = self._element_sql("'text'", self.field.column())
+            return f"({text})", parameters
+        tables, keys, names = self.field.steps()
+        last = f"s{len(self.field.names) - 1}"
+        each, of_each = self._element_sql("e.type", "e.value")
+        whole, of_whole = self._element_sql(f"{last}.type", f"{last}.value")
+        return (
+            f"EXISTS (SELECT 1 FROM {tables} WHERE {keys} AND CASE {last}.type WHEN 'array' THEN"
+            f" EXISTS (SELECT 1 FROM json_each({last}.value) AS e WHERE {each}) ELSE {whole} END)",
+            [*names, *of_each, *of_whole],
+        )
+
+    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
+        found = self.field.find(document, metadata)
+        if found is _MISSING:
+            return False
+        return any(map(self._element_holds, found if isinstance(found, list) else [found]))
+
+    def _bound(self, text: str) -> str:
+        """A text as SQLite can be given it: a field of the document may hold NULs, metadata holds none."""
+        return clean_text(text) if not self.field.of_document else "\0".join(map(clean_text, text.split("\0")))
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(_OfElements):
+    """An element compared with one value: one of :data:`OPERATORS`."""
+
+    field: Field
+    operator: str
+    value: Value
+
+    def _element_sql(self, kind: str, value: str) -> Condition:
+        if self.operator in ("=", "!="):
+            negation = "NOT " if self.operator == "!=" else ""
+            text, parameters = _equals_sql(self, (self.value,), kind, value)
+            return f"{negation}({text})", parameters
+        if self.operator in ORDERS:
+            if self.value.kind == "text":
+                return f"{kind} = 'text' AND {value} {self.operator} ?", [self._bound(str(self.value.raw))]
+            return f"{kind} IN {_NUMBER_TYPES} AND {value} {self.operator} ?", [_comparable(self.value.raw)]
+        if self.operator == "contains":
+            return f"{kind} = 'text' AND instr({value}, ?) > 0", [self._bound(str(self.value.raw))]
+        whole = f"instr({value}, char(0)) = 0 AND " if self.field.of_document else ""  # GLOB would end at the NUL
+        return f"{kind} = 'text' AND {whole}{value} GLOB ?", [patterns.glob(clean_text(str(self.value.raw)))]
+
+    def _element_holds(self, element: Any) -> bool:
+        if self.operator in ("=", "!="):
+            return _equals(self, (self.value,), element) == (self.operator == "=")
+        if self.operator in ORDERS:
+            if _kind(element) != self.value.kind:
+                return False
+            wanted = self._bound(self.value.raw) if isinstance(self.value.raw, str) else _comparable(self.value.raw)
+            return ORDERS[self.operator](_comparable(element), wanted)
+        if not isinstance(element, str):
+            return False
+        if self.operator == "contains":
+            return self._bound(str(self.value.raw)) in element
+        return "\0" not in element and patterns.like(clean_text(str(self.value.raw)), element)
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.operator} {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class In(_OfElements):
+    """An element that equals one of the values, or with ``negated`` none of them."""
+
+    field: Field
+    values: tuple[Value, ...]
+    negated: bool = False
+
+    def _element_sql(self, kind: str, value: str) -> Condition:
+        text, parameters = _equals_sql(self, self.values, kind, value)
+        return f"{'NOT ' if self.negated else ''}({text})", parameters
+
+    def _element_holds(self, element: Any) -> bool:
+        return _equals(self, self.values, element) != self.negated
+
+    def __str__(self) -> str:
+        return f"{self.field} {'not ' if self.negated else ''}in ({', '.join(map(str, self.values))})"
+
+
+def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value: str) -> Condition:
+    """That an element equals one of the values, types apart."""
+    texts = [asked._bound(str(v.raw)) for v in values if v.kind == "text"]
+    numbers = [_comparable(v.raw) for v in values if v.kind == "number"]
+    others = sorted({v.kind for v in values} - {"text", "number"})
+    conditions = [f"{kind} = '{other}'" for other in others]
+    if texts:
+        conditions.append(f"{kind} = 'text' AND {value} IN ({', '.join('?' * len(texts))})")
+    if numbers:
+        conditions.append(f"{kind} IN {_NUMBER_TYPES} AND {value} IN ({', '.join('?' * len(numbers))})")
+    return " OR ".join(conditions) or "0", [*texts, *numbers]
+
+
+def _equals(asked: _OfElements, values: tuple[Value, ...], element: Any) -> bool:
+    kind = _kind(element)
+    for value in values:
+        if value.kind != kind:
+            continue
+        wanted = asked._bound(value.raw) if isinstance(value.raw, str) else _comparable(value.raw)
+        if value.raw is None or _comparable(element) == wanted:
+            return True
+    return False
+
+
+def _kind(element: Any) -> str:
+    """The kind of an element as stored; lists and objects are of no kind that a value can have."""
+    if element is None:
+        return "null"
+    if isinstance(element, bool):
+        return "true" if element else "false"
+    if isinstance(element, str):
+        return "text"
+    return "number" if isinstance(element, int | float) else "other"
+
+
+def _comparable(value: Any) -> Any:
+    """What SQLite compares: an integer beyond 64 bits is the nearest double there."""
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value

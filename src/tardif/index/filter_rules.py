@@ -1,0 +1,107 @@
+"""What both forms of a filter, text and dict, are held to: limits, and which value may stand with which operator."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Sequence
+
+from tardif.index import patterns
+from tardif.index.filter_nodes import ORDERS, And, Compare, Field, Filter, In, Not, Or, Value
+
+MAX_LENGTH = 500_000
+"""Characters of a filter."""
+MAX_OPEN = 50
+"""Parentheses, ``not`` and dicts open at once while a filter is read."""
+MAX_DEPTH = 12
+"""Levels of ``and``, ``or`` and ``not`` within each other. SQLites before 3.46 parse with a stack of 100 entries, which
+19 levels of ``and`` and ``or`` fill; the rest is left to the query around the filter."""
+MAX_TESTS = 500
+"""Tests in a filter: SQLite joins them one inside the other, and its expressions end at a depth of 1,000."""
+MAX_VALUES = 10_000
+"""Values in a filter: each is bound twice, and SQLite binds at most 32,766."""
+MAX_NAMES = 10
+"""Names of a path: each is one table more in a join."""
+
+
+class UnfitError(Exception):
+    """A piece of a filter that cannot be used, and why; who reads the filter adds where it stands."""
+
+
+def comparison(field: Field, operator: str, value: Value) -> Compare:
+    """``field operator value``, if the two go together."""
+    if operator in ORDERS and value.kind not in ("text", "number"):
+        raise UnfitError(f"{value} has no order: `{operator}` takes a text or a number")
+    if operator in ("like", "contains"):
+        if not isinstance(value.raw, str):
+            raise UnfitError(f"`{operator}` takes a text in quotes, not {value}")
+        if reason := patterns.objection(value.raw, escapes=operator == "like"):
+            raise UnfitError(reason)
+    return Compare(field, operator, value)
+
+
+def number(given: str | numbers.Real) -> Value:
+    """A number as a value: whole if it is written so, and finite."""
+    try:
+        if math.isfinite(nearest := float(given)):
+            whole = isinstance(given, numbers.Integral) or (isinstance(given, str) and given.lstrip("-").isdigit())
+            return Value("number", int(given) if whole else nearest)  # type: ignore[arg-type]
+    except (OverflowError, ValueError):  # beyond a double; thousands of leading zeros
+        pass
+    raise UnfitError("a number must be finite, between -1.8e308 and 1.8e308")
+
+
+def name_path(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that lead to a key."""
+    path = tuple(names)
+    if not 1 <= len(path) <= MAX_NAMES:
+        raise UnfitError(f"a path has from 1 to {MAX_NAMES} names, not {len(path)}")
+    return path
+
+
+def together(parts: Sequence[Filter]) -> Filter:
+    """All of them, in as few nodes as it takes."""
+    flat = [inner for part in parts for inner in (part.parts if isinstance(part, And) else (part,))]
+    return flat[0] if len(flat) == 1 else And(tuple(flat))
+
+
+def either(parts: Sequence[Filter]) -> Filter:
+    """Any of them, in as few nodes as it takes."""
+    flat = [inner for part in parts for inner in (part.parts if isinstance(part, Or) else (part,))]
+    return flat[0] if len(flat) == 1 else Or(tuple(flat))
+
+
+def negation(part: Filter) -> Filter:
+    """Not the part; twice not is the part itself."""
+    return part.part if isinstance(part, Not) else Not(part)
+
+
+def beyond(whole: Filter) -> str:
+    """Which limit on a filter as a whole it goes beyond; empty where none."""
+    depth = _depth(whole)
+    if depth > MAX_DEPTH:
+        return f"The filter has {depth} levels of and, or and not; at most {MAX_DEPTH} can be asked."
+    tests = list(_tests(whole))
+    if len(tests) > MAX_TESTS:
+        return f"The filter has {len(tests):,} tests; at most {MAX_TESTS:,} can be asked (`in` takes many values)."
+    values = sum(len(test.values) for test in tests if isinstance(test, In))
+    if values > MAX_VALUES:
+        return f"The filter has {values:,} values in its lists; at most {MAX_VALUES:,} can be asked."
+    return ""
+
+
+def _inner(part: Filter) -> tuple[Filter, ...]:
+    return part.parts if isinstance(part, And | Or) else (part.part,) if isinstance(part, Not) else ()
+
+
+def _depth(part: Filter) -> int:
+    inner = _inner(part)
+    return 1 + max(map(_depth, inner)) if inner else 0
+
+
+def _tests(part: Filter) -> Iterator[Filter]:
+    inner = _inner(part)
+    if not inner:
+        yield part
+    for each in inner:
+        yield from _tests(each)

@@ -1,0 +1,172 @@
+"""Which documents a search may find: a condition on their metadata, as an expression or a dict.
+
+``lang = 'en' and year >= 2020`` and ``{"lang": "en", "year": {">=": 2020}}`` say the same. Either becomes a
+:class:`~tardif.index.filter_nodes.Filter`, which asks SQLite (``sql``) or one document (``matches``).
+
+What holds, and why:
+
+- Types are strict: a text neither equals nor orders against a number, and true is not 1. Types come from JSON.
+- A test of a key that is missing is false, ``!=`` and ``not in`` too; ``not (...)`` is plain negation.
+- A list meets a test if one of its elements does. Lists and objects themselves equal nothing (so ``!=`` holds of them).
+- Texts order by code point, so dates in ISO 8601 order by time; case counts everywhere, ``like`` too, since SQLite
+  knows the case of ASCII letters only.
+- Integers beyond 64 bits compare as the nearest double, as SQLite has it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from tardif.errors import SettingError
+from tardif.index.filter_nodes import DOCUMENT_FIELDS, OPERATORS, Exists, Field, Filter, In, Not, Value
+from tardif.index.filter_rules import (
+    MAX_LENGTH,
+    MAX_OPEN,
+    MAX_VALUES,
+    UnfitError,
+    beyond,
+    comparison,
+    either,
+    name_path,
+    negation,
+    number,
+    together,
+)
+from tardif.index.filter_text import parse_text
+
+__all__ = ["Filter", "parse_filter"]
+
+_ALIASES = {"==": "=", "<>": "!="}
+_ALL_OPERATORS = (*OPERATORS, "in", "not in", "exists")
+
+
+def parse_filter(given: str | Mapping[Any, Any]) -> Filter:
+    """The filter that an expression or a dict says.
+
+    A dict's keys are names and all must hold; a value is what the key equals, a list what it may equal, a dict tests by
+    operator (``{">=": 2020, "<": 2024}``, also ``in``, ``not in``, ``like``, ``contains`` and ``exists`` with True
+    or False). ``"and"``, ``"or"`` and ``"not"`` take lists of such dicts: all, any, none of them. A dot in a name leads
+    into an object, ``"author.name"``; a tuple names any key literally, ``("a.b",)``. The empty dict lets all pass.
+
+    Raises:
+        SettingError: it does not read, or is too large; says what was found where and what may stand there.
+    """
+    if isinstance(given, str):
+        found = parse_text(given)
+    elif isinstance(given, Mapping):
+        found = _all_of(given, "", 1)
+    else:
+        raise SettingError(f"A filter is an expression such as \"lang = 'en'\" or a dict, not {_said(given)}.")
+    if excess := beyond(found):
+        raise SettingError(excess)
+    return found
+
+
+def _all_of(given: Mapping[Any, Any], where: str, depth: int) -> Filter:
+    """A dict: all of its entries. ``where`` leads to it from the outermost, for messages."""
+    if depth > MAX_OPEN:
+        raise SettingError(f"The filter has more than {MAX_OPEN} dicts within each other.")
+    parts: list[Filter] = []
+    for key, value in given.items():
+        here = f"{where}[{_said(key)}]"
+        if key in ("and", "or", "not"):
+            parts.append(_joined(key, value, here, depth))
+            continue
+        try:
+            parts += _tests(_field(key), value)
+        except UnfitError as reason:
+            raise SettingError(f"The filter, at {here}: {reason}.") from None
+    return together(parts)
+
+
+def _joined(word: str, given: Any, where: str, depth: int) -> Filter:
+    if isinstance(given, Mapping):
+        given = [given]
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(part, Mapping) for part in given):
+        raise SettingError(f"The filter, at {where}: `{word}` takes a list of one or more dicts, not {_said(given)}.")
+    parts = [_all_of(part, f"{where}[{at}]", depth + 1) for at, part in enumerate(given)]
+    return together(parts) if word == "and" else either(parts) if word == "or" else negation(either(parts))
+
+
+def _field(key: Any) -> Field:
+    if isinstance(key, tuple) and key and all(isinstance(name, str) for name in key):
+        return Field(name_path(map(_short_enough, key)))
+    if not isinstance(key, str):
+        raise UnfitError(f"{_said(key)} is no name; a name is a str, or a tuple of str that is taken literally")
+    if key.startswith("@"):
+        if key[1:] not in DOCUMENT_FIELDS:
+            raise UnfitError(f"of the document itself there are @id and @title; a key of that name is ({_said(key)},)")
+        return Field((key[1:],), of_document=True)
+    names = key.split(".")
+    if "" in names:
+        raise UnfitError(f"a name is missing at a dot; a key of just that name is ({_said(key)},)")
+    return Field(name_path(map(_short_enough, names)))
+
+
+def _tests(field: Field, given: Any) -> list[Filter]:
+    """The tests of one field: a value, a list of values, or a dict of operators."""
+    if not isinstance(given, Mapping):
+        return [In(field, _values(given)) if _is_list(given) else comparison(field, "=", _value(given))]
+    if not given:
+        raise UnfitError("the dict holds no operator; there are " + ", ".join(_ALL_OPERATORS))
+    return [_test(field, operator, value) for operator, value in given.items()]
+
+
+def _test(field: Field, operator: Any, given: Any) -> Filter:
+    operator = _ALIASES.get(operator, operator) if isinstance(operator, str) else operator
+    if operator == "exists":
+        if not isinstance(given, bool):
+            raise UnfitError(f"`exists` takes True or False, not {_said(given)}")
+        return Exists(field) if given else Not(Exists(field))
+    if operator in ("in", "not in"):
+        if not _is_list(given):
+            raise UnfitError(f"`{operator}` takes a list of values, not {_said(given)}")
+        return In(field, _values(given), negated=operator == "not in")
+    if operator not in OPERATORS:
+        raise UnfitError(
+            f"{_said(operator)} is no operator; there are {', '.join(_ALL_OPERATORS)} (a key within is 'outer.inner')"
+        )
+    return comparison(field, operator, _value(given))
+
+
+def _is_list(given: Any) -> bool:
+    return isinstance(given, Set) or (isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray))
+
+
+def _values(given: Any) -> tuple[Value, ...]:
+    if len(given) > MAX_VALUES:
+        raise UnfitError(f"the list has {len(given):,} values; at most {MAX_VALUES:,} can be asked")
+    return tuple(map(_value, sorted(given, key=repr) if isinstance(given, Set) else given))
+
+
+def _value(given: Any) -> Value:
+    if given is None:
+        return Value("null")
+    if isinstance(given, bool):
+        return Value("true" if given else "false")
+    if isinstance(given, str):
+        return Value("text", _short_enough(str.__str__(given)))
+    if isinstance(given, numbers.Real):
+        return number(given)
+    raise UnfitError(
+        f"{_said(given)} is no value: a str, int, float, bool or None may stand here (a date as its ISO text)"
+    )
+
+
+def _short_enough(text: str) -> str:
+    if len(text) > MAX_LENGTH:
+        raise UnfitError(f"a text or name has {len(text):,} characters; at most {MAX_LENGTH:,} can be asked")
+    return text
+
+
+def _said(given: Any) -> str:
+    """What was given, on one short line. A container is named by its type: its text may be long, or have no end."""
+    if given is None or isinstance(given, str | int | float):
+        try:
+            words = ascii(given[:60] if isinstance(given, str) else given)
+        except ValueError:  # an integer of thousands of digits
+            return "int"
+        return words if len(words) <= 40 else words[:37] + "..."
+    return f"{'an empty ' if isinstance(given, Sequence) and not given else ''}{type(given).__name__}"
