@@ -1,10 +1,13 @@
 """Filters: what they say, that SQLite and Python say the same, and that nothing breaks out of them."""
 
+import ast
 import dataclasses
 import json
+import re
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,8 @@ from tardif.errors import SettingError
 from tardif.index import filter_rules
 from tardif.index.filter_nodes import OPERATORS, ORDERS, And, Compare, Exists, Field, In, Not, Or, Value
 from tardif.index.filters import Filter, parse_filter
-from tardif.index.metadata import metadata_json
+from tardif.index.metadata import MAX_NESTING, metadata_json
+from tardif.index.patterns import MAX_PATTERN
 from tardif.types import Document
 
 SCHEMA = "CREATE TABLE documents(number INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT)"
@@ -590,3 +594,24 @@ def test_a_filter_cannot_be_changed_and_tells_types_apart():
         condition.operator = "!="
     for kind in (And, Or, Not, Compare, In, Exists, Field, Value):
         assert kind.__dataclass_params__.frozen
+
+
+def test_the_page_on_filters_says_what_holds():
+    page = (Path(__file__).parents[2] / "docs" / "filters.md").read_text(encoding="utf-8")
+    expressions, message = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert [str(parse_filter(line)) for line in expressions.splitlines()]
+    (dicts,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert all(isinstance(parse_filter(ast.literal_eval(line.split("#")[0])), Filter) for line in dicts.splitlines())
+    with pytest.raises(SettingError, match=re.escape(message.strip())):
+        parse_filter("lang = en")
+    limits = page[page.index("## Limits") :]
+    for limit in (
+        filter_rules.MAX_LENGTH,
+        filter_rules.MAX_TESTS,
+        filter_rules.MAX_VALUES,
+        filter_rules.MAX_DEPTH,
+        filter_rules.MAX_NAMES,
+        MAX_PATTERN,
+        MAX_NESTING,
+    ):
+        assert f"{limit:,} " in limits or f"{limit:,}\n" in limits

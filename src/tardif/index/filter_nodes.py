@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Literal, TypeAlias
 
 from tardif.index import patterns
@@ -234,6 +235,10 @@ class _OfElements(Filter):
         """A text as SQLite can be given it: a field of the document may hold NULs, metadata holds none."""
         return clean_text(text) if not self.field.of_document else "\0".join(map(clean_text, text.split("\0")))
 
+    def _wanted(self, value: Value) -> tuple[str, Any]:
+        """The identity of the elements that equal ``value``."""
+        return value.kind, self._bound(value.raw) if isinstance(value.raw, str) else _comparable(value.raw)
+
 
 @dataclass(frozen=True, slots=True)
 class Compare(_OfElements):
@@ -259,12 +264,10 @@ class Compare(_OfElements):
 
     def _element_holds(self, element: Any) -> bool:
         if self.operator in ("=", "!="):
-            return _equals(self, (self.value,), element) == (self.operator == "=")
+            return (_identity(element) == self._wanted(self.value)) == (self.operator == "=")
         if self.operator in ORDERS:
-            if _kind(element) != self.value.kind:
-                return False
-            wanted = self._bound(self.value.raw) if isinstance(self.value.raw, str) else _comparable(self.value.raw)
-            return ORDERS[self.operator](_comparable(element), wanted)
+            (kind, found), (wanted_kind, wanted) = _identity(element), self._wanted(self.value)
+            return kind == wanted_kind and ORDERS[self.operator](found, wanted)
         if not isinstance(element, str):
             return False
         if self.operator == "contains":
@@ -282,13 +285,17 @@ class In(_OfElements):
     field: Field
     values: tuple[Value, ...]
     negated: bool = False
+    _identities: frozenset[tuple[str, Any]] = dataclass_field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_identities", frozenset(map(self._wanted, self.values)))
 
     def _element_sql(self, kind: str, value: str) -> Condition:
         text, parameters = _equals_sql(self, self.values, kind, value)
         return f"{'NOT ' if self.negated else ''}({text})", parameters
 
     def _element_holds(self, element: Any) -> bool:
-        return _equals(self, self.values, element) != self.negated
+        return (_identity(element) in self._identities) != self.negated
 
     def __str__(self) -> str:
         return f"{self.field} {'not ' if self.negated else ''}in ({', '.join(map(str, self.values))})"
@@ -307,26 +314,15 @@ def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value:
     return " OR ".join(conditions) or "0", [*texts, *numbers]
 
 
-def _equals(asked: _OfElements, values: tuple[Value, ...], element: Any) -> bool:
-    kind = _kind(element)
-    for value in values:
-        if value.kind != kind:
-            continue
-        wanted = asked._bound(value.raw) if isinstance(value.raw, str) else _comparable(value.raw)
-        if value.raw is None or _comparable(element) == wanted:
-            return True
-    return False
-
-
-def _kind(element: Any) -> str:
-    """The kind of an element as stored; lists and objects are of no kind that a value can have."""
+def _identity(element: Any) -> tuple[str, Any]:
+    """What makes elements as stored equal: their kind and value. Lists and objects are of no kind that values have."""
     if element is None:
-        return "null"
+        return "null", None
     if isinstance(element, bool):
-        return "true" if element else "false"
+        return ("true" if element else "false"), None
     if isinstance(element, str):
-        return "text"
-    return "number" if isinstance(element, int | float) else "other"
+        return "text", element
+    return ("number", _comparable(element)) if isinstance(element, int | float) else ("other", None)
 
 
 def _comparable(value: Any) -> Any:
