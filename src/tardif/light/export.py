@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -272,7 +271,7 @@ def _silence() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), quiet_libraries():
+        with warnings.catch_warnings(), quiet_libraries():
             warnings.simplefilter("ignore")
             yield
     finally:
