@@ -17,7 +17,7 @@ LEVELS = [
     {"errors"},
     {"types", "talk", "folders", "devices", "languages", "scripts", "corpus"},
     {"data", "scoring", "modeling", "stopwords"},
-    {"terms"},
+    {"terms", "light"},
     {"lexical"},
     {"losses", "mining", "index", "evaluation", "runs"},
     {"retrieval", "preparation"},
