@@ -20,6 +20,7 @@ LEVELS = [
     {"terms", "light"},
     {"lexical"},
     {"losses", "mining", "index", "evaluation", "runs"},
+    {"indexing"},
     {"retrieval", "preparation"},
     {"training", "comparison"},
     {"demo", "doctor"},

@@ -11,7 +11,7 @@ from tardif.data.beir import BeirSet, read_beir
 from tardif.data.text import keyed_sample
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.evaluation import DEPTH, MEASURES, parse_measures, per_query, rank, significance
-from tardif.index.exact import is_index
+from tardif.index.folder import is_index
 from tardif.languages import language as find_language
 from tardif.lexical import LexicalSearcher
 from tardif.runs import read_run, write_run
@@ -124,7 +124,7 @@ def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
     if is_index(path):
         from tardif.retrieval import Retriever
 
-        retriever = Retriever(path, device=device)
+        retriever = Retriever(path, device=None if device == "cpu" else device)
         return lambda beir: retriever.run(beir.queries, DEPTH)
     return _model_ranker(name, device, talk)
 

@@ -117,3 +117,29 @@ def read_json(path: Path, *, what: str) -> Any:
         raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         raise FolderError(f"{path} cannot be read ({error}): {what} is damaged.") from error
+
+
+OWNER = "owner.json"
+"""Says which process works in a folder."""
+
+
+def own(folder: Path) -> None:
+    """Note that this process works in a folder."""
+    import psutil
+
+    process = psutil.Process()
+    write_json(folder / OWNER, {"process": process.pid, "since": process.create_time()})
+
+
+def owner_of(folder: Path) -> int | None:
+    """The number of another process that works in a folder and lives."""
+    import psutil
+
+    try:
+        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        process, since = int(owner["process"]), float(owner["since"])
+        # A number may have been given to another process since: the start tells.
+        lives = process != os.getpid() and abs(psutil.Process(process).create_time() - since) < 1
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+    return process if lives else None

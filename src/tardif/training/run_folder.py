@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.errors import FolderError, SettingError
-from tardif.folders import read_json, write_json
+from tardif.folders import OWNER, own, owner_of, read_json, write_json
 from tardif.talk import Talk
 
 # Two: should the disk lose the newest, there is another.
@@ -99,7 +99,9 @@ class RunFolder:
             FolderError: another process trains here; or an unfinished run is here, and it is neither to be
                 resumed nor to be overwritten.
         """
-        self._refuse_if_owned()
+        owner = owner_of(self.path)
+        if owner is not None:
+            raise FolderError(f"{self.output.name} is being trained in {self.path} by process {owner}.")
         last = self.last_checkpoint()
         if last is not None and not resume and not overwrite:
             raise FolderError(
@@ -114,13 +116,13 @@ class RunFolder:
         self.resumed = self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._own()
+            own(self.path)
         except OSError as error:
             raise FolderError(f"{self.path} cannot be written ({error.strerror}).") from error
         try:
             yield
         finally:
-            (self.path / "owner.json").unlink(missing_ok=True)
+            (self.path / OWNER).unlink(missing_ok=True)
             if not (self.keep and self.is_unfinished()):
                 self._remove()
 
@@ -132,25 +134,6 @@ class RunFolder:
                 self.path.rename(aside)
             shutil.rmtree(self.path, ignore_errors=True)
             shutil.rmtree(aside, ignore_errors=True)
-
-    def _own(self) -> None:
-        import psutil
-
-        own = psutil.Process()
-        write_json(self.path / "owner.json", {"process": own.pid, "since": own.create_time()})
-
-    def _refuse_if_owned(self) -> None:
-        import psutil
-
-        try:
-            owner = json.loads((self.path / "owner.json").read_text(encoding="utf-8"))
-            process, since = int(owner["process"]), float(owner["since"])
-            # A number may have been given to another process since: the start tells.
-            lives = process != os.getpid() and abs(psutil.Process(process).create_time() - since) < 1
-        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-            return
-        if lives:
-            raise FolderError(f"{self.output.name} is being trained in {self.path} by process {process}.")
 
     def write_record(self, given: Mapping[str, Any], found: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:
         """Record what a resumed run must be given again, what it need not find out again, and the versions."""

@@ -1,0 +1,275 @@
+"""Token vectors as an index stores them: fixed point, in 16, 8, 4 or 2 bits a component.
+
+16  the vector itself, each component times 32,767: half precision's exactness for unit vectors
+8   int8, and a step for each vector, a 256th of fixed point's unit
+4   the nearest of an index's centroids, and one of 16 residuals for each component
+2   the same with 4 residuals (ColBERTv2: Santhanam et al., NAACL 2022)
+
+What is stored stands for exactly one fixed-point vector, so an index's scores are integers and its search can
+be compared bit by bit with the plain formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.errors import DataError, SettingError
+
+ONE = 32_767
+"""What 1.0 is in fixed point."""
+
+QUERY_ONE = 16_383
+"""What 1.0 is in a query: half, so that no inner product with a decoded vector overflows."""
+
+BITS = (16, 8, 4, 2)
+
+Arrays = Mapping[str, NDArray[Any]]
+"""The stored arrays of some documents' tokens, by name: ``codes``, and ``steps`` or ``nearest``."""
+
+_ROUNDS = 6
+_PER_CENTROID = 32
+# Vectors whose squares or residuals are looked at together: bounds memory.
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """The centroids of an index's token vectors, and the residuals that codes name.
+
+    Attributes:
+        centroids: int16 ``[centroids, width]``, unit vectors.
+        cuts: by bits, int32 ``[2**bits - 1]``: where one residual ends and the next begins.
+        values: by bits, int16 ``[2**bits]``: the residuals.
+    """
+
+    centroids: NDArray[np.int16]
+    cuts: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
+    values: Mapping[int, NDArray[np.int16]] = field(default_factory=dict)
+
+    def table(self, bits: int) -> NDArray[Any]:
+        """The components that each byte stands for, in one unsigned integer."""
+        per_byte = 8 // bits
+        levels = np.arange(256)[:, None] >> (bits * np.arange(per_byte)) & (2**bits - 1)  # [256, components]
+        words: NDArray[Any] = np.ascontiguousarray(self.values[bits][levels]).view(f"uint{16 * per_byte}")
+        return words[:, 0]
+
+
+def width_of(dim: int) -> int:
+    """Components that are stored of a vector: filled with zeros up to a whole byte of 2-bit codes."""
+    return -(-dim // 4) * 4
+
+
+def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -> NDArray[np.int16]:
+    """Vectors ``[rows, dim]`` in fixed point, int16 ``[rows, width]``.
+
+    Args:
+        vectors: none longer than ``scale``, which is 1 for unit vectors.
+        scale: the length that is 1.0.
+        one: what 1.0 is.
+
+    Raises:
+        DataError: a component is not a finite number.
+    """
+    if not np.isfinite(vectors).all():
+        raise DataError("A token vector holds NaN or infinity: the model is damaged, or its half precision overflows.")
+    fixed = np.zeros((len(vectors), width_of(vectors.shape[1])), dtype=np.int16)
+    fixed[:, : vectors.shape[1]] = np.clip(np.rint(vectors * np.float64(one / scale)), -one, one)
+    return fixed
+
+
+def scale_of(vectors: NDArray[np.float32]) -> float:
+    """1 where all vectors are unit vectors or shorter; else the length of the longest."""
+    longest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0.0)))
+    return 1.0 if longest <= 1.001 else longest
+
+
+def train(vectors: NDArray[np.int16], count: int, *, seed: int = 0) -> Codebook:
+    """Centroids of a sample by spherical k-means, and the residuals of 4 and 2 bits by Lloyd's method.
+
+    Args:
+        vectors: fixed point ``[rows, width]``; 32 for each centroid are enough.
+        count: how many centroids; no more than rows.
+        seed: of the first centroids.
+
+    Returns:
+        The codebook: the same sample and seed give the same one, in any process.
+    """
+    from tardif.index import kernels
+
+    random = np.random.default_rng(seed)
+    vectors = vectors[np.sort(random.permutation(len(vectors))[: count * _PER_CENTROID])]
+    count = min(count, len(vectors))
+    centroids = _unit(vectors[np.sort(random.permutation(len(vectors))[:count])].astype(np.float64))
+    for _ in range(_ROUNDS):
+        nearest = assign(vectors, centroids)
+        sums = np.zeros(centroids.shape, dtype=np.int64)
+        counts = np.zeros(count, dtype=np.int64)
+        kernels.add_up(vectors, nearest, sums, counts)
+        # What nothing is near begins anew somewhere else.
+        empty = np.flatnonzero(counts == 0)
+        sums[empty] = vectors[random.integers(len(vectors), size=len(empty))]
+        centroids = _unit(sums.astype(np.float64))
+    nearest = assign(vectors, centroids)
+    sample = random.permutation(len(vectors))[:_BLOCK]
+    residuals = (vectors[sample].astype(np.int32) - centroids[nearest[sample]]).reshape(-1)
+    made = {bits: _levels(residuals, bits) for bits in (4, 2)}
+    return Codebook(
+        centroids, {bits: cuts for bits, (cuts, _) in made.items()}, {bits: v for bits, (_, v) in made.items()}
+    )
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.int16]:
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    fixed: NDArray[np.int16] = np.rint(vectors * (ONE / np.maximum(lengths, 1e-9))[:, None]).astype(np.int16)
+    return fixed
+
+
+def _levels(residuals: NDArray[np.int32], bits: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Cuts and values that keep the mean squared error small."""
+    ordered = np.sort(residuals)
+    sums = np.concatenate([[0], np.cumsum(ordered, dtype=np.int64)])
+    cuts = np.quantile(ordered, np.arange(1, 2**bits) / 2**bits).astype(np.int32)
+    for _ in range(20):
+        ends = np.concatenate([[0], np.searchsorted(ordered, cuts, side="right"), [len(ordered)]])
+        counts = np.maximum(np.diff(ends), 1)
+        values = np.diff(sums[ends]) / counts
+        cuts = np.rint((values[:-1] + values[1:]) / 2).astype(np.int32)
+    return cuts, np.rint(values).clip(-ONE, ONE).astype(np.int16)
+
+
+def assign(vectors: NDArray[np.int16], centroids: NDArray[np.int16]) -> NDArray[np.int64]:
+    """The centroid of the largest inner product for each vector."""
+    from tardif.index import kernels
+
+    found = np.empty(len(vectors), dtype=np.int64)
+    for begin in range(0, len(vectors), kernels.TILE):
+        block = vectors[begin : begin + kernels.TILE]
+        kernels.nearest_rows(kernels.tiled(block), len(block), centroids, found[begin : begin + kernels.TILE])
+    return found
+
+
+def encode(
+    vectors: NDArray[np.int16], bits: int, codebook: Codebook | None, nearest: NDArray[np.int64] | None
+) -> dict[str, NDArray[Any]]:
+    """What is stored of fixed-point vectors ``[rows, width]``.
+
+    Args:
+        vectors: the vectors.
+        bits: of :data:`BITS`; 4 and 2 need a codebook and each vector's centroid.
+        codebook: the index's.
+        nearest: of :func:`assign`.
+    """
+    if bits == 16:
+        return {"codes": np.ascontiguousarray(vectors)}
+    if bits == 8:
+        most = np.abs(vectors.astype(np.int32)).max(axis=1, initial=0)
+        steps = np.maximum(-(-most * 256 // 127), 1)
+        codes = np.rint(vectors.astype(np.int32) * 256 / steps[:, None])
+        return {"codes": codes.clip(-127, 127).astype(np.int8), "steps": steps.astype(np.uint32)}
+    from tardif.index import kernels
+
+    assert codebook is not None and nearest is not None
+    codes = np.empty((len(vectors), vectors.shape[1] * bits // 8), dtype=np.uint8)
+    kernels.pack_residual(vectors, nearest, codebook.centroids, codebook.cuts[bits], codes)
+    return {"codes": codes, "nearest": nearest.astype(np.uint16)}
+
+
+def decode(arrays: Arrays, bits: int, codebook: Codebook | None, begin: int, end: int) -> NDArray[np.int16]:
+    """The fixed-point vectors that rows ``begin`` to ``end`` stand for."""
+    codes = arrays["codes"]
+    if bits == 16:
+        return np.array(codes[begin:end])
+    from tardif.index import kernels
+
+    if bits == 8:
+        out = np.empty((end - begin, codes.shape[1]), dtype=np.int16)
+        kernels.unpack_8(codes, arrays["steps"], begin, end, out)
+        return out
+    assert codebook is not None
+    out = np.empty((end - begin, codebook.centroids.shape[1]), dtype=np.int16)
+    kernels.unpack_residual(codes, arrays["nearest"], codebook.centroids, codebook.table(bits), begin, end, out)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A query as a scan wants it.
+
+    Attributes:
+        tiles: of :func:`tardif.index.kernels.tiled`.
+        tokens: how many token vectors.
+        scale: what an integer score is multiplied with, for documents whose scale is 1.
+    """
+
+    tiles: NDArray[np.int16]
+    tokens: int
+    scale: float
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32]) -> Query:
+        """Of float vectors ``[tokens, dim]``.
+
+        Raises:
+            DataError: a component is not a finite number.
+        """
+        from tardif.index import kernels
+
+        # Of vectors that are no numbers to_fixed says what is wrong.
+        scale = scale_of(vectors) if np.isfinite(vectors).all() else 1.0
+        return cls(kernels.tiled(to_fixed(vectors, scale, QUERY_ONE)), len(vectors), scale / QUERY_ONE / ONE)
+
+
+def scan(
+    query: Query,
+    arrays: Arrays,
+    bits: int,
+    codebook: Codebook | None,
+    starts: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """MaxSim of a query with the wanted documents, exact over what is stored.
+
+    Args:
+        query: the query.
+        arrays: the stored arrays of a segment.
+        bits: how they are stored.
+        codebook: the index's, for 4 and 2 bits.
+        starts: ``[documents + 1]``, each document's first row.
+        wanted: which documents.
+
+    Returns:
+        Integer scores, the least int64 for a document without a token.
+    """
+    from tardif.index import kernels
+
+    scores = np.full(len(wanted), np.iinfo(np.int64).min)
+    if not query.tokens or not len(wanted):
+        return scores
+    asked = (query.tiles, query.tokens, arrays["codes"])
+    if bits == 16:
+        kernels.scan_16(*asked, starts, wanted, scores)
+    elif bits == 8:
+        kernels.scan_8(*asked, arrays["steps"], starts, wanted, scores)
+    else:
+        assert codebook is not None
+        table = codebook.table(bits)
+        kernels.scan_residual(*asked, arrays["nearest"], codebook.centroids, table, starts, wanted, scores)
+    return scores
+
+
+def check_bits(bits: int, among: Sequence[int] = BITS) -> int:
+    """Return ``bits`` if vectors can be stored so.
+
+    Raises:
+        SettingError: they cannot.
+    """
+    if bits not in among:
+        raise SettingError(
+            f"bits={bits!r}: token vectors are stored in {', '.join(map(str, among[:-1]))} or {among[-1]}."
+        )
+    return bits

@@ -1,0 +1,393 @@
+"""The index on disk: segments that never change, documents in SQLite, one transaction that makes both true.
+
+manifest.json         format, version, bits, what is remembered of the model (:mod:`tardif.index.folder`)
+index.sqlite          documents, living segments, deletions (:mod:`tardif.index.store`)
+segments/N.segment    token vectors (:mod:`tardif.index.segment`)
+codebooks/N.npz       centroids and residuals, once there are vectors enough to learn them from
+
+A write puts its vectors into a file, has it on disk, and commits: before the commit nobody sees the file, after
+it everybody does. A deletion is a row in the database until its segment is written anew. What a killed process
+left behind is swept by the next write. Readers hold a view and never wait; every search looks first whether
+the view is still the newest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.errors import DataError, FolderError
+from tardif.folders import write_json
+from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
+from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
+from tardif.index.folder import FORMAT, VERSION, read_manifest
+from tardif.index.merging import PLAIN_TOKENS, merge, victims, write_vectors
+from tardif.index.protocol import RECALL, Vectors, check_fit
+from tardif.index.segment import Segment, sync_folder
+from tardif.index.store import Store
+from tardif.index.view import View, Workers, without
+from tardif.scoring import LOWEST
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from tardif.index.filters import Filter
+
+
+class DiskIndex:
+    """An index in a folder. Any number of threads and processes may search and write it at once."""
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+        """Open an index.
+
+        Args:
+            folder: what :meth:`create` made.
+            threads: that score for one call; all processors by default.
+
+        Raises:
+            FolderError: it is no index, is damaged, or was written by another version.
+        """
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        self.bits = check_bits(self.manifest["bits"])
+        self.store = Store(self.folder / "index.sqlite")
+        self._workers = Workers(threads or os.cpu_count() or 1)
+        self._view: View | None = None
+        self._codebooks: dict[str, Codebook] = {}
+        self._opening = threading.Lock()
+        self._compaction: threading.Thread | None = None
+        self._failure: Exception | None = None
+        self.view()
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        model: Mapping[str, Any],
+        bits: int = 8,
+        pool: float = 1.0,
+        threads: int | None = None,
+    ) -> DiskIndex:
+        """Make an empty index in an empty or new folder.
+
+        Args:
+            folder: where.
+            model: what the index remembers of the model.
+            bits: of each component as stored, of :data:`tardif.index.codes.BITS`.
+            pool: how many of a document's tokens became one vector, for who adds more.
+            threads: as for :class:`DiskIndex`.
+
+        Raises:
+            SettingError: vectors cannot be stored in so many bits.
+            FolderError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        check_bits(bits)
+        manifest = {"format": FORMAT, "version": VERSION, "bits": bits, "pool": pool, "model": dict(model)}
+        try:
+            for part in ("segments", "codebooks"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            Store.create(folder / "index.sqlite").close()
+            write_json(folder / "manifest.json", manifest)
+        except OSError as error:
+            raise FolderError(f"{folder} cannot be written ({error.strerror or error}).") from error
+        return cls(folder, threads=threads)
+
+    def __len__(self) -> int:
+        return self.store.count()
+
+    def close(self) -> None:
+        """Wait for a compaction, and let go of the files.
+
+        Raises:
+            FolderError: the compaction failed; nothing is lost by that.
+        """
+        try:
+            self.wait()
+        finally:
+            self._workers.close()
+            self._view = None
+            self.store.close()
+
+    def __enter__(self) -> DiskIndex:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    # Reading
+
+    def view(self) -> View:
+        """The index as it is now."""
+        for _ in range(5):
+            with self.store.reading():
+                change = self.store.number("changes")
+                known = self._view
+                if known is not None and known.change == change:
+                    return known
+                try:
+                    with self._opening:
+                        self._view = view = self._open(change)
+                    return view
+                except FileNotFoundError as error:
+                    # A compaction that was committed after this view began has removed it: look again.
+                    missing = error.filename
+        raise FolderError(f"{missing} is missing: see tardif doctor {self.folder}.")
+
+    def _open(self, change: int) -> View:
+        old = {} if self._view is None else dict(zip(self._view.names, self._view.segments, strict=True))
+        names = tuple(self.store.segments())
+        folder = self.folder / "segments"
+        segments = tuple(old.get(name) or Segment(folder / name, self._codebook) for name in names)
+        deleted = np.array(self.store.deleted(), dtype=np.int64)
+        return View(change, names, segments, tuple(without(segment.numbers, deleted) for segment in segments))
+
+    def _codebook(self, name: str) -> Codebook:
+        if name not in self._codebooks:
+            self._codebooks[name] = read_codebook(self.folder / "codebooks" / name)
+        return self._codebooks[name]
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[None]:
+        """Within this block this thread reads the index as it is now, whatever others write meanwhile."""
+        with self.store.reading():
+            yield
+
+    def get(self, ids: Sequence[str]) -> dict[str, Document]:
+        """Documents by id; an id that is not there is not in the result."""
+        return self.store.documents(list(ids))
+
+    def ids(self) -> list[str]:
+        """The ids of all documents, in the order in which they were added."""
+        return self.store.all_ids()
+
+    def search(
+        self,
+        vectors: Vectors,
+        lengths: Sequence[int],
+        k: int,
+        *,
+        exact: bool = False,
+        recall: float = RECALL,
+        where: Filter | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """As :meth:`tardif.index.protocol.Index.search`."""
+        self._check_width(vectors)
+        ends = np.cumsum(lengths)
+        queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+        with self.store.reading():
+            view = self.view()
+            if where is not None:
+                view = view.only(np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64))
+
+            def found(query: Query) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+                return view.search(query, k, exact=exact, recall=recall, workers=self._workers)
+
+            return [self._named(numbers, scores, k) for numbers, scores in self._workers.map(found, queries)]
+
+    def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
+        """MaxSim of one query with stored documents, in their order; the least float for one without a token.
+
+        Raises:
+            DataError: a document is not in the index.
+        """
+        self._check_width(vectors)
+        query = Query.of(vectors)
+        with self.store.reading():
+            numbers = self.store.numbers(ids)
+            missing = next((identity for identity in ids if identity not in numbers), None)
+            if missing is not None:
+                raise DataError(f"The document {missing!r} is not in the index.")
+            wanted = np.array([numbers[identity] for identity in ids], dtype=np.int64)
+            scores: list[float] = self.view().score(query, wanted, LOWEST).tolist()
+            return scores
+
+    def _check_width(self, vectors: Vectors) -> None:
+        dim = self.store.number("dim")
+        if dim and vectors.shape[-1] != dim and len(vectors):
+            raise DataError(f"The vectors have {vectors.shape[-1]} dimensions, those of {self.folder} have {dim}.")
+
+    def _named(self, numbers: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> list[tuple[str, float]]:
+        """The best ``k`` with their ids: ties go by id, so all that tie with the last are named."""
+        k = min(k, len(scores))
+        if k <= 0:
+            return []
+        near = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+        ids = self.store.ids(numbers[near].tolist())
+        hits = [(ids[n], s) for n, s in zip(numbers[near].tolist(), scores[near].tolist(), strict=True)]
+        return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
+
+    # Writing
+
+    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
+        """As :meth:`tardif.index.protocol.Index.add`.
+
+        Raises:
+            DataError: as there.
+            FolderError: the folder cannot be written, or another process does not stop writing.
+        """
+        check_fit(documents, vectors, lengths)
+        self._check_width(vectors)
+        if not documents:
+            return 0
+        scale = scale_of(vectors)
+        fixed = to_fixed(vectors, scale)
+        with self._writable():
+            numbers = self._reserve(len(documents))
+            # A few documents are scanned until there are enough for a segment of their own.
+            book = self._codebook_for(fixed) if len(fixed) >= PLAIN_TOKENS else None
+            made = write_vectors(
+                self._aside(),
+                numbers,
+                np.array(lengths, dtype=np.int64),
+                fixed,
+                bits=self.bits,
+                scale=scale,
+                book=book,
+                workers=self._workers,
+            )
+            with self.store.writing() as database:
+                self.store.set_fact(database, "dim", vectors.shape[1])
+                replaced = self.store.insert(database, documents, numbers.tolist())
+                self._publish(database, made, len(documents), len(fixed))
+        self._tidy()
+        return replaced
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """As :meth:`tardif.index.protocol.Index.delete`.
+
+        Raises:
+            FolderError: the folder cannot be written, or another process does not stop writing.
+        """
+        with self.store.writing() as database:
+            count = self.store.remove(database, list(dict.fromkeys(ids)))
+            if count:
+                self._changed(database)
+        return count
+
+    def expect(self, tokens: int) -> None:
+        """Say how many token vectors the index is about to get: the number of centroids follows it."""
+        with self.store.writing() as database:
+            self.store.set_fact(database, "expected tokens", tokens)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FolderError(f"{self.folder} could not be written ({error.strerror or error}).") from error
+
+    def _aside(self) -> Path:
+        """A new file's name until it lives; at its end the process that owns it."""
+        return self.folder / "segments" / f".{os.urandom(6).hex()}.{os.getpid()}"
+
+    def _reserve(self, count: int) -> NDArray[np.int64]:
+        """Numbers that no other document gets."""
+        with self.store.writing() as database:
+            first = self.store.number("next")
+            self.store.set_fact(database, "next", first + count)
+        return np.arange(first, first + count)
+
+    def _codebook_for(self, vectors: NDArray[np.int16]) -> tuple[str, Codebook]:
+        """The index's codebook and its name; learnt from these vectors if there is none."""
+        name = self.store.fact("codebook")
+        if name is not None:
+            return name, self._codebook(name)
+        book = train(vectors, centroid_count(max(len(vectors), self.store.number("expected tokens"))))
+        name = write_codebook(self.folder / "codebooks", book)
+        with self.store.writing() as database:
+            first = self.store.fact("codebook")
+            if first is None:
+                self.store.set_fact(database, "codebook", name)
+                return name, book
+        return first, self._codebook(first)  # another process was faster
+
+    def _publish(self, database: Connection, made: Path, documents: int, tokens: int) -> None:
+        """Have a file live, in a transaction."""
+        serial = self.store.number("serial") + 1
+        name = f"{serial:012d}.segment"
+        self._sweep(made)
+        made.replace(made.parent / name)
+        sync_folder(made.parent)
+        database.execute("INSERT INTO segments VALUES (?, ?, ?)", (name, documents, tokens))
+        self.store.set_fact(database, "serial", serial)
+        self._changed(database)
+
+    def _changed(self, database: Connection) -> None:
+        self.store.set_fact(database, "changes", self.store.number("changes") + 1)
+
+    def _sweep(self, keep: Path | None = None) -> None:
+        """Remove, in a transaction, what is no living segment: of processes that died, and what was compacted."""
+        import psutil
+
+        living = set(self.store.segments())
+        for path in (self.folder / "segments").iterdir():
+            owner = path.name.rpartition(".")[2]
+            if path == keep or path.name in living:
+                continue
+            if path.suffix == ".segment" or (owner.isdecimal() and not psutil.pid_exists(int(owner))):
+                with contextlib.suppress(OSError):  # on Windows another process may have it open
+                    path.unlink()
+
+    # Compaction
+
+    def wait(self) -> None:
+        """Wait for the compaction in the background.
+
+        Raises:
+            FolderError: it failed; nothing is lost by that.
+        """
+        if self._compaction is not None:
+            self._compaction.join()
+            self._compaction = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _tidy(self) -> None:
+        """Compact in the background, where it is time."""
+        busy = self._compaction is not None and self._compaction.is_alive()
+        if not busy and victims(self.view()):
+            self._compaction = threading.Thread(target=self._compact_quietly, name="tardif-compaction")
+            self._compaction.start()
+
+    def _compact_quietly(self) -> None:
+        try:
+            self.compact()
+        except Exception as error:
+            self._failure = error
+
+    def compact(self) -> bool:
+        """Write segments that are better one as one, without what was deleted. Returns whether there were any.
+
+        Raises:
+            FolderError: a segment is damaged, or the folder cannot be written.
+        """
+        view = self.view()
+        chosen = victims(view)
+        if not chosen:
+            return False
+        names = [view.names[i] for i in chosen]
+        gone = np.concatenate([view.segments[i].numbers[~view.alive[i]] for i in chosen])
+        with self._writable():
+            made = merge(view, chosen, self._aside(), bits=self.bits, book=self._codebook_for, workers=self._workers)
+            with self.store.writing() as database:
+                if not set(names) <= set(self.store.segments()):
+                    if made is not None:
+                        made[0].unlink()  # somebody else has compacted them
+                    return False
+                database.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
+                database.executemany("DELETE FROM deleted WHERE number = ?", [(n,) for n in gone.tolist()])
+                if made is None:
+                    self._changed(database)
+                else:
+                    self._publish(database, *made)
+        return True

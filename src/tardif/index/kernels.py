@@ -1,0 +1,387 @@
+"""MaxSim over fixed-point vectors, compiled for the machine it runs on (numba).
+
+Token vectors are int16 (:mod:`tardif.index.codes`). Inner products of a query's unit vectors with vectors no
+longer than 4 fit into 32 bits whatever the order of adding (Cauchy-Schwarz), so every score is an exact
+integer: the same on any machine, in any number of threads, by any path.
+
+The tile that all rests on holds 8 to 32 query tokens in the lanes of registers; a document's components are
+broadcast to them two by two. Rows of documents lie on disk as they come, no sum runs across lanes, and the
+maximum over a document's tokens is taken lane by lane. With AVX2 a tile is one multiply-add instruction for
+sixteen products; elsewhere LLVM makes of it what the machine has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+LANES = 8
+"""Query tokens in one register."""
+
+TILE = 32
+"""Query tokens in a whole tile."""
+
+_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_PAIRS = ir.VectorType(_I16, 2 * LANES)
+_SUMS = ir.VectorType(_I32, LANES)
+_ORDER = ir.VectorType(_I32, LANES)
+_HAS_AVX2 = bool(binding.get_host_cpu_features().get("avx2"))
+# Document tokens that share one pass over a tile's registers, by registers of query tokens; 16 registers there are.
+_ROWS = {1: 6, 2: 4, 3: 3, 4: 2}
+_LEAST = np.iinfo(np.int32).min
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first use, release the GIL, and keep what was compiled on disk where that is possible."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder can be written
+        return numba.njit(nogil=True)(function)
+
+
+def _at(b: Any, pointer: Any, offset: Any, kind: Any) -> Any:
+    """The pointer so many elements on, as a pointer to ``kind``."""
+    return b.bitcast(b.gep(pointer, [offset]), kind.as_pointer())
+
+
+def _both(b: Any, pointer: Any) -> Any:
+    """Two components of a document's token, in every lane."""
+    undefined = ir.Constant(_SUMS, ir.Undefined)
+    one = b.insert_element(undefined, b.load(b.bitcast(pointer, _I32.as_pointer()), align=2), ir.Constant(_I32, 0))
+    return b.bitcast(b.shuffle_vector(one, undefined, ir.Constant(_ORDER, [0] * LANES)), _PAIRS)
+
+
+def _multiply_add(b: Any, x: Any, y: Any) -> Any:
+    """Products of the pairs in each lane, added: ``[2 * LANES] x [2 * LANES] -> [LANES]``."""
+    if _HAS_AVX2:
+        name = "llvm.x86.avx2.pmadd.wd"
+        known = b.module.globals.get(name)
+        return b.call(known or ir.Function(b.module, ir.FunctionType(_SUMS, [_PAIRS, _PAIRS]), name), [x, y])
+    undefined, sums = ir.Constant(_PAIRS, ir.Undefined), []
+    for first in (0, 1):
+        order = ir.Constant(_ORDER, list(range(first, 2 * LANES, 2)))
+        halves = [b.sext(b.shuffle_vector(side, undefined, order), _SUMS) for side in (x, y)]
+        sums.append(b.mul(*halves))
+    return b.add(*sums)
+
+
+def _products(b: Any, query: Any, rows: list[Any], pairs: Any, registers: int) -> list[list[Any]]:
+    """Inner products of a tile's query tokens with each row: ``[rows][registers]`` of ``[LANES]``."""
+    zero = ir.Constant(_SUMS, [0] * LANES)
+    sums = [[cgutils.alloca_once(b, _SUMS) for _ in range(registers)] for _ in rows]
+    for row in sums:
+        for place in row:
+            b.store(zero, place)
+    with cgutils.for_range(b, pairs, intp=_I64) as loop:
+        components = [_both(b, b.gep(row, [b.mul(loop.index, _I64(2))])) for row in rows]
+        begin = b.mul(loop.index, _I64(registers * 2 * LANES))
+        for j in range(registers):
+            tokens = b.load(_at(b, query, b.add(begin, _I64(j * 2 * LANES)), _PAIRS), align=2)
+            for row, component in zip(sums, components, strict=True):
+                b.store(b.add(b.load(row[j]), _multiply_add(b, tokens, component)), row[j])
+    return [[b.load(place) for place in row] for row in sums]
+
+
+def _make_best(registers: int) -> Any:
+    """The tile of so many registers that keeps the maxima over rows."""
+
+    @intrinsic
+    def best_of(typingctx: Any, query: Any, rows: Any, best: Any, pairs: Any, count: Any) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            query, rows, best, pairs, count = args
+            query, rows = (b.inttoptr(one, _I16.as_pointer()) for one in (query, rows))
+            best = b.inttoptr(best, _I32.as_pointer())
+            dim, together = b.mul(pairs, _I64(2)), _ROWS[registers]
+
+            def some(first: Any, number: int) -> None:
+                begins = [b.gep(rows, [b.mul(b.add(first, _I64(i)), dim)]) for i in range(number)]
+                found = _products(b, query, begins, pairs, registers)
+                for j in range(registers):
+                    place = _at(b, best, _I64(j * LANES), _SUMS)
+                    most = b.load(place, align=4)
+                    for row in found:
+                        most = b.select(b.icmp_signed(">", row[j], most), row[j], most)
+                    b.store(most, place, align=4)
+
+            whole = b.sdiv(count, _I64(together))
+            with cgutils.for_range(b, whole, intp=_I64) as loop:
+                some(b.mul(loop.index, _I64(together)), together)
+            done = b.mul(whole, _I64(together))
+            with cgutils.for_range(b, b.sub(count, done), intp=_I64) as loop:
+                some(b.add(done, loop.index), 1)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 5), codegen
+
+    return best_of
+
+
+_best_1, _best_2, _best_3, _best_4 = (_make_best(registers) for registers in (1, 2, 3, 4))
+
+
+@compiled
+def _maxima(tiles: Any, tokens: int, rows: int, count: int, pairs: int, best: Any) -> None:
+    """The largest inner product of each query token with ``count`` rows at an address, into ``best``."""
+    best[:] = _LEAST
+    done, query, size = 0, tiles.ctypes.data, pairs * 4  # bytes of one token
+    registers = (tokens + LANES - 1) // LANES
+    while registers > 0:
+        place = best.ctypes.data + done * 4
+        if registers >= 4:
+            _best_4(query, rows, place, pairs, count)
+        elif registers == 3:
+            _best_3(query, rows, place, pairs, count)
+        elif registers == 2:
+            _best_2(query, rows, place, pairs, count)
+        else:
+            _best_1(query, rows, place, pairs, count)
+        done += TILE
+        query += TILE * size
+        registers -= 4
+
+
+@compiled
+def _sum(best: Any, tokens: int) -> Any:
+    total = np.int64(0)
+    for token in range(tokens):
+        total += best[token]
+    return total
+
+
+@compiled
+def _longest(starts: Any, wanted: Any) -> int:
+    longest = 0
+    for document in wanted:
+        longest = max(longest, starts[document + 1] - starts[document])
+    return longest
+
+
+@compiled
+def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, scores: Any) -> None:
+    """MaxSim of a query with the wanted documents, whose vectors are stored as they are.
+
+    Args:
+        tiles: :func:`tiled` query vectors.
+        tokens: how many of their rows are tokens, none of them filling.
+        codes: int16 ``[tokens, dim]``.
+        starts: int64 ``[documents + 1]``, the first row of each document.
+        wanted: int64, the documents.
+        scores: int64, one for each of them; a document without a row keeps what stands there.
+    """
+    best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
+    pairs, width = codes.shape[1] // 2, codes.shape[1] * 2
+    for i in range(len(wanted)):
+        begin, end = starts[wanted[i]], starts[wanted[i] + 1]
+        if end > begin:
+            _maxima(tiles, tokens, codes.ctypes.data + begin * width, end - begin, pairs, best)
+            scores[i] = _sum(best, tokens)
+
+
+@compiled
+def unpack_8(codes: Any, steps: Any, begin: int, end: int, out: Any) -> None:
+    """The vectors of rows ``begin`` to ``end``: each code times its row's step, in fixed point."""
+    for row in range(begin, end):
+        step = np.int32(steps[row])
+        for i in range(codes.shape[1]):
+            out[row - begin, i] = (np.int32(codes[row, i]) * step + 128) >> 8
+
+
+@compiled
+def scan_8(tiles: Any, tokens: int, codes: Any, steps: Any, starts: Any, wanted: Any, scores: Any) -> None:
+    """As :func:`scan_16`, for int8 codes with a step for each row."""
+    best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
+    dim = codes.shape[1]
+    rows = np.empty((_longest(starts, wanted), dim), np.int16)
+    for i in range(len(wanted)):
+        begin, end = starts[wanted[i]], starts[wanted[i] + 1]
+        if end > begin:
+            unpack_8(codes, steps, begin, end, rows)
+            _maxima(tiles, tokens, rows.ctypes.data, end - begin, dim // 2, best)
+            scores[i] = _sum(best, tokens)
+
+
+@compiled
+def unpack_residual(codes: Any, nearest: Any, centroids: Any, table: Any, begin: int, end: int, out: Any) -> None:
+    """The vectors of rows ``begin`` to ``end``: a centroid, and the residual that the codes name.
+
+    ``table`` holds for each byte the components that it stands for, side by side in one unsigned integer.
+    """
+    whole = out.view(table.dtype)
+    for row in range(begin, end):
+        for byte in range(codes.shape[1]):
+            whole[row - begin, byte] = table[codes[row, byte]]
+        centroid = centroids[nearest[row]]
+        for i in range(out.shape[1]):
+            component = np.int32(out[row - begin, i]) + np.int32(centroid[i])
+            out[row - begin, i] = min(max(component, -32767), 32767)
+
+
+@compiled
+def scan_residual(
+    tiles: Any,
+    tokens: int,
+    codes: Any,
+    nearest: Any,
+    centroids: Any,
+    table: Any,
+    starts: Any,
+    wanted: Any,
+    scores: Any,
+) -> None:
+    """As :func:`scan_16`, for residual codes."""
+    best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
+    dim = centroids.shape[1]
+    rows = np.empty((_longest(starts, wanted), dim), np.int16)
+    for i in range(len(wanted)):
+        begin, end = starts[wanted[i]], starts[wanted[i] + 1]
+        if end > begin:
+            unpack_residual(codes, nearest, centroids, table, begin, end, rows)
+            _maxima(tiles, tokens, rows.ctypes.data, end - begin, dim // 2, best)
+            scores[i] = _sum(best, tokens)
+
+
+@compiled
+def pack_residual(vectors: Any, nearest: Any, centroids: Any, cuts: Any, codes: Any) -> None:
+    """Code each component's residual by the number of cuts below it; the first component in the lowest bits."""
+    bits = 8 * codes.shape[1] // vectors.shape[1]
+    per_byte = 8 // bits
+    level = np.empty(vectors.shape[1], np.uint8)
+    for row in range(len(vectors)):
+        centroid = centroids[nearest[row]]
+        level[:] = 0
+        for cut in cuts:
+            for i in range(vectors.shape[1]):
+                level[i] += np.int32(vectors[row, i]) - np.int32(centroid[i]) > cut
+        for byte in range(codes.shape[1]):
+            value = np.uint8(0)
+            for i in range(per_byte):
+                value |= level[byte * per_byte + i] << np.uint8(bits * i)
+            codes[row, byte] = value
+
+
+@compiled
+def add_up(vectors: Any, nearest: Any, sums: Any, counts: Any) -> None:
+    """Sums and numbers of the vectors of each centroid."""
+    for row in range(len(vectors)):
+        for i in range(vectors.shape[1]):
+            sums[nearest[row], i] += vectors[row, i]
+        counts[nearest[row]] += 1
+
+
+@compiled
+def best_rows(found: Any, tokens: int, count: int, rows: Any, values: Any) -> None:
+    """The ``count`` rows of the largest products of each token, best first, the first of equals.
+
+    Args:
+        found: of :func:`products`, int32 ``[rows, tokens or more]``.
+        tokens: how many columns count.
+        count: how many, not more than there are rows.
+        rows: int32 ``[tokens, count]``, filled.
+        values: int32 of the same shape, filled.
+    """
+    values[:] = _LEAST
+    last = np.full(tokens, _LEAST, np.int32)
+    for row in range(found.shape[0]):
+        for token in range(tokens):
+            value = found[row, token]
+            if value > last[token]:
+                place = count - 1
+                while place > 0 and values[token, place - 1] < value:
+                    values[token, place] = values[token, place - 1]
+                    rows[token, place] = rows[token, place - 1]
+                    place -= 1
+                values[token, place] = value
+                rows[token, place] = row
+                last[token] = values[token, count - 1]
+
+
+@compiled
+def estimate(
+    rows: Any, values: Any, floors: Any, posting_starts: Any, postings: Any, totals: Any, seen: Any, touched: Any
+) -> int:
+    """Add to each document's total what its best probed centroid gives each token above the token's floor.
+
+    Args:
+        rows, values: of :func:`best_rows`: each token's probed centroids, best first.
+        floors: int32 ``[tokens]``: at most so much gives a centroid that was not probed.
+        posting_starts, postings: the documents of each centroid.
+        totals: int64 ``[documents]``, zeros.
+        seen: int32 ``[documents]``, zeros: the last token, counted from 1, that met the document.
+        touched: int64 ``[documents]``: filled with the documents met.
+
+    Returns:
+        How many documents were met.
+    """
+    count = 0
+    for token in range(rows.shape[0]):
+        for place in range(rows.shape[1]):
+            gain = np.int64(values[token, place]) - np.int64(floors[token])
+            centroid = rows[token, place]
+            for at in range(posting_starts[centroid], posting_starts[centroid + 1]):
+                document = postings[at]
+                if seen[document] <= token:
+                    if seen[document] == 0:
+                        touched[count] = document
+                        count += 1
+                    seen[document] = token + 1
+                    totals[document] += gain
+    return count
+
+
+@compiled
+def upper_tails(z: Any) -> float:
+    """The sum of the standard normal distribution's tails above each value."""
+    total = 0.0
+    for value in z:
+        total += math.erfc(value / math.sqrt(2.0)) / 2
+    return total
+
+
+@compiled
+def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
+    """Inner products of a query's tokens with every row, into int32 ``[rows, tokens filled up to lanes]``."""
+    size = rows.shape[1] * 2
+    for row in range(rows.shape[0]):
+        _maxima(tiles, tokens, rows.ctypes.data + row * size, 1, rows.shape[1] // 2, out[row])
+
+
+@compiled
+def nearest_rows(tiles: Any, tokens: int, rows: Any, found: Any) -> None:
+    """The row of the largest inner product for each token of the tiles, the first of equals, into int64 ``found``."""
+    size = rows.shape[1] * 2
+    width = (tokens + LANES - 1) // LANES * LANES
+    best = np.full(width, _LEAST, np.int32)
+    new = np.empty(width, np.int32)
+    where = np.zeros(width, np.int32)
+    for row in range(rows.shape[0]):
+        _maxima(tiles, tokens, rows.ctypes.data + row * size, 1, rows.shape[1] // 2, new)
+        for token in range(width):
+            better = new[token] > best[token]
+            best[token] = new[token] if better else best[token]
+            where[token] = row if better else where[token]
+    found[:] = where[:tokens]
+
+
+def tiled(vectors: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Query vectors ``[tokens, dim]`` as tiles want them: ``[components / 2, tokens, 2]``, a tile at a time.
+
+    Filled with zeros up to whole registers; ``dim`` must be even.
+    """
+    tokens, dim = vectors.shape
+    registers = -(-tokens // LANES)
+    filled = np.zeros((registers * LANES, dim), dtype=np.int16)
+    filled[:tokens] = vectors
+    parts = [
+        np.ascontiguousarray(part.reshape(len(part), dim // 2, 2).transpose(1, 0, 2)).reshape(-1)
+        for part in np.split(filled, range(TILE, registers * LANES, TILE))
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)

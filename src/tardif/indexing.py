@@ -1,0 +1,192 @@
+"""A model and a corpus into an index's folder, whole or not there; interrupted, the next call goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.errors import FolderError, ModelError, SettingError
+from tardif.evaluation import encode_documents
+from tardif.folders import OWNER, own, owner_of, publish
+from tardif.index.building import fill
+from tardif.index.disk import DiskIndex
+from tardif.index.folder import is_index
+from tardif.modeling.base import Base
+from tardif.talk import Talk
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+ENCODER = "encoder"
+"""The folder in an index that holds the exported query encoder."""
+
+
+def build_index(
+    base: Base,
+    documents: Sequence[Document],
+    out: Path,
+    *,
+    bits: int,
+    pool: float,
+    device: str,
+    threads: int | None,
+    trust_remote_code: bool,
+    talk: Talk,
+) -> MultiVectorEncoder:
+    """Encode and index a corpus. Returns the model that did it.
+
+    Args:
+        base: a late-interaction checkpoint.
+        documents: the corpus, with unique ids.
+        out: the index's folder; what stands there is replaced.
+        bits: of each component as stored.
+        pool: one vector for so many tokens of a document.
+        device: torch's name of the device to encode on.
+        threads: that compare vectors; all processors by default.
+        trust_remote_code: let the model bring its own code.
+        talk: where to show progress.
+
+    Raises:
+        ModelError: the model cannot be loaded or is not late-interaction.
+        DataError: the corpus is empty, or an id stands twice.
+        FolderError: the folder cannot be written, or another process builds this index.
+    """
+    from tardif.modeling.build import open_model
+
+    model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    with _under_way(out, _remembered(base, out), bits=bits, pool=pool, threads=threads) as index:
+        with talk.progress("Indexing", len(documents), "documents") as bar:
+            fill(
+                index,
+                documents,
+                lambda texts: document_vectors(model, texts, pool),
+                advance=bar.advance,
+                resumed=lambda count: bar.resume(bar.done + count),
+            )
+        _export(model, index.folder / ENCODER, talk)
+    return model
+
+
+def _remembered(base: Base, out: Path) -> dict[str, Any]:
+    folder = base.folder
+    return {
+        "path": str(folder),
+        "relative": os.path.relpath(folder, out) if folder.drive == out.drive else None,
+        "fingerprint": fingerprint(folder),
+    }
+
+
+@contextmanager
+def _under_way(
+    out: Path, model: Mapping[str, Any], *, bits: int, pool: float, threads: int | None
+) -> Iterator[DiskIndex]:
+    """An index that becomes ``out`` when the block ends well; what an interrupted one left is gone on with.
+
+    Raises:
+        FolderError: another process is at it, or the folder cannot be written.
+    """
+    work = out.parent / f".{out.name}.indexing"
+    owner = owner_of(work)
+    if owner is not None:
+        raise FolderError(f"{out} is being built by process {owner}.")
+    wanted = {"bits": bits, "pool": pool, "model": dict(model)}
+    index = _left(work, wanted, threads)
+    if index is None:
+        shutil.rmtree(work, ignore_errors=True)
+        index = DiskIndex.create(work, model=model, bits=bits, pool=pool, threads=threads)
+    try:
+        own(work)
+        yield index
+        index.close()
+        (work / OWNER).unlink()
+        publish(work, out)
+    except OSError as error:
+        raise FolderError(f"{out} could not be written ({error.strerror or error}).") from error
+    finally:
+        if work.exists():
+            is_empty = not len(index)
+            index.close()
+            (work / OWNER).unlink(missing_ok=True)
+            if is_empty:
+                shutil.rmtree(work, ignore_errors=True)
+
+
+def _left(work: Path, wanted: Mapping[str, Any], threads: int | None) -> DiskIndex | None:
+    """What an interrupted call left, if it was made of the same."""
+    if not is_index(work):
+        return None
+    try:
+        index = DiskIndex(work, threads=threads)
+    except FolderError:  # damaged, or another version's: begin again
+        return None
+    if all(index.manifest.get(name) == value for name, value in wanted.items()):
+        return index
+    index.close()
+    return None
+
+
+def _export(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> None:
+    """Put the query encoder beside the index, for searches without PyTorch."""
+    from tardif.light.export import export_query_encoder
+
+    if folder.exists():
+        return
+    try:
+        export_query_encoder(encoder, folder)
+    except ModelError as error:
+        talk.say(f"{error} Searches load PyTorch.")
+
+
+def document_vectors(
+    model: MultiVectorEncoder, texts: Sequence[str], pool: float
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Token vectors of documents, packed ``[tokens, dim]``, and the rows of each; pooled where that is asked for.
+
+    Args:
+        model: a late-interaction model.
+        texts: of the documents.
+        pool: one vector for so many tokens of a document; 1 keeps all.
+    """
+    vectors, lengths = encode_documents(model, texts)
+    if pool == 1 or not len(vectors):
+        return vectors, lengths
+    import torch
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    parts = HierarchicalTokenPooling(pool_factor=pool).pool(list(torch.split(torch.from_numpy(vectors), lengths)))
+    return np.concatenate([part.numpy() for part in parts]), [len(part) for part in parts]
+
+
+def check_pool(pool: float) -> float:
+    """Return ``pool`` if documents can be pooled so.
+
+    Raises:
+        SettingError: they cannot.
+    """
+    if isinstance(pool, bool) or not isinstance(pool, int | float) or not pool >= 1:
+        raise SettingError(f"pool={pool!r}: give a number of tokens for one vector, 1 or more.")
+    return pool
+
+
+def fingerprint(folder: Path) -> str:
+    """A checksum of what determines a model's vectors: its configs, tokenizer and weights."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
+            continue
+        if path.name == "results.json":
+            continue
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,247 @@
+"""The index on disk: equal to the definition whatever happens to it, and whole whoever writes."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import token_vectors as plain
+from tardif.errors import FolderError, SettingError
+from tardif.index import disk, merging
+from tardif.index.disk import DiskIndex
+from tardif.types import Document
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Segments are coded and compacted at sizes that a test reaches."""
+    for module in (disk, merging):
+        monkeypatch.setattr(module, "PLAIN_TOKENS", 60)
+    monkeypatch.setattr(merging, "MOST_PLAIN", 3)
+    monkeypatch.setattr(merging, "MOST_CODED", 3)
+
+
+def create(folder, bits=8, **options):
+    return DiskIndex.create(folder, model={"path": "here"}, bits=bits, threads=1, **options)
+
+
+def files(folder):
+    return sorted(path.name for path in (folder / "segments").iterdir())
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 30), st.integers(0, 5)),
+        st.tuples(st.just("delete"), st.integers(0, 40), st.integers(0, 5)),
+        st.tuples(st.just("reopen"), st.just(0), st.just(0)),
+        st.tuples(st.just("compact"), st.just(0), st.just(0)),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@given(steps=STEPS, bits=st.sampled_from([16, 8, 4, 2]), data=st.data())
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_after_any_sequence_of_writes_search_is_the_definition(tmp_path_factory, steps, bits, data):
+    folder = tmp_path_factory.mktemp("index") / "index"
+    index, expected = create(folder, bits), {}
+    for number, (what, size, seed) in enumerate(steps):
+        if what == "add":
+            documents, vectors, lengths = plain.some(size, seed=seed, least=0)
+            documents = [Document(d.id, f"step {number}") for d in documents]
+            assert index.add(documents, vectors, lengths) == len(expected.keys() & {d.id for d in documents})
+            expected |= {d.id: d for d in documents}
+        elif what == "delete":
+            ids = [f"d{seed}-{n}" for n in range(size % 7, size)]
+            assert index.delete(ids) == len(expected.keys() & set(ids))
+            expected = {identity: d for identity, d in expected.items() if identity not in ids}
+        elif what == "reopen":
+            index.close()
+            index = DiskIndex(folder, threads=1)
+        else:
+            index.wait()
+            while index.compact():
+                pass
+    query = plain.vectors_of(data.draw(st.integers(0, 99)), data.draw(st.integers(1, 40)))
+    k = data.draw(st.integers(1, 50))
+    assert len(index) == len(expected)
+    assert index.get(list(expected)) == expected
+    documents = plain.stored(index)
+    assert documents.keys() == expected.keys()
+    (exact,) = index.search(query, [len(query)], k, exact=True)
+    assert exact == plain.by_definition(documents, query, k)
+    (pruned,) = index.search(query, [len(query)], k)
+    assert {identity for identity, _ in pruned} <= expected.keys()
+    scores = dict(plain.by_definition(documents, query, len(documents)))
+    assert all(scores[identity] == score for identity, score in pruned)
+    index.close()
+
+
+def test_the_same_writes_give_the_same_search_and_segments(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        with create(tmp_path / name, 4) as index:
+            for seed in range(6):
+                index.add(*plain.some(30, seed=seed))
+                index.wait()
+            segments = (tmp_path / name / "segments").iterdir()
+            contents.append(
+                [path.read_bytes().replace(index.store.fact("codebook").encode(), b"") for path in sorted(segments)]
+            )
+    assert contents[0] == contents[1]
+
+
+def test_small_writes_are_compacted_in_the_background_and_nothing_is_lost(tmp_path):
+    with create(tmp_path / "index") as index:
+        for seed in range(12):
+            index.add(*plain.some(5, seed=seed))
+        index.wait()
+        assert len(index.view().segments) < 12
+        assert plain.stored(index).keys() == {f"d{seed}-{n}" for seed in range(12) for n in range(5)}
+        assert set(files(tmp_path / "index")) >= set(index.view().names)
+
+
+def test_compaction_forgets_what_was_deleted(tmp_path):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        index.delete([f"d0-{n}" for n in range(30)])
+        before = plain.stored(index)
+        while index.compact():
+            pass
+        assert index.store.deleted() == []
+        assert sum(len(segment) for segment in index.view().segments) == 10
+        after = plain.stored(index)
+        assert before.keys() == after.keys()
+        assert all((before[i][0] == after[i][0]).all() for i in before)
+
+
+def test_another_handle_sees_a_write_at_once(tmp_path):
+    with create(tmp_path / "index") as writer, DiskIndex(tmp_path / "index", threads=1) as reader:
+        rows = plain.vectors_of(1, 3)
+        for number in range(5):
+            writer.add([Document(f"n{number}", "text")], rows, [3])
+            assert len(reader.search(rows, [3], 10)[0]) == number + 1
+        writer.delete(["n2"])
+        assert [identity for identity, _ in reader.search(rows, [3], 10)[0]] == ["n0", "n1", "n3", "n4"]
+
+
+def test_threads_read_while_others_write(tmp_path):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        failures, done = [], threading.Event()
+
+        def read():
+            query = plain.vectors_of(3, 6)
+            while not done.is_set():
+                try:
+                    (hits,) = index.search(query, [6], 200, exact=True)
+                    assert len({identity for identity, _ in hits}) == len(hits) >= 40
+                except BaseException as error:
+                    failures.append(error)
+                    return
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+
+        def write(seed):
+            for turn in range(5):
+                index.add(*plain.some(10, seed=seed * 100 + turn))
+
+        writers = [threading.Thread(target=write, args=(seed,)) for seed in (1, 2)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        done.set()
+        for reader in readers:
+            reader.join()
+        assert failures == []
+        assert len(index) == 140
+
+
+def test_files_of_dead_writers_are_swept_by_the_next_write(tmp_path):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(5))
+        left = tmp_path / "index" / "segments" / ".0123456789ab.999999999"
+        orphan = tmp_path / "index" / "segments" / "000000000099.segment"
+        left.write_bytes(b"half")
+        orphan.write_bytes(b"half")
+        index.add(*plain.some(5, seed=1))
+        assert not left.exists()
+        assert not orphan.exists()
+        assert len(index) == 10
+
+
+def test_a_flipped_bit_is_an_error_never_another_answer(tmp_path):
+    with create(tmp_path / "good", 4) as index:
+        index.add(*plain.some(40))
+        query = plain.vectors_of(3, 6)
+        expected = index.search(query, [6], 40, exact=True)
+        (name,) = index.view().names
+    path = tmp_path / "good" / "segments" / name
+    size = path.stat().st_size
+    for number, at in enumerate(np.random.default_rng(0).integers(size, size=40).tolist()):
+        copy = tmp_path / f"bad{number}"
+        shutil.copytree(tmp_path / "good", copy)
+        with (copy / "segments" / name).open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1 << number % 8]))
+        try:
+            with DiskIndex(copy, threads=1) as index:
+                assert index.search(query, [6], 40, exact=True) == expected, f"byte {at}"
+        except FolderError as error:
+            assert "damaged" in str(error)
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_segment_is_an_error(tmp_path, share):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        (name,) = index.view().names
+    path = tmp_path / "index" / "segments" / name
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(FolderError, match="damaged"):
+        DiskIndex(tmp_path / "index")
+
+
+def test_a_missing_segment_is_an_error(tmp_path):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        (name,) = index.view().names
+    (tmp_path / "index" / "segments" / name).unlink()
+    with pytest.raises(FolderError, match="missing"):
+        DiskIndex(tmp_path / "index")
+
+
+def test_a_database_that_is_none_is_an_error(tmp_path):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(4))
+    (tmp_path / "index" / "index.sqlite").write_bytes(b"no database " * 1000)
+    with pytest.raises(FolderError, match="damaged"):
+        DiskIndex(tmp_path / "index")
+
+
+def test_scores_of_given_documents(tmp_path):
+    with create(tmp_path / "index", 4) as index:
+        index.add(*plain.some(40, least=0))
+        query = plain.vectors_of(3, 6)
+        wanted = [f"d0-{n}" for n in (7, 3, 20, 3)]
+        scores = dict(plain.by_definition(plain.stored(index), query, 40))
+        lowest = float(np.finfo(np.float32).min)
+        assert index.score(query, wanted) == [scores.get(identity, lowest) for identity in wanted]
+
+
+def test_bits_are_checked_before_a_folder_is_made(tmp_path):
+    with pytest.raises(SettingError, match="bits=3"):
+        create(tmp_path / "index", 3)
+    assert not (tmp_path / "index").exists()
