@@ -72,3 +72,33 @@ def endpoint(monkeypatch):
     running = Endpoint()
     yield running
     running.close()
+
+
+@pytest.fixture
+def tardif(capsys):
+    """Run a verb; gives the exit code, stdout and stderr."""
+
+    from tardif.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(tardif):
+    """Run a verb that must fail with one readable line; gives the line."""
+
+    def run(*arguments):
+        code, out, err = tardif(*arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("tardif: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        assert "unexpected" not in err
+        return err
+
+    return run

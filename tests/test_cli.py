@@ -5,36 +5,7 @@ import sys
 import pytest
 
 from samples import CORPUS, QRELS, write_beir, write_encoder
-from tardif.cli import main
 from tardif.data.training_set import TrainingSet
-
-
-@pytest.fixture
-def tardif(capsys):
-    """Run a verb; gives the exit code, stdout and stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def fails(tardif):
-    """Run a verb that must fail with one readable line; gives the line."""
-
-    def run(*arguments):
-        code, out, err = tardif(*arguments)
-        assert (code, out) == (1, "")
-        assert err.startswith("tardif: ")
-        assert err.count("\n") == 1
-        assert "Traceback" not in err
-        assert "unexpected" not in err
-        return err
-
-    return run
 
 
 @pytest.fixture
@@ -287,6 +258,10 @@ def test_train_resumes_what_it_was_started_with(fails, tardif, tmp_path, base_fo
         ["evaluate", "--data", "animals"],
         ["search", "index"],
         ["search", "index", "a query", "--queries", "queries.jsonl"],
+        ["search", "index", "a query", "--recall", "most"],
+        ["delete", "index"],
+        ["delete", "index", "an-id", "--ids", "ids.txt"],
+        ["add", "index"],
     ],
 )
 def test_wrong_usage_exits_with_2(tardif, tmp_path, monkeypatch, arguments):
@@ -306,7 +281,7 @@ def test_version_and_help(tardif):
     assert tardif("--version") == (0, f"{__version__}\n", "")
     code, out, _ = tardif("--help")
     assert code == 0
-    for verb in ("prepare", "train", "evaluate", "index", "search", "rerank", "demo", "doctor"):
+    for verb in ("prepare", "train", "evaluate", "index", "add", "delete", "search", "rerank", "demo", "doctor"):
         assert verb in out
 
 
@@ -351,7 +326,6 @@ def test_doctor_prints_json_or_lines(tardif):
 def test_help_imports_nothing_heavy(arguments):
     code = f"""
 import sys
-from tardif.cli import main
 try:
     main({arguments})
 except SystemExit as ended:

@@ -135,7 +135,7 @@ def test_index_and_model_moved_together_still_open(place):
 def test_a_copy_of_index_and_model_does_not_look_back_at_the_original(place):
     copy = place.with_name("copy")
     shutil.copytree(place, copy)
-    assert Retriever(copy / "index").model_path == copy / "model"
+    assert Retriever(copy / "index").home.path == copy / "model"
     (place / "model" / "config.json").write_text("{}")  # trained anew, say
     assert Retriever(copy / "index", device="cpu").search(QUERIES[0])
 
@@ -224,6 +224,28 @@ def test_pooling_keeps_fewer_vectors(multi_vector_folder, tmp_path, retriever):
         assert len(pooled.search(QUERIES[1], k=50)) == len(CORPUS) + 1
     with pytest.raises(SettingError, match="pool"):
         Retriever.build(multi_vector_folder, CORPUS, tmp_path / "other", pool=0.5, quiet=True)
+
+
+def test_documents_encoded_into_memory_are_searched_as_an_index_is(multi_vector_folder, encoder, retriever):
+    for model in (multi_vector_folder, encoder):
+        memory = Retriever.encode(model, CORPUS[:15], quiet=True)
+        assert memory.add(CORPUS[10:], quiet=True) == (10, 5)
+        assert len(memory) == len(CORPUS)
+        for query in QUERIES:
+            found = memory.search(query, k=len(CORPUS), where="number >= 3")
+            expected = {hit.document_id: hit.score for hit in retriever.search(query, k=50, where="number >= 3")}
+            assert {hit.document_id: hit.score for hit in found} == pytest.approx(expected, abs=0.06)
+            assert found[0].text == next(d.text for d in CORPUS if d.id == found[0].document_id)
+        assert [hit.rank for hit in memory.rerank(QUERIES[0], [d.id for d in CORPUS[:4]])] == [1, 2, 3, 4]
+        memory.delete([CORPUS[0].id])
+        assert CORPUS[0].id not in {hit.document_id for hit in memory.search(CORPUS[0].text, k=50)}
+
+
+def test_an_opened_model_cannot_cut(encoder, tmp_path):
+    (tmp_path / "text.md").write_text("# A title\n\nSome text.\n")
+    with pytest.raises(SettingError, match="chunk=None"):
+        Retriever.encode(encoder, tmp_path / "text.md", quiet=True)
+    assert len(Retriever.encode(encoder, tmp_path / "text.md", chunk=None, quiet=True)) == 1
 
 
 def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_folder, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from tardif import __version__
-from tardif.errors import FolderError, SettingError, TardifError
+from tardif.errors import DataError, FolderError, SettingError, TardifError
 
 app = typer.Typer(
     name="tardif",
@@ -43,6 +43,9 @@ Documents = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 K = Annotated[int, typer.Option("-k", help="How many hits.")]
+Chunk = Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")]
+Index = Annotated[Path, typer.Argument(help="An index's folder.")]
+IndexModel = Annotated[Path | None, typer.Option("--model", help="Where the index's model is now.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let the model bring its own code.")]
 
 
@@ -102,7 +105,7 @@ def prepare(
         list[str] | None, typer.Option(metavar="RULE=ACTION", help="What to do with rows in doubt; may be repeated.")
     ] = None,
     near: Annotated[bool, typer.Option(help="Look for near-duplicates.")] = True,
-    chunk: Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")] = "auto",
+    chunk: Chunk = "auto",
     base: Annotated[str, typer.Option(help="The base whose tokens count for --chunk.")] = _MINILM,
     synthesize: Annotated[
         bool, typer.Option("--synthesize", help="Make training queries from the documents themselves.")
@@ -332,13 +335,17 @@ def index(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
     out: Annotated[Path, typer.Option(help="The index's folder.")],
-    chunk: Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")] = "auto",
+    chunk: Chunk = "auto",
+    bits: Annotated[int, typer.Option(help="Bits of a stored component: 16, 8, 4 or 2.")] = 8,
+    pool: Annotated[float, typer.Option(help="Keep one vector for so many tokens of a document.")] = 1.0,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Index the words too, for searches with BM25.")] = False,
+    language: Language = "en",
     device: Device = "auto",
     overwrite: Overwrite = False,
     trust_remote_code: Trust = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode a corpus and index it."""
+    """Encode a corpus and index it. Interrupted, the same command goes on."""
     from tardif.devices import allocate
     from tardif.retrieval import Retriever
 
@@ -347,17 +354,66 @@ def index(
         documents,
         out,
         chunk=_chunk(chunk),
+        bits=bits,
+        pool=pool,
+        hybrid=hybrid,
+        language=language,
         overwrite=overwrite,
         device=allocate(device).kind,
         trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
-    _print(str(retriever.index.folder))
+    retriever.close()
+    _print(str(out))
+
+
+@app.command()
+def add(
+    index: Index,
+    documents: Annotated[Path, typer.Argument(help="The documents; those whose ids are there are replaced.")],
+    chunk: Chunk = "auto",
+    model: IndexModel = None,
+    device: Device = "auto",
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add documents to an index, or replace them."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+    from tardif.talk import Talk
+
+    kind = allocate(device).kind
+    with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
+        count, replaced = retriever.add(documents, chunk=_chunk(chunk), quiet=quiet)
+        Talk(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
+        _print(str(len(retriever)))
+
+
+@app.command()
+def delete(
+    index: Index,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
+    ids_file: Annotated[Path | None, typer.Option("--ids", help="A file of ids instead, one on a line.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Delete documents from an index."""
+    from tardif.index.disk import DiskIndex
+    from tardif.talk import Talk
+
+    if bool(ids) == (ids_file is not None):
+        raise typer.BadParameter("give ids, or --ids FILE", param_hint="ID")
+    wanted = (ids or []) if ids_file is None else _lines(ids_file)
+    with DiskIndex(index) as opened:
+        count = opened.delete(wanted)
+        missing = len(set(wanted)) - count
+        absent = f"; {missing} were not in the index" if missing else ""
+        Talk(quiet=quiet).say(f"{count} documents deleted{absent}.")
+        _print(str(len(opened)))
 
 
 @app.command()
 def search(
-    index: Annotated[Path, typer.Argument(help="An index's folder.")],
+    index: Index,
     query: Annotated[str | None, typer.Argument(help="The query.")] = None,
     queries: Annotated[
         Path | None,
@@ -365,33 +421,42 @@ def search(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Write the run of --queries (TREC format).")] = None,
     k: K = 10,
-    model: Annotated[Path | None, typer.Option(help="Where the index's model is now.")] = None,
-    device: Device = "auto",
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="Only documents that it holds for: \"lang = 'en'\"."),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
+    recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
+    model: IndexModel = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Search an index."""
-    from tardif.devices import allocate
     from tardif.retrieval import Retriever
 
     if (query is None) == (queries is None):
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
         raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
-    retriever = Retriever(index, model=model, device=allocate(device).kind)
-    if query is not None:
-        _show(query, retriever.search(query, k), as_json)
-        return
-    from tardif.data.beir import read_queries
+    how: dict[str, Any] = {"where": where, "exact": exact, "recall": recall, "hybrid": hybrid}
+    with Retriever(index, model=model, device=_torch_device(device)) as retriever:
+        if query is not None:
+            _show(query, retriever.search(query, k, **how), as_json)
+            return
+        from tardif.data.beir import read_queries
 
-    assert queries is not None
-    asked = read_queries(queries)
-    if run is not None:
-        from tardif.runs import write_run
+        assert queries is not None
+        asked = read_queries(queries)
+        if run is not None:
+            from tardif.runs import write_run
 
-        write_run(run, retriever.run(asked, k))
-        _print(str(run))
-        return
-    found = retriever.search_many(list(asked.values()), k)
+            write_run(run, retriever.run(asked, k, **how))
+            _print(str(run))
+            return
+        found = retriever.search_many(list(asked.values()), k, **how)
     if as_json:
         _print_json(
             [
@@ -501,6 +566,22 @@ def _chunk(text: str) -> Any:
     if not text.isdecimal():
         raise SettingError(f"--chunk {text}: give a whole number of tokens, auto, or none.")
     return int(text)
+
+
+def _torch_device(text: str) -> str | None:
+    """Where queries are encoded with PyTorch; None: without it."""
+    if text == "auto":
+        return None
+    from tardif.devices import allocate
+
+    return allocate(text).kind
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}).") from error
 
 
 def _dim(text: str) -> Any:

@@ -7,6 +7,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,50 @@ ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
 
 
+@dataclass(frozen=True)
+class IndexedModel:
+    """The model that an index's documents were encoded with.
+
+    Attributes:
+        index: the index's folder.
+        remembered: what its manifest says of the model, as :meth:`remember` gave it.
+        given: where the user says it is now.
+    """
+
+    index: Path
+    remembered: Mapping[str, Any]
+    given: str | Path | None = None
+
+    @staticmethod
+    def remember(folder: Path, index: Path) -> dict[str, Any]:
+        """What the manifest of an index says of the model in a folder."""
+        return {
+            "path": str(folder),
+            "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
+            "fingerprint": fingerprint(folder),
+        }
+
+    @cached_property
+    def path(self) -> Path:
+        """The model's folder, checked to be the one that the documents were encoded with.
+
+        Raises:
+            FolderError: it is not there, or was trained anew since.
+        """
+        places = [Path(self.remembered["path"] if self.given is None else self.given)]
+        if self.given is None and self.remembered.get("relative"):
+            places.insert(0, Path(os.path.normpath(self.index.absolute() / self.remembered["relative"])))
+        for place in places:
+            if place.is_dir():
+                if fingerprint(place) != self.remembered["fingerprint"]:
+                    raise FolderError(
+                        f"The model in {place} is not the one that {self.index} was built with: "
+                        "build the index again, or say where that model is (--model)."
+                    )
+                return place
+        raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: say where it is (--model).")
+
+
 def build_index(
     base: Base,
     documents: Sequence[Document],
@@ -37,6 +83,7 @@ def build_index(
     *,
     bits: int,
     pool: float,
+    words: str | None,
     device: str,
     threads: int | None,
     trust_remote_code: bool,
@@ -50,6 +97,7 @@ def build_index(
         out: the index's folder; what stands there is replaced.
         bits: of each component as stored.
         pool: one vector for so many tokens of a document.
+        words: the language of an index that is searched by words as well; None for vectors alone.
         device: torch's name of the device to encode on.
         threads: that compare vectors; all processors by default.
         trust_remote_code: let the model bring its own code.
@@ -63,7 +111,8 @@ def build_index(
     from tardif.modeling.build import open_model
 
     model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
-    with _under_way(out, _remembered(base, out), bits=bits, pool=pool, threads=threads) as index:
+    wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
+    with _under_way(out, wanted, threads) as index:
         with talk.progress("Indexing", len(documents), "documents") as bar:
             fill(
                 index,
@@ -76,20 +125,14 @@ def build_index(
     return model
 
 
-def _remembered(base: Base, out: Path) -> dict[str, Any]:
-    folder = base.folder
-    return {
-        "path": str(folder),
-        "relative": os.path.relpath(folder, out) if folder.drive == out.drive else None,
-        "fingerprint": fingerprint(folder),
-    }
-
-
 @contextmanager
-def _under_way(
-    out: Path, model: Mapping[str, Any], *, bits: int, pool: float, threads: int | None
-) -> Iterator[DiskIndex]:
+def _under_way(out: Path, wanted: Mapping[str, Any], threads: int | None) -> Iterator[DiskIndex]:
     """An index that becomes ``out`` when the block ends well; what an interrupted one left is gone on with.
+
+    Args:
+        out: the index's folder.
+        wanted: what :meth:`DiskIndex.create` is given.
+        threads: that compare vectors.
 
     Raises:
         FolderError: another process is at it, or the folder cannot be written.
@@ -98,11 +141,10 @@ def _under_way(
     owner = owner_of(work)
     if owner is not None:
         raise FolderError(f"{out} is being built by process {owner}.")
-    wanted = {"bits": bits, "pool": pool, "model": dict(model)}
     index = _left(work, wanted, threads)
     if index is None:
         shutil.rmtree(work, ignore_errors=True)
-        index = DiskIndex.create(work, model=model, bits=bits, pool=pool, threads=threads)
+        index = DiskIndex.create(work, **wanted, threads=threads)
     try:
         own(work)
         yield index

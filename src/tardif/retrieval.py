@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.data.cutting import Chunk, cutter
-from tardif.data.documents import read_documents
-from tardif.errors import FolderError, SettingError
-from tardif.evaluation import encode_documents, encode_queries
+from tardif.errors import SettingError
+from tardif.evaluation import encode_queries
 from tardif.folders import check_output
+from tardif.fusion import DEPTH, fuse
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
-from tardif.index.protocol import RECALL
-from tardif.indexing import ENCODER, build_index, check_pool, document_vectors, fingerprint
+from tardif.index.memory import MemoryIndex
+from tardif.index.protocol import RECALL, Index
+from tardif.indexing import ENCODER, IndexedModel, build_index, check_pool, document_vectors
+from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.scoring import LOWEST, maxsim_arrays, top
+from tardif.scoring import LOWEST, top
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.data.cutting import Chunk
     from tardif.light.encoder import LightEncoder
+
+# Documents encoded and written together.
+_TOGETHER = 256
 
 Where = str | Mapping[Any, Any] | Filter | None
 """Which documents may be found: an expression, a dict (:mod:`tardif.index.filters`), or None for all."""
@@ -39,7 +44,15 @@ class Retriever:
 
     Queries are encoded without PyTorch where the index holds an exported query encoder, so a search begins in about
     a second; the model itself is loaded when documents are added, or where there is no such encoder.
+
+    Attributes:
+        index: the documents and their vectors.
+        home: the model on disk; None where it was given opened.
+        pool: how many of a document's tokens become one vector.
     """
+
+    index: Index
+    home: IndexedModel | None
 
     def __init__(
         self,
@@ -63,15 +76,15 @@ class Retriever:
         Raises:
             FolderError: the index is damaged; or its model is needed and is gone, or was trained anew since.
         """
-        self.index = DiskIndex(index, threads=threads)
-        self.device = device or "cpu"
-        self.trust_remote_code = trust_remote_code
-        self._given = None if model is None else Path(model)
+        self.index = opened = DiskIndex(index, threads=threads)
+        self.pool = float(opened.manifest["pool"])
+        self.home = IndexedModel(opened.folder, opened.manifest["model"], model)
+        self._device, self._trust = device or "cpu", trust_remote_code
         self._model: MultiVectorEncoder | None = None
         self._light: LightEncoder | None = None
-        self._is_light = device is None and model is None and (self.index.folder / ENCODER).is_dir()
+        self._is_light = device is None and model is None and (opened.folder / ENCODER).is_dir()
         if not self._is_light:
-            _ = self.model_path
+            _ = self.home.path
 
     @classmethod
     def build(
@@ -83,6 +96,8 @@ class Retriever:
         chunk: Chunk = "auto",
         bits: int = 8,
         pool: float = 1.0,
+        hybrid: bool = False,
+        language: str = "en",
         overwrite: bool = False,
         device: str = "cpu",
         threads: int | None = None,
@@ -103,6 +118,8 @@ class Retriever:
                 and a quarter of it.
             pool: keep one vector for so many tokens of a document (hierarchical pooling: Clavié et al., 2024); 2
                 halves the index.
+            hybrid: index the words too, for searches that are fused with BM25.
+            language: of those words: ISO 639 code.
             overwrite: replace what stands there.
             device: torch's name of the device to encode on.
             threads: that score; all processors by default.
@@ -118,14 +135,15 @@ class Retriever:
         out = check_output(Path(out), overwrite=overwrite)
         check_bits(bits)
         check_pool(pool)
+        words = find_language(language).code if hybrid else None
         base = resolve_base(model, trust_remote_code=trust_remote_code)
-        corpus = _corpus(documents, chunk, base)
         encoder = build_index(
             base,
-            corpus,
+            _corpus(documents, chunk, lambda: base),
             out,
             bits=bits,
             pool=pool,
+            words=words,
             device=device,
             threads=threads,
             trust_remote_code=trust_remote_code,
@@ -134,8 +152,51 @@ class Retriever:
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
         )
-        retriever._given, retriever._model = base.folder, encoder
+        retriever._model = encoder
         return retriever
+
+    @classmethod
+    def encode(
+        cls,
+        model: str | Path | MultiVectorEncoder,
+        documents: Any,
+        *,
+        chunk: Chunk = "auto",
+        pool: float = 1.0,
+        device: str = "cpu",
+        trust_remote_code: bool = False,
+        quiet: bool = False,
+    ) -> Retriever:
+        """Encode a corpus to be searched from memory, without a folder: for some ten thousand documents.
+
+        Every search scores all of them. Documents can be added and deleted; nothing is kept when the program ends.
+
+        Args:
+            model: a checkpoint's folder or hub id, or an opened ``MultiVectorEncoder``.
+            documents: as for :meth:`build`, as are the others.
+            chunk: as there.
+            pool: as there.
+            device: as there.
+            trust_remote_code: as there.
+            quiet: as there.
+
+        Raises:
+            ModelError: the model cannot be loaded or is not late-interaction.
+            DataError: the documents cannot be read.
+            SettingError: an option cannot be used.
+        """
+        from tardif.modeling.build import open_model
+
+        corpus = None
+        if isinstance(model, str | Path):
+            base = resolve_base(model, trust_remote_code=trust_remote_code)
+            corpus = _corpus(documents, chunk, lambda: base)
+            model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+        self = cls.__new__(cls)
+        self.index, self.home, self.pool = MemoryIndex(), None, float(check_pool(pool))
+        self._model, self._light, self._is_light = model, None, False
+        self.add(documents if corpus is None else corpus, chunk=chunk, quiet=quiet)
+        return self
 
     def __enter__(self) -> Retriever:
         return self
@@ -165,13 +226,13 @@ class Retriever:
             DataError: the documents cannot be read.
             ModelError: the model cannot be loaded.
             FolderError: the model is gone or was trained anew, or the index cannot be written.
+            SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        corpus = _corpus(documents, chunk, resolve_base(self.model_path))
-        pool, replaced = float(self.index.manifest["pool"]), 0
+        corpus, replaced = _corpus(documents, chunk, self._base), 0
         with Talk(quiet=quiet).progress("Adding", len(corpus), "documents") as bar:
-            for begin in range(0, len(corpus), 256):
-                block = corpus[begin : begin + 256]
-                vectors, lengths = document_vectors(self.model, [document.content for document in block], pool)
+            for begin in range(0, len(corpus), _TOGETHER):
+                block = corpus[begin : begin + _TOGETHER]
+                vectors, lengths = document_vectors(self.model, [document.content for document in block], self.pool)
                 replaced += self.index.add(block, vectors, lengths)
                 bar.advance(len(block))
         return len(corpus), replaced
@@ -181,7 +242,14 @@ class Retriever:
         return self.index.delete(ids)
 
     def search(
-        self, query: str, k: int = 10, *, where: Where = None, exact: bool = False, recall: float = RECALL
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: Where = None,
+        exact: bool = False,
+        recall: float = RECALL,
+        hybrid: bool = False,
     ) -> list[Hit]:
         """The ``k`` best documents for a query by MaxSim, best first.
 
@@ -191,11 +259,13 @@ class Retriever:
             where: which documents may be found.
             exact: score every document.
             recall: else, the expected share of an exact search's hits.
+            hybrid: fuse with BM25's ranking; the hits' scores are then those of the fusion
+                (:mod:`tardif.fusion`).
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
         """
-        return self.search_many([query], k, where=where, exact=exact, recall=recall)[0]
+        return self.search_many([query], k, where=where, exact=exact, recall=recall, hybrid=hybrid)[0]
 
     def search_many(
         self,
@@ -205,10 +275,12 @@ class Retriever:
         where: Where = None,
         exact: bool = False,
         recall: float = RECALL,
+        hybrid: bool = False,
     ) -> list[list[Hit]]:
         """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`."""
+        asked = _Asked.of(k, where, exact, recall, hybrid)
         with self.index.moment():
-            found = self._search(queries, k, where, exact, recall)
+            found = self._search(queries, asked)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
         return [_hits(hits, documents) for hits in found]
 
@@ -220,9 +292,11 @@ class Retriever:
         where: Where = None,
         exact: bool = False,
         recall: float = RECALL,
+        hybrid: bool = False,
     ) -> Run:
         """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search`."""
-        found = self._search(list(queries.values()), k, where, exact, recall)
+        with self.index.moment():
+            found = self._search(list(queries.values()), _Asked.of(k, where, exact, recall, hybrid))
         return {query: dict(hits) for query, hits in zip(queries, found, strict=True)}
 
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
@@ -240,15 +314,15 @@ class Retriever:
             ranked = top(scores, np.array(ids, dtype=object), k)
             return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids))
 
-    def _search(
-        self, queries: Sequence[str], k: int, where: Where, exact: bool, recall: float
-    ) -> list[list[tuple[str, float]]]:
-        _check(queries, k)
-        if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
-            raise SettingError(f"recall={recall!r}: give a share above 0, at most 1.")
-        allowed = parse_filter(where) if isinstance(where, str | Mapping) else where
+    def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
+        _check(queries, asked.k)
         vectors, lengths = self._encode(queries)
-        return self.index.search(vectors, lengths, k, exact=exact, recall=recall, where=allowed)
+        k = max(asked.k, DEPTH) if asked.hybrid else asked.k
+        found = self.index.search(vectors, lengths, k, exact=asked.exact, recall=asked.recall, where=asked.where)
+        if not asked.hybrid:
+            return found
+        words = [self.index.search_words(query, k, where=asked.where) for query in queries]
+        return [fuse(rankings, asked.k) for rankings in zip(found, words, strict=True)]
 
     def _encode(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
         if not self._is_light:
@@ -256,8 +330,14 @@ class Retriever:
         if self._light is None:
             from tardif.light.encoder import LightEncoder
 
-            self._light = LightEncoder(self.index.folder / ENCODER)
+            assert self.home is not None
+            self._light = LightEncoder(self.home.index / ENCODER)
         return self._light.encode_queries(list(queries))
+
+    def _base(self) -> Base:
+        if self.home is None:
+            raise SettingError("Documents are cut by the tokens of a checkpoint, and none is known: give chunk=None.")
+        return resolve_base(self.home.path)
 
     @property
     def model(self) -> MultiVectorEncoder:
@@ -270,35 +350,34 @@ class Retriever:
         if self._model is None:
             from tardif.modeling.build import open_model
 
-            self._model = open_model(str(self.model_path), device=self.device, trust_remote_code=self.trust_remote_code)
+            assert self.home is not None
+            self._model = open_model(str(self.home.path), device=self._device, trust_remote_code=self._trust)
         return self._model
 
-    @property
-    def model_path(self) -> Path:
-        """The model's folder, checked to be the one that the documents were encoded with.
 
-        Raises:
-            FolderError: it is not.
-        """
-        remembered, given = self.index.manifest["model"], self._given
-        places = [given] if given is not None else [Path(remembered["path"])]
-        if given is None and remembered.get("relative"):
-            places.insert(0, Path(os.path.normpath(self.index.folder.absolute() / remembered["relative"])))
-        for place in places:
-            if place.is_dir():
-                if fingerprint(place) != remembered["fingerprint"]:
-                    raise FolderError(
-                        f"The model in {place} is not the one that {self.index.folder} was built with: "
-                        "build the index again, or say where that model is (--model)."
-                    )
-                return place
-        raise FolderError(
-            f"The model of {self.index.folder} is not in {places[-1]} any more: say where it is (--model)."
-        )
+@dataclass(frozen=True)
+class _Asked:
+    """A search's options, checked."""
+
+    k: int
+    where: Filter | None
+    exact: bool
+    recall: float
+    hybrid: bool
+
+    @classmethod
+    def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool) -> _Asked:
+        if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
+            raise SettingError(f"recall={recall!r}: give a share above 0, at most 1.")
+        return cls(k, parse_filter(where) if isinstance(where, str | Mapping) else where, exact, recall, hybrid)
 
 
-def _corpus(documents: Any, chunk: Chunk, base: Base) -> list[Document]:
-    cut = cutter(documents, chunk, lambda: base)
+def _corpus(documents: Any, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
+    # Imported here: a search needs none of what reads documents, and is to answer at once.
+    from tardif.data.cutting import cutter
+    from tardif.data.documents import read_documents
+
+    cut = cutter(documents, chunk, base)
     return [piece for document in read_documents(documents) for piece in (cut(document) if cut else [document])]
 
 
@@ -327,16 +406,10 @@ def rerank(
         ModelError: the model cannot be loaded.
     """
     _check([query], k)
-    corpus = read_documents(documents)
-    if isinstance(model, str | Path):
-        from tardif.modeling.build import open_model
-
-        model = open_model(str(model), device=device, trust_remote_code=trust_remote_code)
-    q_vectors, q_lengths = encode_queries(model, [query])
-    d_vectors, d_lengths = encode_documents(model, [document.content for document in corpus])
-    scores = maxsim_arrays(q_vectors, q_lengths, d_vectors, d_lengths)[0]
-    ranked = top(scores, np.array([document.id for document in corpus], dtype=object), k)
-    return _hits([hit for hit in ranked if hit[1] > LOWEST], {document.id: document for document in corpus})
+    encoded = Retriever.encode(
+        model, documents, chunk=None, device=device, trust_remote_code=trust_remote_code, quiet=True
+    )
+    return encoded.search(query, k)
 
 
 def _check(queries: Sequence[str], k: int) -> None:

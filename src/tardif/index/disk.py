@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import DataError, FolderError
+from tardif.errors import DataError, FolderError, SettingError
 from tardif.folders import write_json
 from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
@@ -34,6 +34,8 @@ from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.index.segment import Segment, sync_folder
 from tardif.index.store import Store
 from tardif.index.view import View, Workers, without
+from tardif.index.words import Words
+from tardif.languages import language as find_language
 from tardif.scoring import LOWEST
 from tardif.types import Document
 
@@ -57,7 +59,7 @@ class DiskIndex:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         self.bits = check_bits(self.manifest["bits"])
-        self.store = Store(self.folder / "index.sqlite")
+        self.store = Store(self.folder / "index.sqlite", _words(self.manifest.get("words")))
         self._workers = Workers(threads or os.cpu_count() or 1)
         self._view: View | None = None
         self._codebooks: dict[str, Codebook] = {}
@@ -74,6 +76,7 @@ class DiskIndex:
         model: Mapping[str, Any],
         bits: int = 8,
         pool: float = 1.0,
+        words: str | None = None,
         threads: int | None = None,
     ) -> DiskIndex:
         """Make an empty index in an empty or new folder.
@@ -83,19 +86,21 @@ class DiskIndex:
             model: what the index remembers of the model.
             bits: of each component as stored, of :data:`tardif.index.codes.BITS`.
             pool: how many of a document's tokens became one vector, for who adds more.
+            words: the documents' language, to search them by words as well; None for vectors alone.
             threads: as for :class:`DiskIndex`.
 
         Raises:
-            SettingError: vectors cannot be stored in so many bits.
+            SettingError: vectors cannot be stored in so many bits; or the language is unknown.
             FolderError: the folder cannot be written.
         """
         folder = Path(folder)
         check_bits(bits)
-        manifest = {"format": FORMAT, "version": VERSION, "bits": bits, "pool": pool, "model": dict(model)}
+        manifest = {"format": FORMAT, "version": VERSION, "bits": bits, "pool": pool, "words": words}
+        manifest["model"] = dict(model)
         try:
             for part in ("segments", "codebooks"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            Store.create(folder / "index.sqlite").close()
+            Store.create(folder / "index.sqlite", _words(words))
             write_json(folder / "manifest.json", manifest)
         except OSError as error:
             raise FolderError(f"{folder} cannot be written ({error.strerror or error}).") from error
@@ -157,7 +162,7 @@ class DiskIndex:
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[None]:
-        """Within this block this thread reads the index as it is now, whatever others write meanwhile."""
+        """As :meth:`tardif.index.protocol.Index.moment`."""
         with self.store.reading():
             yield
 
@@ -194,11 +199,7 @@ class DiskIndex:
             return [self._named(numbers, scores, k) for numbers, scores in self._workers.map(found, queries)]
 
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
-        """MaxSim of one query with stored documents, in their order; the least float for one without a token.
-
-        Raises:
-            DataError: a document is not in the index.
-        """
+        """As :meth:`tardif.index.protocol.Index.score`."""
         self._check_width(vectors)
         query = Query.of(vectors)
         with self.store.reading():
@@ -209,6 +210,16 @@ class DiskIndex:
             wanted = np.array([numbers[identity] for identity in ids], dtype=np.int64)
             scores: list[float] = self.view().score(query, wanted, LOWEST).tolist()
             return scores
+
+    def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
+        """As :meth:`tardif.index.protocol.Index.search_words`."""
+        if self.store.words is None:
+            raise SettingError(
+                f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
+            )
+        condition, values = ("1", []) if where is None else where.sql()
+        with self.store.reading() as database:
+            return self.store.words.search(database, query, k, condition, values)
 
     def _check_width(self, vectors: Vectors) -> None:
         dim = self.store.number("dim")
@@ -391,3 +402,7 @@ class DiskIndex:
                 else:
                     self._publish(database, *made)
         return True
+
+
+def _words(language: str | None) -> Words | None:
+    return None if language is None else Words(find_language(language))

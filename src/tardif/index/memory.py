@@ -1,15 +1,17 @@
-"""An index in memory: every search scores every document. For a few thousand documents, and what the others are
+"""An index in memory: every search scores every document. For some ten thousand documents, and what the others are
 measured against."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import DataError
+from tardif.errors import DataError, SettingError
 from tardif.index.codes import Query, scale_of, scan, to_fixed
 from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.scoring import LOWEST, top
@@ -19,28 +21,43 @@ if TYPE_CHECKING:
     from tardif.index.filters import Filter
 
 
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What was added together: int16 ``[tokens, width]``, each document's first row, and the length that is 1.0."""
+
+    codes: NDArray[np.int16]
+    starts: NDArray[np.int64]
+    scale: float
+
+
 class MemoryIndex:
-    """Documents and their vectors, in 16 bits a component."""
+    """Documents and their vectors, in 16 bits a component. One thread may change it at a time."""
 
     def __init__(self) -> None:
-        self._documents: dict[str, Document] = {}
-        self._vectors: dict[str, tuple[NDArray[np.int16], float]] = {}
+        # Of each document where its vectors are: block and row.
+        self._documents: dict[str, tuple[Document, _Block, int]] = {}
         self._dim: int | None = None
 
     def __len__(self) -> int:
         return len(self._documents)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[None]:
+        """As :meth:`tardif.index.protocol.Index.moment`."""
+        yield
+
     def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""
         check_fit(documents, vectors, lengths)
         self._check_width(vectors)
-        ends = np.cumsum(lengths)
         scale = scale_of(vectors)
-        fixed = to_fixed(vectors, scale)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+        block = _Block(to_fixed(vectors, scale), starts, scale)
         replaced = self.delete([document.id for document in documents])
-        for document, length, end in zip(documents, lengths, ends, strict=True):
-            self._documents[document.id] = document
-            self._vectors[document.id] = (fixed[end - length : end], scale)
+        self._documents |= {document.id: (document, block, row) for row, document in enumerate(documents)}
         self._dim = self._dim or (vectors.shape[1] if len(vectors) else None)
         return replaced
 
@@ -48,12 +65,12 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.delete`."""
         there = [identity for identity in dict.fromkeys(ids) if identity in self._documents]
         for identity in there:
-            del self._documents[identity], self._vectors[identity]
+            del self._documents[identity]
         return len(there)
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
-        return {identity: self._documents[identity] for identity in ids if identity in self._documents}
+        return {identity: self._documents[identity][0] for identity in ids if identity in self._documents}
 
     def search(
         self,
@@ -67,20 +84,41 @@ class MemoryIndex:
     ) -> list[list[tuple[str, float]]]:
         """As :meth:`tardif.index.protocol.Index.search`; always exact."""
         self._check_width(vectors)
-        ids = [i for i, d in self._documents.items() if where is None or where.matches(d)]
-        ends = np.cumsum(lengths)
-        queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-        return [self._search(query, ids, k) for query in queries]
+        ids = [i for i, (document, _, _) in self._documents.items() if where is None or where.matches(document)]
+        named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
+        found = []
+        for end, length in zip(ends, lengths, strict=True):
+            scores = self._scores(Query.of(vectors[end - length : end]), ids)
+            found.append([hit for hit in top(scores, named, k) if hit[1] > LOWEST])
+        return found
 
-    def _search(self, query: Query, ids: Sequence[str], k: int) -> list[tuple[str, float]]:
+    def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
+        """As :meth:`tardif.index.protocol.Index.score`."""
+        self._check_width(vectors)
+        missing = next((identity for identity in ids if identity not in self._documents), None)
+        if missing is not None:
+            raise DataError(f"The document {missing!r} is not in the index.")
+        scores: list[float] = self._scores(Query.of(vectors), ids).tolist()
+        return scores
+
+    def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
+        """Never: see :meth:`tardif.index.protocol.Index.search_words`."""
+        raise SettingError("Documents in memory are not searched by words: build an index for hybrid search.")
+
+    def _scores(self, query: Query, ids: Sequence[str]) -> NDArray[np.float64]:
+        """MaxSim with documents, in their order; the least float without a token."""
         scores = np.full(len(ids), LOWEST)
+        blocks: dict[int, tuple[_Block, list[int], list[int]]] = {}
         for place, identity in enumerate(ids):
-            rows, scale = self._vectors[identity]
-            if len(rows) and query.tokens:
-                starts: Any = np.array([0, len(rows)])
-                found = scan(query, {"codes": rows}, 16, None, starts, np.array([0]))[0]
-                scores[place] = found * (scale * query.scale)
-        return [hit for hit in top(scores, np.array(ids, dtype=object), k) if hit[1] > LOWEST]
+            _, block, row = self._documents[identity]
+            _, places, rows = blocks.setdefault(id(block), (block, [], []))
+            places.append(place)
+            rows.append(row)
+        for block, places, rows in blocks.values():
+            found = scan(query, {"codes": block.codes}, 16, None, block.starts, np.array(rows))
+            some = found > np.iinfo(np.int64).min
+            scores[np.array(places)[some]] = found[some] * (block.scale * query.scale)
+        return scores
 
     def _check_width(self, vectors: Vectors) -> None:
         if self._dim is not None and len(vectors) and vectors.shape[1] != self._dim:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -25,6 +26,12 @@ class Index(Protocol):
 
     def __len__(self) -> int:
         """How many documents there are."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def moment(self) -> AbstractContextManager[None]:
+        """Within this block this thread reads the index as it is now, whatever others write meanwhile."""
 
     def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
         """Add documents with their packed vectors, ``lengths[i]`` rows of document ``i``; ids that are there are
@@ -62,6 +69,20 @@ class Index(Protocol):
 
         Raises:
             DataError: vectors are not finite numbers or of another width.
+        """
+
+    def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
+        """MaxSim of one query with given documents, in their order; the least float for one without a token.
+
+        Raises:
+            DataError: a document is not in the index, or the vectors are of another width.
+        """
+
+    def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
+        """The ``k`` best documents of a query by BM25 as (id, score), best first.
+
+        Raises:
+            SettingError: the documents cannot be searched by words.
         """
 
 

@@ -3,6 +3,7 @@
 documents   number (never used twice), id, title, text, metadata (JSON)
 segments    name of the file, documents and tokens in it
 deleted     numbers whose rows still lie in a segment
+words       their terms, where they are searched by words as well (:mod:`tardif.index.words`)
 facts       name, value: changes, next number, serial of the last segment, dim, the codebook's file
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from tardif.errors import FolderError
 from tardif.index.metadata import metadata_json
+from tardif.index.words import Words
 from tardif.types import Document
 
 _SCHEMA = """
@@ -40,28 +42,38 @@ WAIT = 30.0
 class Store:
     """The database of an index. Each thread has a connection of its own.
 
+    Args:
+        path: the file.
+        words: how documents are searched by words; None where they are not.
+
     Raises:
         FolderError: the file is missing, damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, words: Words | None = None) -> None:
         self._path = path
+        self.words = words
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path) -> Store:
-        """Make the empty database."""
+    def create(cls, path: Path, words: Words | None = None) -> None:
+        """Make the empty database; arguments as :class:`Store`.
+
+        Raises:
+            SettingError: words are wanted, and this Python's SQLite cannot search them.
+        """
         database = sqlite3.connect(path)
         try:
             # Readers go on while one writes; a commit is on disk when it returns.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.executescript(_SCHEMA)
+            if words is not None:
+                words.create(database)
         finally:
             database.close()
-        return cls(path)
 
     def close(self) -> None:
         """Close all threads' connections."""
@@ -163,11 +175,15 @@ class Store:
                 for number, d in zip(numbers, documents, strict=True)
             ],
         )
+        if self.words is not None:
+            self.words.insert(database, zip(numbers, documents, strict=True))
         return replaced
 
     def remove(self, database: sqlite3.Connection, ids: Sequence[str]) -> int:
         """Delete documents in a transaction. Returns how many there were."""
         numbers = [(number,) for number in self.numbers(ids).values()]
+        if self.words is not None:
+            self.words.remove(database, [number for (number,) in numbers])
         database.executemany("DELETE FROM documents WHERE number = ?", numbers)
         database.executemany("INSERT INTO deleted VALUES (?)", numbers)
         return len(numbers)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from tardif.errors import SettingError
+from tardif.fusion import DEPTH, fuse
 from tardif.lexical import LexicalSearcher
 from tardif.mining.searcher import Scorer, Searcher
-
-K = 60
-"""The constant of the fusion, as its authors set it; results hardly depend on it."""
-
-DEPTH = 200
-"""Ranks of each searcher that are fused."""
 
 
 class HybridSearcher:
     """Fuses the rankings of several searchers.
 
-    A document's score is the sum over the searchers of 1 / (60 + rank) (Cormack, Clarke and Büttcher,
-    Reciprocal Rank Fusion, SIGIR 2009): ranks alone count, so scales need not agree. For the same reason
-    a ratio of two fused scores means nothing, and :meth:`score` is that of one judge.
+    A ratio of two fused scores (:mod:`tardif.fusion`) means nothing, so :meth:`score` is that of one judge.
 
     Args:
         searchers: what is fused; all over the same corpus.
@@ -54,7 +46,7 @@ class HybridSearcher:
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id."""
         rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
-        return [_fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
+        return [fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
         """The judge's scores of given documents (ids) of each query.
@@ -63,13 +55,3 @@ class HybridSearcher:
             DataError: a document is not in the corpus.
         """
         return self._judge.score(queries, documents)
-
-
-def _fuse(rankings: Sequence[Sequence[tuple[str, float]]], k: int) -> list[tuple[str, float]]:
-    parts: dict[str, list[float]] = {}
-    for ranking in rankings:
-        for rank, (identity, _) in enumerate(ranking, start=1):
-            parts.setdefault(identity, []).append(1 / (K + rank))
-    # fsum: the same ranks from other searchers must give the same sum, so that ties go by id.
-    fused = [(identity, math.fsum(values)) for identity, values in parts.items()]
-    return sorted(fused, key=lambda hit: (-hit[1], hit[0]))[: max(k, 0)]

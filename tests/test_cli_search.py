@@ -1,0 +1,131 @@
+"""The verbs around an index, as they are called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import tiny
+from tardif.index.disk import DiskIndex
+
+ROWS = [
+    {"_id": f"d{n}", "text": text, "metadata": {"number": n, "lang": "en" if n % 2 else "fr"}}
+    for n, text in enumerate(tiny.SENTENCES[:20])
+]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def index(tardif, multi_vector_folder, tmp_path):
+    corpus, out = write(tmp_path / "corpus.jsonl", ROWS), tmp_path / "index"
+    assert tardif("index", multi_vector_folder, corpus, "--out", out, "--hybrid", "--quiet")[:2] == (0, f"{out}\n")
+    return out
+
+
+@pytest.fixture
+def found(tardif):
+    """Search; gives the ids of the hits."""
+
+    def search(*arguments):
+        code, out, _ = tardif("search", *arguments, "--json")
+        assert code == 0
+        answer = json.loads(out)
+        assert [hit["rank"] for hit in answer["hits"]] == list(range(1, len(answer["hits"]) + 1))
+        return [hit["document_id"] for hit in answer["hits"]]
+
+    return search
+
+
+def test_what_is_added_is_found_and_what_is_deleted_is_not(index, tardif, found, tmp_path):
+    more = write(tmp_path / "more.jsonl", [{"_id": "new", "text": "zebra"}, {"_id": "d3", "text": "zebra zebra"}])
+    code, out, err = tardif("add", index, more)
+    assert (code, out) == (0, "21\n")
+    assert "2 documents added, 1 of them in the place of others." in err
+    assert set(found(index, "zebra", "-k", 100)) == {"new"} | {row["_id"] for row in ROWS}
+    hits = json.loads(tardif("search", index, "zebra", "-k", 100, "--json")[1])["hits"]
+    assert {"zebra", "zebra zebra"} <= {hit["text"] for hit in hits}
+    code, out, err = tardif("delete", index, "new", "nobody")
+    assert (code, out) == (0, "20\n")
+    assert "1 documents deleted; 1 were not in the index." in err
+    assert "new" not in found(index, "zebra", "-k", 100)
+    (tmp_path / "ids.txt").write_text("d3\nd4\n")
+    assert tardif("delete", index, "--ids", tmp_path / "ids.txt", "--quiet")[:2] == (0, "18\n")
+    assert not {"d3", "d4"} & set(found(index, "zebra", "-k", 100))
+
+
+def test_a_filter_holds_for_every_hit(index, found, fails):
+    wanted = {row["_id"] for row in ROWS if row["metadata"]["lang"] == "fr" and row["metadata"]["number"] >= 10}
+    for how in ([], ["--exact"], ["--hybrid"]):
+        assert (
+            set(found(index, "how long to bake bread", "-k", 50, "--filter", "lang = 'fr' and number >= 10", *how))
+            == wanted
+        )
+    assert "filter" in fails("search", index, "a query", "--filter", "lang = ").lower()
+
+
+def test_hybrid_finds_words_and_ranks_by_both(index, found):
+    word = max(tiny.SENTENCES[7].split(), key=len)
+    assert found(index, word, "--hybrid")[0] in {row["_id"] for row in ROWS if word in row["text"]}
+
+
+def test_hybrid_needs_an_index_with_words(tardif, fails, multi_vector_folder, tmp_path):
+    corpus = write(tmp_path / "corpus.jsonl", ROWS[:3])
+    tardif("index", multi_vector_folder, corpus, "--out", tmp_path / "plain", "--quiet", "--bits", 4, "--pool", 2)
+    assert "--hybrid" in fails("search", tmp_path / "plain", "a query", "--hybrid")
+    with DiskIndex(tmp_path / "plain") as made:
+        assert (made.bits, made.manifest["pool"]) == (4, 2)
+
+
+def test_queries_of_a_file_are_answered_as_one_by_one(index, tardif, found, tmp_path):
+    queries = write(
+        tmp_path / "queries.jsonl", [{"_id": str(n), "text": text} for n, text in enumerate(tiny.SENTENCES[:3])]
+    )
+    code, out, _ = tardif("search", index, "--queries", queries, "-k", 5, "--json")
+    assert code == 0
+    for answer in json.loads(out):
+        assert [hit["document_id"] for hit in answer["hits"]] == found(index, answer["query"], "-k", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bits", "3"], "bits=3"),
+        (["--pool", "0.5"], "pool=0.5"),
+        (["--hybrid", "--language", "klingon"], "language 'klingon'"),
+        (["--device", "toaster"], "toaster"),
+    ],
+)
+def test_index_refuses_wrong_settings(fails, multi_vector_folder, tmp_path, options, message):
+    corpus = write(tmp_path / "corpus.jsonl", ROWS[:3])
+    assert message in fails("index", multi_vector_folder, corpus, "--out", tmp_path / "index", *options)
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("arguments", [["search", "{}", "q"], ["add", "{}", "{}"], ["delete", "{}", "d1"]])
+def test_what_is_no_index_is_refused(fails, tmp_path, arguments):
+    (tmp_path / "place").mkdir()
+    line = fails(*[text.format(tmp_path / "place") for text in arguments])
+    assert "index" in line
+
+
+def test_a_search_loads_neither_torch_nor_transformers(index):
+    heavy = {"torch", "transformers", "sentence_transformers", "datasets", "pandas", "pyarrow"}
+    code = (
+        "import sys; from tardif.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        f"assert not {heavy} & sys.modules.keys(), {heavy} & sys.modules.keys()"
+    )
+    for arguments in (["search", str(index), "a query", "--hybrid"], ["delete", str(index), "d1"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
