@@ -326,6 +326,7 @@ def test_doctor_prints_json_or_lines(tardif):
 def test_help_imports_nothing_heavy(arguments):
     code = f"""
 import sys
+from tardif.cli import main
 try:
     main({arguments})
 except SystemExit as ended:

@@ -1,0 +1,183 @@
+"""The verbs around an index, and reranking without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tardif.cli.app import app
+from tardif.cli.options import (
+    AsJson,
+    Chunk,
+    Device,
+    Index,
+    IndexModel,
+    K,
+    Language,
+    Overwrite,
+    Quiet,
+    Trust,
+    lines_of,
+    torch_device,
+    whole_number,
+)
+from tardif.cli.output import put, put_json, show_hits
+
+
+@app.command()
+def index(
+    model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
+    documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
+    out: Annotated[Path, typer.Option(help="The index's folder.")],
+    chunk: Chunk = "auto",
+    bits: Annotated[int, typer.Option(help="Bits of a stored component: 16, 8, 4 or 2.")] = 8,
+    pool: Annotated[float, typer.Option(help="Keep one vector for so many tokens of a document.")] = 1.0,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Index the words too, for searches with BM25.")] = False,
+    language: Language = "en",
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Encode a corpus and index it. Interrupted, the same command goes on."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+
+    retriever = Retriever.build(
+        model,
+        documents,
+        out,
+        chunk=whole_number("--chunk", chunk),
+        bits=bits,
+        pool=pool,
+        hybrid=hybrid,
+        language=language,
+        overwrite=overwrite,
+        device=allocate(device).kind,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    retriever.close()
+    put(str(out))
+
+
+@app.command()
+def add(
+    index: Index,
+    documents: Annotated[Path, typer.Argument(help="The documents; those whose ids are there are replaced.")],
+    chunk: Chunk = "auto",
+    model: IndexModel = None,
+    device: Device = "auto",
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add documents to an index, or replace them."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+    from tardif.talk import Talk
+
+    kind = allocate(device).kind
+    with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
+        count, replaced = retriever.add(documents, chunk=whole_number("--chunk", chunk), quiet=quiet)
+        Talk(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
+        put(str(len(retriever)))
+
+
+@app.command()
+def delete(
+    index: Index,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
+    ids_file: Annotated[Path | None, typer.Option("--ids", help="A file of ids instead, one on a line.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Delete documents from an index."""
+    from tardif.index.disk import DiskIndex
+    from tardif.talk import Talk
+
+    if bool(ids) == (ids_file is not None):
+        raise typer.BadParameter("give ids, or --ids FILE", param_hint="ID")
+    wanted = (ids or []) if ids_file is None else lines_of(ids_file)
+    with DiskIndex(index) as opened:
+        count = opened.delete(wanted)
+        missing = len(set(wanted)) - count
+        absent = f"; {missing} were not in the index" if missing else ""
+        Talk(quiet=quiet).say(f"{count} documents deleted{absent}.")
+        put(str(len(opened)))
+
+
+@app.command()
+def search(
+    index: Index,
+    query: Annotated[str | None, typer.Argument(help="The query.")] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="A file of queries instead: .jsonl with _id and text."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write the run of --queries (TREC format).")] = None,
+    k: K = 10,
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="Only documents that it holds for: \"lang = 'en'\"."),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
+    recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
+    model: IndexModel = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
+    ] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Search an index."""
+    from tardif.retrieval import Retriever
+
+    if (query is None) == (queries is None):
+        raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
+    if run is not None and queries is None:
+        raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
+    how: dict[str, Any] = {"where": where, "exact": exact, "recall": recall, "hybrid": hybrid}
+    with Retriever(index, model=model, device=torch_device(device)) as retriever:
+        if query is not None:
+            show_hits(query, retriever.search(query, k, **how), as_json)
+            return
+        from tardif.data.beir import read_queries
+
+        assert queries is not None
+        asked = read_queries(queries)
+        if run is not None:
+            from tardif.runs import write_run
+
+            write_run(run, retriever.run(asked, k, **how))
+            put(str(run))
+            return
+        found = retriever.search_many(list(asked.values()), k, **how)
+    if as_json:
+        put_json(
+            [
+                {"query_id": identity, "query": text, "hits": [hit.as_json() for hit in hits]}
+                for (identity, text), hits in zip(asked.items(), found, strict=True)
+            ]
+        )
+        return
+    for text, hits in zip(asked.values(), found, strict=True):
+        show_hits(text, hits, as_json=False)
+
+
+@app.command()
+def rerank(
+    model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
+    query: Annotated[str, typer.Argument(help="The query.")],
+    documents: Annotated[Path, typer.Option(help="The documents to order.")],
+    k: K = 10,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    trust_remote_code: Trust = False,
+) -> None:
+    """Order documents for a query, without an index."""
+    from tardif.devices import allocate
+    from tardif.retrieval import rerank as order
+
+    hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
+    show_hits(query, hits, as_json)
