@@ -107,6 +107,20 @@ def test_small_writes_are_compacted_in_the_background_and_nothing_is_lost(tmp_pa
         assert set(files(tmp_path / "index")) >= set(index.view().names)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 8])
+def test_compaction_comes_to_an_end(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(merging, "MOST_CODED", most)
+    with create(tmp_path / "index") as index:
+        for seed in range(12):
+            index.add(*plain.some(30, seed=seed))
+        index.wait()
+        turns = 0
+        while index.compact():
+            turns += 1
+            assert turns < 12
+        assert len(index.view().segments) <= most
+
+
 def test_compaction_forgets_what_was_deleted(tmp_path):
     with create(tmp_path / "index") as index:
         index.add(*plain.some(40))

@@ -35,7 +35,8 @@ def victims(view: View) -> list[int]:
     if thin:
         return thin[:1]
     coded = sorted((len(s), i) for i, s in enumerate(view.segments) if s.has_postings)
-    chosen = [i for _, i in coded[: MOST_CODED // 2]]
+    # One segment merged with none would stay as many, and be chosen again for ever.
+    chosen = [i for _, i in coded[: max(MOST_CODED // 2, 2)]]
     small = sum(len(view.segments[i]) for i in chosen) <= MOST_DOCUMENTS
     return sorted(chosen) if len(coded) > MOST_CODED and small else []
 
