@@ -21,7 +21,7 @@ LEVELS = [
     {"lexical"},
     {"losses", "mining", "index", "evaluation", "runs"},
     {"indexing"},
-    {"retrieval", "preparation"},
+    {"retrieval", "preparation", "repair"},
     {"training", "comparison"},
     {"demo", "doctor"},
     {"cli"},

@@ -121,7 +121,7 @@ def build_index(
                 advance=bar.advance,
                 resumed=lambda count: bar.resume(bar.done + count),
             )
-        _export(model, index.folder / ENCODER, talk)
+        export_encoder(model, index.folder / ENCODER, talk)
     return model
 
 
@@ -176,7 +176,7 @@ def _left(work: Path, wanted: Mapping[str, Any], threads: int | None) -> DiskInd
     return None
 
 
-def _export(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> None:
+def export_encoder(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> None:
     """Put the query encoder beside the index, for searches without PyTorch."""
     from tardif.light.export import export_query_encoder
 

@@ -121,6 +121,45 @@ def test_compaction_comes_to_an_end(tmp_path, monkeypatch, most):
         assert len(index.view().segments) <= most
 
 
+def test_a_compaction_that_is_not_committed_removes_nothing(tmp_path, monkeypatch):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        index.delete([f"d0-{n}" for n in range(30)])
+        before = plain.stored(index)
+
+        def broken(database):
+            raise OSError("the machine stops here")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(index.store, "sign", broken)
+            with pytest.raises(FolderError, match="stops here"):
+                index.compact()
+    with DiskIndex(tmp_path / "index", threads=1) as index:
+        after = plain.stored(index)
+        assert before.keys() == after.keys()
+
+
+def test_a_reader_that_was_overtaken_by_a_compaction_looks_again(tmp_path, monkeypatch):
+    with create(tmp_path / "index") as index:
+        index.add(*plain.some(40))
+        with DiskIndex(tmp_path / "index", threads=1) as reader:
+            index.add(*plain.some(40, seed=1))
+            real = reader.store.living
+
+            def overtaken():
+                names = real()
+                monkeypatch.setattr(reader.store, "living", real)
+                index.delete([f"d0-{n}" for n in range(30)] + [f"d1-{n}" for n in range(30)])
+                while index.compact():
+                    pass
+                index.add(*plain.some(1, seed=2))  # sweeps what was compacted
+                return names
+
+            monkeypatch.setattr(reader.store, "living", overtaken)
+            with reader.moment():
+                assert len(reader.search(plain.vectors_of(1, 3), [3], 100, exact=True)[0]) == 21
+
+
 def test_compaction_forgets_what_was_deleted(tmp_path):
     with create(tmp_path / "index") as index:
         index.add(*plain.some(40))
@@ -128,7 +167,7 @@ def test_compaction_forgets_what_was_deleted(tmp_path):
         before = plain.stored(index)
         while index.compact():
             pass
-        assert index.store.deleted() == []
+        assert index.store.deleted().tolist() == []
         assert sum(len(segment) for segment in index.view().segments) == 10
         after = plain.stored(index)
         assert before.keys() == after.keys()

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from tardif.cli.app import app
-from tardif.cli.options import MINILM, AsJson
+from tardif.cli.options import MINILM, AsJson, Device, IndexModel, Quiet, Trust
 from tardif.cli.output import put, put_json
+from tardif.errors import FolderError
 
 
 @app.command()
@@ -25,8 +26,23 @@ def demo(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is installed, which devices and offline models there are, and what is missing."""
+def doctor(
+    index: Annotated[
+        Path | None, typer.Argument(help="An index: is every byte of it what was written?", show_default=False)
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend the index; what is lost is encoded again.")] = False,
+    model: IndexModel = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is installed, which devices and offline models there are, and what is missing; or examine an index."""
+    if index is not None:
+        _examine_index(index, repair, model, device, as_json, trust_remote_code, quiet)
+        return
+    if repair:
+        raise typer.BadParameter("name the index to repair", param_hint="--repair")
     from tardif.doctor import examine, report
 
     found = examine()
@@ -35,3 +51,33 @@ def doctor(as_json: AsJson = False) -> None:
         return
     for line in report(found):
         put(line)
+
+
+def _examine_index(
+    index: Path, repair: bool, model: Path | None, device: str, as_json: bool, trust_remote_code: bool, quiet: bool
+) -> None:
+    from tardif.devices import allocate
+    from tardif.repair import examine
+    from tardif.repair import repair as mended
+    from tardif.talk import Talk
+
+    done: list[str] = []
+    if repair:
+        kind = allocate(device).kind
+        done, found = mended(
+            index, model=model, device=kind, trust_remote_code=trust_remote_code, talk=Talk(quiet=quiet)
+        )
+    else:
+        found = examine(index)
+    if as_json:
+        put_json({"index": str(index), **found.as_json(), "repaired": done})
+    else:
+        put(f"{index}: {found.documents} documents, {found.tokens} token vectors, {found.segments} segments")
+        for line in done:
+            put(f"repaired: {line}")
+        for line in found.problems:
+            put(f"problem: {line}")
+        if not found.problems:
+            put("All is well.")
+    if found.problems:
+        raise FolderError(f"{index} is damaged: {len(found.problems)} problems; --repair mends what can be mended.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tardif.data.extraction import KINDS, Extracted, Refused, extract, kind_of, require
-from tardif.data.formats.values import storable
+from tardif.data.text import storable
 from tardif.errors import DataError
 from tardif.types import Document
 

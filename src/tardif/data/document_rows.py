@@ -9,8 +9,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.values import storable
-from tardif.data.text import text_id
+from tardif.data.text import storable, text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
 

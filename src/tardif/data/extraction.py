@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tardif.data.formats.files import bare_lines
-from tardif.data.formats.values import storable
+from tardif.data.text import storable
 from tardif.errors import DataError
 
 KINDS = {

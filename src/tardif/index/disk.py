@@ -25,17 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.errors import DataError, FolderError, SettingError
-from tardif.folders import write_json
 from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
-from tardif.index.folder import FORMAT, VERSION, read_manifest
+from tardif.index.folder import read_manifest, write_manifest
 from tardif.index.merging import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.index.segment import Segment, sync_folder
 from tardif.index.store import Store
 from tardif.index.view import View, Workers, without
-from tardif.index.words import Words
-from tardif.languages import language as find_language
+from tardif.index.words import words_of
 from tardif.scoring import LOWEST
 from tardif.types import Document
 
@@ -59,11 +57,12 @@ class DiskIndex:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         self.bits = check_bits(self.manifest["bits"])
-        self.store = Store(self.folder / "index.sqlite", _words(self.manifest.get("words")))
+        self.store = Store(self.folder / "index.sqlite", words_of(self.manifest.get("words")))
         self._workers = Workers(threads or os.cpu_count() or 1)
         self._view: View | None = None
         self._codebooks: dict[str, Codebook] = {}
         self._opening = threading.Lock()
+        self._held = threading.local()
         self._compaction: threading.Thread | None = None
         self._failure: Exception | None = None
         self.view()
@@ -95,13 +94,12 @@ class DiskIndex:
         """
         folder = Path(folder)
         check_bits(bits)
-        manifest = {"format": FORMAT, "version": VERSION, "bits": bits, "pool": pool, "words": words}
-        manifest["model"] = dict(model)
+        about = {"bits": bits, "pool": pool, "words": words, "model": dict(model)}
         try:
             for part in ("segments", "codebooks"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            Store.create(folder / "index.sqlite", _words(words))
-            write_json(folder / "manifest.json", manifest)
+            Store.create(folder / "index.sqlite", words_of(words))
+            write_manifest(folder, about)
         except OSError as error:
             raise FolderError(f"{folder} cannot be written ({error.strerror or error}).") from error
         return cls(folder, threads=threads)
@@ -131,40 +129,71 @@ class DiskIndex:
     # Reading
 
     def view(self) -> View:
-        """The index as it is now."""
-        for _ in range(5):
+        """The index as it is now; within a :meth:`moment` as it was at its beginning."""
+        with self._reading() as view:
+            return view
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[None]:
+        """As :meth:`tardif.index.protocol.Index.moment`."""
+        with self._reading():
+            yield
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[View]:
+        """A transaction that reads, and the view that belongs to it. Within another of this thread it is that one."""
+        held: View | None = getattr(self._held, "view", None)
+        if held is not None:
+            yield held
+            return
+        with self._begun() as view:
+            self._held.view = view
+            try:
+                yield view
+            finally:
+                self._held.view = None
+
+    @contextlib.contextmanager
+    def _begun(self) -> Iterator[View]:
+        """A new transaction with its view. A segment that it knows may be gone before it is opened, when a write
+        has swept what was compacted since: then the transaction is begun anew."""
+        seen = -1
+        while True:
             with self.store.reading():
                 change = self.store.number("changes")
-                known = self._view
-                if known is not None and known.change == change:
-                    return known
                 try:
-                    with self._opening:
-                        self._view = view = self._open(change)
-                    return view
+                    view = self._current(change)
                 except FileNotFoundError as error:
-                    # A compaction that was committed after this view began has removed it: look again.
-                    missing = error.filename
-        raise FolderError(f"{missing} is missing: see tardif doctor {self.folder}.")
+                    if change == seen:
+                        raise FolderError(f"{error.filename} is missing: see tardif doctor {self.folder}.") from error
+                    seen = change
+                    continue
+                yield view
+                return
+
+    def _current(self, change: int) -> View:
+        """The view of the transaction that this thread is in."""
+        with self._opening:
+            known = self._view
+            if known is not None and known.change == change:
+                return known
+            view = self._open(change)
+            if known is None or known.change < change:
+                self._view = view
+            return view
 
     def _open(self, change: int) -> View:
         old = {} if self._view is None else dict(zip(self._view.names, self._view.segments, strict=True))
-        names = tuple(self.store.segments())
+        names, deleted = self.store.living()
         folder = self.folder / "segments"
         segments = tuple(old.get(name) or Segment(folder / name, self._codebook) for name in names)
-        deleted = np.array(self.store.deleted(), dtype=np.int64)
-        return View(change, names, segments, tuple(without(segment.numbers, deleted) for segment in segments))
+        alive = tuple(without(segment.numbers, deleted) for segment in segments)
+        return View(change, tuple(names), segments, alive)
 
     def _codebook(self, name: str) -> Codebook:
         if name not in self._codebooks:
             self._codebooks[name] = read_codebook(self.folder / "codebooks" / name)
         return self._codebooks[name]
-
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[None]:
-        """As :meth:`tardif.index.protocol.Index.moment`."""
-        with self.store.reading():
-            yield
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """Documents by id; an id that is not there is not in the result."""
@@ -188,10 +217,10 @@ class DiskIndex:
         self._check_width(vectors)
         ends = np.cumsum(lengths)
         queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-        with self.store.reading():
-            view = self.view()
+        with self._reading() as now:
+            view = now
             if where is not None:
-                view = view.only(np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64))
+                view = now.only(np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64))
 
             def found(query: Query) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
                 return view.search(query, k, exact=exact, recall=recall, workers=self._workers)
@@ -202,13 +231,13 @@ class DiskIndex:
         """As :meth:`tardif.index.protocol.Index.score`."""
         self._check_width(vectors)
         query = Query.of(vectors)
-        with self.store.reading():
+        with self._reading() as view:
             numbers = self.store.numbers(ids)
             missing = next((identity for identity in ids if identity not in numbers), None)
             if missing is not None:
                 raise DataError(f"The document {missing!r} is not in the index.")
             wanted = np.array([numbers[identity] for identity in ids], dtype=np.int64)
-            scores: list[float] = self.view().score(query, wanted, LOWEST).tolist()
+            scores: list[float] = view.score(query, wanted, LOWEST).tolist()
             return scores
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
@@ -266,6 +295,7 @@ class DiskIndex:
                 workers=self._workers,
             )
             with self.store.writing() as database:
+                self._sweep(made)
                 self.store.set_fact(database, "dim", vectors.shape[1])
                 replaced = self.store.insert(database, documents, numbers.tolist())
                 self._publish(database, made, len(documents), len(fixed))
@@ -281,7 +311,7 @@ class DiskIndex:
         with self.store.writing() as database:
             count = self.store.remove(database, list(dict.fromkeys(ids)))
             if count:
-                self._changed(database)
+                self.store.sign(database)
         return count
 
     def expect(self, tokens: int) -> None:
@@ -325,18 +355,15 @@ class DiskIndex:
         """Have a file live, in a transaction."""
         serial = self.store.number("serial") + 1
         name = f"{serial:012d}.segment"
-        self._sweep(made)
         made.replace(made.parent / name)
         sync_folder(made.parent)
         database.execute("INSERT INTO segments VALUES (?, ?, ?)", (name, documents, tokens))
         self.store.set_fact(database, "serial", serial)
-        self._changed(database)
+        self.store.sign(database)
 
-    def _changed(self, database: Connection) -> None:
-        self.store.set_fact(database, "changes", self.store.number("changes") + 1)
-
-    def _sweep(self, keep: Path | None = None) -> None:
-        """Remove, in a transaction, what is no living segment: of processes that died, and what was compacted."""
+    def _sweep(self, keep: Path | None) -> None:
+        """Remove what is no living segment, as an earlier process or compaction has left it. At the beginning of a
+        transaction: what it takes out of the index has to stay until it is committed."""
         import psutil
 
         living = set(self.store.segments())
@@ -391,18 +418,15 @@ class DiskIndex:
         with self._writable():
             made = merge(view, chosen, self._aside(), bits=self.bits, book=self._codebook_for, workers=self._workers)
             with self.store.writing() as database:
+                self._sweep(None if made is None else made[0])
                 if not set(names) <= set(self.store.segments()):
                     if made is not None:
                         made[0].unlink()  # somebody else has compacted them
                     return False
                 database.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
-                database.executemany("DELETE FROM deleted WHERE number = ?", [(n,) for n in gone.tolist()])
+                self.store.forget(database, gone)
                 if made is None:
-                    self._changed(database)
+                    self.store.sign(database)
                 else:
                     self._publish(database, *made)
         return True
-
-
-def _words(language: str | None) -> Words | None:
-    return None if language is None else Words(find_language(language))

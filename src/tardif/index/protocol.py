@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from tardif.index.filters import Filter
+from tardif.data.text import storable
 from tardif.errors import DataError
 from tardif.types import Document
 
@@ -90,9 +91,14 @@ def check_fit(documents: Sequence[Document], vectors: Vectors, lengths: Sequence
     """Raise if vectors do not fit their documents.
 
     Raises:
-        DataError: an id stands twice, or the rows do not fit.
+        DataError: an id stands twice, the rows do not fit, or a text holds half a character.
     """
     if len({document.id for document in documents}) != len(documents):
         raise DataError("Two documents have the same id: ids must be unique.")
     if len(lengths) != len(documents) or sum(lengths) != len(vectors):
         raise DataError(f"{len(vectors)} vectors in {len(lengths)} parts do not fit {len(documents)} documents.")
+    for document in documents:
+        if not all(map(storable, (document.id, document.title, document.text))):
+            raise DataError(
+                f"The document {document.id!r:.200} holds half a character (a lone surrogate): mend the text."
+            )

@@ -268,10 +268,19 @@ class Segment:
         Raises:
             FolderError: what is stored of one is not what was written.
         """
-        for row in rows[~self._checked[rows]].tolist():
-            if _check(self.arrays, self.starts[row], self.starts[row + 1]) != int(self.tables["checks"][row]):
-                raise self._damaged(f"the checksum of document {int(self.numbers[row])} is wrong")
-            self._checked[row] = True
+        bad = self.damaged_rows(rows[~self._checked[rows]])
+        if len(bad):
+            raise self._damaged(f"the checksum of document {int(self.numbers[bad[0]])} is wrong")
+
+    def damaged_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the rows of documents whose vectors are not what was written."""
+        bad = []
+        for row in rows.tolist():
+            if _check(self.arrays, self.starts[row], self.starts[row + 1]) == int(self.tables["checks"][row]):
+                self._checked[row] = True
+            else:
+                bad.append(row)
+        return np.array(bad, dtype=np.int64)
 
     def scan(self, query: Query, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Exact integer scores of documents; the least int64 for one without a token."""

@@ -1,10 +1,13 @@
 """The documents of an index in SQLite, and which segments live: one transaction changes both.
 
-documents   number (never used twice), id, title, text, metadata (JSON)
+documents   number (never used twice), id, title, text, metadata (JSON), checksum of all these (XXH3)
 segments    name of the file, documents and tokens in it
 deleted     numbers whose rows still lie in a segment
 words       their terms, where they are searched by words as well (:mod:`tardif.index.words`)
-facts       name, value: changes, next number, serial of the last segment, dim, the codebook's file
+facts       name, value: changes, next number, serial of the last segment, dim, the codebook's file; and what tells
+            that segments and deletions are those that were written (``deleted sum``, ``state``)
+
+SQLite would not notice a bit that another program or the disk has changed in a text; what is read is checked here.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
 from tardif.errors import FolderError
 from tardif.index.metadata import metadata_json
 from tardif.index.words import Words
@@ -28,12 +35,15 @@ CREATE TABLE documents (
   id       TEXT NOT NULL UNIQUE,
   title    TEXT NOT NULL,
   text     TEXT NOT NULL,
-  metadata TEXT NOT NULL
+  metadata TEXT NOT NULL,
+  checksum INTEGER NOT NULL
 );
 CREATE TABLE segments (name TEXT PRIMARY KEY, documents INTEGER NOT NULL, tokens INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE deleted (number INTEGER PRIMARY KEY);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+
+_COLUMNS = "number, id, title, text, metadata, checksum"
 
 WAIT = 30.0
 """Seconds that SQLite waits for another process's transaction."""
@@ -51,7 +61,7 @@ class Store:
     """
 
     def __init__(self, path: Path, words: Words | None = None) -> None:
-        self._path = path
+        self.path = path
         self.words = words
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
@@ -86,9 +96,9 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
-            if not self._path.is_file():
-                raise FolderError(f"{self._path} is missing: the index is damaged; build it again.")
-            uri = self._path.absolute().as_uri()
+            if not self.path.is_file():
+                raise FolderError(f"{self.path} is missing: the index is damaged; build it again.")
+            uri = self.path.absolute().as_uri()
             try:
                 found = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
                 found.execute("SELECT count(*) FROM segments")
@@ -135,9 +145,9 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise FolderError(f"{self._path} cannot be used ({error}).") from error
+            raise FolderError(f"{self.path} cannot be used ({error}).") from error
         except sqlite3.DatabaseError as error:
-            raise FolderError(f"{self._path} is damaged ({error}): see tardif doctor {self._path.parent}.") from error
+            raise self.damaged(str(error)) from error
 
     def fact(self, name: str) -> str | None:
         """A fact's value."""
@@ -157,9 +167,44 @@ class Store:
         """The files that live, in the order in which they were made."""
         return [str(row[0]) for row in self._rows("SELECT name FROM segments ORDER BY name")]
 
-    def deleted(self) -> list[int]:
-        """The numbers of deleted documents whose rows still lie in a segment."""
-        return [int(row[0]) for row in self._rows("SELECT number FROM deleted ORDER BY number")]
+    def deleted(self) -> NDArray[np.int64]:
+        """The numbers of deleted documents whose rows still lie in a segment, ascending."""
+        return np.array([row[0] for row in self._rows("SELECT number FROM deleted ORDER BY number")], dtype=np.int64)
+
+    def living(self) -> tuple[list[str], NDArray[np.int64]]:
+        """:meth:`segments` and :meth:`deleted`, checked to be what was written.
+
+        Raises:
+            FolderError: they are not.
+        """
+        with self.reading():
+            names, deleted = self.segments(), self.deleted()
+            if (self.fact("state") or _state([], 0)) != _state(names, mixed_sum(deleted)):
+                raise self.damaged("its segments and deletions are not those that were written")
+            return names, deleted
+
+    def sign(self, database: sqlite3.Connection) -> None:
+        """Note, at the end of a transaction, which segments and deletions there are, and that something changed."""
+        self.set_fact(database, "state", _state(self.segments(), self.number("deleted sum")))
+        self.set_fact(database, "changes", self.number("changes") + 1)
+
+    def forget(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
+        """Note that deleted documents' rows lie in no segment any more, in a transaction."""
+        database.executemany("DELETE FROM deleted WHERE number = ?", [(n,) for n in numbers.tolist()])
+        self._add_to_sum(database, -mixed_sum(numbers))
+
+    def set_deleted(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
+        """Have these be the deleted documents whose rows lie in a segment, in a transaction."""
+        database.execute("DELETE FROM deleted")
+        database.executemany("INSERT INTO deleted VALUES (?)", [(n,) for n in numbers.tolist()])
+        self.set_fact(database, "deleted sum", mixed_sum(numbers))
+
+    def _add_to_sum(self, database: sqlite3.Connection, change: int) -> None:
+        self.set_fact(database, "deleted sum", (self.number("deleted sum") + change) % 2**64)
+
+    def damaged(self, why: str) -> FolderError:
+        """What to raise where the database does not hold what was written."""
+        return FolderError(f"{self.path} is damaged ({why}): see tardif doctor {self.path.parent}.")
 
     def count(self) -> int:
         """How many documents there are."""
@@ -169,10 +214,13 @@ class Store:
         """Add documents in a transaction; one of the same id is replaced. Returns how many were."""
         replaced = self.remove(database, [document.id for document in documents])
         database.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (number, d.id, d.title, d.text, metadata_json(d.metadata))
-                for number, d in zip(numbers, documents, strict=True)
+                (*row, row_checksum(row))
+                for row in (
+                    (number, d.id, d.title, d.text, metadata_json(d.metadata))
+                    for number, d in zip(numbers, documents, strict=True)
+                )
             ],
         )
         if self.words is not None:
@@ -181,29 +229,56 @@ class Store:
 
     def remove(self, database: sqlite3.Connection, ids: Sequence[str]) -> int:
         """Delete documents in a transaction. Returns how many there were."""
-        numbers = [(number,) for number in self.numbers(ids).values()]
-        if self.words is not None:
-            self.words.remove(database, [number for (number,) in numbers])
-        database.executemany("DELETE FROM documents WHERE number = ?", numbers)
-        database.executemany("INSERT INTO deleted VALUES (?)", numbers)
+        numbers = list(self.numbers(ids).values())
+        self.remove_numbers(database, numbers)
         return len(numbers)
+
+    def remove_numbers(self, database: sqlite3.Connection, numbers: Sequence[int]) -> None:
+        """Delete documents by their numbers, in a transaction."""
+        if self.words is not None:
+            self.words.remove(database, numbers)
+        rows = [(number,) for number in numbers]
+        database.executemany("DELETE FROM documents WHERE number = ?", rows)
+        database.executemany("INSERT INTO deleted VALUES (?)", rows)
+        self._add_to_sum(database, mixed_sum(np.array(numbers, dtype=np.int64)))
 
     def numbers(self, ids: Sequence[str]) -> dict[str, int]:
         """The numbers of documents by id; an id that is not there is not in the result."""
         return {str(i): int(n) for n, i in self._among("SELECT number, id FROM documents WHERE id IN", ids)}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The ids of documents by number."""
-        return {int(n): str(i) for n, i in self._among("SELECT number, id FROM documents WHERE number IN", numbers)}
+        """The ids of documents by number.
+
+        Raises:
+            FolderError: one is missing, or is not what was written.
+        """
+        found = {row[0]: str(row[1]) for row in self._checked("number", numbers)}
+        if len(found) < len(set(numbers)):
+            raise self.damaged("a document of its segments is missing")
+        return found
 
     def all_ids(self) -> list[str]:
         """Every document's id, in the order of the numbers."""
         return [str(row[0]) for row in self._rows("SELECT id FROM documents ORDER BY number")]
 
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
-        """Documents by id; an id that is not there is not in the result."""
-        rows = self._among("SELECT id, title, text, metadata FROM documents WHERE id IN", ids)
-        return {i: Document(i, text, title, json.loads(metadata)) for i, title, text, metadata in rows}
+        """Documents by id; an id that is not there is not in the result.
+
+        Raises:
+            FolderError: one is not what was written.
+        """
+        return {row[1]: document_of(row) for row in self._checked("id", ids)}
+
+    def all_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Every document's number, id, title, text, metadata and checksum, unchecked, in the order of the numbers."""
+        with self.reading() as database:
+            yield from database.execute(f"SELECT {_COLUMNS} FROM documents ORDER BY number")
+
+    def _checked(self, column: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        for row in self._among(f"SELECT {_COLUMNS} FROM documents WHERE {column} IN", values):
+            if row_checksum(row[:-1]) != row[-1]:
+                raise self.damaged(f"the checksum of the document {row[1]!r:.200} is wrong")
+            yield row
 
     def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
         """The numbers of the documents that a condition on their columns lets through."""
@@ -217,3 +292,29 @@ class Store:
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.reading() as database:
             return database.execute(statement, list(values)).fetchall()
+
+
+def document_of(row: Sequence[Any]) -> Document:
+    """The document of a row of :meth:`Store.all_rows`."""
+    return Document(row[1], row[3], row[2], json.loads(row[4]))
+
+
+def row_checksum(row: Sequence[Any]) -> int:
+    """The checksum of a document's number, id, title, text and metadata, as SQLite's signed integers hold it."""
+    digest = xxhash.xxh3_64()
+    for value in row:
+        part = str(value).encode("utf-8", "surrogatepass")
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.intdigest() - 2**63
+
+
+def mixed_sum(numbers: NDArray[np.int64]) -> int:
+    """A sum over numbers, scrambled one by one (splitmix64), that hardly two sets of them share."""
+    x = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return int((x ^ (x >> np.uint64(31))).sum(dtype=np.uint64))
+
+
+def _state(names: Sequence[str], deleted: int) -> str:
+    return xxhash.xxh3_64_hexdigest("\n".join([*names, str(deleted)]).encode())

@@ -8,6 +8,7 @@ from typing import Any
 
 from tardif.errors import SettingError
 from tardif.languages import Language
+from tardif.languages import language as find_language
 from tardif.terms import Terms, pieces
 from tardif.types import Document
 
@@ -37,6 +38,12 @@ class Words:
             database.execute(_TABLE)
         except sqlite3.OperationalError as error:
             raise SettingError(f"Hybrid search needs SQLite's FTS5, which this Python lacks ({error}).") from error
+
+    def rebuild(self, database: sqlite3.Connection, numbered: Iterable[tuple[int, Document]]) -> None:
+        """Have the table hold these documents and no others, in a transaction."""
+        database.execute("DROP TABLE IF EXISTS words")
+        self.create(database)
+        self.insert(database, numbered)
 
     def insert(self, database: sqlite3.Connection, numbered: Iterable[tuple[int, Document]]) -> None:
         """Add documents by their numbers, in a transaction."""
@@ -76,3 +83,8 @@ class Words:
     def _of(self, text: str, *, document: bool) -> list[str]:
         terms = (self._terms.term(piece) for piece in pieces(text, document=document))
         return [term for term in terms if term]
+
+
+def words_of(language: str | None) -> Words | None:
+    """How an index whose manifest names this language searches by words; None where it does not."""
+    return None if language is None else Words(find_language(language))

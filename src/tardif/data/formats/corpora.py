@@ -11,7 +11,8 @@ from tardif.data.formats.cells import csv_rows, read_header, sized_rows, tsv_row
 from tardif.data.formats.columns import plain
 from tardif.data.formats.files import bare_lines, kind_of
 from tardif.data.formats.json_files import json_objects
-from tardif.data.formats.values import Cell, storable
+from tardif.data.formats.values import Cell
+from tardif.data.text import storable
 from tardif.errors import DataError
 from tardif.types import Document, Query
 

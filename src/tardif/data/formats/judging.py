@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.columns import Roles, plain
-from tardif.data.formats.values import Cell, storable
+from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
+from tardif.data.text import storable
 from tardif.errors import DataError
 
 Column = tuple[str, Any]

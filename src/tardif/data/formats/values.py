@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.json_files import json_value
+from tardif.data.text import storable
 from tardif.errors import DataError
 
 
@@ -158,17 +159,6 @@ class Cell:
         if isinstance(value, int | float):
             return value
         return int(value) if isinstance(value, Integral) else float(value)
-
-
-def storable(text: str) -> bool:
-    """Whether UTF-8 can hold the text: it has no lone surrogate."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def as_list(value: Any) -> Sequence[Any] | None:

@@ -1,0 +1,159 @@
+"""Token vectors of real collections, for benchmarks of the engine: encoded once, kept in a work folder.
+
+    .venv/bin/python benchmarks/collection_vectors.py debian-desc scifact --data FOLDER_OF_ARCHIVES --work DIR
+
+The model is all-MiniLM-L6-v2 with the default recipe at step 0: 128 dimensions, queries filled to 32 tokens. An
+interrupted run goes on with the blocks that are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archives import unpacked
+from tardif.data.beir import read_beir
+from tardif.modeling.base import MINILM, resolve_base
+from tardif.modeling.build import build_model, fit_projection, open_model
+from tardif.modeling.recipe import Recipe
+from tardif.talk import Talk
+from tardif.types import Document, Qrels
+
+QUERIES = 1000
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """A collection's documents and queries with their token vectors.
+
+    Attributes:
+        documents: the corpus.
+        vectors: float32 ``[tokens, 128]``, on disk.
+        lengths: rows of each document.
+        queries: float32 ``[tokens, 128]``.
+        query_ids: in the order of the vectors.
+        query_lengths: rows of each query.
+        qrels: judgements of these queries.
+    """
+
+    documents: Sequence[Document]
+    vectors: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    queries: NDArray[np.float32]
+    query_ids: Sequence[str]
+    query_lengths: NDArray[np.int64]
+    qrels: Qrels
+
+    def one_by_one(self) -> Iterator[NDArray[np.float32]]:
+        """The vectors of each query."""
+        ends = np.cumsum(self.query_lengths)
+        for begin, end in itertools.pairwise([0, *ends.tolist()]):
+            yield self.queries[begin:end]
+
+    def first(self, count: int) -> Collection:
+        """The same with so many documents."""
+        rows = int(self.lengths[:count].sum())
+        return Collection(
+            self.documents[:count],
+            self.vectors[:rows],
+            self.lengths[:count],
+            self.queries,
+            self.query_ids,
+            self.query_lengths,
+            self.qrels,
+        )
+
+    def pieces(self, tokens: int, count: int) -> Collection:
+        """So many documents of so many tokens each, cut from these: a workload of one length."""
+        keep = np.repeat(self.lengths // tokens * tokens, self.lengths) > _position(self.lengths)
+        rows = self.vectors[keep][: count * tokens]
+        made = [Document(f"piece-{n}", "") for n in range(len(rows) // tokens)]
+        lengths = np.full(len(made), tokens)
+        return Collection(made, rows, lengths, self.queries, self.query_ids, self.query_lengths, {})
+
+
+def _position(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    starts = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(int(lengths.sum())) - np.repeat(starts, lengths))
+
+
+def collection(name: str, archives: Path, work: Path) -> Collection:
+    """A collection with its vectors; encoded if they are not in ``work``."""
+    beir = read_beir(unpacked(archives / f"{name}.tar.gz", work / "collections"), "train")
+    documents = beir.documents
+    query_ids = [query for query in beir.queries if query in beir.qrels][:QUERIES]
+    folder = work / "token-vectors" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model: list[Any] = []
+
+    def encoded(what: str, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if not (folder / f"{what}.lengths.npy").exists():
+            model[:] = model or [open_model(str(model_folder(work, documents)))]
+            _encode(model[0], what, texts, folder)
+        return np.load(folder / f"{what}.npy", mmap_mode="r"), np.load(folder / f"{what}.lengths.npy")
+
+    queries, query_lengths = encoded("query", [beir.queries[query] for query in query_ids])
+    vectors, lengths = encoded("document", [document.content for document in documents])
+    qrels = {query: beir.qrels[query] for query in query_ids}
+    return Collection(documents, vectors, lengths, np.array(queries), query_ids, query_lengths, qrels)
+
+
+def model_folder(work: Path, documents: Sequence[Document]) -> Path:
+    """The untrained model, made and saved once; its projection fits the first collection that asks."""
+    folder = work / "model"
+    if not folder.exists():
+        made = build_model(resolve_base(MINILM), Recipe())
+        fit_projection(made, [document.content for document in documents[:: max(1, len(documents) // 256)]])
+        made.save_pretrained(str(folder))
+    return folder
+
+
+def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
+    from tardif.modeling.encoding import encode_texts
+
+    parts = [folder / f"{what}.{begin}.npz" for begin in range(0, len(texts), _BLOCK)]
+    with Talk().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar:
+        for number, part in enumerate(parts):
+            block = texts[number * _BLOCK : (number + 1) * _BLOCK]
+            if not part.exists():
+                vectors, lengths = encode_texts(model, block, what)
+                aside = part.with_suffix(".part.npz")
+                np.savez(aside, vectors=vectors, lengths=np.array(lengths))
+                aside.rename(part)
+            bar.advance(len(block))
+    lengths = np.concatenate([np.load(part)["lengths"] for part in parts])
+    whole = np.lib.format.open_memmap(
+        folder / f"{what}.npy", mode="w+", dtype=np.float32, shape=(int(lengths.sum()), 128)
+    )
+    done = 0
+    for part in parts:
+        rows = np.load(part)["vectors"]
+        whole[done : done + len(rows)] = rows
+        done += len(rows)
+    whole.flush()
+    np.save(folder / f"{what}.lengths.npy", lengths)
+    for part in parts:
+        part.unlink()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, required=True)
+    options = parser.parse_args()
+    for name in options.names:
+        found = collection(name, options.data, options.work)
+        Talk().say(f"{name}: {len(found.documents)} documents, {len(found.vectors)} token vectors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Whether an index holds every byte as it was written, and mending what can be mended from the rest of it.
+
+What is damaged is one of three things. A text in the database is gone: nothing else holds it. Vectors in a segment
+can be made again from the texts. Everything else (deletions, words, the database's own indexes) follows from these.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tardif.errors import FolderError
+from tardif.index.codebooks import read_codebook
+from tardif.index.codes import Codebook
+from tardif.index.folder import read_manifest
+from tardif.index.segment import Segment
+from tardif.index.store import Store, document_of, row_checksum
+from tardif.index.view import without
+from tardif.index.words import words_of
+from tardif.types import Document
+
+
+@dataclass
+class Examination:
+    """What is in an index, and what is wrong with it.
+
+    Attributes:
+        documents: how many texts are whole.
+        tokens: token vectors of the living segments.
+        segments: the living ones.
+        problems: a line for each thing that is wrong; none where all is well.
+        texts: numbers and ids of documents whose text is damaged.
+        unreadable: segments that cannot be opened.
+        bare: ids of documents whose vectors are damaged or missing.
+        words_differ: the words are not those of the documents.
+        is_malformed: SQLite itself finds the database malformed.
+        encoder_is_damaged: the exported query encoder cannot be read (:mod:`tardif.repair` looks).
+    """
+
+    documents: int = 0
+    tokens: int = 0
+    segments: int = 0
+    problems: list[str] = field(default_factory=list)
+    texts: list[tuple[int, str]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
+    words_differ: bool = False
+    is_malformed: bool = False
+    encoder_is_damaged: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What a script wants to know."""
+        return {
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "segments": self.segments,
+            "problems": list(self.problems),
+        }
+
+
+def examine_index(folder: str | Path) -> Examination:
+    """Read every byte of an index and compare it with its checksum. Nothing is changed.
+
+    Raises:
+        FolderError: the folder is no index, its manifest is damaged, or it was written by another version.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    found = Examination()
+    store = _store(folder, manifest)
+    try:
+        with store.reading() as database:
+            _structure(database, found)
+            numbers = _texts(store, found)
+            _vectors(folder, store, numbers, found)
+            _words(database, store, found)
+    except FolderError as error:
+        found.is_malformed = True
+        found.problems.append(str(error))
+    finally:
+        store.close()
+    return found
+
+
+def _store(folder: Path, manifest: Mapping[str, Any]) -> Store:
+    return Store(folder / "index.sqlite", words_of(manifest.get("words")))
+
+
+def _structure(database: sqlite3.Connection, found: Examination) -> None:
+    lines = [str(row[0]) for row in database.execute("PRAGMA integrity_check(20)")]
+    if lines != ["ok"]:
+        found.is_malformed = True
+        found.problems.append(f"index.sqlite is malformed: {'; '.join(' '.join(lines).split())[:300]}")
+
+
+def _texts(store: Store, found: Examination) -> dict[int, str]:
+    """Ids of the whole documents by number."""
+    numbers: dict[int, str] = {}
+    for row in store.all_rows():
+        if row_checksum(row[:-1]) == row[-1]:
+            numbers[int(row[0])] = str(row[1])
+        else:
+            found.texts.append((int(row[0]), str(row[1])))
+    found.documents = len(numbers)
+    if found.texts:
+        found.problems.append(f"The texts of {len(found.texts)} documents are damaged: {_some(found.texts)}.")
+    return numbers
+
+
+def _some(numbered: list[tuple[int, str]]) -> str:
+    named = [repr(identity[:80]) for _, identity in numbered[:5]]
+    return ", ".join(named) + (" and others" if len(numbered) > 5 else "")
+
+
+def _vectors(folder: Path, store: Store, numbers: Mapping[int, str], found: Examination) -> None:
+    try:
+        store.living()
+    except FolderError as error:
+        found.problems.append(str(error))
+    books: dict[str, Codebook] = {}
+
+    def book(name: str) -> Codebook:
+        if name not in books:
+            books[name] = read_codebook(folder / "codebooks" / name)
+        return books[name]
+
+    have, deleted = [np.zeros(0, dtype=np.int64)], store.deleted()
+    for name in store.segments():
+        found.segments += 1
+        try:
+            segment = Segment(folder / "segments" / name, book)
+        except FileNotFoundError:
+            found.unreadable.append(name)
+            found.problems.append(f"{folder / 'segments' / name} is missing.")
+            continue
+        except FolderError as error:
+            found.unreadable.append(name)
+            found.problems.append(str(error))
+            continue
+        found.tokens += segment.tokens
+        living = np.flatnonzero(without(segment.numbers, deleted))
+        bad = segment.damaged_rows(living)
+        if len(bad):
+            found.problems.append(f"{segment.path} is damaged: the vectors of {len(bad)} documents.")
+        have.append(np.setdiff1d(segment.numbers[living], segment.numbers[bad]))
+    known = np.array(sorted(numbers), dtype=np.int64)
+    there = np.concatenate(have)
+    found.bare = [numbers[number] for number in known[~np.isin(known, there)].tolist()]
+    if found.bare:
+        found.problems.append(f"{len(found.bare)} documents are without whole vectors.")
+    stray = ~np.isin(there, np.array([*numbers, *(number for number, _ in found.texts)], dtype=np.int64))
+    if stray.any():
+        found.problems.append(f"The vectors of {int(stray.sum())} documents are without a text.")
+
+
+def _words(database: sqlite3.Connection, store: Store, found: Examination) -> None:
+    if store.words is None:
+        return
+    try:
+        rows = {int(row[0]) for row in database.execute("SELECT rowid FROM words")}
+        documents = {int(row[0]) for row in database.execute("SELECT number FROM documents")}
+        found.words_differ = rows != documents
+        # FTS5's own check, a write that changes nothing, is left to the repair: what examines may not be able to write.
+    except sqlite3.DatabaseError:
+        found.words_differ = True
+    if found.words_differ:
+        found.problems.append("The words are not those of the documents.")
+
+
+def mend(folder: str | Path, found: Examination) -> list[str]:
+    """Have an index hold what is whole of it, and open again. :func:`to_encode` says what is then to be added anew.
+
+    Args:
+        folder: the index.
+        found: what is wrong with it.
+
+    Returns:
+        A line for each thing that was done.
+
+    Raises:
+        FolderError: the database cannot be read, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    done: list[str] = []
+    store = _store(folder, read_manifest(folder))
+    try:
+        with store.writing() as database:
+            if found.is_malformed:
+                _reindex(store, database)
+                done.append("The database's own indexes were made anew.")
+            if found.texts:
+                store.remove_numbers(database, [number for number, _ in found.texts])
+                done += [f"The document {identity!r} was given up: add it again." for _, identity in found.texts]
+            for name in found.unreadable:
+                database.execute("DELETE FROM segments WHERE name = ?", (name,))
+            _recount(folder, store, database)
+            if store.words is not None and found.words_differ:
+                store.words.rebuild(database, ((int(row[0]), document_of(row)) for row in store.all_rows()))
+                done.append("The words were indexed anew.")
+    finally:
+        store.close()
+    return done
+
+
+def _reindex(store: Store, database: sqlite3.Connection) -> None:
+    database.execute("REINDEX")
+    left = Examination()
+    _structure(database, left)
+    if left.is_malformed:
+        raise FolderError(f"{store.path} cannot be mended, build the index again: {left.problems[0]}")
+
+
+def _recount(folder: Path, store: Store, database: sqlite3.Connection) -> None:
+    """Have deletions and the codebook be what segments and texts say."""
+    name = store.fact("codebook")
+    if name is not None and _book(folder, name) is None:
+        database.execute("DELETE FROM facts WHERE name = 'codebook'")  # it is learnt anew
+    numbers = [Segment(folder / "segments" / segment).numbers for segment in store.segments()]
+    rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
+    living = np.array([row[0] for row in database.execute("SELECT number FROM documents")], dtype=np.int64)
+    store.set_deleted(database, rows[~np.isin(rows, living)])
+    store.sign(database)
+
+
+def _book(folder: Path, name: str) -> Codebook | None:
+    try:
+        return read_codebook(folder / "codebooks" / name)
+    except FolderError:
+        return None
+
+
+def to_encode(folder: str | Path, found: Examination) -> list[Document]:
+    """The documents of a mended index whose vectors are damaged or missing."""
+    store = _store(Path(folder), read_manifest(Path(folder)))
+    try:
+        return list(store.documents(found.bare).values())
+    finally:
+        store.close()
