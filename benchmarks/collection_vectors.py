@@ -72,17 +72,13 @@ class Collection:
         )
 
     def pieces(self, tokens: int, count: int) -> Collection:
-        """So many documents of so many tokens each, cut from these: a workload of one length."""
-        keep = np.repeat(self.lengths // tokens * tokens, self.lengths) > _position(self.lengths)
-        rows = self.vectors[keep][: count * tokens]
-        made = [Document(f"piece-{n}", "") for n in range(len(rows) // tokens)]
-        lengths = np.full(len(made), tokens)
-        return Collection(made, rows, lengths, self.queries, self.query_ids, self.query_lengths, {})
-
-
-def _position(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    starts = np.cumsum(lengths) - lengths
-    return np.asarray(np.arange(int(lengths.sum())) - np.repeat(starts, lengths))
+        """So many documents of so many tokens each, cut from these one after the other: a workload of one length."""
+        count = min(count, len(self.vectors) // tokens)
+        made = [Document(f"piece-{n}", f"piece {n}") for n in range(count)]
+        rows = self.vectors[: count * tokens]
+        return Collection(
+            made, rows, np.full(count, tokens), self.queries, self.query_ids, self.query_lengths, self.qrels
+        )
 
 
 def collection(name: str, archives: Path, work: Path) -> Collection:

@@ -338,12 +338,22 @@ def estimate(
 
 
 @compiled
-def upper_tails(z: Any) -> float:
-    """The sum of the standard normal distribution's tails above each value."""
-    total = 0.0
-    for value in z:
-        total += math.erfc(value / math.sqrt(2.0)) / 2
-    return total
+def upper_tail(z: float) -> float:
+    """The standard normal distribution's tail above a value."""
+    return math.erfc(z / math.sqrt(2.0)) / 2
+
+
+@compiled
+def needed(z: Any, allowed: float) -> int:
+    """Where the values begin whose upper tails of the standard normal distribution add up to no more than allowed."""
+    total, place = 0.0, len(z)
+    while place > 0:
+        if z[place - 1] != np.inf:
+            total += math.erfc(z[place - 1] / math.sqrt(2.0)) / 2
+        if total > allowed:
+            break
+        place -= 1
+    return place
 
 
 @compiled

@@ -24,7 +24,9 @@ _PROBES = 8
 _FIRST = 64
 # Documents spread over the lower estimates, for the fit: the best alone say little of the rest.
 _SPREAD = 32
-_GROWTH = 0.5
+_GROWTH, _STRIDE = 0.25, 4
+# Scores from which a fit may say that a scan of everything is no dearer.
+_TRUSTED = 400
 # Spread of the errors below which the fit is not believed, as a share of the best score.
 _LEAST_ERROR = 0.002
 
@@ -118,13 +120,14 @@ def search_pruned(
         first = np.union1d(np.arange(done), spread)
         _score(query, segments, places, rows, scores, first[first < len(rows)])
         while True:
-            missed, unmet = _missed(values, scores, others, estimates.total - len(rows), k)
-            if missed <= allowed or done >= len(rows) or done > estimates.total // 3:
+            needed, unmet = _needed(values, scores, others, estimates.total - len(rows), k, allowed)
+            if needed <= done or done >= len(rows):
                 break
-            done = int(done * (1 + _GROWTH)) + 1
+            if needed > estimates.total // 3 and done >= _TRUSTED:
+                return None
+            # A fit to few scores is not believed far beyond them.
+            done = min(max(needed, int(done * (1 + _GROWTH)) + 1), int(_STRIDE * done))
             _score(query, segments, places, rows, scores, np.arange(min(done, len(rows))))
-        if done > estimates.total // 3:
-            return None
         if unmet <= allowed or probes >= 256:
             kept = ~np.isnan(scores)
             return Scored(places[kept], rows[kept], scores[kept])
@@ -149,13 +152,16 @@ def _score(
             scores[order] = segment.scan(query, rows[order]) * (segment.scale * query.scale)
 
 
-def _missed(
-    estimates: NDArray[np.float64], scores: NDArray[np.float64], others: float, count: int, k: int
-) -> tuple[float, float]:
-    """How many of the ``k`` best are expected among the candidates not scored, and among documents not met.
+def _needed(
+    estimates: NDArray[np.float64], scores: NDArray[np.float64], others: float, count: int, k: int, allowed: float
+) -> tuple[int, float]:
+    """How many candidates, from the best estimate on, have to be scored for no more of the ``k`` best to be expected
+    among the rest than is allowed; and how many are expected among ``count`` documents that were not met.
 
     Exact scores are taken for a line in the estimates with normal errors.
     """
+    from tardif.index import kernels
+
     known = ~np.isnan(scores)
     x, y = estimates[known], scores[known]
     least = np.partition(y, len(y) - k)[len(y) - k]
@@ -166,8 +172,7 @@ def _missed(
     at = y.mean() - slope * x.mean()
     errors = y - (slope * x + at)
     error = max(math.sqrt(float(errors @ errors) / max(len(y) - 2, 1)), _LEAST_ERROR * abs(float(y.max())))
-    from tardif.index.kernels import upper_tails
-
-    among = float(upper_tails((least - slope * estimates[~known] - at) / error))
-    beyond = count * float(upper_tails(np.array([(least - slope * others - at) / error])))
-    return among, beyond
+    z = (least - slope * estimates - at) / error
+    z[known] = np.inf  # nothing is missed among what is scored
+    beyond = (least - slope * others - at) / error
+    return kernels.needed(z, allowed), count * kernels.upper_tail(beyond)

@@ -103,14 +103,23 @@ class Store:
                 found = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
                 found.execute("SELECT count(*) FROM segments")
             except sqlite3.OperationalError:
-                # A folder that cannot be written: no log can be kept there, so none is read.
-                found = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+                found = self._read_only(uri)
             found.isolation_level = None
             found.execute("PRAGMA synchronous = FULL")
             self._local.connection = found
             with self._lock:
                 self._all.append(found)
         return found
+
+    def _read_only(self, uri: str) -> sqlite3.Connection:
+        """A connection in a folder that cannot be written: SQLite can keep no log there, and read none."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise FolderError(
+                f"{self.path.parent} cannot be written, and its last writer was killed: "
+                "open the index once where it can be written."
+            )
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
