@@ -8,13 +8,13 @@ export HF_HUB_OFFLINE ?= 1
 # Tests run side by side: threads of several processes that wait for each other spin in each other's way.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
-.PHONY: help install demo test test-fast soak lint bench bench-train clean
+.PHONY: help install demo test test-fast soak lint bench bench-train bench-search bench-search-peers clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
 	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
-	@echo "make soak       prepare and train killed at random moments, TARDIF_KILLS times each"
+	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
 
@@ -43,7 +43,8 @@ test-fast: $(STAMP)
 
 soak: $(STAMP)
 	@echo "==> Killing and resuming at random moments"
-	TARDIF_KILLS=$(or $(TARDIF_KILLS),30) $(BIN)/python -m pytest tests/slow/test_killed.py tests/slow/test_resume_killed.py
+	TARDIF_LOAD_SECONDS=60 TARDIF_KILLS=$(or $(TARDIF_KILLS),30) $(BIN)/python -m pytest tests/slow/test_killed.py tests/slow/test_resume_killed.py \
+		tests/slow/test_index_killed.py tests/slow/test_index_load.py
 
 lint: $(STAMP)
 	@echo "==> Checking style"
@@ -52,11 +53,26 @@ lint: $(STAMP)
 	@echo "==> Checking types"
 	$(BIN)/mypy
 
-bench: bench-train
+bench: bench-train bench-search
+
+ARCHIVES := $(or $(TARDIF_DATA),../shared/data)
+BENCH_WORK ?= $(HOME)/.cache/tardif-bench
+
+bench-search: $(STAMP)
+	@echo "==> Searching (the first time encodes two collections: half an hour on two cores)"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt colbandit==0.1.0 maxsim-cpu==0.1.0
+	$(BIN)/python benchmarks/search.py --data $(ARCHIVES) --work $(BENCH_WORK) --plot benchmarks/growth.png
+
+bench-search-peers: $(STAMP)
+	@echo "==> Searching with fast-plaid, in an environment with the torch that it needs (gigabytes)"
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet fast-plaid
+	$(BIN)/python benchmarks/search.py export --data $(ARCHIVES) --work $(BENCH_WORK)
+	OMP_NUM_THREADS=1 .venv-peers/bin/python benchmarks/search_peers.py --work $(BENCH_WORK)
 
 bench-train: $(STAMP)
 	@echo "==> Training, against sentence-transformers"
-	$(BIN)/python benchmarks/train.py --data $(or $(TARDIF_DATA),../shared/data)/medquad.tar.gz
+	$(BIN)/python benchmarks/train.py --data $(ARCHIVES)/medquad.tar.gz
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache tardif-demo
+	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache tardif-demo

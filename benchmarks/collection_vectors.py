@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from archives import unpacked
 from tardif.data.beir import read_beir
 from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model, fit_projection, open_model
+from tardif.modeling.build import build_model, fit_projection, open_model, transformer_of
 from tardif.modeling.recipe import Recipe
 from tardif.talk import Talk
 from tardif.types import Document, Qrels
@@ -42,6 +42,7 @@ class Collection:
         query_ids: in the order of the vectors.
         query_lengths: rows of each query.
         qrels: judgements of these queries.
+        bare: the vectors of each query without expansion, its own tokens alone.
     """
 
     documents: Sequence[Document]
@@ -51,6 +52,7 @@ class Collection:
     query_ids: Sequence[str]
     query_lengths: NDArray[np.int64]
     qrels: Qrels
+    bare: Sequence[NDArray[np.float32]]
 
     def one_by_one(self) -> Iterator[NDArray[np.float32]]:
         """The vectors of each query."""
@@ -69,6 +71,7 @@ class Collection:
             self.query_ids,
             self.query_lengths,
             self.qrels,
+            self.bare,
         )
 
     def pieces(self, tokens: int, count: int) -> Collection:
@@ -77,7 +80,7 @@ class Collection:
         made = [Document(f"piece-{n}", f"piece {n}") for n in range(count)]
         rows = self.vectors[: count * tokens]
         return Collection(
-            made, rows, np.full(count, tokens), self.queries, self.query_ids, self.query_lengths, self.qrels
+            made, rows, np.full(count, tokens), self.queries, self.query_ids, self.query_lengths, self.qrels, self.bare
         )
 
 
@@ -93,13 +96,19 @@ def collection(name: str, archives: Path, work: Path) -> Collection:
     def encoded(what: str, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         if not (folder / f"{what}.lengths.npy").exists():
             model[:] = model or [open_model(str(model_folder(work, documents)))]
+            transformer, expansion = transformer_of(model[0]), transformer_of(model[0]).query_expansion
+            transformer.query_expansion = None if what == "bare" else expansion
             _encode(model[0], what, texts, folder)
+            transformer.query_expansion = expansion
         return np.load(folder / f"{what}.npy", mmap_mode="r"), np.load(folder / f"{what}.lengths.npy")
 
-    queries, query_lengths = encoded("query", [beir.queries[query] for query in query_ids])
+    asked = [beir.queries[query] for query in query_ids]
+    queries, query_lengths = encoded("query", asked)
+    bare, bare_lengths = encoded("bare", asked)
     vectors, lengths = encoded("document", [document.content for document in documents])
     qrels = {query: beir.qrels[query] for query in query_ids}
-    return Collection(documents, vectors, lengths, np.array(queries), query_ids, query_lengths, qrels)
+    parts = np.split(np.array(bare), np.cumsum(bare_lengths)[:-1])
+    return Collection(documents, vectors, lengths, np.array(queries), query_ids, query_lengths, qrels, parts)
 
 
 def model_folder(work: Path, documents: Sequence[Document]) -> Path:
@@ -120,7 +129,7 @@ def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
         for number, part in enumerate(parts):
             block = texts[number * _BLOCK : (number + 1) * _BLOCK]
             if not part.exists():
-                vectors, lengths = encode_texts(model, block, what)
+                vectors, lengths = encode_texts(model, block, "document" if what == "document" else "query")
                 aside = part.with_suffix(".part.npz")
                 np.savez(aside, vectors=vectors, lengths=np.array(lengths))
                 aside.rename(part)
