@@ -73,6 +73,25 @@ def test_the_search_of_one_is_the_search_of_many(retriever):
         assert [hit.score for hit in alone] == pytest.approx([hit.score for hit in hits], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "query", ["nul\0inside", "half \ud800 a character", "word " * 200_000, "'; DROP TABLE documents; --", "."]
+)
+def test_any_query_is_answered(retriever, query):
+    hits = retriever.search(query, 5)
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    assert retriever.search(query, 5) == hits
+    assert len(retriever) == len(CORPUS)
+
+
+def test_documents_without_a_scoreable_token_are_kept_and_never_found(multi_vector_folder, tmp_path):
+    corpus = [Document("empty", ""), Document("dots", "..."), Document("words", "the tides")]
+    with Retriever.build(multi_vector_folder, corpus, tmp_path / "index", quiet=True) as built:
+        assert len(built) == 3
+        assert built.index.get(["dots"])["dots"].text == "..."
+        assert "words" in {hit.document_id for hit in built.search("tides", 10)}
+        assert all(hit.score > -1000 for hit in built.search("tides", 10))
+
+
 def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, encoder):
     for query in QUERIES:
         found = retriever.search(query, k=len(CORPUS))

@@ -141,6 +141,8 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(index):
         index.add(new, plain.vectors_of(2, 3, dim=8), [3])
     with pytest.raises(DataError, match="same id"):
         index.add(new * 2, plain.vectors_of(2, 3), [1, 2])
+    with pytest.raises(DataError, match="half a character"):
+        index.add([Document("new", "half \ud800")], plain.vectors_of(2, 3), [3])
     with pytest.raises(DataError, match="fit"):
         index.add(new, plain.vectors_of(2, 3), [2])
     with pytest.raises(DataError, match="NaN"):
