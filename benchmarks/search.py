@@ -38,6 +38,7 @@ from tardif.index.disk import DiskIndex
 from tardif.scoring import maxsim_arrays
 
 K = 10
+QUERIES = 100
 
 
 def said(*cells: object) -> None:
@@ -179,13 +180,12 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for name in ("segments", "codebooks") for path in (folder / name).iterdir())
 
 
-def recall(index: DiskIndex, queries: Sequence[NDArray[np.float32]], **how: Any) -> float:
-    shares = []
-    for query in queries:
-        exact = {i for i, _ in index.search(query, [len(query)], K, exact=True)[0]}
-        found = {i for i, _ in index.search(query, [len(query)], K, **how)[0]}
-        shares.append(len(found & exact) / max(len(exact), 1))
-    return statistics.mean(shares)
+def hits_of(index: DiskIndex, queries: Sequence[NDArray[np.float32]], **how: Any) -> list[set[str]]:
+    return [{i for i, _ in index.search(query, [len(query)], K, **how)[0]} for query in queries]
+
+
+def recall(found: Sequence[set[str]], exact: Sequence[set[str]]) -> str:
+    return f"{statistics.mean(len(f & e) / max(len(e), 1) for f, e in zip(found, exact, strict=True)):.3f}"
 
 
 def growth(data: Collection, pieces: Collection, work: Path, plot: Path | None) -> None:
@@ -208,15 +208,16 @@ def growth(data: Collection, pieces: Collection, work: Path, plot: Path | None) 
         index, seconds = built(part, work / "bench.index", 8)
         per = 1000 * seconds / len(part.documents)
         with index:
-            for kind, asked in (("filled to 32", list(part.one_by_one())[:200]), ("bare", part.bare[:200])):
-                pruned = median_ms(lambda q, i=index: i.search(q, [len(q)], K), asked)
-                exact = median_ms(lambda q, i=index: i.search(q, [len(q)], K, exact=True), asked[:40])
-                less = median_ms(lambda q, i=index: i.search(q, [len(q)], K, recall=0.95), asked)
-                found = [f"{pruned:.1f}", f"{recall(index, asked):.3f}"]
-                found += [f"{less:.1f}", f"{recall(index, asked, recall=0.95):.3f}"]
-                said(name, kind, *found, f"{exact:.1f}", f"{per:.2f}")
+            for kind, asked in (("filled to 32", list(part.one_by_one())[:QUERIES]), ("bare", part.bare[:QUERIES])):
+                ms = [
+                    median_ms(lambda q, i=index, r=r: i.search(q, [len(q)], K, recall=r), asked) for r in (0.99, 0.95)
+                ]
+                whole = median_ms(lambda q, i=index: i.search(q, [len(q)], K, exact=True), asked[:20])
+                exact = hits_of(index, asked, exact=True)
+                found = [recall(hits_of(index, asked, recall=share), exact) for share in (0.99, 0.95)]
+                said(name, kind, f"{ms[0]:.1f}", found[0], f"{ms[1]:.1f}", found[1], f"{whole:.1f}", f"{per:.2f}")
                 if part is not pieces and kind == "bare":
-                    points.append((len(part.documents), pruned, exact))
+                    points.append((len(part.documents), ms[0], whole))
     if plot is not None:
         _plot(points, plot)
 
