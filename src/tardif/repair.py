@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from tardif.data.text import keyed_order
 from tardif.errors import FolderError
-from tardif.index.building import BLOCK
+from tardif.folders import publish
+from tardif.index.building import BLOCK, encoded
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.indexing import ENCODER, IndexedModel, document_vectors, export_encoder
@@ -81,10 +82,19 @@ def repair(
         if documents:
             done.append(f"{len(documents)} documents were encoded again.")
         if found.encoder_is_damaged:
-            shutil.rmtree(folder / ENCODER)
-            export_encoder(encoder, folder / ENCODER, talk)
-            done.append("The query encoder was exported again.")
+            done.append(_export_again(folder, encoder, talk))
     return done, examine(folder)
+
+
+def _export_again(folder: Path, encoder: MultiVectorEncoder, talk: Talk) -> str:
+    aside = folder / f".{ENCODER}"
+    shutil.rmtree(aside, ignore_errors=True)  # of a repair that was broken off
+    export_encoder(encoder, aside, talk)
+    if aside.is_dir():
+        publish(aside, folder / ENCODER)
+        return "The query encoder was exported again."
+    shutil.rmtree(folder / ENCODER)
+    return "The query encoder, which cannot be exported, was removed."
 
 
 def _encode_again(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, talk: Talk) -> None:
@@ -94,6 +104,5 @@ def _encode_again(index: DiskIndex, documents: Sequence[Document], encoder: Mult
     with talk.progress("Encoding again", len(ordered), "documents") as bar:
         for begin in range(0, len(ordered), BLOCK):
             block = ordered[begin : begin + BLOCK]
-            vectors, lengths = document_vectors(encoder, [document.content for document in block], pool)
+            vectors, lengths = encoded(block, lambda texts: document_vectors(encoder, texts, pool), bar.advance)
             index.add(block, vectors, lengths)
-            bar.advance(len(block))

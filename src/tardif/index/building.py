@@ -64,7 +64,7 @@ def fill(
         if resumed is not None and len(missing) < len(block):
             resumed(len(block) - len(missing))
         if missing:
-            vectors, lengths = _encoded(missing, encode, advance)
+            vectors, lengths = encoded(missing, encode, advance)
             if number == 0:
                 index.expect(len(vectors) // len(missing) * len(documents))
             index.add(missing, vectors, lengths)
@@ -87,10 +87,18 @@ def _missing(index: DiskIndex, documents: Sequence[Document]) -> list[Document]:
     return [document for document in documents if not same(document)]
 
 
-def _encoded(
-    documents: Sequence[Document], encode: Encode, advance: Callable[[int], None] | None
+def encoded(
+    documents: Sequence[Document], encode: Encode, advance: Callable[[int], None] | None = None
 ) -> tuple[NDArray[np.float32], list[int]]:
-    """A block's vectors, the longest documents first so that the time left is not promised too short."""
+    """A block's packed vectors ``[tokens, dim]`` and the rows of each document.
+
+    The longest documents are encoded first, so that the time left is not promised too short.
+
+    Args:
+        documents: the block.
+        encode: texts to vectors.
+        advance: called with the number of documents done, for progress.
+    """
     order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
     found: list[NDArray[np.float32]] = [np.zeros((0, 0), dtype=np.float32)] * len(documents)
     for begin in range(0, len(order), _PART):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,25 +123,16 @@ def _vectors(folder: Path, store: Store, numbers: Mapping[int, str], found: Exam
         store.living()
     except FolderError as error:
         found.problems.append(str(error))
-    books: dict[str, Codebook] = {}
-
-    def book(name: str) -> Codebook:
-        if name not in books:
-            books[name] = read_codebook(folder / "codebooks" / name)
-        return books[name]
-
+    book = cache(lambda name: read_codebook(folder / "codebooks" / name))
     have, deleted = [np.zeros(0, dtype=np.int64)], store.deleted()
     for name in store.segments():
         found.segments += 1
         try:
             segment = Segment(folder / "segments" / name, book)
-        except FileNotFoundError:
+        except (FileNotFoundError, FolderError) as error:
             found.unreadable.append(name)
-            found.problems.append(f"{folder / 'segments' / name} is missing.")
-            continue
-        except FolderError as error:
-            found.unreadable.append(name)
-            found.problems.append(str(error))
+            is_missing = isinstance(error, FileNotFoundError)
+            found.problems.append(f"{folder / 'segments' / name} is missing." if is_missing else str(error))
             continue
         found.tokens += segment.tokens
         living = np.flatnonzero(without(segment.numbers, deleted))
@@ -165,7 +157,7 @@ def _words(database: sqlite3.Connection, store: Store, found: Examination) -> No
         rows = {int(row[0]) for row in database.execute("SELECT rowid FROM words")}
         documents = {int(row[0]) for row in database.execute("SELECT number FROM documents")}
         found.words_differ = rows != documents
-        # FTS5's own check, a write that changes nothing, is left to the repair: what examines may not be able to write.
+        # FTS5's own check is a write, if one that changes nothing: what examines may not be able to write.
     except sqlite3.DatabaseError:
         found.words_differ = True
     if found.words_differ:

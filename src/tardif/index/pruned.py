@@ -33,7 +33,7 @@ _LEAST_ERROR = 0.002
 
 @dataclass
 class Scored:
-    """What a search scored: (segment, row) of each document and its score, and how many others there are."""
+    """What a search scored: (segment, row) of each document, and its score."""
 
     segments: NDArray[np.int64]
     rows: NDArray[np.int64]
