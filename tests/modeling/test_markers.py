@@ -78,6 +78,20 @@ def test_training_and_encoding_see_the_text_as_it_is_alone_behind_a_marker(fresh
 
 
 @families
+@given(text=texts, most=st.integers(4, 40))
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_document_cut_for_training_is_one_that_the_model_reads_so_much_of(fresh, family, text, most):
+    model = fresh(family)
+    cut = tokens_for(model, 100, document_length=most).ids([text], "document")[0].tolist()
+    whole, model[0].document_length = model[0].document_length, most
+    try:
+        read = unpadded(model.preprocess([text], prompt=model.prompts["document"], task="document"))[0]
+    finally:
+        model[0].document_length = whole
+    assert cut == read
+
+
+@families
 def test_a_marker_is_one_new_token(fresh, base_folder, family):
     from transformers import AutoTokenizer
 

@@ -60,7 +60,7 @@ def break_off(monkeypatch, trainer, batch, **settings):
 
 @pytest.mark.parametrize("batch", [3, 6, 10])  # amid an epoch, at the start of one, at the last step
 def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
-    settings = {**SHORT, "dropout": 0.1}
+    settings = {**SHORT, "dropout": 0.1, "base_share": 0.5}
     whole, broken = make("whole"), make("broken")
     expected = whole.train(**settings)
     break_off(monkeypatch, broken, batch, **settings)

@@ -235,6 +235,29 @@ def test_without_held_out_queries_the_last_checkpoint_is_kept(trainer, pairs):
     assert_opens(trainer)
 
 
+def test_the_kept_model_is_so_much_of_what_it_began_with(trainer, pairs):
+    from safetensors.numpy import load_file
+
+    trainer.prepare(pairs, validation=0, miner="none")
+    trainer.overwrite = True
+    kept = {}
+    for name, share, lr in (("start", 0.0, 1e-30), ("end", 0.0, 1e-3), ("part", 0.25, 1e-3)):
+        trainer.train(**{**SHORT, "lr": lr}, base_share=share, precision="fp32")
+        kept[name] = load_file(trainer.path / "model.safetensors")
+    assert any(abs(kept["end"][name] - kept["start"][name]).max() > 1e-4 for name in kept["end"])
+    for name, weight in kept["part"].items():
+        assert weight == pytest.approx(0.25 * kept["start"][name] + 0.75 * kept["end"][name], abs=1e-6)
+
+
+def test_training_in_16_bits_learns_and_is_recorded(trainer):
+    result = trainer.train(**{**SHORT, "epochs": 10}, precision="bf16")
+    assert result.settings["precision"] == "bf16"
+    assert_opens(trainer)
+    lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < losses[0]
+
+
 def test_a_budget_of_minutes_is_kept_and_a_run_by_its_steps_gives_the_same_bytes(trainer):
     trainer.overwrite = True
     result = trainer.train(**{**SHORT, "epochs": 1000}, minutes=0.03)

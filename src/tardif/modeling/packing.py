@@ -128,9 +128,21 @@ def _attention(
         # Neighbours of one length are a rectangle: [n * tokens, heads, width] -> [n, heads, tokens, width]
         one, other, third = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
         band = None if sliding_window is None or length <= sliding_window else _band(length, sliding_window, q.device)
-        out = functional.scaled_dot_product_attention(one, other, third, band, dropout, scale=scaling)
+        # PyTorch's backward pass in 16 bits on a CPU converts to float32 and back; products need not.
+        products = q.dtype in _HALF and q.device.type == "cpu" and q.requires_grad and band is None and not dropout
+        if products:
+            out = _by_products(one, other, third, scaling)
+        else:
+            out = functional.scaled_dot_product_attention(one, other, third, band, dropout, scale=scaling)
         found.append(out.transpose(1, 2).flatten(0, 1))  # [n * tokens, heads, width]
     return torch.cat(found).unsqueeze(0), None
+
+
+def _by_products(q: Tensor, k: Tensor, v: Tensor, scaling: float | None) -> Tensor:
+    """Attention as two matrix products around a softmax: ``[n, heads, tokens, width]``."""
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    weights = torch.softmax(torch.matmul(q * scale, k.transpose(-1, -2)), dim=-1)  # [n, heads, tokens, tokens]
+    return torch.matmul(weights, v)
 
 
 def _on_cuda(

@@ -35,6 +35,7 @@ class Tokens:
         padding_id: the id that fills a padded sub-batch up; None packs instead.
         first_position: the position of a text's first token in a packed sub-batch.
         expansion: tokens that every query has at least, filled up by the model's own tokenisation.
+        document_length: tokens of a document; None: as many as the model's own tokenisation gives.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Tokens:
         padding_id: int | None = None,
         first_position: int = 0,
         expansion: int = 0,
+        document_length: int | None = None,
     ) -> None:
         self.preprocess, self.prompts = preprocess, prompts
         self.budget, self.padding_id, self.first_position = budget, padding_id, first_position
         self.expansion = expansion
+        self.document_length = document_length
         self._kept: dict[tuple[str, str], NDArray[np.int32]] = {}
         self._room = CACHED_TOKENS
 
@@ -93,7 +96,9 @@ class Tokens:
     def _tokenise(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         found = self._preprocess(texts, task)
         masks = found["attention_mask"].bool()  # [n, tokens]
-        return [ids[mask].numpy().astype(np.int32) for ids, mask in zip(found["input_ids"], masks, strict=True)]
+        ids = [row[mask].numpy().astype(np.int32) for row, mask in zip(found["input_ids"], masks, strict=True)]
+        most = self.document_length if task == "document" else None
+        return ids if most is None else [_cut(text, most) for text in ids]
 
     def _features(self, texts: Sequence[Tensor]) -> dict[str, Any]:
         if self.padding_id is None:
@@ -105,12 +110,18 @@ class Tokens:
         return {"input_ids": padded, "attention_mask": mask.long(), "modality": "text"}
 
 
-def tokens_for(model: MultiVectorEncoder, budget: int) -> Tokens:
+def _cut(ids: NDArray[np.int32], most: int) -> NDArray[np.int32]:
+    """The first ids and the last one, which ends every text."""
+    return ids if len(ids) <= most else np.concatenate([ids[: most - 1], ids[-1:]])
+
+
+def tokens_for(model: MultiVectorEncoder, budget: int, document_length: int | None = None) -> Tokens:
     """The tokens of a model: packed where its encoder can take them so.
 
     Args:
         model: the model to train or encode with; it is prepared for packed batches.
         budget: tokens per sub-batch.
+        document_length: tokens of a document, where they are to be fewer than the model reads.
     """
     transformer: Any = model[0]
     packed, expansion = enable(model), transformer.query_expansion
@@ -121,4 +132,5 @@ def tokens_for(model: MultiVectorEncoder, budget: int) -> Tokens:
         padding_id=None if packed else transformer.tokenizer.pad_token_id or 0,
         first_position=first_position(model),
         expansion=expansion["length"] if expansion else 0,
+        document_length=document_length,
     )

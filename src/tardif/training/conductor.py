@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,11 @@ from tardif.evaluation import spoken
 from tardif.modeling.build import quiet_libraries
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
+from tardif.training.blending import blended
 from tardif.training.checkpoints import write_whole
 from tardif.training.divergence import Divergence
 from tardif.training.parameters import without_adapters
+from tardif.training.precision import computing
 from tardif.training.run_folder import MARK, RunFolder
 from tardif.training.run_log import EVALUATION
 from tardif.training.sampling import BatchOrder
@@ -33,6 +35,7 @@ from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+    from torch import Tensor
 
 SELECTED_BY = "nDCG@10"
 _TOLD_EXAMPLES = 8
@@ -86,6 +89,7 @@ class Conductor(TrainerCallback):
         seconds_per_evaluation: to end within a budget of minutes.
         accumulation: batches per step.
         world: the processes that train together: the lead decides for all.
+        start: the weights that the measured and kept model has ``settings.base_share`` of.
     """
 
     def __init__(
@@ -103,12 +107,13 @@ class Conductor(TrainerCallback):
         seconds_per_evaluation: float,
         accumulation: int,
         world: World,
+        start: Mapping[str, Tensor],
     ) -> None:
         self.model, self.collator, self.order = model, collator, order
         self.task, self.folder, self.settings = task, folder, settings
         self.outcome, self.bar, self.talk = outcome, bar, talk
         self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
-        self.world = world
+        self.world, self.start = world, start
         self.divergence = Divergence()
         self.report: Callable[[dict[str, float]], None] = lambda figures: None
         # The library's trainer sets the gradient's norm, our objective the loss, before they are read here.
@@ -207,7 +212,19 @@ class Conductor(TrainerCallback):
         self.saved = time.monotonic()
 
     def _measure(self, step: int) -> None:
-        """Measure the weights as they are; keep them if they are the best so far."""
+        """Measure the model, with its share of the weights it began with; keep it if it is the best so far."""
+        device = self.model.device.type
+        with blended(self.model, self.start, self.settings.base_share), computing(self.settings.precision, device):
+            self._measure_as_it_is(step)
+
+    def keep_one(self) -> None:
+        """Keep the last model where none has been."""
+        if not self.folder.best(self.outcome.best_step).exists():
+            with blended(self.model, self.start, self.settings.base_share):
+                keep_model(self.model, self.folder.best(self.outcome.steps))
+            self.outcome.best_step = self.outcome.steps
+
+    def _measure_as_it_is(self, step: int) -> None:
         if self.task is None:
             self._keep(step, {})
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
@@ -32,10 +34,11 @@ from tardif.training.checkpoints import (
     set_random_state,
     write_whole,
 )
-from tardif.training.conductor import Conductor, Outcome, interruptible, keep_model
+from tardif.training.conductor import Conductor, Outcome, interruptible
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
+from tardif.training.precision import computing
 from tardif.training.refresh import Refresher, Refreshing, examples_of
 from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
 from tardif.training.run_log import RunLog, cut_log
@@ -145,11 +148,13 @@ def run(
     talk: Talk,
     world: World,
     refresher: Refresher | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Train ``model`` in place; the lead leaves the best model at ``folder.best(outcome.best_step)``.
 
     ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
-    ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes.
+    ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes. ``start``
+    are the weights that the kept model has a share of.
 
     Raises:
         TrainingError: the training diverged, or memory ran out.
@@ -179,6 +184,7 @@ def run(
             seconds_per_evaluation=seconds_per_evaluation,
             accumulation=accumulated(settings),
             world=world,
+            start=start or {},
         )
         conductor.loss, conductor.report = lambda: objective.last, loop.log
         if getattr(loop.accelerator, "scaler", None) is not None:
@@ -190,14 +196,7 @@ def run(
             per_step = settings.batch_size * accumulated(settings)
             loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
         _train(loop, checkpoint, talk)
-    world.from_lead(lambda: _keep_one(model, folder, outcome))
-
-
-def _keep_one(model: MultiVectorEncoder, folder: RunFolder, outcome: Outcome) -> None:
-    """Keep the last model where none has been."""
-    if not folder.best(outcome.best_step).exists():
-        keep_model(model, folder.best(outcome.steps))
-        outcome.best_step = outcome.steps
+    world.from_lead(conductor.keep_one)
 
 
 def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
@@ -246,6 +245,7 @@ def _make_loop(
         "warmup_steps": math.ceil(planned * settings.warmup),
         "weight_decay": 0.01,
         "learning_rate_mapping": learning_rates(model, settings),
+        "bf16": settings.precision == "bf16",
         "report_to": "none",
         "run_name": folder.output.name,
         "logging_strategy": "steps",
@@ -293,7 +293,9 @@ def timed_batch(
     def step(part: int) -> None:
         batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
         rows = [{"example": number} for number in world.share(batch)]
-        objective(to_device(collator(rows), device)).backward()
+        with computing(settings.precision, device):
+            loss = objective(to_device(collator(rows), device))
+        loss.backward()
         world.average(objective)
 
     with torch.random.fork_rng():

@@ -10,7 +10,7 @@ import bisect
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tardif.mining.late import DEPTH, WHOLE
 from tardif.training.settings import TrainingSettings
@@ -41,11 +41,13 @@ class Work:
         parameters: weights that every token is multiplied with.
         tokens: of a document and of a query.
         dim: width of the token vectors.
+        trained: tokens of a document that a training step reads; None: all.
     """
 
     parameters: int
     tokens: Size
     dim: int
+    trained: float | None = None
 
     def forward(self, texts: Size) -> float:
         """Encode texts and score every query with every document."""
@@ -61,7 +63,8 @@ class Work:
 
     def step(self, batch: Size, accumulation: int) -> float:
         """Train on so many batches."""
-        return _TRAINING_COST * accumulation * self.forward(batch)
+        read = self if self.trained is None else replace(self, tokens=Size(self.trained, self.tokens.queries))
+        return _TRAINING_COST * accumulation * read.forward(batch)
 
 
 @dataclass(frozen=True)

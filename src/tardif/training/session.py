@@ -25,6 +25,7 @@ from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+    from torch import Tensor
 
     from tardif.training.batches import Collator
     from tardif.training.conductor import Outcome
@@ -68,14 +69,19 @@ class Session:
         # The lead's alone: what a resumed run must be given again, and what it is measured on.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
+        self.start: dict[str, Tensor] = {}
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
         from tardif.modeling.build import build_model, set_dropout
+        from tardif.training.blending import weights_of
         from tardif.training.parameters import set_up
+        from tardif.training.precision import resolve
 
         began = time.monotonic()
-        job, settings = self.job, self.settings
+        lead, job = self.world.from_lead, self.job
+        precision = lead(lambda: resolve(self.settings, self.device, job.base.hidden_size))
+        settings = self.settings = dataclasses.replace(self.settings, precision=precision)
         model = build_model(
             job.base,
             job.recipe,
@@ -83,14 +89,14 @@ class Session:
             seed=settings.seed,
             trust_remote_code=job.trust_remote_code,
         )
-        lead = self.world.from_lead
         record, checkpoint = lead(lambda: self._unfinished(model))
-        if checkpoint is None:
+        if checkpoint is None or settings.base_share:  # a share of what it began with is wanted to the end
             lead(lambda: self._fit_projection(model))
         if settings.dropout is not None:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
         self.world.equalise(model)
+        self.start = weights_of(model) if settings.base_share and self.world.leads else {}
         collator = self._collator(model)
         loading = time.monotonic() - began
         timed = None if record or settings.minutes is None else self._timed(model, collator)
@@ -154,7 +160,7 @@ class Session:
 
         return Collator(
             self.data,
-            tokens_for(model, SUB_BATCH_TOKENS[self.device]),
+            tokens_for(model, SUB_BATCH_TOKENS[self.device], self.settings.training_length),
             negatives_per_example=self.settings.negatives_per_example,
             mask_known_positives=self.settings.mask_known_positives,
             seed=self.settings.seed,
@@ -171,7 +177,9 @@ class Session:
         from tardif.training.refresh import mineable
         from tardif.training.validation import searchable
 
-        work = Work(_parameters(model), self._tokens(model), model.get_embedding_dimension() or 0)
+        tokens, most = self._tokens(model), self.settings.training_length
+        trained = None if most is None else min(tokens.documents, self._documents_cut(most))
+        work = Work(_parameters(model), tokens, model.get_embedding_dimension() or 0, trained)
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
         drawn = order_of(self.data, self.settings).count
         mined = Size(len(mineable(self.data)), len(self.data.query_ids(TRAIN)))
@@ -185,10 +193,14 @@ class Session:
         most = transformer.document_length or DOCUMENT_CAP
         expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
         filled = expansion.get("length") or 0
+        queries = [max(len(text) / CHARACTERS_PER_TOKEN, filled) for text in self.data.queries.values()]
+        return Size(self._documents_cut(most), sum(queries) / len(queries))
+
+    def _documents_cut(self, most: int) -> float:
+        """About how many tokens a document has, cut at ``most``."""
         contents = (document.content for document in self.data.documents.values())
         documents = [min(len(content) / CHARACTERS_PER_TOKEN, most) for content in contents]
-        queries = [max(len(text) / CHARACTERS_PER_TOKEN, filled) for text in self.data.queries.values()]
-        return Size(sum(documents) / len(documents), sum(queries) / len(queries))
+        return sum(documents) / len(documents)
 
     def _task(self, plan: Plan) -> ValidationTask | None:
         from tardif.training.validation import validation_task
@@ -205,12 +217,14 @@ class Session:
             return {}, {}, {"loading": 0.0, "evaluation": 0.0}
         from tardif.evaluation import spoken
         from tardif.modeling.build import raw_view
+        from tardif.training.precision import computing
 
         self.talk.say(f"Validation: {task.describe()}.")
         baselines = {"bm25": task.measure_bm25(self.job.language)}
-        baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
-        began = time.monotonic()
-        baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
+        with computing(self.settings.precision, self.device):
+            baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
+            began = time.monotonic()
+            baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
         seconds = {"loading": 0.0, "evaluation": time.monotonic() - began}
         for name, figures in baselines.items():
             self.talk.say(f"  {name}: {spoken(figures)}")
@@ -238,6 +252,7 @@ class Session:
                 talk=self.talk,
                 world=self.world,
                 refresher=self._refresher(model),
+                start=self.start,
             )
         except BaseException as error:
             self.folder.keep = not outcome.diverged

@@ -51,6 +51,7 @@ LOSSES = ("contrastive", "distillation", "margin")
 TAUGHT = ("distillation", "margin")
 """The losses that need a teacher's scores."""
 SCORINGS = ("maxsim", "mean", "xtr")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 # Settings by what they take: a whole number from so many on, a number above 0; and which may be None.
 _WHOLE = {
@@ -64,6 +65,7 @@ _WHOLE = {
     "patience": 1,
     "save_steps": 1,
     "refresh_steps": 1,
+    "training_length": 4,
     "seed": 0,
 }
 _POSITIVE = (
@@ -92,6 +94,7 @@ _OPTIONAL = frozenset(
         "projection_lr",
         "refresh",
         "refresh_steps",
+        "training_length",
     }
 )
 
@@ -165,6 +168,13 @@ class TrainingSettings:
             minutes: what a crash may cost, while saving costs seconds.
         save_steps: save one at every multiple of so many steps, too.
         warmup: share of the steps over which the learning rate rises.
+        training_length: tokens of a document that a training step reads; None: all that the model reads. What
+            a document is about stands mostly at its beginning, and a step costs what it reads: searching reads
+            on to ``document_length``.
+        base_share: how much of the weights that training began with is in the model that is measured and kept:
+            0.5 is halfway back (Wortsman et al., CVPR 2022). It keeps what few examples make a model forget.
+        precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it at least
+            three times as fast, of which a few milliseconds make sure, else fp32.
         seed: of everything random.
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
     """
@@ -203,6 +213,9 @@ class TrainingSettings:
     save_minutes: float = 10.0
     save_steps: int | None = None
     warmup: float = 0.1
+    training_length: int | None = None
+    base_share: float = 0.0
+    precision: str = "auto"
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -222,7 +235,9 @@ class TrainingSettings:
             value = getattr(self, name)
             if not _above_zero(value) and not (value is None and name in _OPTIONAL):
                 raise SettingError(f"{name}={value!r}: give a number above 0.")
-        for name in ("warmup", "dropout"):
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision={self.precision!r}: give one of {', '.join(PRECISIONS)}.")
+        for name in ("warmup", "dropout", "base_share"):
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
                 continue
