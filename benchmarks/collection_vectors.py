@@ -115,7 +115,7 @@ def model_folder(work: Path, documents: Sequence[Document]) -> Path:
     """The untrained model, made and saved once; its projection fits the first collection that asks."""
     folder = work / "model"
     if not folder.exists():
-        made = build_model(resolve_base(MINILM), Recipe())
+        made = build_model(resolve_base(MINILM), Recipe(document_length=256, expansion=32))
         fit_projection(made, [document.content for document in documents[:: max(1, len(documents) // 256)]])
         made.save_pretrained(str(folder))
     return folder

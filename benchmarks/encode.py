@@ -46,8 +46,8 @@ def main() -> None:
     options = parser.parse_args()
     stream = stream_documents(options.data / "corpus.jsonl")
     texts = [document.content for _, document in itertools.islice(stream, options.documents)]
-    library = build_model(resolve_base(MINILM), Recipe()).eval()
-    model = build_model(resolve_base(MINILM), Recipe()).eval()
+    library = build_model(resolve_base(MINILM), Recipe(document_length=256)).eval()
+    model = build_model(resolve_base(MINILM), Recipe(document_length=256)).eval()
     systems = {
         "tardif": lambda: encode_texts(model, texts, "document"),
         "sentence-transformers": lambda: theirs(library, texts),

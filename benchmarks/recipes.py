@@ -3,12 +3,16 @@
     .venv/bin/python benchmarks/recipes.py benchmarks/recipes/mining.json --data FOLDER_OF_ARCHIVES --work DIR [--table]
 
 A plan is a JSON file: tasks (a collection, what of it is held out, how much of it is searched), what all runs have in
-common, and runs by name, each with the settings that make it different. Every run is logged in ``DIR/runs.jsonl`` with
-its settings, seed, figures and seconds, or with what it failed with; the values of each query lie beside it. A run
-that is in the log is not made again, so an interrupted plan goes on, and a longer one adds to it. ``--table`` prints
-what the log has, with the paired significance of every difference to the run that the plan names.
+common, and runs by name, each with the settings that make it different, on all tasks or some of them. Every run is
+logged in ``DIR/runs.jsonl`` with its settings, seed, figures and seconds, or with what it failed with; the values of
+each query lie beside it. A run that is in the log is not made again, so an interrupted plan goes on, and a longer one
+adds to it. ``--table`` prints what the log has, with the paired significance of every difference to the run that the
+plan names.
 
-Budgets are steps, not minutes, so other work on the machine changes no figure but the seconds.
+Budgets are steps, not minutes, so other work on the machine changes no figure but the seconds. Models are measured in
+the precision that this machine trains in. Tasks of one ``pool`` (the folds of a collection) have a table together, over
+all of their held-out queries. Collections in ``also`` are what a run's model is measured on besides, unseen: their
+test queries.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from typing import Any
 
 from archives import unpacked
 from tardif import Trainer
+from tardif.data.beir import read_beir
 from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.evaluation import per_query, rank, significance
@@ -40,6 +45,8 @@ from tardif.modeling.build import build_model, fit_projection, open_model, raw_v
 from tardif.modeling.recipe import Recipe
 from tardif.preparation import prepare_folder
 from tardif.talk import Talk
+from tardif.training.precision import computing, resolve
+from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask, validation_task
 from tardif.types import Document, Run
 
@@ -96,7 +103,10 @@ class Task:
 
 @dataclass(frozen=True)
 class One:
-    """A run of a plan: a system with its settings on a task."""
+    """A run of a plan: a system with its settings on a task.
+
+    ``source`` is ``queries``, or ``documents``: trained on queries made of the documents, and on no query of the task.
+    """
 
     name: str
     task_name: str
@@ -104,6 +114,8 @@ class One:
     base: str
     seed: int
     system: str = "tardif"
+    source: str = "queries"
+    also: Sequence[str] = ()
     mining: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -121,6 +133,8 @@ class One:
             "base": self.base,
             **parts,
             **({"seed": self.seed} if self.system == "tardif" else {}),
+            **({"source": self.source} if self.source != "queries" else {}),
+            **({"also": list(self.also)} if self.also else {}),
         }
 
     @property
@@ -157,32 +171,55 @@ class Bench:
         return done.data
 
     @cache  # noqa: B019 - as above
+    def synthetic(self, task: Task) -> TrainingSet:
+        """A training set made of a task's documents alone."""
+        folder = self.work / "sets" / f"{task.collection}-{task.documents}-synthetic"
+        if not folder.exists():
+            documents = list(self.data(task)[0].documents.values())
+            prepare_folder([], documents, folder, synthesize=True, validation=0.0, talk=TALK)
+        return TrainingSet.load(folder)
+
+    @cache  # noqa: B019 - as above
+    def test(self, name: str) -> ValidationTask:
+        """A collection's test queries over all of it."""
+        beir = read_beir(unpacked(self.archives / f"{name}.tar.gz", self.work / "collections"), "test")
+        queries = {query: beir.queries[query] for query in beir.qrels}
+        return ValidationTask(queries, beir.qrels, list(beir.documents), len(beir.documents))
+
+    @cache  # noqa: B019 - as above
     def searcher(self, task: Task, base: str, miner: str) -> Any:
         """A miner over a task's corpus."""
         documents = list(self.data(task)[0].documents.values())
         return make_searcher(miner, documents, language=ENGLISH, base=base, cache=self.work / "vectors", talk=TALK)
 
-    def run(self, one: One) -> tuple[Run, ValidationTask, dict[str, float]]:
-        """A system's run on the held-out queries, and how long its parts took."""
-        _, held = self.data(one.task)
+    def run(self, one: One) -> tuple[dict[str, tuple[Run, ValidationTask]], dict[str, float]]:
+        """A system's runs, on the held-out queries (under no name) and on each collection besides, and how long its
+        parts took."""
+        tasks = {"": self.data(one.task)[1], **{name: self.test(name) for name in one.also}}
         seconds: dict[str, float] = {}
         began = time.perf_counter()
         if one.system == "bm25":
-            hits = LexicalSearcher(held.documents, ENGLISH).search(list(held.queries.values()), 100)
-            return {q: dict(found) for q, found in zip(held.queries, hits, strict=True)}, held, seconds
+            return {name: (lexical_run(held), held) for name, held in tasks.items()}, seconds
         model = self._untrained(one) if one.system in ("raw", "step 0") else None
         if model is None:
             mining = {"miner": "lexical", "seed": one.seed, **one.mining}
-            data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
+            is_synthetic = one.source == "documents"
+            data = (
+                self.synthetic(one.task)
+                if is_synthetic
+                else self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
+            )
             seconds["mining"] = time.perf_counter() - began
             began = time.perf_counter()
             model = self._trained(one, data)
             seconds["training"] = time.perf_counter() - began
             began = time.perf_counter()
-        with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar:
-            found = rank(model, held.queries, held.documents, advance=bar.advance)
+        found = {}
+        for name, held in tasks.items():
+            with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, _precision():
+                found[name] = rank(model, held.queries, held.documents, advance=bar.advance), held
         seconds["searching"] = time.perf_counter() - began
-        return found, held, seconds
+        return found, seconds
 
     def _untrained(self, one: One) -> Any:
         model = build_model(resolve_base(one.base), Recipe(**one.model))
@@ -206,6 +243,16 @@ class Bench:
         return model
 
 
+def lexical_run(held: ValidationTask) -> Run:
+    """BM25's run."""
+    hits = LexicalSearcher(held.documents, ENGLISH).search(list(held.queries.values()), 100)
+    return {query: dict(found) for query, found in zip(held.queries, hits, strict=True)}
+
+
+def _precision() -> Any:
+    return computing(resolve(TrainingSettings(), "cpu", 384), "cpu")
+
+
 def sample(documents: Any) -> list[str]:
     """The first texts by a keyed order, for the projection."""
     chosen: list[Document] = sorted(documents, key=lambda document: keyed_order(0, document.id))[:256]
@@ -225,10 +272,13 @@ def runs_of(plan: Mapping[str, Any]) -> Iterator[One]:
     """A plan's runs: seed by seed, task by task."""
     for seed in plan.get("seeds", [0]):
         for task_name, described in plan["tasks"].items():
-            about = dict(described)
+            about = {name: value for name, value in described.items() if name != "pool"}
             over = {part: about.pop(part) for part in ("mining", "model", "training") if part in about}
             task = Task(**{**about, "held_out": tuple(about.get("held_out", (0,)))})
-            for name, changes in plan["runs"].items():
+            for name, described_run in plan["runs"].items():
+                changes = dict(described_run)
+                if task_name not in changes.pop("tasks", plan["tasks"]):
+                    continue
                 parts = merged({"mining": {}, "model": {}, "training": {}}, plan.get("common", {}), over, changes)
                 made = One(name, task_name, task, plan["base"], seed, **parts)
                 if made.system == "tardif" or seed == plan.get("seeds", [0])[0]:
@@ -272,12 +322,16 @@ def make(plan: Mapping[str, Any], bench: Bench, log: Log) -> None:
             continue
         TALK.say(f"==> {one.task_name}: {one.name}, seed {one.seed} ({one.key})")
         try:
-            found, held, seconds = bench.run(one)
+            runs, seconds = bench.run(one)
         except Exception as error:
             log.add(one, failed=f"{type(error).__name__}: {error}")
             TALK.say(traceback.format_exc())
             continue
-        values = per_query(held.qrels, found, MEASURES)
+        values = {
+            f"{where} {measure}".strip(): of
+            for where, (found, held) in runs.items()
+            for measure, of in per_query(held.qrels, found, MEASURES).items()
+        }
         means = {name: sum(of.values()) / len(of) for name, of in values.items()}
         log.write_values(one.key, values)
         log.add(one, figures=means, seconds={part: round(value, 1) for part, value in seconds.items()})
@@ -286,34 +340,43 @@ def make(plan: Mapping[str, Any], bench: Bench, log: Log) -> None:
 
 def table(plan: Mapping[str, Any], log: Log) -> None:
     """Print what the log has of a plan: means over seeds, and p against the run that the plan names."""
-    rows, against = log.rows(), plan["against"]
-    for task_name in plan["tasks"]:
-        ones = [one for one in runs_of(plan) if one.task_name == task_name and one.key in rows]
-        if not ones:
-            continue
-        print(
-            f"\n{task_name}: nDCG@10, difference to {against} (p), R@100\n\n| run | nDCG@10 | difference | p | R@100 |"
-        )
-        print("|---|---|---|---|---|")
-        by_name: dict[str, list[One]] = {}
-        for one in ones:
+    ones = [one for one in runs_of(plan) if one.key in log.rows()]
+    pools: dict[str, list[str]] = {}
+    for task_name, described in plan["tasks"].items():
+        pools.setdefault(described.get("pool", task_name), []).append(task_name)
+    for pool, task_names in pools.items():
+        mine = [one for one in ones if one.task_name in task_names]
+        for where in ("", *dict.fromkeys(name for one in mine for name in one.also)):
+            _print_table(pool + (f", then {where}" if where else ""), where, mine, plan["against"], log)
+
+
+def _print_table(title: str, where: str, ones: Sequence[One], against: str, log: Log) -> None:
+    by_name: dict[str, list[One]] = {}
+    for one in ones:
+        if not where or where in one.also:
             by_name.setdefault(one.name, []).append(one)
-        reference = _mean_values(by_name.get(against, []), log)
-        for name, made in by_name.items():
-            values = _mean_values(made, log)
-            mean = sum(values.values()) / len(values)
-            recall = sum(rows[one.key]["figures"]["R@100"] for one in made) / len(made)
-            cells = "- | -"
-            if reference and name != against:
-                difference = mean - sum(reference.values()) / len(reference)
-                cells = f"{difference:+.4f} | {significance(values, reference):.4f}"
-            print(f"| {name} | {mean:.4f} | {cells} | {recall:.4f} |")
+    if not by_name:
+        return
+    print(f"\n{title}: nDCG@10, difference to {against} (p), R@100\n")
+    print("| run | queries | nDCG@10 | difference | p | R@100 |\n|---|---|---|---|---|---|")
+    reference = _mean_values(by_name.get(against, []), log, f"{where} nDCG@10".strip())
+    for name, made in by_name.items():
+        values, recalls = (_mean_values(made, log, f"{where} {measure}".strip()) for measure in MEASURES)
+        mean, recall = (sum(of.values()) / len(of) for of in (values, recalls))
+        cells = "- | -"
+        if reference.keys() == values.keys() and name != against:
+            difference = mean - sum(reference.values()) / len(reference)
+            cells = f"{difference:+.4f} | {significance(values, reference):.4f}"
+        print(f"| {name} | {len(values)} | {mean:.4f} | {cells} | {recall:.4f} |")
 
 
-def _mean_values(ones: Sequence[One], log: Log) -> dict[str, float]:
-    """nDCG@10 of each query, the mean over the seeds."""
-    found = [log.read_values(one.key, "nDCG@10") for one in ones]
-    return {query: sum(values[query] for values in found) / len(found) for query in (found[0] if found else ())}
+def _mean_values(ones: Sequence[One], log: Log, measure: str) -> dict[str, float]:
+    """A measure of each query, the mean over the runs that have it: over the seeds; folds have queries of their own."""
+    found: dict[str, list[float]] = {}
+    for one in ones:
+        for query, value in log.read_values(one.key, measure).items():
+            found.setdefault(query, []).append(value)
+    return {query: sum(values) / len(values) for query, values in found.items()}
 
 
 def main() -> None:

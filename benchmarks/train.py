@@ -38,7 +38,9 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "sentence-transformers, mini_batch_size 8": {"mini_batch_size": 8},
     "sentence-transformers, cached, mini_batch_size 8": {"mini_batch_size": 8, "cached": True},
 }
-LENGTHS = {"query_length": 32, "document_length": 256}
+LENGTHS = {"query_length": 32, "document_length": 256, "expansion": 32}
+# Of our defaults, what would make the work another than theirs.
+ALIKE = {"training_length": None, "base_share": 0.0, "precision": "fp32"}
 
 
 def subset(folder: Path, examples: int, negatives: int) -> Any:
@@ -80,7 +82,7 @@ def train_ours(data: Any, options: argparse.Namespace, extra: dict[str, Any]) ->
             max_steps=options.steps,
             batch_size=options.batch_size,
             negatives_per_example=options.negatives,
-            **extra,
+            **{**ALIKE, **extra},
         )
 
 

@@ -27,12 +27,12 @@ def base_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fresh(base_folder):
-    """A family's base with the default recipe around it: ``fresh("bert")``. Shared: not to be changed."""
+    """A family's base with the classic recipe around it: ``fresh("bert")``. Shared: not to be changed."""
     from tardif.modeling.base import resolve_base
     from tardif.modeling.build import build_model
     from tardif.modeling.recipe import Recipe
 
-    return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe()))
+    return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe(expansion=32)))
 
 
 @pytest.fixture(scope="session")

@@ -82,13 +82,14 @@ def test_the_width_is_as_asked(base, dim, width):
     model = build_model(base, recipe)
     assert recipe.width(base) == model.get_embedding_dimension() == width
     assert {tokens.shape[1] for tokens in vectors(model)} == {width}
-    assert (projection_of(model) is None) == (dim is None)
+    assert (projection_of(model) is None) == (dim in (None, "auto"))
 
 
-def test_the_classic_width_is_128_on_a_wide_base(base):
-    import dataclasses
-
-    assert Recipe().width(dataclasses.replace(base, hidden_size=768)) == 128
+def test_a_wide_base_is_projected(base, monkeypatch):
+    monkeypatch.setattr(recipe, "WIDEST", 24)
+    model = build_model(base, Recipe())
+    assert projection_of(model) is not None
+    assert Recipe().width(base) == model.get_embedding_dimension() == 24
 
 
 def test_a_dense_model_is_a_base(dense_folder, tmp_path):
@@ -151,11 +152,11 @@ def test_lengths_asked_for_replace_an_existing_colberts_own(checkpoint, request)
 
 
 def test_lengths_and_expansion_of_a_fresh_colbert(base):
-    model = build_model(base, Recipe(query_length=12, document_length=10))
+    model = build_model(base, Recipe(query_length=12, document_length=10, expansion=32))
     assert [len(tokens) for tokens in model.encode_query(["a", "word " * 100])] == [12, 12]
     assert len(model.encode_document("word " * 100)) == 10
-    plain = build_model(base, Recipe(expansion=0))
-    assert len(plain.encode_query("a")) == 4  # start, marker, a, end
+    for recipe in (Recipe(), Recipe(expansion=0)):
+        assert len(build_model(base, recipe).encode_query("a")) == 4  # start, marker, a, end
     filled = build_model(base, Recipe(expansion=8))
     assert len(filled.encode_query("a")) == 8
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 import tiny
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.packing import LENGTHS
-from tardif.modeling.recipe import EXPANSION
 from tardif.modeling.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.types import Document, Example
 
+EXPANSION = 32
 families = pytest.mark.parametrize("family", tiny.FAMILIES)
 words = st.sampled_from(
     ["late", "Retrieval", "été", "晚期", "東京", "word", "3.5", "(two)", "!", ".", "  ", "\n", " a", "—"]

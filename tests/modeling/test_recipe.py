@@ -17,7 +17,8 @@ COLBERT = base("pylate", dim=96)
 @pytest.mark.parametrize(
     ("recipe", "on", "width"),
     [
-        (Recipe(), base(), 128),
+        (Recipe(), base(), 384),
+        (Recipe(), base(hidden_size=768), 384),
         (Recipe(), base(hidden_size=64), 64),
         (Recipe(dim=48), base(), 48),
         (Recipe(dim=1000), base(), 1000),

@@ -35,7 +35,9 @@ def data(collection) -> TrainingSet:
 
 
 def fresh(dtype: torch.dtype) -> Any:
-    model = build_model(resolve_base(MINILM), dataclasses.replace(Recipe(), query_length=32)).to(dtype).train()
+    model = (
+        build_model(resolve_base(MINILM), Recipe(query_length=32, document_length=256, expansion=32)).to(dtype).train()
+    )
     set_dropout(model, 0.0)
     return model
 

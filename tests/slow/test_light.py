@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def model(minilm):
-    return build_model(resolve_base(minilm), Recipe())
+    return build_model(resolve_base(minilm), Recipe(expansion=32))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,9 @@ def test_auto_takes_what_the_machine_multiplies_many_times_faster(gain, chosen, 
     assert precision.resolve(TrainingSettings(), "cpu", 384) == chosen
 
 
-@pytest.mark.parametrize(("device", "other"), [("mps", {}), ("cuda", {}), ("cpu", {"bf16": True}), ("cpu", {"fp16": True})])
+@pytest.mark.parametrize(
+    ("device", "other"), [("mps", {}), ("cuda", {}), ("cpu", {"bf16": True}), ("cpu", {"fp16": True})]
+)
 def test_auto_leaves_other_devices_and_the_librarys_own_arguments_alone(device, other, monkeypatch):
     monkeypatch.setattr(precision, "_gain", lambda width: pytest.fail("nothing to measure"))
     assert precision.resolve(TrainingSettings(other=other), device, 384) == "fp32"

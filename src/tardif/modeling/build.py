@@ -19,7 +19,7 @@ from torch import nn
 from tardif.errors import ModelError, first_line
 from tardif.modeling.base import Base
 from tardif.modeling.markers import add_markers, punctuation_tokens
-from tardif.modeling.recipe import DOCUMENT_CAP, EXPANSION, QUERY_CAP, Recipe
+from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -96,12 +96,12 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
     prompts = add_markers(tokenizer)
     _add_embeddings(transformer, len(tokenizer))
-    expansion = EXPANSION if recipe.expansion is None else recipe.expansion
+    expansion = recipe.expansion
     if expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
         floor = min(expansion, query_length)
         transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}
     modules: list[nn.Module] = [transformer]
-    if recipe.dim is not None:
+    if recipe.projects(base):
         modules.append(_projection(base.hidden_size, recipe.width(base)))
     modules.append(MultiVectorMask(skiplist_words=skiplist))
     modules.append(Normalize(module_input_name="token_embeddings"))

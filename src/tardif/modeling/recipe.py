@@ -1,8 +1,9 @@
-"""What a fresh ColBERT is made of: the classic recipe as one value, validated without torch.
+"""What a fresh ColBERT is made of, as one value, validated without torch.
 
-Khattab and Zaharia, ColBERT (SIGIR 2020) and ColBERTv2 (NAACL 2022): a marker after the start token,
-short queries filled with mask tokens that are scored though nothing attends to them, punctuation
-not scored in documents, a linear projection, unit vectors.
+The recipe of Khattab and Zaharia, ColBERT (SIGIR 2020) and ColBERTv2 (NAACL 2022): a marker after the start
+token, punctuation not scored in documents, a linear projection, unit vectors. One part of it is only made when asked
+for: short queries filled with mask tokens, which are scored though nothing attends to them. A base that was not
+trained with such tokens finds worse with them until many steps have taught it what they are for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from typing import Literal, TypeGuard
 from tardif.errors import SettingError
 from tardif.modeling.base import Base
 
-CLASSIC_DIM = 128
-EXPANSION = 32
+WIDEST = 384
 QUERY_CAP = 128
-DOCUMENT_CAP = 256
+DOCUMENT_CAP = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,16 @@ class Recipe:
     """The settings that make token vectors out of a base.
 
     Args:
-        dim: width of the token vectors. ``auto``: 128 as in ColBERT, or the base's width where that
-            is smaller; ``None``: the base's own width, without a projection.
+        dim: width of the token vectors. ``auto``: the base's own width, without a projection, up to 384; a
+            wider base is projected to 384. ``None``: the base's own width, however wide. ColBERT's 128 makes an index
+            of a third of the size, and finds a little less.
         query_length: tokens of a query that are read, start, marker and end among them. The classic
-            cap of 32 cuts real questions short, so the default is 128; shorter queries are filled
-            with mask tokens up to 32 (or up to this cap, when it is lower) as in the classic recipe.
-        document_length: tokens of a document that are read. 256 holds most passages, and time grows
-            with it.
-        expansion: up to how many tokens a short query is filled with mask tokens; 32, and 0 for none.
+            cap of 32 cuts real questions short, so the default is 128.
+        document_length: tokens of a document that are read when it is searched. What is not read cannot be
+            found: the default is 512, or what the base's positions allow. Training reads fewer,
+            :class:`tardif.training.settings.TrainingSettings` says how many.
+        expansion: up to how many tokens a short query is filled with mask tokens (up to ``query_length``, when that
+            is lower); 32 in the classic recipe. 0, the default: none.
         skip_punctuation: leave documents' punctuation out of the score, and out of the index.
 
     ``None`` for a length or the expansion keeps the default for a fresh ColBERT, and an existing ColBERT's own.
@@ -78,7 +80,11 @@ class Recipe:
             return base.dim
         if self.dim is None:
             return base.hidden_size
-        return min(CLASSIC_DIM, base.hidden_size) if self.dim == "auto" else int(self.dim)
+        return min(WIDEST, base.hidden_size) if self.dim == "auto" else int(self.dim)
+
+    def projects(self, base: Base) -> bool:
+        """Whether a fresh ColBERT on ``base`` has a projection."""
+        return self.dim is not None and (self.dim != "auto" or base.hidden_size > WIDEST)
 
 
 def _whole(value: object) -> TypeGuard[int]:

@@ -20,6 +20,8 @@ from tardif.types import Example
 _TRAINING_COST = 3.0
 # On fewer documents a difference of measures is mostly chance, whatever the share.
 LEAST_DOCUMENTS = 100
+EPOCHS = ((1_000, 4), (10_000, 2))
+"""Up to so many examples, so many passes over them; one over more."""
 CHARACTERS_PER_TOKEN = 4.0
 # What a step costs beyond the forward and backward passes that are timed: optimizer, loading, noise.
 _STEP_OVERHEAD = 1.1
@@ -105,8 +107,9 @@ def make_plan(
         mined: the queries that are mined for in a refresh, and the documents that are searched.
     """
     accumulation = accumulated(settings)
-    per_epoch = math.ceil(math.ceil((drawn or len(examples)) / settings.batch_size) / accumulation)
-    steps = settings.max_steps or max(round(per_epoch * settings.epochs), 1)
+    count = drawn or len(examples)
+    per_epoch = math.ceil(math.ceil(count / settings.batch_size) / accumulation)
+    steps = settings.max_steps or max(round(per_epoch * (settings.epochs or epochs_for(count))), 1)
     size = min(settings.batch_size, len(examples))
     negatives = sum(min(len(e.negative_ids), settings.negatives_per_example) for e in examples) / len(examples)
     step = work.step(Size(size * (1 + negatives), size), accumulation)
@@ -139,6 +142,11 @@ def make_plan(
             1,
         )
     return Plan(steps, per_epoch, documents(steps), every)
+
+
+def epochs_for(examples: int) -> int:
+    """The passes over so many examples that a run makes, where it is not told how many."""
+    return next((epochs for most, epochs in EPOCHS if examples <= most), 1)
 
 
 def refresh_interval(settings: TrainingSettings, per_epoch: int) -> int | None:

@@ -145,7 +145,7 @@ class Session:
         from tardif.modeling.build import fit_projection
 
         job = self.job
-        if job.base.is_colbert or job.recipe.dim is None:
+        if job.base.is_colbert or not job.recipe.projects(job.base):
             return
         contents = (document.content for document in self.data.documents.values())
         asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))

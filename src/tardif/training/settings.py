@@ -83,6 +83,7 @@ _POSITIVE = (
 )
 _OPTIONAL = frozenset(
     {
+        "epochs",
         "max_steps",
         "stop_at_step",
         "patience",
@@ -104,14 +105,15 @@ class TrainingSettings:
     """How to train.
 
     Args:
-        epochs: passes over the examples.
+        epochs: passes over the examples. None: 4 over up to 1,000 of them, 2 over up to 10,000, 1 over more.
         minutes: a budget of minutes for training and the evaluations within it (what comes before
             the first step is not counted). The number of steps is chosen from a few timed batches,
             so that the schedule ends within it, and recorded.
         max_steps: stop after so many steps, however many epochs that is; the schedule ends there.
         stop_at_step: break off at this step of the schedule. It repeats a run that ran out of time.
         batch_size: examples per step, of all processes together.
-        lr: the peak learning rate, for AdamW with linear warm-up and decay.
+        lr: the peak learning rate, for AdamW with linear warm-up and decay. It is a high one, which ``base_share``
+            makes up for.
         loss: ``contrastive``, ``distillation`` (a teacher's distribution over an example's
             documents) or ``margin`` (a teacher's margins), of :mod:`tardif.losses`; or the weights of
             several, such as ``{"contrastive": 1.0, "distillation": 0.5}``: their weighted sum.
@@ -179,12 +181,12 @@ class TrainingSettings:
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
     """
 
-    epochs: float = 2.0
+    epochs: float | None = None
     minutes: float | None = None
     max_steps: int | None = None
     stop_at_step: int | None = None
     batch_size: int = 16
-    lr: float = 3e-5
+    lr: float = 1e-4
     loss: str | Mapping[str, float] = "contrastive"
     scoring: str = "maxsim"
     xtr_k: int = 256
@@ -213,8 +215,8 @@ class TrainingSettings:
     save_minutes: float = 10.0
     save_steps: int | None = None
     warmup: float = 0.1
-    training_length: int | None = None
-    base_share: float = 0.0
+    training_length: int | None = 128
+    base_share: float = 0.5
     precision: str = "auto"
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)

@@ -40,11 +40,12 @@ class Trainer:
         devices: ``cpu``, ``mps``, ``cuda`` (one GPU), a number of GPUs, or ``auto``: all GPUs where there are some.
             Each GPU has a process of its own.
         out: where the checkpoint's folder goes.
-        dim: width of the token vectors: ``auto`` (128, or an existing ColBERT's own), a number, or
-            None for the base's own width.
+        dim: width of the token vectors: ``auto`` (the base's own up to 384, or an existing ColBERT's own), a
+            number, or None for the base's own however wide.
         query_length: tokens read of a query; 128 for a fresh ColBERT, an existing one's own.
-        document_length: tokens read of a document; 256 for a fresh ColBERT, an existing one's own.
-        expansion: fill short queries with mask tokens up to so many tokens, 0 for none; 32 for a fresh
+        document_length: tokens read of a document in search; 512, or what the base can read, for a fresh
+            ColBERT, an existing one's own.
+        expansion: fill short queries with mask tokens up to so many tokens, 0 for none; none for a fresh
             ColBERT, an existing one's own.
         seed: of everything random.
         overwrite: replace a checkpoint of the same name when training ends.
