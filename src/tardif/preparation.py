@@ -82,7 +82,7 @@ class Preparation:
     language: str = "en"
     miner: str = "lexical"
     negatives: int = 8
-    window: tuple[int, int] = (5, 100)
+    window: tuple[int, int] = (1, 50)
     sampling: str = "uniform"
     ratio: float | None = 0.95
     margin: float | None = None

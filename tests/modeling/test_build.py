@@ -86,7 +86,7 @@ def test_the_width_is_as_asked(base, dim, width):
 
 
 def test_a_wide_base_is_projected(base, monkeypatch):
-    monkeypatch.setattr(recipe, "WIDEST", 24)
+    monkeypatch.setattr("tardif.modeling.recipe.WIDEST", 24)
     model = build_model(base, Recipe())
     assert projection_of(model) is not None
     assert Recipe().width(base) == model.get_embedding_dimension() == 24

@@ -35,7 +35,7 @@ def prepare(
     documents: Documents = None,
     miner: Annotated[str, typer.Option(help="lexical, dense, late, hybrid or none.")] = "lexical",
     negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.")] = 8,
-    window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "5-100",
+    window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "1-50",
     sampling: Annotated[str, typer.Option(help="Which of the window: uniform, top, or weighted by score.")] = "uniform",
     ratio: Annotated[
         str, typer.Option(help="A negative stays only below so much of its positive's score; none: any score.")

@@ -61,8 +61,8 @@ class Selection:
     """
 
     negatives: int = 8
-    first: int = 5
-    last: int = 100
+    first: int = 1
+    last: int = 50
     sampling: str = "uniform"
     ratio: float | None = 0.95
     margin: float | None = None

@@ -190,7 +190,7 @@ class TrainingSettings:
     loss: str | Mapping[str, float] = "contrastive"
     scoring: str = "maxsim"
     xtr_k: int = 256
-    negatives_per_example: int = 1
+    negatives_per_example: int = 2
     other_negatives: bool = True
     temperature: float = 1.0
     distillation_temperature: float = 1.0
