@@ -11,8 +11,8 @@ plan names.
 
 Budgets are steps, not minutes, so other work on the machine changes no figure but the seconds. Models are measured in
 the precision that this machine trains in. Tasks of one ``pool`` (the folds of a collection) have a table together, over
-all of their held-out queries. Collections in ``also`` are what a run's model is measured on besides, unseen: their
-test queries.
+all of their held-out queries. Collections in a task's ``also`` are what its models are measured on besides, unseen:
+their test queries.
 """
 
 from __future__ import annotations
@@ -274,13 +274,14 @@ def runs_of(plan: Mapping[str, Any]) -> Iterator[One]:
         for task_name, described in plan["tasks"].items():
             about = {name: value for name, value in described.items() if name != "pool"}
             over = {part: about.pop(part) for part in ("mining", "model", "training") if part in about}
+            also = tuple(about.pop("also", ()))
             task = Task(**{**about, "held_out": tuple(about.get("held_out", (0,)))})
             for name, described_run in plan["runs"].items():
                 changes = dict(described_run)
                 if task_name not in changes.pop("tasks", plan["tasks"]):
                     continue
                 parts = merged({"mining": {}, "model": {}, "training": {}}, plan.get("common", {}), over, changes)
-                made = One(name, task_name, task, plan["base"], seed, **parts)
+                made = One(name, task_name, task, plan["base"], seed, also=also, **parts)
                 if made.system == "tardif" or seed == plan.get("seeds", [0])[0]:
                     yield made
 

@@ -97,7 +97,7 @@ def save_multi_vector(base: Path, folder: Path, dim: int = 16) -> Path:
     from tardif.modeling.build import build_model
     from tardif.modeling.recipe import Recipe
 
-    model = build_model(resolve_base(base), Recipe(dim=dim, query_length=40, document_length=48))
+    model = build_model(resolve_base(base), Recipe(dim=dim, query_length=40, document_length=48, expansion=32))
     model.save_pretrained(str(folder), create_model_card=False)
     return folder
 

@@ -235,7 +235,7 @@ def test_the_raw_view_is_the_base_alone_and_leaves_the_model_as_it_was(base_fold
     from transformers import AutoModel, AutoTokenizer
 
     folder = base_folder(family)
-    model = build_model(resolve_base(folder), Recipe(dim=16))
+    model = build_model(resolve_base(folder), Recipe(dim=16, expansion=32))
     before, expansion = vectors(model), transformer_of(model).query_expansion
     raw = raw_view(model)
     own = {name: tensor.data_ptr() for name, tensor in transformer_of(model).named_parameters()}

@@ -10,7 +10,7 @@ EXAMPLES = [Example(f"q{n}", f"d{n}", ("a", "b", "c")) for n in range(1000)]
 
 
 WORK = Work(parameters=10**7, tokens=Size(120, 32), dim=128)
-BATCH = Size(32, 16)
+BATCH = Size(48, 16)  # two negatives an example
 
 
 def plan(corpus=100_000, queries=500, seconds=None, examples=EXAMPLES, work=WORK, **settings):

@@ -10,13 +10,13 @@ from tardif.training.settings import TrainingSettings, settings_from
 
 @pytest.mark.parametrize("asked", ["fp32", "bf16"])
 def test_what_is_asked_for_is_taken(asked, monkeypatch):
-    monkeypatch.setattr(precision, "_gain", lambda width: pytest.fail("nothing to measure"))
+    monkeypatch.setattr(precision, "_gain", lambda: pytest.fail("nothing to measure"))
     assert precision.resolve(TrainingSettings(precision=asked), "cpu", 384) == asked
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(0.01, "fp32"), (2.0, "fp32"), (9.6, "bf16")])
 def test_auto_takes_what_the_machine_multiplies_many_times_faster(gain, chosen, monkeypatch):
-    monkeypatch.setattr(precision, "_gain", lambda width: gain)
+    monkeypatch.setattr(precision, "_gain", lambda: gain)
     assert precision.resolve(TrainingSettings(), "cpu", 384) == chosen
 
 
@@ -24,12 +24,17 @@ def test_auto_takes_what_the_machine_multiplies_many_times_faster(gain, chosen, 
     ("device", "other"), [("mps", {}), ("cuda", {}), ("cpu", {"bf16": True}), ("cpu", {"fp16": True})]
 )
 def test_auto_leaves_other_devices_and_the_librarys_own_arguments_alone(device, other, monkeypatch):
-    monkeypatch.setattr(precision, "_gain", lambda width: pytest.fail("nothing to measure"))
+    monkeypatch.setattr(precision, "_gain", lambda: pytest.fail("nothing to measure"))
     assert precision.resolve(TrainingSettings(other=other), device, 384) == "fp32"
 
 
 def test_the_gain_is_measured():
-    assert precision._gain(32) > 0
+    assert precision._gain() > 0
+
+
+def test_a_narrow_encoder_gains_nothing(monkeypatch):
+    monkeypatch.setattr(precision, "_gain", lambda: pytest.fail("nothing to measure"))
+    assert precision.resolve(TrainingSettings(), "cpu", 128) == "fp32"
 
 
 def test_an_unknown_precision_is_refused():

@@ -209,7 +209,7 @@ def test_defaults_hang_on_the_loss_and_the_scoring():
     assert settings_from({"loss": "distillation"}).negatives_per_example == 31
     assert settings_from({"loss": {"contrastive": 1, "distillation": 1}}).negatives_per_example == 31
     assert settings_from({"loss": "distillation", "negatives_per_example": 3}).negatives_per_example == 3
-    assert settings_from({"loss": "margin"}).negatives_per_example == 1
+    assert settings_from({"loss": "margin"}).negatives_per_example == 2
     assert settings_from({"scoring": "xtr"}).temperature == settings_from({"scoring": "mean"}).temperature == 1 / 32
     assert settings_from({"scoring": "xtr", "temperature": 0.5}).temperature == 0.5
 

@@ -39,8 +39,8 @@ class Selection:
 
     Args:
         negatives: how many per query. 8 cost nothing to mine, and training draws from them.
-        first: the best rank taken from, counted from 1. The very first ranks hold most of the
-            unlabelled answers (false negatives).
+        first: the best rank taken from, counted from 1. The very first ranks hold most of the unlabelled
+            answers (false negatives), and the hardest negatives: with a filter by score they are worth taking.
         last: the last rank taken from; further down, documents stop being hard.
         sampling: ``uniform`` within the window, ``top`` (the best ranks that the rules leave), or
             ``weighted``: a hit is drawn in proportion to e to the power of its standardised score,

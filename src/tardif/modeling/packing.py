@@ -129,7 +129,7 @@ def _attention(
         one, other, third = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
         band = None if sliding_window is None or length <= sliding_window else _band(length, sliding_window, q.device)
         # PyTorch's backward pass in 16 bits on a CPU converts to float32 and back; products need not.
-        products = q.dtype in _HALF and q.device.type == "cpu" and q.requires_grad and band is None and not dropout
+        products = q.dtype in _HALF and q.device.type == "cpu" and module.training and band is None and not dropout
         if products:
             out = _by_products(one, other, third, scaling)
         else:

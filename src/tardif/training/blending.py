@@ -2,17 +2,22 @@
 
 Fine-tuning on little data learns the task and forgets some of what the base knew. Weights part of the way back keep
 most of the first and regain the second: better on held-out queries, and on other domains, than either end (WiSE-FT,
-Wortsman et al., CVPR 2022). It costs nothing: no step is slower, and the model is no larger.
+Wortsman et al., CVPR 2022). It costs no step any time, and the model is no larger. The weights that a run began with
+lie on the disk, with its checkpoints, not in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from tardif.training.checkpoints import WEIGHTS, write_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,29 +26,38 @@ if TYPE_CHECKING:
 _KEPT = "lora_A"
 
 
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights that training changes."""
-    return {
-        name: weight.detach().clone()
+def keep_start(model: nn.Module, folder: Path) -> None:
+    """Write the weights that training changes, as they are, for :func:`blended`.
+
+    Raises:
+        FolderError: they could not be written.
+    """
+    weights = {
+        name: weight.detach().contiguous()
         for name, weight in model.named_parameters()
         if weight.requires_grad and _KEPT not in name
     }
+    write_whole(folder, lambda aside: save_file(weights, aside / WEIGHTS))
 
 
 @contextmanager
-def blended(model: nn.Module, start: Mapping[str, Tensor], share: float) -> Iterator[None]:
-    """Within it, every weight is ``share`` of its ``start`` and the rest of its own; afterwards it is as before."""
+def blended(model: nn.Module, start: Path, share: float) -> Iterator[None]:
+    """Within it, every weight is ``share`` of what :func:`keep_start` wrote and the rest of its own; afterwards it is
+    its own, bit by bit."""
     if not share:
         yield
         return
-    weights = {name: weight for name, weight in model.named_parameters() if name in start}
-    own = {name: weight.detach().clone() for name, weight in weights.items()}
-    with torch.no_grad():
-        for name, weight in weights.items():
-            weight.lerp_(start[name].to(weight), share)
+    own = {}
+    with torch.no_grad(), safe_open(start / WEIGHTS, "pt") as file:
+        began = set(file.keys())
+        for name, weight in model.named_parameters():
+            if name in began:
+                own[name] = weight.detach().clone()
+                weight.lerp_(file.get_tensor(name).to(weight), share)
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, weight in weights.items():
-                weight.copy_(own[name])
+            for name, weight in model.named_parameters():
+                if name in own:
+                    weight.copy_(own[name])

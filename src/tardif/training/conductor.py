@@ -8,8 +8,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,7 +35,6 @@ from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-    from torch import Tensor
 
 SELECTED_BY = "nDCG@10"
 _TOLD_EXAMPLES = 8
@@ -89,7 +88,6 @@ class Conductor(TrainerCallback):
         seconds_per_evaluation: to end within a budget of minutes.
         accumulation: batches per step.
         world: the processes that train together: the lead decides for all.
-        start: the weights that the measured and kept model has ``settings.base_share`` of.
     """
 
     def __init__(
@@ -107,13 +105,12 @@ class Conductor(TrainerCallback):
         seconds_per_evaluation: float,
         accumulation: int,
         world: World,
-        start: Mapping[str, Tensor],
     ) -> None:
         self.model, self.collator, self.order = model, collator, order
         self.task, self.folder, self.settings = task, folder, settings
         self.outcome, self.bar, self.talk = outcome, bar, talk
         self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
-        self.world, self.start = world, start
+        self.world = world
         self.divergence = Divergence()
         self.report: Callable[[dict[str, float]], None] = lambda figures: None
         # The library's trainer sets the gradient's norm, our objective the loss, before they are read here.
@@ -213,16 +210,18 @@ class Conductor(TrainerCallback):
 
     def _measure(self, step: int) -> None:
         """Measure the model, with its share of the weights it began with; keep it if it is the best so far."""
-        device = self.model.device.type
-        with blended(self.model, self.start, self.settings.base_share), computing(self.settings.precision, device):
+        with self._as_kept(), computing(self.settings.precision, self.model.device.type):
             self._measure_as_it_is(step)
 
     def keep_one(self) -> None:
         """Keep the last model where none has been."""
         if not self.folder.best(self.outcome.best_step).exists():
-            with blended(self.model, self.start, self.settings.base_share):
+            with self._as_kept():
                 keep_model(self.model, self.folder.best(self.outcome.steps))
             self.outcome.best_step = self.outcome.steps
+
+    def _as_kept(self) -> AbstractContextManager[None]:
+        return blended(self.model, self.folder.start, self.settings.base_share)
 
     def _measure_as_it_is(self, step: int) -> None:
         if self.task is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
@@ -148,13 +146,11 @@ def run(
     talk: Talk,
     world: World,
     refresher: Refresher | None = None,
-    start: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Train ``model`` in place; the lead leaves the best model at ``folder.best(outcome.best_step)``.
 
     ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
-    ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes. ``start``
-    are the weights that the kept model has a share of.
+    ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes.
 
     Raises:
         TrainingError: the training diverged, or memory ran out.
@@ -184,7 +180,6 @@ def run(
             seconds_per_evaluation=seconds_per_evaluation,
             accumulation=accumulated(settings),
             world=world,
-            start=start or {},
         )
         conductor.loss, conductor.report = lambda: objective.last, loop.log
         if getattr(loop.accelerator, "scaler", None) is not None:

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 # Processors with tiles for bfloat16 multiply it some ten times as fast as float32, those without not even as fast: in
 # between, what surrounds the products costs what they gain.
 _FASTER = 3.0
-_TOKENS, _ROUNDS = 1024, 5
+# In a narrower encoder the products are too small to matter.
+_LEAST_WIDTH = 256
+_TOKENS, _WIDTH, _ROUNDS = 2048, 384, 7
 
 
 def resolve(settings: TrainingSettings, device: str, width: int) -> str:
     """``fp32`` or ``bf16``: what ``settings.precision`` means on this machine.
 
-    ``auto`` is bfloat16 on a CPU that multiplies it at least three times as fast as float32, at the shapes of an
-    encoder ``width`` wide: measured, in some milliseconds. On other devices it is float32.
+    ``auto`` is bfloat16 on a CPU that multiplies it at least three times as fast as float32, for an encoder at least
+    256 wide (``width``): measured, in some milliseconds, always at the same shapes. On other devices it is float32.
     """
     if settings.precision != "auto":
         return settings.precision
     if device != "cpu" or settings.other.get("bf16") or settings.other.get("fp16"):
         return "fp32"
-    return "bf16" if _gain(width) >= _FASTER else "fp32"
+    return "bf16" if width >= _LEAST_WIDTH and _gain() >= _FASTER else "fp32"
 
 
 def computing(precision: str, device: str) -> AbstractContextManager[object]:
@@ -42,11 +44,11 @@ def computing(precision: str, device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def _gain(width: int) -> float:
+def _gain() -> float:
     """How many times as fast as float32 this CPU multiplies bfloat16."""
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
-        tokens, weights = torch.ones(_TOKENS, width, dtype=dtype), torch.ones(4 * width, width, dtype=dtype)
+        tokens, weights = torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(4 * _WIDTH, _WIDTH, dtype=dtype)
 
         def product(tokens: Tensor = tokens, weights: Tensor = weights) -> None:
             functional.linear(tokens, weights)  # [tokens, width] -> [tokens, 4 * width]

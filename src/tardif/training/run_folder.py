@@ -6,6 +6,7 @@
   log.jsonl       losses, speeds and evaluations
   step-00000120/  checkpoints to go on from: the last two
   best-00000120/  the best model so far, as it will be published
+  start/          the weights that the training began with
   negatives-00000120/  the examples with the hard negatives that were mined at this step
 """
 
@@ -57,6 +58,11 @@ class RunFolder:
     def step(self, step: int) -> Path:
         """The checkpoint of a step."""
         return self.path / f"step-{step:08d}"
+
+    @property
+    def start(self) -> Path:
+        """The weights that the training began with, where a share of them is in the model that is kept."""
+        return self.path / "start"
 
     def best(self, step: int) -> Path:
         """The model of a step, kept because it was the best."""

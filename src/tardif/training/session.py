@@ -25,7 +25,6 @@ from tardif.training.world import World
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-    from torch import Tensor
 
     from tardif.training.batches import Collator
     from tardif.training.conductor import Outcome
@@ -69,12 +68,11 @@ class Session:
         # The lead's alone: what a resumed run must be given again, and what it is measured on.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
-        self.start: dict[str, Tensor] = {}
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
         from tardif.modeling.build import build_model, set_dropout
-        from tardif.training.blending import weights_of
+        from tardif.training.blending import keep_start
         from tardif.training.parameters import set_up
         from tardif.training.precision import resolve
 
@@ -90,13 +88,14 @@ class Session:
             trust_remote_code=job.trust_remote_code,
         )
         record, checkpoint = lead(lambda: self._unfinished(model))
-        if checkpoint is None or settings.base_share:  # a share of what it began with is wanted to the end
+        if checkpoint is None:
             lead(lambda: self._fit_projection(model))
         if settings.dropout is not None:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
         self.world.equalise(model)
-        self.start = weights_of(model) if settings.base_share and self.world.leads else {}
+        if checkpoint is None and settings.base_share:
+            lead(lambda: keep_start(model, self.folder.start))
         collator = self._collator(model)
         loading = time.monotonic() - began
         timed = None if record or settings.minutes is None else self._timed(model, collator)
@@ -252,7 +251,6 @@ class Session:
                 talk=self.talk,
                 world=self.world,
                 refresher=self._refresher(model),
-                start=self.start,
             )
         except BaseException as error:
             self.folder.keep = not outcome.diverged
