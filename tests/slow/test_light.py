@@ -44,5 +44,5 @@ def test_a_cold_process_needs_no_torch(light):
         "print(vectors.shape); print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout == "(32, 128)\nFalse False\n"
+    assert done.stdout == "(32, 384)\nFalse False\n"
     assert done.stderr == ""
