@@ -25,7 +25,6 @@ from tardif.types import Document
 PER_MODULE = 250
 MAX_TRAIN, MAX_HELD_OUT = 2400, 300
 VALIDATION_DOCUMENTS = 600
-LEARNING_RATE = 5e-5
 SEARCHES = (
     "wait until all threads are finished",
     "shortest way between two places on a map",
@@ -204,8 +203,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
 
     out = out.expanduser().absolute()
     again = (out / "results.json").is_file() or not out.exists()
-    # A few dozen steps must do: mask-token expansion would take that many to pay back.
-    trainer = Trainer("docstrings", base, out=out, expansion=0, overwrite=again)
+    trainer = Trainer("docstrings", base, out=out, overwrite=again)
     say = trainer.talk.say
     say("Reading the docstrings of this machine's Python packages (parsed, never imported) ...")
     corpus = docstring_corpus()
@@ -216,8 +214,6 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     trainer.prepare(corpus.train, corpus.documents, validation=corpus.held_out)
     result = trainer.train(
         minutes=minutes,
-        epochs=2,
-        lr=LEARNING_RATE,
         evaluations=1,
         validation_documents=VALIDATION_DOCUMENTS,
         evaluation_share=None,  # all held-out queries are to count, in a run of any length
