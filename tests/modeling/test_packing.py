@@ -97,6 +97,28 @@ def test_attention_is_that_of_its_formula(window):
         start += length
 
 
+def test_attention_in_16_bits_by_products_is_that_of_the_library(monkeypatch):
+    """Training on a CPU computes it another way than encoding does: values and gradients agree as far as 16 bits go."""
+    lengths, shapes, by_products = [3, 5, 5, 1, 40], [], packing._by_products
+
+    def watched(q, k, v, scaling):
+        shapes.append(tuple(q.shape))
+        return by_products(q, k, v, scaling)
+
+    monkeypatch.setattr(packing, "_by_products", watched)
+    states = torch.randn(3, 1, 2, sum(lengths), 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    found = []
+    for training in (False, True):
+        leaves = states.clone().requires_grad_()
+        module = torch.nn.Module().train(training)
+        out, _ = packing._attention(module, *leaves, None, scaling=0.3, packed_lengths=lengths)
+        (gradient,) = torch.autograd.grad(out.float().square().sum(), leaves)
+        found.append((out.detach(), gradient))
+        assert len(shapes) == (4 if training else 0)  # neighbours of one length go together
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine.float(), other.float(), rtol=0.05, atol=0.05)
+
+
 def test_how_many_tokens_of_each_text_a_mask_keeps():
     mask = torch.tensor([[True, False, True, True, False, False, True]])
     assert packing.lengths_of(mask, [2, 1, 3, 1]) == [1, 1, 1, 1]
