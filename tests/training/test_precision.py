@@ -37,6 +37,13 @@ def test_a_narrow_encoder_gains_nothing(monkeypatch):
     assert precision.resolve(TrainingSettings(), "cpu", 128) == "fp32"
 
 
+def test_a_cpu_that_is_slow_with_it_is_not_asked_for_much(monkeypatch):
+    asked = []
+    monkeypatch.setattr(precision, "_gain_with", lambda tokens: asked.append(tokens) or 0.005)
+    assert precision.resolve(TrainingSettings(), "cpu", 384) == "fp32"
+    assert asked == [precision._FEW]
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(SettingError, match=r"precision='fp8': give one of auto, fp32, bf16"):
         settings_from({"precision": "fp8"})

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 # Processors with tiles for bfloat16 multiply it some ten times as fast as float32, those without not even as fast: in
 # between, what surrounds the products costs what they gain.
-_FASTER = 3.0
+_FASTER, _HOPELESS = 3.0, 0.3
 # In a narrower encoder the products are too small to matter.
 _LEAST_WIDTH = 256
-_TOKENS, _WIDTH, _ROUNDS = 2048, 384, 7
+_FEW, _TOKENS, _WIDTH, _ROUNDS = 32, 2048, 384, 7
 
 
 def resolve(settings: TrainingSettings, device: str, width: int) -> str:
@@ -45,13 +45,21 @@ def computing(precision: str, device: str) -> AbstractContextManager[object]:
 
 
 def _gain() -> float:
-    """How many times as fast as float32 this CPU multiplies bfloat16."""
+    """How many times as fast as float32 this CPU multiplies bfloat16.
+
+    A few rows first: a CPU without instructions for it may need hundreds of times as long, which they already show.
+    """
+    few = _gain_with(_FEW)
+    return few if few < _HOPELESS else _gain_with(_TOKENS)
+
+
+def _gain_with(tokens: int) -> float:
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
-        tokens, weights = torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(4 * _WIDTH, _WIDTH, dtype=dtype)
+        rows, weights = torch.ones(tokens, _WIDTH, dtype=dtype), torch.ones(4 * _WIDTH, _WIDTH, dtype=dtype)
 
-        def product(tokens: Tensor = tokens, weights: Tensor = weights) -> None:
-            functional.linear(tokens, weights)  # [tokens, width] -> [tokens, 4 * width]
+        def product(rows: Tensor = rows, weights: Tensor = weights) -> None:
+            functional.linear(rows, weights)  # [tokens, width] -> [tokens, 4 * width]
 
         seconds.append(_least_seconds(product))
     return seconds[0] / seconds[1]
