@@ -24,6 +24,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -36,7 +37,6 @@ from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.evaluation import per_query, rank, significance
 from tardif.languages import language
-from tardif.lexical import LexicalSearcher
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.selection import Selection
@@ -199,16 +199,14 @@ class Bench:
         seconds: dict[str, float] = {}
         began = time.perf_counter()
         if one.system == "bm25":
-            return {name: (lexical_run(held), held) for name, held in tasks.items()}, seconds
+            return {name: (held.bm25_run(ENGLISH), held) for name, held in tasks.items()}, seconds
         model = self._untrained(one) if one.system in ("raw", "step 0") else None
         if model is None:
-            mining = {"miner": "lexical", "seed": one.seed, **one.mining}
-            is_synthetic = one.source == "documents"
-            data = (
-                self.synthetic(one.task)
-                if is_synthetic
-                else self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
-            )
+            if one.source == "documents":
+                data = self.synthetic(one.task)
+            else:
+                mining = {"miner": "lexical", "seed": one.seed, **one.mining}
+                data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
             seconds["mining"] = time.perf_counter() - began
             began = time.perf_counter()
             model = self._trained(one, data)
@@ -216,7 +214,7 @@ class Bench:
             began = time.perf_counter()
         found = {}
         for name, held in tasks.items():
-            with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, _precision():
+            with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, as_trained():
                 found[name] = rank(model, held.queries, held.documents, advance=bar.advance), held
         seconds["searching"] = time.perf_counter() - began
         return found, seconds
@@ -243,13 +241,8 @@ class Bench:
         return model
 
 
-def lexical_run(held: ValidationTask) -> Run:
-    """BM25's run."""
-    hits = LexicalSearcher(held.documents, ENGLISH).search(list(held.queries.values()), 100)
-    return {query: dict(found) for query, found in zip(held.queries, hits, strict=True)}
-
-
-def _precision() -> Any:
+def as_trained() -> AbstractContextManager[object]:
+    """The context in which a model is measured: in the precision that this machine trains MiniLM's width in."""
     return computing(resolve(TrainingSettings(), "cpu", 384), "cpu")
 
 

@@ -14,45 +14,23 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes import ENGLISH, TALK, Bench, Task
+from recipes import ENGLISH, TALK, Bench, Task, as_trained
+from steps import timed
 from tardif import Trainer
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model, fit_projection, raw_view
+from tardif.modeling.build import build_model, raw_view
 from tardif.modeling.recipe import Recipe
-from tardif.training.precision import computing, resolve
 from tardif.training.session import stronger
-from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask, validation_task
 
 SYSTEMS = ("tardif", "tardif, fp32", "sentence-transformers, defaults", "sentence-transformers, raw projection")
 GAIN, TIMES = 0.03, 3
 TASK = Task("scifact", folds=5, held_out=(0,))
-
-
-def timed() -> list[float]:
-    """The seconds of each step, from its beginning to its end, of whichever trainer runs."""
-    import transformers
-
-    seconds: list[float] = []
-
-    class Timer(transformers.TrainerCallback):
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.began = time.perf_counter()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            seconds.append(time.perf_counter() - self.began)
-
-    transformers.trainer.DEFAULT_CALLBACKS[:] = [
-        callback for callback in transformers.trainer.DEFAULT_CALLBACKS if callback.__name__ != "Timer"
-    ]
-    transformers.trainer.DEFAULT_CALLBACKS.append(Timer)
-    return seconds
 
 
 def ours(data: TrainingSet, seed: int, options: argparse.Namespace, **settings: Any) -> list[dict[str, float]]:
@@ -127,14 +105,13 @@ def theirs(
 
 def measured(model: Any, held: ValidationTask) -> dict[str, float]:
     """The one evaluator of all systems, in the precision that this machine trains ours in."""
-    with computing(resolve(TrainingSettings(), "cpu", 384), "cpu"):
+    with as_trained():
         return held.measure(model, TALK, "Measuring")
 
 
-def untrained(data: TrainingSet, held: ValidationTask) -> dict[str, float]:
-    """The stronger of the two untrained systems."""
+def untrained(held: ValidationTask) -> dict[str, float]:
+    """The stronger of the two untrained systems; at this base's width the recipe has no projection to fit."""
     model = build_model(resolve_base(MINILM), Recipe())
-    fit_projection(model, [document.content for document in list(data.documents.values())[:256]])
     return stronger(measured(raw_view(model), held), measured(model, held))
 
 
@@ -192,13 +169,13 @@ def main() -> None:
             file.write(json.dumps(curve) + "\n")
 
     if not any(curve["system"] == "before" for curve in curves()):
-        add(system="before", seed=0, figures=untrained(data, held))
+        add(system="before", seed=0, figures=untrained(held))
     for seed in options.seeds if not options.table else ():
         for name in options.systems:
             if any((curve["system"], curve["seed"]) == (name, seed) for curve in curves()):
                 continue
             TALK.say(f"==> {name}, seed {seed}")
-            seconds = timed()
+            seconds = timed(loading=False)
             if name.startswith("tardif"):
                 settings = {"precision": "fp32"} if name.endswith("fp32") else {}
                 found = ours(data, seed, options, **settings)

@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 from archives import unpacked
 from peak import Work
 from peak import work as products
+from steps import timed
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "tardif": {},
@@ -51,25 +51,6 @@ def subset(folder: Path, examples: int, negatives: int) -> Any:
     chosen = random.Random(0).sample([e for e in data.examples if len(e.negative_ids) >= negatives], examples)
     cut = [replace(example, negative_ids=example.negative_ids[:negatives]) for example in chosen]
     return replace(data, examples=cut, split=dict.fromkeys(data.queries, "train"))
-
-
-def timed() -> list[float]:
-    """The seconds from the end of one step to the end of the next, of whichever trainer runs."""
-    import transformers
-
-    seconds: list[float] = []
-
-    class Timer(transformers.TrainerCallback):
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.last = time.perf_counter()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            now = time.perf_counter()
-            seconds.append(now - self.last)
-            self.last = now
-
-    transformers.trainer.DEFAULT_CALLBACKS.append(Timer)
-    return seconds
 
 
 def train_ours(data: Any, options: argparse.Namespace, extra: dict[str, Any]) -> None:
@@ -131,7 +112,7 @@ def train_theirs(
 
 def work(name: str, options: argparse.Namespace) -> None:
     """Train one system; print what it took as JSON."""
-    seconds = timed()
+    seconds = timed(loading=True)
     data = subset(options.set, options.steps * options.batch_size, options.negatives)
     extra = json.loads(options.extra)
     if name == "tardif":

@@ -35,9 +35,8 @@ def data(collection) -> TrainingSet:
 
 
 def fresh(dtype: torch.dtype) -> Any:
-    model = (
-        build_model(resolve_base(MINILM), Recipe(query_length=32, document_length=256, expansion=32)).to(dtype).train()
-    )
+    recipe = Recipe(query_length=32, document_length=256, expansion=32)
+    model = build_model(resolve_base(MINILM), recipe).to(dtype).train()
     set_dropout(model, 0.0)
     return model
 

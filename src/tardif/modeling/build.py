@@ -96,9 +96,8 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
     prompts = add_markers(tokenizer)
     _add_embeddings(transformer, len(tokenizer))
-    expansion = recipe.expansion
-    if expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
-        floor = min(expansion, query_length)
+    if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
+        floor = min(recipe.expansion, query_length)
         transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}
     modules: list[nn.Module] = [transformer]
     if recipe.projects(base):

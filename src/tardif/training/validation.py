@@ -13,7 +13,7 @@ from tardif.evaluation import DEPTH, MEASURES, measure, rank
 from tardif.languages import Language
 from tardif.lexical import LexicalSearcher
 from tardif.talk import Talk
-from tardif.types import Document
+from tardif.types import Document, Run
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -39,9 +39,12 @@ class ValidationTask:
 
     def measure_bm25(self, language: Language) -> dict[str, float]:
         """The measures of BM25."""
+        return measure(self.qrels, self.bm25_run(language), MEASURES)
+
+    def bm25_run(self, language: Language) -> Run:
+        """BM25's run."""
         hits = LexicalSearcher(self.documents, language).search(list(self.queries.values()), DEPTH)
-        run = {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
-        return measure(self.qrels, run, MEASURES)
+        return {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
 
     def describe(self) -> str:
         """One line: how many queries over how many documents."""
