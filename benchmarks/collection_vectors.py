@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/collection_vectors.py debian-desc scifact --data FOLDER_OF_ARCHIVES --work DIR
 
-The model is all-MiniLM-L6-v2 with the default recipe at step 0: 128 dimensions, queries filled to 32 tokens. An
-interrupted run goes on with the blocks that are missing.
+The model is all-MiniLM-L6-v2 with the classic recipe at step 0: documents read to 256 tokens, queries filled to 32, 128
+dimensions or ``--dim``. An interrupted run goes on with the blocks that are missing.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Collection:
 
     Attributes:
         documents: the corpus.
-        vectors: float32 ``[tokens, 128]``, on disk.
+        vectors: float32 ``[tokens, dim]``, on disk.
         lengths: rows of each document.
-        queries: float32 ``[tokens, 128]``.
+        queries: float32 ``[tokens, dim]``.
         query_ids: in the order of the vectors.
         query_lengths: rows of each query.
         qrels: judgements of these queries.
@@ -84,18 +84,18 @@ class Collection:
         )
 
 
-def collection(name: str, archives: Path, work: Path) -> Collection:
-    """A collection with its vectors; encoded if they are not in ``work``."""
+def collection(name: str, archives: Path, work: Path, dim: int) -> Collection:
+    """A collection with its vectors of a width; encoded if they are not in ``work``."""
     beir = read_beir(unpacked(archives / f"{name}.tar.gz", work / "collections"), "train")
     documents = beir.documents
     query_ids = [query for query in beir.queries if query in beir.qrels][:QUERIES]
-    folder = work / "token-vectors" / name
+    folder = work / f"token-vectors-{dim}" / name
     folder.mkdir(parents=True, exist_ok=True)
     model: list[Any] = []
 
     def encoded(what: str, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         if not (folder / f"{what}.lengths.npy").exists():
-            model[:] = model or [open_model(str(model_folder(work, documents)))]
+            model[:] = model or [open_model(str(model_folder(work, documents, dim)))]
             transformer, expansion = transformer_of(model[0]), transformer_of(model[0]).query_expansion
             transformer.query_expansion = None if what == "bare" else expansion
             _encode(model[0], what, texts, folder)
@@ -111,11 +111,11 @@ def collection(name: str, archives: Path, work: Path) -> Collection:
     return Collection(documents, vectors, lengths, np.array(queries), query_ids, query_lengths, qrels, parts)
 
 
-def model_folder(work: Path, documents: Sequence[Document]) -> Path:
+def model_folder(work: Path, documents: Sequence[Document], dim: int) -> Path:
     """The untrained model, made and saved once; its projection fits the first collection that asks."""
-    folder = work / "model"
+    folder = work / f"model-{dim}"
     if not folder.exists():
-        made = build_model(resolve_base(MINILM), Recipe(document_length=256, expansion=32))
+        made = build_model(resolve_base(MINILM), Recipe(dim=dim, document_length=256, expansion=32))
         fit_projection(made, [document.content for document in documents[:: max(1, len(documents) // 256)]])
         made.save_pretrained(str(folder))
     return folder
@@ -135,9 +135,8 @@ def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
                 aside.rename(part)
             bar.advance(len(block))
     lengths = np.concatenate([np.load(part)["lengths"] for part in parts])
-    whole = np.lib.format.open_memmap(
-        folder / f"{what}.npy", mode="w+", dtype=np.float32, shape=(int(lengths.sum()), 128)
-    )
+    shape = (int(lengths.sum()), np.load(parts[0])["vectors"].shape[1])
+    whole = np.lib.format.open_memmap(folder / f"{what}.npy", mode="w+", dtype=np.float32, shape=shape)
     done = 0
     for part in parts:
         rows = np.load(part)["vectors"]
@@ -154,9 +153,10 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--dim", type=int, default=128)
     options = parser.parse_args()
     for name in options.names:
-        found = collection(name, options.data, options.work)
+        found = collection(name, options.data, options.work, options.dim)
         Talk().say(f"{name}: {len(found.documents)} documents, {len(found.vectors)} token vectors")
 
 

@@ -352,9 +352,10 @@ def cold(data: Collection, work: Path) -> None:
     """The command line, from nothing to hits."""
     from tardif.retrieval import Retriever
 
-    folder = work / "cold.index"
+    dim = data.vectors.shape[1]
+    folder = work / f"cold-{dim}.index"
     if not folder.exists():
-        Retriever.build(model_folder(work, data.documents), data.documents[:1000], folder, quiet=True).close()
+        Retriever.build(model_folder(work, data.documents, dim), data.documents[:1000], folder, quiet=True).close()
     command = [sys.executable, "-m", "tardif", "search", str(folder), "a program that plays music", "--json"]
     script = (
         "import resource, subprocess, sys, time; began = time.perf_counter(); "
@@ -387,11 +388,13 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}; export, for the peers")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--dim", type=int, default=128, help="width of the vectors; the goals are stated at 128")
     parser.add_argument("--plot", type=Path, help="where the growth's plot goes")
     options = parser.parse_args()
-    scifact = collection("scifact", options.data, options.work)
+    scifact = collection("scifact", options.data, options.work, options.dim)
     pieces = scifact.pieces(120, 10_000)
-    debian = collection("debian-desc", options.data, options.work) if set(options.parts) - {"scan", "bits"} else None
+    is_asked = set(options.parts) - {"scan", "bits"}
+    debian = collection("debian-desc", options.data, options.work, options.dim) if is_asked else None
     limits()
     for part in options.parts:
         if part == "scan":

@@ -5,7 +5,8 @@
 scifact's training queries, a fifth of them held out. Every system trains on the same examples from the same base, each
 with its own defaults, and the same evaluator measures it every ``--every`` steps. What counts is the time in training
 steps (evaluations apart) until nDCG@10 stays above ``before`` + .03 for three evaluations in a row: the first of
-the three. ``before`` is the stronger of the two untrained systems, as everywhere. Every curve is kept in
+the three. ``before`` is the stronger of the two untrained systems, as everywhere. A run of theirs may be broken off
+after ``--limit`` seconds of steps: then all that is known is that it takes longer. Every curve is kept in
 ``DIR/curves.jsonl``; one that is there is not made again.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,16 @@ def ours(data: TrainingSet, seed: int, options: argparse.Namespace, **settings: 
 
 
 def theirs(
-    data: TrainingSet, held: ValidationTask, seed: int, options: argparse.Namespace, *, is_raw: bool
+    data: TrainingSet,
+    held: ValidationTask,
+    seed: int,
+    options: argparse.Namespace,
+    *,
+    is_raw: bool,
+    step_seconds: Sequence[float],
 ) -> list[dict[str, float]]:
-    """The evaluations of a run of theirs: pairs, with a random projection of 128 dimensions or with none."""
+    """The evaluations of a run of theirs: pairs, with a random projection of 128 dimensions or with none. It is broken
+    off once ``step_seconds``, which grows meanwhile, comes to ``--limit``."""
     import torch
     import transformers
     from datasets import Dataset
@@ -77,6 +85,7 @@ def theirs(
                 found.append({"step": state.global_step, **measured(model, held)})
                 # The evaluator's own way through attention is not theirs to train with.
                 model[0].model.set_attn_implementation("sdpa")
+                control.should_training_stop = sum(step_seconds) > options.limit
 
     rows = {
         "query": [data.queries[example.query_id] for example in data.examples],
@@ -151,6 +160,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS)
     parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--every", type=int, default=10)
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of steps after which theirs stop")
     parser.add_argument("--documents", type=int, default=600, help="documents that are searched")
     parser.add_argument("--table", action="store_true", help="print the table of the curves, and train nothing")
     options = parser.parse_args()
@@ -180,7 +190,8 @@ def main() -> None:
                 settings = {"precision": "fp32"} if name.endswith("fp32") else {}
                 found = ours(data, seed, options, **settings)
             else:
-                found = theirs(data, held, seed, options, is_raw=name.endswith("projection"))
+                is_raw = name.endswith("projection")
+                found = theirs(data, held, seed, options, is_raw=is_raw, step_seconds=seconds)
             add(system=name, seed=seed, evaluations=found, step_seconds=seconds, steps=options.steps)
     before = next(curve["figures"]["nDCG@10"] for curve in curves() if curve["system"] == "before")
     table([curve for curve in curves() if curve["system"] in SYSTEMS], before)
