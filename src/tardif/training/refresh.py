@@ -26,6 +26,7 @@ from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
 from tardif.talk import Bar, Talk
 from tardif.training.checkpoints import write_whole
+from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings
@@ -82,11 +83,12 @@ class Refresher:
         talk = _Noting(bar or Bar("", None, ""))
         shutil.rmtree(self._vectors, ignore_errors=True)
         try:
-            searcher = LateSearcher(self._model, self._documents, self._lexical, cache=self._vectors, talk=talk)
-            with talk.progress("Mining", len(self._data.query_ids(TRAIN)), "queries") as noted:
-                seed = self._settings.seed + step
-                done = mine(self._data, searcher, self._selection, seed=seed, advance=noted.advance)
-            del searcher  # a mapped file cannot be removed everywhere
+            with computing(self._settings.precision, self._model.device.type):
+                searcher = LateSearcher(self._model, self._documents, self._lexical, cache=self._vectors, talk=talk)
+                with talk.progress("Mining", len(self._data.query_ids(TRAIN)), "queries") as noted:
+                    seed = self._settings.seed + step
+                    done = mine(self._data, searcher, self._selection, seed=seed, advance=noted.advance)
+                del searcher  # a mapped file cannot be removed everywhere
         finally:
             shutil.rmtree(self._vectors, ignore_errors=True)
         mined = {(found.query_id, found.positive_id): found.negative_ids for found in done.data.examples}

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,16 +177,17 @@ class Session:
         from tardif.training.refresh import mineable
         from tardif.training.validation import searchable
 
-        tokens, most = self._tokens(model), self.settings.training_length
-        trained = None if most is None else min(tokens.documents, self._documents_cut(most))
+        contents = [len(document.content) / CHARACTERS_PER_TOKEN for document in self.data.documents.values()]
+        tokens, most = self._tokens(model, contents), self.settings.training_length
+        trained = None if most is None else min(tokens.documents, _mean_cut(contents, most))
         work = Work(_parameters(model), tokens, model.get_embedding_dimension() or 0, trained)
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
         drawn = order_of(self.data, self.settings).count
         mined = Size(len(mineable(self.data)), len(self.data.query_ids(TRAIN)))
         return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn, mined)
 
-    def _tokens(self, model: MultiVectorEncoder) -> Size:
-        """About how many tokens a document and a query have, as the model reads them."""
+    def _tokens(self, model: MultiVectorEncoder, contents: Sequence[float]) -> Size:
+        """About how many tokens a document (uncut: ``contents``) and a query have, as the model reads them."""
         from tardif.modeling.build import transformer_of
 
         transformer = transformer_of(model)
@@ -193,13 +195,7 @@ class Session:
         expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
         filled = expansion.get("length") or 0
         queries = [max(len(text) / CHARACTERS_PER_TOKEN, filled) for text in self.data.queries.values()]
-        return Size(self._documents_cut(most), sum(queries) / len(queries))
-
-    def _documents_cut(self, most: int) -> float:
-        """About how many tokens a document has, cut at ``most``."""
-        contents = (document.content for document in self.data.documents.values())
-        documents = [min(len(content) / CHARACTERS_PER_TOKEN, most) for content in contents]
-        return sum(documents) / len(documents)
+        return Size(_mean_cut(contents, most), sum(queries) / len(queries))
 
     def _task(self, plan: Plan) -> ValidationTask | None:
         from tardif.training.validation import validation_task
@@ -343,6 +339,11 @@ class Session:
 def stronger(*systems: dict[str, float]) -> dict[str, float]:
     """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
     return max(systems, key=lambda figures: figures["nDCG@10"])
+
+
+def _mean_cut(lengths: Sequence[float], most: int) -> float:
+    """The mean of lengths, each cut at ``most``."""
+    return sum(min(length, most) for length in lengths) / len(lengths)
 
 
 def _versions() -> dict[str, str]:
