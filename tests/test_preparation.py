@@ -117,6 +117,25 @@ def test_an_endpoint_and_synthesis_add_up(endpoint, tmp_path):
     assert {"a query of my own", "who traded in salt there"} <= set(data.queries.values())
 
 
+def test_no_more_queries_are_synthesised_than_asked_for():
+    goods = ("amber", "copper", "indigo", "walnut", "saffron", "marble")
+    pages = [
+        {
+            "id": ware,
+            "title": f"How the {ware} trade of the northern islands came about",
+            "text": f"Sailors carried {ware} across the strait every spring for some ninety years. "
+            f"A storm then closed the mouth of the river, and no {ware} left the quay again.",
+        }
+        for ware in goods
+    ]
+    made = prepare([], pages, synthesize=True, miner="none", validation=0.0)
+    few = prepare([], pages, synthesize=True, synthesize_limit=2, miner="none", validation=0.0)
+    assert len(few.queries) == 2 < len(made.queries)
+    assert set(few.queries.values()) <= set(made.queries.values())
+    with pytest.raises(SettingError, match="synthesize_limit=0"):
+        prepare([], pages, synthesize=True, synthesize_limit=0, miner="none")
+
+
 @pytest.mark.parametrize(
     ("asked", "what"),
     [

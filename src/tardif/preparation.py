@@ -73,6 +73,7 @@ class Preparation:
             Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
         base: the base whose tokens count for ``chunk``.
         synthesize: make training queries from the documents themselves.
+        synthesize_limit: how many queries are made of them at most; None: all that there are.
         endpoint: let an OpenAI-compatible endpoint write queries for the documents: the arguments of
             :class:`tardif.data.endpoint.EndpointWriter` (``url``, ``model``, ``cache`` and a cap at
             least). Nothing is sent anywhere without it.
@@ -108,6 +109,7 @@ class Preparation:
     chunk: Chunk = "auto"
     base: str = MINILM
     synthesize: bool = False
+    synthesize_limit: int | None = 4000
     endpoint: Mapping[str, Any] | None = None
     seed: int = 0
 
@@ -120,6 +122,8 @@ class Preparation:
         self.mining.check()
         self.sides.check()
         hygiene.choose(self.on)
+        if self.synthesize_limit is not None and self.synthesize_limit < 1:
+            raise SettingError(f"synthesize_limit={self.synthesize_limit}: give 1 or more, or None for all.")
         if self.endpoint is not None:
             self.writer()
 
@@ -349,7 +353,8 @@ def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: 
     made: list[SynthesisResult] = []
     if how.synthesize:
         talk.say("Making queries from the documents ...")
-        made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed))
+        limit = how.synthesize_limit
+        made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed, limit=limit))
     if how.endpoint is not None:
         talk.say("Asking the endpoint for queries ...")
         made.append(how.writer().write(corpus))

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,37 @@ def test_a_kind_with_a_small_weight_is_drawn_from_few_documents():
 def test_boilerplate_is_no_query():
     assert not any("All rights" in pair.query for pair in made().pairs)
     assert made().counts["sentence"].dropped["stand in other documents too"]
+
+
+def clinic(number, part):
+    """A page on a disease that several pages tell of; its sentences say "this disorder"."""
+    name = f"{SUBJECTS[number]} fever"
+    texts = {
+        "signs": f"This disorder begins with swollen {SUBJECTS[number - 3]} glands and a pale tongue in case {number}. "
+        f"Most people with it lose their sense of {SUBJECTS[number - 5]} after seven weeks of weakness.",
+        "cure": f"Rest beside a warm {SUBJECTS[number - 4]} helps nine people in ten within {number} months of autumn. "
+        f"Doctors give them a bitter syrup of {SUBJECTS[number - 6]} roots every evening before they sleep.",
+    }
+    return Document(f"{number}-{part}", texts[part], name)
+
+
+def test_a_name_that_several_documents_tell_of_stays_in_query_and_positive():
+    clinics = [clinic(number, part) for number in range(20) for part in ("signs", "cure")]
+    result = made(clinics)
+    assert {pair.kind for pair in result.pairs} >= {"title", "summary"}
+    for pair in result.pairs:
+        name = normalise(next(page.title for page in clinics if page.id == pair.parent_id))
+        whole = pair.document or next(page for page in clinics if page.id == pair.document_id)
+        if pair.kind in ("title", "summary", "sentence"):
+            assert name in normalise(pair.query), pair
+            assert normalise(pair.query) != name, pair
+        assert name in normalise(whole.content), pair
+
+
+def test_a_title_of_the_whole_collection_is_no_name():
+    pages = [replace(page, title="Workshop handbook") for page in [guide(number % 20) for number in range(20)] * 3]
+    pages = [replace(page, id=f"{n}", text=f"{page.text}\nPage {n}.") for n, page in enumerate(pages)]
+    assert not any("handbook" in pair.query for pair in made(pages, kinds={"title": 40.0, "summary": 40.0}).pairs)
 
 
 def test_documents_with_the_same_text_count_once():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -22,6 +22,7 @@ BOILERPLATE = "ask for boilerplate"
 NO_POSITIVE = "leave too little text"
 
 _FEWEST_TERMS, _MOST_TERMS = 3, 6
+_MOST_BESIDE_A_NAME = 3
 _LONGEST_RUN = 4
 
 
@@ -59,11 +60,15 @@ class Workshop:
 def titles(article: Article, shop: Workshop) -> Iterator[Candidate]:
     """The title asks for the body: the commonest pair of weakly supervised training (E5, Wang et al. 2022).
 
-    Sentences that spell the title out are taken out of the positive.
+    Sentences that spell the title out are taken out of the positive. A name stays in it: names are what people ask by,
+    and a model that never finds them in the positive learns to pass over them. It is asked for together with words
+    that tell the document apart from others on the same thing.
     """
     if not article.title:
         return
-    if shop.statistics.is_shared(article.title):
+    if shop.statistics.is_name(article.title):
+        yield from _told_apart(article, shop)
+    elif shop.statistics.is_shared(article.title):
         yield Candidate(article.title, fault=COMMON)
     elif article.passages:
         passage = article.passage(article.sentences[0][0], len(article.text))
@@ -109,14 +114,14 @@ def summaries(article: Article, shop: Workshop) -> Iterator[Candidate]:
             yield Candidate(query, fault=COMMON)
         else:
             passage = article.passage(article.lead[1], len(article.text))
-            yield _positive(article, query, passage, title=article.document.title)
+            yield _positive(article, _named(article, query, shop), passage, title=article.document.title)
 
 
 def cropped(article: Article, shop: Workshop) -> Iterator[Candidate]:
     """A sentence asks for its passage: the inverse cloze task (Lee, Chang and Toutanova, ACL 2019).
 
-    The sentence is taken out of the passage but in a tenth of the cases, as there: what is left teaches
-    meaning, what is kept teaches that the same words count too. The first sentence is the summary's.
+    The sentence is taken out of some passages, by the shop's share: what is left teaches meaning, what is kept
+    teaches that the same words count too. The first sentence is the summary's.
     """
     draw = shop.draws(article, SENTENCE)
     places = [
@@ -131,7 +136,7 @@ def cropped(article: Article, shop: Workshop) -> Iterator[Candidate]:
             yield Candidate(query, fault=COMMON)
             continue
         candidate = _positive(article, query, passage, [] if kept else [span], title=article.document.title)
-        yield replace(candidate, whole=kept)
+        yield replace(candidate, query=_named(article, query, shop), whole=kept)
 
 
 def keyphrases(article: Article, shop: Workshop) -> Iterator[Candidate]:
@@ -142,9 +147,8 @@ def keyphrases(article: Article, shop: Workshop) -> Iterator[Candidate]:
     draw = shop.draws(article, KEYPHRASES)
     title = article.document.title
     for _, passage in sorted(((draw(), passage) for passage in article.passages), key=lambda place: place[0]):
-        own = [article.text[slice(*span)] for span in passage.sentences if span not in article.common]
         count = _FEWEST_TERMS + int(draw() * (_MOST_TERMS - _FEWEST_TERMS + 1))
-        query = _keyphrases(title, own, count, shop)
+        query = _keyphrases(title, _own(article, passage), count, shop)
         yield replace(_positive(article, query, passage, title=title), whole=True)
 
 
@@ -177,7 +181,35 @@ def _without(article: Article, passage: Passage, phrase: str) -> Candidate:
     return _positive(article, phrase, passage, spelled)
 
 
-def _keyphrases(title: str, sentences: Sequence[str], count: int, shop: Workshop) -> str:
+def _told_apart(article: Article, shop: Workshop) -> Iterator[Candidate]:
+    """A name with one to three words of a passage."""
+    draw = shop.draws(article, TITLE)
+    named = frozenset(shop.vocabulary.terms(article.title))
+    for _, passage in sorted(((draw(), passage) for passage in article.passages), key=lambda place: place[0]):
+        words = _keyphrases("", _own(article, passage), 1 + int(draw() * _MOST_BESIDE_A_NAME), shop, named)
+        if words:
+            query = f"{article.title} {words}"
+            yield replace(_positive(article, query, passage, title=article.document.title), whole=True)
+        else:
+            yield Candidate(article.title, fault=COMMON)
+
+
+def _named(article: Article, query: str, shop: Workshop) -> str:
+    """A statement together with the name that it does not say ("This disorder is rare"), as a person would ask."""
+    if not article.title or not shop.statistics.is_name(article.title):
+        return query
+    named = {term for term in shop.vocabulary.terms(article.title) if shop.statistics.is_content(term)}
+    return query if named.intersection(shop.vocabulary.terms(query)) else f"{article.title}: {query}"
+
+
+def _own(article: Article, passage: Passage) -> list[str]:
+    """The sentences of a passage that other documents do not have."""
+    return [article.text[slice(*span)] for span in passage.sentences if span not in article.common]
+
+
+def _keyphrases(
+    title: str, sentences: Sequence[str], count: int, shop: Workshop, left_out: Collection[str] = ()
+) -> str:
     heading = shop.vocabulary.terms(title)
     named = frozenset(heading)
     tally = Counter(shop.vocabulary.terms("\n".join(sentences)))
@@ -185,6 +217,8 @@ def _keyphrases(title: str, sentences: Sequence[str], count: int, shop: Workshop
     scores = {}
     weights, title_weights = shop.statistics.weights, shop.statistics.title_weights
     for term, times in tally.items():
+        if term in left_out:
+            continue
         weight = title_weights[term] if term in named else weights[term]
         # A word that stands once in the whole corpus is often a slip, and a pair of characters that stands
         # once in a passage is often no word.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 from tardif.data.synthesis.article import Article, Span
-from tardif.data.synthesis.words import Vocabulary
+from tardif.data.synthesis.words import Vocabulary, count_words
 from tardif.data.text import keyed_order, normalise
 from tardif.types import Document
 
@@ -17,6 +17,7 @@ SAMPLE = 200_000
 _FUNCTION_WORD = 0.2
 _SPECIFIC = 0.05
 _FEW_DOCUMENTS = 50
+_NAME_WORDS = 5
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 
 
@@ -95,6 +96,17 @@ class Statistics:
     def is_shared(self, name: str) -> bool:
         """Whether a title, heading or question stands in several documents."""
         return self._phrases[_key(normalise(name))] > 1
+
+    def is_name(self, title: str) -> bool:
+        """Whether a title names a thing: it is short, or stands in several documents, which tell of the same thing.
+
+        What stands in more than a twentieth of the documents (where there are enough to tell) is no name, but the
+        collection's.
+        """
+        times = self._phrases[_key(normalise(title))]
+        if self._counted >= _FEW_DOCUMENTS and times > _SPECIFIC * self._counted:
+            return False
+        return times > 1 or count_words(title) <= _NAME_WORDS
 
     def frequency(self, term: str) -> int:
         """In how many of the counted documents a term stands."""
