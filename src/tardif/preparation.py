@@ -109,7 +109,7 @@ class Preparation:
     chunk: Chunk = "auto"
     base: str = MINILM
     synthesize: bool = False
-    synthesize_limit: int | None = 4000
+    synthesize_limit: int | None = 2000
     endpoint: Mapping[str, Any] | None = None
     seed: int = 0
 
