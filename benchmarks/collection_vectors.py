@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/collection_vectors.py debian-desc scifact --data FOLDER_OF_ARCHIVES --work DIR
 
 The model is all-MiniLM-L6-v2 with the classic recipe at step 0: documents read to 256 tokens, queries filled to 32, 128
-dimensions or ``--dim``. An interrupted run goes on with the blocks that are missing.
+dimensions or ``--dim``, computed as this machine trains. An interrupted run goes on with the blocks that are missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archives import unpacked
+from recipes import as_trained
 from tardif.data.beir import read_beir
 from tardif.modeling.base import MINILM, resolve_base
 from tardif.modeling.build import build_model, fit_projection, open_model, transformer_of
@@ -129,7 +130,8 @@ def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
         for number, part in enumerate(parts):
             block = texts[number * _BLOCK : (number + 1) * _BLOCK]
             if not part.exists():
-                vectors, lengths = encode_texts(model, block, "document" if what == "document" else "query")
+                with as_trained():
+                    vectors, lengths = encode_texts(model, block, "document" if what == "document" else "query")
                 aside = part.with_suffix(".part.npz")
                 np.savez(aside, vectors=vectors, lengths=np.array(lengths))
                 aside.rename(part)
