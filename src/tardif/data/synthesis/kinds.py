@@ -60,16 +60,17 @@ class Workshop:
 def titles(article: Article, shop: Workshop) -> Iterator[Candidate]:
     """The title asks for the body: the commonest pair of weakly supervised training (E5, Wang et al. 2022).
 
-    Sentences that spell the title out are taken out of the positive. A name stays in it: names are what people ask by,
-    and a model that never finds them in the positive learns to pass over them. It is asked for together with words
-    that tell the document apart from others on the same thing.
+    Sentences that spell the title out are taken out of the positive. A name that several documents tell of is asked for
+    together with words that tell this document apart from the others, and stays in the positive: names are what people
+    ask by, and a model that never finds them there learns to pass over them.
     """
     if not article.title:
         return
-    if shop.statistics.is_name(article.title):
-        yield from _told_apart(article, shop)
-    elif shop.statistics.is_shared(article.title):
-        yield Candidate(article.title, fault=COMMON)
+    if shop.statistics.is_shared(article.title):
+        if shop.statistics.is_name(article.title):
+            yield from _told_apart(article, shop)
+        else:
+            yield Candidate(article.title, fault=COMMON)
     elif article.passages:
         passage = article.passage(article.sentences[0][0], len(article.text))
         yield _without(article, passage, article.title)
