@@ -126,12 +126,11 @@ def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
     from tardif.modeling.encoding import encode_texts
 
     parts = [folder / f"{what}.{begin}.npz" for begin in range(0, len(texts), _BLOCK)]
-    with Talk().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar:
+    with Talk().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar, as_trained():
         for number, part in enumerate(parts):
             block = texts[number * _BLOCK : (number + 1) * _BLOCK]
             if not part.exists():
-                with as_trained():
-                    vectors, lengths = encode_texts(model, block, "document" if what == "document" else "query")
+                vectors, lengths = encode_texts(model, block, "document" if what == "document" else "query")
                 aside = part.with_suffix(".part.npz")
                 np.savez(aside, vectors=vectors, lengths=np.array(lengths))
                 aside.rename(part)

@@ -393,8 +393,8 @@ def main() -> None:
     options = parser.parse_args()
     scifact = collection("scifact", options.data, options.work, options.dim)
     pieces = scifact.pieces(120, 10_000)
-    is_asked = set(options.parts) - {"scan", "bits"}
-    debian = collection("debian-desc", options.data, options.work, options.dim) if is_asked else None
+    further = set(options.parts) - {"scan", "bits"}
+    debian = collection("debian-desc", options.data, options.work, options.dim) if further else None
     limits()
     for part in options.parts:
         if part == "scan":

@@ -136,8 +136,9 @@ def cropped(article: Article, shop: Workshop) -> Iterator[Candidate]:
         if shop.statistics.is_common(article, span):
             yield Candidate(query, fault=COMMON)
             continue
+        query = _named(article, query, shop)
         candidate = _positive(article, query, passage, [] if kept else [span], title=article.document.title)
-        yield replace(candidate, query=_named(article, query, shop), whole=kept)
+        yield replace(candidate, whole=kept)
 
 
 def keyphrases(article: Article, shop: Workshop) -> Iterator[Candidate]:
