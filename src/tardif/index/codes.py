@@ -75,10 +75,12 @@ def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -
     Raises:
         DataError: a component is not a finite number.
     """
-    if not np.isfinite(vectors).all():
-        raise DataError("A token vector holds NaN or infinity: the model is damaged, or its half precision overflows.")
+    from tardif.index import kernels
+
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     fixed = np.zeros((len(vectors), width_of(vectors.shape[1])), dtype=np.int16)
-    fixed[:, : vectors.shape[1]] = np.clip(np.rint(vectors * np.float64(one / scale)), -one, one)
+    if not kernels.fix(vectors, one / scale, one, fixed):
+        raise DataError("A token vector holds NaN or infinity: the model is damaged, or its half precision overflows.")
     return fixed
 
 
@@ -147,9 +149,7 @@ def assign(vectors: NDArray[np.int16], centroids: NDArray[np.int16]) -> NDArray[
     from tardif.index import kernels
 
     found = np.empty(len(vectors), dtype=np.int64)
-    for begin in range(0, len(vectors), kernels.TILE):
-        block = vectors[begin : begin + kernels.TILE]
-        kernels.nearest_rows(kernels.tiled(block), len(block), centroids, found[begin : begin + kernels.TILE])
+    kernels.nearest_rows(vectors, centroids, found)
     return found
 
 
@@ -166,13 +166,12 @@ def encode(
     """
     if bits == 16:
         return {"codes": np.ascontiguousarray(vectors)}
-    if bits == 8:
-        most = np.abs(vectors.astype(np.int32)).max(axis=1, initial=0)
-        steps = np.maximum(-(-most * 256 // 127), 1)
-        codes = np.rint(vectors.astype(np.int32) * 256 / steps[:, None])
-        return {"codes": codes.clip(-127, 127).astype(np.int8), "steps": steps.astype(np.uint32)}
     from tardif.index import kernels
 
+    if bits == 8:
+        small, steps = np.empty(vectors.shape, dtype=np.int8), np.empty(len(vectors), dtype=np.uint32)
+        kernels.pack_8(vectors, small, steps)
+        return {"codes": small, "steps": steps}
     assert codebook is not None and nearest is not None
     codes = np.empty((len(vectors), vectors.shape[1] * bits // 8), dtype=np.uint8)
     kernels.pack_residual(vectors, nearest, codebook.centroids, codebook.cuts[bits], codes)

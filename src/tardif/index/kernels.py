@@ -53,11 +53,16 @@ def _at(b: Any, pointer: Any, offset: Any, kind: Any) -> Any:
     return b.bitcast(b.gep(pointer, [offset]), kind.as_pointer())
 
 
+def _everywhere(b: Any, number: Any) -> Any:
+    """A 32-bit number in every lane."""
+    undefined = ir.Constant(_SUMS, ir.Undefined)
+    one = b.insert_element(undefined, number, ir.Constant(_I32, 0))
+    return b.shuffle_vector(one, undefined, ir.Constant(_ORDER, [0] * LANES))
+
+
 def _both(b: Any, pointer: Any) -> Any:
     """Two components of a document's token, in every lane."""
-    undefined = ir.Constant(_SUMS, ir.Undefined)
-    one = b.insert_element(undefined, b.load(b.bitcast(pointer, _I32.as_pointer()), align=2), ir.Constant(_I32, 0))
-    return b.bitcast(b.shuffle_vector(one, undefined, ir.Constant(_ORDER, [0] * LANES)), _PAIRS)
+    return b.bitcast(_everywhere(b, b.load(b.bitcast(pointer, _I32.as_pointer()), align=2)), _PAIRS)
 
 
 def _multiply_add(b: Any, x: Any, y: Any) -> Any:
@@ -91,6 +96,21 @@ def _products(b: Any, query: Any, rows: list[Any], pairs: Any, registers: int) -
     return [[b.load(place) for place in row] for row in sums]
 
 
+def _in_turn(b: Any, rows: Any, pairs: Any, count: Any, together: int, some: Callable[[Any, list[Any]], None]) -> None:
+    """Call ``some`` for the rows at an address: with the number of the first, and pointers to so many at once."""
+    dim = b.mul(pairs, _I64(2))
+
+    def call(first: Any, number: int) -> None:
+        some(first, [b.gep(rows, [b.mul(b.add(first, _I64(i)), dim)]) for i in range(number)])
+
+    whole = b.sdiv(count, _I64(together))
+    with cgutils.for_range(b, whole, intp=_I64) as loop:
+        call(b.mul(loop.index, _I64(together)), together)
+    done = b.mul(whole, _I64(together))
+    with cgutils.for_range(b, b.sub(count, done), intp=_I64) as loop:
+        call(b.add(done, loop.index), 1)
+
+
 def _make_best(registers: int) -> Any:
     """The tile of so many registers that keeps the maxima over rows."""
 
@@ -100,10 +120,8 @@ def _make_best(registers: int) -> Any:
             query, rows, best, pairs, count = args
             query, rows = (b.inttoptr(one, _I16.as_pointer()) for one in (query, rows))
             best = b.inttoptr(best, _I32.as_pointer())
-            dim, together = b.mul(pairs, _I64(2)), _ROWS[registers]
 
-            def some(first: Any, number: int) -> None:
-                begins = [b.gep(rows, [b.mul(b.add(first, _I64(i)), dim)]) for i in range(number)]
+            def some(first: Any, begins: list[Any]) -> None:
                 found = _products(b, query, begins, pairs, registers)
                 for j in range(registers):
                     place = _at(b, best, _I64(j * LANES), _SUMS)
@@ -112,12 +130,7 @@ def _make_best(registers: int) -> Any:
                         most = b.select(b.icmp_signed(">", row[j], most), row[j], most)
                     b.store(most, place, align=4)
 
-            whole = b.sdiv(count, _I64(together))
-            with cgutils.for_range(b, whole, intp=_I64) as loop:
-                some(b.mul(loop.index, _I64(together)), together)
-            done = b.mul(whole, _I64(together))
-            with cgutils.for_range(b, b.sub(count, done), intp=_I64) as loop:
-                some(b.add(done, loop.index), 1)
+            _in_turn(b, rows, pairs, count, _ROWS[registers], some)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), codegen
@@ -125,7 +138,38 @@ def _make_best(registers: int) -> Any:
     return best_of
 
 
+def _make_nearest(registers: int) -> Any:
+    """The tile of so many registers that keeps, with the maxima over rows, the row of each, the first of equals."""
+
+    @intrinsic
+    def nearest_of(typingctx: Any, query: Any, rows: Any, best: Any, where: Any, pairs: Any, count: Any) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            query, rows, best, where, pairs, count = args
+            query, rows = (b.inttoptr(one, _I16.as_pointer()) for one in (query, rows))
+            best, where = (b.inttoptr(one, _I32.as_pointer()) for one in (best, where))
+
+            def some(first: Any, begins: list[Any]) -> None:
+                found = _products(b, query, begins, pairs, registers)
+                numbers = [_everywhere(b, b.add(b.trunc(first, _I32), _I32(i))) for i in range(len(begins))]
+                for j in range(registers):
+                    places = [_at(b, kept, _I64(j * LANES), _SUMS) for kept in (best, where)]
+                    most, its = (b.load(place, align=4) for place in places)
+                    for row, number in zip(found, numbers, strict=True):
+                        better = b.icmp_signed(">", row[j], most)
+                        most, its = b.select(better, row[j], most), b.select(better, number, its)
+                    b.store(most, places[0], align=4)
+                    b.store(its, places[1], align=4)
+
+            _in_turn(b, rows, pairs, count, _ROWS[registers], some)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 6), codegen
+
+    return nearest_of
+
+
 _best_1, _best_2, _best_3, _best_4 = (_make_best(registers) for registers in (1, 2, 3, 4))
+_nearest_4 = _make_nearest(TILE // LANES)
 
 
 @compiled
@@ -184,6 +228,35 @@ def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, score
         if end > begin:
             _maxima(tiles, tokens, codes.ctypes.data + begin * width, end - begin, pairs, best)
             scores[i] = _sum(best, tokens)
+
+
+@compiled
+def fix(vectors: Any, factor: float, one: int, out: Any) -> bool:
+    """Vectors times a factor, rounded and no larger than ``one``, into the first columns of int16 ``out``.
+
+    Returns:
+        Whether all were finite numbers; what is written of others means nothing.
+    """
+    sound = True
+    for row in range(vectors.shape[0]):
+        for i in range(vectors.shape[1]):
+            value = np.float64(vectors[row, i]) * factor
+            sound &= np.isfinite(value)
+            out[row, i] = np.int16(min(max(np.rint(value), -one), one)) if np.isfinite(value) else 0
+    return sound
+
+
+@compiled
+def pack_8(vectors: Any, codes: Any, steps: Any) -> None:
+    """Code fixed-point vectors in int8, with the step of each that its largest component is 127 of at most."""
+    for row in range(vectors.shape[0]):
+        most = np.int64(0)
+        for i in range(vectors.shape[1]):
+            most = max(most, abs(np.int64(vectors[row, i])))
+        step = max((most * 256 + 126) // 127, 1)
+        steps[row] = step
+        for i in range(vectors.shape[1]):
+            codes[row, i] = np.int8(np.rint(vectors[row, i] * 256.0 / step))
 
 
 @compiled
@@ -365,20 +438,27 @@ def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
 
 
 @compiled
-def nearest_rows(tiles: Any, tokens: int, rows: Any, found: Any) -> None:
-    """The row of the largest inner product for each token of the tiles, the first of equals, into int64 ``found``."""
-    size = rows.shape[1] * 2
-    width = (tokens + LANES - 1) // LANES * LANES
-    best = np.full(width, _LEAST, np.int32)
-    new = np.empty(width, np.int32)
-    where = np.zeros(width, np.int32)
-    for row in range(rows.shape[0]):
-        _maxima(tiles, tokens, rows.ctypes.data + row * size, 1, rows.shape[1] // 2, new)
-        for token in range(width):
-            better = new[token] > best[token]
-            best[token] = new[token] if better else best[token]
-            where[token] = row if better else where[token]
-    found[:] = where[:tokens]
+def nearest_rows(vectors: Any, rows: Any, found: Any) -> None:
+    """The row of the largest inner product for each vector, the first of equals.
+
+    Args:
+        vectors: int16 ``[vectors, dim]``.
+        rows: int16 ``[rows, dim]``, at least one.
+        found: int64 ``[vectors]``, filled.
+    """
+    pairs = vectors.shape[1] // 2
+    tile = np.zeros((pairs, TILE, 2), np.int16)  # as tiled() lays it out
+    best, where = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
+    for begin in range(0, len(vectors), TILE):
+        count = min(TILE, len(vectors) - begin)
+        for token in range(count):
+            for pair in range(pairs):
+                tile[pair, token, 0] = vectors[begin + token, 2 * pair]
+                tile[pair, token, 1] = vectors[begin + token, 2 * pair + 1]
+        best[:] = _LEAST
+        where[:] = 0
+        _nearest_4(tile.ctypes.data, rows.ctypes.data, best.ctypes.data, where.ctypes.data, pairs, len(rows))
+        found[begin : begin + count] = where[:count]
 
 
 def tiled(vectors: NDArray[np.int16]) -> NDArray[np.int16]:
