@@ -171,12 +171,12 @@ class Bench:
         return done.data
 
     @cache  # noqa: B019 - as above
-    def synthetic(self, task: Task) -> TrainingSet:
+    def synthetic(self, task: Task, seed: int) -> TrainingSet:
         """A training set made of a task's documents alone."""
-        folder = self.work / "sets" / f"{task.collection}-{task.documents}-synthetic"
+        folder = self.work / "sets" / f"{task.collection}-{task.documents}-synthetic-{seed}"
         if not folder.exists():
             documents = list(self.data(task)[0].documents.values())
-            prepare_folder([], documents, folder, synthesize=True, validation=0.0, talk=TALK)
+            prepare_folder([], documents, folder, synthesize=True, validation=0.0, seed=seed, talk=TALK)
         return TrainingSet.load(folder)
 
     @cache  # noqa: B019 - as above
@@ -203,7 +203,7 @@ class Bench:
         model = self._untrained(one) if one.system in ("raw", "step 0") else None
         if model is None:
             if one.source == "documents":
-                data = self.synthetic(one.task)
+                data = self.synthetic(one.task, one.seed)
             else:
                 mining = {"miner": "lexical", "seed": one.seed, **one.mining}
                 data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))

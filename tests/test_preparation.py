@@ -132,6 +132,10 @@ def test_no_more_queries_are_synthesised_than_asked_for():
     few = prepare([], pages, synthesize=True, synthesize_limit=2, miner="none", validation=0.0)
     assert len(few.queries) == 2 < len(made.queries)
     assert set(few.queries.values()) <= set(made.queries.values())
+    assert (few.made, few.is_mostly_made) == (2, True)
+    asked = prepare([[("How is amber carried?", "Over the strait.")]], pages, synthesize=True, synthesize_limit=1)
+    assert (asked.made, len(asked.queries), asked.is_mostly_made) == (1, 2, False)
+    assert not prepare([[("How is amber carried?", "Over the strait.")]], miner="none").made
     with pytest.raises(SettingError, match="synthesize_limit=0"):
         prepare([], pages, synthesize=True, synthesize_limit=0, miner="none")
 

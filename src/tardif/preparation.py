@@ -109,7 +109,7 @@ class Preparation:
     chunk: Chunk = "auto"
     base: str = MINILM
     synthesize: bool = False
-    synthesize_limit: int | None = 2000
+    synthesize_limit: int | None = 4000
     endpoint: Mapping[str, Any] | None = None
     seed: int = 0
 
@@ -266,7 +266,7 @@ def _make(
     report: list[str] = []
     language = find_language(how.language)
     with Staging(aside) as staging:
-        held = _gather(staging, sources, documents, held_out, how, report, talk)
+        held, made = _gather(staging, sources, documents, held_out, how, report, talk)
         rows = staging.rows
         if not rows:
             raise DataError("There is nothing to train on: the input states no pair of query and document.")
@@ -289,7 +289,12 @@ def _make(
         for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
             report.append(f"{side}: {count} queries")
     report.append(f"{counts['documents']} documents")
-    manifest = {"settings": how.as_json(), "sources": [source_json(source) for source in (*sources, documents)]}
+    manifest: dict[str, Any] = {
+        "settings": how.as_json(),
+        "sources": [source_json(source) for source in (*sources, documents)],
+    }
+    if made:
+        manifest["made"] = made
     if how.mining.is_needed:
         report += how.mining.run(aside, manifest, talk, work=work)
     write_manifest(aside, counts, findings.counts, report, **manifest)
@@ -304,9 +309,11 @@ def _gather(
     how: Preparation,
     report: list[str],
     talk: Talk,
-) -> list[int]:
-    """Read everything into the staging database; returns the numbers of the held-out sources."""
+) -> tuple[list[int], int]:
+    """Read everything into the staging database; returns the numbers of the held-out sources, and how many
+    queries rules have made."""
     held: list[int] = []
+    made = 0
     opened: list[tuple[Any, bool]] = []
 
     def base() -> Base:
@@ -336,12 +343,13 @@ def _gather(
         held += [number] if is_held else []
         report.append(f"{Path(source.name).name}: {source.shape}" + (", held out" if is_held else ""))
     if how.synthesize or how.endpoint is not None:
-        _write_queries(staging, how, report, talk)
-    return held
+        made = _write_queries(staging, how, report, talk)
+    return held, made
 
 
-def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> None:
-    """Add queries made from the documents: by the rules of synthesis, by an endpoint, or both."""
+def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> int:
+    """Add queries made from the documents: by the rules of synthesis, by an endpoint, or both. Returns how many rules
+    have made: an endpoint's are as good as asked."""
     from tardif.data.synthesis import SynthesisResult, synthesize
 
     corpus = [
@@ -355,12 +363,14 @@ def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: 
         talk.say("Making queries from the documents ...")
         limit = how.synthesize_limit
         made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed, limit=limit))
+    by_rules = sum(len(result.pairs) for result in made)
     if how.endpoint is not None:
         talk.say("Asking the endpoint for queries ...")
         made.append(how.writer().write(corpus))
     for result in made:
         staging.add(result)
         report += result.report
+    return by_rules
 
 
 def _near(

@@ -36,6 +36,7 @@ def test_every_example_says_what_it_said():
     mixed = mix([one, other], [1, 0.5])
     assert texts(mixed) == texts(one) + texts(other)
     assert mixed.parts == ((3, 1.0), (4, 0.5))
+    assert mix([replace(one, made=3), other], [1, 1]).made == 3
     assert len(mixed.documents) == 7
     assert all(document.id == identity for identity, document in mixed.documents.items())
     for example in mixed.examples:

@@ -32,6 +32,7 @@ def data():
         examples=[Example("q2", "d3", ("d2", "d1"), (0.5, -1.25, 3.0)), Example("q2", "d3")],
         settings={"seed": 3, "language": "en"},
         report=["read as pairs"],
+        made=1,
     )
 
 

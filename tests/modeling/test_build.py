@@ -183,6 +183,14 @@ def test_a_seed_determines_the_weights(base):
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
+@families
+def test_a_fresh_colbert_of_full_width_finds_as_the_base_itself_does(base_folder, family):
+    base = resolve_base(base_folder(family))
+    model = build_model(base, Recipe(dim=None, markers=False))
+    assert not any(model.prompts.values())
+    assert_equal_vectors(model, raw_view(model))
+
+
 def test_new_markers_say_nothing_yet(base):
     model = build_model(base, Recipe())
     table = transformer_of(model).model.get_input_embeddings().weight

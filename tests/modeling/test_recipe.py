@@ -62,6 +62,7 @@ def test_the_ends_of_what_is_allowed(recipe):
         ({"expansion": -1}, "expansion=-1"),
         ({"expansion": 513}, "expansion=513"),
         ({"expansion": 1.0}, "expansion=1.0"),
+        ({"markers": 1}, "markers=1: give true or false"),
     ],
 )
 def test_what_the_base_cannot_do_is_refused(settings, message):
@@ -69,7 +70,13 @@ def test_what_the_base_cannot_do_is_refused(settings, message):
         Recipe(**settings).check(base())
 
 
-@pytest.mark.parametrize("settings", [{"dim": 128}, {"expansion": 16}])
+@pytest.mark.parametrize("settings", [{"dim": 128}, {"expansion": 16}, {"markers": True}, {"markers": False}])
 def test_an_existing_colbert_keeps_its_own(settings):
     with pytest.raises(SettingError, match="is a ColBERT"):
         Recipe(**settings).check(COLBERT)
+
+
+def test_made_queries_go_without_markers_unless_they_are_asked_for():
+    assert Recipe(dim=8).decided(made=False) == Recipe(dim=8)
+    assert Recipe(dim=8).decided(made=True) == Recipe(dim=8, markers=False)
+    assert Recipe(markers=True).decided(made=True) == Recipe(markers=True)

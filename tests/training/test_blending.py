@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tardif.training.blending import blended, keep_start
+from tardif.training.blending import blended, keep_start, share_for
 
 
 def weights_of(model):
@@ -72,3 +72,9 @@ def test_an_adapter_is_halved_by_halving_the_matrix_that_began_at_zero(folder):
     product = model["lora_B"].weight @ model["lora_A"].weight
     with blended(model, folder, 0.5):
         torch.testing.assert_close(model["lora_B"].weight @ model["lora_A"].weight, 0.5 * product)
+
+
+def test_more_of_the_start_is_kept_where_queries_were_made_and_what_is_asked_for_where_it_is():
+    assert 0 < share_for(None, made=False) < share_for(None, made=True) < 1
+    assert share_for(0.0, made=True) == 0.0
+    assert share_for(0.2, made=False) == 0.2

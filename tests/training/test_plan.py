@@ -29,6 +29,15 @@ def test_without_minutes_epochs_give_the_steps_and_no_clock_is_asked():
     assert plan(max_steps=7).steps == 7
 
 
+def test_few_examples_are_seen_more_often_and_made_ones_once():
+    def passes(count, made=False):
+        settings, examples = TrainingSettings(batch_size=1), EXAMPLES[:1] * count
+        return make_plan(examples, settings, Size(0, 0), WORK, made=made).steps / count
+
+    assert [passes(count) for count in (1, 1000, 1001, 10_000, 10_001)] == [4, 4, 2, 2, 1]
+    assert [passes(count, made=True) for count in (1, 1000, 1001, 10_001)] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 5, 20])
 def test_evaluations_keep_to_their_share(epochs):
     found = plan(epochs=epochs, validation_documents=10**6)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -247,6 +248,20 @@ def test_the_kept_model_is_so_much_of_what_it_began_with(trainer, pairs):
     assert any(abs(kept["end"][name] - kept["start"][name]).max() > 1e-4 for name in kept["end"])
     for name, weight in kept["part"].items():
         assert weight == pytest.approx(0.25 * kept["start"][name] + 0.75 * kept["end"][name], abs=1e-6)
+
+
+def test_queries_made_from_the_documents_are_trained_on_more_gently(trainer, pairs):
+    from sentence_transformers import MultiVectorEncoder
+
+    trainer.prepare(pairs, validation=0, miner="none")
+    trainer.overwrite = True
+    asked = trainer.train(batch_size=8, lr=1e-3)
+    assert (asked.settings["steps"], asked.settings["base_share"]) == (4 * STEPS, 0.5)
+    assert MultiVectorEncoder(str(trainer.path), device="cpu").prompts["query"] == "[Q] "
+    trainer.data = replace(trainer.data, made=len(trainer.data.queries))
+    made = trainer.train(batch_size=8, lr=1e-3)
+    assert (made.settings["steps"], made.settings["base_share"]) == (STEPS, 0.7)
+    assert not MultiVectorEncoder(str(trainer.path), device="cpu").prompts.get("query")
 
 
 def test_training_in_16_bits_learns_and_is_recorded(trainer):

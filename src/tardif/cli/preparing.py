@@ -79,7 +79,7 @@ def prepare(
     synthesize: Annotated[
         bool, typer.Option("--synthesize", help="Make training queries from the documents themselves.")
     ] = False,
-    synthesize_limit: Annotated[int, typer.Option(min=1, help="How many queries --synthesize makes at most.")] = 2000,
+    synthesize_limit: Annotated[int, typer.Option(min=1, help="How many queries --synthesize makes at most.")] = 4000,
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="An OpenAI-compatible API that writes queries for the documents.")
     ] = None,

@@ -51,6 +51,9 @@ def train(
     query_length: Annotated[int | None, typer.Option(help="Tokens read of a query.")] = None,
     document_length: Annotated[int | None, typer.Option(help="Tokens read of a document.")] = None,
     expansion: Annotated[int | None, typer.Option(help="Fill short queries to so many tokens.")] = None,
+    markers: Annotated[
+        bool | None, typer.Option("--markers/--no-markers", help="Begin queries with [Q] and documents with [D].")
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other training argument; may be repeated."),
@@ -91,6 +94,7 @@ def train(
         query_length=query_length,
         document_length=document_length,
         expansion=expansion,
+        markers=markers,
         seed=seed,
         overwrite=overwrite,
         trust_remote_code=trust_remote_code,

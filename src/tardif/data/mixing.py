@@ -65,6 +65,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
         examples=examples,
         settings={"mixed": [dict(found.settings) for found in sets], "weights": [float(weight) for weight in weights]},
         report=report,
+        made=sum(found.made for found in sets),
         parts=tuple(part for part in parts if part[0]),
     )
 

@@ -37,6 +37,7 @@ class TrainingSet:
         examples: one per (training query, positive), with its hard negatives.
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
+        made: how many of the queries were made from the documents by rules, not asked by anybody.
         parts: of a mixed set (:mod:`tardif.data.mixing`), how many of the examples in turn come from
             each set, and how often an epoch uses them.
     """
@@ -48,7 +49,13 @@ class TrainingSet:
     examples: Sequence[Example] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     report: Sequence[str] = ()
+    made: int = 0
     parts: Sequence[tuple[int, float]] = ()
+
+    @property
+    def is_mostly_made(self) -> bool:
+        """Whether most of the queries were made from the documents: then training goes more gently."""
+        return 2 * self.made > len(self.queries)
 
     def query_ids(self, split: str) -> list[str]:
         """The ids of one split's queries."""
@@ -99,8 +106,10 @@ class TrainingSet:
                 pq.write_table(pa.table(columns), aside / f"{name}.parquet", compression="zstd")
                 counts[name] = len(columns[next(iter(columns))])
             write_examples(aside, self.examples)
-            parts = {"parts": [list(part) for part in self.parts]} if self.parts else {}
-            write_manifest(aside, counts, {}, self.report, settings=self.settings, sources=[], **parts)
+            more: dict[str, Any] = {"settings": self.settings, "sources": []}
+            more |= {"made": self.made} if self.made else {}
+            more |= {"parts": [list(part) for part in self.parts]} if self.parts else {}
+            write_manifest(aside, counts, {}, self.report, **more)
         return folder
 
     @classmethod
@@ -145,6 +154,7 @@ class TrainingSet:
             examples=read_examples(folder),
             settings=manifest["settings"],
             report=manifest.get("report", []),
+            made=manifest.get("made", 0),
             parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
         )
 

@@ -31,8 +31,8 @@ def build_model(
 ) -> MultiVectorEncoder:
     """Load a base once, with the recipe around it.
 
-    A fresh ColBERT gets markers, expansion, skiplist, caps and projection. Its new weights are
-    neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is a
+    A fresh ColBERT gets skiplist, caps and, where the recipe says so, markers, expansion and projection. Its
+    new weights are neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is a
     random orthogonal one until :func:`fit_projection` has seen texts. An existing ColBERT (Stanford,
     PyLate or sentence-transformers format) keeps its own recipe; only lengths asked for change.
 
@@ -94,8 +94,10 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     )
     tokenizer = transformer.tokenizer
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
-    prompts = add_markers(tokenizer)
-    _add_embeddings(transformer, len(tokenizer))
+    prompts = {}
+    if recipe.markers is not False:
+        prompts = add_markers(tokenizer)
+        _add_embeddings(transformer, len(tokenizer))
     if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
         floor = min(recipe.expansion, query_length)
         transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}

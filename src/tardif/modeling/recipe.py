@@ -8,7 +8,7 @@ trained with such tokens finds worse with them until many steps have taught it w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeGuard
 
 from tardif.errors import SettingError
@@ -34,15 +34,20 @@ class Recipe:
             :class:`tardif.training.settings.TrainingSettings` says how many.
         expansion: up to how many tokens a short query is filled with mask tokens (up to ``query_length``, when that
             is lower); 32 in the classic recipe. 0, the default: none.
+        markers: begin queries with the token ``[Q]`` and documents with ``[D]``, so that the encoder can tell them
+            apart. Until it has learnt to, it finds a little less with them; after training on people's queries a
+            little more. So by default there are some, but none where most queries are made from the documents.
         skip_punctuation: leave documents' punctuation out of the score, and out of the index.
 
-    ``None`` for a length or the expansion keeps the default for a fresh ColBERT, and an existing ColBERT's own.
+    ``None`` for a length, the expansion or the markers keeps the default for a fresh ColBERT, and an existing
+    ColBERT's own.
     """
 
     dim: int | Literal["auto"] | None = "auto"
     query_length: int | None = None
     document_length: int | None = None
     expansion: int | None = None
+    markers: bool | None = None
     skip_punctuation: bool = True
 
     def check(self, base: Base) -> None:
@@ -65,6 +70,10 @@ class Recipe:
                 raise SettingError(f"{what}={value!r}: give a whole number of tokens, 4 or more.")
             if value > base.max_tokens:
                 raise SettingError(f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens.")
+        if self.markers is not None and not isinstance(self.markers, bool):
+            raise SettingError(f"markers={self.markers!r}: give true or false.")
+        if self.markers is not None and base.is_colbert:
+            raise SettingError(f"markers={self.markers}: the base {base.name} is a ColBERT and keeps its own.")
         if self.expansion is None:
             return
         if base.is_colbert:
@@ -73,6 +82,14 @@ class Recipe:
             raise SettingError(
                 f"expansion={self.expansion!r}: give a whole number of tokens up to {base.max_tokens}, 0 for none."
             )
+
+    def decided(self, made: bool) -> Recipe:
+        """With what depends on the queries decided.
+
+        Args:
+            made: whether most of them were made from the documents.
+        """
+        return replace(self, markers=False) if made and self.markers is None else self
 
     def width(self, base: Base) -> int:
         """The width of the token vectors that this recipe gives on ``base``."""

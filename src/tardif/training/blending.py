@@ -22,8 +22,21 @@ from tardif.training.checkpoints import WEIGHTS, write_whole
 if TYPE_CHECKING:
     from torch import nn
 
+SHARE = 0.5
+"""How much of the start is kept, where nothing is said."""
+
+MADE_SHARE = 0.7
+"""The same over queries that were made from the documents: they teach less of what people ask, and more to forget."""
+
 # An adapter's product of two matrices begins at 0 because the second is 0: so much of the second is so much of it.
 _KEPT = "lora_A"
+
+
+def share_for(share: float | None, made: bool) -> float:
+    """How much of the start is kept, where ``share`` does not say it: more if most queries were made from documents."""
+    if share is not None:
+        return share
+    return MADE_SHARE if made else SHARE
 
 
 def keep_start(model: nn.Module, folder: Path) -> None:

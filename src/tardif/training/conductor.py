@@ -221,7 +221,7 @@ class Conductor(TrainerCallback):
             self.outcome.best_step = self.outcome.steps
 
     def _as_kept(self) -> AbstractContextManager[None]:
-        return blended(self.model, self.folder.start, self.settings.base_share)
+        return blended(self.model, self.folder.start, self.settings.base_share or 0.0)
 
     def _measure_as_it_is(self, step: int) -> None:
         if self.task is None:

@@ -94,6 +94,7 @@ def make_plan(
     timed_batch: float | None = None,
     drawn: int | None = None,
     mined: Size | None = None,
+    made: bool = False,
 ) -> Plan:
     """Decide a run's steps and the size of its validation task.
 
@@ -105,11 +106,12 @@ def make_plan(
         timed_batch: the seconds of one batch, for a budget of minutes.
         drawn: how many of the examples an epoch uses; each once by default.
         mined: the queries that are mined for in a refresh, and the documents that are searched.
+        made: whether most of the queries were made from the documents.
     """
     accumulation = accumulated(settings)
     count = drawn or len(examples)
     per_epoch = math.ceil(math.ceil(count / settings.batch_size) / accumulation)
-    steps = settings.max_steps or max(round(per_epoch * (settings.epochs or epochs_for(count))), 1)
+    steps = settings.max_steps or max(round(per_epoch * (settings.epochs or epochs_for(count, made))), 1)
     size = min(settings.batch_size, len(examples))
     negatives = sum(min(len(e.negative_ids), settings.negatives_per_example) for e in examples) / len(examples)
     step = work.step(Size(size * (1 + negatives), size), accumulation)
@@ -144,9 +146,10 @@ def make_plan(
     return Plan(steps, per_epoch, documents(steps), every)
 
 
-def epochs_for(examples: int) -> int:
-    """The passes over so many examples that a run makes, where it is not told how many."""
-    return next((epochs for most, epochs in EPOCHS if examples <= most), 1)
+def epochs_for(examples: int, made: bool = False) -> int:
+    """The passes over so many examples that a run makes, where it is not told how many: one over queries that were
+    made from the documents."""
+    return 1 if made else next((epochs for most, epochs in EPOCHS if examples <= most), 1)
 
 
 def refresh_interval(settings: TrainingSettings, per_epoch: int) -> int | None:

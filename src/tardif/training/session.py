@@ -73,14 +73,17 @@ class Session:
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
         from tardif.modeling.build import build_model, set_dropout
-        from tardif.training.blending import keep_start
+        from tardif.training.blending import keep_start, share_for
         from tardif.training.parameters import set_up
         from tardif.training.precision import resolve
 
         began = time.monotonic()
-        lead, job = self.world.from_lead, self.job
+        made = self.data.is_mostly_made
+        job = self.job = dataclasses.replace(self.job, recipe=self.job.recipe.decided(made))
+        lead = self.world.from_lead
         precision = lead(lambda: resolve(self.settings, self.device, job.base.hidden_size))
-        settings = self.settings = dataclasses.replace(self.settings, precision=precision)
+        share = share_for(self.settings.base_share, made)
+        settings = self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share)
         model = build_model(
             job.base,
             job.recipe,
@@ -184,7 +187,8 @@ class Session:
         held_out = Size(len(searchable(self.data)), len(self.data.query_ids(VALIDATION)))
         drawn = order_of(self.data, self.settings).count
         mined = Size(len(mineable(self.data)), len(self.data.query_ids(TRAIN)))
-        return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn, mined)
+        made = self.data.is_mostly_made
+        return make_plan(self.data.examples, self.settings, held_out, work, timed, drawn, mined, made)
 
     def _tokens(self, model: MultiVectorEncoder, contents: Sequence[float]) -> Size:
         """About how many tokens a document (uncut: ``contents``) and a query have, as the model reads them."""

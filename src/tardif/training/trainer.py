@@ -47,6 +47,8 @@ class Trainer:
             ColBERT, an existing one's own.
         expansion: fill short queries with mask tokens up to so many tokens, 0 for none; none for a fresh
             ColBERT, an existing one's own.
+        markers: begin queries with ``[Q]`` and documents with ``[D]``. None: a fresh ColBERT does, but not where most
+            queries are made from the documents; an existing one has its own.
         seed: of everything random.
         overwrite: replace a checkpoint of the same name when training ends.
         trust_remote_code: let the base bring its own code.
@@ -70,6 +72,7 @@ class Trainer:
         query_length: int | None = None,
         document_length: int | None = None,
         expansion: int | None = None,
+        markers: bool | None = None,
         seed: int = 0,
         overwrite: bool = False,
         trust_remote_code: bool = False,
@@ -78,7 +81,7 @@ class Trainer:
         self.name = check_name(name)
         self.language = find_language(language)
         self.devices: Allocation = allocate(devices)
-        self.recipe = Recipe(dim, query_length, document_length, expansion)
+        self.recipe = Recipe(dim, query_length, document_length, expansion, markers)
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
         self.recipe.check(self.base)
         place = Path(out).expanduser().absolute() / name
