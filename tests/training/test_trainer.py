@@ -258,7 +258,7 @@ def test_queries_made_from_the_documents_are_trained_on_more_gently(trainer, pai
     asked = trainer.train(batch_size=8, lr=1e-3)
     assert (asked.settings["steps"], asked.settings["base_share"]) == (4 * STEPS, 0.5)
     assert MultiVectorEncoder(str(trainer.path), device="cpu").prompts["query"] == "[Q] "
-    trainer.data = replace(trainer.data, made=len(trainer.data.queries))
+    trainer.data = replace(trainer.data, made=len(trainer.data.examples))
     made = trainer.train(batch_size=8, lr=1e-3)
     assert (made.settings["steps"], made.settings["base_share"]) == (STEPS, 0.7)
     assert not MultiVectorEncoder(str(trainer.path), device="cpu").prompts.get("query")

@@ -54,8 +54,8 @@ class TrainingSet:
 
     @property
     def is_mostly_made(self) -> bool:
-        """Whether most of the queries were made from the documents: then training goes more gently."""
-        return 2 * self.made > len(self.queries)
+        """Whether most of what is trained on was made from the documents: then training goes more gently."""
+        return 2 * self.made > len(self.examples)
 
     def query_ids(self, split: str) -> list[str]:
         """The ids of one split's queries."""
