@@ -1,7 +1,7 @@
 import pytest
 
 from samples import write_beir
-from tardif.comparison import compare, results
+from tardif.comparison import compare, differences, results
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.runs import read_run, write_run
 
@@ -29,6 +29,15 @@ def test_a_written_run_measures_like_its_system(beir, tmp_path):
     (run,) = compare([str(tmp_path / "out" / "run.txt")], [beir])
     assert run.measures == system.measures
     assert set(read_run(tmp_path / "out" / "run.txt")) == {"q1", "q2"}
+
+
+def test_differences_are_said_with_their_p_values(beir, base_folder):
+    base = str(base_folder("bert"))
+    found = compare(["bm25"], [beir], measures=["RR@10"], against=base)
+    mine, other = (figures.measures["RR@10"] for figures in found)
+    (line,) = differences(found, base)
+    assert line == f"bm25 on animals, against {base}: RR@10 {mine - other:+.4f} (p {found[0].p['RR@10']:.4f})"
+    assert differences(compare(["bm25"], [beir]), None) == []
 
 
 def test_every_system_is_measured_on_every_data_set(beir, tmp_path):

@@ -40,6 +40,17 @@ class Figures:
         return {**found, "p": dict(self.p)} if self.p else found
 
 
+def differences(figures: Sequence[Figures], against: str | None) -> list[str]:
+    """A line for each system that was measured against another: by how much it differs, with the p-values."""
+    other = {item.data: item.measures for item in figures if item.name == against}
+    lines = []
+    for item in figures:
+        by = {name: value - other[item.data][name] for name, value in item.measures.items()} if item.p else {}
+        said = ", ".join(f"{name} {by[name]:+.4f} (p {p:.4f})" for name, p in item.p.items())
+        lines += [f"{item.name} on {item.data}, against {against}: {said}"] if said else []
+    return lines
+
+
 def compare(
     systems: Sequence[str],
     data: Sequence[str | Path],

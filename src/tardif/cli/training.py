@@ -137,7 +137,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on BEIR folders."""
-    from tardif.comparison import compare, results
+    from tardif.comparison import compare, differences, results
     from tardif.devices import allocate
     from tardif.folders import check_output
     from tardif.languages import language as find_language
@@ -152,7 +152,7 @@ def evaluate(
         check_output(out, overwrite=True)
     if run is not None:
         check_output(run.with_suffix(".probe"), overwrite=True)
-    began = time.monotonic()
+    began, talk = time.monotonic(), Talk(quiet=quiet)
     names = [name.strip() for name in measures.split(",") if name.strip()]
     figures = compare(
         systems or [],
@@ -163,7 +163,7 @@ def evaluate(
         run_file=run,
         language=language,
         device=allocate(device).kind,
-        talk=Talk(quiet=quiet),
+        talk=talk,
     )
     if out is not None:
         settings = {
@@ -180,3 +180,5 @@ def evaluate(
     put("\t".join(["system", "data", *figures[0].measures]))
     for item in figures:
         put("\t".join([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())]))
+    for line in differences(figures, against):
+        talk.say(line)
