@@ -45,9 +45,10 @@ def differences(figures: Sequence[Figures], against: str | None) -> list[str]:
     other = {item.data: item.measures for item in figures if item.name == against}
     lines = []
     for item in figures:
-        by = {name: value - other[item.data][name] for name, value in item.measures.items()} if item.p else {}
-        said = ", ".join(f"{name} {by[name]:+.4f} (p {p:.4f})" for name, p in item.p.items())
-        lines += [f"{item.name} on {item.data}, against {against}: {said}"] if said else []
+        if item.p:
+            by = {name: item.measures[name] - other[item.data][name] for name in item.p}
+            said = ", ".join(f"{name} {by[name]:+.4f} (p {p:.4f})" for name, p in item.p.items())
+            lines.append(f"{item.name} on {item.data}, against {against}: {said}")
     return lines
 
 

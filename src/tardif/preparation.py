@@ -359,11 +359,12 @@ def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: 
         )
     ]
     made: list[SynthesisResult] = []
+    by_rules = 0
     if how.synthesize:
         talk.say("Making queries from the documents ...")
         limit = how.synthesize_limit
         made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed, limit=limit))
-    by_rules = sum(len(result.pairs) for result in made)
+        by_rules = len(made[0].pairs)
     if how.endpoint is not None:
         talk.say("Asking the endpoint for queries ...")
         made.append(how.writer().write(corpus))

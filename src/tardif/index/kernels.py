@@ -241,8 +241,9 @@ def fix(vectors: Any, factor: float, one: int, out: Any) -> bool:
     for row in range(vectors.shape[0]):
         for i in range(vectors.shape[1]):
             value = np.float64(vectors[row, i]) * factor
-            sound &= np.isfinite(value)
-            out[row, i] = np.int16(min(max(np.rint(value), -one), one)) if np.isfinite(value) else 0
+            finite = np.isfinite(value)
+            sound &= finite
+            out[row, i] = np.int16(min(max(np.rint(value), -one), one)) if finite else 0
     return sound
 
 
@@ -438,6 +439,15 @@ def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
 
 
 @compiled
+def _lay(vectors: Any, begin: int, count: int, tile: Any) -> None:
+    """Lay ``count`` vectors, from ``begin`` on, into a tile ``[components / 2, tokens, 2]``."""
+    for token in range(count):
+        for pair in range(tile.shape[0]):
+            tile[pair, token, 0] = vectors[begin + token, 2 * pair]
+            tile[pair, token, 1] = vectors[begin + token, 2 * pair + 1]
+
+
+@compiled
 def nearest_rows(vectors: Any, rows: Any, found: Any) -> None:
     """The row of the largest inner product for each vector, the first of equals.
 
@@ -447,14 +457,11 @@ def nearest_rows(vectors: Any, rows: Any, found: Any) -> None:
         found: int64 ``[vectors]``, filled.
     """
     pairs = vectors.shape[1] // 2
-    tile = np.zeros((pairs, TILE, 2), np.int16)  # as tiled() lays it out
+    tile = np.zeros((pairs, TILE, 2), np.int16)
     best, where = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     for begin in range(0, len(vectors), TILE):
         count = min(TILE, len(vectors) - begin)
-        for token in range(count):
-            for pair in range(pairs):
-                tile[pair, token, 0] = vectors[begin + token, 2 * pair]
-                tile[pair, token, 1] = vectors[begin + token, 2 * pair + 1]
+        _lay(vectors, begin, count, tile)
         best[:] = _LEAST
         where[:] = 0
         _nearest_4(tile.ctypes.data, rows.ctypes.data, best.ctypes.data, where.ctypes.data, pairs, len(rows))
@@ -466,12 +473,10 @@ def tiled(vectors: NDArray[np.int16]) -> NDArray[np.int16]:
 
     Filled with zeros up to whole registers; ``dim`` must be even.
     """
-    tokens, dim = vectors.shape
-    registers = -(-tokens // LANES)
-    filled = np.zeros((registers * LANES, dim), dtype=np.int16)
-    filled[:tokens] = vectors
-    parts = [
-        np.ascontiguousarray(part.reshape(len(part), dim // 2, 2).transpose(1, 0, 2)).reshape(-1)
-        for part in np.split(filled, range(TILE, registers * LANES, TILE))
-    ]
+    parts = []
+    for begin in range(0, len(vectors), TILE):
+        count = min(TILE, len(vectors) - begin)
+        tile = np.zeros((vectors.shape[1] // 2, -(-count // LANES) * LANES, 2), dtype=np.int16)
+        _lay(vectors, begin, count, tile)
+        parts.append(tile.reshape(-1))
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
