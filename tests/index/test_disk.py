@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 import token_vectors as plain
 from tardif.errors import FolderError, SettingError
-from tardif.index import disk, merging
+from tardif.index import disk, merging, store
 from tardif.index.disk import DiskIndex
 from tardif.types import Document
 
@@ -182,6 +184,16 @@ def test_another_handle_sees_a_write_at_once(tmp_path):
             assert len(reader.search(rows, [3], 10)[0]) == number + 1
         writer.delete(["n2"])
         assert [identity for identity, _ in reader.search(rows, [3], 10)[0]] == ["n0", "n1", "n3", "n4"]
+
+
+def test_a_database_that_another_holds_for_itself_is_an_error_never_an_old_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "WAIT", 0.05)
+    create(tmp_path / "index").close()
+    with closing(sqlite3.connect(tmp_path / "index" / "index.sqlite", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(FolderError, match="locked"):
+            len(DiskIndex(tmp_path / "index", threads=1))
 
 
 def test_threads_read_while_others_write(tmp_path):

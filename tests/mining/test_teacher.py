@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -126,19 +127,20 @@ def test_an_interruption_loses_one_chunk_at_most(tmp_path):
     assert second.asked == pairs[512:]
 
 
-def test_two_at_a_time_share_a_cache(tmp_path):
+@pytest.mark.parametrize("time", range(10))
+def test_several_that_begin_at_once_share_a_cache(tmp_path, time):
     pairs = [("q", f"x {n}") for n in range(300)]
+    gate = threading.Barrier(8)
 
-    def work():
+    def work(_):
         teacher = Teacher(Rate(), cache=tmp_path / "c")
-        assert teacher.score(pairs)[-1] == 299.0
+        gate.wait()
+        said = teacher.score(pairs)
         teacher.close()
+        return said
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [[float(n) for n in range(300)]] * 8
     with sqlite3.connect(tmp_path / "c") as database:
         assert database.execute("SELECT count(*) FROM scores").fetchone() == (300,)
 

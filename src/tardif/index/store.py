@@ -102,7 +102,9 @@ class Store:
             try:
                 found = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
                 found.execute("SELECT count(*) FROM segments")
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    raise  # another holds it: what is read without its log would be old
                 found = self._read_only(uri)
             found.isolation_level = None
             found.execute("PRAGMA synchronous = FULL")

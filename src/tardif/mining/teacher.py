@@ -153,12 +153,14 @@ class Teacher:
             try:
                 if self._path is not None:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
+                # SQLite's first kind of journal, and each writer asks for the lock before it reads: whoever
+                # comes second waits. The write-ahead log is refused, not waited for, where two turn it on.
                 self._database = sqlite3.connect(place, timeout=60, isolation_level=None)
-                self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = NORMAL")
+                self._database.execute("BEGIN IMMEDIATE")
                 self._database.execute(
                     "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
                 )
+                self._database.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:
                 self.close()
                 raise self._unusable(error) from error
@@ -175,7 +177,7 @@ class Teacher:
     def _keep(self, said: dict[bytes, float]) -> None:
         database = self._open()
         try:
-            database.execute("BEGIN")
+            database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", list(said.items()))
             database.execute("COMMIT")
         except sqlite3.Error as error:
