@@ -1,29 +1,13 @@
 """What mining says of itself."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
-from tardif.data.training_set import TRAIN, TrainingSet
+from falling import Falling, collection
 from tardif.mining.mine import mine
 from tardif.mining.selection import RULES, Selection
-from tardif.types import Document
-
-
-class Falling:
-    """d0 scores 100, d1 99, ... for every query."""
-
-    def search(self, queries, k):
-        return [[(f"d{n}", 100.0 - n) for n in range(100)][:k] for _ in queries]
-
-    def score(self, queries, documents):
-        return [[100.0 - int(d[1:]) for d in ids] for ids in documents]
-
-
-def collection(queries=40):
-    documents = {f"d{n}": Document(f"d{n}", f"word{n} " + "long " * 100) for n in range(100)}
-    texts = {f"q{n}": f"text {n}" for n in range(queries)}
-    return TrainingSet(documents, texts, {q: {"d10": 1} for q in texts}, dict.fromkeys(texts, TRAIN))
 
 
 def report(**options):
@@ -62,6 +46,15 @@ def test_the_most_suspicious_and_a_sample_are_shown_with_short_texts():
     assert max(ratios) < 0.95
     for row in (*found.suspicious, *found.examples):
         assert all(len(shown["text"]) <= 160 and "\n" not in shown["text"] for shown in row["negatives"])
+
+
+def test_equal_questions_do_not_show_the_same_suspect_twice():
+    data = replace(collection(), queries={f"q{n}": f"Text {n % 2}" if n % 4 else f"text  {n % 2}" for n in range(40)})
+    found = mine(data, Falling(), Selection(first=1, last=16, negatives=1, near_copy=None, sampling="top")).report
+    assert [(row["query"].lower(), row["negatives"][0]["id"]) for row in found.suspicious] == [
+        ("text 0", "d15"),
+        ("text 1", "d15"),
+    ]
 
 
 def test_lines_are_a_short_table():

@@ -24,6 +24,7 @@ from tardif.talk import Talk
 MINERS = ("lexical", "dense", "late", "hybrid", "none")
 SIZES = ("small", "base", "large")
 REPORT = "mining.json"
+PAGE = "mining.html"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class MiningPlan:
         return self.miner != "none" or self.teacher is not None
 
     def run(self, folder: Path, manifest: Mapping[str, Any], talk: Talk, *, work: Path | None = None) -> list[str]:
-        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` there.
+        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` and :data:`PAGE`
+        there.
 
         Args:
             folder: of the tables, not published yet.
@@ -108,8 +110,13 @@ class MiningPlan:
             if teacher is not None:
                 teacher.close()
         write_examples(folder, done.data.examples)
-        write_json(folder / REPORT, done.report.as_json())
-        return [*getattr(searcher, "notes", []), *done.report.lines()]
+        from tardif.mining.page import page
+
+        said, lines = done.report.as_json(), done.report.lines()
+        write_json(folder / REPORT, said)
+        # A text may hold half a surrogate pair, which UTF-8 cannot.
+        (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
+        return [*getattr(searcher, "notes", []), *lines]
 
     def _searcher(self, data: TrainingSet, work: Path | None, talk: Talk) -> Searcher | None:
         if self.miner == "none":

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tardif.data.text import keyed_sample
+from tardif.data.text import keyed_sample, normalise
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.selection import RULES, Selection
 from tardif.types import Document
 
 SHOWN = 20
+# Suspects that are kept to show so many different ones of: equal questions have the same.
+_SUSPECTS = 10 * SHOWN
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _BINS = 40
 _LINE = 160
@@ -37,7 +39,7 @@ class MiningReport:
         dropped: how many of them each rule dropped.
         scores: ``searcher`` and ``teacher`` to ``positives``, ``mined`` and ``random`` to a histogram
             (shared edges) and quantiles.
-        suspicious: the kept negatives that score highest in proportion to their positive.
+        suspicious: the kept negatives that score highest in proportion to their positive, each once for equal queries.
         examples: a seeded sample of queries with what was chosen.
     """
 
@@ -58,9 +60,10 @@ class MiningReport:
         if self.settings.get("miner") == "none":
             return [f"hard negatives: none mined, {self.counts[OWN]} of the data's own kept"]
         first, last = self.settings["selection"]["first"], self.settings["selection"]["last"]
+        filling = "" if self.settings["selection"]["random_share"] else " to fill up"
         lines = [
             f"hard negatives for {self.queries} queries: {self.counts[MINED]} mined from ranks {first}-{last}, "
-            f"{self.counts[OWN]} of the data's own, {self.counts[RANDOM]} random to fill up"
+            f"{self.counts[OWN]} of the data's own, {self.counts[RANDOM]} random{filling}"
         ]
         lines += [
             f"  {rule:<9} {count:>9,}  {count / max(self.considered, 1):>6.1%} of the hits dropped: {RULES[rule]}"
@@ -147,7 +150,7 @@ class Reporter:
             if choice.query in self._shown:
                 self._examples.append(choice)
         self._suspicious = heapq.nsmallest(
-            SHOWN, [*self._suspicious, *suspicious], key=lambda row: (-row[0], row[1].query, row[2].id)
+            _SUSPECTS, [*self._suspicious, *suspicious], key=lambda row: (-row[0], row[1].query, row[2].id)
         )
 
     def _add_scores(self, scored: Scored) -> None:
@@ -190,6 +193,10 @@ class Reporter:
                 "negatives": [show(negative) for negative in negatives],
             }
 
+        suspects: dict[tuple[str, str], tuple[float, Choice, Scored]] = {}
+        for suspect in self._suspicious:
+            suspects.setdefault((normalise(queries[suspect[1].query]), suspect[2].id), suspect)
+
         return MiningReport(
             settings={**settings, "selection": self._selection.as_json()},
             queries=self._queries,
@@ -200,7 +207,10 @@ class Reporter:
             considered=self._considered,
             dropped={rule: self._dropped[rule] for rule in RULES},
             scores={by: _distributions(values) for by, values in self._scores.items() if any(values.values())},
-            suspicious=[{"ratio": ratio, **shown(choice, [negative])} for ratio, choice, negative in self._suspicious],
+            suspicious=[
+                {"ratio": ratio, **shown(choice, [negative])}
+                for ratio, choice, negative in list(suspects.values())[:SHOWN]
+            ],
             examples=[shown(choice, choice.negatives) for choice in self._examples],
         )
 

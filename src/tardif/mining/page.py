@@ -1,0 +1,76 @@
+"""The mining report as one page for a browser: what was drawn, what each rule dropped, and what to look at.
+
+The page holds all it shows and asks for nothing else: no script, no font, no picture from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+WIDTH, HEIGHT = 640, 64
+"""Of one histogram, in pixels."""
+
+_KINDS = {"positives": "positives", "mined": "mined negatives", "random": "random documents"}
+_SCALES = {"searcher": "The miner's scores", "teacher": "The teacher's scores"}
+
+
+def page(report: Mapping[str, Any], lines: Sequence[str] = ()) -> str:
+    """HTML of a report.
+
+    Args:
+        report: as :meth:`tardif.mining.report.MiningReport.as_json` gives it, and ``mining.json`` holds it.
+        lines: the report's short table for a terminal.
+
+    Returns:
+        The whole document; the same report gives the same text.
+    """
+    environment = Environment(
+        loader=PackageLoader("tardif.mining", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scales = [
+        {"title": _SCALES[by], "rows": _histograms(scores), "ticks": _ticks(scores["edges"])}
+        for by, scores in report["scores"].items()
+    ]
+    return environment.get_template("page.html").render(
+        report, lines=lines, scales=scales, width=WIDTH, height=HEIGHT, kinds=_KINDS
+    )
+
+
+def _histograms(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of each kind that has scores: its name, count and median, and its bars as (x, width, height) in pixels."""
+    low, high = scores["edges"][0], scores["edges"][-1]
+    step = WIDTH / (len(scores["edges"]) - 1)
+    rows = []
+    for kind, name in _KINDS.items():
+        found = scores[kind]
+        if not found["count"]:
+            continue
+        most = max(found["histogram"])
+        rows.append(
+            {
+                "kind": kind,
+                "name": name,
+                "count": found["count"],
+                "median": found["quantiles"]["0.5"],
+                "middle": WIDTH * (found["quantiles"]["0.5"] - low) / (high - low),
+                "bars": [
+                    (step * place, step, HEIGHT * count / most)
+                    for place, count in enumerate(found["histogram"])
+                    if count
+                ],
+            }
+        )
+    return rows
+
+
+def _ticks(edges: Sequence[float]) -> list[tuple[float, float]]:
+    """Five values along the axis, and where they stand in pixels."""
+    low, high = edges[0], edges[-1]
+    return [(WIDTH * part / 4, low + (high - low) * part / 4) for part in range(5)]

@@ -1,0 +1,98 @@
+"""The mining report for a browser."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from falling import Falling, collection
+from tardif.mining.mine import mine
+from tardif.mining.page import page
+from tardif.mining.selection import RULES, Selection
+from tardif.mining.teacher import Teacher
+
+
+class Outline(HTMLParser):
+    """Tags in order, with what stands between them; knows a tag that is closed and was not opened."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def report(query="text", teacher=None, **options):
+    data = collection()
+    data.queries.update({name: f"{query} {name}" for name in data.queries})
+    options = {"first": 1, "near_copy": None, **options}
+    return mine(data, Falling(), Selection(**options), teacher=teacher, settings={"miner": "falling"}).report
+
+
+def drawn(found, kind):
+    return [attrs for tag, attrs in Outline(page(found)).tags if tag == "rect" and attrs["class"] == kind]
+
+
+def test_it_shows_what_the_report_says():
+    found = report(floor=60.0)
+    text = Outline(page(found.as_json(), found.lines())).text
+    assert all(rule in text and what in text for rule, what in RULES.items())
+    assert "28.0 %" in text  # of the hits fell to the ratio
+    assert found.lines()[0] in text
+    assert "40 positives" in text and "320 mined negatives" in text
+    assert all(row["query"] in text for row in (*found.suspicious, *found.examples))
+    assert "falling" in text and "floor" in text
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing_from_elsewhere():
+    html = page(report(floor=60.0).as_json())
+    outline = Outline(html)
+    assert outline.open == []
+    assert not re.search(r"https?:|@import|url\(", html)
+    assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in outline.tags}
+
+
+def test_texts_are_shown_as_they_are_and_do_nothing():
+    hostile = "<script>alert('a')</script> &amp; {{ 7 * 7 }} </table>"
+    html = page(report(query=hostile).as_json())
+    assert "<script" not in html
+    assert hostile in Outline(html).text
+
+
+@pytest.mark.parametrize("kind", ["positives", "mined"])
+def test_every_bin_that_holds_something_is_a_bar_as_high_as_its_share(kind):
+    found = report(last=80).as_json()
+    counts = [count for count in found["scores"]["searcher"][kind]["histogram"] if count]
+    heights = [float(bar["height"]) for bar in drawn(found, kind)]
+    assert heights == pytest.approx([64 * count / max(counts) for count in counts], abs=0.06)
+
+
+def test_the_teachers_scores_are_drawn_beside_the_miners():
+    teacher = Teacher(lambda pairs: [float(len(document) % 7) for _, document in pairs], name="by length")
+    found = report(teacher=teacher, negatives=2)
+    titles = Outline(page(found.as_json())).text
+    assert "The miner's scores" in titles and "The teacher's scores" in titles
+
+
+def test_nothing_mined_is_a_page_too():
+    found = mine(collection(1), None, Selection(), settings={"miner": "none"}).report
+    assert "none mined" in Outline(page(found.as_json(), found.lines())).text
+
+
+def test_one_score_alone_is_drawn():
+    found = mine(collection(1), Falling(), Selection(first=11, last=11, ratio=None, negatives=1)).report
+    assert "1 positives" in Outline(page(found.as_json())).text
