@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import token_vectors as plain
 from tardif.errors import FolderError, SettingError
 from tardif.index import disk, merging, store
 from tardif.index.disk import DiskIndex
+from tardif.index.filters import parse_filter
 from tardif.types import Document
 
 
@@ -266,6 +268,27 @@ def test_a_flipped_bit_is_an_error_never_another_answer(tmp_path):
         except FolderError as error:
             assert "damaged" in str(error)
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("damage", ["UPDATE documents SET metadata = '{\"n\":90}'", "DELETE FROM documents"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_filter_turns_no_document_down_for_what_was_never_written(tmp_path, damage, late):
+    documents, vectors, lengths = plain.some(20)
+    documents = [replace(d, text=f"cats {n}", metadata={"n": n}) for n, d in enumerate(documents)]
+    where, query = parse_filter("n < 50"), plain.vectors_of(3, 6)
+    with create(tmp_path / "index", words="en") as index:
+        index.add(documents[:10], vectors[: sum(lengths[:10])], lengths[:10])
+        if late:  # what was checked before is not looked at again, what came after it is
+            assert len(index.search(query, [6], 50, where=where)[0]) == 10
+        index.add(documents[10:], vectors[sum(lengths[:10]) :], lengths[10:])
+        with closing(sqlite3.connect(tmp_path / "index" / "index.sqlite")) as database, database:
+            database.execute(f"{damage} WHERE id = ?", [documents[15].id])
+        for search in (
+            lambda: index.search(query, [6], 5, where=where),
+            lambda: index.search_words("cats", 50, where=where),
+        ):
+            with pytest.raises(FolderError, match="damaged"):
+                search()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])

@@ -60,6 +60,7 @@ class DiskIndex:
         self.store = Store(self.folder / "index.sqlite", words_of(self.manifest.get("words")))
         self._workers = Workers(threads or os.cpu_count() or 1)
         self._view: View | None = None
+        self._rows_checked: View | None = None
         self._codebooks: dict[str, Codebook] = {}
         self._opening = threading.Lock()
         self._held = threading.local()
@@ -220,6 +221,7 @@ class DiskIndex:
         with self._reading() as now:
             view = now
             if where is not None:
+                self._check_rows(now)
                 view = now.only(np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64))
 
             def found(query: Query) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -247,8 +249,17 @@ class DiskIndex:
                 f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
             )
         condition, values = ("1", []) if where is None else where.sql()
-        with self.store.reading() as database:
+        with self._reading() as now, self.store.reading() as database:
+            if where is not None:
+                self._check_rows(now)
             return self.store.words.search(database, query, k, condition, values)
+
+    def _check_rows(self, view: View) -> None:
+        """Check the texts and metadata of all documents, once: a filter must not turn one down for what was never
+        written."""
+        if self._rows_checked is not view:
+            self.store.check(view.numbers())
+            self._rows_checked = view
 
     def _check_width(self, vectors: Vectors) -> None:
         dim = self.store.number("dim")

@@ -48,6 +48,9 @@ _COLUMNS = "number, id, title, text, metadata, checksum"
 WAIT = 30.0
 """Seconds that SQLite waits for another process's transaction."""
 
+# Values in one statement: SQLite bounds them.
+_BLOCK = 500
+
 
 class Store:
     """The database of an index. Each thread has a connection of its own.
@@ -66,6 +69,7 @@ class Store:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._known_good = np.zeros(0, dtype=np.int64)
 
     @classmethod
     def create(cls, path: Path, words: Words | None = None) -> None:
@@ -291,13 +295,24 @@ class Store:
                 raise self.damaged(f"the checksum of the document {row[1]!r:.200} is wrong")
             yield row
 
+    def check(self, numbers: NDArray[np.int64]) -> None:
+        """Check those documents that no earlier call has checked: what a filter turns down is read by nobody else.
+
+        Raises:
+            FolderError: one is missing, or is not what was written.
+        """
+        new = np.setdiff1d(numbers, self._known_good, assume_unique=True)
+        for begin in range(0, len(new), _BLOCK):
+            self.ids(new[begin : begin + _BLOCK].tolist())
+        self._known_good = numbers
+
     def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
         """The numbers of the documents that a condition on their columns lets through."""
         return [int(row[0]) for row in self._rows(f"SELECT number FROM documents WHERE {condition}", values)]
 
     def _among(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        for begin in range(0, len(values), 500):  # SQLite bounds the variables of one statement
-            block = list(values[begin : begin + 500])
+        for begin in range(0, len(values), _BLOCK):
+            block = list(values[begin : begin + _BLOCK])
             yield from self._rows(f"{statement} ({', '.join('?' * len(block))})", block)
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -42,6 +42,11 @@ class View:
     segments: tuple[Segment, ...]
     alive: tuple[NDArray[np.bool_], ...]
 
+    def numbers(self) -> NDArray[np.int64]:
+        """Of all documents that may be found, ascending."""
+        living = [segment.numbers[alive] for segment, alive in zip(self.segments, self.alive, strict=True)]
+        return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *living]))
+
     def only(self, allowed: NDArray[np.int64]) -> View:
         """The view with these documents alone; their numbers, ascending."""
         alive = (
