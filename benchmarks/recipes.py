@@ -209,7 +209,7 @@ class Bench:
                 data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
             seconds["mining"] = time.perf_counter() - began
             began = time.perf_counter()
-            model = self._trained(one, data)
+            model = self.trained(one, data)
             seconds["training"] = time.perf_counter() - began
             began = time.perf_counter()
         found = {}
@@ -226,7 +226,8 @@ class Bench:
         fit_projection(model, sample(self.data(one.task)[0].documents.values()))
         return model
 
-    def _trained(self, one: One, data: TrainingSet) -> Any:
+    def trained(self, one: One, data: TrainingSet) -> Any:
+        """A run's model, trained on a set; no held-out query among it."""
         # The harness does the judging: training sees no held-out query.
         alone = {query: side for query, side in data.split.items() if side == TRAIN}
         queries = {query: data.queries[query] for query in alone}

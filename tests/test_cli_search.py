@@ -73,7 +73,15 @@ def test_a_filter_holds_for_every_hit(index, found, fails):
 
 def test_hybrid_finds_words_and_ranks_by_both(index, found):
     word = max(tiny.SENTENCES[7].split(), key=len)
-    assert found(index, word, "--hybrid")[0] in {row["_id"] for row in ROWS if word in row["text"]}
+    having = {row["_id"] for row in ROWS if word in row["text"]}
+    assert found(index, word, "--hybrid", "--word-share", 0.6)[0] in having
+    # What vectors alone find is there, too.
+    assert len(found(index, word, "--hybrid", "-k", 20)) == 20 > len(having)
+    assert found(index, word, "--hybrid", "--word-share", 0) == found(index, word)
+
+
+def test_a_word_share_that_is_none_is_refused(index, fails):
+    assert "word_share=2.0" in fails("search", index, "a query", "--hybrid", "--word-share", 2)
 
 
 def test_hybrid_needs_an_index_with_words(tardif, fails, multi_vector_folder, tmp_path):

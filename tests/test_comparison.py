@@ -1,8 +1,9 @@
 import pytest
 
-from samples import write_beir
+from samples import QUERIES, write_beir
 from tardif.comparison import compare, differences, results
 from tardif.errors import DataError, ModelError, SettingError
+from tardif.retrieval import Retriever
 from tardif.runs import read_run, write_run
 
 
@@ -29,6 +30,19 @@ def test_a_written_run_measures_like_its_system(beir, tmp_path):
     (run,) = compare([str(tmp_path / "out" / "run.txt")], [beir])
     assert run.measures == system.measures
     assert set(read_run(tmp_path / "out" / "run.txt")) == {"q1", "q2"}
+
+
+def test_an_index_is_measured_with_and_without_its_words(beir, multi_vector_folder, tmp_path):
+    index = tmp_path / "index"
+    with Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, hybrid=True) as retriever:
+        for name, hybrid in ((str(index), False), (f"hybrid:{index}", True)):
+            (figures,) = compare([name], [beir], run_file=tmp_path / "run.txt")
+            found = read_run(tmp_path / "run.txt")
+            expected = retriever.run({query["_id"]: query["text"] for query in QUERIES}, 100, hybrid=hybrid)
+            assert figures.name == name
+            assert {q: list(hits) for q, hits in found.items()} == {q: list(hits) for q, hits in expected.items()}
+    with pytest.raises(SettingError, match="is no index"):
+        compare(["hybrid:bm25"], [beir])
 
 
 def test_differences_are_said_with_their_p_values(beir, base_folder):

@@ -20,6 +20,8 @@ from tardif.types import Run
 
 Ranker = Callable[[BeirSet], Run]
 
+_HYBRID = "hybrid:"
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -67,8 +69,8 @@ def compare(
     """Measure systems on data sets; the one to compare with, last.
 
     Args:
-        systems: each a checkpoint (folder or hub id), an index's folder, ``bm25``, ``dense:MODEL``,
-            or a TREC run file.
+        systems: each a checkpoint (folder or hub id), an index's folder, ``hybrid:INDEX`` (its search fused with
+            BM25), ``bm25``, ``dense:MODEL``, or a TREC run file.
         data: BEIR folders.
         split: which judgements.
         measures: ir-measures' names.
@@ -87,7 +89,9 @@ def compare(
     talk = talk or Talk(quiet=True)
     parse_measures(measures)
     if not systems and against is None:
-        raise SettingError("Give a system to evaluate: a model, an index, bm25, dense:MODEL or a run file.")
+        raise SettingError(
+            "Give a system to evaluate: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file."
+        )
     if run_file is not None and (len(systems) != 1 or len(data) != 1):
         raise SettingError("A run is written for one system on one data set.")
     sets = [read_beir(folder, split) for folder in data]
@@ -129,16 +133,25 @@ def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
         return by_words
     if name.startswith("dense:"):
         return _dense_ranker(name.removeprefix("dense:"), device, talk)
+    if name.startswith(_HYBRID):
+        folder = Path(name.removeprefix(_HYBRID)).expanduser()
+        if not is_index(folder):
+            raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
+        return _index_ranker(folder, device, hybrid=True)
     path = Path(name).expanduser()
     if path.is_file():
         run = read_run(path)
         return lambda beir: run
     if is_index(path):
-        from tardif.retrieval import Retriever
-
-        retriever = Retriever(path, device=None if device == "cpu" else device)
-        return lambda beir: retriever.run(beir.queries, DEPTH)
+        return _index_ranker(path, device, hybrid=False)
     return _model_ranker(name, device, talk)
+
+
+def _index_ranker(folder: Path, device: str, *, hybrid: bool) -> Ranker:
+    from tardif.retrieval import Retriever
+
+    retriever = Retriever(folder, device=None if device == "cpu" else device)
+    return lambda beir: retriever.run(beir.queries, DEPTH, hybrid=hybrid)
 
 
 def _model_ranker(name: str, device: str, talk: Talk) -> Ranker:

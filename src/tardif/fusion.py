@@ -1,27 +1,76 @@
-"""Several rankings as one, by reciprocal rank fusion.
-
-A document's score is the sum over the rankings of 1 / (60 + rank) (Cormack, Clarke and Büttcher, Reciprocal Rank
-Fusion, SIGIR 2009): ranks alone count, so scales need not agree.
-"""
+"""Several rankings as one: by their ranks, or by their scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from tardif.errors import SettingError
+
+Ranking = Sequence[tuple[str, float]]
+"""Ids with scores, best first."""
+
 K = 60
-"""The constant of the fusion, as its authors set it; results hardly depend on it."""
+"""The constant of the fusion by ranks, as its authors set it; results hardly depend on it."""
 
 DEPTH = 200
 """Ranks of each ranking that are fused, where no more are asked for."""
 
+WORDS = 0.2
+"""BM25's share of a hybrid search (docs/search.md has the figures)."""
 
-def fuse(rankings: Sequence[Sequence[tuple[str, float]]], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of several rankings of (id, score), best first, as (id, fused score); equal scores by id."""
+
+def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:
+    """The ``k`` best of several rankings as (id, fused score), best first; equal scores by id.
+
+    A document's score is the sum over the rankings of 1 / (60 + rank) (reciprocal rank fusion: Cormack, Clarke and
+    Büttcher, SIGIR 2009): ranks alone count, so scales need not agree, and no ranking counts more than another.
+    """
     parts: dict[str, list[float]] = {}
     for ranking in rankings:
         for rank, (identity, _) in enumerate(ranking, start=1):
             parts.setdefault(identity, []).append(1 / (K + rank))
     # fsum: the same ranks from other rankings must give the same sum, so that ties go by id.
-    fused = [(identity, math.fsum(values)) for identity, values in parts.items()]
-    return sorted(fused, key=lambda hit: (-hit[1], hit[0]))[: max(k, 0)]
+    return _best({identity: math.fsum(values) for identity, values in parts.items()}, k)
+
+
+def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[tuple[str, float]]:
+    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score from 0 to 1), best first; equal scores by id.
+
+    A convex combination of the scores, each brought to 0..1, which keeps what ranks throw away: by how much one hit is
+    better than the next (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023). BM25
+    is divided by the query's best score; from MaxSim the lowest score of the ranking is taken off first, since no
+    document scores near 0 there. A document that one of them did not list has 0 from it.
+
+    Args:
+        found: by MaxSim.
+        words: by BM25.
+        k: how many.
+        share: BM25's, from 0 to 1.
+    """
+    low, high = (found[-1][1], found[0][1]) if found else (0.0, 1.0)
+    most = words[0][1] if words else 1.0
+    scores = {identity: (1 - share) * _part(score - low, high - low) for identity, score in found}
+    for identity, score in words:
+        scores[identity] = scores.get(identity, 0.0) + share * _part(score, most)
+    return _best(scores, k)
+
+
+def check_share(share: float) -> float:
+    """Give back BM25's share of a search.
+
+    Raises:
+        SettingError: it is no number from 0 to 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise SettingError(f"word_share={share!r}: give BM25's share of the score, from 0 to 1.")
+    return float(share)
+
+
+def _part(score: float, whole: float) -> float:
+    """A score as a share of the best; where all are equal, all are the best."""
+    return score / whole if whole > 0 else 1.0
+
+
+def _best(scores: dict[str, float], k: int) -> list[tuple[str, float]]:
+    return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[: max(k, 0)]

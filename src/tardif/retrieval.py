@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tardif.errors import SettingError
 from tardif.evaluation import encode_queries
 from tardif.folders import check_output
-from tardif.fusion import DEPTH, fuse
+from tardif.fusion import DEPTH, WORDS, blend, check_share
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
@@ -250,6 +250,7 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
+        word_share: float = WORDS,
     ) -> list[Hit]:
         """The ``k`` best documents for a query by MaxSim, best first.
 
@@ -260,12 +261,14 @@ class Retriever:
             exact: score every document.
             recall: else, the expected share of an exact search's hits.
             hybrid: fuse with BM25's ranking; the hits' scores are then those of the fusion
-                (:mod:`tardif.fusion`).
+                (:func:`tardif.fusion.blend`).
+            word_share: BM25's share of a hybrid search's scores, from 0 to 1.
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
         """
-        return self.search_many([query], k, where=where, exact=exact, recall=recall, hybrid=hybrid)[0]
+        asked: dict[str, Any] = {"where": where, "exact": exact, "recall": recall}
+        return self.search_many([query], k, **asked, hybrid=hybrid, word_share=word_share)[0]
 
     def search_many(
         self,
@@ -276,9 +279,10 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
+        word_share: float = WORDS,
     ) -> list[list[Hit]]:
         """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`."""
-        asked = _Asked.of(k, where, exact, recall, hybrid)
+        asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
         with self.index.moment():
             found = self._search(queries, asked)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
@@ -293,10 +297,12 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
+        word_share: float = WORDS,
     ) -> Run:
         """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search`."""
         with self.index.moment():
-            found = self._search(list(queries.values()), _Asked.of(k, where, exact, recall, hybrid))
+            asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
+            found = self._search(list(queries.values()), asked)
         return {query: dict(hits) for query, hits in zip(queries, found, strict=True)}
 
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
@@ -322,7 +328,7 @@ class Retriever:
         if not asked.hybrid:
             return found
         words = [self.index.search_words(query, k, where=asked.where) for query in queries]
-        return [fuse(rankings, asked.k) for rankings in zip(found, words, strict=True)]
+        return [blend(*rankings, asked.k, asked.word_share) for rankings in zip(found, words, strict=True)]
 
     def _encode(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
         if not self._is_light:
@@ -364,12 +370,14 @@ class _Asked:
     exact: bool
     recall: float
     hybrid: bool
+    word_share: float
 
     @classmethod
-    def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool) -> _Asked:
+    def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float) -> _Asked:
         if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
             raise SettingError(f"recall={recall!r}: give a share above 0, at most 1.")
-        return cls(k, parse_filter(where) if isinstance(where, str | Mapping) else where, exact, recall, hybrid)
+        chosen = parse_filter(where) if isinstance(where, str | Mapping) else where
+        return cls(k, chosen, exact, recall, hybrid, check_share(word_share))
 
 
 def _corpus(documents: Any, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:

@@ -117,7 +117,7 @@ def train(
 def evaluate(
     systems: Annotated[
         list[str] | None,
-        typer.Argument(help="Models, indexes, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
+        typer.Argument(help="Models, indexes, hybrid:INDEX, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
     ] = None,
     data: Annotated[
         list[Path] | None,
