@@ -16,7 +16,7 @@ K = 60
 DEPTH = 200
 """Ranks of each ranking that are fused, where no more are asked for."""
 
-WORDS = 0.2
+WORDS = 0.15
 """BM25's share of a hybrid search (docs/search.md has the figures)."""
 
 

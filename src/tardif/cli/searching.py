@@ -124,7 +124,7 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
     recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
     hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
-    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = 0.2,
+    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = 0.15,
     model: IndexModel = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
