@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tardif.errors import SettingError
-from tardif.fusion import K, blend, check_share, fuse
+from tardif.fusion import DEPTH, K, blend, check_share, fuse
 
 
 def test_a_score_is_the_sum_of_reciprocal_ranks():
@@ -38,6 +38,15 @@ def test_scales_do_not_matter():
     other = blend([(i, 3 * s - 70) for i, s in LATE], [(i, s / 7) for i, s in WORDS], 9)
     assert [i for i, _ in other] == [i for i, _ in blended]
     assert [s for _, s in other] == pytest.approx([s for _, s in blended])
+
+
+def test_more_hits_asked_for_do_not_change_the_best():
+    late = [(f"d{n:03}", 300.0 - n) for n in range(300)]
+    words = [(f"d{n:03}", 9.0 - n / 50) for n in range(0, 100, 7)]
+    few, many = blend(late[:DEPTH], words, 50), blend(late, words, 300)
+    assert many[:50] == few
+    assert [i for i, _ in many[DEPTH:]] == [f"d{n:03}" for n in range(DEPTH, 300)]
+    assert blend(late, [("other", 9.0)], 301, 0.0)[-1][1] == many[-1][1] / (1 - 0.15)
 
 
 def test_what_is_missing_or_equal_is_no_trouble():

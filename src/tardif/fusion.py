@@ -35,12 +35,13 @@ def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:
 
 
 def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[tuple[str, float]]:
-    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score from 0 to 1), best first; equal scores by id.
+    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score up to 1), best first; equal scores by id.
 
-    A convex combination of the scores, each brought to 0..1, which keeps what ranks throw away: by how much one hit is
-    better than the next (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023). BM25
-    is divided by the query's best score; from MaxSim the lowest score of the ranking is taken off first, since no
-    document scores near 0 there. A document that one of them did not list has 0 from it.
+    A convex combination of the scores, each brought to 0..1 over its first ranks, which keeps what ranks throw away: by
+    how much one hit is better than the next (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid
+    Retrieval, TOIS 2023). BM25 is divided by the query's best score; from MaxSim the score at rank 200, or the last, is
+    taken off first, since no document scores near 0 there. A document that BM25 did not list has 0 from it; one that
+    MaxSim did not list has 0, or what its last one has if that is less.
 
     Args:
         found: by MaxSim.
@@ -48,11 +49,12 @@ def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[
         k: how many.
         share: BM25's, from 0 to 1.
     """
-    low, high = (found[-1][1], found[0][1]) if found else (0.0, 1.0)
-    most = words[0][1] if words else 1.0
-    scores = {identity: (1 - share) * _part(score - low, high - low) for identity, score in found}
+    low = found[:DEPTH][-1][1] if found else 0.0
+    late = {identity: (1 - share) * _part(score - low, found[0][1] - low) for identity, score in found}
+    last = min([0.0, *late.values()])
+    scores = dict(late)
     for identity, score in words:
-        scores[identity] = scores.get(identity, 0.0) + share * _part(score, most)
+        scores[identity] = late.get(identity, last) + share * _part(score, words[0][1])
     return _best(scores, k)
 
 
