@@ -39,7 +39,7 @@ from tardif.evaluation import per_query, rank, significance
 from tardif.languages import language
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
-from tardif.mining.selection import Selection
+from tardif.mining.selection import Selection, ratio_for
 from tardif.modeling.base import resolve_base
 from tardif.modeling.build import build_model, fit_projection, open_model, raw_view
 from tardif.modeling.recipe import Recipe
@@ -165,6 +165,7 @@ class Bench:
         data, _ = self.data(task)
         options = dict(json.loads(mining))
         miner, seed = options.pop("miner", "lexical"), options.pop("seed", 0)
+        options.setdefault("ratio", ratio_for(len(data.query_ids(TRAIN)), data.is_mostly_made))
         done = mine(data, self.searcher(task, base, miner), Selection(**options), seed=seed)
         for line in done.report.lines():
             TALK.say(f"  {line}")

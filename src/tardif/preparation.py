@@ -28,7 +28,7 @@ from tardif.folders import staged
 from tardif.languages import Language
 from tardif.languages import language as find_language
 from tardif.mining.plan import MiningPlan, forget, work_folder
-from tardif.mining.selection import NEAR_COPY, Selection
+from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
 from tardif.modeling.base import MINILM, Base, resolve_base
 from tardif.talk import Talk
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
+
+AUTO = "auto"
+"""The ratio that the number of queries decides."""
 
 _LANGUAGE_POOL = 20_000
 
@@ -52,7 +55,9 @@ class Preparation:
         miner: ``lexical`` (BM25), ``dense``, ``late``, ``hybrid`` or ``none``.
         negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
         window: the ranks they are drawn from, counted from 1.
-        sampling, ratio, margin, floor, ceiling, near_copy, random_share, max_uses: as for
+        ratio: a negative stays only below so much of its query's positive's score; None: any score; ``auto``: by the
+            number of queries (:func:`tardif.mining.selection.ratio_for`).
+        sampling, margin, floor, ceiling, near_copy, random_share, max_uses: as for
             :class:`tardif.mining.selection.Selection`.
         teacher: a cross-encoder's folder or hub id, or a callable that scores a list of (query, document):
             drops false negatives, and its scores go into the examples.
@@ -85,7 +90,7 @@ class Preparation:
     negatives: int = 8
     window: tuple[int, int] = (1, 50)
     sampling: str = "uniform"
-    ratio: float | None = 0.95
+    ratio: float | str | None = "auto"
     margin: float | None = None
     floor: float | None = None
     ceiling: float | None = None
@@ -130,7 +135,8 @@ class Preparation:
     @property
     def mining(self) -> MiningPlan:
         """What mines, and how."""
-        same = ("negatives", "sampling", "ratio", "margin", "floor", "ceiling", "near_copy", "random_share", "max_uses")
+        same = ("negatives", "sampling", "margin", "floor", "ceiling", "near_copy", "random_share", "max_uses")
+        ratio: Any = RATIO if self.ratio == AUTO else self.ratio
         first, last = self.window
         return MiningPlan(
             self.miner,
@@ -138,7 +144,8 @@ class Preparation:
             self.base,
             model=self.miner_model,
             size=self.miner_size,
-            selection=Selection(first=first, last=last, **{name: getattr(self, name) for name in same}),
+            selection=Selection(first=first, last=last, ratio=ratio, **{name: getattr(self, name) for name in same}),
+            decides_ratio=self.ratio == AUTO,
             teacher=self.teacher,
             teacher_ratio=self.teacher_ratio,
             device=self.device,

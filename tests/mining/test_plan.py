@@ -8,8 +8,12 @@ import pytest
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.mining.plan import MINERS
-from tardif.preparation import prepare_folder
+from tardif.languages import language
+from tardif.mining.plan import MINERS, MiningPlan
+from tardif.mining.selection import Selection
+from tardif.preparation import prepare, prepare_folder
+from tardif.talk import Talk
+from tardif.types import Document
 
 PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]
 OPTIONS = {"validation": 0, "window": (1, 20), "near": False, "on": {"query-is-document": "keep"}, "negatives": 3}
@@ -32,3 +36,20 @@ def test_every_miner_gives_negatives_and_the_same_again(miner, base_folder, tmp_
     # A model that cannot be had is never replaced in silence.
     assert any("is not on this machine" in line for line in data.report) == (miner in ("dense", "hybrid"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("queries", "made", "given", "ratio"),
+    [(1000, False, {}, 0.95), (1001, False, {}, None), (1001, True, {}, 0.95), (1001, False, {"ratio": 0.9}, 0.9)],
+)
+def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, queries, made, given, ratio):
+    documents = [Document(f"d{n}", f"text {n} of some words") for n in range(40)]
+    rows = [(f"query {n} asks", documents[n % 40].text) for n in range(queries)]
+    examples = prepare([rows], documents, validation=0, miner="none", near=False)
+    tables = tmp_path / "set"
+    examples.save(tables)
+    plan = MiningPlan("lexical", language("en"), "none", selection=Selection(**given), decides_ratio=not given)
+    said = plan.run(tables, {"settings": {}, "made": queries if made else 0}, Talk(quiet=True))
+    asked = json.loads((tables / "mining.json").read_text())["settings"]["selection"]
+    assert asked["ratio"] == ratio
+    assert any("over 1,000 queries" in line for line in said) == (ratio is None)

@@ -38,8 +38,8 @@ def prepare(
     window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.")] = "1-50",
     sampling: Annotated[str, typer.Option(help="Which of the window: uniform, top, or weighted by score.")] = "uniform",
     ratio: Annotated[
-        str, typer.Option(help="A negative stays only below so much of its positive's score; none: any score.")
-    ] = "0.95",
+        str, typer.Option(help="A negative stays only below so much of its positive's score; none: any; auto: by data.")
+    ] = "auto",
     margin: Annotated[
         float | None, typer.Option(help="A negative stays only below its positive's score less so much.")
     ] = None,
@@ -117,7 +117,7 @@ def prepare(
         negatives=negatives,
         window=ranks(window),
         sampling=sampling,
-        ratio=number_or_none("--ratio", ratio),
+        ratio=ratio if ratio == "auto" else number_or_none("--ratio", ratio),
         margin=margin,
         floor=floor,
         ceiling=ceiling,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tardif.languages import Language
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.searcher import Searcher
-from tardif.mining.selection import Selection
+from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
 from tardif.talk import Talk
 
@@ -38,6 +38,7 @@ class MiningPlan:
         model: the model of the ``late`` miner, or else of the dense one; None: the language's.
         size: of the language's dense model.
         selection: the rules.
+        decides_ratio: have :func:`tardif.mining.selection.ratio_for` say their ratio.
         teacher: a cross-encoder's folder or hub id, or a callable.
         device: where models compute.
         seed: of the draws.
@@ -49,6 +50,7 @@ class MiningPlan:
     model: str | None = None
     size: str = "small"
     selection: Selection = field(default_factory=Selection)
+    decides_ratio: bool = False
     teacher: Any = None
     teacher_ratio: float | None = 0.95
     device: str = "auto"
@@ -90,15 +92,18 @@ class MiningPlan:
             Lines for the folder's report.
         """
         data = TrainingSet.read(folder, {**manifest, "report": []})
+        queries, selection = len(data.query_ids(TRAIN)), self.selection
+        if self.decides_ratio:
+            selection = replace(selection, ratio=ratio_for(queries, data.is_mostly_made))
         searcher = self._searcher(data, work, talk)
         teacher = None if self.teacher is None else self._teacher(work)
         named = {"miner": self.miner, "model": self.model, "size": self.size, "language": self.language.code}
         try:
-            with talk.progress("Mining hard negatives", len(data.query_ids(TRAIN)), "queries") as bar:
+            with talk.progress("Mining hard negatives", queries, "queries") as bar:
                 done = mine(
                     data,
                     searcher,
-                    self.selection,
+                    selection,
                     teacher=teacher,
                     seed=self.seed,
                     advance=bar.advance,
@@ -116,6 +121,8 @@ class MiningPlan:
         write_json(folder / REPORT, said)
         # A text may hold half a surrogate pair, which UTF-8 cannot.
         (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
+        if self.decides_ratio and self.miner != "none" and selection.ratio is None:
+            lines.append(f"negatives of any score: there are over {MANY:,} queries (ratio {RATIO} keeps them lower)")
         return [*getattr(searcher, "notes", []), *lines]
 
     def _searcher(self, data: TrainingSet, work: Path | None, talk: Talk) -> Searcher | None:

@@ -19,6 +19,12 @@ SAMPLINGS = ("uniform", "top", "weighted")
 # 2 % are, most of them the same answer by another author or on another disease by the same words.
 NEAR_COPY = 0.4
 
+RATIO = 0.95
+"""What did best in NV-Retriever (de Souza Moreira et al. 2024, TopK-PercPos)."""
+
+MANY = 1_000
+"""Training queries above which negatives that score as their positive are worth their false ones."""
+
 RULES = {
     "positive": "known to answer the query",
     "copy": "the text of a known positive, or no text",
@@ -45,8 +51,7 @@ class Selection:
         sampling: ``uniform`` within the window, ``top`` (the best ranks that the rules leave), or
             ``weighted``: a hit is drawn in proportion to e to the power of its standardised score,
             so that the scale of the searcher's scores does not matter.
-        ratio: a negative stays only below so much of its query's positive's score: 0.95 is what
-            did best in NV-Retriever (de Souza Moreira et al. 2024, TopK-PercPos). Of several
+        ratio: a negative stays only below so much of its query's positive's score. Of several
             positives the lowest-scored one that scores above 0 counts, as in sentence-transformers'
             miner: the negatives are shared by all of them, so the rule then holds for each of them.
             None: no such filter.
@@ -64,7 +69,7 @@ class Selection:
     first: int = 1
     last: int = 50
     sampling: str = "uniform"
-    ratio: float | None = 0.95
+    ratio: float | None = RATIO
     margin: float | None = None
     floor: float | None = None
     ceiling: float | None = None
@@ -112,6 +117,20 @@ class Selection:
     def by_score(self) -> bool:
         """Whether any rule looks at scores of documents outside the window too."""
         return any(value is not None for value in (self.ratio, self.margin, self.ceiling))
+
+
+def ratio_for(queries: int, made: bool) -> float | None:
+    """The ratio for a training set that is given none: none above a thousand queries that people asked.
+
+    With thousands of queries the hits that outrank the positive teach most, even where some are unlabelled answers;
+    with hundreds, each of which is seen several times, they cost more than they teach (benchmarks/RESULTS.md has the
+    figures). Queries that were made from documents have answers that nobody knows of in plenty.
+
+    Args:
+        queries: how many are trained on.
+        made: whether most of them were made from the documents.
+    """
+    return None if queries > MANY and not made else RATIO
 
 
 def check_distance(ratio: float | None, margin: float | None) -> None:
