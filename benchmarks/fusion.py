@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes import ENGLISH, TALK, Bench, One, Task, as_trained
-from tardif.evaluation import per_query, rank, significance
+from recipes import ENGLISH, TALK, Bench, One, Task
+from tardif.evaluation import DEPTH, per_query, significance
 from tardif.fusion import blend, fuse
 from tardif.modeling.base import MINILM
 
@@ -25,7 +25,6 @@ TASKS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "medquad": ({"folds": 10, "documents": 5000}, {"max_steps": 160}),
 }
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-DEPTH = 100
 UNSEEN = "cranfield"
 
 Ranking = list[tuple[str, float]]
@@ -34,15 +33,12 @@ Ranking = list[tuple[str, float]]
 def made(bench: Bench, name: str, fold: int) -> None:
     """Train without a fold, and keep both rankings of its queries and of the unseen collection's."""
     about, training = TASKS[name]
-    one = One(f"fold {fold}", name, Task(name, held_out=(fold,), **about), MINILM, 0, training=training)
+    task = Task(name, held_out=(fold,), **about)
     TALK.say(f"==> {name}, fold {fold}")
-    mining = json.dumps({"miner": "lexical", "seed": 0})
-    model = bench.trained(one, bench.mined(one.task, one.base, mining))
-    for where, held in ((name, bench.data(one.task)[1]), (UNSEEN, bench.test(UNSEEN))):
-        with as_trained():
-            run = rank(model, held.queries, held.documents, k=DEPTH)
+    runs, _ = bench.run(One(f"fold {fold}", name, task, MINILM, 0, also=(UNSEEN,), training=training))
+    for where, (run, held) in runs.items():
         found = {"late": run, "bm25": held.bm25_run(ENGLISH), "qrels": held.qrels}
-        kept_in(bench.work, name, fold, where).write_text(json.dumps(found), "utf-8")
+        kept_in(bench.work, name, fold, where or name).write_text(json.dumps(found), "utf-8")
 
 
 def kept_in(work: Path, name: str, fold: int, where: str) -> Path:

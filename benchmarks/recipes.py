@@ -210,7 +210,7 @@ class Bench:
                 data = self.mined(one.task, one.base, json.dumps(mining, sort_keys=True))
             seconds["mining"] = time.perf_counter() - began
             began = time.perf_counter()
-            model = self.trained(one, data)
+            model = self._trained(one, data)
             seconds["training"] = time.perf_counter() - began
             began = time.perf_counter()
         found = {}
@@ -227,8 +227,7 @@ class Bench:
         fit_projection(model, sample(self.data(one.task)[0].documents.values()))
         return model
 
-    def trained(self, one: One, data: TrainingSet) -> Any:
-        """A run's model, trained on a set; no held-out query among it."""
+    def _trained(self, one: One, data: TrainingSet) -> Any:
         # The harness does the judging: training sees no held-out query.
         alone = {query: side for query, side in data.split.items() if side == TRAIN}
         queries = {query: data.queries[query] for query in alone}

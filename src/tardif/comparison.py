@@ -20,8 +20,6 @@ from tardif.types import Run
 
 Ranker = Callable[[BeirSet], Run]
 
-_HYBRID = "hybrid:"
-
 
 @dataclass(frozen=True)
 class Figures:
@@ -133,8 +131,8 @@ def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
         return by_words
     if name.startswith("dense:"):
         return _dense_ranker(name.removeprefix("dense:"), device, talk)
-    if name.startswith(_HYBRID):
-        folder = Path(name.removeprefix(_HYBRID)).expanduser()
+    if name.startswith("hybrid:"):
+        folder = Path(name.removeprefix("hybrid:")).expanduser()
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
         return _index_ranker(folder, device, hybrid=True)

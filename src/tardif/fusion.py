@@ -17,7 +17,7 @@ DEPTH = 200
 """Ranks of each ranking that are fused, where no more are asked for."""
 
 WORDS = 0.15
-"""BM25's share of a hybrid search (docs/search.md has the figures)."""
+"""BM25's share of a hybrid search (benchmarks/RESULTS.md has the figures)."""
 
 
 def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:

@@ -267,8 +267,9 @@ class Retriever:
         Raises:
             SettingError: the query is empty, or an option cannot be used.
         """
-        asked: dict[str, Any] = {"where": where, "exact": exact, "recall": recall}
-        return self.search_many([query], k, **asked, hybrid=hybrid, word_share=word_share)[0]
+        return self.search_many(
+            [query], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share
+        )[0]
 
     def search_many(
         self,

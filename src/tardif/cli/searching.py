@@ -24,6 +24,7 @@ from tardif.cli.options import (
     whole_number,
 )
 from tardif.cli.output import put, put_json, show_hits
+from tardif.fusion import WORDS
 
 
 @app.command()
@@ -124,7 +125,7 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
     recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
     hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
-    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = 0.15,
+    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = WORDS,
     model: IndexModel = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
@@ -138,8 +139,13 @@ def search(
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
         raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
-    how: dict[str, Any] = {"where": where, "exact": exact, "recall": recall}
-    how |= {"hybrid": hybrid, "word_share": word_share}
+    how: dict[str, Any] = {
+        "where": where,
+        "exact": exact,
+        "recall": recall,
+        "hybrid": hybrid,
+        "word_share": word_share,
+    }
     with Retriever(index, model=model, device=torch_device(device)) as retriever:
         if query is not None:
             show_hits(query, retriever.search(query, k, **how), as_json)

@@ -38,9 +38,7 @@ def page(report: Mapping[str, Any], lines: Sequence[str] = ()) -> str:
         {"title": _SCALES[by], "rows": _histograms(scores), "ticks": _ticks(scores["edges"])}
         for by, scores in report["scores"].items()
     ]
-    return environment.get_template("page.html").render(
-        report, lines=lines, scales=scales, width=WIDTH, height=HEIGHT, kinds=_KINDS
-    )
+    return environment.get_template("page.html").render(report, lines=lines, scales=scales, width=WIDTH, height=HEIGHT)
 
 
 def _histograms(scores: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -79,8 +79,7 @@ class MiningPlan:
         return self.miner != "none" or self.teacher is not None
 
     def run(self, folder: Path, manifest: Mapping[str, Any], talk: Talk, *, work: Path | None = None) -> list[str]:
-        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` and :data:`PAGE`
-        there.
+        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` and :data:`PAGE` there.
 
         Args:
             folder: of the tables, not published yet.
@@ -91,6 +90,8 @@ class MiningPlan:
         Returns:
             Lines for the folder's report.
         """
+        from tardif.mining.page import page
+
         data = TrainingSet.read(folder, {**manifest, "report": []})
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:
@@ -115,8 +116,6 @@ class MiningPlan:
             if teacher is not None:
                 teacher.close()
         write_examples(folder, done.data.examples)
-        from tardif.mining.page import page
-
         said, lines = done.report.as_json(), done.report.lines()
         write_json(folder / REPORT, said)
         # A text may hold half a surrogate pair, which UTF-8 cannot.
