@@ -72,7 +72,8 @@ def check(rows, judgements, error, path):
         texts = {text for name in ("query", "question") if isinstance(text := row.get(name), str)}
         assert {found.query for found in mine} == texts
         wanted = []
-        for name in ("answer", "positive", "documents", "negative", "negatives"):
+        negatives = [name for name in row if name in ("negative", "negatives")]  # in the order of the row's columns
+        for name in ("answer", "positive", "documents", *negatives):
             value = row.get(name)
             wanted += value if isinstance(value, list) else [] if value is None else [value]
         assert [found.document for found in mine] == wanted
