@@ -16,7 +16,7 @@ import tardif
 LEVELS = [
     {"errors"},
     {"locks"},
-    {"types", "talk", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
+    {"types", "talk", "forks", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
     {"data", "scoring", "modeling", "stopwords"},
     {"terms", "light"},
     {"lexical"},

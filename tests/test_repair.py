@@ -146,7 +146,7 @@ def test_words_that_were_lost_are_indexed_again(folder):
     change(folder, "DELETE FROM words WHERE rowid > 4")
     assert examine(folder).problems == ["The words are not those of the documents."]
     done, after = mended(folder)
-    assert (done, after.problems) == (["The words were indexed anew."], [])
+    assert (done, after.problems) == (["The words were indexed again."], [])
     with Retriever(folder) as retriever:
         assert retriever.index.search_words(word, 5) == before
 

@@ -5,6 +5,7 @@
     ├── DataError       what came in cannot be read or makes no sense: says file and line
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
+    │   └── ReplacedError   another index stands where one was opened: open it again
     └── TrainingError   training itself failed: the loss is no number, the device ran out of memory
 
 Every message says what was wrong, where, and the way out. The command line prints it as one line
@@ -30,6 +31,17 @@ class ModelError(TardifError):
 
 class FolderError(TardifError):
     """An output folder cannot be written, or holds something that is not ours to replace."""
+
+
+class ReplacedError(FolderError):
+    """Another index stands where one was opened.
+
+    Args:
+        folder: where.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(f"{folder} was replaced or removed since it was opened: open it again.")
 
 
 class TrainingError(TardifError):

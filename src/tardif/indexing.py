@@ -122,6 +122,7 @@ def build_index(
                 resumed=lambda count: bar.resume(bar.done + count),
             )
         export_encoder(model, index.folder / ENCODER, talk)
+        bind_encoder(index)
     return model
 
 
@@ -186,6 +187,40 @@ def export_encoder(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> Non
         export_query_encoder(encoder, folder)
     except ModelError as error:
         talk.say(f"{error} Searches load PyTorch.")
+
+
+def bind_encoder(index: DiskIndex) -> None:
+    """Have an index know the query encoder that lies in its folder, or that there is none."""
+    from tardif.light.files import SETTINGS, checksum
+
+    settings = index.folder / ENCODER / SETTINGS
+    index.note(ENCODER, checksum(settings) if settings.is_file() else "")
+
+
+def encoder_of(index: DiskIndex) -> Path | None:
+    """The folder of an index's query encoder, the one that was bound to it; None where it has none.
+
+    Raises:
+        FolderError: it is missing, or is another one.
+    """
+    known = index.note(ENCODER)
+    return check_encoder(index.folder, known) if known else None
+
+
+def check_encoder(index: Path, known: str) -> Path:
+    """The folder of an index's query encoder, if it is the one of that checksum.
+
+    Raises:
+        FolderError: it is missing, or is another one.
+    """
+    from tardif.light.files import SETTINGS, checksum
+
+    folder = index / ENCODER
+    settings = folder / SETTINGS
+    if not settings.is_file() or checksum(settings) != known:
+        what = "is not the one that the index was built with" if settings.exists() else "is missing"
+        raise FolderError(f"{folder} is damaged (the query encoder {what}): see tardif doctor {index}.")
+    return folder
 
 
 def document_vectors(

@@ -13,7 +13,7 @@ from tardif.folders import publish
 from tardif.index.building import BLOCK, encoded
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
-from tardif.indexing import ENCODER, IndexedModel, document_vectors, export_encoder
+from tardif.indexing import ENCODER, IndexedModel, bind_encoder, check_encoder, document_vectors, export_encoder
 from tardif.talk import Talk
 from tardif.types import Document
 
@@ -28,12 +28,11 @@ def examine(index: str | Path) -> Examination:
         FolderError: the folder is no index, its manifest is damaged, or it was written by another version.
     """
     found = examine_index(index)
-    encoder = Path(index) / ENCODER
-    if encoder.is_dir():
+    if found.encoder:
         from tardif.light.files import read_form
 
         try:
-            read_form(encoder)
+            read_form(check_encoder(Path(index), found.encoder))
         except FolderError as error:
             found.problems.append(str(error))
             found.encoder_is_damaged = True
@@ -75,26 +74,30 @@ def repair(
     if documents or found.encoder_is_damaged:
         from tardif.modeling.build import open_model
 
-        with DiskIndex(folder) as opened:
+        with DiskIndex(folder, incomplete=True) as opened:
             home = IndexedModel(folder, opened.manifest["model"], model)
             encoder = open_model(str(home.path), device=device, trust_remote_code=trust_remote_code)
             _encode_again(opened, documents, encoder, talk)
-        if documents:
-            done.append(f"{len(documents)} documents were encoded again.")
-        if found.encoder_is_damaged:
-            done.append(_export_again(folder, encoder, talk))
+            if documents:
+                done.append(f"{len(documents)} documents were encoded again.")
+            if found.encoder_is_damaged:
+                done.append(_export_again(opened, encoder, talk))
     return done, examine(folder)
 
 
-def _export_again(folder: Path, encoder: MultiVectorEncoder, talk: Talk) -> str:
+def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, talk: Talk) -> str:
+    folder = index.folder
     aside = folder / f".{ENCODER}"
     shutil.rmtree(aside, ignore_errors=True)  # of a repair that was broken off
     export_encoder(encoder, aside, talk)
     if aside.is_dir():
         publish(aside, folder / ENCODER)
-        return "The query encoder was exported again."
-    shutil.rmtree(folder / ENCODER)
-    return "The query encoder, which cannot be exported, was removed."
+        said = "The query encoder was exported again."
+    else:
+        shutil.rmtree(folder / ENCODER, ignore_errors=True)
+        said = "The query encoder, which cannot be exported, was removed."
+    bind_encoder(index)
+    return said
 
 
 def _encode_again(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, talk: Talk) -> None:

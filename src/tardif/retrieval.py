@@ -19,7 +19,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index
-from tardif.indexing import ENCODER, IndexedModel, build_index, check_pool, document_vectors
+from tardif.indexing import IndexedModel, build_index, check_pool, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.scoring import LOWEST, top
@@ -76,15 +76,32 @@ class Retriever:
         Raises:
             FolderError: the index is damaged; or its model is needed and is gone, or was trained anew since.
         """
-        self.index = opened = DiskIndex(index, threads=threads)
+        self._device, self._trust = device or "cpu", trust_remote_code
+        self._asked_for = model if device is None else device
+        self._use(DiskIndex(index, threads=threads), model)
+
+    def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
+        self.index = opened
         self.pool = float(opened.manifest["pool"])
         self.home = IndexedModel(opened.folder, opened.manifest["model"], model)
-        self._device, self._trust = device or "cpu", trust_remote_code
         self._model: MultiVectorEncoder | None = None
         self._light: LightEncoder | None = None
-        self._is_light = device is None and model is None and (opened.folder / ENCODER).is_dir()
-        if not self._is_light:
+        self._encoder = encoder_of(opened) if self._asked_for is None else None
+        if self._encoder is None:
             _ = self.home.path
+
+    def reopen(self) -> None:
+        """Go on with the index that stands in the folder now.
+
+        An index that was built again, or copied over, while it was open is not searched or changed any more: every
+        call raises :class:`~tardif.errors.ReplacedError`, until it is opened again.
+
+        Raises:
+            FolderError: as on opening.
+        """
+        if isinstance(self.index, DiskIndex) and self.home is not None:
+            self.index.reopen()
+            self._use(self.index, self.home.given)
 
     @classmethod
     def build(
@@ -194,7 +211,7 @@ class Retriever:
             model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, float(check_pool(pool))
-        self._model, self._light, self._is_light = model, None, False
+        self._model, self._light, self._encoder = model, None, None
         self.add(documents if corpus is None else corpus, chunk=chunk, quiet=quiet)
         return self
 
@@ -332,13 +349,12 @@ class Retriever:
         return [blend(*rankings, asked.k, asked.word_share) for rankings in zip(found, words, strict=True)]
 
     def _encode(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        if not self._is_light:
+        if self._encoder is None:
             return encode_queries(self.model, list(queries))
         if self._light is None:
             from tardif.light.encoder import LightEncoder
 
-            assert self.home is not None
-            self._light = LightEncoder(self.home.index / ENCODER)
+            self._light = LightEncoder(self._encoder)
         return self._light.encode_queries(list(queries))
 
     def _base(self) -> Base:

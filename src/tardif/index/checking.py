@@ -17,10 +17,9 @@ import numpy as np
 
 from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
-from tardif.index.codes import Codebook
 from tardif.index.folder import read_manifest
-from tardif.index.segment import Segment
-from tardif.index.store import Store, document_of, row_checksum
+from tardif.index.segment import Segment, check_segment
+from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum
 from tardif.index.view import without
 from tardif.index.words import words_of
 from tardif.types import Document
@@ -40,7 +39,8 @@ class Examination:
         bare: ids of documents whose vectors are damaged or missing.
         words_differ: the words are not those of the documents.
         is_malformed: SQLite itself finds the database malformed.
-        encoder_is_damaged: the exported query encoder cannot be read (:mod:`tardif.repair` looks).
+        encoder: the checksum of the query encoder that was bound to the index; "" for none.
+        encoder_is_damaged: it cannot be read, or is another one (:mod:`tardif.repair` looks).
     """
 
     documents: int = 0
@@ -52,6 +52,7 @@ class Examination:
     bare: list[str] = field(default_factory=list)
     words_differ: bool = False
     is_malformed: bool = False
+    encoder: str = ""
     encoder_is_damaged: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -77,8 +78,11 @@ def examine_index(folder: str | Path) -> Examination:
     try:
         with store.reading() as database:
             _structure(database, found)
+            if store.fact("manifest") != manifest["checksum"]:
+                found.problems.append(f"{folder / 'manifest.json'} is not the one that was written.")
+            found.encoder = store.fact("encoder") or ""
             numbers = _texts(store, found)
-            _vectors(folder, store, numbers, found)
+            _vectors(folder, manifest, store, numbers, found)
             _words(database, store, found)
     except FolderError as error:
         found.is_malformed = True
@@ -89,7 +93,7 @@ def examine_index(folder: str | Path) -> Examination:
 
 
 def _store(folder: Path, manifest: Mapping[str, Any]) -> Store:
-    return Store(folder / "index.sqlite", words_of(manifest.get("words")))
+    return Store(folder / "index.sqlite", words_of(manifest.get("words")), manifest["identity"])
 
 
 def _structure(database: sqlite3.Connection, found: Examination) -> None:
@@ -102,12 +106,17 @@ def _structure(database: sqlite3.Connection, found: Examination) -> None:
 def _texts(store: Store, found: Examination) -> dict[int, str]:
     """Ids of the whole documents by number."""
     numbers: dict[int, str] = {}
+    checksums: list[int] = []
     for row in store.all_rows():
         if row_checksum(row[:-1]) == row[-1]:
             numbers[int(row[0])] = str(row[1])
         else:
             found.texts.append((int(row[0]), str(row[1])))
+        checksums.append(row[-1] if isinstance(row[-1], int) else 0)
     found.documents = len(numbers)
+    whole = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
+    if not found.texts and whole != (store.count(), store.number("documents sum")):
+        found.problems.append(f"The texts of {store.count()} documents were written; {len(checksums)} are there.")
     if found.texts:
         found.problems.append(f"The texts of {len(found.texts)} documents are damaged: {_some(found.texts)}.")
     return numbers
@@ -118,17 +127,24 @@ def _some(numbered: list[tuple[int, str]]) -> str:
     return ", ".join(named) + (" and others" if len(numbered) > 5 else "")
 
 
-def _vectors(folder: Path, store: Store, numbers: Mapping[int, str], found: Examination) -> None:
+def _vectors(
+    folder: Path, manifest: Mapping[str, Any], store: Store, numbers: Mapping[int, str], found: Examination
+) -> None:
     try:
         store.living()
     except FolderError as error:
         found.problems.append(str(error))
-    book = cache(lambda name: read_codebook(folder / "codebooks" / name))
+    book = cache(lambda name: read_codebook(folder / "codebooks", manifest["identity"], name))
     have, deleted = [np.zeros(0, dtype=np.int64)], store.deleted()
     for name in store.segments():
         found.segments += 1
         try:
-            segment = Segment(folder / "segments" / name, book)
+            segment = check_segment(
+                Segment(folder / "segments" / name, book),
+                manifest["bits"],
+                store.number("dim"),
+                store.fact("codebook"),
+            )
         except (FileNotFoundError, FolderError) as error:
             found.unreadable.append(name)
             is_missing = isinstance(error, FileNotFoundError)
@@ -154,11 +170,11 @@ def _words(database: sqlite3.Connection, store: Store, found: Examination) -> No
     if store.words is None:
         return
     try:
-        rows = {int(row[0]) for row in database.execute("SELECT rowid FROM words")}
-        documents = {int(row[0]) for row in database.execute("SELECT number FROM documents")}
-        found.words_differ = rows != documents
-        # FTS5's own check is a write, if one that changes nothing: what examines may not be able to write.
-    except sqlite3.DatabaseError:
+        store.check_words(database)
+        held = {int(row[0]): terms_checksum(row[1]) for row in database.execute("SELECT rowid, terms FROM words")}
+        wanted = {int(row[0]): row[1] for row in database.execute("SELECT number, terms FROM documents")}
+        found.words_differ = held != wanted
+    except (FolderError, sqlite3.DatabaseError, TypeError, ValueError, AttributeError):
         found.words_differ = True
     if found.words_differ:
         found.problems.append("The words are not those of the documents.")
@@ -179,7 +195,8 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
     """
     folder = Path(folder)
     done: list[str] = []
-    store = _store(folder, read_manifest(folder))
+    manifest = read_manifest(folder)
+    store = _store(folder, manifest)
     try:
         with store.writing() as database:
             if found.is_malformed:
@@ -190,10 +207,12 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
                 done += [f"The document {identity!r} was given up: add it again." for _, identity in found.texts]
             for name in found.unreadable:
                 database.execute("DELETE FROM segments WHERE name = ?", (name,))
-            _recount(folder, store, database)
+            _recount(folder, manifest["identity"], store, database)
             if store.words is not None and found.words_differ:
-                store.words.rebuild(database, ((int(row[0]), document_of(row)) for row in store.all_rows()))
-                done.append("The words were indexed anew.")
+                store.rebuild_words(database)
+                done.append("The words were indexed again.")
+            else:
+                store.sign_words(database)
     finally:
         store.close()
     return done
@@ -207,23 +226,25 @@ def _reindex(store: Store, database: sqlite3.Connection) -> None:
         raise FolderError(f"{store.path} cannot be mended, build the index again: {left.problems[0]}")
 
 
-def _recount(folder: Path, store: Store, database: sqlite3.Connection) -> None:
+def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connection) -> None:
     """Have deletions and the codebook be what segments and texts say."""
     name = store.fact("codebook")
-    if name is not None and _book(folder, name) is None:
+    if name is not None and not _is_readable(folder, identity, name):
         database.execute("DELETE FROM facts WHERE name = 'codebook'")  # it is learnt anew
     numbers = [Segment(folder / "segments" / segment).numbers for segment in store.segments()]
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
     living = np.array([row[0] for row in database.execute("SELECT number FROM documents")], dtype=np.int64)
     store.set_deleted(database, rows[~np.isin(rows, living)])
-    store.sign(database)
+    store.recount(database)
+    store.touch(database)
 
 
-def _book(folder: Path, name: str) -> Codebook | None:
+def _is_readable(folder: Path, identity: str, codebook: str) -> bool:
     try:
-        return read_codebook(folder / "codebooks" / name)
+        read_codebook(folder / "codebooks", identity, codebook)
     except FolderError:
-        return None
+        return False
+    return True
 
 
 def to_encode(folder: str | Path, found: Examination) -> list[Document]:

@@ -1,8 +1,12 @@
-"""An index's codebooks on disk: centroids and residuals, in one NumPy archive each."""
+"""An index's codebooks on disk: centroids and residuals, in one NumPy archive each.
+
+A file's name is the beginning of the index's identity and the checksum of the content, and is compared on reading.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,12 @@ from tardif.errors import FolderError
 from tardif.index.codes import Codebook
 from tardif.index.segment import sync_folder
 
+IDENTITY = 12
+"""Digits of an index's identity that its files' names begin with."""
+
+MOST_CENTROIDS = 1 << 16
+"""Codes name a vector's centroid in two bytes."""
+
 
 def centroid_count(tokens: int) -> int:
     """How many centroids so many vectors get: twice the square root, as a power of two from 256 to 65,536.
@@ -23,11 +33,16 @@ def centroid_count(tokens: int) -> int:
     return int(2 ** np.clip(np.rint(np.log2(2 * np.sqrt(max(tokens, 1)))), 8, 16))
 
 
-def write_codebook(folder: Path, book: Codebook) -> str:
-    """Write a codebook, named by its content; it is on disk when this returns.
+def write_codebook(folder: Path, book: Codebook, identity: str) -> str:
+    """Write a codebook; it is on disk when this returns.
+
+    Args:
+        folder: for the file.
+        book: the codebook.
+        identity: of the index: another's codebook is another file.
 
     Returns:
-        The file's name: the same codebook has the same one.
+        The content's checksum, which names the codebook: the same one has the same name in any index.
 
     Raises:
         OSError: it cannot be written.
@@ -35,31 +50,73 @@ def write_codebook(folder: Path, book: Codebook) -> str:
     arrays: dict[str, NDArray[Any]] = {"centroids": book.centroids}
     for bits in book.cuts:
         arrays |= {f"cuts_{bits}": book.cuts[bits], f"values_{bits}": book.values[bits]}
-    digest = xxhash.xxh3_64()
-    for array in arrays.values():
-        digest.update(np.ascontiguousarray(array).data)
-    name = f"{digest.hexdigest()}.npz"
-    aside = folder / f".{name}.{os.getpid()}"
-    with aside.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(folder / name)
+    name = _digest(arrays)
+    path = _file(folder, identity, name)
+    aside = folder / f".{path.name}.{os.urandom(6).hex()}"
+    try:
+        with aside.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     sync_folder(folder)
     return name
 
 
-def read_codebook(path: Path) -> Codebook:
-    """Read a codebook; each array has a checksum in the archive.
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The checksum (XXH3) of arrays with their names, types and shapes."""
+    digest = xxhash.xxh3_64()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _file(folder: Path, identity: str, name: str) -> Path:
+    return folder / f"{identity[:IDENTITY]}-{name}.npz"
+
+
+def read_codebook(folder: Path, identity: str, name: str) -> Codebook:
+    """Read a codebook that has the content its name says.
+
+    Args:
+        folder: where it was written.
+        identity: of the index.
+        name: as :func:`write_codebook` gave it.
 
     Raises:
-        FolderError: it is missing or damaged.
+        FolderError: it is missing, damaged, or another than its name says.
     """
+    path = _file(folder, identity, name)
     try:
+        if not path.is_file():
+            raise ValueError("it is no file" if path.exists() else "it is missing")
         with np.load(path, allow_pickle=False) as file:
-            bits = [b for b in (4, 2) if f"cuts_{b}" in file.files]
-            cuts = {b: np.ascontiguousarray(file[f"cuts_{b}"]) for b in bits}
-            values = {b: np.ascontiguousarray(file[f"values_{b}"]) for b in bits}
-            return Codebook(np.ascontiguousarray(file["centroids"]), cuts, values)
+            arrays = {name: np.ascontiguousarray(file[name]) for name in file.files}
+        if _digest(arrays) != name:
+            raise ValueError("its content is not what its name says")
+        return _codebook(arrays)
     except Exception as error:  # whatever a damaged archive makes numpy and zipfile raise
         raise FolderError(f"{path} is damaged ({error}): see tardif doctor {path.parent.parent}.") from error
+
+
+def _codebook(arrays: Mapping[str, NDArray[Any]]) -> Codebook:
+    """The codebook of arrays, each of a type and shape that kernels may read."""
+    bits = [b for b in (4, 2) if f"cuts_{b}" in arrays]
+    _expect(arrays["centroids"], np.int16, (None, None))
+    if len(arrays["centroids"]) > MOST_CENTROIDS or not arrays["centroids"].size or arrays["centroids"].shape[1] % 4:
+        raise ValueError("it has no or too many centroids, or of a width that no codes have")
+    for b in bits:
+        _expect(arrays[f"cuts_{b}"], np.int32, (2**b - 1,))
+        _expect(arrays[f"values_{b}"], np.int16, (2**b,))
+    cuts, values = {b: arrays[f"cuts_{b}"] for b in bits}, {b: arrays[f"values_{b}"] for b in bits}
+    return Codebook(arrays["centroids"], cuts, values)
+
+
+def _expect(array: NDArray[Any], dtype: Any, shape: tuple[int | None, ...]) -> None:
+    fits = array.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
+    if array.dtype != dtype or not fits:
+        raise ValueError("an array has a wrong type or shape")

@@ -1,14 +1,19 @@
 """The index on disk: segments that never change, documents in SQLite, one transaction that makes both true.
 
-manifest.json         format, version, bits, what is remembered of the model (:mod:`tardif.index.folder`)
-index.sqlite          documents, living segments, deletions (:mod:`tardif.index.store`)
-segments/N.segment    token vectors (:mod:`tardif.index.segment`)
-codebooks/N.npz       centroids and residuals, once there are vectors enough to learn them from
+manifest.json           identity, format, version, bits, what is remembered of the model (:mod:`tardif.index.folder`)
+index.sqlite            documents, living segments, deletions (:mod:`tardif.index.store`)
+segments/*.segment      token vectors (:mod:`tardif.index.segment`)
+codebooks/*.npz         centroids and residuals, once there are vectors enough to learn them from
+encoder/                the exported query encoder (:mod:`tardif.light`), put there by who builds the index
+
+The database holds the identity of the index and the checksum of everything else, so no file of another index passes
+for one of this. Names of segments and codebooks begin with the identity and end with their content's checksum: none
+is ever used twice, and no index removes another's.
 
 A write puts its vectors into a file, has it on disk, and commits: before the commit nobody sees the file, after
-it everybody does. A deletion is a row in the database until its segment is written anew. What a killed process
+it everybody does. A deletion is a row in the database until its segment is written again. What a killed process
 left behind is swept by the next write. Readers hold a view and never wait; every search looks first whether
-the view is still the newest.
+the view is still the newest, and the index still the one that was opened.
 """
 
 from __future__ import annotations
@@ -24,16 +29,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import DataError, FolderError, SettingError
-from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
+from tardif.errors import DataError, FolderError, ReplacedError, SettingError
+from tardif.forks import register
+from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
-from tardif.index.folder import read_manifest, write_manifest
+from tardif.index.folder import new_manifest, read_manifest, write_manifest
 from tardif.index.merging import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.protocol import RECALL, Vectors, check_fit
-from tardif.index.segment import Segment, sync_folder
+from tardif.index.segment import SUFFIX, Segment, check_segment, living_name, sync_folder
 from tardif.index.store import Store
 from tardif.index.view import View, Workers, without
 from tardif.index.words import words_of
+from tardif.locks import hold, is_held
 from tardif.scoring import LOWEST
 from tardif.types import Document
 
@@ -41,32 +48,80 @@ if TYPE_CHECKING:
     from tardif.index.filters import Filter
 
 
+# Of a file that is being written, or was when its process was killed.
+_ASIDE = ".partial"
+# Times that an opening begins again, because the folder was replaced meanwhile.
+_TRIES = 3
+
+
 class DiskIndex:
     """An index in a folder. Any number of threads and processes may search and write it at once."""
 
-    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, *, threads: int | None = None, incomplete: bool = False) -> None:
         """Open an index.
 
         Args:
             folder: what :meth:`create` made.
             threads: that score for one call; all processors by default.
+            incomplete: open it also where documents lack their vectors, as a repair does that is to add them.
 
         Raises:
             FolderError: it is no index, is damaged, or was written by another version.
         """
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
-        self.bits = check_bits(self.manifest["bits"])
-        self.store = Store(self.folder / "index.sqlite", words_of(self.manifest.get("words")))
-        self._workers = Workers(threads or os.cpu_count() or 1)
-        self._view: View | None = None
-        self._rows_checked: View | None = None
-        self._codebooks: dict[str, Codebook] = {}
+        self._workers, self._incomplete = Workers(threads or os.cpu_count() or 1), incomplete
         self._opening = threading.Lock()
         self._held = threading.local()
         self._compaction: threading.Thread | None = None
         self._failure: Exception | None = None
-        self.view()
+        self._open_files()
+        register(self)
+
+    def _open_files(self) -> None:
+        """Open what stands in the folder. It may be replaced while it is read: then once more."""
+        for _ in range(_TRIES):
+            self.manifest = read_manifest(self.folder)
+            self.identity: str = self.manifest["identity"]
+            self.bits = check_bits(self.manifest["bits"])
+            words = words_of(self.manifest.get("words"))
+            self.store = Store(self.folder / "index.sqlite", words, self.identity)
+            self._view: View | None = None
+            self._rows_checked: View | None = None
+            self._codebooks: dict[str, Codebook] = {}
+            try:
+                self._check_manifest()
+                self.view()
+                return
+            except FolderError:
+                self.store.close()
+                if read_manifest(self.folder)["identity"] == self.identity:
+                    raise
+        raise ReplacedError(self.folder)
+
+    def _check_manifest(self) -> None:
+        if self.store.fact("manifest") != self.manifest["checksum"]:
+            raise FolderError(
+                f"{self.folder} is damaged (manifest.json is not the one that was written): build the index again."
+            )
+
+    def reopen(self) -> None:
+        """Open what stands in the folder now: what a handle needs whose index was replaced
+        (:class:`~tardif.errors.ReplacedError`).
+
+        Raises:
+            FolderError: it is no index, is damaged, or was written by another version.
+        """
+        self.wait()
+        self.store.close()
+        self._open_files()
+
+    def before_fork(self) -> None:
+        """As :meth:`tardif.forks.Forking.before_fork`."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As :meth:`tardif.forks.Forking.after_fork`."""
+        if in_child:
+            self._opening, self._held, self._compaction = threading.Lock(), threading.local(), None
 
     @classmethod
     def create(
@@ -95,12 +150,13 @@ class DiskIndex:
         """
         folder = Path(folder)
         check_bits(bits)
-        about = {"bits": bits, "pool": pool, "words": words, "model": dict(model)}
+        manifest = new_manifest({"bits": bits, "pool": pool, "words": words, "model": dict(model)})
+        facts = {"identity": manifest["identity"], "manifest": manifest["checksum"]}
         try:
             for part in ("segments", "codebooks"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            Store.create(folder / "index.sqlite", words_of(words))
-            write_manifest(folder, about)
+            Store.create(folder / "index.sqlite", facts, words_of(words))
+            write_manifest(folder, manifest)
         except OSError as error:
             raise FolderError(f"{folder} cannot be written ({error.strerror or error}).") from error
         return cls(folder, threads=threads)
@@ -187,13 +243,19 @@ class DiskIndex:
         old = {} if self._view is None else dict(zip(self._view.names, self._view.segments, strict=True))
         names, deleted = self.store.living()
         folder = self.folder / "segments"
-        segments = tuple(old.get(name) or Segment(folder / name, self._codebook) for name in names)
+        dim, codebook = self.store.number("dim"), self.store.fact("codebook")
+        segments = tuple(
+            old.get(name) or check_segment(Segment(folder / name, self._codebook), self.bits, dim, codebook)
+            for name in names
+        )
         alive = tuple(without(segment.numbers, deleted) for segment in segments)
+        if not self._incomplete and sum(int(living.sum()) for living in alive) != self.store.count():
+            raise self.store.damaged("its documents are not those of its segments")
         return View(change, tuple(names), segments, alive)
 
     def _codebook(self, name: str) -> Codebook:
         if name not in self._codebooks:
-            self._codebooks[name] = read_codebook(self.folder / "codebooks" / name)
+            self._codebooks[name] = read_codebook(self.folder / "codebooks", self.identity, name)
         return self._codebooks[name]
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
@@ -248,11 +310,14 @@ class DiskIndex:
             raise SettingError(
                 f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
             )
-        condition, values = ("1", []) if where is None else where.sql()
+        condition, values = (None, []) if where is None else where.sql()
         with self._reading() as now, self.store.reading() as database:
             if where is not None:
                 self._check_rows(now)
-            return self.store.words.search(database, query, k, condition, values)
+            self.store.check_words(database)
+            found = self.store.words.search(database, query, k, condition, values)
+            ids = self.store.ids([number for number, _ in found])
+            return [(ids[number], score) for number, score in found]
 
     def _check_rows(self, view: View) -> None:
         """Check the texts and metadata of all documents, once: a filter must not turn one down for what was never
@@ -295,21 +360,22 @@ class DiskIndex:
             numbers = self._reserve(len(documents))
             # A few documents are scanned until there are enough for a segment of their own.
             book = self._codebook_for(fixed) if len(fixed) >= PLAIN_TOKENS else None
-            made = write_vectors(
-                self._aside(),
-                numbers,
-                np.array(lengths, dtype=np.int64),
-                fixed,
-                bits=self.bits,
-                scale=scale,
-                book=book,
-                workers=self._workers,
-            )
-            with self.store.writing() as database:
-                self._sweep(made)
-                self.store.set_fact(database, "dim", vectors.shape[1])
-                replaced = self.store.insert(database, documents, numbers.tolist())
-                self._publish(database, made, len(documents), len(fixed))
+            with self._aside() as aside:
+                made = write_vectors(
+                    aside,
+                    numbers,
+                    np.array(lengths, dtype=np.int64),
+                    fixed,
+                    bits=self.bits,
+                    scale=scale,
+                    book=book,
+                    workers=self._workers,
+                )
+                with self.store.writing() as database:
+                    self._sweep()
+                    self.store.set_fact(database, "dim", vectors.shape[1])
+                    replaced = self.store.insert(database, documents, numbers.tolist())
+                    self._publish(database, made, len(documents), len(fixed))
         self._tidy()
         return replaced
 
@@ -322,13 +388,24 @@ class DiskIndex:
         with self.store.writing() as database:
             count = self.store.remove(database, list(dict.fromkeys(ids)))
             if count:
-                self.store.sign(database)
+                self.store.touch(database)
         return count
 
     def expect(self, tokens: int) -> None:
         """Say how many token vectors the index is about to get: the number of centroids follows it."""
         with self.store.writing() as database:
             self.store.set_fact(database, "expected tokens", tokens)
+
+    def note(self, name: str, value: str | None = None) -> str | None:
+        """A fact that the index keeps for who built it, written first where a value is given.
+
+        Raises:
+            FolderError: the folder cannot be written.
+        """
+        if value is not None:
+            with self.store.writing() as database:
+                self.store.set_fact(database, name, value)
+        return self.store.fact(name)
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
@@ -337,9 +414,15 @@ class DiskIndex:
         except OSError as error:
             raise FolderError(f"{self.folder} could not be written ({error.strerror or error}).") from error
 
-    def _aside(self) -> Path:
-        """A new file's name until it lives; at its end the process that owns it."""
-        return self.folder / "segments" / f".{os.urandom(6).hex()}.{os.getpid()}"
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """A new file's name until it lives. It is locked meanwhile, so that nobody sweeps it."""
+        path = self.folder / "segments" / f"{os.urandom(6).hex()}{_ASIDE}"
+        with hold(path):
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
 
     def _reserve(self, count: int) -> NDArray[np.int64]:
         """Numbers that no other document gets."""
@@ -354,7 +437,7 @@ class DiskIndex:
         if name is not None:
             return name, self._codebook(name)
         book = train(vectors, centroid_count(max(len(vectors), self.store.number("expected tokens"))))
-        name = write_codebook(self.folder / "codebooks", book)
+        name = write_codebook(self.folder / "codebooks", book, self.identity)
         with self.store.writing() as database:
             first = self.store.fact("codebook")
             if first is None:
@@ -365,24 +448,22 @@ class DiskIndex:
     def _publish(self, database: Connection, made: Path, documents: int, tokens: int) -> None:
         """Have a file live, in a transaction."""
         serial = self.store.number("serial") + 1
-        name = f"{serial:012d}.segment"
+        name = living_name(self.identity[:IDENTITY], serial, made)
         made.replace(made.parent / name)
         sync_folder(made.parent)
         database.execute("INSERT INTO segments VALUES (?, ?, ?)", (name, documents, tokens))
         self.store.set_fact(database, "serial", serial)
-        self.store.sign(database)
+        self.store.touch(database)
 
-    def _sweep(self, keep: Path | None) -> None:
+    def _sweep(self) -> None:
         """Remove what is no living segment, as an earlier process or compaction has left it. At the beginning of a
-        transaction: what it takes out of the index has to stay until it is committed."""
-        import psutil
-
+        transaction: what it takes out of the index has to stay until it is committed. Another index's files, should
+        one have taken this one's place just now, are left alone."""
         living = set(self.store.segments())
         for path in (self.folder / "segments").iterdir():
-            owner = path.name.rpartition(".")[2]
-            if path == keep or path.name in living:
-                continue
-            if path.suffix == ".segment" or (owner.isdecimal() and not psutil.pid_exists(int(owner))):
+            mine = path.suffix == SUFFIX and path.name.startswith(f"{self.identity[:IDENTITY]}-")
+            gone = (mine and path.name not in living) or (path.suffix == _ASIDE and not is_held(path))
+            if gone:
                 with contextlib.suppress(OSError):  # on Windows another process may have it open
                     path.unlink()
 
@@ -426,18 +507,16 @@ class DiskIndex:
             return False
         names = [view.names[i] for i in chosen]
         gone = np.concatenate([view.segments[i].numbers[~view.alive[i]] for i in chosen])
-        with self._writable():
-            made = merge(view, chosen, self._aside(), bits=self.bits, book=self._codebook_for, workers=self._workers)
+        with self._writable(), self._aside() as aside:
+            made = merge(view, chosen, aside, bits=self.bits, book=self._codebook_for, workers=self._workers)
             with self.store.writing() as database:
-                self._sweep(None if made is None else made[0])
+                self._sweep()
                 if not set(names) <= set(self.store.segments()):
-                    if made is not None:
-                        made[0].unlink()  # somebody else has compacted them
-                    return False
+                    return False  # somebody else has compacted them
                 database.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
                 self.store.forget(database, gone)
                 if made is None:
-                    self.store.sign(database)
+                    self.store.touch(database)
                 else:
                     self._publish(database, *made)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,22 @@ from tardif.errors import FolderError
 from tardif.folders import read_json, write_json
 
 FORMAT = "tardif-index"
-VERSION = 2
+VERSION = 3
 
 
-def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write the manifest of a new index, with a checksum of what it says.
+def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a new index: what it says, a random identity that no other index has, and a checksum."""
+    manifest = {"format": FORMAT, "version": VERSION, "identity": uuid.uuid4().hex, **about}
+    return {**manifest, "checksum": _checksum(manifest)}
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest of a new index.
 
     Raises:
         OSError: it cannot be written.
     """
-    manifest = {"format": FORMAT, "version": VERSION, **about}
-    write_json(folder / "manifest.json", {**manifest, "checksum": _checksum(manifest)})
+    write_json(folder / "manifest.json", manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -39,9 +45,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
     if manifest["version"] < VERSION:
         raise FolderError(f"{folder} was written by an older Tardif: build it again with tardif index.")
-    if manifest.pop("checksum", None) != _checksum(manifest):
+    checksum = manifest.pop("checksum", None)
+    if checksum != _checksum(manifest) or not isinstance(manifest.get("identity"), str):
         raise FolderError(f"{folder} is damaged (the checksum of manifest.json is wrong): build the index again.")
-    return manifest
+    return {**manifest, "checksum": checksum}
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:

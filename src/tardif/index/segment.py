@@ -11,14 +11,18 @@ tables      each begins at a multiple of 64 bytes
   posting_starts   int64 [centroids + 1]  where there is a codebook: each centroid's first posting
   postings         uint16 or uint32       rows of the documents with a token nearest to it
 
-Small tables are checked when the file is opened, a document's rows when they are first read.
+Small tables are checked when the file is opened, a document's rows when they are first read. The header's checksum
+covers those of the tables, and a living segment's name ends with it: a file of other content has another name. What
+kernels read without looking (starts, postings, nearest centroids) is bounded by what is there, whatever the file says.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +32,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
-from tardif.index.codes import Codebook, Query, decode, scan
+from tardif.index.codes import BITS, Codebook, Query, decode, scan, width_of
 
 MAGIC = b"TARDIF-S"
+SUFFIX = ".segment"
+"""Of a living segment's name, which ends with the header's checksum: see :func:`living_name`."""
 VERSION = 1
 MOST_DOCUMENTS = 1 << 16
 """Documents of a segment whose postings take two bytes each."""
@@ -41,6 +47,7 @@ _ALIGN = 64
 _SHIFT = 40
 _DOCUMENT = (1 << _SHIFT) - 1
 _ROWS = ("codes", "steps", "nearest")
+_DTYPES = frozenset(np.dtype(kind).str for kind in ("i8", "u8", "i2", "i1", "u1", "u2", "u4"))
 
 
 class SegmentWriter:
@@ -161,6 +168,22 @@ class SegmentWriter:
             self._path.unlink(missing_ok=True)
 
 
+def living_name(identity: str, serial: int, path: Path) -> str:
+    """The name of a finished segment that is to live: no other content, in this index or another, ever has it.
+
+    Args:
+        identity: the first digits of the index's identity.
+        serial: of the segment: names are in the order of making.
+        path: the finished file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        checksum = file.read(16)[8:]
+    return f"{identity}-{serial:012d}-{checksum.hex()}{SUFFIX}"
+
+
 def row_tables(bits: int, width: int) -> dict[str, tuple[Any, ...]]:
     """The tables that hold rows: dtype, and the shape of one row."""
     if bits == 16:
@@ -198,33 +221,87 @@ class Segment:
     """A segment opened for reading."""
 
     def __init__(self, path: Path, codebooks: Callable[[str], Codebook] | None = None) -> None:
-        """Map a file and check its small tables.
+        """Map a file, and check its small tables.
 
         Args:
             path: the file.
-            codebooks: gives a codebook by its name.
+            codebooks: gives a codebook by its name; without, rows are not read.
 
         Raises:
             FileNotFoundError: it is not there: perhaps a compaction has just replaced it.
             FolderError: it is damaged, or of a newer version.
         """
         self.path = path
-        size = path.stat().st_size
-        if size < _HEADER:
-            raise self._damaged("it is cut short")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise self.damaged("it is no file")
+        if found.st_size < _HEADER:
+            raise self.damaged("it is cut short")
         self._bytes: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
         header = self._header()
-        self.bits, self.scale = int(header["bits"]), float(header["scale"])
-        self.codebook_name: str | None = header["codebook"]
+        try:
+            self.bits, self.scale = int(header["bits"]), float(header["scale"])
+            self.codebook_name: str | None = header["codebook"]
+            self.tables = {name: self._table(name, about) for name, about in header["tables"].items()}
+            self._check_shape(header)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise self.damaged(f"its header makes no sense: {error!r:.100}") from error
         named = self.codebook_name
         self.codebook = None if named is None or codebooks is None else codebooks(named)
-        self.tables = {name: self._table(name, about) for name, about in header["tables"].items()}
         self.numbers, self.starts = self.tables["numbers"], self.tables["starts"]
         self.arrays = {name: self.tables[name] for name in _ROWS if name in self.tables}
+        self._check_bounds()
         self._checked = np.zeros(len(self.numbers), dtype=bool)
+
+    def _check_shape(self, header: Mapping[str, Any]) -> None:
+        """Raise unless the tables are those that a segment of these bits has, of their types and shapes."""
+        documents, tokens = int(header["documents"]), int(header["tokens"])
+        wanted: dict[str, tuple[Any, ...]] = {
+            "numbers": (np.int64, documents),
+            "starts": (np.int64, documents + 1),
+            "checks": (np.uint64, documents),
+        }
+        if self.bits not in BITS or not 0 < self.scale < float("inf"):
+            raise ValueError("bits or scale")
+        wanted |= {name: (kind, tokens, *shape) for name, (kind, *shape) in row_tables(self.bits, self.width).items()}
+        if self.codebook_name is not None:
+            # Without the codebook the number of centroids is what the table says.
+            centroids = len(self.tables["posting_starts"])
+            kind = np.uint16 if documents <= MOST_DOCUMENTS else np.uint32
+            wanted |= {"posting_starts": (np.int64, centroids), "postings": (kind, len(self.tables["postings"]))}
+        for name in wanted.keys() | self.tables.keys():
+            kind, *shape = wanted[name]
+            if self.tables[name].dtype != kind or self.tables[name].shape != tuple(shape):
+                raise ValueError(f"the table {name}")
+
+    def _check_bounds(self) -> None:
+        """Raise unless every place that a table names is there."""
+        numbers, starts, tokens = self.numbers, self.starts, len(self.tables["codes"])
+        if len(numbers) and (numbers[0] < 0 or (np.diff(numbers) <= 0).any()):
+            raise self.damaged("its documents' numbers do not ascend")
+        if starts[0] != 0 or starts[-1] != tokens or (np.diff(starts) < 0).any():
+            raise self.damaged("its documents lie beyond its rows")
+        if not self.has_postings:
+            return
+        begins, postings = self.tables["posting_starts"], self.tables["postings"]
+        if not len(begins) or begins[0] != 0 or begins[-1] != len(postings) or (np.diff(begins) < 0).any():
+            raise self.damaged("its centroids' postings lie beyond their table")
+        if len(postings) and int(postings.max()) >= len(numbers):
+            raise self.damaged("its postings name documents that it has not")
+        if self.codebook is None:
+            return
+        if self.codebook.centroids.shape != (len(begins) - 1, self.width):
+            raise self.damaged("its codebook is another one's")
+        if self.bits < 8 and self.bits not in self.codebook.values:
+            raise self.damaged("its codebook has no residuals of its bits")
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def width(self) -> int:
+        """Components of a vector."""
+        return int(self.tables["codes"].shape[-1]) * (8 // self.bits if self.bits < 8 else 1)
 
     @property
     def tokens(self) -> int:
@@ -239,27 +316,38 @@ class Segment:
     def _header(self) -> dict[str, Any]:
         raw = self._bytes
         if raw[:8].tobytes() != MAGIC:
-            raise self._damaged("it does not begin as a segment does")
+            raise self.damaged("it does not begin as a segment does")
         text = raw[16:_HEADER].tobytes()
-        if xxhash.xxh3_64_digest(text) != raw[8:16].tobytes():
-            raise self._damaged("its header's checksum is wrong")
-        header: dict[str, Any] = json.loads(text)
-        if header["version"] > VERSION:
+        checksum = xxhash.xxh3_64_digest(text)
+        if checksum != raw[8:16].tobytes():
+            raise self.damaged("its header's checksum is wrong")
+        named = self.path.stem.rpartition("-")[2]
+        if self.path.suffix == SUFFIX and named != checksum.hex():
+            raise self.damaged("its content is not what its name says: it is another segment")
+        try:
+            header: dict[str, Any] = json.loads(text)
+            is_newer = int(header["version"]) > VERSION
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise self.damaged("its header cannot be read") from error
+        if is_newer:
             raise FolderError(f"{self.path} was written by a newer Tardif: upgrade to read it.")
         return header
 
     def _table(self, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
-        dtype, shape = np.dtype(about["dtype"]), tuple(about["shape"])
-        begin = int(about["place"])
-        raw = self._bytes[begin : begin + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize]
-        if raw.nbytes != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
-            raise self._damaged("it is cut short")
+        if about["dtype"] not in _DTYPES:
+            raise ValueError(f"the type of {name}")
+        dtype, shape, begin = np.dtype(about["dtype"]), tuple(int(n) for n in about["shape"]), int(about["place"])
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape) < 0 or begin < _HEADER or begin % _ALIGN or begin + size > len(self._bytes):
+            raise self.damaged("it is cut short")
+        raw = self._bytes[begin : begin + size]
         if about["check"] is not None and xxhash.xxh3_64_hexdigest(raw.data) != about["check"]:
-            raise self._damaged(f"the checksum of its {name} is wrong")
+            raise self.damaged(f"the checksum of its {name} is wrong")
         table: NDArray[Any] = raw.view(dtype).reshape(shape)
         return table
 
-    def _damaged(self, why: str) -> FolderError:
+    def damaged(self, why: str) -> FolderError:
+        """What to raise where the file is not what was written."""
         return FolderError(f"{self.path} is damaged ({why}): see tardif doctor {self.path.parent.parent}.")
 
     def check(self, rows: NDArray[np.int64]) -> None:
@@ -270,17 +358,24 @@ class Segment:
         """
         bad = self.damaged_rows(rows[~self._checked[rows]])
         if len(bad):
-            raise self._damaged(f"the checksum of document {int(self.numbers[bad[0]])} is wrong")
+            raise self.damaged(f"the checksum of document {int(self.numbers[bad[0]])} is wrong")
 
     def damaged_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the rows of documents whose vectors are not what was written."""
         bad = []
         for row in rows.tolist():
-            if _check(self.arrays, self.starts[row], self.starts[row + 1]) == int(self.tables["checks"][row]):
+            begin, end = int(self.starts[row]), int(self.starts[row + 1])
+            if _check(self.arrays, begin, end) == int(self.tables["checks"][row]) and self._is_bounded(begin, end):
                 self._checked[row] = True
             else:
                 bad.append(row)
         return np.array(bad, dtype=np.int64)
+
+    def _is_bounded(self, begin: int, end: int) -> bool:
+        """Whether the rows name centroids that the codebook has."""
+        if "nearest" not in self.arrays or self.codebook is None or begin == end:
+            return True
+        return int(self.arrays["nearest"][begin:end].max()) < len(self.codebook.centroids)
 
     def scan(self, query: Query, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Exact integer scores of documents; the least int64 for one without a token."""
@@ -302,3 +397,23 @@ class Segment:
         counts = np.diff(self.tables["posting_starts"])
         centroids = np.repeat(np.arange(len(counts)), counts)
         return np.asarray((centroids << _SHIFT) + self.tables["postings"])
+
+
+def check_segment(segment: Segment, bits: int, dim: int, codebook: str | None) -> Segment:
+    """Return a segment whose rows can be scored with those of an index's others.
+
+    Args:
+        segment: opened.
+        bits: of the index; segments that are scanned have 16 in place of 4 and 2.
+        dim: components of the index's vectors.
+        codebook: the name of the index's codebook.
+
+    Raises:
+        FolderError: they cannot.
+    """
+    scanned = segment.bits == 16 and bits < 8 and not segment.has_postings
+    if (segment.bits != bits and not scanned) or segment.width != width_of(dim):
+        raise segment.damaged("its vectors are not of this index's kind")
+    if segment.has_postings and segment.codebook_name != codebook:
+        raise segment.damaged("its codebook is not the index's")
+    return segment

@@ -1,22 +1,25 @@
 """The documents of an index in SQLite, and which segments live: one transaction changes both.
 
-documents   number (never used twice), id, title, text, metadata (JSON), checksum of all these (XXH3)
+documents   number (never used twice), id, title, text, metadata (JSON), checksum of its terms (0 without words), and
+            checksum (XXH3) of all these
 segments    name of the file, documents and tokens in it
 deleted     numbers whose rows still lie in a segment
 words       their terms, where they are searched by words as well (:mod:`tardif.index.words`)
-facts       name, value: changes, next number, serial of the last segment, dim, the codebook's file; and what tells
-            that segments and deletions are those that were written (``deleted sum``, ``state``)
+facts       name, value: identity of the index, checksums of its manifest and query encoder; changes, next number,
+            serial of the last segment, dim, the codebook's file; and what tells that all this is what was written
+            (``documents``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
 
-SQLite would not notice a bit that another program or the disk has changed in a text; what is read is checked here.
+SQLite would not notice a bit that another program or the disk has changed; what is read is checked here. ``state``
+covers the facts, segments and deletions, and is compared whenever a view is opened. A segment's and a codebook's name
+holds the checksum of its content, so ``state`` binds the files of an index together.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
+from tardif.index.connections import Connections
 from tardif.index.metadata import metadata_json
 from tardif.index.words import Words
 from tardif.types import Document
@@ -36,6 +40,7 @@ CREATE TABLE documents (
   title    TEXT NOT NULL,
   text     TEXT NOT NULL,
   metadata TEXT NOT NULL,
+  terms    INTEGER NOT NULL,
   checksum INTEGER NOT NULL
 );
 CREATE TABLE segments (name TEXT PRIMARY KEY, documents INTEGER NOT NULL, tokens INTEGER NOT NULL) WITHOUT ROWID;
@@ -43,37 +48,40 @@ CREATE TABLE deleted (number INTEGER PRIMARY KEY);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_COLUMNS = "number, id, title, text, metadata, checksum"
-
-WAIT = 30.0
-"""Seconds that SQLite waits for another process's transaction."""
+_COLUMNS = "number, id, title, text, metadata, terms, checksum"
 
 # Values in one statement: SQLite bounds them.
 _BLOCK = 500
 
 
 class Store:
-    """The database of an index. Each thread has a connection of its own.
+    """The database of an index.
 
     Args:
         path: the file.
         words: how documents are searched by words; None where they are not.
+        identity: of the index that it has to belong to; None takes any.
 
     Raises:
         FolderError: the file is missing, damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path, words: Words | None = None) -> None:
+    def __init__(self, path: Path, words: Words | None = None, identity: str | None = None) -> None:
         self.path = path
         self.words = words
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections = Connections(path, identity)
         self._known_good = np.zeros(0, dtype=np.int64)
+        self._words_checked = -1
+        self._ids_checked = False
 
     @classmethod
-    def create(cls, path: Path, words: Words | None = None) -> None:
-        """Make the empty database; arguments as :class:`Store`.
+    def create(cls, path: Path, facts: Mapping[str, str], words: Words | None = None) -> None:
+        """Make the empty database.
+
+        Args:
+            path: the file.
+            facts: what it says of the index from the beginning.
+            words: as for :class:`Store`.
 
         Raises:
             SettingError: words are wanted, and this Python's SQLite cannot search them.
@@ -88,81 +96,29 @@ class Store:
                 words.create(database)
         finally:
             database.close()
+        store = cls(path, words)
+        try:
+            with store.writing() as opened:
+                for name, value in facts.items():
+                    store.set_fact(opened, name, value)
+                store.sign_words(opened)
+        finally:
+            store.close()
 
     def close(self) -> None:
         """Close all threads' connections."""
-        with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
-        self._local = threading.local()
+        self._connections.close()
 
-    def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            if not self.path.is_file():
-                raise FolderError(f"{self.path} is missing: the index is damaged; build it again.")
-            uri = self.path.absolute().as_uri()
-            try:
-                found = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
-                found.execute("SELECT count(*) FROM segments")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                    raise  # another holds it: what is read without its log would be old
-                found = self._read_only(uri)
-            found.isolation_level = None
-            found.execute("PRAGMA synchronous = FULL")
-            self._local.connection = found
-            with self._lock:
-                self._all.append(found)
-        return found
-
-    def _read_only(self, uri: str) -> sqlite3.Connection:
-        """A connection in a folder that cannot be written: SQLite can keep no log there, and read none."""
-        log = self.path.with_name(f"{self.path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            raise FolderError(
-                f"{self.path.parent} cannot be written, and its last writer was killed: "
-                "open the index once where it can be written."
-            )
-        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A view of the database as it is now, whatever others write meanwhile."""
-        with self._explained():
-            connection = self._connection()
-            if connection.in_transaction:
-                yield connection
-                return
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.execute("ROLLBACK")
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """As :meth:`tardif.index.connections.Connections.reading`."""
+        return self._connections.reading()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it is there when the block ends well, and none of it else."""
-        with self._explained():
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise FolderError(f"{self.path} cannot be used ({error}).") from error
-        except sqlite3.DatabaseError as error:
-            raise self.damaged(str(error)) from error
+        """As :meth:`tardif.index.connections.Connections.writing`; at its end the facts are sealed."""
+        with self._connections.writing() as database:
+            yield database
+            self.seal(database)
 
     def fact(self, name: str) -> str | None:
         """A fact's value."""
@@ -187,21 +143,57 @@ class Store:
         return np.array([row[0] for row in self._rows("SELECT number FROM deleted ORDER BY number")], dtype=np.int64)
 
     def living(self) -> tuple[list[str], NDArray[np.int64]]:
-        """:meth:`segments` and :meth:`deleted`, checked to be what was written.
+        """:meth:`segments` and :meth:`deleted`, checked to be what was written, as are the facts.
 
         Raises:
             FolderError: they are not.
         """
-        with self.reading():
+        with self.reading() as database:
             names, deleted = self.segments(), self.deleted()
-            if (self.fact("state") or _state([], 0)) != _state(names, mixed_sum(deleted)):
-                raise self.damaged("its segments and deletions are not those that were written")
+            if self.fact("state") != _state(database) or self.number("deleted sum") != mixed_sum(deleted):
+                raise self.damaged("its facts, segments and deletions are not those that were written")
             return names, deleted
 
-    def sign(self, database: sqlite3.Connection) -> None:
-        """Note, at the end of a transaction, which segments and deletions there are, and that something changed."""
-        self.set_fact(database, "state", _state(self.segments(), self.number("deleted sum")))
+    def touch(self, database: sqlite3.Connection) -> None:
+        """Note, in a transaction, that what can be found has changed."""
         self.set_fact(database, "changes", self.number("changes") + 1)
+
+    def seal(self, database: sqlite3.Connection) -> None:
+        """Note, at the end of a transaction, which facts, segments and deletions there are."""
+        self.set_fact(database, "state", _state(database))
+
+    def sign_words(self, database: sqlite3.Connection) -> None:
+        """Note, in a transaction, what the words are, where there are any."""
+        if self.words is not None:
+            self.set_fact(database, "words sum", self.words.checksum(database))
+
+    def rebuild_words(self, database: sqlite3.Connection) -> None:
+        """Have the words be those of the documents, in a transaction."""
+        assert self.words is not None
+        self.words.create_anew(database)
+        for row in list(self.all_rows()):
+            terms = self.words.terms(document_of(row))
+            held = terms_checksum(terms)
+            database.execute(
+                "UPDATE documents SET terms = ?, checksum = ? WHERE number = ?",
+                (held, row_checksum((*row[:5], held)), row[0]),
+            )
+            self.words.insert(database, [(row[0], terms)])
+        self.recount(database)
+        self.sign_words(database)
+
+    def check_words(self, database: sqlite3.Connection) -> None:
+        """Check, in a transaction, that the words are what was written, once for every change.
+
+        Raises:
+            FolderError: they are not.
+        """
+        change = self.number("changes")
+        if self.words is None or self._words_checked == change:
+            return
+        if self.words.checksum(database) != self.fact("words sum"):
+            raise self.damaged("its words are not those that were written")
+        self._words_checked = change
 
     def forget(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
         """Note that deleted documents' rows lie in no segment any more, in a transaction."""
@@ -219,37 +211,66 @@ class Store:
 
     def damaged(self, why: str) -> FolderError:
         """What to raise where the database does not hold what was written."""
-        return FolderError(f"{self.path} is damaged ({why}): see tardif doctor {self.path.parent}.")
+        return self._connections.damaged(why)
 
     def count(self) -> int:
         """How many documents there are."""
-        return int(self._rows("SELECT count(*) FROM documents")[0][0])
+        return self.number("documents")
+
+    def recount(self, database: sqlite3.Connection) -> None:
+        """Have number and sum of the documents be those of the rows, in a transaction."""
+        checksums = [int(row[0]) for row in database.execute("SELECT checksum FROM documents")]
+        self.set_fact(database, "documents", len(checksums))
+        self.set_fact(database, "documents sum", mixed_sum(np.array(checksums, dtype=np.int64)))
+
+    def _count_in(self, database: sqlite3.Connection, number: int, checksums: Sequence[int], sign: int) -> None:
+        part = sign * mixed_sum(np.array(checksums, dtype=np.int64))
+        self.set_fact(database, "documents", self.number("documents") + sign * number)
+        self.set_fact(database, "documents sum", (self.number("documents sum") + part) % 2**64)
 
     def insert(self, database: sqlite3.Connection, documents: Sequence[Document], numbers: Sequence[int]) -> int:
         """Add documents in a transaction; one of the same id is replaced. Returns how many were."""
-        replaced = self.remove(database, [document.id for document in documents])
-        database.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (*row, row_checksum(row))
-                for row in (
-                    (number, d.id, d.title, d.text, metadata_json(d.metadata))
-                    for number, d in zip(numbers, documents, strict=True)
-                )
-            ],
-        )
+        replaced = self._remove(database, list(self._rows_of([document.id for document in documents])))
+        terms = [self.words.terms(d) if self.words is not None else "" for d in documents]
+        rows = [
+            (*row, row_checksum(row))
+            for row in (
+                (number, d.id, d.title, d.text, metadata_json(d.metadata), terms_checksum(words))
+                for number, d, words in zip(numbers, documents, terms, strict=True)
+            )
+        ]
+        database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._count_in(database, len(rows), [row[-1] for row in rows], 1)
         if self.words is not None:
-            self.words.insert(database, zip(numbers, documents, strict=True))
+            self.words.insert(database, zip(numbers, terms, strict=True))
+            self.sign_words(database)
         return replaced
 
     def remove(self, database: sqlite3.Connection, ids: Sequence[str]) -> int:
-        """Delete documents in a transaction. Returns how many there were."""
-        numbers = list(self.numbers(ids).values())
+        """Delete documents in a transaction. Returns how many there were.
+
+        Raises:
+            FolderError: one, or the index of the ids, is not what was written.
+        """
+        rows = self._looked_up(ids)
+        count = self._remove(database, rows)
+        if count:
+            self.sign_words(database)
+        return count
+
+    def _remove(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        numbers = [row[0] for row in rows]
+        if self.words is not None:
+            # What was deleted by other words than its own would be found by these for ever.
+            for row in rows:
+                if terms_checksum(self.words.held(database, row[0])) != row[5]:
+                    raise self.damaged(f"the words of the document {row[1]!r:.200} are not those that were written")
         self.remove_numbers(database, numbers)
-        return len(numbers)
+        self._count_in(database, len(rows), [row[-1] for row in rows], -1)
+        return len(rows)
 
     def remove_numbers(self, database: sqlite3.Connection, numbers: Sequence[int]) -> None:
-        """Delete documents by their numbers, in a transaction."""
+        """Delete documents by their numbers, in a transaction, and leave their count as it is."""
         if self.words is not None:
             self.words.remove(database, numbers)
         rows = [(number,) for number in numbers]
@@ -258,8 +279,12 @@ class Store:
         self._add_to_sum(database, mixed_sum(np.array(numbers, dtype=np.int64)))
 
     def numbers(self, ids: Sequence[str]) -> dict[str, int]:
-        """The numbers of documents by id; an id that is not there is not in the result."""
-        return {str(i): int(n) for n, i in self._among("SELECT number, id FROM documents WHERE id IN", ids)}
+        """The numbers of documents by id; an id that is not there is not in the result.
+
+        Raises:
+            FolderError: one, or the index of the ids, is not what was written.
+        """
+        return {row[1]: row[0] for row in self._looked_up(ids)}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, str]:
         """The ids of documents by number.
@@ -280,12 +305,32 @@ class Store:
         """Documents by id; an id that is not there is not in the result.
 
         Raises:
-            FolderError: one is not what was written.
+            FolderError: one, or the index of the ids, is not what was written.
         """
-        return {row[1]: document_of(row) for row in self._checked("id", ids)}
+        return {row[1]: document_of(row) for row in self._looked_up(ids)}
+
+    def _rows_of(self, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        wanted = set(ids)
+        for row in self._checked("id", list(wanted)):
+            if row[1] not in wanted:
+                raise self.damaged("its index of the ids leads to other documents")
+            yield row
+
+    def _looked_up(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The rows of documents. Before an id is said not to be there, the index of the ids is checked, once."""
+        rows = list(self._rows_of(ids))
+        if len(rows) < len(set(ids)) and not self._ids_checked:
+            lost = self._rows(
+                "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS"
+                " (SELECT 1 FROM documents AS b WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
+            )
+            if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.number("documents"):
+                raise self.damaged("its index of the ids does not hold them all")
+            self._ids_checked = True
+        return rows
 
     def all_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Every document's number, id, title, text, metadata and checksum, unchecked, in the order of the numbers."""
+        """Every document's number, id, title, text, metadata and two checksums, unchecked, ordered by number."""
         with self.reading() as database:
             yield from database.execute(f"SELECT {_COLUMNS} FROM documents ORDER BY number")
 
@@ -326,7 +371,7 @@ def document_of(row: Sequence[Any]) -> Document:
 
 
 def row_checksum(row: Sequence[Any]) -> int:
-    """The checksum of a document's number, id, title, text and metadata, as SQLite's signed integers hold it."""
+    """The checksum of a document's row but the last column, as SQLite's signed integers hold it."""
     digest = xxhash.xxh3_64()
     for value in row:
         part = str(value).encode("utf-8", "surrogatepass")
@@ -342,5 +387,16 @@ def mixed_sum(numbers: NDArray[np.int64]) -> int:
     return int((x ^ (x >> np.uint64(31))).sum(dtype=np.uint64))
 
 
-def _state(names: Sequence[str], deleted: int) -> str:
-    return xxhash.xxh3_64_hexdigest("\n".join([*names, str(deleted)]).encode())
+def terms_checksum(terms: str) -> int:
+    """The checksum of a document's terms; 0 for none."""
+    return xxhash.xxh3_64_intdigest(terms.encode()) - 2**63 if terms else 0
+
+
+def _state(database: sqlite3.Connection) -> str:
+    digest = xxhash.xxh3_64()
+    for statement in (
+        "SELECT name, value FROM facts WHERE name <> 'state' ORDER BY name",
+        "SELECT name, documents, tokens FROM segments ORDER BY name",
+    ):
+        digest.update(repr(database.execute(statement).fetchall()).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
