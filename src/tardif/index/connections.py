@@ -1,8 +1,9 @@
 """Connections to an index's database: one a thread, each tied to the file that it opened.
 
 A folder can be replaced while it is open: an index is built again, a backup is copied over it. SQLite would go on with
-the file that it opened, or with a file that is another one by now. So every transaction looks first whether the file
-at the index's place is still the one that was opened, and whether it still has the identity it had.
+the file that it opened, or with the log of a file that is another one by now. So every transaction looks first whether
+the file at the index's place is still the one that was opened, and whether it and the manifest beside it still have
+the identity they had.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tardif.errors import FolderError, ReplacedError
 from tardif.forks import register
+from tardif.index.folder import MANIFEST, read_manifest
 
 WAIT = 30.0
 """Seconds that SQLite waits for another process's transaction."""
@@ -54,6 +56,7 @@ class Connections:
         self.path = path
         self._identity = identity
         self._is_known = False
+        self._manifest: tuple[int, ...] | None = None
         self._begin_anew()
         register(self)
 
@@ -215,7 +218,7 @@ class Connections:
 
     def _check(self, opened: _Opened) -> None:
         """Raise unless the transaction reads the index that was opened."""
-        if self._file() != opened.file:
+        if self._file() != opened.file or not self._has_its_manifest():
             raise ReplacedError(self.path.parent)
         row = opened.database.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()
         if self._identity is not None and (row is None or row[0] != self._identity):
@@ -223,6 +226,21 @@ class Connections:
                 raise ReplacedError(self.path.parent)
             raise self.damaged("it belongs to another index than manifest.json")
         self._is_known = True
+
+    def _has_its_manifest(self) -> bool:
+        """Whether the manifest has the index's identity; it is read once, and again when it was written."""
+        if self._identity is None:
+            return True
+        try:
+            found = (self.path.parent / MANIFEST).stat()
+            seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            if seen != self._manifest:
+                if read_manifest(self.path.parent)["identity"] != self._identity:
+                    return False
+                self._manifest = seen
+        except (OSError, FolderError):
+            return False
+        return True
 
     def _end(self, opened: _Opened) -> None:
         if opened.database in _LEFT:

@@ -14,6 +14,7 @@ from tardif.errors import FolderError
 from tardif.folders import read_json, write_json
 
 FORMAT = "tardif-index"
+MANIFEST = "manifest.json"
 VERSION = 3
 
 
@@ -29,7 +30,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         FolderError: the folder is no index, or one of another version.
     """
-    manifest = read_json(folder / "manifest.json", what="an index")
+    manifest = read_json(folder / MANIFEST, what="an index")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise FolderError(f"{folder} is not an index: build one with tardif index.")
     if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
@@ -58,6 +59,6 @@ def _checksum(manifest: Mapping[str, Any]) -> str:
 def is_index(folder: str | Path) -> bool:
     """Whether a folder is an index, of any version."""
     try:
-        return bool(read_json(Path(folder) / "manifest.json", what="an index").get("format") == FORMAT)
+        return bool(read_json(Path(folder) / MANIFEST, what="an index").get("format") == FORMAT)
     except (FolderError, AttributeError):
         return False

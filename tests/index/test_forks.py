@@ -1,0 +1,108 @@
+"""Searching and writing after a fork: in the child as in the parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+
+import pytest
+
+import token_vectors as plain
+from tardif.index.checking import examine_index
+from tardif.index.disk import DiskIndex
+from tardif.index.view import _CHUNK
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    # Python warns of forks beside threads, which are what is tested here.
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
+
+QUERY = plain.vectors_of(3, 6)
+# Enough for a search that shares its work out to threads.
+MANY = 2 * _CHUNK + 50
+
+
+def child(work, *given):
+    """What ``work`` returns in a forked child."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: send.send(work(*given)))
+    process.start()
+    try:
+        assert receive.poll(60), "the child hangs"
+        return receive.recv()
+    finally:
+        process.join(1)
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forks") / "index"
+    with DiskIndex.create(folder, model={}, bits=8, threads=2) as index:
+        index.add(*plain.some(MANY))
+    return folder
+
+
+def test_a_search_after_a_threaded_one_works_in_a_child(folder):
+    with DiskIndex(folder, threads=2) as index:
+        expected = index.search(QUERY, [6], 9, exact=True)
+        assert child(index.search, QUERY, [6], 9) == expected
+        assert child(lambda: child(index.search, QUERY, [6], 9)) == expected
+        assert index.search(QUERY, [6], 9, exact=True) == expected
+
+
+def test_a_child_forked_within_a_moment_searches(folder):
+    with DiskIndex(folder, threads=2) as index:
+        expected = index.search(QUERY, [6], 9)
+        with index.moment():
+            assert child(index.search, QUERY, [6], 9) == expected
+            assert index.search(QUERY, [6], 9) == expected
+        assert index.search(QUERY, [6], 9) == expected
+
+
+def test_parent_and_child_write_and_see_each_other(tmp_path):
+    with DiskIndex.create(tmp_path / "index", model={}, bits=8, threads=2) as index:
+        index.add(*plain.some(5))
+        for seed in range(1, 5):
+            assert child(lambda seed=seed: index.add(*plain.some(5, seed=seed))) == 0
+            assert len(index) == 10 * seed
+            index.add(*plain.some(5, seed=100 + seed))
+            assert child(lambda: len(index)) == 10 * seed + 5
+    assert examine_index(tmp_path / "index").problems == []
+
+
+def test_forks_while_other_threads_search_and_write(tmp_path):
+    with DiskIndex.create(tmp_path / "index", model={}, bits=8, threads=2) as index:
+        index.add(*plain.some(MANY))
+        failures, done = [], threading.Event()
+
+        def again(work):
+            try:
+                while not done.is_set():
+                    work()
+            except BaseException as error:
+                failures.append(error)
+
+        numbers = iter(range(1, 10**6))
+        threads = [
+            threading.Thread(target=again, args=(work,))
+            for work in (
+                lambda: index.search(QUERY, [6], 9, exact=True),
+                lambda: index.add(*plain.some(2, seed=next(numbers))),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                assert len(child(index.search, QUERY, [6], 9)[0]) == 9
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        assert failures == []
+        assert len(index) == MANY + 2 * (next(numbers) - 1)
+    assert examine_index(tmp_path / "index").problems == []
