@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import threading
@@ -249,27 +250,40 @@ def test_files_of_dead_writers_are_swept_by_the_next_write(tmp_path):
         assert len(index) == 10
 
 
-def test_a_flipped_bit_is_an_error_never_another_answer(tmp_path):
-    with create(tmp_path / "good", 4) as index:
+@pytest.mark.parametrize("words", [None, "en"])
+def test_a_flipped_bit_is_an_error_never_another_answer(tmp_path, words):
+    good, query = tmp_path / "good", plain.vectors_of(3, 6)
+    with create(good, 4, words=words) as index:
         index.add(*plain.some(40))
-        query = plain.vectors_of(3, 6)
-        expected = index.search(query, [6], 40, exact=True)
-        (name,) = index.view().names
-    path = tmp_path / "good" / "segments" / name
-    size = path.stat().st_size
-    for number, at in enumerate(np.random.default_rng(0).integers(size, size=40).tolist()):
+        ids = index.ids()
+
+    def answers(folder):
+        with DiskIndex(folder, threads=1) as index:
+            yield index.search(query, [6], 40, exact=True)
+            yield index.search(query, [6], 40, where=parse_filter("even = true"))
+            yield index.get(ids)
+            if words:
+                yield index.search_words("text 7", 40)
+
+    expected = list(answers(good))
+    draw = np.random.default_rng(0)
+    files = [path for path in good.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    for number in range(80):
+        path = files[number % len(files)]
+        at = int(draw.integers(path.stat().st_size))
         copy = tmp_path / f"bad{number}"
-        shutil.copytree(tmp_path / "good", copy)
-        with (copy / "segments" / name).open("r+b") as file:
+        shutil.copytree(good, copy)
+        with (copy / path.relative_to(good)).open("r+b") as file:
             file.seek(at)
             byte = file.read(1)[0]
             file.seek(at)
             file.write(bytes([byte ^ 1 << number % 8]))
         try:
-            with DiskIndex(copy, threads=1) as index:
-                assert index.search(query, [6], 40, exact=True) == expected, f"byte {at}"
+            for got, wanted in zip(answers(copy), expected, strict=True):
+                assert got == wanted, f"byte {at} of {path}"
         except FolderError as error:
-            assert "damaged" in str(error)
+            assert re.search("damaged|cannot be used|not an index|missing|newer|older", str(error)), error
         shutil.rmtree(copy)
 
 

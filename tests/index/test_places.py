@@ -12,6 +12,7 @@ import token_vectors as plain
 from tardif.errors import FolderError
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
+from tardif.types import Document
 
 
 @pytest.fixture
@@ -98,3 +99,61 @@ def test_what_a_killed_writer_left_is_not_overlooked_where_it_cannot_be_read(dis
     remount("rw")
     with DiskIndex(place / "copy", threads=1) as index:
         assert len(index) == 20
+
+
+@pytest.fixture
+def view(tmp_path):
+    """A folder, and a place where it can be read and not written, as a container has a volume."""
+    place, seen = tmp_path / "place", tmp_path / "seen"
+    place.mkdir()
+    seen.mkdir()
+
+    def mount(*options):
+        done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+
+    if shutil.which("mount") is None:
+        pytest.skip("there is no mount")
+    mount("--bind", str(place), str(seen))
+    mount("-o", "remount,ro,bind", str(seen))
+    yield place, seen
+    subprocess.run(["umount", "--lazy", str(seen)], check=True)
+
+
+@pytest.mark.parametrize("stays_open", [True, False])
+@pytest.mark.parametrize("opened_first", [True, False])
+def test_a_reader_that_cannot_write_sees_every_acknowledged_write(view, stays_open, opened_first):
+    place, seen = view
+    rows = plain.vectors_of(1, 3)
+    writer = create(place / "index")
+    writer.add([Document("n0", "text")], rows, [3])
+    if opened_first:  # while nobody writes: there is no log that the reader could share
+        writer.close()
+    with DiskIndex(seen / "index", threads=1) as reader:
+        assert len(reader) == 1
+        for number in range(1, 6):
+            if opened_first and (number == 1 or not stays_open):
+                writer = DiskIndex(place / "index", threads=1)
+            writer.add([Document(f"n{number}", "text")], rows, [3])
+            if opened_first and not stays_open:
+                writer.close()
+            assert len(reader) == number + 1
+            assert len(reader.search(rows, [3], 10)[0]) == number + 1
+            assert reader.get([f"n{number}"])
+        with contextlib.suppress(FolderError):
+            writer.close()
+
+
+def test_a_database_that_changes_under_a_reader_without_locks_is_an_error(view):
+    place, seen = view
+    with create(place / "index") as index:
+        index.add(*plain.some(20))
+    with DiskIndex(seen / "index", threads=1) as reader:
+        held = reader.moment()
+        held.__enter__()
+        with DiskIndex(place / "index", threads=1) as index:
+            index.add(*plain.some(20, seed=1))
+        with pytest.raises(FolderError, match="search again"):
+            held.__exit__(None, None, None)
+        assert len(reader) == 40

@@ -321,8 +321,8 @@ class Store:
         rows = list(self._rows_of(ids))
         if len(rows) < len(set(ids)) and not self._ids_checked:
             lost = self._rows(
-                "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS"
-                " (SELECT 1 FROM documents AS b WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
+                "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM documents AS b"
+                " INDEXED BY sqlite_autoindex_documents_1 WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
             )
             if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.number("documents"):
                 raise self.damaged("its index of the ids does not hold them all")

@@ -65,8 +65,8 @@ class Words:
             database.execute("RELEASE words")
         digest = xxhash.xxh3_64()
         for number, block in database.execute("SELECT id, block FROM words_data ORDER BY id"):
-            digest.update(b"%d %d " % (number, len(block)))
-            digest.update(block)
+            digest.update(f"{number} {len(block)} ".encode())
+            digest.update(block if isinstance(block, bytes) else repr(block).encode())
         for statement in (
             "SELECT segid, term, pgno FROM words_idx ORDER BY segid, term",
             "SELECT k, v FROM words_config ORDER BY k",
