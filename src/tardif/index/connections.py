@@ -8,7 +8,9 @@ the identity they had.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +56,8 @@ class Connections:
 
     def __init__(self, path: Path, identity: str | None = None) -> None:
         self.path = path
+        # Looked at in every transaction: as texts, which are quicker than paths.
+        self._name, self._manifest_name = str(path), str(path.parent / MANIFEST)
         self._identity = identity
         self._is_known = False
         self._manifest: tuple[int, ...] | None = None
@@ -90,11 +94,12 @@ class Connections:
             ReplacedError: another index stands at the place.
             FolderError: the file is missing, damaged, or cannot be read.
         """
+        held: _Opened | None = getattr(self._local, "opened", None)
+        if held is not None and held.database.in_transaction:
+            yield held.database
+            return
         with self._explained(), self._turn():
             opened = self._current()
-            if opened.database.in_transaction:
-                yield opened.database
-                return
             opened.database.execute("BEGIN")
             try:
                 self._check(opened)
@@ -202,12 +207,12 @@ class Connections:
 
     def _file(self) -> tuple[int, int]:
         try:
-            found = self.path.stat()
+            found = os.stat(self._name)  # noqa: PTH116
         except OSError as error:
             if self._is_known:
                 raise ReplacedError(self.path.parent) from error
             raise FolderError(f"{self.path} is missing: the index is damaged; build it again.") from error
-        if not self.path.is_file():
+        if not stat.S_ISREG(found.st_mode):
             raise FolderError(f"{self.path} is no file: the index is damaged; build it again.")
         return found.st_dev, found.st_ino
 
@@ -232,7 +237,7 @@ class Connections:
         if self._identity is None:
             return True
         try:
-            found = (self.path.parent / MANIFEST).stat()
+            found = os.stat(self._manifest_name)  # noqa: PTH116
             seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
             if seen != self._manifest:
                 if read_manifest(self.path.parent)["identity"] != self._identity:
