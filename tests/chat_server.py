@@ -1,6 +1,7 @@
 """A chat endpoint on this machine, for tests of what asks one."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -55,3 +56,54 @@ class Endpoint:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+class RawEndpoint:
+    """A server that writes what no library would: ``script(send)``, once it has read a request.
+
+    ``cut`` is set where the other side had gone before the script had ended.
+    """
+
+    def __init__(self, script):
+        self.requests = []
+        self.cut = threading.Event()
+        self.done = threading.Event()
+        self._script = script
+        self._threads = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+
+    def _accept(self):
+        while True:
+            connection, _ = self._listener.accept()
+            if self.done.is_set():
+                connection.close()
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+            self._threads[-1].start()
+
+    def _serve(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            lines = []
+            while line := stream.readline().strip():
+                lines.append(line)
+            length = next((int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length")), 0)
+            self.requests.append(b"\n".join(lines) + b"\n\n" + stream.read(length))
+            try:
+                self._script(connection.sendall)
+            except OSError:
+                self.cut.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self._accepting.join()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()

@@ -77,8 +77,8 @@ def test_a_busy_endpoint_is_asked_again(endpoint, writer):
     endpoint.replies = [(429, b"", {"Retry-After": "0"}), (503, b"", {})]
     result = writer().write(DOCUMENTS[:1])
     assert len(result.pairs) == 2
-    assert len(endpoint.requests) == 3
-    assert result.spent.requests == 1
+    assert len(endpoint.requests) == result.asked == result.spent.requests == 3
+    assert "1 answered 429, 1 answered 503" in result.report[-1]
 
 
 def test_an_endpoint_that_keeps_failing_gives_one_clear_error(endpoint, writer):
@@ -88,7 +88,7 @@ def test_an_endpoint_that_keeps_failing_gives_one_clear_error(endpoint, writer):
         writer(tries=3, workers=1).write(DOCUMENTS)
     endpoint.always = good
     result = writer().write(DOCUMENTS)  # the first answer was kept
-    assert (result.asked, result.spent.requests) == (5, 6)
+    assert (result.asked, result.spent.requests, len(endpoint.requests)) == (5, 9, 9)
 
 
 def test_no_connection_is_one_clear_error(tmp_path):

@@ -1,142 +1,198 @@
-"""What an endpoint has answered, what that has cost, and what it may cost at most."""
+"""What an endpoint has answered and what that has cost: kept on disk, request by request."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
-from dataclasses import dataclass
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from tardif.errors import DataError, SettingError
+from tardif.data.spending import Cap, Cost, Spending, estimate
+from tardif.errors import DataError
 
-
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """What may be spent in all, earlier runs with the same cache among it. None: no limit.
-
-    Attributes:
-        requests: answers paid for.
-        tokens: read and written together.
-        cost: in the currency of the prices.
-        price_in: of a million tokens read.
-        price_out: of a million tokens written.
-    """
-
-    requests: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    price_in: float = 0.0
-    price_out: float = 0.0
-
-    def check(self) -> None:
-        """Raise unless something is capped, in a way that can be counted.
-
-        Raises:
-            SettingError: nothing is capped, a number is negative, or a cost is capped without prices.
-        """
-        limits = (self.requests, self.tokens, self.cost)
-        if all(limit is None for limit in limits):
-            raise SettingError("An endpoint needs a spending cap: give max_requests, max_tokens or max_cost.")
-        if any(value is not None and value < 0 for value in (*limits, self.price_in, self.price_out)):
-            raise SettingError("A spending cap and its prices cannot be negative.")
-        if self.cost is not None and not self.price_in + self.price_out:
-            raise SettingError("max_cost needs the prices per million tokens: give price_in and price_out.")
-
-
-@dataclass(slots=True)
-class Spending:
-    """What has been spent."""
-
-    requests: int = 0
-    read: int = 0
-    written: int = 0
-
-    def add(self, requests: int, read: int, written: int) -> None:
-        """Count answers and their tokens; negative numbers take them back."""
-        self.requests += requests
-        self.read += read
-        self.written += written
-
-    def exceeds(self, cap: Cap) -> bool:
-        """Whether this is more than a cap allows."""
-        return (
-            (cap.requests is not None and self.requests > cap.requests)
-            or (cap.tokens is not None and self.read + self.written > cap.tokens)
-            or (cap.cost is not None and self.cost(cap) > cap.cost)
-        )
-
-    def cost(self, cap: Cap) -> float:
-        """What it costs at a cap's prices."""
-        return (self.read * cap.price_in + self.written * cap.price_out) / 1e6
+_START = b'{"key": "'
+_MOST_TOKENS = 10**9  # of one request: more is a damaged line
 
 
 class AnswerCache:
-    """The answers so far and what they cost; a line of JSON each, appended and flushed at once."""
+    """The answers so far and what they cost; lines of JSON, appended and flushed at once.
 
-    def __init__(self, path: Path) -> None:
+    A request is reserved, then written down as sent, at the most that it can cost, and only then sent. A second line
+    says what became of it, and replaces that. So a run that is killed has counted what it sent. One run at a time
+    uses a cache.
+
+    Args:
+        path: the file; created where it is missing.
+        cap: what may be spent.
+        flaw: why an answer cannot be kept, or "". An answer of the file with a flaw counts as spent and is not given.
+
+    Attributes:
+        answers: by the key of what was asked.
+        spent: in all, what is reserved among it.
+        asked: requests sent by this run.
+        damaged: lines of the file that cannot be used.
+        refused: why an answer of this run was not kept, by key.
+        troubles: how often a request of this run went wrong, by what was wrong.
+        waits: seconds that the endpoint asked to wait, where that was more than is waited.
+    """
+
+    def __init__(self, path: Path, cap: Cap, flaw: Callable[[str], str]) -> None:
         self.answers: dict[str, str] = {}
         self.spent = Spending()
+        self.asked = 0
+        self.damaged = 0
+        self.refused: dict[str, str] = {}
+        self.troubles: Counter[str] = Counter()
+        self.waits: list[float] = []
         self._path = path
-        self._reserved = Spending()
+        self._cap = cap
+        self._flaw = flaw
+        self._costs: dict[str, Cost] = {}
+        self._longest = 0
+        self._run = uuid.uuid4().hex[:12]
+        self._number = 0
         self._lock = threading.Lock()
+        self._open = ExitStack()
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> AnswerCache:
+        from filelock import FileLock, Timeout
+
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab+")
+            if self._path.exists() and not self._path.is_file():
+                raise DataError("the cache is not a file: give another place.", self._path)
+            lock = FileLock(f"{self._path}.lock")
+            lock.acquire(timeout=0)
+            self._open.callback(lock.release)
+            self._file = self._open.enter_context(self._path.open("ab+"))
             self._read(self._file)
-        except DataError:
-            self.__exit__()
+        except Timeout:
+            raise DataError("another run is using this cache: wait for it, or give another.", self._path) from None
+        except (OSError, NotImplementedError) as error:
+            self._open.close()
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"the cache cannot be used ({why}).", self._path) from error
+        except BaseException:
+            self._open.close()
             raise
-        except OSError as error:
-            self.__exit__()
-            raise DataError(f"the cache cannot be used ({error.strerror}).", self._path) from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._open.close()
 
-    def reserve(self, expected: tuple[int, int], cap: Cap) -> bool:
-        """Set a request's most tokens aside; False, and nothing set aside, where the cap forbids it."""
-        with self._lock:
-            self._reserved.add(1, *expected)
-            whole = Spending(
-                self.spent.requests + self._reserved.requests,
-                self.spent.read + self._reserved.read,
-                self.spent.written + self._reserved.written,
-            )
-            if whole.exceeds(cap):
-                self._reserved.add(-1, -expected[0], -expected[1])
-                return False
-            return True
+    def reserve(self, most: tuple[int, int]) -> str | None:
+        """A number for a request, the most that it can cost set aside; None, and nothing set aside, above the cap.
 
-    def add(self, key: str, answer: str, read: int, written: int, *, reserved: tuple[int, int]) -> None:
-        """Write an answer down, and count it as spent instead of set aside."""
-        line = json.dumps({"key": key, "answer": answer, "read": read, "written": written}) + "\n"
+        An endpoint that has written more than it was asked to is expected to do so again.
+        """
         with self._lock:
-            assert self._file is not None
-            self._file.write(line.encode())
+            cost = Cost(most[0], max(most[1], self._longest), True)
+            self.spent.add(cost)
+            if self.spent.exceeds(self._cap):
+                self.spent.add(cost, -1)
+                return None
+            self._number += 1
+            number = f"{self._run}-{self._number}"
+            self._costs[number] = cost
+            return number
+
+    def release(self, number: str) -> None:
+        """Take back what was set aside for a request that was not sent."""
+        with self._lock:
+            self.spent.add(self._costs.pop(number), -1)
+
+    def sending(self, number: str, key: str) -> None:
+        """Write down that a request is being sent.
+
+        Raises:
+            DataError: the file cannot be written: nothing may be sent.
+        """
+        with self._lock:
+            self._write({"key": key, "sent": number}, self._costs[number])
+            self.asked += 1
+
+    def settle(
+        self, number: str, key: str, cost: Cost, answer: str | None = None, *, trouble: str = "", final: bool = True
+    ) -> None:
+        """Write down what became of a request.
+
+        Args:
+            number: of the request.
+            key: what was asked.
+            cost: what it has cost.
+            answer: one with a flaw is not kept.
+            trouble: why there is no answer.
+            final: whether it is not asked again in this run.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        trouble = trouble or ("" if answer is None else self._flaw(answer))
+        row = {"key": key, "sent": number}
+        with self._lock:
+            self.spent.add(self._costs.pop(number), -1)
+            self.spent.add(cost)
+            self._longest = max(self._longest, cost.written)
+            if trouble or answer is None:
+                self.troubles[trouble] += 1
+                if final:
+                    self.refused[key] = trouble
+                self._write(row, cost)
+            else:
+                self._write({**row, "answer": answer}, cost)
+                self.answers[key] = answer
+
+    def _write(self, row: dict[str, Any], cost: Cost) -> None:
+        assert self._file is not None
+        try:
+            self._file.write((json.dumps({**row, **cost._asdict()}) + "\n").encode())
             self._file.flush()
-            self.answers[key] = answer
-            self._reserved.add(-1, -reserved[0], -reserved[1])
-            self.spent.add(1, read, written)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise DataError(f"the cache cannot be written ({error.strerror}).", self._path) from error
 
     def _read(self, file: IO[bytes]) -> None:
+        costs: dict[str, Cost] = {}
         file.seek(0)
-        line = b""
+        number, good, line = 0, 0, b""
         for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break  # the run was interrupted while it wrote
-            try:
-                row = json.loads(line)
-                self.answers[row["key"]] = str(row["answer"])
-                self.spent.add(1, int(row["read"]), int(row["written"]))
-            except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    "is no line of an answer cache: give another file, or none.", self._path, number
-                ) from None
-        if line and not line.endswith(b"\n"):
-            file.truncate(file.tell() - len(line))
+            if line.endswith(b"\n"):
+                good += self._read_line(line, number, costs)
+        torn = line if line and not line.endswith(b"\n") else b""  # the run was interrupted while it wrote
+        if number and not good and not (number == 1 and torn and _START.startswith(torn[: len(_START)])):
+            raise DataError("is no answer cache: give another file, or none.", self._path, 1)
+        if torn:
+            file.truncate(file.tell() - len(torn))
+        for cost in costs.values():
+            self.spent.add(cost)
+
+    def _read_line(self, line: bytes, number: int, costs: dict[str, Cost]) -> bool:
+        """Whether it is a line of a cache. One that is not counts as a request: it may have been one."""
+        try:
+            row = json.loads(line)
+            key, sent = row["key"], str(row.get("sent", number))
+            cost = Cost(_tokens(row["read"]), _tokens(row["written"]), bool(row.get("estimated", False)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self.damaged += 1
+            costs[f"line {number}"] = Cost(estimate(len(line)), 0, True)
+            return False
+        costs[sent] = cost
+        if "answer" not in row:
+            return True
+        if isinstance(key, str) and isinstance(row["answer"], str) and not self._flaw(row["answer"]):
+            self.answers[key] = row["answer"]
+        else:
+            self.damaged += 1
+        return True
+
+
+def _tokens(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
+        raise ValueError
+    return value

@@ -2,129 +2,182 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import random
+import re
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from tardif.errors import DataError, SettingError
+from tardif.data.secret import Secret
+from tardif.data.spending import check_number
+from tardif.data.transport import NoAnswer, Response, exchange, find_address
+from tardif.errors import DataError, SettingError, TardifError
 
 _PASSING = (408, 409, 425, 429)
+_SECONDS = re.compile(r"[0-9]{1,300}(\.[0-9]{0,300})?")
+_DAY = 86400
+
+LONGEST_WAIT = 60.0
+"""Seconds to wait before another try, however long the endpoint asks for."""
+
+NOT_JSON = "malformed answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request.
+
+    Attributes:
+        reply: the endpoint's JSON; None where there is trouble.
+        trouble: what went wrong, for a reader; the key is not in it.
+        length: bytes of what came back; None where it was cut, so that more may have been written.
+        again: whether the request is worth another try.
+        wait: seconds that the endpoint asks to wait before it.
+        error: a refusal that no other request would escape.
+    """
+
+    reply: Any = None
+    trouble: str = ""
+    length: int | None = None
+    again: bool = False
+    wait: float | None = None
+    error: TardifError | None = None
+
+
+class Meter(Protocol):
+    """Who counts the requests, each of them."""
+
+    def reserve(self) -> bool:
+        """Whether one more may be sent."""
+
+    def sending(self) -> None:
+        """It is being sent."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """What became of it; called also where nothing could be sent."""
+
+    def waiting(self, asked: float) -> None:
+        """The endpoint asked for a longer wait than is kept."""
 
 
 class ChatClient:
     """Posts JSON to a chat endpoint, again while it is busy.
 
-    Redirects are not followed, so the key goes to no other host; no message holds it.
+    Redirects are not followed, so the key goes to no other host; no message holds it. It goes unencrypted to this
+    machine, and elsewhere only where it is not the one in ``default_key``, which is likely meant for another service.
 
     Args:
         url: the API's base (``https://host/v1``) or its full ``.../chat/completions``.
         key_name: the environment variable that holds the key; unset or empty, none is sent.
-        timeout: seconds to wait for an answer.
-        tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no connection).
+        timeout: seconds for a whole request, from the connection to the last byte of the answer.
+        tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no answer).
         backoff: seconds before the second try; doubled every time, unless the endpoint says how long.
+        default_key: the variable that is read where none is named.
 
     Raises:
-        SettingError: no such address can be, or the key holds characters that none has.
+        SettingError: no such address can be, the key holds characters that none has or would be sent for others to
+            read, or a number is out of range.
     """
 
-    def __init__(self, url: str, key_name: str, timeout: float, tries: int, backoff: float) -> None:
-        self.url = _completions(url)
+    def __init__(
+        self, url: str, key_name: str, timeout: float, tries: int, backoff: float, *, default_key: str = ""
+    ) -> None:
+        check_number("timeout", timeout, 0.001, _DAY)
+        check_number("tries", tries, 1, 1000, whole=True)
+        check_number("backoff", backoff, 0, LONGEST_WAIT)
+        self.key = Secret(key_name)
         self.stop = threading.Event()
         """Set once a request has failed for good: no other should be begun or tried again."""
-        self._key = os.environ.get(key_name, "").strip()
-        if not (self._key.isascii() and self._key.isprintable()):
-            # http.client would quote it in its own message.
-            raise SettingError(f"The key in {key_name} holds characters that no key has: set it again.")
-        self._key_name = key_name
+        self._address = find_address(url, "/chat/completions")
+        self.url = self._address.url
+        if self.key.is_in(url):
+            raise SettingError(f"The endpoint's address holds the key: leave it in {key_name} alone.")
+        if self.key and key_name == default_key and not self._address.is_private:
+            raise SettingError(
+                f"{self.url} would get the key in {key_name} unencrypted: give an https address, or name the variable "
+                'with the key for this endpoint: api_key_env=NAME ("" sends none).'
+            )
         self._timeout = timeout
         self._tries = tries
         self._backoff = backoff
-        self._opener = urllib.request.build_opener(_NoRedirect)
 
-    def post(self, body: Mapping[str, Any]) -> Any:
-        """The endpoint's JSON, or None where it answers with something else.
+    def post(self, body: Mapping[str, Any], meter: Meter) -> None:
+        """Send a request until it is answered, refused, or forbidden by the meter, which is told each outcome.
 
         Raises:
-            DataError: it keeps failing.
+            DataError: the endpoint keeps failing.
             SettingError: it refuses the request.
         """
         trouble = ""
         for turn in range(self._tries):
-            delay: float | None = None
-            try:
-                return self._once(body)
-            except urllib.error.HTTPError as error:
-                with error:
-                    if error.code not in _PASSING and error.code < 500:
-                        self.stop.set()
-                        raise self._refusal(error) from None
-                    trouble, delay = f"answered {error.code}", _retry_after(error)
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", error)
-                trouble = f"cannot be reached ({self._hide(str(reason)) or type(error).__name__})"
-            if turn + 1 < self._tries and self.stop.wait(self._pause(turn) if delay is None else delay):
-                break
+            if self.stop.is_set() or not meter.reserve():
+                return
+            outcome = self._once(body, meter.sending)
+            meter.settle(outcome)
+            if outcome.error is not None:
+                self.stop.set()
+                raise outcome.error
+            if not outcome.again:
+                return
+            trouble = outcome.trouble
+            if turn + 1 < self._tries and self.stop.wait(self._pause(turn, outcome.wait, meter)):
+                return
         self.stop.set()
         raise DataError(
             f"{trouble}, {self._tries} times in a row: try again later; the answers so far are kept.", self.url
         )
 
-    def _once(self, body: Mapping[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+    def _once(self, body: Mapping[str, Any], sending: Callable[[], None]) -> Outcome:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Connection": "close",
+            **self.key.header,
+        }
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        request = urllib.request.Request(self.url, data, headers, method="POST")
-        with self._opener.open(request, timeout=self._timeout) as response:
-            raw = response.read()
         try:
-            return json.loads(raw)
-        except ValueError:
-            return None
+            response = exchange(self._address, headers, data, timeout=self._timeout, sending=sending)
+        except NoAnswer as error:
+            return Outcome(trouble=self._plain(str(error)), again=not error.final)
+        return self._read(response)
 
-    def _pause(self, turn: int) -> float:
+    def _read(self, response: Response) -> Outcome:
+        status, length = response.status, len(response.body)
+        if status in _PASSING or status >= 500:
+            asked = response.headers.get("retry-after", "").strip()
+            wait = float(asked) if _SECONDS.fullmatch(asked) else None
+            return Outcome(trouble=f"answered {status}", length=length, again=True, wait=wait)
+        if not 200 <= status < 300:
+            return Outcome(trouble=f"answered {status}", length=length, error=self._refusal(response))
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            # Never unpacked: a few bytes can hold gigabytes.
+            return Outcome(trouble="compressed answer", length=length)
+        try:
+            return Outcome(json.loads(response.body), length=length)
+        except (ValueError, RecursionError):  # not JSON, not UTF-8, a number of thousands of digits, nested too deep
+            return Outcome(trouble=NOT_JSON, length=length)
+
+    def _pause(self, turn: int, asked: float | None, meter: Meter) -> float:
+        if asked is not None:
+            if asked > LONGEST_WAIT:
+                meter.waiting(asked)
+            return min(asked, LONGEST_WAIT)
         # Some chance in it, so that workers who were refused together do not come back together.
-        return self._backoff * 2.0**turn * (0.5 + random.random())
+        return min(self._backoff * 2.0 ** min(turn, 60) * (0.5 + random.random()), LONGEST_WAIT)
 
-    def _refusal(self, error: urllib.error.HTTPError) -> SettingError:
-        if error.code in (401, 403):
-            state = "is it right?" if self._key else "it is not set."
-            return SettingError(f"{self.url} refuses the key ({error.code}) in {self._key_name}: {state}")
-        if 300 <= error.code < 400:
-            return SettingError(f"{self.url} redirects ({error.code}): give the address it leads to.")
-        said = self._hide(" ".join(error.read(500).decode("utf-8", "replace").split()))[:200]
-        return SettingError(f"{self.url} refuses the request ({error.code}): check address and model. It says: {said}")
+    def _refusal(self, response: Response) -> SettingError:
+        status = response.status
+        if status in (401, 403):
+            state = "is it right?" if self.key else "it is not set."
+            return SettingError(f"{self.url} refuses the key ({status}) in {self.key.name or 'no variable'}: {state}")
+        if 300 <= status < 400:
+            return SettingError(f"{self.url} redirects ({status}): give the address it leads to.")
+        said = self._plain(response.body.decode("utf-8", "replace"))
+        return SettingError(f"{self.url} refuses the request ({status}): check address and model. It says: {said}")
 
-    def _hide(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would send the key along to wherever a redirect leads."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse."""
-
-
-def _completions(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(f"The endpoint {url!r} is no address: give one such as https://host/v1.")
-    if parts.username or parts.password:
-        raise SettingError("The endpoint's address holds a name or password: give the key in an environment variable.")
-    base = url.rstrip("/")
-    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
-
-
-def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    try:
-        return min(max(float(error.headers.get("Retry-After", "")), 0.0), 60.0)
-    except ValueError:
-        return None
+    def _plain(self, text: str) -> str:
+        """A text of the other side as a message can quote it: hidden first, cut then, or half a key would be left."""
+        shown = "".join(c if c.isprintable() else " " for c in self.key.hide(text[:20_000]))
+        return " ".join(shown.split())[:200]

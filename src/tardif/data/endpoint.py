@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.data.answers import AnswerCache, Cap, Spending
-from tardif.data.chat import ChatClient
+from tardif.data.answers import AnswerCache
+from tardif.data.chat import LONGEST_WAIT, NOT_JSON, ChatClient, Outcome
+from tardif.data.spending import Cap, Cost, Spending, believed, check_number, estimate
 from tardif.data.synthesis.result import KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.data.synthesis.words import count_words
-from tardif.data.text import normalise
+from tardif.data.text import normalise, storable
 from tardif.errors import SettingError
 from tardif.types import Document
 
@@ -31,14 +32,19 @@ PROMPT = (
     "Answer with a JSON list of strings and nothing else.\n\nPassage:\n{passage}"
 )
 
-MALFORMED = "malformed answer"
+API_KEY = "OPENAI_API_KEY"
+
+MALFORMED = NOT_JSON
+UNSTORABLE = "with characters that cannot be stored"
+SECRET = "with the key in it"
+SURPLUS = "more than asked for"
 LENGTH = "too short or long"
 COPIED = "copied from the passage"
 DUPLICATE = "equal to another query"
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _LONGEST_QUERY = 40
-_MEMBERS = re.compile(r"\[.*\]", re.DOTALL)
-_BYTES_PER_TOKEN = 3  # English has about four; too many estimated keeps on the safe side of a cap
+_LONGEST_CHARACTERS = 1000  # 40 words of any language; a "word" can be a megabyte
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,18 @@ class EndpointResult(SynthesisResult):
 
     Attributes:
         spent: requests and tokens in all, earlier runs with the same cache among them.
-        asked: requests of this run.
+        asked: requests of this run, whatever became of them.
         capped: documents left out because the cap was reached.
+        troubles: what went wrong with requests of this run, and how often.
+        damaged: lines of the cache that could not be used.
         summary: the spending as a line for a reader.
     """
 
     spent: Spending = field(default_factory=Spending)
     asked: int = 0
     capped: int = 0
+    troubles: Mapping[str, int] = field(default_factory=dict)
+    damaged: int = 0
     summary: str = ""
 
     @property
@@ -67,10 +77,16 @@ class EndpointWriter:
     """Asks a chat endpoint for the queries that documents answer.
 
     Every answer is appended to the cache before it is used, under a hash of all that was asked. A run
-    that was interrupted, or stopped by its cap, resumes there, and pays for no answer twice. A cap is
-    kept by reserving the most that a request can cost before it is sent; where the endpoint does not
-    count its tokens, they are estimated from the bytes. Redirects are not followed, so the key goes to
-    no other host; it is written nowhere.
+    that was interrupted, or stopped by its cap, resumes there, and pays for no usable answer twice. One that
+    cannot be used as text, or holds the key, is not kept: another run asks again.
+
+    A cap is kept by reserving the most that a request can cost before it is sent. Every request that is sent
+    counts: one that times out, is refused for the moment, or whose run is killed. Where the endpoint does not count
+    its tokens, or its count cannot be, they are estimated from the bytes; of a request that was cut, as the most it
+    may write. An endpoint that writes more than ``max_tokens`` of a request can pass the cap by the requests under way.
+
+    Redirects are not followed, so the key goes to no other host; it is written nowhere. A proxy of the environment is
+    used for https alone.
 
     Args:
         url: the API's base (``https://host/v1``) or its full ``.../chat/completions``.
@@ -78,8 +94,8 @@ class EndpointWriter:
         cache: a JSONL file of the answers.
         api_key_env: the environment variable that holds the key; unset or empty, none is sent.
         prompt: with ``{passage}`` and, if you like, ``{count}``.
-        count: queries to ask for, per document.
-        max_requests: cap on the requests answered.
+        count: queries to ask for, per document; no more are kept.
+        max_requests: cap on the requests sent.
         max_tokens: cap on the tokens read and written together.
         max_cost: cap on the cost, at the prices given.
         price_in: price of a million tokens read.
@@ -88,8 +104,8 @@ class EndpointWriter:
         passage_words: how much of a document is sent.
         temperature: of the model's draws.
         workers: requests at once.
-        timeout: seconds to wait for an answer.
-        tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no connection).
+        timeout: seconds for a whole request, from the connection to the last byte of the answer.
+        tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no answer).
         backoff: seconds before the second try; doubled every time, unless the endpoint says how long.
 
     Raises:
@@ -102,7 +118,7 @@ class EndpointWriter:
         model: str,
         *,
         cache: str | Path,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str = API_KEY,
         prompt: str = PROMPT,
         count: int = 2,
         max_requests: int | None = None,
@@ -118,14 +134,17 @@ class EndpointWriter:
         tries: int = 5,
         backoff: float = 1.0,
     ) -> None:
-        if "{passage}" not in prompt:
+        if not isinstance(prompt, str) or "{passage}" not in prompt:
             raise SettingError("The prompt must hold {passage}, where the document's text goes.")
-        for name, value in (("count", count), ("answer_tokens", answer_tokens), ("workers", workers), ("tries", tries)):
-            if value < 1:
-                raise SettingError(f"{name}={value}: give 1 or more.")
+        if not isinstance(model, str) or not model.strip():
+            raise SettingError(f"model={model!r} is no name: give the model's name at the endpoint.")
+        whole = {"count": count, "answer_tokens": answer_tokens, "passage_words": passage_words, "workers": workers}
+        for name, value in whole.items():
+            check_number(name, value, 1, whole=True)
+        check_number("temperature", temperature)
         self.cap = Cap(max_requests, max_tokens, max_cost, price_in, price_out)
         self.cap.check()
-        self._client = ChatClient(url, api_key_env, timeout, tries, backoff)
+        self._client = ChatClient(url, api_key_env, timeout, tries, backoff, default_key=API_KEY)
         self._settings = {"model": model, "max_tokens": answer_tokens, "temperature": temperature}
         self._prompt = prompt
         self._count = count
@@ -149,20 +168,30 @@ class EndpointWriter:
         pairs: list[SyntheticPair] = []
         seen: set[str] = set()
         self._client.stop.clear()
-        with AnswerCache(self._cache) as cache:
-            before = cache.spent.requests
+        with AnswerCache(self._cache, self.cap, self._flaw) as cache:
             capped = 0
-            for document, answer in self._answers(documents, cache):
-                if answer is None:
-                    capped += 1
+            for document, key in self._answers(documents, cache):
+                if key in cache.answers:
+                    pairs += self._pairs(document, cache.answers[key], count, seen)
+                elif key in cache.refused:
+                    count.made += 1
+                    count.dropped[cache.refused[key]] += 1
                 else:
-                    pairs += self._pairs(document, answer, count, seen)
-            spent = cache.spent
-        asked = spent.requests - before
-        return EndpointResult(pairs, {KIND: count}, 0, KIND, spent, asked, capped, self._summary(spent, asked, capped))
+                    capped += 1
+        return EndpointResult(
+            pairs,
+            {KIND: count},
+            name=KIND,
+            spent=cache.spent,
+            asked=cache.asked,
+            capped=capped,
+            troubles=dict(cache.troubles),
+            damaged=cache.damaged,
+            summary=self._summary(cache, capped),
+        )
 
-    def _answers(self, documents: Iterable[Document], cache: AnswerCache) -> list[tuple[Document, str | None]]:
-        """Each document with its answer, in the documents' order; None where the cap was reached before."""
+    def _answers(self, documents: Iterable[Document], cache: AnswerCache) -> list[tuple[Document, str]]:
+        """Ask until all is answered or the cap is reached; each document with the key of what it asks, in order."""
         found: list[tuple[Document, str]] = []
         running: set[Future[None]] = set()
         sent: set[str] = set()
@@ -177,14 +206,15 @@ class EndpointWriter:
                         continue
                     while len(running) >= 2 * self._workers:
                         running = _settle(running)
-                    closed = not cache.reserve(_expected(body, self._answer_tokens), self.cap)
+                    meter = _Meter(cache, key, len(_text(body)), self._answer_tokens)
+                    closed = not meter.reserve()
                     # What is reserved and not used comes free again when the answers are in.
                     while closed and running:
                         running = _settle(running)
-                        closed = not cache.reserve(_expected(body, self._answer_tokens), self.cap)
+                        closed = not meter.reserve()
                     if not closed:
                         sent.add(key)
-                        running.add(pool.submit(self._ask, key, body, cache))
+                        running.add(pool.submit(self._client.post, body, meter))
                 while running:
                     running = _settle(running)
             except BaseException:
@@ -192,13 +222,14 @@ class EndpointWriter:
                 self._client.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [(document, cache.answers.get(key)) for document, key in found if document.content.strip()]
+        return [(document, key) for document, key in found if document.content.strip()]
 
-    def _ask(self, key: str, body: Mapping[str, Any], cache: AnswerCache) -> None:
-        if self._client.stop.is_set():  # another request failed for good
-            return
-        reply = self._client.post(body)
-        cache.add(key, _content(reply), *_usage(reply, body), reserved=_expected(body, self._answer_tokens))
+    def _flaw(self, answer: str) -> str:
+        """Why an answer can be kept nowhere; what its JSON spells out counts too."""
+        texts = [answer, *read_queries(answer)]
+        if any(map(self._client.key.is_in, texts)):
+            return SECRET
+        return "" if all(map(_is_text, texts)) else UNSTORABLE
 
     def _body(self, document: Document) -> dict[str, Any]:
         passage = _shorten(document.content, self._words)
@@ -212,10 +243,10 @@ class EndpointWriter:
             count.made += 1
             count.dropped[MALFORMED] += 1
         content = normalise(document.content)
-        found = []
+        found: list[SyntheticPair] = []
         for query in queries:
             count.made += 1
-            fault = _fault(query, content, seen)
+            fault = SURPLUS if len(found) == self._count else _fault(query, content, seen)
             if fault:
                 count.dropped[fault] += 1
                 continue
@@ -224,13 +255,76 @@ class EndpointWriter:
             found.append(SyntheticPair(query, KIND, document.id, document.id, whole_of(document)))
         return found
 
-    def _summary(self, spent: Spending, asked: int, capped: int) -> str:
-        cost = f", {spent.cost(self.cap):.4f} at the prices given" if self.cap.price_in + self.cap.price_out else ""
-        left = f"; {capped} documents left out, the cap is reached: raise it to go on" if capped else ""
-        return (
-            f"{KIND}: {asked} requests in this run, {spent.requests} in all with "
-            f"{spent.read} tokens read and {spent.written} written{cost}{left}"
-        )
+    def _summary(self, cache: AnswerCache, capped: int) -> str:
+        spent = cache.spent
+        parts = [
+            f"{cache.asked} requests in this run, {spent.requests} in all with "
+            f"{spent.read} tokens read and {spent.written} written"
+        ]
+        if self.cap.price_in + self.cap.price_out:
+            parts[0] += f", {spent.cost(self.cap):.4f} at the prices given"
+        if spent.estimated:
+            parts.append(f"the tokens of {spent.estimated} are estimated: the endpoint gave no count to believe")
+        if cache.troubles:
+            what = ", ".join(f"{number} {trouble}" for trouble, number in sorted(cache.troubles.items()))
+            parts.append(f"without a usable answer: {what}")
+        if cache.waits:
+            parts.append(f"waited {LONGEST_WAIT:g} s where it asked for up to {max(cache.waits):.3g} s")
+        if cache.damaged:
+            parts.append(f"{cache.damaged} lines of the cache cannot be used and were passed over")
+        if capped:
+            parts.append(f"{capped} documents left out, the cap is reached: raise it to go on")
+        return f"{KIND}: " + "; ".join(parts)
+
+
+class _Meter:
+    """Counts the requests for one document."""
+
+    def __init__(self, cache: AnswerCache, key: str, length: int, answer_tokens: int) -> None:
+        self._cache = cache
+        self._key = key
+        self._length = length
+        self._answer_tokens = answer_tokens
+        self._number: str | None = None
+        self._is_sent = False
+
+    def reserve(self) -> bool:
+        """Whether the cap allows one more; the first is reserved in the documents' order, before it has a worker."""
+        if self._number is None:
+            # No tokenizer makes more tokens than there are bytes, save its own few.
+            self._number = self._cache.reserve((self._length + 50, self._answer_tokens))
+        return self._number is not None
+
+    def sending(self) -> None:
+        """Write it down."""
+        assert self._number is not None
+        self._cache.sending(self._number, self._key)
+        self._is_sent = True
+
+    def settle(self, outcome: Outcome) -> None:
+        """Count what it has cost, and keep the answer."""
+        assert self._number is not None
+        number, self._number = self._number, None
+        if not self._is_sent:
+            self._cache.release(number)
+            return
+        self._is_sent = False
+        answer = None if outcome.trouble else _content(outcome.reply)
+        trouble = outcome.trouble or (MALFORMED if answer is None else "")
+        cost = self._cost(outcome, answer)
+        self._cache.settle(number, self._key, cost, answer, trouble=trouble, final=not outcome.again)
+
+    def waiting(self, asked: float) -> None:
+        """Remember it for the report."""
+        self._cache.waits.append(asked)
+
+    def _cost(self, outcome: Outcome, answer: str | None) -> Cost:
+        if outcome.trouble:
+            written = self._answer_tokens if outcome.length is None else estimate(outcome.length)
+            return Cost(estimate(self._length), written, True)
+        received = outcome.length or 0 if answer is None else len(answer.encode("utf-8", "replace"))
+        usage = outcome.reply.get("usage") if isinstance(outcome.reply, dict) else None
+        return believed(usage, self._length, received, self._answer_tokens)
 
 
 def read_queries(answer: str) -> list[str]:
@@ -238,10 +332,10 @@ def read_queries(answer: str) -> list[str]:
 
     Lines of prose are not taken for queries: a refusal would become training data.
     """
-    match = _MEMBERS.search(answer)
+    first, last = answer.find("["), answer.rfind("]")
     try:
-        found = json.loads(match.group()) if match else None
-    except ValueError:
+        found = json.loads(answer[first : last + 1]) if 0 <= first < last else None
+    except (ValueError, RecursionError):
         return []
     if not isinstance(found, list) or not all(isinstance(query, str) for query in found):
         return []
@@ -261,31 +355,23 @@ def _key(body: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _expected(body: Mapping[str, Any], answer_tokens: int) -> tuple[int, int]:
-    """The most a request can cost: no tokenizer makes more tokens than there are bytes, save its own few."""
-    return len(body["messages"][0]["content"].encode("utf-8", "replace")) + 50, answer_tokens
+def _is_text(text: str) -> bool:
+    """Whether it can be stored and shown: no lone surrogates, no control characters save white space."""
+    return storable(text) and not _CONTROL.search(text)
 
 
-def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+def _text(body: Mapping[str, Any]) -> bytes:
+    text: str = body["messages"][0]["content"]
+    return text.encode("utf-8", "replace")
 
 
-def _content(reply: Any) -> str:
+def _content(reply: Any) -> str | None:
+    """The text of an answer; None where it has another shape."""
     try:
         content = reply["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
-        return ""
-    return content if isinstance(content, str) else ""
-
-
-def _usage(reply: Any, body: Mapping[str, Any]) -> tuple[int, int]:
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    usage = usage if isinstance(usage, dict) else {}
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (
-        read if isinstance(read, int) and read >= 0 else _tokens(body["messages"][0]["content"]),
-        written if isinstance(written, int) and written >= 0 else _tokens(_content(reply)),
-    )
+        return None
+    return content if isinstance(content, str) else None
 
 
 def _shorten(text: str, words: int) -> str:
@@ -300,7 +386,7 @@ def _shorten(text: str, words: int) -> str:
 
 def _fault(query: str, content: str, seen: set[str]) -> str:
     key = normalise(query)
-    if not 1 < count_words(query) <= _LONGEST_QUERY:
+    if len(query) > _LONGEST_CHARACTERS or not 1 < count_words(query) <= _LONGEST_QUERY:
         return LENGTH
     if key in content:
         return COPIED

@@ -1,0 +1,101 @@
+"""A key that is sent to one place and written nowhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from urllib.parse import quote_plus, unquote
+
+from tardif.errors import SettingError
+
+_PIECE = 8
+"""So many characters in a row give a key away. What is shorter as a whole ("EMPTY", "ollama") keeps nothing secret."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+class Secret:
+    """The key in an environment variable, and what would give it away.
+
+    Args:
+        name: the variable; unset or empty, there is no key.
+
+    Raises:
+        SettingError: that is no variable's name, or the key holds characters that none has. The message shows neither.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            # Somebody's key, likely.
+            raise SettingError("api_key_env is not the name of an environment variable: give the name, not the key.")
+        self.name = name
+        self._key = os.environ.get(name, "").strip() if name else ""
+        if not (self._key.isascii() and self._key.isprintable()):
+            # http.client would quote it in its own message.
+            raise SettingError(f"The key in {name} holds characters that no key has: set it again.")
+        self._pieces = {piece.lower() for form in _forms(self._key) for piece in _pieces(form)}
+
+    def __bool__(self) -> bool:
+        return bool(self._key)
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r})"
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What shows the key to the endpoint."""
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text holds the key or eight characters of it in a row, plain or encoded."""
+        return bool(self._pieces) and any(
+            piece.lower() in self._pieces for read in dict.fromkeys(_readings(text)) for piece in _pieces(read)
+        )
+
+    def hide(self, text: str) -> str:
+        """The text with ``***`` for every part that gives the key away."""
+        if self._key and len(self._key) < _PIECE:
+            return text.replace(self._key, "***")
+        if not self.is_in(text):
+            return text
+        *_, text = _readings(text)
+        shown = bytearray(b"\1" * len(text))
+        for place, piece in enumerate(_pieces(text)):
+            if piece.lower() in self._pieces:
+                shown[place : place + _PIECE] = bytes(_PIECE)
+        runs = ([place for place, _ in run] for _, run in groupby(enumerate(shown), key=lambda item: item[1]))
+        return "".join(text[run[0] : run[-1] + 1] if shown[run[0]] else "***" for run in runs)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    return (text[place : place + _PIECE] for place in range(len(text) - _PIECE + 1))
+
+
+def _readings(text: str) -> Iterator[str]:
+    """The text as it is, and with the escapes of JSON, of URLs and of HTML read, one after another."""
+    yield text
+    for read in (_unescape, unquote, html.unescape):
+        text = read(text)
+        yield text
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def _forms(key: str) -> Iterator[str]:
+    """The key as it is, as URLs have it, in hexadecimal digits, and in base64 from each place in a group of three."""
+    yield from _readings(key)
+    yield quote_plus(key)
+    yield key.encode().hex()
+    for before in range(3):
+        coded = base64.b64encode(b"\0" * before + key.encode()).decode().rstrip("=")
+        # The first and the last characters hold bits of the neighbours too.
+        inner = coded[-(-before * 8 // 6) : len(coded) - 1]
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")

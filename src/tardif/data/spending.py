@@ -1,0 +1,140 @@
+"""What an endpoint's requests have cost, and what they may cost at most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tardif.errors import SettingError
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """What may be spent in all, earlier runs with the same cache among it. None: no limit.
+
+    Attributes:
+        requests: requests sent, whatever became of them.
+        tokens: read and written together.
+        cost: in the currency of the prices.
+        price_in: of a million tokens read.
+        price_out: of a million tokens written.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+
+    def check(self) -> None:
+        """Raise unless something is capped, in a way that can be counted.
+
+        Raises:
+            SettingError: nothing is capped, a value is no number from 0 up, or a cost is capped without prices.
+        """
+        limits = {"max_requests": self.requests, "max_tokens": self.tokens, "max_cost": self.cost}
+        if all(limit is None for limit in limits.values()):
+            raise SettingError("An endpoint needs a spending cap: give max_requests, max_tokens or max_cost.")
+        for name, value in {**limits, "price_in": self.price_in, "price_out": self.price_out}.items():
+            if value is not None:
+                check_number(name, value)
+        if self.cost is not None and not self.price_in + self.price_out:
+            raise SettingError("max_cost needs the prices per million tokens: give price_in and price_out.")
+
+
+class Cost(NamedTuple):
+    """What one request has cost, or may.
+
+    Attributes:
+        read: tokens.
+        written: tokens.
+        estimated: whether the endpoint gave no count to believe.
+    """
+
+    read: int
+    written: int
+    estimated: bool
+
+
+@dataclass(slots=True)
+class Spending:
+    """What has been spent.
+
+    Attributes:
+        requests: sent, whatever became of them.
+        read: tokens.
+        written: tokens.
+        estimated: requests among them whose tokens are estimated.
+    """
+
+    requests: int = 0
+    read: int = 0
+    written: int = 0
+    estimated: int = 0
+
+    def add(self, cost: Cost, times: int = 1) -> None:
+        """Count a request; -1 times takes it back."""
+        self.requests += times
+        self.read += times * cost.read
+        self.written += times * cost.written
+        self.estimated += times * cost.estimated
+
+    def exceeds(self, cap: Cap) -> bool:
+        """Whether this is more than a cap allows."""
+        return (
+            (cap.requests is not None and self.requests > cap.requests)
+            or (cap.tokens is not None and self.read + self.written > cap.tokens)
+            or (cap.cost is not None and self.cost(cap) > cap.cost)
+        )
+
+    def cost(self, cap: Cap) -> float:
+        """What it costs at a cap's prices."""
+        return (self.read * cap.price_in + self.written * cap.price_out) / 1e6
+
+
+def check_number(name: str, value: Any, least: float = 0, most: float = math.inf, *, whole: bool = False) -> None:
+    """Raise unless a setting is a finite number in its range: nothing is more than NaN, so it would cap nothing.
+
+    Raises:
+        SettingError: it is not.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < math.inf:
+        raise SettingError(f"{name}={value!r} is not a {'whole ' if whole else ''}number: give one.")
+    if not least <= value <= most:
+        bounds = f"{least} or more" if most == math.inf else f"{least} to {most:g}"
+        raise SettingError(f"{name}={value!r}: give {bounds}.")
+
+
+def believed(usage: Any, sent: int, received: int, answer_tokens: int) -> Cost:
+    """The tokens that an answer says it cost, or an estimate where it says nothing, or nothing that can be.
+
+    A tokenizer makes a token of at most a hundred bytes, and one of a byte at least; an API adds some of its own, and
+    a model that reasons first may write several times what was asked. Ten times that is a fault, not a count.
+
+    Args:
+        usage: the answer's ``usage``, whatever it is.
+        sent: bytes of text.
+        received: bytes of text.
+        answer_tokens: the longest answer that was asked for.
+    """
+    told = usage if isinstance(usage, Mapping) else {}
+    read = _in_range(told.get("prompt_tokens"), sent, 10 * (sent + 1000))
+    written = _in_range(told.get("completion_tokens"), received, 10 * (answer_tokens + 1000))
+    return Cost(
+        estimate(sent) if read is None else read,
+        estimate(received) if written is None else written,
+        read is None or written is None,
+    )
+
+
+def estimate(length: int) -> int:
+    """Tokens in a text of so many bytes. English has about four a token; too many keep on the safe side of a cap."""
+    return -(-length // 3)
+
+
+def _in_range(value: Any, length: int, most: int) -> int | None:
+    least = -(-length // 100)
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
