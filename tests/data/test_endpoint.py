@@ -1,11 +1,19 @@
+import base64
 import json
 import logging
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
 from chat_server import KEY, answer, good
 from tardif.data.endpoint import EndpointWriter, read_queries
+from tardif.data.secret import Secret
+from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError, SettingError
+from tardif.preparation import prepare
 from tardif.types import Document
 
 DOCUMENTS = [
@@ -194,3 +202,321 @@ def test_a_key_that_cannot_be_sent_is_not_shown(tmp_path, monkeypatch):
     with pytest.raises(SettingError) as error:
         EndpointWriter("https://host/v1", "m", cache=tmp_path / "c", max_requests=1)
     assert "secret" not in str(error.value)
+
+
+FORMS = [
+    KEY,
+    KEY[:9],
+    KEY[-9:],
+    KEY.upper(),
+    "".join(f"%{byte:02x}" for byte in KEY.encode()),
+    base64.b64encode(f"Bearer {KEY}".encode()).decode(),
+]
+
+
+def files_of(folder):
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("spelled", [False, True])
+def test_an_echoed_key_reaches_no_set_cache_or_report(endpoint, tmp_path, caplog, form, spelled):
+    caplog.set_level(logging.DEBUG)
+    query = json.dumps(f"who wrote {form} here")
+    if spelled:  # in the escapes of the list inside the answer
+        query = '"who wrote ' + "".join(f"\\u{ord(c):04x}" for c in form) + ' here"'
+    endpoint.replies = [answer(f'["where is the salt traded", {query}]'), answer(f"You said {query}.")]
+    asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers", "max_requests": 50, "workers": 1}
+    documents = [{"id": d.id, "title": d.title, "text": d.text} for d in DOCUMENTS]
+    data = prepare([], documents, endpoint=asked, miner="none")
+    data.save(tmp_path / "set")
+    assert len(data.queries) == 8
+    assert any("2 with the key in it" in line for line in data.report)
+    written = files_of(tmp_path).decode("utf-8", "replace") + caplog.text + "\n".join(data.report)
+    secret = Secret("OPENAI_API_KEY")
+    assert not secret.is_in(written.replace(endpoint.url, ""))
+    assert not any(secret.is_in(text) for text in data.queries.values())
+    assert prepare([], documents, endpoint=asked, miner="none").queries.keys() > data.queries.keys()
+    assert len(endpoint.requests) == 8  # the two that were not kept are asked again
+
+
+@pytest.mark.parametrize("filler", ["x", " "])
+@pytest.mark.parametrize("before", [0, 190, 199, 490, 499, 19_990, 19_999])
+def test_no_part_of_an_echoed_key_is_in_an_error(endpoint, writer, filler, before):
+    for form in FORMS:
+        body = filler * before + form + " is no key"
+        endpoint.always = (400, body.encode(), {"X-Key": KEY, "WWW-Authenticate": KEY})
+        with pytest.raises(SettingError, match="refuses the request") as error:
+            writer(workers=1).write(DOCUMENTS)
+        shown = str(error.value)
+        assert not Secret("OPENAI_API_KEY").is_in(shown)
+        assert KEY[:8] not in shown.lower()
+        assert len(shown) < 500
+
+
+def test_a_wait_that_leads_to_nothing_is_not_kept(endpoint, writer):
+    endpoint.always = (429, b"", {"Retry-After": "60"})
+    hasty = writer(max_requests=2, workers=1)
+    hasty._client.stop = waits = Waits()
+    assert hasty.write(DOCUMENTS[:1]).capped == 1
+    assert waits.seconds == [60.0]
+
+
+def test_an_error_shows_no_control_characters(endpoint, writer):
+    endpoint.always = (400, b"\x1b[2J no\x00such\x9bmodel\n\n" + "\u202e".encode(), {})
+    with pytest.raises(SettingError) as error:
+        writer().write(DOCUMENTS)
+    assert str(error.value).endswith("It says: [2J no such\ufffdmodel")
+
+
+UNSTORABLE = [
+    "\ud800",
+    "\x00",
+    "\x1b[2J",
+    "\x9b",
+]
+
+
+@pytest.mark.parametrize("spelled", [False, True])
+@pytest.mark.parametrize("character", UNSTORABLE, ids=ascii)
+def test_an_answer_that_cannot_be_stored_is_in_no_cache(endpoint, tmp_path, character, spelled):
+    query = f"who built{character} it"
+    content = json.dumps([query]) if spelled else f'["{query}"]'
+    endpoint.replies = [answer(content)]
+    asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers", "max_requests": 50, "workers": 1}
+    documents = [{"id": d.id, "title": d.title, "text": d.text} for d in DOCUMENTS]
+    data = prepare([], documents, endpoint=asked, miner="none")
+    data.save(tmp_path / "set")
+    assert TrainingSet.load(tmp_path / "set").queries == data.queries
+    assert len(data.queries) == 10
+    assert any("1 with characters that cannot be stored" in line for line in data.report)
+    assert (tmp_path / "answers").read_text().count('"answer"') == 5
+    assert len(prepare([], documents, endpoint=asked, miner="none").queries) == 12
+    assert len(endpoint.requests) == 7
+
+
+@pytest.mark.parametrize(
+    "poison", ['["who built\ud800 it"]', '["who built\\u0000 it"]', f'["who wrote {KEY} here"]', 7]
+)
+def test_a_poisoned_cache_is_noticed_and_asked_again(endpoint, writer, tmp_path, poison):
+    first = writer().write(DOCUMENTS)
+    cache = tmp_path / "answers.jsonl"
+    rows = [json.loads(line) for line in cache.read_text().splitlines()]
+    (place,) = (n for n, row in enumerate(rows) if "port 0" in row.get("answer", ""))
+    rows[place]["answer"] = poison
+    cache.write_text("".join(json.dumps(row) + "\n" for row in rows) + "half a li\n")
+    second = writer().write(DOCUMENTS)
+    assert (second.asked, second.pairs, second.damaged) == (1, first.pairs, 2)
+    assert "2 lines of the cache cannot be used" in second.report[-1]
+    assert second.spent.requests == 8  # the torn line may have been a request too
+    third = writer().write(DOCUMENTS)
+    assert (third.asked, third.pairs) == (0, first.pairs)
+
+
+SHAPES = [
+    b"null",
+    b"[]",
+    b"7",
+    b"{}",
+    b'{"choices": null}',
+    b'{"choices": {}}',
+    b'{"choices": "abc"}',
+    b'{"choices": []}',
+    b'{"choices": [[]]}',
+    b'{"choices": [null]}',
+    b'{"choices": [{"message": "a"}]}',
+    b'{"choices": [{"message": {"content": ["a"]}}]}',
+    b'{"choices": [{"message": {"content": null}}]}',
+    b'{"choices": [{"message": {"content": NaN}}]}',
+]
+
+
+def test_an_answer_of_another_shape_costs_and_is_not_kept(endpoint, writer):
+    for number, shape in enumerate(SHAPES, start=1):
+        endpoint.always = (200, shape, {})
+        result = writer().write(DOCUMENTS[:1])
+        assert result.counts["endpoint"].dropped == {"malformed answer": 1}
+        assert (result.asked, result.spent.requests, result.spent.estimated) == (1, number, number)
+        assert "1 malformed answer" in result.report[-1]
+    endpoint.always = good
+    assert len(writer().write(DOCUMENTS[:1]).pairs) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        "[" * 1_000_000,
+        f'["{"a" * 100_000} {"b" * 100_000}"]',
+        "[" + "1" * 5000 + "]",
+        "[NaN, Infinity]",
+    ],
+    ids=["deep", "balanced", "deeper", "long", "number", "constants"],
+)
+def test_no_list_inside_an_answer_is_too_much(endpoint, writer, content):
+    endpoint.always = answer(content)
+    result = writer().write(DOCUMENTS[:1])
+    assert not result.pairs
+    assert sum(result.counts["endpoint"].dropped.values()) == 1
+
+
+def test_no_more_queries_are_kept_than_asked_for(endpoint, writer):
+    endpoint.always = answer(json.dumps([f"who built port number {n}" for n in range(20_000)]))
+    result = writer(count=3).write(DOCUMENTS[:1])
+    assert [pair.query for pair in result.pairs] == [f"who built port number {n}" for n in range(3)]
+    count = result.counts["endpoint"]
+    assert (count.made, count.kept, count.dropped) == (20_000, 3, {"more than asked for": 19_997})
+
+
+def test_a_count_that_cannot_be_is_estimated_and_said(endpoint, writer):
+    endpoint.replies = [answer('["who built it then"]', usage) for usage in [(0, 0), (-5, -5), (10**30, 5), (10, "5")]]
+    result = writer(workers=1).write(DOCUMENTS)
+    assert (result.spent.requests, result.spent.estimated) == (6, 4)
+    assert 6 * 10 < result.spent.read < 6 * 400
+    assert "the tokens of 4 are estimated" in result.report[-1]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 599])
+def test_threads_that_are_all_refused_stay_within_the_cap(endpoint, writer, status):
+    endpoint.always = (status, b"no", {"Retry-After": "0"})
+    result = writer(max_requests=5, workers=8, tries=100).write(DOCUMENTS)
+    assert len(endpoint.requests) == result.asked == result.spent.requests == 5
+    assert result.capped == 6
+    assert f"without a usable answer: 5 answered {status}" in result.report[-1]
+    assert writer(max_requests=5).write(DOCUMENTS).asked == 0
+
+
+def test_threads_at_once_do_not_pass_a_cap_on_tokens(endpoint, writer):
+    length = len(DOCUMENTS[0].content.encode())
+    endpoint.always = answer('["who built it then"]', (length + 50, 20))  # all that was reserved
+    options = {"prompt": "{passage}", "answer_tokens": 20, "max_requests": None, "max_tokens": 3 * (length + 70) + 1}
+    result = writer(workers=8, **options).write(DOCUMENTS)
+    assert (len(endpoint.requests), result.spent.read + result.spent.written) == (3, 3 * (length + 70))
+
+
+class Waits(threading.Event):
+    """An event that does not wait: it writes down for how long it would have."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def wait(self, timeout=None):
+        self.seconds.append(timeout)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [("1000000000", 60.0), ("9" * 299, 60.0), ("61.5", 60.0), ("7", 7.0), ("0", 0.0)]
+    + [(text, None) for text in ("nan", "inf", "-5", "1e9", "9" * 400, "", "soon", "Wed, 21 Oct 2099 07:28:00 GMT")],
+)
+def test_no_wait_is_longer_than_a_minute(endpoint, writer, asked, waited):
+    endpoint.replies = [(429, b"", {"Retry-After": asked})]
+    patient = writer(backoff=0.001)
+    patient._client.stop = waits = Waits()
+    line = patient.write(DOCUMENTS[:1]).report[-1]
+    (seconds,) = waits.seconds
+    assert seconds == waited if waited is not None else seconds < 0.002
+    assert ("waited 60 s where it asked for up to" in line) == (waited == 60.0)
+
+
+def test_growing_waits_end_at_a_minute(endpoint, writer):
+    endpoint.replies = [(500, b"", {})] * 150
+    patient = writer(max_requests=200, tries=200, backoff=1.0)
+    patient._client.stop = waits = Waits()
+    assert len(patient.write(DOCUMENTS[:1]).pairs) == 2
+    assert waits.seconds[-1] == max(waits.seconds) == 60.0
+
+
+SCRIPT = """
+import sys, threading
+from tardif.data.endpoint import EndpointWriter
+from tardif.types import Document
+writer = EndpointWriter(sys.argv[1], "small", cache=sys.argv[2], max_requests=100, workers=2)
+def say():
+    writer._client.stop.wait()
+    print("stopping", flush=True)
+threading.Thread(target=say, daemon=True).start()
+texts = [(f"Harbour number {n} was built by sailors from island {n}.", f"Harbour {n}") for n in range(6)]
+writer.write(Document(f"d{n}", *text) for n, text in enumerate(texts))
+"""
+
+
+@pytest.fixture
+def held(endpoint, tmp_path):
+    """A run in a process of its own, while both its requests wait for an answer, and what lets them have it."""
+    arrived, release = threading.Semaphore(0), threading.Event()
+
+    def hold(body):
+        arrived.release()
+        release.wait(60)
+        return good(body)
+
+    endpoint.always = hold
+    command = [sys.executable, "-c", SCRIPT, endpoint.url, str(tmp_path / "answers.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert arrived.acquire(timeout=60) and arrived.acquire(timeout=60)
+            yield process, release
+        finally:
+            release.set()
+            process.kill()
+
+
+def test_a_killed_run_has_counted_what_it_sent(endpoint, writer, held):
+    process, release = held
+    process.kill()
+    process.wait(60)
+    release.set()
+    result = writer(max_requests=2).write(DOCUMENTS)
+    assert (result.asked, result.spent.requests, result.spent.estimated, result.capped) == (0, 2, 2, 6)
+    assert len(writer(max_requests=8).write(DOCUMENTS).pairs) == 12
+    assert len(endpoint.requests) == 8
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signal to a process")
+def test_an_interrupted_run_keeps_what_was_under_way(endpoint, writer, held):
+    process, release = held
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stopping\n"
+    release.set()
+    assert process.wait(60) != 0
+    assert "KeyboardInterrupt" in process.stderr.read()
+    result = writer(max_requests=6).write(DOCUMENTS)
+    assert (result.asked, result.spent.requests, len(result.pairs), len(endpoint.requests)) == (4, 6, 12, 6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0},
+        {"timeout": float("nan")},
+        {"timeout": 1e300},
+        {"tries": 0},
+        {"tries": 2.5},
+        {"backoff": -1},
+        {"workers": "4"},
+        {"passage_words": 0},
+        {"count": True},
+        {"temperature": float("inf")},
+        {"max_requests": float("nan")},
+        {"max_tokens": float("inf")},
+        {"prompt": 7},
+        {"model": 7},
+        {"api_key_env": KEY},
+        {"api_key_env": "A_VARIABLE_THAT_IS_NOT_SET"},
+    ],
+)
+def test_settings_out_of_range_name_themselves(tmp_path, options):
+    settings = {"url": "https://host/v1", "model": "m", "cache": tmp_path / "c", "max_requests": 1, **options}
+    with pytest.raises(SettingError, match=f"{next(iter(options))}|The prompt") as error:
+        EndpointWriter(**settings)
+    assert KEY not in str(error.value)
+
+
+def test_an_address_with_the_key_in_it_is_refused(endpoint, tmp_path):
+    with pytest.raises(SettingError, match="holds the key") as error:
+        EndpointWriter(f"https://host/{KEY}/v1", "m", cache=tmp_path / "c", max_requests=1)
+    assert KEY not in str(error.value)

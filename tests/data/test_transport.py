@@ -256,4 +256,4 @@ def test_json_that_no_reader_expects_is_malformed(tmp_path):
             result = ask(server.url, tmp_path, max_requests=50)
         assert result.counts["endpoint"].dropped == {"malformed answer": 1}
         assert result.asked == 1  # the one before is not in the cache
-    assert b"\"answer\"" not in (tmp_path / "answers.jsonl").read_bytes()
+    assert b'"answer"' not in (tmp_path / "answers.jsonl").read_bytes()

@@ -50,7 +50,7 @@ class Meter(Protocol):
     """Who counts the requests, each of them."""
 
     def reserve(self) -> bool:
-        """Whether one more may be sent."""
+        """Whether one more may be sent; once it may, it stays so until that one is settled."""
 
     def sending(self) -> None:
         """It is being sent."""
@@ -70,11 +70,11 @@ class ChatClient:
 
     Args:
         url: the API's base (``https://host/v1``) or its full ``.../chat/completions``.
-        key_name: the environment variable that holds the key; unset or empty, none is sent.
+        key_name: the environment variable that holds the key; "" sends none.
         timeout: seconds for a whole request, from the connection to the last byte of the answer.
         tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no answer).
         backoff: seconds before the second try; doubled every time, unless the endpoint says how long.
-        default_key: the variable that is read where none is named.
+        default_key: the variable that is read where none is named; unset or empty, no key is sent.
 
     Raises:
         SettingError: no such address can be, the key holds characters that none has or would be sent for others to
@@ -87,7 +87,7 @@ class ChatClient:
         check_number("timeout", timeout, 0.001, _DAY)
         check_number("tries", tries, 1, 1000, whole=True)
         check_number("backoff", backoff, 0, LONGEST_WAIT)
-        self.key = Secret(key_name)
+        self.key = Secret(key_name, may_lack=key_name == default_key)
         self.stop = threading.Event()
         """Set once a request has failed for good: no other should be begun or tried again."""
         self._address = find_address(url, "/chat/completions")
@@ -122,12 +122,14 @@ class ChatClient:
             if not outcome.again:
                 return
             trouble = outcome.trouble
-            if turn + 1 < self._tries and self.stop.wait(self._pause(turn, outcome.wait, meter)):
+            if turn + 1 == self._tries:
+                break
+            # Reserved before the wait: where the cap forbids another try, there is nothing to wait for.
+            if not meter.reserve() or self.stop.wait(self._pause(turn, outcome.wait, meter)):
                 return
         self.stop.set()
-        raise DataError(
-            f"{trouble}, {self._tries} times in a row: try again later; the answers so far are kept.", self.url
-        )
+        often = f", {self._tries} times in a row" if self._tries > 1 else ""
+        raise DataError(f"{trouble}{often}: try again later; the answers so far are kept.", self.url)
 
     def _once(self, body: Mapping[str, Any], sending: Callable[[], None]) -> Outcome:
         headers = {

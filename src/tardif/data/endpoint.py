@@ -92,7 +92,8 @@ class EndpointWriter:
         url: the API's base (``https://host/v1``) or its full ``.../chat/completions``.
         model: the model's name there.
         cache: a JSONL file of the answers.
-        api_key_env: the environment variable that holds the key; unset or empty, none is sent.
+        api_key_env: the environment variable that holds the key; "" sends none, and so does the default one where it
+            is not set. The default one's key is not sent unencrypted to another machine: name another variable.
         prompt: with ``{passage}`` and, if you like, ``{count}``.
         count: queries to ask for, per document; no more are kept.
         max_requests: cap on the requests sent.

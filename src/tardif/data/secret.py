@@ -19,22 +19,40 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def _unescape_html(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a character's number of thousands of digits
+        return text
+
+
+_READERS = (_unescape, unquote, _unescape_html)
+
+
 class Secret:
     """The key in an environment variable, and what would give it away.
 
     Args:
-        name: the variable; unset or empty, there is no key.
+        name: the variable; "" for no key.
+        may_lack: whether there is no key where the variable is unset or empty; else that is an error.
 
     Raises:
-        SettingError: that is no variable's name, or the key holds characters that none has. The message shows neither.
+        SettingError: that is no variable's name, none that is set, or the key holds characters that none has.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, may_lack: bool = True) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             # Somebody's key, likely.
             raise SettingError("api_key_env is not the name of an environment variable: give the name, not the key.")
         self.name = name
         self._key = os.environ.get(name, "").strip() if name else ""
+        if name and not self._key and not may_lack:
+            # Not quoted: some keys look like names.
+            raise SettingError('api_key_env names a variable that is not set: set it, or give "" to send no key.')
         if not (self._key.isascii() and self._key.isprintable()):
             # http.client would quote it in its own message.
             raise SettingError(f"The key in {name} holds characters that no key has: set it again.")
@@ -63,7 +81,12 @@ class Secret:
             return text.replace(self._key, "***")
         if not self.is_in(text):
             return text
-        *_, text = _readings(text)
+        text = self._mask(text)
+        for read in _READERS:
+            text = self._mask(read(text))
+        return text
+
+    def _mask(self, text: str) -> str:
         shown = bytearray(b"\1" * len(text))
         for place, piece in enumerate(_pieces(text)):
             if piece.lower() in self._pieces:
@@ -79,13 +102,9 @@ def _pieces(text: str) -> Iterator[str]:
 def _readings(text: str) -> Iterator[str]:
     """The text as it is, and with the escapes of JSON, of URLs and of HTML read, one after another."""
     yield text
-    for read in (_unescape, unquote, html.unescape):
+    for read in _READERS:
         text = read(text)
         yield text
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _forms(key: str) -> Iterator[str]:
