@@ -4,7 +4,7 @@ import pytest
 
 from tardif.data.answers import AnswerCache
 from tardif.data.spending import Cap, Cost, Spending
-from tardif.errors import DataError
+from tardif.errors import DataError, FolderError
 
 CAP = Cap(requests=10)
 
@@ -115,7 +115,7 @@ def test_a_line_torn_by_an_interruption_goes(opened, tmp_path, torn):
 
 
 def test_one_run_at_a_time_uses_a_cache(opened):
-    with opened(), pytest.raises(DataError, match="another run"), opened():
+    with opened(), pytest.raises(FolderError, match="cache .* is being used by process"), opened():
         pass
     with opened():
         pass

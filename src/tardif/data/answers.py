@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from tardif.data.spending import Cap, Cost, Spending, estimate
 from tardif.errors import DataError
+from tardif.locks import hold
 
 _START = b'{"key": "'
 _MOST_TOKENS = 10**9  # of one request: more is a damaged line
@@ -61,23 +62,16 @@ class AnswerCache:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> AnswerCache:
-        from filelock import FileLock, Timeout
-
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.exists() and not self._path.is_file():
                 raise DataError("the cache is not a file: give another place.", self._path)
-            lock = FileLock(f"{self._path}.lock")
-            lock.acquire(timeout=0)
-            self._open.callback(lock.release)
+            self._open.enter_context(hold(self._path, what=f"The cache {self._path} is being used"))
             self._file = self._open.enter_context(self._path.open("ab+"))
             self._read(self._file)
-        except Timeout:
-            raise DataError("another run is using this cache: wait for it, or give another.", self._path) from None
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             self._open.close()
-            why = getattr(error, "strerror", None) or error
-            raise DataError(f"the cache cannot be used ({why}).", self._path) from error
+            raise DataError(f"the cache cannot be used ({error.strerror}).", self._path) from error
         except BaseException:
             self._open.close()
             raise

@@ -163,6 +163,7 @@ class EndpointWriter:
         Raises:
             DataError: the endpoint keeps failing, or the cache cannot be read or written. The answers so
                 far are in the cache.
+            FolderError: another run uses the cache.
             SettingError: the endpoint refuses the request: wrong key, model or address.
         """
         count = KindCount()
