@@ -66,6 +66,7 @@ class RawEndpoint:
 
     def __init__(self, script):
         self.requests = []
+        self.arrived = threading.Semaphore(0)
         self.cut = threading.Event()
         self.done = threading.Event()
         self._script = script
@@ -92,6 +93,7 @@ class RawEndpoint:
                 lines.append(line)
             length = next((int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length")), 0)
             self.requests.append(b"\n".join(lines) + b"\n\n" + stream.read(length))
+            self.arrived.release()
             try:
                 self._script(connection.sendall)
             except OSError:

@@ -204,6 +204,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(tmp_path, monkeypatch):
     assert "secret" not in str(error.value)
 
 
+SEVENTH = Document("d6", "Harbour number 6 was built by sailors from island 6.", "Harbour 6")
 FORMS = [
     KEY,
     KEY[:9],
@@ -218,26 +219,29 @@ def files_of(folder):
     return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("spelled", [False, True])
-def test_an_echoed_key_reaches_no_set_cache_or_report(endpoint, tmp_path, caplog, form, spelled):
+def spelled_out(text):
+    """A JSON string in escapes alone: the answer does not hold the text, only its list does."""
+    return '"' + "".join(f"\\u{ord(c):04x}" for c in text) + '"'
+
+
+@pytest.mark.parametrize("written", [json.dumps, spelled_out], ids=["plain", "escaped"])
+def test_an_echoed_key_reaches_no_set_cache_or_report(endpoint, tmp_path, caplog, written):
     caplog.set_level(logging.DEBUG)
-    query = json.dumps(f"who wrote {form} here")
-    if spelled:  # in the escapes of the list inside the answer
-        query = '"who wrote ' + "".join(f"\\u{ord(c):04x}" for c in form) + ' here"'
-    endpoint.replies = [answer(f'["where is the salt traded", {query}]'), answer(f"You said {query}.")]
+    queries = [written(f"who wrote {form} here") for form in FORMS[1:]]
+    endpoint.replies = [answer(f'["where is the salt traded", {query}]') for query in queries]
+    endpoint.replies.append(answer(f"You are {KEY}, and that is no list."))
     asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers", "max_requests": 50, "workers": 1}
-    documents = [{"id": d.id, "title": d.title, "text": d.text} for d in DOCUMENTS]
+    documents = [{"id": d.id, "title": d.title, "text": d.text} for d in [*DOCUMENTS, SEVENTH]]
     data = prepare([], documents, endpoint=asked, miner="none")
     data.save(tmp_path / "set")
-    assert len(data.queries) == 8
-    assert any("2 with the key in it" in line for line in data.report)
-    written = files_of(tmp_path).decode("utf-8", "replace") + caplog.text + "\n".join(data.report)
+    assert len(data.queries) == 2
+    assert any("6 with the key in it" in line for line in data.report)
+    kept = files_of(tmp_path).decode("utf-8", "replace") + caplog.text + "\n".join(data.report)
     secret = Secret("OPENAI_API_KEY")
-    assert not secret.is_in(written.replace(endpoint.url, ""))
+    assert not secret.is_in(kept.replace(endpoint.url, ""))
     assert not any(secret.is_in(text) for text in data.queries.values())
-    assert prepare([], documents, endpoint=asked, miner="none").queries.keys() > data.queries.keys()
-    assert len(endpoint.requests) == 8  # the two that were not kept are asked again
+    again = EndpointWriter(**asked).write(DOCUMENTS)
+    assert (again.asked, len(again.pairs)) == (6, 12)  # what was not kept is asked again
 
 
 @pytest.mark.parametrize("filler", ["x", " "])
@@ -269,30 +273,19 @@ def test_an_error_shows_no_control_characters(endpoint, writer):
     assert str(error.value).endswith("It says: [2J no such\ufffdmodel")
 
 
-UNSTORABLE = [
-    "\ud800",
-    "\x00",
-    "\x1b[2J",
-    "\x9b",
-]
-
-
-@pytest.mark.parametrize("spelled", [False, True])
-@pytest.mark.parametrize("character", UNSTORABLE, ids=ascii)
-def test_an_answer_that_cannot_be_stored_is_in_no_cache(endpoint, tmp_path, character, spelled):
-    query = f"who built{character} it"
-    content = json.dumps([query]) if spelled else f'["{query}"]'
-    endpoint.replies = [answer(content)]
+@pytest.mark.parametrize("written", ['"{}"'.format, spelled_out], ids=["plain", "escaped"])
+def test_an_answer_that_cannot_be_stored_is_in_no_cache(endpoint, tmp_path, written):
+    endpoint.replies = [answer(f"[{written(f'who built{odd} it')}]") for odd in ("\ud800", "\x00", "\x1b[2J", "\x9b")]
     asked = {"url": endpoint.url, "model": "m", "cache": tmp_path / "answers", "max_requests": 50, "workers": 1}
     documents = [{"id": d.id, "title": d.title, "text": d.text} for d in DOCUMENTS]
     data = prepare([], documents, endpoint=asked, miner="none")
     data.save(tmp_path / "set")
     assert TrainingSet.load(tmp_path / "set").queries == data.queries
-    assert len(data.queries) == 10
-    assert any("1 with characters that cannot be stored" in line for line in data.report)
-    assert (tmp_path / "answers").read_text().count('"answer"') == 5
-    assert len(prepare([], documents, endpoint=asked, miner="none").queries) == 12
-    assert len(endpoint.requests) == 7
+    assert len(data.queries) == 4
+    assert any("4 with characters that cannot be stored" in line for line in data.report)
+    assert (tmp_path / "answers").read_text().count('"answer"') == 2
+    again = EndpointWriter(**asked).write(DOCUMENTS)
+    assert (again.asked, len(again.pairs)) == (4, 12)
 
 
 @pytest.mark.parametrize(
@@ -516,7 +509,11 @@ def test_settings_out_of_range_name_themselves(tmp_path, options):
     assert KEY not in str(error.value)
 
 
-def test_an_address_with_the_key_in_it_is_refused(endpoint, tmp_path):
+@pytest.mark.parametrize(
+    "options", [{"url": f"https://host/{KEY}/v1"}, {"model": KEY}, {"prompt": f"{KEY} {{passage}}"}]
+)
+def test_a_setting_with_the_key_in_it_is_refused(endpoint, tmp_path, options):
+    settings = {"url": "https://host/v1", "model": "m", "cache": tmp_path / "c", "max_requests": 1, **options}
     with pytest.raises(SettingError, match="holds the key") as error:
-        EndpointWriter(f"https://host/{KEY}/v1", "m", cache=tmp_path / "c", max_requests=1)
+        EndpointWriter(**settings)
     assert KEY not in str(error.value)

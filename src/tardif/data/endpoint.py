@@ -146,6 +146,8 @@ class EndpointWriter:
         self.cap = Cap(max_requests, max_tokens, max_cost, price_in, price_out)
         self.cap.check()
         self._client = ChatClient(url, api_key_env, timeout, tries, backoff, default_key=API_KEY)
+        if self._client.key.is_in(f"{model}\n{prompt}"):
+            raise SettingError(f"The model's name or the prompt holds the key: leave it in {api_key_env} alone.")
         self._settings = {"model": model, "max_tokens": answer_tokens, "temperature": temperature}
         self._prompt = prompt
         self._count = count
