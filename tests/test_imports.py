@@ -15,7 +15,7 @@ import tardif
 # A module imports from its own package and from lower levels only; __init__ only names things, lazily.
 LEVELS = [
     {"errors"},
-    {"locks"},
+    {"locks", "exchange"},
     {"types", "talk", "forks", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
     {"data", "scoring", "modeling", "stopwords"},
     {"terms", "light"},

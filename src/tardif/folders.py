@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
-import glob
 import json
+import logging
 import os
 import re
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from tardif.errors import FolderError, SettingError
+from tardif.exchange import exchange
+from tardif.locks import hold, is_held
+
+_LOG = logging.getLogger(__name__)
 
 LARGEST_JSON = 1 << 28
 """Bytes that a JSON file of ours may hold: far above any that Tardif writes, far below what fills a memory."""
@@ -37,77 +41,276 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_output(path: Path, *, overwrite: bool) -> Path:
+def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
     """Return ``path`` as an absolute one if a folder can be written there, before any work is done.
 
-    Nothing is left behind: the nearest folder that exists is tried with a file that is removed again.
+    Nothing is left behind: the nearest folder that exists is tried with a file that is removed again. A folder that
+    a killed process had moved aside to replace it is put back first.
+
+    Args:
+        path: the folder.
+        overwrite: it may hold something.
+        replaced: another folder is to take its place, and it is not only written into.
 
     Raises:
-        FolderError: the place is not writable, is a file, or already holds something and
-            ``overwrite`` is false.
+        FolderError: the place is not writable, is a file, already holds something and ``overwrite`` is false, or
+            cannot be replaced: a disk is mounted there, or another process writes there.
     """
     path = Path(path).expanduser().absolute()
-    if path.is_file():
-        raise FolderError(f"{path} is a file: give a folder.")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
-    nearest = next(parent for parent in path.parents if parent.exists())
-    probe = nearest / f".{uuid.uuid4().hex}.probe"
+    recover(path)
+    _check_place(path, overwrite=overwrite)
+    if replaced and os.path.ismount(real_place(path)):
+        raise FolderError(f"{path} is where a disk is mounted, which cannot be replaced: give a folder below it.")
+    if replaced and is_held(path):
+        hold(path).release()  # says who has it; or it was only looked at
+    return path
+
+
+def _check_place(path: Path, *, overwrite: bool) -> None:
+    """Raise unless a folder can be written at an absolute path."""
+    place = real_place(path)
+    if path.is_symlink() and not place.exists():
+        raise FolderError(f"{path} is a link to {place}, which does not exist: make that folder, or remove the link.")
+    try:
+        if place.exists() and not place.is_dir():
+            raise FolderError(f"{path} is a file: give a folder.")
+        if place.is_dir() and any(place.iterdir()) and not overwrite:
+            raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read ({error.strerror}): choose another output folder.") from error
+    _try_to_write(next(parent for parent in (*place.parents, place) if parent.exists()))
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise unless files can be made in a folder."""
+    probe = folder / f".{uuid.uuid4().hex}.probe"
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise FolderError(f"{nearest} cannot be written ({error.strerror}): choose another output folder.") from error
-    return path
+        raise FolderError(f"{folder} cannot be written ({error.strerror}): choose another output folder.") from error
+
+
+def real_place(path: Path) -> Path:
+    """Where a path leads: itself, or what it is a link to. What replaces it goes there, and the link stays."""
+    return Path(os.path.realpath(path)) if path.is_symlink() or path.name == ".." else path
 
 
 @contextmanager
-def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to write in; when the block ends well, it becomes ``path``.
 
-    When the block raises, the folder is removed and ``path`` is as it was. An existing ``path`` is
-    replaced only with ``overwrite``; it is moved aside first, so that a whole folder stands there
-    at every moment but the one between two renames.
+    When the block raises, the folder is removed and ``path`` is as it was. An existing ``path`` is replaced only
+    with ``overwrite``, as :func:`publish` does. Whenever the process is killed, the old folder or the new one is
+    there whole, or the next call puts the old one back; what else it left is removed then.
+
+    Args:
+        path: the folder to be.
+        overwrite: replace what is there.
+        held: the caller, or the process that started it, holds ``path``.
+
+    Raises:
+        FolderError: as :func:`check_output`; or the folder could not be written.
     """
-    path = check_output(path, overwrite=overwrite)
-    _sweep(path)
-    aside = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    path = Path(path).expanduser().absolute()
+    with nullcontext() if held else holding(path, overwrite=overwrite):
+        _check_place(path, overwrite=overwrite)  # again: who held it until now may have written it
+        place = real_place(path)
+        aside = name_aside(place, "partial")
+        try:
+            aside.mkdir(parents=True)
+            yield aside
+            publish(aside, place, replace=overwrite)
+        except OSError as error:
+            raise FolderError(f"{path} could not be written ({error.strerror or error}).") from error
+        finally:
+            remove(aside)
+
+
+@contextmanager
+def holding(path: Path, *, overwrite: bool, what: str = "") -> Iterator[None]:
+    """Hold the place of an output folder, in order: nothing moved aside, nothing left by a killed process.
+
+    Args:
+        path: absolute.
+        overwrite: what is there may be replaced.
+        what: as for :func:`tardif.locks.hold`.
+
+    Raises:
+        FolderError: as :func:`check_output`.
+    """
+    check_output(path, overwrite=overwrite)
+    with hold(path, what=what) as lock:
+        _put_back(real_place(path))
+        if lock.is_firm:
+            sweep(real_place(path))
+        yield
+
+
+def name_aside(place: Path, kind: str) -> Path:
+    """A new name beside a place: ``partial`` for what is not whole or not wanted, ``old`` for what is to be put back.
+
+    Whoever uses it holds the place; :func:`sweep` takes what is left.
+    """
+    return place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def _left(place: Path, kind: str) -> list[Path]:
+    """What was named aside for a place, the newest last."""
+    ours = re.compile(rf"\.{re.escape(place.name)}\.[0-9a-f]{{8}}\.{kind}")
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        publish(aside, path)
-    except OSError as error:
-        raise FolderError(f"{path} could not be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        found = [path for path in place.parent.iterdir() if ours.fullmatch(path.name)]
+        return sorted(found, key=lambda path: path.lstat().st_mtime_ns)
+    except OSError:
+        return []
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a killed process left beside ``path``; a living one's folder stays."""
-    import psutil
-
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.partial"):
-        owner = left.name.removeprefix(f".{path.name}.").partition("-")[0]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+def sweep(place: Path) -> None:
+    """Remove what a killed process left beside a place, which is held, and whose folder is there or is not missed."""
+    for path in _left(place, "old"):
+        _discard(path, place)
+    for path in _left(place, "partial"):
+        remove(path)
 
 
-def publish(aside: Path, path: Path) -> None:
-    """Rename the whole folder ``aside`` to ``path``, replacing what stood there."""
-    if path.exists():
-        old = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.old"
-        path.rename(old)
+def _discard(old: Path, place: Path) -> None:
+    """Remove what was moved aside for a place. Half of it must not be put back: it is not called old meanwhile."""
+    gone = name_aside(place, "partial")
+    with suppress(OSError):
+        old.rename(gone)
+        remove(gone)
+
+
+def recover(path: Path) -> bool:
+    """Put back the folder of a process that was killed between moving it aside and putting another in its place.
+
+    Only where two names cannot be swapped in one step (:func:`tardif.exchange.exchange`) is there such a moment. A
+    line on the log ``tardif.folders`` says so. Who opens a folder that is missing calls this, and looks again.
+
+    Returns:
+        Whether it is there again.
+    """
+    place = real_place(Path(path).expanduser().absolute())
+    if os.path.lexists(place) or not _left(place, "old"):
+        return False
+    try:
+        with hold(place, wait=0):
+            return _put_back(place)
+    except FolderError:  # it is being replaced just now
+        return place.exists()
+
+
+def _put_back(place: Path) -> bool:
+    """Put back the newest folder that was moved aside, of a place that is held and empty."""
+    left = _left(place, "old")
+    if os.path.lexists(place) or not left:
+        return False
+    try:
+        left[-1].rename(place)
+    except OSError:
+        return False
+    _LOG.warning("%s was put back: a process was killed while it replaced it.", place)
+    return True
+
+
+def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
+    """Give the whole folder ``aside`` the name ``path``, which is held, and remove what was there.
+
+    Both are swapped in one step where that can be done. Elsewhere the old one is moved aside first, and a process
+    killed between the two steps leaves it to be put back (:func:`recover`).
+
+    Args:
+        aside: beside ``path``.
+        path: no link.
+        replace: false raises where something is there.
+
+    Raises:
+        OSError: it could not be done; what was there still is.
+    """
+    if not path.exists():
         aside.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+    elif not replace:
+        path.rmdir()  # empty, when it was looked at
+        aside.rename(path)
+    elif exchange(aside, path):
+        remove(aside)
     else:
-        aside.rename(path)
+        old = name_aside(path, "old")
+        path.rename(old)
+        try:
+            aside.rename(path)
+        except BaseException:
+            if not os.path.lexists(path):
+                old.rename(path)
+            raise
+        _discard(old, path)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, a file or a link, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Raise if :func:`write_output` cannot write a file, before any work is done.
+
+    Raises:
+        FolderError: it is a folder, or cannot be written.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        raise FolderError(f"{path} is a folder: give a file.")
+    if not _is_stream(path):
+        _try_to_write(next(parent for parent in real_place(path).parents if parent.exists()))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a pipe, a device or the like, which cannot be replaced."""
+    return (path.exists() and not path.is_file()) or path.is_relative_to("/dev")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a file that a person has named, whole or not at all.
+
+    A link is followed and stays. What is no regular file (a pipe, a device) is written to as it is.
+
+    Raises:
+        FolderError: it is a folder, another process writes it, or it cannot be written.
+    """
+    path = Path(path).expanduser().absolute()
+    try:
+        if path.is_dir():
+            raise FolderError(f"{path} is a folder: give a file.")
+        if _is_stream(path):
+            path.write_text(text, encoding="utf-8")
+            return
+        place = real_place(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with hold(place, what=f"{path} is being written"):
+            aside = place.with_name(f".{place.name}.partial")
+            try:
+                aside.write_text(text, encoding="utf-8")
+                aside.replace(place)
+            finally:
+                remove(aside)
+    except OSError as error:
+        raise FolderError(f"{path} cannot be written ({error.strerror or error}).") from error
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as readable UTF-8 JSON, whole or not at all."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    """Write ``value`` as readable UTF-8 JSON, whole or not at all. A link is followed and stays."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    place = real_place(path)
+    aside = name_aside(place, "partial")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(place)
+    finally:
+        remove(aside)
 
 
 def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
@@ -153,33 +356,9 @@ def read_json(path: Path, *, what: str) -> Any:
     try:
         return parse_json(read_bounded(path))
     except FileNotFoundError:
+        if recover(path.parent):
+            return read_json(path, what=what)
         raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise FolderError(f"{path} cannot be read ({why}): {what} is damaged.") from error
-
-
-OWNER = "owner.json"
-"""Says which process works in a folder."""
-
-
-def own(folder: Path) -> None:
-    """Note that this process works in a folder."""
-    import psutil
-
-    process = psutil.Process()
-    write_json(folder / OWNER, {"process": process.pid, "since": process.create_time()})
-
-
-def owner_of(folder: Path) -> int | None:
-    """The number of another process that works in a folder and lives."""
-    import psutil
-
-    try:
-        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-        process, since = int(owner["process"]), float(owner["since"])
-        # A number may have been given to another process since: the start tells.
-        lives = process != os.getpid() and abs(psutil.Process(process).create_time() - since) < 1
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return None
-    return process if lives else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.evaluation import encode_documents
-from tardif.folders import OWNER, own, owner_of, publish
+from tardif.folders import holding, name_aside, publish, real_place, remove
 from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
 from tardif.index.folder import is_index
@@ -88,13 +87,14 @@ def build_index(
     threads: int | None,
     trust_remote_code: bool,
     talk: Talk,
+    overwrite: bool = True,
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
     Args:
         base: a late-interaction checkpoint.
         documents: the corpus, with unique ids.
-        out: the index's folder; what stands there is replaced.
+        out: the index's folder, absolute.
         bits: of each component as stored.
         pool: one vector for so many tokens of a document.
         words: the language of an index that is searched by words as well; None for vectors alone.
@@ -102,6 +102,7 @@ def build_index(
         threads: that compare vectors; all processors by default.
         trust_remote_code: let the model bring its own code.
         talk: where to show progress.
+        overwrite: replace what is there.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -112,7 +113,7 @@ def build_index(
 
     model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
     wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
-    with _under_way(out, wanted, threads) as index:
+    with _under_way(out, wanted, threads, overwrite=overwrite) as index:
         with talk.progress("Indexing", len(documents), "documents") as bar:
             fill(
                 index,
@@ -127,40 +128,51 @@ def build_index(
 
 
 @contextmanager
-def _under_way(out: Path, wanted: Mapping[str, Any], threads: int | None) -> Iterator[DiskIndex]:
+def _under_way(
+    out: Path, wanted: Mapping[str, Any], threads: int | None, *, overwrite: bool = True
+) -> Iterator[DiskIndex]:
     """An index that becomes ``out`` when the block ends well; what an interrupted one left is gone on with.
 
     Args:
-        out: the index's folder.
+        out: the index's folder, absolute.
         wanted: what :meth:`DiskIndex.create` is given.
         threads: that compare vectors.
+        overwrite: replace what is there.
 
     Raises:
         FolderError: another process is at it, or the folder cannot be written.
     """
-    work = out.parent / f".{out.name}.indexing"
-    owner = owner_of(work)
-    if owner is not None:
-        raise FolderError(f"{out} is being built by process {owner}.")
-    index = _left(work, wanted, threads)
-    if index is None:
-        shutil.rmtree(work, ignore_errors=True)
-        index = DiskIndex.create(work, **wanted, threads=threads)
-    try:
-        own(work)
-        yield index
-        index.close()
-        (work / OWNER).unlink()
-        publish(work, out)
-    except OSError as error:
-        raise FolderError(f"{out} could not be written ({error.strerror or error}).") from error
-    finally:
-        if work.exists():
-            is_empty = not len(index)
+    place = real_place(out)
+    work = place.with_name(f".{place.name}.indexing")
+    with holding(out, overwrite=overwrite, what=f"{out} is being built"):
+        index = _left(work, wanted, threads)
+        if index is None:
+            remove(work)
+            index = DiskIndex.create(work, **wanted, threads=threads)
+        try:
+            yield index
             index.close()
-            (work / OWNER).unlink(missing_ok=True)
-            if is_empty:
-                shutil.rmtree(work, ignore_errors=True)
+            _finish(work, place)
+        except OSError as error:
+            raise FolderError(f"{out} could not be written ({error.strerror or error}).") from error
+        finally:
+            if work.exists():
+                is_empty = not len(index)
+                index.close()
+                if is_empty:
+                    remove(work)
+
+
+def _finish(work: Path, place: Path) -> None:
+    """Publish a finished index. Killed meanwhile, no other folder is left that would be gone on with."""
+    aside = name_aside(place, "partial")
+    work.rename(aside)
+    try:
+        publish(aside, place)
+    except BaseException:
+        if aside.exists():
+            aside.rename(work)
+        raise
 
 
 def _left(work: Path, wanted: Mapping[str, Any], threads: int | None) -> DiskIndex | None:

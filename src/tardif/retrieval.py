@@ -165,6 +165,7 @@ class Retriever:
             threads=threads,
             trust_remote_code=trust_remote_code,
             talk=Talk(quiet=quiet),
+            overwrite=overwrite,
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code

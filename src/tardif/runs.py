@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
 from pathlib import Path
 
 from tardif.data.formats.qrels import read_run as read_trec_run
-from tardif.errors import DataError, FolderError
+from tardif.errors import DataError
+from tardif.folders import write_output
 from tardif.types import Run
 
 
@@ -27,15 +26,7 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> None:
                     f"the ids {query!r} and {document!r} cannot stand in a run file: they hold white space."
                 )
             lines.append(f"{query} Q0 {document} {place} {score!r} {name}\n")
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text("".join(lines), encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise FolderError(f"{path} cannot be written ({error.strerror}).") from error
+    write_output(path, "".join(lines))
 
 
 def read_run(path: Path) -> dict[str, dict[str, float]]:

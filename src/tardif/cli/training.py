@@ -139,7 +139,7 @@ def evaluate(
     """Measure systems on BEIR folders."""
     from tardif.comparison import compare, differences, results
     from tardif.devices import allocate
-    from tardif.folders import check_output
+    from tardif.folders import check_file, check_output
     from tardif.languages import language as find_language
     from tardif.talk import Talk
 
@@ -149,9 +149,9 @@ def evaluate(
         raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
     find_language(language)
     if out is not None:
-        check_output(out, overwrite=True)
+        check_output(out, overwrite=True, replaced=False)
     if run is not None:
-        check_output(run.with_suffix(".probe"), overwrite=True)
+        check_file(run)
     began, talk = time.monotonic(), Talk(quiet=quiet)
     names = [name.strip() for name in measures.split(",") if name.strip()]
     figures = compare(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from tardif.errors import ModelError, first_line
+from tardif.folders import recover
 
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
@@ -108,7 +109,7 @@ def offline_base() -> Path | None:
 def _places(name: str) -> Iterator[tuple[Path, str]]:
     """Where the base's files may be, nearest first, each with one line on how they were found."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() or recover(folder):
         yield folder.absolute(), ""
         return
     is_hub_id = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
