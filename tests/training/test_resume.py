@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +16,17 @@ from tardif.training.run_folder import RunFolder
 
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps": 1}
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from tardif.talk import Talk
+from tardif.training.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, talk=Talk(quiet=True)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 class BrokenError(Exception):
@@ -221,18 +234,17 @@ def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
 
 def test_another_process_that_trains_here_is_not_disturbed(make, monkeypatch):
     trainer = make()
-    folder = RunFolder(trainer.path)
-    folder.path.mkdir(parents=True)
-    import psutil
-
-    parent = psutil.Process(os.getppid())
-    owner = {"process": parent.pid, "since": parent.create_time()}
-    (folder.path / "owner.json").write_text(json.dumps(owner))
-    for resume in (False, True):
-        with pytest.raises(FolderError, match=f"process {parent.pid}"):
-            trainer.train(resume=resume, **SHORT)
-    (folder.path / "owner.json").write_text(json.dumps({**owner, "since": 0}))  # its number was given again
+    command = [sys.executable, "-c", HOLDER, str(trainer.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        for resume in (False, True):
+            with pytest.raises(FolderError, match=f"by process {other.pid} on"):
+                trainer.train(resume=resume, **SHORT)
+        with pytest.raises(FolderError, match=f"by process {other.pid} on"):
+            make()
+        other.kill()
     trainer.train(resume=True, **{**SHORT, "evaluations": 1})
+    assert left_in(trainer) == ["tiny"]
 
 
 def test_the_last_two_checkpoints_and_their_best_are_kept(make, monkeypatch):

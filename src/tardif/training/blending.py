@@ -17,7 +17,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tardif.errors import FolderError
 from tardif.training.checkpoints import WEIGHTS, write_whole
+from tardif.training.whole import damage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,10 +58,16 @@ def keep_start(model: nn.Module, folder: Path) -> None:
 @contextmanager
 def blended(model: nn.Module, start: Path, share: float) -> Iterator[None]:
     """Within it, every weight is ``share`` of what :func:`keep_start` wrote and the rest of its own; afterwards it is
-    its own, bit by bit."""
+    its own, bit by bit.
+
+    Raises:
+        FolderError: what was written is not there as it was.
+    """
     if not share:
         yield
         return
+    if problem := damage(start):
+        raise FolderError(f"{start} is damaged ({problem}): start again with --overwrite.")
     own = {}
     with torch.no_grad(), safe_open(start / WEIGHTS, "pt") as file:
         began = set(file.keys())

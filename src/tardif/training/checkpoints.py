@@ -1,12 +1,12 @@
 """Resume checkpoints: folders that are whole or do not count.
 
-A checkpoint is written aside, brought to the disk, marked complete and only then renamed; whatever a killed
-process leaves has no mark or another name. Its state is read with ``weights_only``: no pickle is run.
+A checkpoint is written aside, brought to the disk, marked complete with the checksum of every file and only then
+renamed; whatever a killed process leaves has no mark or another name.
+Its state is read with ``weights_only``: no pickle is run.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from tardif.errors import FolderError, first_line
-from tardif.training.run_folder import MARK
+from tardif.folders import remove
+from tardif.training.whole import mark_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,28 +38,26 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
         FolderError: it could not be written, for want of space as a rule; what was written is removed.
     """
     aside = folder.with_name(f".{folder.name}{_PARTIAL}")
-    shutil.rmtree(aside, ignore_errors=True)
+    remove(aside)
     try:
         aside.mkdir(parents=True)
         fill(aside)
-        sizes = {}
-        for path in sorted(path for path in aside.rglob("*") if path.is_file()):
-            _to_disk(path)
-            sizes[path.relative_to(aside).as_posix()] = path.stat().st_size
-        (aside / MARK).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
-        _to_disk(aside / MARK)
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in aside.rglob("*"):
+            if path.is_file():
+                _to_disk(path)
+        _to_disk(mark_whole(aside))
+        remove(folder)
         aside.rename(folder)
         _to_disk(folder.parent)
     # A full disk is a RuntimeError in torch, and an error of its own in safetensors.
     except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         raise FolderError(
             f"{folder} could not be written ({_reason(error)}; {_free(folder.parent)}): make room, then go on "
             "from the checkpoint before it with --resume."
         ) from error
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         raise
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers import TrainerCallback
 
-from tardif.errors import TrainingError
+from tardif.errors import FolderError, TrainingError
 from tardif.evaluation import spoken
 from tardif.modeling.build import quiet_libraries
 from tardif.talk import Bar, Talk
@@ -26,11 +26,12 @@ from tardif.training.checkpoints import write_whole
 from tardif.training.divergence import Divergence
 from tardif.training.parameters import without_adapters
 from tardif.training.precision import computing
-from tardif.training.run_folder import MARK, RunFolder
+from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import EVALUATION
 from tardif.training.sampling import BatchOrder
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
+from tardif.training.whole import MARK, damage
 from tardif.training.world import World
 
 if TYPE_CHECKING:
@@ -245,6 +246,8 @@ class Conductor(TrainerCallback):
         return {
             "outcome": {**dataclasses.asdict(self.outcome), "interrupted": False},
             "divergence": self.divergence.state(),
+            # Whether it cannot go on without the weights that the run began with.
+            "start": bool(self.settings.base_share),
         }
 
 
@@ -259,7 +262,13 @@ def keep_model(model: MultiVectorEncoder, folder: Path) -> None:
 
 
 def copy_model(folder: Path, into: Path) -> None:
-    """Copy what :func:`keep_model` kept into an empty folder, without the mark."""
+    """Copy what :func:`keep_model` kept into an empty folder, without the mark.
+
+    Raises:
+        FolderError: it is not as it was written.
+    """
+    if problem := damage(folder):
+        raise FolderError(f"The best model, {folder}, is damaged ({problem}): start again with --overwrite.")
     shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import IO, Any, NoReturn
 import tardif
 from tardif.devices import core_count
 from tardif.errors import FolderError, TrainingError
-from tardif.folders import read_json
+from tardif.folders import read_json, remove
 from tardif.talk import Talk
 from tardif.training.job import Job
 from tardif.training.relay import replay
@@ -51,10 +50,11 @@ def train_in_processes(
     place = folder.path / "job"
     try:
         with tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
-            shutil.rmtree(place, ignore_errors=True)
+            remove(place)
             place.mkdir()
             where = (Path(meeting) / "meeting").as_uri()
-            job.save(place, settings, device=device, resumed=folder.resumed, meeting=where)
+            chosen = folder.chosen and folder.chosen.name
+            job.save(place, settings, device=device, resumed=folder.resumed, chosen=chosen, meeting=where)
             job.talk.say(f"Starting {count} processes.")
             with _started(count, place, job.talk) as workers:
                 codes = _wait(workers, place)
@@ -65,7 +65,7 @@ def train_in_processes(
     except OSError as error:
         raise FolderError(f"{place} cannot be written ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        remove(place)
     return TrainingResult(path=job.path, **read_json(job.path / "results.json", what="a trained model"))
 
 

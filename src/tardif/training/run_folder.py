@@ -1,54 +1,56 @@
 """What a run leaves beside its output while it is not finished, so that it can be resumed.
 
 .NAME.training/
-  owner.json      the process that trains here now
   run.json        what a resumed run must be given again, and what is not found out twice
   log.jsonl       losses, speeds and evaluations
   step-00000120/  checkpoints to go on from: the last two
   best-00000120/  the best model so far, as it will be published
   start/          the weights that the training began with
   negatives-00000120/  the examples with the hard negatives that were mined at this step
+
+Each folder below it, and run.json, holds checksums. A run goes on from the newest checkpoint that is whole with all
+that it names; what is damaged is told, and never read. The log is a record, and decides nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from tardif.errors import FolderError, SettingError
-from tardif.folders import OWNER, own, owner_of, read_json, write_json
+from tardif.folders import holding, name_aside, read_json, real_place, remove, write_json
 from tardif.talk import Talk
+from tardif.training.whole import damage, is_whole
 
 # Two: should the disk lose the newest, there is another.
 KEPT_CHECKPOINTS = 2
-MARK = "complete.json"
 RUN_STATE = "run_state.json"
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a folder was marked complete and still has every file at its full size."""
-    try:
-        sizes = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
-        return False
+_RECORD = "run.json"
+VERSION = 2
 
 
 class RunFolder:
-    """The work folder of the run that will be published at ``output``."""
+    """The work folder of the run that will be published at ``output``; beside what that is a link to.
+
+    Attributes:
+        keep: leave it for a run that goes on.
+        resumed: it holds what an unfinished run left.
+        chosen: the checkpoint to go on from, examined to the last byte; None begins at the beginning.
+    """
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.path = output.parent / f".{output.name}.training"
+        place = real_place(output)
+        self.path = place.with_name(f".{place.name}.training")
         self.keep = True
         self.resumed = False
+        self.chosen: Path | None = None
 
     @property
     def log(self) -> Path:
@@ -72,98 +74,193 @@ class RunFolder:
         """The examples as the refresh of a step left them."""
         return self.path / f"negatives-{step:08d}"
 
+    def _steps(self) -> list[Path]:
+        """Every checkpoint by its name, the oldest first."""
+        return sorted((path for path in self.path.glob("step-*") if re.fullmatch(r"step-\d+", path.name)), key=step_of)
+
     def checkpoints(self) -> dict[Path, int]:
-        """The checkpoints to go on from, the oldest first, each with the step of the best model till then."""
+        """The checkpoints that have all their files, the oldest first, each with the step of the best model till then.
+
+        Their bytes are not read: :meth:`choose` does that.
+        """
         found = {}
-        for path in sorted(self.path.glob("step-*")):
-            if is_whole(path) and all(is_whole(other) for other in self._named_by(path)):
-                found[path] = int(_outcome(path)["best_step"])
+        for path in self._steps():
+            needed = self._named_by(path) if is_whole(path) else None
+            if needed is not None and all(is_whole(other) for other in needed):
+                found[path] = int(_state(path)["outcome"]["best_step"])
         return found
 
-    def _named_by(self, checkpoint: Path) -> list[Path]:
-        """The folders that a checkpoint cannot do without."""
-        outcome = _outcome(checkpoint)
-        best, refreshed = int(outcome["best_step"]), outcome.get("refreshed_at", [])
-        return [*([self.best(best)] if best else []), *(self.negatives(step) for step in refreshed[-1:])]
+    def _named_by(self, checkpoint: Path) -> list[Path] | None:
+        """The folders that a checkpoint cannot do without; None where it does not say."""
+        try:
+            state = _state(checkpoint)
+            outcome = state["outcome"]
+            best, refreshed = int(outcome["best_step"]), [int(step) for step in outcome["refreshed_at"]]
+            start = [self.start] if state["start"] else []
+        except (FolderError, KeyError, TypeError, ValueError):
+            return None
+        return [*([self.best(best)] if best else []), *(self.negatives(step) for step in refreshed[-1:]), *start]
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint, if there is one."""
+        """The newest checkpoint that has all its files, if there is one."""
         return next(reversed(self.checkpoints()), None)
 
     def is_unfinished(self) -> bool:
         """Whether a run was broken off here after its first checkpoint."""
-        return (self.path / "run.json").is_file() and bool(self.checkpoints())
+        return (self.path / _RECORD).is_file() and bool(self._steps())
+
+    def choose(self, talk: Talk) -> Path | None:
+        """The newest checkpoint that is whole, with every folder that it names; None where there is none at all.
+
+        Raises:
+            FolderError: there are some, and none is whole.
+        """
+        wrong: list[str] = []
+        for path in reversed(self._steps()):
+            problem = self._problem(path)
+            if not problem:
+                if wrong:
+                    talk.say(f"{'; '.join(wrong)}: going on from the checkpoint before.")
+                return path
+            wrong.append(f"{path.name} cannot be used ({problem})")
+        if wrong:
+            raise FolderError(
+                f"The unfinished run in {self.path} cannot go on: {'; '.join(wrong)}. Start again with --overwrite."
+            )
+        return None
+
+    def _problem(self, checkpoint: Path) -> str:
+        """What is wrong with a checkpoint or with a folder that it names; empty where nothing is."""
+        if problem := damage(checkpoint):
+            return problem
+        needed = self._named_by(checkpoint)
+        if needed is None:
+            return f"{RUN_STATE} says nothing"
+        return next((f"{folder.name}: {problem}" for folder in needed if (problem := damage(folder))), "")
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool, talk: Talk) -> Iterator[None]:
-        """Have the folder to oneself: with what an unfinished run left (``resume``), or empty.
+        """Have the output and this folder to oneself: with what an unfinished run left (``resume``), or empty.
 
         When the block ends, the folder is removed, unless there is a checkpoint to resume from and
         :attr:`keep` is still true.
 
         Raises:
-            FolderError: another process trains here; or an unfinished run is here, and it is neither to be
-                resumed nor to be overwritten.
+            FolderError: another process trains here; an unfinished run is here, and it is neither to be resumed nor
+                to be overwritten; or none of its checkpoints is whole.
         """
-        owner = owner_of(self.path)
-        if owner is not None:
-            raise FolderError(f"{self.output.name} is being trained in {self.path} by process {owner}.")
+        what = f"{self.output.name} is being trained in {self.path}"
+        with holding(self.output, overwrite=overwrite or self.is_unfinished(), what=what):
+            if resume and not overwrite:
+                self._go_on(talk)
+            elif resume:
+                self._go_on_or_not(talk)
+            elif self.is_unfinished() and not overwrite:
+                raise FolderError(self._unfinished())
+            else:
+                self._remove()
+            self.resumed = self.path.exists()
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise FolderError(f"{self.path} cannot be written ({error.strerror}).") from error
+            try:
+                yield
+            finally:
+                if not (self.keep and self.is_unfinished()):
+                    self._remove()
+
+    def _unfinished(self) -> str:
         last = self.last_checkpoint()
-        if last is not None and not resume and not overwrite:
-            raise FolderError(
-                f"An unfinished run of {self.output.name} is in {self.path}, at step {step_of(last)}: go on "
-                "with it (--resume), or start again (--overwrite)."
-            )
-        if not resume:
-            self._remove()
-        elif not (self.path / "run.json").is_file():
+        reached = "" if last is None else f", at step {step_of(last)}"
+        return (
+            f"An unfinished run of {self.output.name} is in {self.path}{reached}: go on with it (--resume), or start "
+            "again (--overwrite)."
+        )
+
+    def _go_on(self, talk: Talk) -> None:
+        """Choose a checkpoint; begin again only where there has never been one."""
+        record = self.path / _RECORD
+        if not record.is_file():
+            if self._steps():
+                raise FolderError(
+                    f"The unfinished run in {self.path} cannot go on: {_RECORD} is missing. Start again with "
+                    "--overwrite."
+                )
             talk.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
             self._remove()
-        self.resumed = self.path.exists()
+            return
+        self.chosen = self.choose(talk)
+        if self.chosen is not None:
+            self._read_record()  # damaged, it is told before anything is loaded
+
+    def _go_on_or_not(self, talk: Talk) -> None:
+        """The same where what cannot be gone on with may be removed."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            own(self.path)
-        except OSError as error:
-            raise FolderError(f"{self.path} cannot be written ({error.strerror}).") from error
-        try:
-            yield
-        finally:
-            (self.path / OWNER).unlink(missing_ok=True)
-            if not (self.keep and self.is_unfinished()):
-                self._remove()
+            self._go_on(talk)
+        except FolderError as error:
+            talk.say(str(error))
+            talk.say("It starts from the beginning.")
+            self.chosen = None
+            self._remove()
 
     def _remove(self) -> None:
-        """Remove the folder; killed meanwhile, nothing that looks like a run is left, and the rest is swept later."""
-        aside = self.path.with_name(f".{self.output.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
-        if self.path.exists():
-            with suppress(OSError):
-                self.path.rename(aside)
-            shutil.rmtree(self.path, ignore_errors=True)
-            shutil.rmtree(aside, ignore_errors=True)
+        """Remove the folder; killed meanwhile, nothing that looks like a run is left, and the rest is swept later.
+
+        Raises:
+            FolderError: it cannot be removed.
+        """
+        aside = name_aside(real_place(self.output), "partial")
+        try:
+            self.path.rename(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be removed ({error.strerror}): remove it by hand.") from error
+        remove(aside)
 
     def write_record(self, given: Mapping[str, Any], found: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:
         """Record what a resumed run must be given again, what it need not find out again, and the versions."""
-        write_json(
-            self.path / "run.json",
-            {
-                "format": "tardif-run",
-                "version": 1,
-                "made_with": dict(made_with),
-                "given": dict(given),
-                "found": dict(found),
-            },
-        )
+        record = {
+            "format": "tardif-run",
+            "version": VERSION,
+            "made_with": dict(made_with),
+            "given": dict(given),
+            "found": dict(found),
+        }
+        write_json(self.path / _RECORD, {**record, "checksum": _checksum(record)})
+
+    def _read_record(self) -> dict[str, Any]:
+        """The record, as it was written.
+
+        Raises:
+            FolderError: it is damaged, or another version's.
+        """
+        record = read_json(self.path / _RECORD, what="an unfinished run")
+        way_out = "start again with --overwrite"
+        if not isinstance(record, dict) or record.pop("checksum", None) != _checksum(record):
+            raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong): {way_out}.")
+        if record.get("version") != VERSION:
+            raise FolderError(f"The unfinished run in {self.path} was begun by another version of Tardif: {way_out}.")
+        return record
 
     def read_record(self, given: Mapping[str, Any], made_with: Mapping[str, Any], talk: Talk) -> dict[str, Any] | None:
         """What an unfinished run found out before its first step; None where there is no such run.
+
+        Without a checkpoint nothing is lost: then a record that is damaged, or of something else, is none.
 
         Raises:
             SettingError: it was given something else; the message names each difference.
             FolderError: the record is damaged.
         """
-        if not (self.path / "run.json").is_file():
+        if not (self.path / _RECORD).is_file():
             return None
-        record = read_json(self.path / "run.json", what="an unfinished run")
+        try:
+            record = self._read_record()
+        except FolderError:
+            if self.chosen is None:
+                return None
+            raise
         # As JSON has it: a tuple is a list there.
         now = json.loads(json.dumps(dict(given), default=str))
         different = [
@@ -171,7 +268,7 @@ class RunFolder:
             for name in dict.fromkeys([*record["given"], *now])
             if now.get(name) != record["given"].get(name)
         ]
-        if different and self.last_checkpoint() is None:  # nothing is lost
+        if different and self.chosen is None:
             return None
         if different:
             raise SettingError(
@@ -187,16 +284,19 @@ class RunFolder:
         found: dict[str, Any] = record["found"]
         return found
 
+    def drop_newer(self) -> None:
+        """Remove the checkpoints after the chosen one, which are damaged and have been told."""
+        for path in self._steps():
+            if self.chosen is not None and step_of(path) > step_of(self.chosen):
+                remove(path)
+
     def sweep(self) -> None:
         """Remove all but the last checkpoints, the models and negatives that they name, and what is no checkpoint."""
         last = list(self.checkpoints())[-KEPT_CHECKPOINTS:]
-        kept = {path.name for checkpoint in last for path in (checkpoint, *self._named_by(checkpoint))}
+        kept = {path.name for checkpoint in last for path in (checkpoint, *(self._named_by(checkpoint) or ()))}
         for path in self.path.iterdir():
             if re.fullmatch(r"(step|best|negatives)-\d+|\..*\.partial", path.name) and path.name not in kept:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                remove(path)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -204,9 +304,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def _outcome(checkpoint: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(checkpoint / RUN_STATE, what="a checkpoint")["outcome"]
-    return found
+def _state(checkpoint: Path) -> Any:
+    return read_json(checkpoint / RUN_STATE, what="a checkpoint")
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(record, sort_keys=True, default=str).encode())
 
 
 def _shown(value: Any) -> str:

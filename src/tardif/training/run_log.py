@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
+
+from tardif.folders import remove
 
 _STEP = ("loss", "grad_norm", "learning_rate")
 EVALUATION = "eval_"
@@ -56,14 +59,13 @@ class RunLog(TrainerCallback):
 
 
 def cut_log(path: Path, step: int) -> None:
-    """Leave the lines up to ``step`` in a log: those after it are written again."""
-    if not path.exists():
+    """Leave the lines up to ``step`` in a log: those after it are written again, and so is a log that is no file."""
+    if not path.is_file():
+        remove(path)
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # half a line, of a process that was killed
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except (ValueError, KeyError):  # half a line, of a process that was killed
-            continue
     path.write_text("".join(kept), encoding="utf-8")

@@ -107,10 +107,11 @@ class Session:
         return self._train(model, collator, found, checkpoint)
 
     def _unfinished(self, model: MultiVectorEncoder) -> tuple[dict[str, Any] | None, Path | None]:
-        """What an unfinished run has found out, and its last checkpoint."""
+        """What an unfinished run has found out, and the checkpoint to go on from."""
         self.given = self._given(model)
         record = self.folder.read_record(self.given, _versions(), self.talk)
-        return record, self.folder.last_checkpoint() if record else None
+        self.folder.drop_newer()
+        return record, self.folder.chosen if record else None
 
     def _find_out(
         self, model: MultiVectorEncoder, record: dict[str, Any] | None, timed: float | None, loading: float
@@ -290,7 +291,7 @@ class Session:
         from tardif.training.conductor import copy_model
 
         replace = self.job.overwrite or self.folder.resumed
-        with staged(self.job.path, overwrite=replace) as aside:
+        with staged(self.job.path, overwrite=replace, held=True) as aside:
             try:
                 copy_model(self.folder.best(outcome.best_step), aside)
                 for extra in (self.folder.log, *self.folder.path.glob("runs")):

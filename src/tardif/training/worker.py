@@ -67,6 +67,7 @@ def _train(folder: Path, talk: Talk) -> None:
     job, settings, more = load_job(folder, talk)
     run_folder = RunFolder(job.path)
     run_folder.resumed = more["resumed"]
+    run_folder.chosen = more["chosen"] and run_folder.path / more["chosen"]
     world, failed = join(more["device"], more["meeting"]), True
     try:
         Session(job, settings, more["device"], run_folder, world).run()

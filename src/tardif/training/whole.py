@@ -1,0 +1,84 @@
+"""Folders that say what they hold: the size and the checksum of every file, written last."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from tardif.errors import FolderError
+from tardif.folders import read_json
+
+MARK = "complete.json"
+_BLOCK = 1 << 20
+
+
+def mark_whole(folder: Path) -> Path:
+    """Mark a folder as complete, with what it holds now; returns the mark."""
+    held = {name: {"size": size, "xxh3": checksum_of(folder / name)} for name, size in sorted(_files(folder).items())}
+    (folder / MARK).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+    return folder / MARK
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder was marked complete and has every file at its full size; their bytes are not read."""
+    return not _difference(folder)
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a folder that was marked complete, every byte read; empty where it is as it was written."""
+    if problem := _difference(folder):
+        return problem
+    try:
+        for name, said in read_json(folder / MARK, what="a checkpoint").items():
+            if checksum_of(folder / name) != said["xxh3"]:
+                return f"{name} is damaged: its checksum is wrong"
+    except (OSError, KeyError, TypeError, AttributeError, FolderError) as error:
+        return f"it cannot be read: {error}"
+    return ""
+
+
+def _difference(folder: Path) -> str:
+    """How a folder's files differ from what its mark says, by names and sizes."""
+    try:
+        said: dict[str, Any] = read_json(folder / MARK, what="a checkpoint")
+        sizes = {name: about["size"] for name, about in said.items()}
+        there = _files(folder)
+    except FileNotFoundError:
+        return "it is missing"
+    except (OSError, KeyError, TypeError, AttributeError, FolderError):
+        return f"{MARK} is missing or damaged"
+    for name in sorted({*sizes, *there}):
+        if name not in there:
+            return f"{name} is missing"
+        if sizes.get(name) != there[name]:
+            return f"{name} is not as it was written"
+    return ""
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The size of each file in a folder but the mark; what is no regular file has none that could be right.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = {}
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            is_file = stat.S_ISREG(status.st_mode)
+            found[path.relative_to(folder).as_posix()] = status.st_size if is_file else -1
+    found.pop(MARK, None)
+    return found
+
+
+def checksum_of(path: Path) -> str:
+    """The checksum of a file's bytes: against accidents, not against people."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
