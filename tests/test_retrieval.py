@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -288,6 +290,69 @@ def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_fol
         assert sorted(encoded) == sorted(document.content for document in CORPUS)
         assert len(retriever) == len(CORPUS)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+BUILDING = """
+import sys
+from pathlib import Path
+from tardif.indexing import _under_way
+with _under_way(Path(sys.argv[1]), {"bits": 8, "pool": 1.0, "words": None, "model": {}}, 1) as index:
+    print(index.folder.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_second_of_two_builds_at_one_place_is_refused(multi_vector_folder, tmp_path):
+    command = [sys.executable, "-c", BUILDING, str(tmp_path / "index")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline().strip() == ".index.indexing"
+        with pytest.raises(FolderError, match=f"index is being written by process {other.pid} on"):
+            Retriever.build(multi_vector_folder, CORPUS, tmp_path / "index", overwrite=True, quiet=True)
+        with (
+            pytest.raises(FolderError, match="index is being"),
+            indexing._under_way(tmp_path / "index", {}, None),
+        ):
+            pass
+        assert (tmp_path / ".index.indexing" / "manifest.json").exists()
+        other.kill()
+    with Retriever.build(multi_vector_folder, CORPUS, tmp_path / "index", quiet=True) as retriever:
+        assert len(retriever) == len(CORPUS)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_build_that_cannot_be_published_is_gone_on_with(multi_vector_folder, tmp_path, monkeypatch):
+    def full(aside, place):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "publish", full)
+        with pytest.raises(FolderError, match="No space left"):
+            Retriever.build(multi_vector_folder, CORPUS, tmp_path / "index", quiet=True)
+    monkeypatch.setattr(indexing, "document_vectors", None)
+    with Retriever.build(multi_vector_folder, CORPUS, tmp_path / "index", quiet=True) as retriever:
+        assert len(retriever) == len(CORPUS)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_an_index_is_replaced_where_a_link_leads(multi_vector_folder, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "index").symlink_to("far")
+    for overwrite in (False, True):
+        with Retriever.build(
+            multi_vector_folder, CORPUS, tmp_path / "index", overwrite=overwrite, quiet=True
+        ) as retriever:
+            assert len(retriever) == len(CORPUS)
+    assert (tmp_path / "index").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "index"]
+
+
+def test_an_index_that_was_moved_aside_by_a_killed_process_is_found(place, caplog):
+    (place / "index").rename(place / ".index.0123abcd.old")
+    with Retriever(place / "index") as retriever:
+        assert len(retriever) == len(CORPUS)
+    (place / "model").rename(place / ".model.0123abcd.old")
+    with Retriever.build(place / "model", CORPUS, place / "index", overwrite=True, quiet=True):
+        assert caplog.text.count("was put back") == 2
 
 
 def test_notes_beside_a_model_do_not_count_as_change(place):

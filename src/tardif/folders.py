@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -44,7 +45,7 @@ def check_name(name: str) -> str:
 def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
     """Return ``path`` as an absolute one if a folder can be written there, before any work is done.
 
-    Nothing is left behind: the nearest folder that exists is tried with a file that is removed again. A folder that
+    Nothing is left behind: the nearest folder that exists is tried with a file without a name. A folder that
     a killed process had moved aside to replace it is put back first.
 
     Args:
@@ -83,10 +84,9 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
 
 def _try_to_write(folder: Path) -> None:
     """Raise unless files can be made in a folder."""
-    probe = folder / f".{uuid.uuid4().hex}.probe"
     try:
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # it has no name that could be left behind
+            pass
     except OSError as error:
         raise FolderError(f"{folder} cannot be written ({error.strerror}): choose another output folder.") from error
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from tardif.errors import DataError, SettingError
 from tardif.folders import staged
 from tardif.languages import Language
 from tardif.languages import language as find_language
+from tardif.locks import hold
 from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
@@ -257,7 +259,8 @@ def prepare_folder(
     talk = talk or Talk(quiet=True)
     out = Path(out)
     work = work or work_folder(out)
-    with staged(out, overwrite=overwrite) as aside:
+    mining = hold(work, what=f"{out} is being prepared") if how.mining.is_needed else nullcontext()
+    with mining, staged(out, overwrite=overwrite) as aside:
         report = _make(aside, sources, documents, None if share else validation, how, talk, work)
     forget(work)
     for line in report:

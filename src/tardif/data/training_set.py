@@ -205,8 +205,8 @@ def write_manifest(
 def is_training_set(folder: str | Path) -> bool:
     """Whether a folder is one that :meth:`TrainingSet.save` wrote, of any version."""
     try:
-        manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = read_json(Path(folder) / "manifest.json", what="a prepared training set")
+    except FolderError:
         return False
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
