@@ -107,7 +107,7 @@ class RunFolder:
 
     def is_unfinished(self) -> bool:
         """Whether a run was broken off here after its first checkpoint."""
-        return (self.path / _RECORD).is_file() and bool(self._steps())
+        return bool(self._steps())
 
     def choose(self, talk: Talk) -> Path | None:
         """The newest checkpoint that is whole, with every folder that it names; None where there is none at all.
