@@ -105,6 +105,18 @@ def test_a_damaged_block_is_made_again(tmp_path, damage):
     assert blocks.read(0, ["q"]) is None
 
 
+def test_no_byte_of_a_block_is_another_unnoticed(tmp_path):
+    blocks = Blocks(tmp_path, "key")
+    blocks.write(0, [CHOICE])
+    [path] = tmp_path.iterdir()
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert blocks.read(0, ["q"]) is None
+        path.write_bytes(content[:place])
+        assert blocks.read(0, ["q"]) is None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows kills in another way")
 @pytest.mark.parametrize("options", [{"taught": False}, {"taught": True, "max_uses": 6, "sampling": "weighted"}])
 def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, options):

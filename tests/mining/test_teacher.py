@@ -112,6 +112,18 @@ def test_a_score_is_paid_for_once(tmp_path):
     assert len(rate.asked) == 3
 
 
+def test_a_score_that_was_damaged_is_asked_for_again(tmp_path):
+    pairs = [("q", f"x {n}") for n in range(3)]
+    for _ in range(2):
+        rate = Rate()
+        teacher = Teacher(rate, cache=tmp_path / "c", name="same")
+        assert teacher.score(pairs) == [0.0, 1.0, 2.0]
+        teacher.close()
+        with sqlite3.connect(tmp_path / "c") as database:
+            database.execute("UPDATE checked_scores SET score = score + 0.5 WHERE score = 1")
+    assert rate.asked == pairs[1:2]
+
+
 def test_an_interruption_loses_one_chunk_at_most(tmp_path):
     class Fails(Rate):
         def __call__(self, pairs):
@@ -142,7 +154,7 @@ def test_several_that_begin_at_once_share_a_cache(tmp_path, time):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8))) == [[float(n) for n in range(300)]] * 8
     with sqlite3.connect(tmp_path / "c") as database:
-        assert database.execute("SELECT count(*) FROM scores").fetchone() == (300,)
+        assert database.execute("SELECT count(*) FROM checked_scores").fetchone() == (300,)
 
 
 @pytest.mark.parametrize("said", [[1.0], [1.0, float("nan")]])

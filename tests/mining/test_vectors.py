@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,8 @@ class Encoder:
         return np.array(rows, dtype=np.float32).reshape(-1, 3), lengths
 
 
-def encoded(encoder, folder=None, texts=TEXTS, identity="model"):
-    return encode_all(texts, encoder, block=4, dtype="float16", folder=folder, identity=identity)
+def encoded(encoder, folder=None, texts=TEXTS, identity="model", block=4):
+    return encode_all(texts, encoder, block=block, dtype="float16", folder=folder, identity=identity)
 
 
 def stored(folder):
@@ -82,6 +84,33 @@ def test_a_damaged_cache_is_refused(tmp_path):
     (folder / "vectors.bin").write_bytes(b"")
     with pytest.raises(FolderError, match="damaged"):
         encoded(Encoder(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vectors.bin", "lengths.bin", "blocks.jsonl"])
+@pytest.mark.parametrize("die_at", [2, None])
+def test_no_byte_of_a_cache_is_another_unnoticed(tmp_path, name, die_at):
+    if die_at is None:
+        encoded(Encoder(), tmp_path)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            encoded(Encoder(die_at), tmp_path)
+    [folder] = tmp_path.iterdir()
+    content = (folder / name).read_bytes()
+    for place in range(0, len(content) - 1, 3):  # without the last end of line: that block would be made again
+        (folder / name).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(FolderError, match="damaged"):
+            encoded(Encoder(), tmp_path)
+
+
+def test_blocks_of_another_size_go_on_from_an_end_that_both_have(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        encoded(Encoder(2), tmp_path)
+    [folder] = tmp_path.iterdir()
+    done = [json.loads(line)[0] for line in (folder / "blocks.jsonl").read_text().splitlines()]
+    again = Encoder()
+    encoded(again, tmp_path, block=sum(done))
+    assert sum(json.loads(line)[0] for line in (folder / "blocks.jsonl").read_text().splitlines()) == len(TEXTS)
+    assert len(again.calls) == 1
 
 
 def test_a_cache_that_cannot_be_written_says_so(tmp_path):

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 import tardif
 from tardif.data.training_set import TrainingSet
+from tardif.folders import read_bounded
 
 OWN, MINED, RANDOM = "own", "mined", "random"
 
@@ -79,9 +82,11 @@ class Blocks:
         self._key = key
 
     def read(self, number: int, queries: Sequence[str]) -> list[Choice] | None:
-        """A block's choices; None where it is not there whole, or is of other queries."""
+        """A block's choices; None where it is not there as it was written, or is of other queries."""
         try:
-            lines = self._path(number).read_text(encoding="ascii").splitlines()
+            *lines, said = read_bounded(self._path(number)).decode("ascii").splitlines(keepends=True)
+            if said != _checksum(lines):
+                return None
             choices = [Choice.parse(line) for line in lines]
         except (OSError, ValueError, TypeError):
             return None
@@ -91,15 +96,21 @@ class Blocks:
         """Keep a block."""
         path = self._path(number)
         self._folder.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        lines = [choice.line() + "\n" for choice in choices]
+        aside = path.with_name(f"{path.name}.partial")  # the folder is held
         with aside.open("w", encoding="ascii", newline="\n") as file:
-            file.writelines(choice.line() + "\n" for choice in choices)
+            file.writelines([*lines, _checksum(lines)])
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{self._key}-{number:06d}.jsonl"
+
+
+def _checksum(lines: Sequence[str]) -> str:
+    """The last line of a block."""
+    return xxhash.xxh3_128_hexdigest("".join(lines).encode("ascii")) + "\n"
 
 
 def block_key(data: TrainingSet, settings: Mapping[str, Any]) -> str:

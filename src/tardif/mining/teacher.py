@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -158,7 +159,8 @@ class Teacher:
                 self._database = sqlite3.connect(place, timeout=60, isolation_level=None)
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.execute(
-                    "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
+                    "CREATE TABLE IF NOT EXISTS checked_scores "
+                    "(key BLOB PRIMARY KEY, score REAL NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
                 )
                 self._database.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:
@@ -169,8 +171,11 @@ class Teacher:
     def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         marks = ", ".join("?" * len(keys))
         try:
-            rows = self._open().execute(f"SELECT key, score FROM scores WHERE key IN ({marks})", list(keys))
-            return dict(rows.fetchall())
+            rows = self._open().execute(
+                f"SELECT key, score, checksum FROM checked_scores WHERE key IN ({marks})", list(keys)
+            )
+            # What is not as it was kept is asked for again, and replaced.
+            return {key: score for key, score, checksum in rows if checksum == _checksum(key, score)}
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
@@ -178,13 +183,19 @@ class Teacher:
         database = self._open()
         try:
             database.execute("BEGIN IMMEDIATE")
-            database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", list(said.items()))
+            rows = [(key, score, _checksum(key, score)) for key, score in said.items()]
+            database.executemany("INSERT OR REPLACE INTO checked_scores VALUES (?, ?, ?)", rows)
             database.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> DataError:
         return DataError(f"the cache of the teacher's scores cannot be used ({error}): remove it.", self._path)
+
+
+def _checksum(key: bytes, score: float) -> bytes:
+    """Of a score that is kept: SQLite would not notice another number."""
+    return hashlib.blake2b(key + struct.pack("<d", score), digest_size=8).digest()
 
 
 def teacher_name(model: Any) -> str:

@@ -2,15 +2,17 @@
 
 manifest.json   what the vectors are of: format, version, kind, dim, texts
 vectors.bin     the rows of all texts, one after the other, float32 or float16
-lengths.bin     how many rows each text has, int32; a text counts as done when its length is written
+lengths.bin     how many rows each text has, int32
+blocks.jsonl    of each block: how many texts it has, and the checksum of its vectors and lengths
 
-A block's vectors are on disk before its lengths are. What a kill left of a block is cut off, and the
-block is encoded again whole, so that the bytes are those of an unbroken run.
+A block counts as done when its line is written: its vectors and lengths are on disk before. What a kill left of a
+block is cut off, and the block is encoded again whole, so that the bytes are those of an unbroken run.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
@@ -25,7 +28,7 @@ from tardif.folders import read_json, write_json
 from tardif.talk import Talk
 
 FORMAT = "tardif-vectors"
-VERSION = 1
+VERSION = 2
 
 Encode = Callable[[Sequence[str]], tuple[NDArray[Any], Sequence[int]]]
 """Texts to packed vectors ``[rows, dim]`` and the rows of each."""
@@ -111,7 +114,9 @@ class _Disk:
     def __init__(self, folder: Path, dtype: str, texts: int, block: int) -> None:
         self._folder = folder
         self._dtype = np.dtype(dtype)
-        self._rows, self._lengths = folder / "vectors.bin", folder / "lengths.bin"
+        self._rows, self._lengths, self._blocks = (
+            folder / name for name in ("vectors.bin", "lengths.bin", "blocks.jsonl")
+        )
         self._dim: int | None = None
         self.done = 0
         try:
@@ -119,8 +124,8 @@ class _Disk:
             if (folder / "manifest.json").exists():
                 self._resume(texts, block)
             else:
-                self._rows.write_bytes(b"")
-                self._lengths.write_bytes(b"")
+                for path in (self._rows, self._lengths, self._blocks):
+                    path.write_bytes(b"")
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -129,16 +134,40 @@ class _Disk:
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not isinstance(manifest["dim"], int):
             raise FolderError(f"{self._folder} holds no cache of vectors: remove it.")
         self._dim = manifest["dim"]
-        lengths = np.frombuffer(self._lengths.read_bytes()[: self._lengths.stat().st_size // 4 * 4], dtype=np.int32)
-        done = len(lengths) if len(lengths) == texts else len(lengths) // block * block
-        row = self._dim * self._dtype.itemsize
-        needed = int(lengths[:done].sum(dtype=np.int64)) * row
-        if done > texts or self._rows.stat().st_size < needed:
-            raise FolderError(f"{self._folder} is damaged (vectors.bin is too short): remove it.")
-        if done < texts:
-            os.truncate(self._lengths, done * 4)
-            os.truncate(self._rows, needed)
-        self.done = done
+        sizes = self._whole_blocks()
+        ends = list(itertools.accumulate(sizes, initial=0))
+        # Blocks of another size end elsewhere: on from the last end that this size has as well.
+        count = max(i for i, end in enumerate(ends) if end == texts or end % block == 0)
+        if ends[count] < texts:
+            lengths = np.fromfile(self._lengths, dtype=np.int32)[: ends[count]]
+            os.truncate(self._lengths, ends[count] * 4)
+            os.truncate(self._rows, int(lengths.sum(dtype=np.int64)) * self._dim * self._dtype.itemsize)
+            lines = self._blocks.read_bytes().splitlines(keepends=True)[:count]
+            self._blocks.write_bytes(b"".join(lines))
+        self.done = ends[count]
+
+    def _whole_blocks(self) -> list[int]:
+        """How many texts each finished block has; every byte is read.
+
+        Raises:
+            FolderError: one is not as it was written.
+        """
+        sizes = []
+        with self._rows.open("rb") as rows, self._lengths.open("rb") as lengths:
+            for line in self._blocks.read_bytes().splitlines(keepends=True):
+                if not line.endswith(b"\n"):  # of a process that was killed
+                    break
+                try:
+                    texts, said = json.loads(line)
+                    counts = np.frombuffer(lengths.read(texts * 4), dtype=np.int32)
+                    values = rows.read(int(counts.sum(dtype=np.int64)) * (self._dim or 0) * self._dtype.itemsize)
+                    is_right = said == _checksum(values, counts)
+                except (ValueError, TypeError, OverflowError, MemoryError):
+                    is_right = False
+                if not is_right:
+                    raise FolderError(f"{self._folder} is damaged (a checksum is wrong): remove it.")
+                sizes.append(texts)
+        return sizes
 
     def add(self, vectors: NDArray[Any], lengths: Sequence[int]) -> None:
         try:
@@ -148,9 +177,11 @@ class _Disk:
                     self._folder / "manifest.json",
                     {"format": FORMAT, "version": VERSION, "dtype": self._dtype.name, "dim": self._dim},
                 )
-            for path, values in ((self._rows, vectors), (self._lengths, np.array(lengths, dtype=np.int32))):
+            values, counts = np.ascontiguousarray(vectors).data, np.array(lengths, dtype=np.int32)
+            line = json.dumps([len(counts), _checksum(values, counts)]) + "\n"
+            for path, content in ((self._rows, values), (self._lengths, counts.data), (self._blocks, line.encode())):
                 with path.open("ab") as file:
-                    file.write(np.ascontiguousarray(values).data)
+                    file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
@@ -165,6 +196,13 @@ class _Disk:
 
     def _unwritable(self, error: OSError) -> FolderError:
         return FolderError(f"{self._folder} cannot be written ({error.strerror or error}): choose another cache.")
+
+
+def _checksum(values: Any, counts: NDArray[np.int32]) -> str:
+    """Of a block's vectors, as bytes, and lengths."""
+    digest = xxhash.xxh3_128(values)
+    digest.update(counts.tobytes())
+    return digest.hexdigest()
 
 
 class Remembered:
