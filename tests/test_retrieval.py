@@ -334,6 +334,16 @@ def test_a_build_that_cannot_be_published_is_gone_on_with(multi_vector_folder, t
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
+def test_what_was_left_beside_the_encoder_is_not_published(multi_vector_folder, tmp_path):
+    def left(folder):
+        (folder / ".encoder.lock").touch()
+        (folder / ".encoder.0123abcd.partial").mkdir()
+
+    with indexing._under_way(tmp_path / "index", {"bits": 8, "pool": 1.0, "words": None, "model": {}}, 1) as index:
+        left(index.folder)
+    assert not [path.name for path in (tmp_path / "index").iterdir() if path.name.startswith(".encoder")]
+
+
 def test_an_index_is_replaced_where_a_link_leads(multi_vector_folder, tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "index").symlink_to("far")

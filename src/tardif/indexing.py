@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.evaluation import encode_documents
-from tardif.folders import holding, name_aside, publish, real_place, remove
+from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
 from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
 from tardif.index.folder import is_index
+from tardif.locks import lock_file
 from tardif.modeling.base import Base
 from tardif.talk import Talk
 from tardif.types import Document
@@ -165,6 +166,9 @@ def _under_way(
 
 def _finish(work: Path, place: Path) -> None:
     """Publish a finished index. Killed meanwhile, no other folder is left that would be gone on with."""
+    # Of a process that was killed when it had put the encoder there.
+    sweep(work / ENCODER)
+    remove(lock_file(work / ENCODER))
     aside = name_aside(place, "partial")
     work.rename(aside)
     try:

@@ -152,6 +152,8 @@ def test_killed_at_random_moments(start, whole, tmp_path):
                     running.communicate(timeout=60)
                 for left in out.glob(".model.*.partial"):
                     shutil.rmtree(left)
+                for left in out.glob(".*.lock"):
+                    left.unlink()
                 break
         resumed += len(check(out, whole))
         shutil.rmtree(out)
