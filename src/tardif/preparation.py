@@ -6,7 +6,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from tardif.data.staging import Staging
 from tardif.data.synthesis.result import PARENT
 from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
 from tardif.errors import DataError, SettingError
-from tardif.folders import staged
+from tardif.folders import check_output, staged
 from tardif.languages import Language
 from tardif.languages import language as find_language
 from tardif.locks import hold
@@ -259,10 +259,13 @@ def prepare_folder(
     talk = talk or Talk(quiet=True)
     out = Path(out)
     work = work or work_folder(out)
-    mining = hold(work, what=f"{out} is being prepared") if how.mining.is_needed else nullcontext()
-    with mining, staged(out, overwrite=overwrite) as aside:
-        report = _make(aside, sources, documents, None if share else validation, how, talk, work)
-    forget(work)
+    check_output(out, overwrite=overwrite)
+    with ExitStack() as held:
+        if how.mining.is_needed or work.exists():
+            held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
+        with staged(out, overwrite=overwrite) as aside:
+            report = _make(aside, sources, documents, None if share else validation, how, talk, work)
+        forget(work)
     for line in report:
         talk.say(f"  {line}")
     return out

@@ -11,9 +11,12 @@ import pytest
 
 from samples import content, write_jsonl
 from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.errors import FolderError
+from tardif.locks import hold
 from tardif.mining.blocks import Blocks, Choice, Scored, block_key
 from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
+from tardif.preparation import prepare_folder
 from tardif.types import Document
 
 CHOICE = Choice(
@@ -103,6 +106,19 @@ def test_a_damaged_block_is_made_again(tmp_path, damage):
     assert Blocks(tmp_path, "other").read(0, ["q"]) is None
     next(tmp_path.glob("key-*")).write_bytes(damage)
     assert blocks.read(0, ["q"]) is None
+
+
+def test_two_runs_do_not_mine_in_one_place(tmp_path):
+    rows = [{"query": f"what is thing{n}", "positive": f"thing{n} is one of kind{n % 7}"} for n in range(20)]
+    source, work = write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "work"
+    (work / "blocks").mkdir(parents=True)
+    for miner in ("lexical", "none"):
+        with hold(work), pytest.raises(FolderError, match=f"mined in {work} by process {os.getpid()} on"):
+            prepare_folder([source], None, tmp_path / "set", work=work, miner=miner, near=False)
+        assert (work / "blocks").is_dir()
+        assert not (tmp_path / "set").exists()
+    prepare_folder([source], None, tmp_path / "set", work=work, miner="none", near=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl", "set"}
 
 
 def test_no_byte_of_a_block_is_another_unnoticed(tmp_path):
