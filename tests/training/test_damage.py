@@ -171,13 +171,17 @@ def test_none_that_is_whole_is_refused_kept_and_cleared_by_overwrite(runs, folde
     assert weights(make(overwrite=True)) == runs[0]
 
 
-@pytest.mark.parametrize("how", ["another number", "a flipped bit", "missing", "a list", "older", "a folder"])
+@pytest.mark.parametrize(
+    "how", ["another number", "no JSON", "a flipped bit", "missing", "a list", "older", "a folder"]
+)
 def test_the_record_is_not_damaged_unnoticed(folder, make, how):
     path = folder.path / "run.json"
     record = json.loads(path.read_text())
     if how == "another number":
         record["found"]["plan"]["steps"] += 1
         path.write_text(json.dumps(record))
+    elif how == "no JSON":
+        path.write_text(path.read_text().replace(":", ";", 1))
     elif how == "older":
         from tardif.training.run_folder import _checksum
 

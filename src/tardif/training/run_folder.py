@@ -236,8 +236,11 @@ class RunFolder:
         Raises:
             FolderError: it is damaged, or another version's.
         """
-        record = read_json(self.path / _RECORD, what="an unfinished run")
         way_out = "start again with --overwrite"
+        try:
+            record = read_json(self.path / _RECORD, what="an unfinished run")
+        except FolderError as error:
+            raise FolderError(f"{str(error).rstrip('.')}; {way_out}.") from error
         if not isinstance(record, dict) or record.pop("checksum", None) != _checksum(record):
             raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong): {way_out}.")
         if record.get("version") != VERSION:
