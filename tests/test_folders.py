@@ -1,9 +1,11 @@
 import json
+import os
+import sys
 
 import pytest
 
 from tardif.errors import FolderError, SettingError
-from tardif.folders import check_name, check_output, read_json, staged, write_json
+from tardif.folders import check_name, check_output, read_bounded, read_json, staged, write_json
 
 
 def contents(folder):
@@ -126,4 +128,25 @@ def test_read_json_says_what_is_missing_or_damaged(tmp_path):
         read_json(tmp_path / "a.json", what="an index")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(FolderError, match="an index is damaged"):
+        read_json(tmp_path / "a.json", what="an index")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="neither pipes nor devices in folders")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_regular_file_is_not_read(tmp_path, make):
+    make(tmp_path / "a.json")
+    with pytest.raises(FolderError, match="no regular file"):
+        read_json(tmp_path / "a.json", what="an index")
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        read_bounded(tmp_path / "a", 4)
+
+
+def test_json_that_is_nested_too_deeply_is_damaged(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 200_000 + "]" * 200_000)
+    with pytest.raises(FolderError, match=r"nested too deeply\): an index is damaged"):
         read_json(tmp_path / "a.json", what="an index")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tardif.errors import FolderError, SettingError
+
+LARGEST_JSON = 1 << 28
+"""Bytes that a JSON file of ours may hold: far above any that Tardif writes, far below what fills a memory."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -105,18 +110,53 @@ def write_json(path: Path, value: Any) -> None:
     aside.replace(path)
 
 
+def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
+    """Read a regular file of at most ``most`` bytes; nothing else can make the caller wait, or fill the memory.
+
+    Raises:
+        OSError: it is missing, no regular file (a pipe, a device, a folder), or larger.
+    """
+    # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        data = bytearray()
+        while len(data) <= most and (block := os.read(handle, 1 << 20)):
+            data += block
+        if len(data) > most:
+            raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
+        return bytes(data)
+    finally:
+        os.close(handle)
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON document in UTF-8.
+
+    Raises:
+        ValueError: it is damaged, or nested deeper than any file that means something.
+    """
+    try:
+        return json.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path, *, what: str) -> Any:
     """Read a JSON file that Tardif wrote.
 
     Raises:
-        FolderError: it is missing or is not JSON; ``what`` names the thing the folder should hold.
+        FolderError: it is missing, no regular file or not JSON; ``what`` names the thing the folder should hold.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_bounded(path))
     except FileNotFoundError:
         raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
-        raise FolderError(f"{path} cannot be read ({error}): {what} is damaged.") from error
+        why = getattr(error, "strerror", None) or error
+        raise FolderError(f"{path} cannot be read ({why}): {what} is damaged.") from error
 
 
 OWNER = "owner.json"
