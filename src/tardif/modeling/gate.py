@@ -9,6 +9,7 @@ torch nor a library that opens models is imported.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -135,6 +136,7 @@ def _check(gate: _Gate) -> None:
             "is an adapter of another model (adapter_config.json): merge it with that model, and save it."
         )
     for place in places:
+        check_tokenizer(place / "tokenizer.json")
         for path in sorted(place.iterdir()):
             if path.name == "artifact.metadata" or (path.suffix == ".json" and "config" in path.name):
                 _check_config(gate, path, read_config(path))
@@ -153,6 +155,38 @@ def read_config(path: Path) -> Any:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"{path} cannot be read ({why}): the model is damaged.") from error
+
+
+def check_tokenizer(path: Path) -> None:
+    """Check the part of a tokenizer.json that makes the library panic on its first text, instead of an error.
+
+    Raises:
+        ModelError: it is damaged, or its template names tokens that it does not explain.
+    """
+    try:
+        text = read_bounded(path, _LARGEST_TEXT).decode("utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path} cannot be read ({why}): the model is damaged.") from error
+    found = re.search(r'"post_processor"\s*:\s*', text)
+    if found is None:
+        return
+    try:
+        processor, _ = json.JSONDecoder().raw_decode(text, found.end())
+        _check_template(processor)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read (post_processor): the model is damaged.") from error
+
+
+def _check_template(processor: Any) -> None:
+    """Raise a LookupError or another one if a template's tokens are not explained."""
+    for one in [processor, *((processor or {}).get("processors") or [])]:
+        if one and one["type"] == "TemplateProcessing":
+            for piece in [*one["single"], *one["pair"]]:
+                if "SpecialToken" in piece:
+                    one["special_tokens"][piece["SpecialToken"]["id"]]
 
 
 def _check_entries(gate: _Gate, place: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tardif.errors import ModelError, TardifError, first_line
+from tardif.errors import ModelError, TardifError, first_line, is_failure
 from tardif.modeling.gate import read_config
 
 # Nothing that Tardif computes comes from these, so that a checkpoint may lack them or hold them.
@@ -55,8 +55,7 @@ def loading(what: str, folder: Path) -> Iterator[None]:
     except (TardifError, torch.OutOfMemoryError):
         raise
     except BaseException as error:
-        # The tokenizers library panics on some damaged files, and that is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_failure(error):
             raise
         raise ModelError(
             f"{what} cannot be loaded from {folder} ({_reason(error)}): fetch or save it again."
