@@ -8,10 +8,13 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import constants
+from safetensors.numpy import save_file
 
 import tardif
+from samples import QRELS, write_beir
 from tardif.errors import ModelError
 from tardif.languages import language
 from tardif.mining.dense import DenseSearcher
@@ -261,6 +264,43 @@ def test_a_link_within_the_folder_is_the_models_own(trap):
     (folder / "config.json").rename(folder / "real.json")
     (folder / "config.json").symlink_to("real.json")
     assert resolve_base(folder)
+
+
+COMMANDS = {
+    "train": ("dense", ["train", "{data}", "--name", "x", "--out", "out", "--base", "{model}"]),
+    "dense miner": ("dense", ["prepare", "{data}", "--out", "out", "--miner", "dense", "--miner-model", "{model}"]),
+    "late miner": ("late", ["prepare", "{data}", "--out", "out", "--miner", "late", "--miner-model", "{model}"]),
+    "teacher": ("teacher", ["prepare", "{data}", "--out", "out", "--teacher", "{model}"]),
+    "index": ("late", ["index", "{model}", "{data}/corpus.jsonl", "--out", "out"]),
+    "rerank": ("late", ["rerank", "{model}", "a query", "--documents", "{data}/corpus.jsonl"]),
+    "evaluate": ("late", ["evaluate", "{model}", "--data", "{data}"]),
+    "evaluate dense": ("dense", ["evaluate", "dense:{model}", "--data", "{data}"]),
+    "against": ("dense", ["evaluate", "bm25", "--data", "{data}", "--against", "{model}"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("damage", ["code", "weights", "nested"])
+def test_every_command_says_so_in_one_line(trap, tardif, fails, tmp_path, command, damage):
+    kind, words = COMMANDS[command]
+    folder, data = trap(kind), write_beir(tmp_path / "data", qrels={"train": QRELS, "test": QRELS})
+    if damage == "code":
+        changed(folder, "config.json", ["sentence_transformers"], {"activation_fn": RUN})
+    elif damage == "weights":
+        save_file({"other": np.zeros(1, dtype=np.float32)}, folder / "model.safetensors")
+    else:
+        (folder / "config.json").write_text("[" * 200_000)
+    asked = [word.format(model=folder, data=data) for word in words]
+    if damage == "weights":  # found when they are read, which may be after some work that is shown
+        code, _, said = tardif(*asked)
+        assert code == 1
+        said = said.splitlines()[-1]
+        assert re.match("tardif: .* lacks weights", said)
+    else:
+        said = fails(*asked)
+    assert str(folder) in said
+    left = tmp_path / "out"  # there training keeps what it has prepared, for the next try
+    assert not (left / "x" if command == "train" else left).exists()
 
 
 OPENERS = {

@@ -305,7 +305,8 @@ def _projection_dim(name: str, place: Path, header: dict[str, Any], width: int) 
     """The width that a Dense gives for vectors of ``width``."""
     config = read_config(place / "config.json")
     found = [config.get(key) if isinstance(config, dict) else None for key in ("in_features", "out_features")]
-    shape = header.get("linear.weight", {}).get("shape", found[::-1])  # none of it in the older format
+    # The older format is read when it is loaded.
+    shape = header.get("linear.weight", {}).get("shape") if header else found[::-1]
     if found[0] != width or not isinstance(found[1], int) or not found[1] or shape != found[::-1]:
         raise ModelError(
             f"The base {name} has a projection that does not fit ({place / 'config.json'} says {found[0]} to "

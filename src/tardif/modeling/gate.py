@@ -279,9 +279,11 @@ def _check_field(gate: _Gate, where: str, key: str, value: Any) -> None:
     """Raise if a field names what a library would run, load or fetch."""
     if key == "weights_only" and value is not True:
         raise gate.refuse(f"asks for pickled weights ({where}: weights_only): it is refused.")
+    shown = f"{where}: {key} {_short(value)}"
+    if key in _NUMBERS and value is not None and not _counts(value, _NUMBERS[key]):
+        raise gate.refuse(f"is damaged ({shown} is no number of the kind).")
     if value is None or value is False or value in ("", [], {}):
         return
-    shown = f"{where}: {key} {_short(value)}"
     if key in _OWN_CODE:
         if not gate.trust:
             raise gate.code(f"{where}: {key}")
@@ -289,15 +291,16 @@ def _check_field(gate: _Gate, where: str, key: str, value: Any) -> None:
             raise gate.refuse(f"names code that is in no Python file of its own ({shown}): it is refused.")
     elif key in _ELSEWHERE:
         raise gate.refuse(f"asks for more than its own files ({shown}): save the whole model, and leave that out.")
-    elif key in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _NUMBERS[key]:
-            raise gate.refuse(f"is damaged ({shown} is no number of the kind).")
     elif key.endswith(("_file", "_files", "file_name")) and any(_leads_out(gate, name) for name in _leaves(value)):
         raise gate.refuse(f"points outside its own folder ({shown}): it is refused.")
     for concerns, allows, kind in _NAMES:
         named = (name for name in _leaves(value) if not isinstance(name, int | float))
         if concerns(key) and not all(isinstance(name, str) and allows(name) for name in named):
             raise gate.refuse(f"names {kind} that is not allowed ({shown}): it is refused.")
+
+
+def _counts(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _is_activation(name: str) -> bool:
@@ -347,6 +350,8 @@ def _check_shape(gate: _Gate, where: str, config: dict[str, Any]) -> None:
     for key in ("query_token_id", "doc_token_id", "query_prefix", "document_prefix", "default_prompt_name"):
         if not isinstance(config.get(key), str | None):
             raise gate.refuse(f"is damaged ({where}: {key} is no text).")
+    if not isinstance(config.get("model_max_length", 0), int | float):
+        raise gate.refuse(f"is damaged ({where}: model_max_length is no number).")
     words = config.get("skiplist_words") or []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise gate.refuse(f"is damaged ({where}: skiplist_words are no words).")

@@ -28,11 +28,12 @@ _POOLER = re.compile(r"(?:^|\.)pooler\.")
 _BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|inv_freq|token_type_ids)$")
 # Heads that were trained on top of the encoder, by the names that transformers' classes give them: of masked
 # language models (cls, lm_head, vocab_*, predictions, head, decoder, generator_*), of replaced tokens
-# (discriminator_*), of classifiers; "linear" is the projection of Stanford's ColBERT, read beside the encoder.
+# (discriminator_*), of entities, of classifiers; "linear" is the projection of Stanford's ColBERT, which is read
+# beside the encoder.
 _HEADS = re.compile(
     r"^(?:[a-z_-]+\.)?(?:cls|lm_head|vocab_transform|vocab_layer_norm|vocab_projector|predictions|lm_predictions"
     r"|mask_predictions|generator_predictions|generator_lm_head|discriminator_predictions|sop_classifier"
-    r"|classifier|score|qa_outputs)\.|^(?:head|decoder|linear)\."
+    r"|entity_predictions|pre_classifier|classifier|score|sequence_summary|qa_outputs)\.|^(?:head|decoder|dense|linear)\."
 )
 # Of a message, what fits a line; libraries add pages of advice, some of it to run pickles.
 _LONGEST = 200

@@ -9,14 +9,14 @@ import math
 import struct
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from tardif.errors import ModelError
 from tardif.folders import parse_json
 from tardif.modeling.gate import read_config
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The library's own limit of a header.
 _LARGEST_HEADER = 100_000_000
@@ -28,7 +28,7 @@ _EXPONENTS: dict[str, tuple[str, int]] = {
     "BF16": ("<u2", 0x7F80),
 }
 _SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
-_BLOCK = 1 << 22  # numbers looked at together: 16 MB
+_BLOCK = 1 << 18  # numbers looked at together: what a processor's caches hold
 
 
 def check_weights(what: str, folder: Path) -> dict[str, Any]:
@@ -108,6 +108,8 @@ def _read(path: Path, size: int, changed: int) -> dict[str, Any]:
 
 
 def _check_tensor(path: Path, start: int, name: str, tensor: dict[str, Any]) -> None:
+    import numpy as np
+
     kind, shape = tensor["dtype"], tensor["shape"]
     begin, end = tensor["data_offsets"]
     if not all(isinstance(number, int) and number >= 0 for number in (begin, end, *shape)):
