@@ -223,6 +223,32 @@ def test_old_configs_that_name_their_authors_cache_pass(trap):
     assert resolve_base(folder)
 
 
+# As they are on the hub.
+PUBLISHED = [
+    ("config.json", {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}),
+    ("config.json", {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}),
+    ("config.json", {"torch_dtype": "bfloat16", "hidden_act": "gelu_new", "classifier_activation": False}),
+    ("config.json", {"pooler_hidden_act": "gelu", "summary_activation": "gelu", "summary_use_proj": True}),
+    ("config.json", {"id2label": {"0": "LABEL_0"}, "label2id": {"auto_map": 0}, "quantization_config": None}),
+    ("config.json", {"_name_or_path": "/home/somebody/bert", "gradient_checkpointing": False, "tokenizer_class": None}),
+    ("tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "sp_model_kwargs": {}}),
+    ("tokenizer_config.json", {"vocab_file": "/content/vocab.txt", "model_max_length": 1e30, "tokenizer_file": None}),
+    ("tokenizer_config.json", {"mask_token": {"__type": "AddedToken", "content": "[MASK]", "lstrip": False}}),
+    ("sentence_bert_config.json", {"max_seq_length": None, "do_lower_case": True}),
+    ("sentence_bert_config.json", {"model_args": {"torch_dtype": "float32", "attn_implementation": "sdpa"}}),
+    ("generation_config.json", {"transformers_version": "4.48.0", "pad_token_id": 0}),
+    ("artifact.metadata", {"model_name": None, "checkpoint": "bert-base-uncased", "root": "/future", "meta": {"x": 1}}),
+]
+
+
+@pytest.mark.parametrize(("file", "values"), PUBLISHED)
+def test_what_published_models_say_passes(trap, file, values):
+    folder = trap("late")
+    for key, value in values.items():
+        changed(folder, file, [key], value)
+    assert resolve_base(folder)
+
+
 @entrances
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors", "README.md", "1_Dense"])
 def test_a_link_out_of_the_folder_is_refused(trap, tmp_path, entrance, file):
@@ -279,8 +305,13 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("damage", ["code", "weights", "nested"])
+READ = [(command, "weights") for command in ("train", "teacher", "index", "evaluate dense")]
+
+
+@pytest.mark.parametrize(
+    ("command", "damage"),
+    [*((command, damage) for command in COMMANDS for damage in ("code", "nested")), *READ],
+)
 def test_every_command_says_so_in_one_line(trap, tardif, fails, tmp_path, command, damage):
     kind, words = COMMANDS[command]
     folder, data = trap(kind), write_beir(tmp_path / "data", qrels={"train": QRELS, "test": QRELS})
