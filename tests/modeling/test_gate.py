@@ -264,6 +264,40 @@ def test_a_link_out_of_the_folder_is_refused(trap, tmp_path, entrance, file):
     assert "points outside its own folder" in refused(lambda: open_it(folder))
 
 
+@pytest.mark.parametrize("path", ["deep/1_Dense", "deep/deeper/1_Dense"])
+def test_a_module_behind_a_link_out_of_the_folder_is_refused(trap, tmp_path, path):
+    folder = trap("late")
+    place = folder / path
+    (tmp_path / "outside").mkdir()
+    shutil.move(folder / "1_Dense", tmp_path / "outside" / "1_Dense")
+    place.parent.parent.mkdir(exist_ok=True)
+    place.parent.symlink_to(tmp_path / "outside")
+    changed(folder, "modules.json", [1, "path"], path)
+    assert "points outside its own folder" in refused(lambda: resolve_base(folder))
+
+
+def test_an_adapter_in_the_transformers_own_folder_is_refused(trap):
+    folder = trap("dense")
+    (folder / "0").mkdir()
+    for path in [path for path in folder.iterdir() if path.is_file() and path.name != "modules.json"]:
+        path.rename(folder / "0" / path.name)
+    changed(folder, "modules.json", [0, "path"], "0")
+    assert resolve_base(folder).transformer == folder / "0"
+    changed(folder, "0/adapter_config.json", ["base_model_name_or_path"], "someone/model")
+    assert "adapter" in refused(lambda: resolve_base(folder))
+
+
+def test_an_installed_package_may_be_made_of_links(trap, tmp_path, monkeypatch):
+    folder = trap("late")
+    shutil.move(folder, tmp_path / "store")
+    folder.mkdir()
+    for path in (tmp_path / "store").iterdir():
+        (folder / path.name).symlink_to(path)
+    assert "points outside its own folder" in refused(lambda: resolve_base(folder))
+    monkeypatch.setattr("tardif.modeling.base.offline_base", lambda: folder)
+    assert resolve_base(folder)
+
+
 def test_the_hubs_cache_is_made_of_links(folders, tmp_path, monkeypatch):
     """As huggingface_hub lays it out: a snapshot's files are links to blobs beside it."""
     revision, home = "a" * 40, tmp_path / "hub" / "models--someone--model"

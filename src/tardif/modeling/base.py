@@ -198,7 +198,8 @@ def _verify_offline(folder: Path) -> str:
 
 def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> Base:
     what = f"The base {name}"
-    check_files(what, folder, trust_remote_code=trust_remote_code)
+    # Installers may put links in place of a package's files; its weights have a checksum.
+    check_files(what, folder, trust_remote_code=trust_remote_code, links=folder == offline_base())
     modules = read_config(folder / "modules.json") or []
     saved = read_config(folder / "config_sentence_transformers.json") or {}
     if modules and not (trust_remote_code or str(modules[0]["type"]).endswith("Transformer")):

@@ -73,6 +73,7 @@ _NUMBERS: Mapping[str, int] = {
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), 1 << 25),
     **dict.fromkeys(("query_length", "document_length", "query_maxlen", "doc_maxlen", "max_seq_length"), 1 << 25),
 }
+_TEMPLATES = "additional_chat_templates"
 _SETTINGS = re.compile(r"sentence_[\w-]+_config\.json")
 _SAVED_OPTIONS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 # What sentence-transformers' Transformer may be given by its saved settings, and what of it goes to transformers.
@@ -90,11 +91,13 @@ _OPTIONS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class _Gate:
-    """One model's check: what it is called, where it is, and whether its own code may run (None: never asked)."""
+    """One model's check: what it is called, where it is, whether its own code may run (None: never asked), and
+    whether its files may be links to anywhere."""
 
     what: str
     folder: Path
     trust: bool | None
+    links: bool
 
     def refuse(self, why: str) -> ModelError:
         return ModelError(f"{self.what} {why}")
@@ -104,7 +107,7 @@ class _Gate:
         return self.refuse(f"needs code of its own ({named}): {advice}.")
 
 
-def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = False) -> None:
+def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = False, links: bool = False) -> None:
     """Check all that a model's configs name: code, kernels, other models and files.
 
     Args:
@@ -112,13 +115,14 @@ def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = Fal
         folder: of the whole checkpoint.
         trust_remote_code: let Python files in the folder be run; what else is refused here stays refused.
             ``None`` where the user cannot be asked: refused, and no advice to trust.
+        links: let files be links out of the folder, as some installers lay out packages.
 
     Raises:
         ModelError: a field names what is not allowed, a file is damaged, is no regular file, or lies
             outside the folder.
     """
     try:
-        _check(_Gate(what, folder, trust_remote_code))
+        _check(_Gate(what, folder, trust_remote_code, links))
     except OSError as error:
         raise ModelError(f"{what} cannot be read in {folder} ({error.strerror or error}).") from error
 
@@ -127,18 +131,18 @@ def _check(gate: _Gate) -> None:
     folder = gate.folder
     _check_entries(gate, folder)
     places = [folder]
-    for place in _module_folders(gate):
+    for place in (*_module_folders(gate), folder / _TEMPLATES):
         if place not in places and place.is_dir():
+            _check_inside(gate, place)
             _check_entries(gate, place)
             places.append(place)
-    if (folder / "adapter_config.json").exists():
-        raise gate.refuse(
-            "is an adapter of another model (adapter_config.json): merge it with that model, and save it."
-        )
     for place in places:
+        if (place / "adapter_config.json").exists():
+            raise gate.refuse("is an adapter of another model (adapter_config.json): merge it with that one first.")
         check_tokenizer(place / "tokenizer.json")
         for path in sorted(place.iterdir()):
-            if path.name == "artifact.metadata" or (path.suffix == ".json" and "config" in path.name):
+            # Some file systems take any case for the same name.
+            if path.name == "artifact.metadata" or re.fullmatch(r".*config.*\.json", path.name.lower()):
                 _check_config(gate, path, read_config(path))
 
 
@@ -154,7 +158,7 @@ def read_config(path: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path} cannot be read ({why}): the model is damaged.") from error
+        raise ModelError(f"{path} cannot be read ({why}): the model is damaged, fetch or save it again.") from error
 
 
 def check_tokenizer(path: Path) -> None:
@@ -169,7 +173,7 @@ def check_tokenizer(path: Path) -> None:
         return
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path} cannot be read ({why}): the model is damaged.") from error
+        raise ModelError(f"{path} cannot be read ({why}): the model is damaged, fetch or save it again.") from error
     found = re.search(r'"post_processor"\s*:\s*', text)
     if found is None:
         return
@@ -177,7 +181,7 @@ def check_tokenizer(path: Path) -> None:
         processor, _ = json.JSONDecoder().raw_decode(text, found.end())
         _check_template(processor)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read (post_processor): the model is damaged.") from error
+        raise ModelError(f"{path} cannot be read (post_processor): the model is damaged, fetch it again.") from error
 
 
 def _check_template(processor: Any) -> None:
@@ -207,7 +211,7 @@ def _check_entries(gate: _Gate, place: Path) -> None:
 def _check_inside(gate: _Gate, entry: Path) -> None:
     """Raise if a link leads out of the model's folder, unless to the hub's cache, whose snapshots are links."""
     target = Path(os.path.realpath(entry))
-    if target.is_relative_to(os.path.realpath(gate.folder)):
+    if gate.links or target.is_relative_to(os.path.realpath(gate.folder)):
         return
     if not _BLOB.search(target.as_posix()):
         raise gate.refuse(f"points outside its own folder ({entry.name} -> {target}): put the file itself there.")
@@ -231,8 +235,6 @@ def _module_folders(gate: _Gate) -> Iterator[Path]:
         if place.is_absolute() or ".." in place.parts or "\\" in str(path):
             raise gate.refuse(f"points outside its own folder ({place}): it is refused.")
         _check_module(gate, named)
-        if (gate.folder / place).is_symlink():
-            _check_inside(gate, gate.folder / place)
         yield gate.folder / place
 
 
