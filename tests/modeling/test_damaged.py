@@ -342,6 +342,19 @@ def test_stanfords_metadata_of_another_kind(opened, values):
     opened("stanford", lambda folder: edit(folder / "artifact.metadata", **values))
 
 
+LONG = [
+    ("multi-vector", "sentence_bert_config.json", {"query_expansion": {"strategy": "min", "length": 10**9}}),
+    ("multi-vector", "sentence_bert_config.json", {"query_expansion": {"strategy": "min", "length": 129}}),
+    ("pylate", "config_sentence_transformers.json", {"query_length": 10**6}),
+    ("stanford", "artifact.metadata", {"query_maxlen": 10**6}),
+]
+
+
+@pytest.mark.parametrize(("entrance", "file", "values"), LONG)
+def test_queries_that_would_fill_a_memory_are_an_error(opened, entrance, file, values):
+    assert "128 positions" in opened(entrance, lambda folder: edit(folder / file, **values))
+
+
 def test_a_tokenizer_of_another_model_is_an_error(opened, base_folder):
     def change(folder):
         other = json.loads((base_folder("xlm-roberta") / "tokenizer.json").read_text())

@@ -221,6 +221,7 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     positions = config.get("max_position_embeddings") or 512
     if config["model_type"] in _OFFSET_POSITIONS:
         positions -= 2
+    _check_expansion(name, folder, transformer, positions)
     return Base(
         name=name,
         folder=folder,
@@ -265,6 +266,21 @@ def _check_tokenizer(name: str, folder: Path) -> None:
         raise ModelError(
             f"The base {name} has no tokenizer in {folder} (tokenizer.json, vocab.txt or a sentencepiece model)."
         )
+
+
+def _check_expansion(name: str, folder: Path, transformer: Path, positions: int) -> None:
+    """Raise if every query would be filled up to more tokens than the encoder has positions for."""
+    settings = read_config(transformer / "sentence_bert_config.json") or {}
+    saved = read_config(folder / "config_sentence_transformers.json") or {}
+    metadata = read_config(folder / "artifact.metadata") or {}
+    expansions = [found for found in (settings.get("query_expansion"), saved.get("query_expansion")) if found]
+    lengths = [found.get("length") if isinstance(found, dict) else None for found in expansions]
+    for length in (*lengths, saved.get("query_length"), metadata.get("query_maxlen")):
+        if isinstance(length, int) and length > positions:
+            raise ModelError(
+                f"The base {name} fills queries up to {length} tokens, and its encoder has {positions} positions: "
+                f"{folder} is damaged or mixed from two models; fetch or save it again."
+            )
 
 
 def _own_dim(
