@@ -177,15 +177,15 @@ def _dense_ranker(name: str, device: str, talk: Talk) -> Ranker:
     """One vector per text: cosine similarity of a dense sentence-transformers model."""
     from tardif.modeling.base import resolve_base
 
-    folder = resolve_base(name).folder
+    base = resolve_base(name)
 
     def by_vector(beir: BeirSet) -> Run:
         import numpy as np
-        from sentence_transformers import SentenceTransformer
 
+        from tardif.mining.dense import open_dense
         from tardif.scoring import top
 
-        model = SentenceTransformer(str(folder), device=device)
+        model = open_dense(base, device)
         queries = model.encode_query(list(beir.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         ids = np.array([document.id for document in beir.documents], dtype=object)
         blocks = []

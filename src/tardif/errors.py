@@ -64,6 +64,14 @@ class DataError(TardifError):
         super().__init__(f"{where}{what}")
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether a library failed, and not the user who interrupts or a program that ends.
+
+    A library in Rust that panics on a damaged file raises what is no ``Exception``.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library's error says, or its name where it says nothing."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -313,6 +313,15 @@ def write_json(path: Path, value: Any) -> None:
         remove(aside)
 
 
+def is_regular(path: Path) -> bool:
+    """Whether a path, or what it links to, is a file that can be read to its end: no pipe, device or folder.
+
+    Raises:
+        OSError: there is nothing.
+    """
+    return stat.S_ISREG(path.stat().st_mode)
+
+
 def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
     """Read a regular file of at most ``most`` bytes; nothing else can make the caller wait, or fill the memory.
 

@@ -29,10 +29,10 @@ def examine(index: str | Path) -> Examination:
     """
     found = examine_index(index)
     if found.encoder:
-        from tardif.light.files import read_form
+        from tardif.light.encoder import LightEncoder
 
         try:
-            read_form(check_encoder(Path(index), found.encoder))
+            LightEncoder(check_encoder(Path(index), found.encoder), threads=1)
         except FolderError as error:
             found.problems.append(str(error))
             found.encoder_is_damaged = True

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -226,6 +227,125 @@ def test_a_foreign_file_with_a_right_checksum_is_refused(copied, name):
     edit(copied, checksums={**sums, name: checksum(copied / name)})
     with pytest.raises(FolderError, match=f"{name} cannot be opened"):
         LightEncoder(copied)
+
+
+def resealed(folder, name):
+    """The checksum of a changed file written down, as somebody would who changed it on purpose."""
+    from tardif.light.files import checksum
+
+    sums = json.loads((folder / "encoder.json").read_text())["checksums"]
+    edit(folder, checksums={**sums, name: checksum(folder / name)})
+
+
+def external(graph):
+    weights = graph.initializer
+    return weights[0]
+
+
+def in_a_constant(graph):
+    from onnx import helper
+
+    value = helper.make_tensor("value", 1, [1], [0.0])
+    graph.node.append(helper.make_node("Constant", [], ["unused"], value=value))
+    return graph.node[-1].attribute[0].t
+
+
+def in_a_branch(graph):
+    from onnx import helper
+
+    value = helper.make_tensor("value", 1, [1], [0.0])
+    constant = helper.make_node("Constant", [], ["inner"], value=value)
+    out = helper.make_tensor_value_info("inner", 1, [1])
+    branch = helper.make_graph([constant], "branch", [], [out])
+    graph.node.append(helper.make_node("If", ["unused"], ["x"], then_branch=branch, else_branch=branch))
+    return graph.node[-1].attribute[0].g.node[0].attribute[0].t
+
+
+@pytest.mark.parametrize("where", [external, in_a_constant, in_a_branch])
+@pytest.mark.parametrize("location", ["secret", "../secret", "/etc/passwd"])
+def test_a_graph_whose_weights_are_in_another_file_is_refused(copied, where, location):
+    import onnx
+
+    (copied / "secret").write_bytes(b"x" * 1_000_000)
+    (copied.parent / "secret").write_bytes(b"x" * 1_000_000)
+    model = onnx.load(copied / "model.onnx")
+    tensor = where(model.graph)
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0")):
+        tensor.external_data.add(key=key, value=value)
+    (copied / "model.onnx").write_bytes(model.SerializeToString())
+    resealed(copied, "model.onnx")
+    with pytest.raises(FolderError, match=r"model\.onnx cannot be opened \(it keeps weights in another file\)"):
+        LightEncoder(copied)
+
+
+def test_a_graph_of_operators_that_are_not_onnxs_is_refused(copied):
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(copied / "model.onnx")
+    model.graph.node.append(helper.make_node("Run", ["input_ids"], ["unused"], domain="somebody"))
+    model.opset_import.append(helper.make_opsetid("somebody", 1))
+    (copied / "model.onnx").write_bytes(model.SerializeToString())
+    resealed(copied, "model.onnx")
+    with pytest.raises(FolderError, match=r"model\.onnx cannot be opened"):
+        LightEncoder(copied)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="neither pipes nor devices in folders")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_no_regular_file_is_not_waited_for(copied, name, kind):
+    path = copied / name
+    path.unlink()
+    {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: path.symlink_to("/dev/zero")}[kind](path)
+    with pytest.raises(FolderError, match="no regular file"):
+        LightEncoder(copied)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tokenizer: tokenizer["post_processor"].update(special_tokens={}),
+        lambda tokenizer: tokenizer["post_processor"].update(single=[{"SpecialToken": {"id": "x", "type_id": 0}}]),
+        lambda tokenizer: tokenizer["model"].update(unk_token=3),
+        lambda tokenizer: tokenizer.update(model=None),
+        lambda tokenizer: tokenizer["model"].update(vocab={"[CLS]": 0}),
+    ],
+)
+def test_a_damaged_tokenizer_is_one_line(copied, change, capfd):
+    tokenizer = json.loads((copied / "tokenizer.json").read_text())
+    change(tokenizer)
+    (copied / "tokenizer.json").write_text(json.dumps(tokenizer))
+    resealed(copied, "tokenizer.json")
+    with pytest.raises(FolderError, match=r"tokenizer\.json|model\.onnx") as caught:
+        LightEncoder(copied).encode_queries(["late"])
+    assert "\n" not in str(caught.value)
+    assert "panicked" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_tokens": 10**30},
+        {"expansion": {"length": 10**12, "token_id": 1, "attend": False, "scored": True}},
+        {"dim": 10**12},
+        {"pad_id": 2**63},
+    ],
+)
+def test_numbers_that_fill_a_memory_are_damage(copied, values):
+    edit(copied, **values)
+    with pytest.raises(FolderError, match=r"encoder\.json is damaged"):
+        LightEncoder(copied)
+
+
+def test_a_token_that_the_graph_does_not_know_is_one_line(copied):
+    edit(copied, expansion={"length": 32, "token_id": 10**6, "attend": False, "scored": True})
+    with pytest.raises(FolderError, match=r"model\.onnx cannot compute") as caught:
+        LightEncoder(copied).encode_queries(["late"])
+    assert "\n" not in str(caught.value)
 
 
 def test_reading_changes_nothing(copied):

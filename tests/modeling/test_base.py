@@ -26,6 +26,8 @@ def with_modules(folder, *modules, saved=None):
         (folder / module["path"]).mkdir(exist_ok=True)
         if "Dense" in module["type"]:
             (folder / module["path"] / "config.json").write_text('{"in_features": 4, "out_features": 3}')
+            weights = {"linear.weight": np.zeros((3, 4), dtype=np.float32)}
+            save_file(weights, folder / module["path"] / "model.safetensors")
     return folder
 
 
@@ -111,16 +113,27 @@ def test_what_is_no_encoder_is_refused(tmp_path, config):
 
 def test_code_of_its_own_needs_trust(tmp_path):
     folder = write_encoder(tmp_path / "base", model_type="special", auto_map={"AutoModel": "modeling.Special"})
-    with pytest.raises(ModelError):
+    for trust in (False, True):  # trust is in the model's own Python files, and it has none yet
+        with pytest.raises(ModelError):
+            resolve_base(folder, trust_remote_code=trust)
+    (folder / "modeling.py").write_text("")
+    with pytest.raises(ModelError, match="needs code of its own .*auto_map"):
         resolve_base(folder)
     assert resolve_base(folder, trust_remote_code=True).family == "special"
 
 
 def test_a_foreign_module_class_needs_trust(encoder):
-    with_modules(encoder, TRANSFORMER, {**POOLING, "type": "evil.code.Pooling"})
-    with pytest.raises(ModelError, match=r"evil\.code\.Pooling.*trust_remote_code"):
+    with_modules(encoder, TRANSFORMER, {**POOLING, "type": "code.Pooling"})
+    (encoder / "code.py").write_text("")
+    with pytest.raises(ModelError, match=r"code\.Pooling.*trust_remote_code"):
         resolve_base(encoder)
     assert resolve_base(encoder, trust_remote_code=True).kind == "dense"
+
+
+def test_trust_does_not_reach_a_class_of_an_installed_package(encoder):
+    with_modules(encoder, TRANSFORMER, {**POOLING, "type": "torch.distributed.run.main"})
+    with pytest.raises(ModelError, match="no Python file of its own"):
+        resolve_base(encoder, trust_remote_code=True)
 
 
 @pytest.mark.parametrize("path", ["../..", "a/../../b", "/etc"])

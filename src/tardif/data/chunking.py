@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tardif.data.text import normalise
-from tardif.errors import ModelError, SettingError, first_line
+from tardif.errors import ModelError, SettingError, first_line, is_failure
 from tardif.types import Document
 
 MIN_TOKENS = 32
@@ -187,7 +187,9 @@ def _load(base: Tokenized) -> Any:
     """The base's ``tokenizers.Tokenizer``; transformers' own where it has none."""
     try:
         return _fast(base)
-    except Exception as error:  # the library raises plain Exceptions on a broken file
+    except BaseException as error:  # the library raises plain Exceptions on a broken file, or panics
+        if not is_failure(error):
+            raise
         raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first_line(error)}") from error
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import FolderError, SettingError, first_line
+from tardif.errors import FolderError, SettingError, first_line, is_failure
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
+from tardif.light.graph import check_graph
+from tardif.modeling.gate import check_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -81,7 +83,12 @@ class LightEncoder:
         """Each query's token ids, marker among them, cut at the cap; before expansion."""
         found: list[list[int]] = []
         for part in _parts([self.form.prompt + _unicode(text) for text in texts]):
-            found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+            try:
+                found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+            except BaseException as error:  # a damaged tokenizer may open, and panic on a text
+                if not is_failure(error):
+                    raise
+                raise self._unusable(TOKENIZER, "cannot read a text", error) from error
         return found
 
     def rows(self, ids: Sequence[Sequence[int]]) -> Rows:
@@ -119,7 +126,10 @@ class LightEncoder:
         yield batch
 
     def _run(self, rows: Rows) -> NDArray[np.float32]:
-        (vectors,) = self._session.run([OUTPUT], dict(zip(INPUTS, (rows.ids, rows.attended), strict=True)))
+        try:
+            (vectors,) = self._session.run([OUTPUT], dict(zip(INPUTS, (rows.ids, rows.attended), strict=True)))
+        except Exception as error:  # the library's errors have no common parent
+            raise self._unusable(GRAPH, "cannot compute", error) from error
         return np.asarray(vectors, dtype=np.float32)
 
     def _open_tokenizer(self) -> Tokenizer:
@@ -127,13 +137,20 @@ class LightEncoder:
 
         path = self.folder / TOKENIZER
         try:
+            check_tokenizer(path)
             tokenizer: Tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise FolderError(f"{path} cannot be opened ({first_line(error)}): export it again.") from error
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self.form.max_tokens, direction=self.form.truncation_side)
-        tokenizer.encode_special_tokens = self.form.split_special_tokens
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(self.form.max_tokens, direction=self.form.truncation_side)
+            tokenizer.encode_special_tokens = self.form.split_special_tokens
+            tokenizer.encode_batch_fast([self.form.prompt])
+        except BaseException as error:  # the library raises nothing narrower, and panics
+            if not is_failure(error):
+                raise
+            raise self._unusable(TOKENIZER, "cannot be opened", error) from error
         return tokenizer
+
+    def _unusable(self, name: str, how: str, error: BaseException) -> FolderError:
+        return FolderError(f"{self.folder / name} {how} ({first_line(error)}): export the query encoder again.")
 
     def _open_graph(self, threads: int) -> Any:
         import onnxruntime
@@ -147,11 +164,12 @@ class LightEncoder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = self.folder / GRAPH
         try:
+            check_graph(path)
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             inputs = {value.name for value in session.get_inputs()}
             outputs = {value.name: value.shape[-1] for value in session.get_outputs()}
         except Exception as error:  # the library's errors have no common parent
-            raise FolderError(f"{path} cannot be opened ({first_line(error)}): export it again.") from error
+            raise self._unusable(GRAPH, "cannot be opened", error) from error
         if inputs != set(INPUTS) or outputs.get(OUTPUT) != self.dim:
             raise FolderError(f"{path} is not the graph of {self.folder}: export the query encoder again.")
         return session

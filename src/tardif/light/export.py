@@ -23,8 +23,9 @@ from tardif.errors import ModelError, TardifError, first_line
 from tardif.folders import staged
 from tardif.light.encoder import LightEncoder
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, Expansion, QueryForm, write_form
-from tardif.modeling.build import quiet_libraries, transformer_of
+from tardif.modeling.build import transformer_of
 from tardif.modeling.encoding import Block, encode, to_device
+from tardif.modeling.loading import quiet_libraries
 from tardif.modeling.packing import ATTENTION
 
 if TYPE_CHECKING:

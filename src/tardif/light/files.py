@@ -7,6 +7,7 @@ encoder.json     format and version; how a text becomes ids; checksums of the tw
 
 from __future__ import annotations
 
+import errno
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +15,15 @@ from typing import Any, Literal
 import xxhash
 
 from tardif.errors import FolderError
-from tardif.folders import read_json, write_json
+from tardif.folders import is_regular, read_json, write_json
 
 FORMAT = "tardif-query-encoder"
 VERSION = 1
 GRAPH, TOKENIZER, SETTINGS = "model.onnx", "tokenizer.json", "encoder.json"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "token_embeddings"
 _WHAT = "a light query encoder"
+# Above the positions of any encoder and the tokens of any vocabulary, below what fills a memory.
+_LARGEST = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def read_form(folder: Path) -> QueryForm:
         raise FolderError(f"{folder / SETTINGS} is damaged ({error!r}): export the query encoder again.") from error
     for name, expected in sums.items():
         try:
+            if not is_regular(folder / name):
+                raise OSError(errno.EINVAL, "it is no regular file")
             actual = checksum(folder / name)
         except OSError as error:
             raise FolderError(
@@ -136,7 +141,7 @@ def _form(found: dict[str, Any]) -> QueryForm:
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{value!r} counts nothing")
     return value
 

@@ -190,7 +190,7 @@ class DenseSearcher:
             self._model = model
             return DenseModel("")
         if model is not None:
-            self._model = _open(resolve_base(model), device)
+            self._model = open_dense(resolve_base(model), device)
             known = [entry for table in (*MODELS.values(), MULTILINGUAL) for entry in table.values()]
             return next((entry for entry in known if entry.name == str(model)), DenseModel(str(model)))
         wanted = dense_model(language, size)
@@ -203,7 +203,7 @@ class DenseSearcher:
                 f"dense: the model for {language.name}, {dense_model(language, size).name}, is not on this machine and "
                 f"the hub cannot be reached; the base {found.name} itself is used, with mean pooling."
             )
-        self._model = _open(found, device)
+        self._model = open_dense(found, device)
         return wanted
 
 
@@ -211,24 +211,25 @@ def _first(*prefixes: str | None) -> str | None:
     return next((prefix for prefix in prefixes if prefix is not None), None)
 
 
-def _open(base: Base, device: str) -> SentenceTransformer:
+def open_dense(base: Base, device: str) -> SentenceTransformer:
     """A base as a dense model: as it was saved, or the mean of its token vectors where it is no dense model.
 
     Raises:
-        ModelError: the weights cannot be loaded.
+        ModelError: the weights cannot be loaded, are missing, or are no numbers.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    from tardif.errors import first_line
-    from tardif.modeling.build import quiet_libraries
+    from tardif.modeling.loading import check_built, check_report, loading
 
-    try:
-        with quiet_libraries():
-            if base.kind == "dense":
-                return SentenceTransformer(str(base.folder), device=device)
+    what = f"The base {base.name}"
+    check_report(what, base.transformer)
+    with loading(what, base.folder):
+        if base.kind == "dense":
+            model = SentenceTransformer(str(base.folder), device=device, local_files_only=True)
+        else:
             modules = [Transformer(str(base.transformer)), Pooling(base.hidden_size, "mean")]
-            return SentenceTransformer(modules=modules, device=device)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelError(f"The base {base.name} cannot be loaded as a dense model: {first_line(error)}") from error
+            model = SentenceTransformer(modules=modules, device=device)
+    check_built(what, base.folder, model, lambda: [model.encode("late interaction", show_progress_bar=False).sum()])
+    return model

@@ -19,6 +19,7 @@ from tardif.mining.miners import make_searcher
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
+from tardif.modeling.base import resolve_base
 from tardif.talk import Talk
 
 MINERS = ("lexical", "dense", "late", "hybrid", "none")
@@ -57,10 +58,11 @@ class MiningPlan:
     seed: int = 0
 
     def check(self) -> None:
-        """Raise if an option cannot be used.
+        """Raise if an option cannot be used, before any work.
 
         Raises:
             SettingError: names the option.
+            ModelError: a model that is named is not there, or its files are damaged or refused.
         """
         if self.miner not in MINERS:
             raise SettingError(f"miner={self.miner!r} is not known: use {', '.join(MINERS)}.")
@@ -72,6 +74,8 @@ class MiningPlan:
         allocate(self.device)
         if self.teacher is not None:
             self._teacher(None)
+        if self.model is not None and self.miner in ("dense", "late", "hybrid"):
+            resolve_base(self.model)
 
     @property
     def is_needed(self) -> bool:

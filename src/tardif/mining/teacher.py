@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import DataError, ModelError, SettingError, first_line
+from tardif.errors import DataError, ModelError, SettingError
 from tardif.mining.selection import Reference, check_distance, too_near
+from tardif.modeling.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
 
 Pair: TypeAlias = tuple[str, str]
 Rate: TypeAlias = Callable[[list[Pair]], Any]
@@ -53,6 +54,8 @@ class Teacher:
 
     Raises:
         SettingError: an option cannot be used.
+        ModelError: the cross-encoder is not there, or its files are damaged or refused. Its weights are read
+            when it first scores.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Teacher:
         self.scale = ("none" if callable(model) else "sigmoid") if scale == "auto" else scale
         self._model, self._batch, self._device = model, batch, device
         self._rate: Rate | None = model if callable(model) else None
+        self._base = None if callable(model) else resolve_cross_encoder(model)
         self._salt: bytes | None = None
         self._path = None if cache is None else Path(cache)
         self._database: sqlite3.Connection | None = None
@@ -125,7 +129,8 @@ class Teacher:
 
     def _ask(self, pairs: list[Pair]) -> list[float]:
         if self._rate is None:
-            self._rate = _cross_encoder(str(self._model), self._batch, self._device)
+            assert self._base is not None
+            self._rate = _cross_encoder(self._base, self._batch, self._device)
         self.asked += len(pairs)
         said = [float(score) for score in self._rate(pairs)]
         if len(said) != len(pairs):
@@ -221,19 +226,11 @@ def _fingerprint(model: Any, name: str) -> bytes:
     return digest.digest()
 
 
-def _cross_encoder(name: str, batch: int, device: str) -> Rate:
+def _cross_encoder(base: CrossBase, batch: int, device: str) -> Rate:
     """A cross-encoder's raw logits as a callable."""
     import torch
-    from sentence_transformers import CrossEncoder
 
-    try:
-        model = CrossEncoder(name, device=device)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"The teacher {name} cannot be loaded as a cross-encoder ({first_line(error)}).") from error
-    if model.num_labels != 1:
-        raise ModelError(
-            f"The teacher {name} gives {model.num_labels} numbers for a pair: one that gives one is needed."
-        )
+    model = open_cross_encoder(base, device)
 
     def rate(pairs: list[Pair]) -> Any:
         return model.predict(

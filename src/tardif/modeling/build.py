@@ -6,18 +6,16 @@ needs no remote code.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from tardif.errors import ModelError, first_line
+from tardif.errors import ModelError
 from tardif.modeling.base import Base
+from tardif.modeling.loading import check_built, check_report, loading, quiet_libraries
 from tardif.modeling.markers import add_markers, punctuation_tokens
 from tardif.modeling.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
 
@@ -44,18 +42,24 @@ def build_model(
         trust_remote_code: let the base bring its own code.
 
     Raises:
-        ModelError: the weights cannot be loaded.
+        ModelError: the weights cannot be loaded, are missing, of another shape than the config says or no
+            numbers, or the model cannot read a text.
     """
+    what = f"The base {base.name}"
+    check_report(what, base.transformer, trust_remote_code=trust_remote_code)
     torch.manual_seed(seed)
-    try:
-        with quiet_libraries():
-            if base.is_colbert:
-                return _open(base, recipe, device, trust_remote_code)
-            return _fresh(base, recipe, device, trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise ModelError(f"The base {base.name} cannot be loaded: {first_line(error)}") from error
+    with loading(what, base.folder):
+        make = _open if base.is_colbert else _fresh
+        model = make(base, recipe, device, trust_remote_code)
+    check_built(what, base.folder, model, lambda: _read(model))
+    return model
+
+
+def _read(model: MultiVectorEncoder) -> list[float]:
+    """A text's token vectors as the model gives them, both as a query and as a document, summed up."""
+    texts = ["late interaction"]
+    vectors = [encode(texts, show_progress_bar=False)[0] for encode in (model.encode_query, model.encode_document)]
+    return [float(vector.sum()) for vector in vectors]
 
 
 def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
@@ -63,6 +67,12 @@ def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> M
     from sentence_transformers import MultiVectorEncoder
 
     model = MultiVectorEncoder(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    expected = base.dim or (None if base.kind == "stanford" else base.hidden_size)
+    if expected not in (None, model.get_embedding_dimension()):
+        # The library puts a random projection where it finds none.
+        raise ModelError(
+            f"The base {base.name} lacks its projection: {base.folder} is damaged; fetch or save it again."
+        )
     transformer = transformer_of(model)
     if recipe.document_length is not None:
         transformer.document_length = recipe.document_length
@@ -227,25 +237,3 @@ def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = Fals
             "or give a ColBERT checkpoint."
         )
     return build_model(base, Recipe(), device=device, trust_remote_code=trust_remote_code)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' load-time chatter and progress bars off the user's terminal."""
-    import transformers
-
-    library: Any = transformers.utils.logging
-    names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate")
-    levels = {name: logging.getLogger(name).level for name in names}
-    bars = library.is_progress_bar_enabled()
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    library.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        if bars:
-            library.enable_progress_bar()

@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from tardif.errors import FolderError, TrainingError
 from tardif.evaluation import spoken
-from tardif.modeling.build import quiet_libraries
+from tardif.modeling.loading import quiet_libraries
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
 from tardif.training.blending import blended
