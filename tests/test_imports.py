@@ -14,8 +14,9 @@ import tardif
 
 # A module imports from its own package and from lower levels only; __init__ only names things, lazily.
 LEVELS = [
+    {"visible"},
     {"errors"},
-    {"locks", "exchange"},
+    {"checks", "locks", "exchange"},
     {"types", "talk", "forks", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
     {"data", "scoring", "modeling", "stopwords"},
     {"terms", "light"},

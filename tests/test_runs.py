@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,3 +59,28 @@ def test_a_malformed_run_is_refused(tmp_path, text, message):
 def test_a_missing_run(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_run(tmp_path / "run.txt")
+
+
+NO_HIT = [
+    {"q": {1: 1.0}},
+    {1: {"d": 1.0}},
+    {"q": {b"d": 1.0}},
+    {"q": {None: 1.0}},
+    {"q": {"": 1.0}},
+    {"q": {"a\nq Q0 b 1 9.0 x": 1.0}},
+    {"q\u2028": {"d": 1.0}},
+    {"q": {"a\ud800": 1.0}},
+]
+
+
+@pytest.mark.parametrize("run", [*NO_HIT, {"q": {"d": float("nan")}}, {"q": {"d": "1"}}, {"q": {"d": True}}], ids=repr)
+def test_what_could_not_be_read_back_is_not_written(tmp_path, run):
+    with pytest.raises(DataError, match="cannot stand in a run file"):
+        write_run(tmp_path / "run.txt", run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_and_numpys_scores_stand_in_one_column(tmp_path):
+    write_run(tmp_path / "run.txt", {"q": {"d": np.float64(0.5)}}, name="my own\nrun")
+    assert (tmp_path / "run.txt").read_text() == "q Q0 d 1 0.5 my-own-run\n"
+    assert read_run(tmp_path / "run.txt") == {"q": {"d": 0.5}}

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import check_list
 from tardif.data.beir import BeirSet, read_beir
+from tardif.data.regular import is_folder, user_path
 from tardif.data.text import keyed_sample
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.evaluation import DEPTH, MEASURES, parse_measures, per_query, rank, significance
@@ -85,6 +87,8 @@ def compare(
         ModelError: a system cannot be loaded.
     """
     talk = talk or Talk(quiet=True)
+    systems, data = check_list(systems, "systems", SettingError), check_list(data, "data", SettingError)
+    measures = check_list(measures, "measures", SettingError)
     parse_measures(measures)
     if not systems and against is None:
         raise SettingError(
@@ -132,12 +136,12 @@ def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
     if name.startswith("dense:"):
         return _dense_ranker(name.removeprefix("dense:"), device, talk)
     if name.startswith("hybrid:"):
-        folder = Path(name.removeprefix("hybrid:")).expanduser()
+        folder = user_path(name.removeprefix("hybrid:"))
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
         return _index_ranker(folder, device, hybrid=True)
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = user_path(name)
+    if not is_folder(path) and path.exists():
         run = read_run(path)
         return lambda beir: run
     if is_index(path):

@@ -222,18 +222,25 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     say("Indexing all of the functions, the held-out ones among them.")
     retriever = Retriever.build(result.path, corpus.documents, out / "index", overwrite=again)
     for query in SEARCHES:
-        say(f"\nSearch: {query}")
+        say("")
+        say(f"Search: {query}")
         for hit in retriever.search(query, k=3):
-            say(f"  {hit.rank}. {hit.document_id}  ({hit.score:.2f})\n     {hit.text[:110]}")
-    say(f"\nOn {len(corpus.held_out)} queries of modules that it has never seen:")
+            say(f"  {hit.rank}. {hit.document_id}  ({hit.score:.2f})")
+            say(f"     {' '.join(hit.text.split())[:110]}")
+    say("")
+    say(f"On {len(corpus.held_out)} queries of modules that it has never seen:")
     for line in summary(result):
         say(line)
-    say(
-        f"\nThe model:   {_shown(result.path)}\nThe index:   {_shown(out / 'index')}\n"
-        f"The figures: {_shown(out / 'results.json')}\n\n"
-        f'Next, search it:           tardif search {_shown(out / "index")} "wait until all threads are done"\n'
-        "or train on your own data: tardif train pairs.jsonl --name mine --out models --minutes 20"
-    )
+    for line in (
+        "",
+        f"The model:   {_shown(result.path)}",
+        f"The index:   {_shown(out / 'index')}",
+        f"The figures: {_shown(out / 'results.json')}",
+        "",
+        f'Next, search it:           tardif search {_shown(out / "index")} "wait until all threads are done"',
+        "or train on your own data: tardif train pairs.jsonl --name mine --out models --minutes 20",
+    ):
+        say(line)
     return out
 
 

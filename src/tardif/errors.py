@@ -9,16 +9,22 @@
     └── TrainingError   training itself failed: the loss is no number, the device ran out of memory
 
 Every message says what was wrong, where, and the way out. The command line prints it as one line
-and exits with 1; nothing else derives from these.
+and exits with 1; nothing else derives from these. Messages quote what came in, so they are made safe to show
+(:mod:`tardif.visible`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tardif.visible import visible
+
 
 class TardifError(Exception):
     """The parent of every error that Tardif raises on purpose."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__(), keep="\n\t")
 
 
 class SettingError(TardifError):
@@ -74,4 +80,4 @@ def is_failure(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """The first line of what a library's error says, or its name where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return visible(next(iter(str(error).strip().splitlines()), "")) or type(error).__name__

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_list
 from tardif.errors import SettingError
 from tardif.scoring import maxsim_arrays, top
 from tardif.types import Document, Qrels, Run
@@ -33,7 +34,7 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
 
     providers: Any = ir_measures.DefaultPipeline
     measures = []
-    for name in names:
+    for name in check_list(names, "measures", SettingError):
         try:
             parsed = ir_measures.parse_measure(name)
             cutoff = parsed.params.get("cutoff")

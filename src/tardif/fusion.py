@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tardif.checks import is_number
 from tardif.errors import SettingError
 
 Ranking = Sequence[tuple[str, float]]
@@ -64,7 +65,7 @@ def check_share(share: float) -> float:
     Raises:
         SettingError: it is no number from 0 to 1.
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+    if not is_number(share) or not 0 <= share <= 1:
         raise SettingError(f"word_share={share!r}: give BM25's share of the score, from 0 to 1.")
     return float(share)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import is_number
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.evaluation import encode_documents
 from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
@@ -265,9 +266,9 @@ def check_pool(pool: float) -> float:
     Raises:
         SettingError: they cannot.
     """
-    if isinstance(pool, bool) or not isinstance(pool, int | float) or not pool >= 1:
+    if not is_number(pool) or not 1 <= pool < float("inf"):
         raise SettingError(f"pool={pool!r}: give a number of tokens for one vector, 1 or more.")
-    return pool
+    return float(pool)
 
 
 def fingerprint(folder: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tardif.checks import check_list
 from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
 from tardif.data.cutting import Chunk, cutter
@@ -248,7 +249,7 @@ def prepare_folder(
         raise SettingError(
             "test: a share cannot be drawn beside held-out rows of your own; hold the test out yourself."
         )
-    sources = list(sources)
+    sources = check_list(sources, "sources", DataError)
     for source in sources:
         if isinstance(source, str | Path) and is_training_set(source):
             raise DataError("is prepared already: train on it.", source)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import called, check_hits, check_ids, check_queries, is_number, shown
 from tardif.errors import SettingError
 from tardif.evaluation import encode_queries
 from tardif.folders import check_output
+from tardif.forks import register
 from tardif.fusion import DEPTH, WORDS, blend, check_share
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
@@ -86,9 +88,21 @@ class Retriever:
         self.home = IndexedModel(opened.folder, opened.manifest["model"], model)
         self._model: MultiVectorEncoder | None = None
         self._light: LightEncoder | None = None
+        register(self)
         self._encoder = encoder_of(opened) if self._asked_for is None else None
         if self._encoder is None:
             _ = self.home.path
+
+    def before_fork(self) -> None:
+        """As :meth:`tardif.forks.Forking.before_fork`."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As :meth:`tardif.forks.Forking.after_fork`: the threads that PyTorch computes with are the parent's, and a
+        child that waited for them would wait for ever."""
+        if in_child and self._model is not None:
+            import torch
+
+            torch.set_num_threads(1)
 
     def reopen(self) -> None:
         """Go on with the index that stands in the folder now.
@@ -150,8 +164,7 @@ class Retriever:
             FolderError: the folder cannot be written, or another process builds this index.
         """
         out = check_output(Path(out), overwrite=overwrite)
-        check_bits(bits)
-        check_pool(pool)
+        bits, pool = check_bits(bits), check_pool(pool)
         words = find_language(language).code if hybrid else None
         base = resolve_base(model, trust_remote_code=trust_remote_code)
         encoder = build_index(
@@ -211,8 +224,9 @@ class Retriever:
             corpus = _corpus(documents, chunk, lambda: base)
             model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
         self = cls.__new__(cls)
-        self.index, self.home, self.pool = MemoryIndex(), None, float(check_pool(pool))
+        self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
         self._model, self._light, self._encoder = model, None, None
+        register(self)
         self.add(documents if corpus is None else corpus, chunk=chunk, quiet=quiet)
         return self
 
@@ -256,8 +270,12 @@ class Retriever:
         return len(corpus), replaced
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents; ids that are not there are passed over. Returns how many were there."""
-        return self.index.delete(ids)
+        """Delete documents; ids that are not there are passed over. Returns how many were there.
+
+        Raises:
+            DataError: ``ids`` is one text and no list, or holds what can be no id.
+        """
+        return self.index.delete(check_ids(ids))
 
     def search(
         self,
@@ -301,7 +319,7 @@ class Retriever:
         word_share: float = WORDS,
     ) -> list[list[Hit]]:
         """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`."""
-        asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
+        asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share), check_queries(queries)
         with self.index.moment():
             found = self._search(queries, asked)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
@@ -319,28 +337,31 @@ class Retriever:
         word_share: float = WORDS,
     ) -> Run:
         """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search`."""
+        asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
+        if not isinstance(queries, Mapping):
+            raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
+        names, texts = check_ids(list(queries)), check_queries(list(queries.values()))
+        if len(set(names)) < len(names):
+            raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
         with self.index.moment():
-            asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
-            found = self._search(list(queries.values()), asked)
-        return {query: dict(hits) for query, hits in zip(queries, found, strict=True)}
+            found = self._search(texts, asked)
+        return {query: dict(hits) for query, hits in zip(names, found, strict=True)}
 
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: nothing is encoded but the query.
 
         Raises:
             SettingError: the query is empty or ``k`` is below 1.
-            DataError: a document is not in the index.
+            DataError: a document is not in the index; ``ids`` is one text and no list, or holds what can be no id.
         """
-        _check([query], k)
+        (query,), k, ids = check_queries([query]), check_hits(k), list(dict.fromkeys(check_ids(ids)))
         vectors, _ = self._encode([query])
         with self.index.moment():
-            ids = list(dict.fromkeys(ids))
             scores = np.array(self.index.score(vectors, ids))
             ranked = top(scores, np.array(ids, dtype=object), k)
             return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids))
 
     def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
-        _check(queries, asked.k)
         vectors, lengths = self._encode(queries)
         k = max(asked.k, DEPTH) if asked.hybrid else asked.k
         found = self.index.search(vectors, lengths, k, exact=asked.exact, recall=asked.recall, where=asked.where)
@@ -392,10 +413,10 @@ class _Asked:
 
     @classmethod
     def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float) -> _Asked:
-        if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
-            raise SettingError(f"recall={recall!r}: give a share above 0, at most 1.")
-        chosen = parse_filter(where) if isinstance(where, str | Mapping) else where
-        return cls(k, chosen, exact, recall, hybrid, check_share(word_share))
+        if not is_number(recall) or not 0 < recall <= 1:
+            raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
+        chosen = where if where is None or isinstance(where, Filter) else parse_filter(where)
+        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share))
 
 
 def _corpus(documents: Any, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
@@ -431,19 +452,11 @@ def rerank(
         DataError: the documents cannot be read.
         ModelError: the model cannot be loaded.
     """
-    _check([query], k)
+    (query,), k = check_queries([query]), check_hits(k)
     encoded = Retriever.encode(
         model, documents, chunk=None, device=device, trust_remote_code=trust_remote_code, quiet=True
     )
     return encoded.search(query, k)
-
-
-def _check(queries: Sequence[str], k: int) -> None:
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise SettingError(f"k={k!r}: give a whole number of hits, 1 or more.")
-    for query in queries:
-        if not isinstance(query, str) or not query.strip():
-            raise SettingError("The query is empty: give some words.")
 
 
 def _hits(found: Sequence[tuple[str, float]], documents: Mapping[str, Document]) -> list[Hit]:

@@ -1,7 +1,8 @@
 """What is said to the person at the terminal: on stderr, never on stdout.
 
 stdout belongs to data. Progress bars are drawn where stderr is a terminal, and in a notebook; elsewhere
-(a log file, CI) one line every ten seconds says the same.
+(a log file, CI) one line every ten seconds says the same. Texts, ids and names of files in what is said are made safe
+to show (:mod:`tardif.visible`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from tardif.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,9 +30,9 @@ class Talk:
         self.quiet = quiet
 
     def say(self, line: str) -> None:
-        """Write one line to stderr."""
+        """Write one line to stderr. A line end within it is part of a text, and shown as an escape."""
         if not self.quiet:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(visible(line) + "\n")
             sys.stderr.flush()
 
     @contextmanager
@@ -52,7 +55,7 @@ class Bar:
     """A progress bar that shows nothing; the parent of those that do."""
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
-        self.what, self.total, self.unit = what, total, unit
+        self.what, self.total, self.unit = visible(what), total, visible(unit)
         self.done = self.earlier = 0
         self.started = time.monotonic()
 
@@ -110,19 +113,20 @@ class _TerminalBar(Bar):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.view: Progress = Progress(
-            TextColumn("{task.description}"),
+            # A name in brackets is a name, and no markup.
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self.view.start()
-        self.task: TaskID = self.view.add_task(what, total=total, state="")
+        self.task: TaskID = self.view.add_task(self.what, total=total, state="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
-        state = f"{self.rate:.3g} {self.unit}/s" + (f" {note}" if note else "")
+        state = f"{self.rate:.3g} {self.unit}/s" + (f" {visible(note)}" if note else "")
         self.view.update(self.task, advance=count, state=state)
 
     def resume(self, done: int) -> None:

@@ -6,11 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tardif.checks import called, id_fault, plain_text, text_fault
+from tardif.errors import DataError
+
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 """Judgements: query id -> document id -> relevance (1 and above: relevant; 0 and below: not)."""
 
 Run: TypeAlias = Mapping[str, Mapping[str, float]]
 """A system's answers: query id -> document id -> score (higher is better)."""
+
+
+def _hold(record: Document | Query, kind: str, *texts: str) -> None:
+    """Refuse fields that cannot be stored, and make plain texts of the others: a number's digits, NumPy's texts."""
+    for name in ("id", *texts):
+        value = getattr(record, name)
+        if fault := id_fault(value) if name == "id" else text_fault(value):
+            raise DataError(f"The {kind}'s {name} {fault}.")
+        if type(value) is not str:
+            object.__setattr__(record, name, plain_text(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +32,28 @@ class Document:
 
     ``title`` and ``text`` are what the model reads, joined by a space as BEIR does
     (:attr:`content`); ``metadata`` travels with the document and is never read by the model.
+
+    Whatever cannot be stored and read back is refused here, so that no index or set ever meets it.
+
+    Args:
+        id: a text, not empty; a whole number is taken as its digits.
+        text: what is read.
+        title: what is read before it.
+        metadata: a mapping, of JSON's types when it is stored (:func:`tardif.index.metadata.as_stored`).
+
+    Raises:
+        DataError: a field is of another type, or UTF-8 cannot hold it.
     """
 
     id: str
     text: str
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _hold(self, "document", "text", "title")
+        if type(self.metadata) is not dict and not isinstance(self.metadata, Mapping):
+            raise DataError(f"The document's metadata must be a dict, not {called(self.metadata)}: leave it out.")
 
     @property
     def content(self) -> str:
@@ -34,10 +63,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One information need."""
+    """One information need.
+
+    Raises:
+        DataError: as for :class:`Document`.
+    """
 
     id: str
     text: str
+
+    def __post_init__(self) -> None:
+        _hold(self, "query", "text")
 
 
 @dataclass(frozen=True, slots=True)

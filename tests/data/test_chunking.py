@@ -188,6 +188,33 @@ def test_a_text_split_by_windows_is_the_same_all_over(base, monkeypatch):
     assert covers([piece.text for piece in pieces], "x" * 500 + PROSE)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".md"])
+@pytest.mark.parametrize("part", ["晚期交互模型", "ไทยแลนด์", "x", "a,b", "word ", "aB3+/"])
+def test_a_text_without_an_end_of_sentence_is_split_some_pieces_at_a_time(bases, monkeypatch, part, suffix):
+    """The splitter looks at all the rest of such a stretch for every piece: over 160,000 characters, minutes."""
+    windows, split, base = [], Chunker._splitter, bases["byte_pairs"]
+
+    def spied(self, *args, **options):
+        splitter = split(self, *args, **options)
+
+        class Spy:
+            def chunk_indices(self, window):
+                windows.append(len(window))
+                return splitter.chunk_indices(window)
+
+        return Spy()
+
+    monkeypatch.setattr(Chunker, "_splitter", spied)
+    text = (part * 16_000)[:16_000]
+    pieces = Chunker(base, 64).chunk(Document(f"a{suffix}", text))
+    assert max(windows) <= 8_000
+    assert sum(windows) < 2 * len(text)
+    assert covers([piece.text for piece in pieces], text)
+    windows.clear()
+    Chunker(base, 64).chunk(Document(f"a{suffix}", PROSE * 400))
+    assert windows == [len(PROSE) * 400]
+
+
 def test_a_base_with_a_vocabulary_alone_is_counted_by_transformers(base, tmp_path):
     vocabulary = json.loads((base.transformer / "tokenizer.json").read_text())["model"]["vocab"]
     vocabulary |= {token: len(vocabulary) + n for n, token in enumerate(["[PAD]", "[MASK]"])}

@@ -382,3 +382,13 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_documents(tmp_path / name)
+
+
+def test_a_tag_with_attributes_without_end_is_refused_and_a_long_one_read(tmp_path):
+    many = " ".join(f"a{n}=1" for n in range(50_000))
+    (tmp_path / "many.html").write_text(f"<html><body><p {many}>some text here</p></body></html>")
+    picture = f'<img alt="a b c" src="data:{"QUJD" * 20_000}" style="{"a: b; " * 500}">'
+    (tmp_path / "long.html").write_text(f"<html><body>{picture}<p>some text here</p></body></html>")
+    report = DocumentReport()
+    assert [document.id for document in read_documents(tmp_path, report=report)] == ["long.html"]
+    assert report.skipped == {"damaged": 1}

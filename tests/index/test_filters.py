@@ -548,7 +548,7 @@ def joined(inner):
 
 FILTERS = st.recursive(one_test(), joined, max_leaves=4)
 DOCUMENTS = st.lists(
-    st.builds(Document, st.text(max_size=3) | TEXTS, st.just(""), TEXTS, METADATA),
+    st.builds(Document, (st.text(max_size=3) | TEXTS).filter(bool), st.just(""), TEXTS, METADATA),
     max_size=4,
     unique_by=lambda document: document.id,
 )

@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
+import tiny
 import token_vectors as plain
+from tardif import Retriever
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 from tardif.index.view import _CHUNK
@@ -106,3 +108,19 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
         assert failures == []
         assert len(index) == MANY + 2 * (next(numbers) - 1)
     assert examine_index(tmp_path / "index").problems == []
+
+
+@pytest.mark.parametrize("open_it", [Retriever, lambda folder: Retriever(folder, device="cpu")], ids=["light", "torch"])
+def test_a_retriever_searches_hybrid_and_adds_in_a_child(open_it, multi_vector_folder, tmp_path):
+    documents = [f"{text} {n}" for n, text in enumerate(tiny.SENTENCES * 30)]
+    Retriever.build(multi_vector_folder, documents, tmp_path / "index", hybrid=True, quiet=True).close()
+    with open_it(tmp_path / "index") as retriever:
+
+        def found():
+            return [hit.document_id for hit in retriever.search("bread and the sea", 9, hybrid=True)]
+
+        expected = found()
+        assert child(found) == expected
+        assert child(lambda: retriever.add(["more of the sea"], quiet=True)) == (1, 0)
+        assert len(retriever) == len(documents) + 1
+        assert found()

@@ -1,6 +1,8 @@
 """The mining report for a browser."""
 
+import dataclasses
 import re
+import unicodedata
 from html.parser import HTMLParser
 
 import pytest
@@ -71,6 +73,40 @@ def test_texts_are_shown_as_they_are_and_do_nothing():
     html = page(report(query=hostile).as_json())
     assert "<script" not in html
     assert hostile in Outline(html).text
+
+
+def test_texts_cannot_reorder_or_hide_a_part_of_the_page():
+    hostile = "\u202egnp.exe\u2066 \x1b[31m \x9b \u200f zero\u200bwidth"
+    found = report(query=hostile)
+    found = dataclasses.replace(found, settings={**found.settings, "miner": hostile})
+    html = page(found.as_json(), [hostile])
+    assert not [c for c in html if c != "\n" and unicodedata.category(c) in ("Cc", "Cf")]
+    assert "\\u202egnp.exe" in Outline(html).text
+
+
+@pytest.mark.parametrize("query", ["שלום עולם", "مرحبا بالعالم", "hello"])
+def test_the_direction_of_a_text_ends_with_it(query):
+    found = report(query=query).as_json()
+    apart = Isolated(page(found)).apart
+    rows = (*found["suspicious"], *found["examples"])
+    assert rows
+    for row in rows:
+        assert {row["query"], row["query_id"]} <= apart
+        for document in (*row["positives"][:1], *row["negatives"][:1]):
+            assert {document["id"], document["text"]} <= apart
+
+
+class Isolated(Outline):
+    """What stands in ``bdi`` elements, whose direction is their own."""
+
+    def __init__(self, text):
+        self.apart = set()
+        super().__init__(text)
+
+    def handle_data(self, data):
+        super().handle_data(data)
+        if self.open and self.open[-1] == "bdi":
+            self.apart.add(data)
 
 
 @pytest.mark.parametrize("kind", ["positives", "mined"])

@@ -6,13 +6,20 @@ Heavy imports happen inside the verbs, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import logging
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from tardif.cli.app import INTERRUPTED, app
-from tardif.errors import TardifError
+from tardif.errors import TardifError, first_line
+from tardif.visible import visible
 
 __all__ = ["main"]
 
@@ -38,27 +45,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error of the command line's library
         if callable(show):
-            show()
+            shown = io.StringIO()
+            show(file=shown)
+            sys.stderr.write("".join(f"{visible(line)}\n" for line in shown.getvalue().split("\n")[:-1]))
             sys.exit(2)
         if type(error).__name__ == "Abort":
             sys.exit(INTERRUPTED)
         if os.environ.get("TARDIF_TRACEBACK"):
             raise
-        first = str(error).strip().splitlines()
-        detail = f": {first[0]}" if first else ""
-        sys.exit(_fail(f"{type(error).__name__}{detail} (unexpected; TARDIF_TRACEBACK=1 shows where)"))
+        name, said = type(error).__name__, first_line(error)
+        detail = f": {said}" if said != name else ""
+        sys.exit(_fail(f"{name}{detail} (unexpected; TARDIF_TRACEBACK=1 shows where)"))
     if code == INTERRUPTED:
         sys.stderr.write("Interrupted.\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"tardif: {' '.join(message.split())}\n")
+    sys.stderr.write(f"tardif: {visible(' '.join(message.split()))}\n")
     return 1
 
 
 def _tame_libraries() -> None:
-    """The libraries' own bars and notes would talk over ours."""
+    """The libraries' own bars and notes would talk over ours; what they log and warn of is made safe to show."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    logging.setLogRecordFactory(_record)
+    warnings.formatwarning = _warning
+
+
+def _record(*args: Any, **more: Any) -> logging.LogRecord:
+    """A log record whose message can be shown, whichever handler writes it."""
+    record = logging.LogRecord(*args, **more)
+    with contextlib.suppress(Exception):  # a message that does not fit its arguments is logging's to complain of
+        record.msg, record.args = visible(record.getMessage(), keep="\n\t"), ()
+        if record.exc_info:
+            record.exc_text = visible("".join(traceback.format_exception(*record.exc_info)).rstrip(), keep="\n\t")
+    return record
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as one line: the place in a library's source says nothing to a user."""
+    return f"{category.__name__}: {visible(str(message), keep=chr(10))}\n"

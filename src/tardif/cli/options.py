@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tardif.errors import DataError, SettingError
+from tardif.errors import SettingError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -80,8 +80,11 @@ def torch_device(text: str) -> str | None:
 
 
 def lines_of(path: Path) -> list[str]:
-    """The lines of a file that hold something."""
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}).") from error
+    """The lines of a file that hold something.
+
+    Raises:
+        DataError: it is no regular file, or not UTF-8.
+    """
+    from tardif.data.formats.files import bare_lines
+
+    return [line for _, line in bare_lines(path) if line]

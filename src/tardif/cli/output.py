@@ -1,14 +1,18 @@
-"""What verbs leave: lines and JSON on stdout, results.json in a folder."""
+"""What verbs leave: lines, tables and JSON on stdout, results.json in a folder.
+
+Texts and ids come from anywhere: what a terminal would obey is written as escapes (:mod:`tardif.visible`), in JSON as
+JSON's own, so that it reads back to the same text.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tardif.errors import FolderError
+from tardif.visible import json_text, visible
 
 
 def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
@@ -18,7 +22,8 @@ def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
         return
     for hit in hits:
         text = " ".join(f"{hit.title} {hit.text}".split())
-        put(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}\n     {text[:160]}")
+        put(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}")
+        put(f"     {text[:160]}")
 
 
 def leave_results(folder: Path, value: Any) -> None:
@@ -38,9 +43,14 @@ def leave_results(folder: Path, value: Any) -> None:
 
 def put(line: str) -> None:
     """A line on stdout."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(visible(line) + "\n")
+
+
+def put_row(cells: Sequence[str]) -> None:
+    """A row of a table on stdout, with tabs between its cells."""
+    sys.stdout.write("\t".join(map(visible, cells)) + "\n")
 
 
 def put_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tardif.checks import check_ids
 from tardif.cli.app import app
 from tardif.cli.options import (
     AsJson,
@@ -99,7 +100,7 @@ def delete(
 
     if bool(ids) == (ids_file is not None):
         raise typer.BadParameter("give ids, or --ids FILE", param_hint="ID")
-    wanted = (ids or []) if ids_file is None else lines_of(ids_file)
+    wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     with DiskIndex(index) as opened:
         count = opened.delete(wanted)
         missing = len(set(wanted)) - count

@@ -22,7 +22,7 @@ from tardif.cli.options import (
     weighted,
     whole_number,
 )
-from tardif.cli.output import leave_results, put, put_json
+from tardif.cli.output import leave_results, put, put_json, put_row
 
 
 @app.command()
@@ -177,8 +177,8 @@ def evaluate(
     if as_json:
         put_json({"systems": [item.as_json() for item in figures]})
         return
-    put("\t".join(["system", "data", *figures[0].measures]))
+    put_row(["system", "data", *figures[0].measures])
     for item in figures:
-        put("\t".join([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())]))
+        put_row([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())])
     for line in differences(figures, against):
         talk.say(line)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tardif.data.staging import Staging
+from tardif.visible import json_text
 
 # Rows per group of the Parquet files: what a reader must hold at a time.
 _ROWS = 50_000
@@ -55,7 +55,7 @@ def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
 def write_report(staging: Staging, folder: Path) -> None:
     """Write ``report.jsonl``: one line per row that is not used as it stands."""
     with (folder / "report.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _reported(staging))
+        file.writelines(json_text(row) + "\n" for row in _reported(staging))
 
 
 def _reported(staging: Staging) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tardif.data.formats.beir import open_beir
 from tardif.data.formats.corpora import read_queries as stream_queries
+from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
 from tardif.types import Document, Query
 
@@ -29,8 +30,8 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
         DataError: a file is missing or malformed, an id in the judgements is in no corpus or no
             list of queries, or ids are not unique.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    folder = user_path(folder)
+    if not is_folder(folder):
         raise DataError("no such folder: give a BEIR folder.", folder)
     source = open_beir(folder, split)
     documents = _documents(source.documents(), folder / "corpus.jsonl")

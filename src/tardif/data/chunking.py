@@ -23,6 +23,10 @@ MIN_TOKENS = 32
 
 _MARKER = 1  # the token that says "document"; start and end are the tokenizer's own
 _WINDOW = 200_000  # characters split at a time: the splitter's time grows faster than the text
+# It grows with the square of a stretch without the end of a line or sentence: for every piece the words of all the rest
+# of it are looked for, which takes long in scripts that do not part them. Such a text is split some pieces at a time.
+_STRETCH, _PIECES = 4_000, 32
+_STRETCH_ENDS = re.compile(r"[\n.!?\u0964\u3002\uff01\uff0e\uff1f]")
 _MARKDOWN = (".md", ".markdown")
 # Scripts without spaces count by the character, the others by the word.
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
@@ -104,7 +108,7 @@ class Chunker:
         splitter = self._splitter(lead, markdown=markdown)
         start = 0
         while start < len(text):
-            window = text[start : start + _WINDOW]
+            window = self._window(text, start)
             found = splitter.chunk_indices(window)
             end = start + len(window)
             if end < len(text) and len(found) > 1 and found[-1][0] > 0:
@@ -113,6 +117,12 @@ class Chunker:
             for _, piece in found:
                 yield from self._held(title, piece)
             start = end
+
+    def _window(self, text: str, start: int) -> str:
+        """What is split at a time from ``start`` on."""
+        window = text[start : start + _WINDOW]
+        longest = max(map(len, _STRETCH_ENDS.split(window)))
+        return window if longest <= _STRETCH else window[: max(2 * _STRETCH, _PIECES * self.tokens)]
 
     def _splitter(self, lead: str, *, markdown: bool) -> Any:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter

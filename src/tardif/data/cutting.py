@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tardif.data.chunking import Chunker, Tokenized
 from tardif.data.extraction import kind_of
+from tardif.data.regular import is_folder, user_path
 from tardif.types import Document
 
 CHUNK_TOKENS = 256
@@ -36,10 +37,10 @@ def cutter(documents: Any, chunk: Chunk, base: Callable[[], Tokenized]) -> Calla
 def _is_running_text(documents: Any) -> bool:
     if not isinstance(documents, str | Path):
         return False
-    path = Path(documents).expanduser()
+    path = user_path(documents)
     if (path / "corpus.jsonl").is_file():
         return False
-    if path.is_dir():
+    if is_folder(path):
         inside = (file.relative_to(path) for file in path.rglob("*"))
         return any(kind_of(file) for file in inside if not any(part.startswith(".") for part in file.parts))
     return kind_of(path) is not None

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tardif.checks import storable
 from tardif.data.extraction import KINDS, Extracted, Refused, extract, kind_of, require
-from tardif.data.text import storable
 from tardif.errors import DataError
 from tardif.types import Document
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from tardif.data.text import storable, text_id
+from tardif.checks import id_fault, plain_text, storable, text_fault
+from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
 
@@ -154,26 +154,24 @@ def _text(row: Row, name: str, *, optional: bool) -> str:
     value = row.fields[name]
     if optional and _is_missing(value):
         return ""
-    if not isinstance(value, str):
-        raise row.error(f"column {name} must be text, not {type(value).__name__}.")
-    return _sound(value, name, row)
+    if fault := text_fault(value):
+        raise row.error(f"column {name} {fault}.")
+    return plain_text(value)
 
 
 def _identity(row: Row, name: str) -> str | None:
     value = row.fields[name]
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, str | Integral):
-        raise row.error(f"column {name} must be text or a whole number.")
-    if value == "":
-        raise row.error(f"column {name} is empty.")
-    return _sound(str(value), name, row)
+    if fault := id_fault(value):
+        raise row.error(f"column {name} {fault}.")
+    return plain_text(value)
 
 
-def _sound(text: str, name: str, row: Row) -> str:
+def _sound(text: str, row: Row) -> str:
     """Refuse half characters (JSON's ``"\\ud800"``): no file could hold them again."""
     if not storable(text):
-        raise row.error(f"column {name} holds half a character (a lone surrogate): write it as UTF-8.")
+        raise row.error("column metadata holds half a character (a lone surrogate): write it as UTF-8.")
     return text
 
 
@@ -185,15 +183,15 @@ def _is_missing(value: object) -> bool:
 def _plain(value: Any, row: Row) -> Any:
     """A metadata value as JSON can hold it."""
     if isinstance(value, str):
-        return _sound(value, "metadata", row)
+        return _sound(value, row)
     if isinstance(value, Mapping):
-        return {_sound(str(name), "metadata", row): _plain(inner, row) for name, inner in value.items()}
+        return {_sound(str(name), row): _plain(inner, row) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, row) for inner in value]
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes):
         raise row.error("a metadata column holds bytes: leave it out with metadata=[...].")
-    if hasattr(value, "item"):
-        return value.item()  # numpy's numbers
+    if callable(getattr(value, "tolist", None)):
+        return _plain(value.tolist(), row)  # NumPy's numbers, and its arrays
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import text_fault
 from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
 from tardif.data.document_rows import Columns, Row, RowReader
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
+from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
@@ -72,8 +74,8 @@ def stream_documents(
     columns = Columns.of(text, title, id, metadata)
     if not isinstance(source, str | Path):
         return _from_values(source, columns, report)
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = user_path(source)
+    if is_folder(path):
         return _from_folder(path, columns, report)
     if kind_of(path):
         return _from_file(path, columns, report)
@@ -87,8 +89,8 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
         if isinstance(item, Document):
             document = item
         elif isinstance(item, str):
-            if not item.strip():
-                raise DataError("the text is empty.", "documents", number)
+            if fault := text_fault(item) or ("" if item.strip() else "is empty"):
+                raise DataError(f"the text {fault}.", "documents", number)
             document = Document(text_id("d-", item), item)
         elif isinstance(item, Mapping):
             document = reader.document(Row(dict(item), Path("documents"), number))
@@ -105,7 +107,7 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
 
 def _records(source: Any) -> Iterable[Any]:
     """The items of a source; a data frame's are its rows, as dicts."""
-    if isinstance(source, Mapping | bytes):
+    if isinstance(source, Mapping | bytes | bytearray | Document) or not hasattr(source, "__iter__"):
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
     if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
         rows: Iterable[Any] = source.iter_rows(named=True)
@@ -118,8 +120,7 @@ def _records(source: Any) -> Iterable[Any]:
 
 
 def _from_file(path: Path, columns: Columns, report: DocumentReport) -> Placed:
-    if not path.exists():
-        raise DataError("no such file: check the path.", path)
+    check_regular(path)
     _refuse_columns(columns, path)
     yield 1, read_file(path, report)
 
@@ -172,5 +173,5 @@ def _unique(documents: Iterable[Document], where: str) -> list[Document]:
     for document in documents:
         other = seen.setdefault(document.id, document)
         if other is not document and (other != document or not document.id.startswith("d-")):
-            raise DataError(f"{where}: two documents have the id {document.id!r}: ids must be unique.")
+            raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
     return list(seen.values())

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import storable
 from tardif.data.answers import AnswerCache
 from tardif.data.chat import LONGEST_WAIT, NOT_JSON, ChatClient, Outcome
 from tardif.data.spending import Cap, Cost, Spending, believed, check_number, estimate
 from tardif.data.synthesis.result import KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.data.synthesis.words import count_words
-from tardif.data.text import normalise, storable
+from tardif.data.text import normalise
 from tardif.errors import SettingError
 from tardif.types import Document
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
+from tardif.data.metadata import as_stored
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
 from tardif.folders import staged, write_json
@@ -163,7 +164,7 @@ def _write_beir(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[
     counts["documents"] = _write(
         folder / "corpus.jsonl",
         (
-            _json({"_id": d.id, "title": d.title, "text": d.text, "metadata": dict(d.metadata)})
+            _json({"_id": d.id, "title": d.title, "text": d.text, "metadata": as_stored(d.metadata)})
             for d in data.documents.values()
         ),
     )
@@ -249,7 +250,7 @@ def _write(path: Path, lines: Iterable[str], *, head: str = "") -> int:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _tabless(identity: str) -> str:

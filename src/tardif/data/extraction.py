@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tardif.checks import storable
 from tardif.data.formats.files import bare_lines
-from tardif.data.text import storable
+from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
 
 KINDS = {
@@ -31,8 +32,16 @@ KINDS = {
 }
 """What is read as a document, by suffix."""
 
+LARGEST = 256 * 2**20
+"""Bytes of a document file: it is held in memory whole, several times over while it is read."""
+
 _LIBRARIES = {"HTML": "trafilatura", "PDF": "pypdf"}
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+
+# The parser compares each attribute of a tag with all others: 50,000 would take it minutes. Pages have a few.
+_ATTRIBUTES = 200
+_LONG_TAG = re.compile(f"<[A-Za-z][^<>]{{{2 * _ATTRIBUTES},}}")
+_QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,11 @@ def extract(path: Path) -> Extracted | Refused:
     """Read one document file whose suffix is in :data:`KINDS`.
 
     Raises:
-        DataError: the file cannot be opened, is not UTF-8 (says the line), or its kind's library is missing.
+        DataError: the file is no regular one or cannot be opened, is not UTF-8 (says the line), or its kind's
+            library is missing.
     """
+    if check_regular(path).st_size > LARGEST:
+        return Refused("too large", f"has more than {LARGEST >> 20} MiB: cut it, or make rows of it.")
     readers: dict[str, Callable[[Path], Extracted | Refused]] = {"HTML": _html, "PDF": _pdf}
     found = readers.get(KINDS[path.suffix.lower()], _plain)(path)
     if isinstance(found, Extracted) and not found.text:
@@ -91,6 +103,8 @@ def _html(path: Path) -> Extracted | Refused:
     page = _decode(path)
     if not page.strip():
         return Extracted("")
+    if any(len(_QUOTED.sub("", tag).split()) > _ATTRIBUTES for tag in _LONG_TAG.findall(page)):
+        return Refused("damaged", f"its HTML has a tag with more than {_ATTRIBUTES} attributes.")
     with _hushed("trafilatura", "htmldate"):
         # Broad on purpose: whatever a page on the web makes the parsers raise is the page's fault.
         try:
@@ -122,7 +136,8 @@ def _all_text(page: str) -> str:
 def _decode(path: Path) -> str:
     """A page's characters: UTF-8, else what the page itself declares."""
     try:
-        raw = path.read_bytes()
+        with open_regular(path) as file:
+            raw = file.read()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror}).", path) from error
     try:
@@ -141,7 +156,7 @@ def _decode(path: Path) -> str:
 def _pdf(path: Path) -> Extracted | Refused:
     """The text of each page, pages apart by an empty line."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             pages = _pages(file) if os.fstat(file.fileno()).st_size else []
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror}).", path) from error

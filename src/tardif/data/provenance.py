@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from tardif.data.regular import open_regular, user_path
+
 
 def source_name(source: Any) -> str:
     """A source as the report names it."""
@@ -16,7 +18,7 @@ def source_json(source: Any) -> dict[str, Any]:
     """A source as the manifest names it: its name, and the checksums of its files."""
     if not isinstance(source, str | Path):
         return {"name": "none" if source is None else "values"}
-    path = Path(source).expanduser()
+    path = user_path(source)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return {
         "name": path.name,
@@ -25,5 +27,5 @@ def source_json(source: Any) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

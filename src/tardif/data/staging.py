@@ -15,7 +15,6 @@ id of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tardif.data.records import Judgement, Source
 from tardif.data.text import normalise, text_id
+from tardif.data.training_set import metadata_json
 from tardif.errors import DataError
 from tardif.types import Document, Query
 
@@ -208,7 +208,7 @@ class Staging:
         body_id = text_id("d-", document.text) if document.title else content_id
         metadata = "{}"
         if document.metadata:
-            metadata = json.dumps(dict(document.metadata), ensure_ascii=False, sort_keys=True, default=str)
+            metadata = metadata_json(document.metadata)
         row = (source, place, document.id, document.title, document.text, metadata, key)
         self._put("documents", (*row, content_id, body_id, own_id, corpus, parent, piece_of))
 

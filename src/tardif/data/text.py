@@ -30,14 +30,3 @@ def keyed_order(seed: int, text: str) -> bytes:
 def keyed_sample(seed: int, texts: Iterable[str], count: int) -> list[str]:
     """``count`` of the texts that are not empty, by :func:`keyed_order`."""
     return sorted(filter(None, texts), key=lambda text: keyed_order(seed, text))[:count]
-
-
-def storable(text: str) -> bool:
-    """Whether UTF-8 can hold the text: it has no lone surrogate."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

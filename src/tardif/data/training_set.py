@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tardif
+from tardif.data.metadata import as_stored
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
 from tardif.types import Document, Example
@@ -90,7 +91,7 @@ class TrainingSet:
                 "id": pa.array([d.id for d in documents], text),
                 "title": pa.array([d.title for d in documents], text),
                 "text": pa.array([d.text for d in documents], text),
-                "metadata": pa.array([_metadata_json(d.metadata) for d in documents], text),
+                "metadata": pa.array([metadata_json(d.metadata) for d in documents], text),
             },
             "queries": {
                 "id": pa.array(list(self.queries), text),
@@ -211,8 +212,9 @@ def is_training_set(folder: str | Path) -> bool:
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
-def _metadata_json(metadata: Mapping[str, Any]) -> str:
-    return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, default=str)
+def metadata_json(metadata: Mapping[str, Any]) -> str:
+    """The text of a set's ``metadata`` column; the same metadata gives the same text."""
+    return json.dumps(as_stored(metadata), ensure_ascii=False, sort_keys=True)
 
 
 def _qrels_table(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

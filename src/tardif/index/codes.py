@@ -271,4 +271,4 @@ def check_bits(bits: int, among: Sequence[int] = BITS) -> int:
         raise SettingError(
             f"bits={bits!r}: token vectors are stored in {', '.join(map(str, among[:-1]))} or {among[-1]}."
         )
-    return bits
+    return among[among.index(bits)]  # NumPy's 8 is none that JSON can hold

@@ -94,7 +94,8 @@ class Connections:
             ReplacedError: another index stands at the place.
             FolderError: the file is missing, damaged, or cannot be read.
         """
-        held: _Opened | None = getattr(self._local, "opened", None)
+        # Within a turn, a fork in another thread closes nothing.
+        held: _Opened | None = getattr(self._local, "opened", None) if getattr(self._depth, "count", 0) else None
         if held is not None and held.database.in_transaction:
             yield held.database
             return

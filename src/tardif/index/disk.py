@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_ids
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.forks import register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
@@ -260,7 +261,7 @@ class DiskIndex:
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """Documents by id; an id that is not there is not in the result."""
-        return self.store.documents(list(ids))
+        return self.store.documents(check_ids(ids))
 
     def ids(self) -> list[str]:
         """The ids of all documents, in the order in which they were added."""
@@ -294,7 +295,7 @@ class DiskIndex:
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
         """As :meth:`tardif.index.protocol.Index.score`."""
         self._check_width(vectors)
-        query = Query.of(vectors)
+        query, ids = Query.of(vectors), check_ids(ids)
         with self._reading() as view:
             numbers = self.store.numbers(ids)
             missing = next((identity for identity in ids if identity not in numbers), None)
@@ -385,8 +386,9 @@ class DiskIndex:
         Raises:
             FolderError: the folder cannot be written, or another process does not stop writing.
         """
+        wanted = list(dict.fromkeys(check_ids(ids)))
         with self.store.writing() as database:
-            count = self.store.remove(database, list(dict.fromkeys(ids)))
+            count = self.store.remove(database, wanted)
             if count:
                 self.store.touch(database)
         return count

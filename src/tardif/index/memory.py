@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_ids
 from tardif.errors import DataError, SettingError
 from tardif.index.codes import Query, scale_of, scan, to_fixed
+from tardif.index.metadata import as_stored
 from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.scoring import LOWEST, top
 from tardif.types import Document
@@ -56,21 +58,24 @@ class MemoryIndex:
         scale = scale_of(vectors)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         block = _Block(to_fixed(vectors, scale), starts, scale)
-        replaced = self.delete([document.id for document in documents])
-        self._documents |= {document.id: (document, block, row) for row, document in enumerate(documents)}
+        # As they would be read back from a disk: what a caller does to his dict afterwards changes nothing here.
+        kept = [replace(document, metadata=as_stored(document.metadata)) for document in documents]
+        replaced = self.delete([document.id for document in kept])
+        self._documents |= {document.id: (document, block, row) for row, document in enumerate(kept)}
         self._dim = self._dim or (vectors.shape[1] if len(vectors) else None)
         return replaced
 
     def delete(self, ids: Sequence[str]) -> int:
         """As :meth:`tardif.index.protocol.Index.delete`."""
-        there = [identity for identity in dict.fromkeys(ids) if identity in self._documents]
+        there = [identity for identity in dict.fromkeys(check_ids(ids)) if identity in self._documents]
         for identity in there:
             del self._documents[identity]
         return len(there)
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
-        return {identity: self._documents[identity][0] for identity in ids if identity in self._documents}
+        wanted = check_ids(ids)
+        return {identity: self._documents[identity][0] for identity in wanted if identity in self._documents}
 
     def search(
         self,
@@ -94,10 +99,11 @@ class MemoryIndex:
 
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
         """As :meth:`tardif.index.protocol.Index.score`."""
+        ids = check_ids(ids)
         self._check_width(vectors)
         missing = next((identity for identity in ids if identity not in self._documents), None)
         if missing is not None:
-            raise DataError(f"The document {missing!r} is not in the index.")
+            raise DataError(f"The document {missing!r:.200} is not in the index.")
         scores: list[float] = self._scores(Query.of(vectors), ids).tolist()
         return scores
 

@@ -1,40 +1,14 @@
-"""Metadata as an index stores it: JSON that every SQLite reads, so that a filter means the same everywhere."""
+"""Metadata as an index's column holds it; :mod:`tardif.data.metadata` says what that is of what was given."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping
-from datetime import date, time
-from decimal import Decimal
 from typing import Any
 
-from tardif.errors import DataError
+from tardif.data.metadata import MAX_NESTING, as_stored, clean_text
 
-MAX_NESTING = 100
-"""Levels of objects and lists in one document's metadata. SQLite's JSON stops at 1,000, Python's at its recursion."""
-
-_UNHOLDABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def clean_text(text: str) -> str:
-    """``text`` with U+FFFD for each NUL and lone surrogate: SQLite's JSON would cut at the one and refuse the other."""
-    return text if text.isascii() and "\0" not in text else _UNHOLDABLE.sub("\ufffd", text)
-
-
-def as_stored(metadata: Mapping[Any, Any]) -> dict[str, Any]:
-    """Metadata as it will be read back from an index: only str, int, float, bool, None, list and dict.
-
-    - Texts and keys have U+FFFD for NULs and lone surrogates (:func:`clean_text`).
-    - NaN, infinities and integers beyond a double's range (1.8e308) are None: JSON has no word for them.
-    - Tuples and sets are lists (a set sorted), dates and times their ISO texts, a Decimal a float, and what has
-      ``tolist`` (NumPy's arrays and numbers) what that gives. Anything else is its ``str``.
-
-    Raises:
-        DataError: it is nested deeper than :data:`MAX_NESTING` levels.
-    """
-    return {_key(key): _plain(value, 1) for key, value in metadata.items()}
+__all__ = ["MAX_NESTING", "as_stored", "clean_text", "metadata_json"]
 
 
 def metadata_json(metadata: Mapping[Any, Any]) -> str:
@@ -44,46 +18,3 @@ def metadata_json(metadata: Mapping[Any, Any]) -> str:
         DataError: it is nested deeper than :data:`MAX_NESTING` levels.
     """
     return json.dumps(as_stored(metadata), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str):
-        key = json.dumps(key) if key is None or isinstance(key, bool | int | float) else str(key)
-    return clean_text(key)
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if depth > MAX_NESTING:
-        raise DataError(f"metadata is nested deeper than {MAX_NESTING} levels: flatten it or leave some of it out.")
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return clean_text(str.__str__(value))
-    if isinstance(value, int | float | Decimal):
-        return _number(value)
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(inner, depth + 1) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner, depth + 1) for inner in value]
-    return _foreign(value, depth)
-
-
-def _foreign(value: Any, depth: int) -> Any:
-    """What JSON has no type for."""
-    if isinstance(value, set | frozenset):
-        return [_plain(inner, depth + 1) for inner in sorted(value, key=repr)]
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if callable(getattr(value, "tolist", None)):
-        return _plain(value.tolist(), depth + 1)
-    return clean_text(str(value))
-
-
-def _number(value: int | float | Decimal) -> int | float | None:
-    try:
-        nearest = float(value)
-    except (OverflowError, ValueError):  # an integer beyond 1.8e308; a signalling NaN
-        return None
-    if not math.isfinite(nearest):
-        return None
-    return int(value) if isinstance(value, int) else nearest

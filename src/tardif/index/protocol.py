@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from tardif.index.filters import Filter
-from tardif.data.text import storable
+from tardif.checks import called
 from tardif.errors import DataError
 from tardif.types import Document
 
@@ -88,17 +88,16 @@ class Index(Protocol):
 
 
 def check_fit(documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> None:
-    """Raise if vectors do not fit their documents.
+    """Raise if documents cannot be stored with these vectors: the one gate of every index. What the fields of a
+    :class:`Document` hold was checked when it was made.
 
     Raises:
-        DataError: an id stands twice, the rows do not fit, or a text holds half a character.
+        DataError: one is no document, an id stands twice, or the rows do not fit.
     """
+    for document in documents:
+        if not isinstance(document, Document):
+            raise DataError(f"An index holds Documents, not {called(document)}.")
     if len({document.id for document in documents}) != len(documents):
         raise DataError("Two documents have the same id: ids must be unique.")
-    if len(lengths) != len(documents) or sum(lengths) != len(vectors):
+    if len(lengths) != len(documents) or sum(lengths) != len(vectors) or min(lengths, default=0) < 0:
         raise DataError(f"{len(vectors)} vectors in {len(lengths)} parts do not fit {len(documents)} documents.")
-    for document in documents:
-        if not all(map(storable, (document.id, document.title, document.text))):
-            raise DataError(
-                f"The document {document.id!r:.200} holds half a character (a lone surrogate): mend the text."
-            )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError, SettingError, first_line, is_failure
+from tardif.forks import register
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.light.graph import check_graph
 from tardif.modeling.gate import check_tokenizer
@@ -51,7 +52,17 @@ class LightEncoder:
         self.folder = Path(folder)
         self.form: QueryForm = read_form(self.folder)
         self._tokenizer = self._open_tokenizer()
-        self._session = self._open_graph(threads or _cores())
+        self._threads = threads or _cores()
+        self._session: Any = self._open_graph()
+        register(self)
+
+    def before_fork(self) -> None:
+        """As :meth:`tardif.forks.Forking.before_fork`."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As :meth:`tardif.forks.Forking.after_fork`: a child opens the graph again, with threads of its own."""
+        if in_child:
+            self._parents, self._session = self._session, None
 
     @property
     def dim(self) -> int:
@@ -126,6 +137,8 @@ class LightEncoder:
         yield batch
 
     def _run(self, rows: Rows) -> NDArray[np.float32]:
+        if self._session is None:
+            self._session = self._open_graph()
         try:
             (vectors,) = self._session.run([OUTPUT], dict(zip(INPUTS, (rows.ids, rows.attended), strict=True)))
         except Exception as error:  # the library's errors have no common parent
@@ -152,11 +165,11 @@ class LightEncoder:
     def _unusable(self, name: str, how: str, error: BaseException) -> FolderError:
         return FolderError(f"{self.folder / name} {how} ({first_line(error)}): export the query encoder again.")
 
-    def _open_graph(self, threads: int) -> Any:
+    def _open_graph(self) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters is raised
         options.use_deterministic_compute = True

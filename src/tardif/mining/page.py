@@ -10,6 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tardif.visible import visible
+
 WIDTH, HEIGHT = 640, 64
 """Of one histogram, in pixels."""
 
@@ -33,12 +35,20 @@ def page(report: Mapping[str, Any], lines: Sequence[str] = ()) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Texts and ids come from anywhere: what would reorder or hide a part of the page is seen as an escape.
+        finalize=_seen,
     )
     scales = [
         {"title": _SCALES[by], "rows": _histograms(scores), "ticks": _ticks(scores["edges"])}
         for by, scores in report["scores"].items()
     ]
     return environment.get_template("page.html").render(report, lines=lines, scales=scales, width=WIDTH, height=HEIGHT)
+
+
+def _seen(value: Any) -> Any:
+    """A text as the page shows it; markup is the page's own."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return visible(value, keep="\n\t") if is_text else value
 
 
 def _histograms(scores: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 
+from tardif.data.formats import tables
+from tardif.data.formats.cells import read_header
 from tardif.data.formats.columns import Wishes, known_role
 from tardif.data.formats.opening import open_source
+from tardif.data.formats.tables import TableSource
 from tardif.errors import DataError
 
 
@@ -52,3 +57,63 @@ def test_long_headers_are_cut_short(tmp_path):
     with pytest.raises(DataError, match=r"it has x{40}\.\.\., 0, 1, .*, 18, \.\.\.: .*must name the columns") as error:
         open_source(path)
     assert error.value.line == 1
+
+
+class Counting(str):
+    """A name that counts how often it is compared with another."""
+
+    compared = 0
+    __slots__ = ()
+
+    def __eq__(self, other):
+        Counting.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+    def strip(self, *_):
+        return self
+
+
+WIDE = 2000
+FAMILIES = {
+    "unused": ["query", "positive", *(f"c{n}" for n in range(WIDE))],
+    "negatives": ["query", "positive", *(f"negative_{n}" for n in range(WIDE))],
+    "positives": ["query", *(f"positive_{n}" for n in range(WIDE))],
+}
+
+
+@pytest.mark.parametrize("names", FAMILIES.values(), ids=FAMILIES)
+def test_each_column_of_a_wide_table_is_looked_at_a_few_times(names):
+    """Comparing each with every other takes seconds for 20,000."""
+    names = [Counting(name) for name in names]
+
+    def read(columns):
+        return iter([(1, ["q", *["p"] * (len(columns) - 1)])])
+
+    Counting.compared = 0
+    assert read_header(iter([(1, names)]), Path("a.csv")) == names
+    source = TableSource("a.csv", names, read, Wishes.of(None, None), cells=True)
+    assert list(source.judgements())
+    chosen = Wishes.of({"negative": names[2:]}, None)
+    assert len(chosen.find(names)["negative"]) == len(names) - 2 and not chosen.missing(names)
+    assert Counting.compared < 20 * len(names)
+
+
+@pytest.mark.parametrize("role", ["negative", "positive"])
+def test_rows_that_each_bring_a_column_are_looked_at_once(role, monkeypatch):
+    compared = []
+    monkeypatch.setattr(tables, "check_clear", lambda roles, *_: compared.extend(roles.get(role, ())))
+    first = {"query": "q", "positive": "p"}
+    rows = [first, *({"query": "q", "positive": "p", f"{role}_{n}": "x"} for n in range(200))]
+    source = open_source(rows)
+    assert len(list(source.judgements())) == 401
+    assert len(compared) < 10
+    assert len(source.shape) < 2000  # names some of the columns
+
+
+def test_positives_of_two_families_are_refused_in_whichever_row_they_come():
+    for other in ("answer", "Positive", "POSITIVE_1"):
+        rows = [{"query": "q", "positive": "p"}, {"query": "q", "positive_1": "p"}, {"query": "q", other: "p"}]
+        with pytest.raises(DataError, match="would each do for the positive"):
+            list(open_source(rows).judgements())

@@ -37,7 +37,7 @@ def open_beir(folder: Path, split: str, group_by: str | None = None, *, held_out
     qrels, queries, corpus = folder / "qrels" / f"{split}.tsv", _queries(folder), _corpus(folder)
     if queries is None or corpus is None:
         raise DataError("has no corpus.jsonl or queries.jsonl: a BEIR folder has both, and qrels/.", folder)
-    if not qrels.is_file():
+    if not qrels.exists():
         have = ", ".join(splits(folder)) or "none"
         raise DataError(f"has no qrels/{split}.tsv (it has: {have}): name one of its splits.", folder)
 

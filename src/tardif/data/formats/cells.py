@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -54,9 +55,8 @@ def read_header(rows: Iterator[tuple[int, Cells]], path: Path) -> list[str]:
     if not line:
         raise DataError("is empty: it holds no row.", path)
     header = [cell.strip() for cell in cells]
-    for name in header:
-        if header.count(name) > 1:
-            raise DataError(f"the header names the column {name!r} twice.", path, line)
+    if twice := [name for name, times in Counter(header).items() if times > 1]:
+        raise DataError(f"the header names the column {twice[0]!r:.100} twice.", path, line)
     return header
 
 

@@ -19,6 +19,7 @@ from tardif.data.formats.qrels import read_trec_qrels
 from tardif.data.formats.trec import find_held_out, open_trec
 from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
+from tardif.data.regular import open_regular
 from tardif.errors import DataError
 
 NAMES = ("queries.tsv", "collection.tsv", "triples.jsonl")
@@ -130,7 +131,8 @@ def _read_maps(path: Path | None) -> tuple[_IdMap, _IdMap]:
     if path is None:
         return {}, {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            found = json.load(file)
         maps = found["queries"], found["documents"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"is no map of ids ({error}): restore it, or take it away to keep the numbers.", path) from None

@@ -6,6 +6,7 @@ row happens to hold; where two columns would do for one role, nobody guesses.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,6 +27,8 @@ KNOWN = {
 ROLES = tuple(KNOWN)
 MANY = ("positive", "negative")
 """The roles that several columns may play together: ``negative_1``, ``negative_2``."""
+
+_NAMED = 20  # columns that a message names
 
 Roles = dict[str, tuple[str, ...]]
 """The columns of each role that has any."""
@@ -88,9 +91,8 @@ class Wishes:
             chosen[role] = tuple(name for name in given if name)
             if len(chosen[role]) > 1 and role not in MANY:
                 raise DataError(f"columns: {role} takes one column, not {', '.join(chosen[role])}.")
-        every = [name for names in chosen.values() for name in names]
-        for name in every:
-            if every.count(name) > 1:
+        for name, times in Counter(name for names in chosen.values() for name in names).items():
+            if times > 1:
                 raise DataError(f"columns: {name!r} is given for two roles: a column plays one.")
         # Who names the documents himself does not want others guessed beside them.
         if "documents" in chosen and "positive" not in chosen:
@@ -99,25 +101,22 @@ class Wishes:
             chosen["documents"] = ()
         return cls(chosen, group_by or None)
 
-    def role(self, name: str) -> str | None:
-        """The role that a column plays, if any."""
-        for role, wanted in self.chosen.items():
-            if name in wanted or any("*" in pattern and fnmatchcase(name, pattern) for pattern in wanted):
-                return role
-        known = known_role(name)
-        return None if known in self.chosen else known
-
     def find(self, names: Iterable[str]) -> Roles:
         """The columns of each role among some names."""
+        exact = {name: role for role, wanted in self.chosen.items() for name in wanted}
+        patterns = [(role, name) for role, wanted in self.chosen.items() for name in wanted if "*" in name]
         found: dict[str, list[str]] = {}
         for name in names:
-            if (role := self.role(name)) is not None:
+            role = exact.get(name) or next((role for role, wish in patterns if fnmatchcase(name, wish)), None)
+            if role is None and (known := known_role(name)) not in self.chosen:
+                role = known
+            if role is not None:
                 found.setdefault(role, []).append(name)
         return {role: tuple(found[role]) for role in ROLES if role in found}
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """The columns the user named that are not among these."""
-        names = list(names)
+        names = dict.fromkeys(names)
         wanted = [name for given in self.chosen.values() for name in given]
         if self.group_by is not None:
             wanted.append(self.group_by)
@@ -184,7 +183,7 @@ def check_row(
 def listed(names: Iterable[str]) -> str:
     """Columns for a message, cut short where they are many or long."""
     names = [name if len(name) <= 40 else f"{name[:40]}..." for name in names]
-    return ", ".join(names if len(names) <= 20 else [*names[:20], "..."]) or "no column"
+    return _some(names) or "no column"
 
 
 def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by: str | None) -> str:
@@ -195,13 +194,17 @@ def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by
         kind = "labelled pairs"
     else:
         kind = "pairs with negatives" if "negative" in roles else "pairs"
-    parts = [f"{_spoken(role)} from {', '.join(names)}" for role, names in roles.items()]
+    parts = [f"{_spoken(role)} from {_some(names)}" for role, names in roles.items()]
     if "documents" in roles and "label" not in roles:
         parts.append("the best scored of each row is its positive, the others its negatives")
     if group_by is not None:
         parts.append(f"group from {group_by}")
     spare = f"; not used: {listed(unused)}" if unused else ""
     return f"{kind}: {', '.join(parts)}{spare}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= _NAMED else [*names[:_NAMED], "..."])
 
 
 def _spoken(role: str) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import storable
 from tardif.data.formats.cells import csv_rows, read_header, sized_rows, tsv_rows
 from tardif.data.formats.columns import plain
 from tardif.data.formats.files import bare_lines, kind_of
 from tardif.data.formats.json_files import json_objects
 from tardif.data.formats.values import Cell
-from tardif.data.text import storable
 from tardif.errors import DataError
 from tardif.types import Document, Query
 
@@ -26,9 +26,10 @@ Fields = Mapping[str, Any]
 
 
 def find_file(folder: Path, *names: str) -> Path | None:
-    """The first of these files that a folder has, plain or packed."""
+    """The first of these files that a folder has, plain or packed. Whether it is a regular one is asked when it is
+    read: a pipe of that name is to be refused, not passed over."""
     candidates = (folder / f"{name}{packing}" for name in names for packing in PACKINGS)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 
 
 def read_queries(path: Path) -> Iterator[tuple[int, Query]]:

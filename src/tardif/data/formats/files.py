@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
 
 PACKED = (".gz", ".zst", ".zstd")
@@ -33,22 +34,12 @@ def kind_of(path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not a file with something in it.
+    """Refuse what is not a regular file with something in it.
 
     Raises:
-        DataError: it is missing, a folder, empty, or cannot be looked at.
+        DataError: it is empty, or as for :func:`check_regular`.
     """
-    try:
-        size = path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError("no such file: check the path.", path) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({error}).", path) from None
-    if path.is_dir():
-        raise DataError("is a folder: give a file.", path)
-    if not path.is_file():  # it is read twice: once to look, once to read
-        raise DataError("is a pipe or device: write it to a file first.", path)
-    if not size:
+    if not check_regular(path).st_size:
         raise DataError("is empty: it holds no row.", path)
 
 
@@ -113,7 +104,7 @@ def text_blocks(path: Path) -> Iterator[str]:
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     suffix = path.suffix.lower()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if suffix == ".gz":
             with gzip.open(file) as unpacked:
                 yield io.BufferedReader(unpacked, _BLOCK)

@@ -99,7 +99,8 @@ def open_pandas(frame: Any) -> Frame:
 
     def rows(columns: list[str]) -> Rows:
         begin = 0
-        positions = [names.index(name) for name in columns]
+        at = {name: place for place, name in reversed(list(enumerate(names)))}
+        positions = [at[name] for name in columns]
         while begin < len(frame):
             part = frame.iloc[begin : begin + BATCH]
             values = []

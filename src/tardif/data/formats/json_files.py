@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tardif.data.formats.files import LONGEST, text_blocks, text_lines
 from tardif.errors import DataError
 
 _SPACE = " \t\r\n"
+_SPACES = re.compile(f"[{_SPACE}]*")
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -99,10 +101,9 @@ class _Text:
     def peek(self) -> str:
         """The next character that is no white space, empty at the end."""
         while True:
-            while self._at < len(self._text):
-                if (character := self._text[self._at]) not in _SPACE:
-                    return character
-                self._at += 1
+            self._at = _SPACES.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
             if not self._more(0):
                 return ""
 

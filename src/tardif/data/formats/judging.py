@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import storable
 from tardif.data.formats.columns import Roles, plain
 from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
-from tardif.data.text import storable
 from tardif.errors import DataError
 
 Column = tuple[str, Any]
@@ -51,6 +51,7 @@ class RowReader:
         self._query = (roles["query"][0], keys[roles["query"][0]])
         self._many = "documents" in roles and "positive" not in roles
         self._primary = [(name, keys[name]) for name in roles["documents" if self._many else "positive"]]
+        self._further = set(self._primary[1:])
         self._negative = [(name, keys[name]) for name in roles.get("negative", ())]
         self._label, self._scores = column("label"), column("scores")
         self._query_id, self._document_id = column("query_id"), column("document_id")
@@ -114,10 +115,9 @@ class RowReader:
         if type(value) is list and all(type(item) is str and storable(item) for item in value):
             return value
         cell = self._cell(row, column, place)
-        if cell.value is None or (self._cells and cell.value == ""):
-            further = self._primary.index(column) > 0 if column in self._primary else False
-            if spare or further:
-                return []
+        is_missing = cell.value is None or (self._cells and cell.value == "")
+        if is_missing and (spare or column in self._further):
+            return []
         return cell.texts()
 
     def _labels(self, row: Any, place: int, count: int) -> list[str | float | None]:

@@ -27,6 +27,7 @@ from tardif.data.formats.python_rows import open_rows
 from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.trec import find_files, find_held_out, named_files, open_trec
 from tardif.data.records import Source
+from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.training_set import is_training_set
 from tardif.errors import DataError
 
@@ -50,7 +51,7 @@ def open_source(
             files); a dict of the files of a TREC collection (``qrels``, ``queries``, ``corpus``,
             ``run``); a Hugging Face dataset; a pandas or polars frame; an Arrow table; or any
             iterable of dicts or of tuples (query, positive), (query, document, label),
-            (query, positive, negative).
+            (query, positive, negative). Pipes and devices are refused: a file is read more than once.
         columns: role to column, for columns with other names than the usual; None leaves a role out.
             The roles: query, positive, negative, documents, scores, label, query_id, document_id.
         split: which split of a source that has several.
@@ -61,8 +62,8 @@ def open_source(
     """
     wishes = Wishes.of(columns, group_by)
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        return _open_folder(path, wishes, split) if path.is_dir() else _open_file(path, wishes)
+        path = user_path(source)
+        return _open_folder(path, wishes, split) if is_folder(path) else _open_file(path, wishes)
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), wishes, "data")
     if isinstance(source, Mapping):
@@ -84,8 +85,8 @@ def held_out_sources(
     """
     wishes = Wishes.of(columns, group_by)
     if isinstance(source, str | Path):
-        folder = Path(source).expanduser()
-        return _held_out_of_folder(folder, wishes, split) if folder.is_dir() else []
+        folder = user_path(source)
+        return _held_out_of_folder(folder, wishes, split) if is_folder(folder) else []
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return [_of_dataset(source[name], wishes, f"data ({name})") for name in _validation(source, split)]
     return []
@@ -122,12 +123,13 @@ def _open_table(path: Path, kind: str, wishes: Wishes) -> Source:
     def chosen(columns: list[str]) -> Iterator[tuple[int, Cells]]:
         found = rows(path)
         read_header(found, path)
-        positions = [header.index(name) for name in columns]
+        at = {name: place for place, name in enumerate(header)}
+        positions = [at[name] for name in columns]
         if positions == list(range(len(header))):
             yield from sized_rows(found, header, path)
             return
         for line, cells in sized_rows(found, header, path):
-            yield line, [cells[at] for at in positions]
+            yield line, [cells[position] for position in positions]
 
     return TableSource(str(path), header, chosen, wishes, cells=True, what=kind[1:].upper())
 
@@ -216,6 +218,9 @@ def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
     if splits != [""]:
         _split_of(dict.fromkeys(splits), split, folder)
         folder = folder / split
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            check_regular(path)  # datasets would wait for a pipe
     try:
         import datasets
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed
+from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed, plain, stem
 from tardif.data.formats.judging import RowReader
 from tardif.data.records import Judgement
 from tardif.errors import DataError
@@ -69,7 +69,8 @@ class TableSource(TextlessSource):
         hint = " The first line must name the columns." if cells else ""
         check_row(roles, names, wishes, name, header, hint=hint)
         used = [column for columns in roles.values() for column in columns]
-        unused = [column for column in names if column not in used and column != wishes.group_by]
+        known = {*used, wishes.group_by}
+        unused = [column for column in names if column not in known]
         if wishes.group_by is not None and wishes.group_by not in used:
             used.append(wishes.group_by)
         self._used, self._rows = used, rows
@@ -110,6 +111,8 @@ class LooseSource(TextlessSource):
         self._roles: dict[str, dict[str, None]] = {}
         self._unused: dict[str, None] = {}
         self._seen: dict[str, None] = {}
+        self._positives: set[str] = set()
+        self._stems: set[str] = set()
         self._past: Counter[str] = Counter()
         self._glance(peek)
         self.shape = self._describe(0)
@@ -164,9 +167,7 @@ class LooseSource(TextlessSource):
             if not isinstance(name, str):
                 raise DataError(f"the column name {name!r} is no text.", self.name, place)
         roles, wishes = self._wishes.find(names), self._wishes
-        for role, columns in roles.items():
-            self._roles.setdefault(role, {}).update(dict.fromkeys(columns))
-        check_clear({role: tuple(columns) for role, columns in self._roles.items()}, wishes, self.name, place)
+        self._join(roles, place)
         check_row(roles, names, wishes, self.name, place)
         if wishes.group_by is not None and wishes.group_by not in names:
             raise DataError(f"has no {wishes.group_by} to group by; it has {listed(names)}.", self.name, place)
@@ -176,6 +177,26 @@ class LooseSource(TextlessSource):
         reader = RowReader(roles, {name: name for name in names}, self.name, group_by=wishes.group_by)
         self._readers[names] = reader
         return reader
+
+    def _join(self, roles: Roles, place: int) -> None:
+        """Take in which columns a row has, and refuse those that would do for a role of other rows. Only what is new
+        is looked at: each of a million rows may bring a column of its own."""
+        for role, columns in roles.items():
+            known = self._roles.setdefault(role, {})
+            new = [column for column in columns if column not in known]
+            known.update(dict.fromkeys(new))
+            if role == "negative" or not new:  # any number of columns are negatives
+                continue
+            if role != "positive" or not self._goes_on(new):
+                check_clear({role: tuple(known)}, self._wishes, self.name, place)
+
+    def _goes_on(self, new: Sequence[str]) -> bool:
+        """Whether new columns of positives continue the family that is there, ``positive_7`` after ``positive_6``."""
+        compared = {plain(name) for name in new}
+        is_family = len(compared) == len(new) and self._positives.isdisjoint(compared)
+        self._positives |= compared
+        self._stems |= {stem(name) for name in new}
+        return is_family and len(self._stems) == 1
 
     def _note(self, names: Sequence[str], roles: Roles) -> None:
         used = {name for columns in roles.values() for name in columns}

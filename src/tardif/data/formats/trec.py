@@ -13,6 +13,7 @@ from tardif.data.formats.corpora import SUFFIXES, find_file
 from tardif.data.formats.files import check_file
 from tardif.data.formats.qrels import read_run, read_trec_qrels
 from tardif.data.records import Judgement
+from tardif.data.regular import user_path
 from tardif.errors import DataError
 
 PARTS = ("qrels", "queries", "corpus", "run")
@@ -44,7 +45,7 @@ def named_files(parts: Mapping[str, Any]) -> TrecFiles:
     for part in PARTS[:3]:
         if part not in parts:
             raise DataError(f"the TREC collection has no {part}: name the files of {', '.join(PARTS[:3])}.")
-    found = {part: Path(path).expanduser() for part, path in parts.items()}
+    found = {part: user_path(path) for part, path in parts.items()}
     for path in found.values():
         check_file(path)
     return TrecFiles(str(found["qrels"]), **found)

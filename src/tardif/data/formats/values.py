@@ -8,8 +8,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import MAX_ID, id_fault, storable
 from tardif.data.formats.json_files import json_value
-from tardif.data.text import storable
 from tardif.errors import DataError
 
 
@@ -119,6 +119,8 @@ class Cell:
         if isinstance(value, str):
             if not value:
                 raise self.refuse("is empty: give an id, or leave the column out.")
+            if len(value) > MAX_ID:
+                raise self.refuse(f"{id_fault(value)}.")
             return self.text()
         if _is_whole(value):
             return self._digits()

@@ -1,0 +1,76 @@
+"""Files that a user names or a folder holds: regular ones only, opened without ever waiting."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+from tardif.checks import shown
+from tardif.errors import DataError
+
+
+def user_path(source: str | Path) -> Path:
+    """A path as a user writes it, ``~`` being his own folder.
+
+    Raises:
+        DataError: it names the folder of a user whom nobody knows.
+    """
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{shown(str(source))} cannot be found ({error}): write the path out.") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder.
+
+    Raises:
+        DataError: it cannot be looked at, or is longer than a path can be: a text in the place of one, say.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise DataError(f"{shown(str(path))} is no path of a file or folder ({error.strerror}).") from None
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Refuse what is no regular file, and give what the system says of it.
+
+    Pipes and devices are refused by name: a file is read more than once, to look and to read, and one that has no
+    end, or no writer, would be waited for without a word.
+
+    Raises:
+        DataError: it is missing, a folder, a pipe, a device or a socket, or cannot be looked at.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError("no such file: check the path.", path) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error}).", path) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise DataError("is a folder: give a file.", path)
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError("is a pipe or device: write it to a file first.", path)
+    return found
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file to read. Never waits, also not where a pipe has taken the place of a file just now.
+
+    Raises:
+        DataError: as for :func:`check_regular`.
+        OSError: it cannot be opened.
+    """
+    check_regular(path)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller's to close
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DataError("is a pipe or device: write it to a file first.", path)
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
