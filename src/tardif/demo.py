@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tardif.data.text import keyed_order, normalise
-from tardif.folders import write_json
+from tardif.folders import expanded, write_json
 from tardif.modeling.base import MINILM
 from tardif.types import Document
 
@@ -201,7 +201,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     from tardif.retrieval import Retriever
     from tardif.training.trainer import Trainer, summary
 
-    out = out.expanduser().absolute()
+    out = expanded(out).absolute()
     again = (out / "results.json").is_file() or not out.exists()
     trainer = Trainer("docstrings", base, out=out, overwrite=again)
     say = trainer.talk.say

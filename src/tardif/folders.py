@@ -57,7 +57,7 @@ def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
         FolderError: the place is not writable, is a file, already holds something and ``overwrite`` is false, or
             cannot be replaced: a disk is mounted there, or another process writes there.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     recover(path)
     _check_place(path, overwrite=overwrite)
     if replaced and os.path.ismount(real_place(path)):
@@ -91,6 +91,11 @@ def _try_to_write(folder: Path) -> None:
         raise FolderError(f"{folder} cannot be written ({error.strerror}): choose another output folder.") from error
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder in place of ``~``; one of a user whom nobody knows stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises there
+
+
 def real_place(path: Path) -> Path:
     """Where a path leads: itself, or what it is a link to. What replaces it goes there, and the link stays."""
     return Path(os.path.realpath(path)) if path.is_symlink() or path.name == ".." else path
@@ -112,7 +117,7 @@ def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterat
     Raises:
         FolderError: as :func:`check_output`; or the folder could not be written.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     with nullcontext() if held else holding(path, overwrite=overwrite):
         _check_place(path, overwrite=overwrite)  # again: who held it until now may have written it
         place = real_place(path)
@@ -190,7 +195,7 @@ def recover(path: Path) -> bool:
     Returns:
         Whether it is there again.
     """
-    place = real_place(Path(path).expanduser().absolute())
+    place = real_place(expanded(path).absolute())
     if os.path.lexists(place) or not _left(place, "old"):
         return False
     try:
@@ -261,7 +266,7 @@ def check_file(path: Path) -> None:
     Raises:
         FolderError: it is a folder, or cannot be written.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     if path.is_dir():
         raise FolderError(f"{path} is a folder: give a file.")
     if not _is_stream(path):
@@ -281,7 +286,7 @@ def write_output(path: Path, text: str) -> None:
     Raises:
         FolderError: it is a folder, another process writes it, or it cannot be written.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     try:
         if path.is_dir():
             raise FolderError(f"{path} is a folder: give a file.")

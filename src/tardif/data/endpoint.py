@@ -24,6 +24,7 @@ from tardif.data.synthesis.result import KindCount, SynthesisResult, SyntheticPa
 from tardif.data.synthesis.words import count_words
 from tardif.data.text import normalise
 from tardif.errors import SettingError
+from tardif.folders import expanded
 from tardif.types import Document
 
 KIND = "endpoint"
@@ -155,7 +156,7 @@ class EndpointWriter:
         self._words = passage_words
         self._answer_tokens = answer_tokens
         self._workers = workers
-        self._cache = Path(cache).expanduser()
+        self._cache = expanded(cache)
 
     def write(self, documents: Iterable[Document]) -> EndpointResult:
         """Ask for queries, document by document, until all have some or the cap is reached.

@@ -19,7 +19,7 @@ from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
 from tardif.data.metadata import as_stored
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
-from tardif.folders import staged, write_json
+from tardif.folders import expanded, staged, write_json
 from tardif.types import Example
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
     }
     if kind not in writers:
         raise SettingError(f"kind={kind!r} is not known: use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     with staged(folder, overwrite=overwrite) as aside:
         counts, lost = writers[kind](aside)
     return Export(folder, counts, {what: number for what, number in lost.items() if number})

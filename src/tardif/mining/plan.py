@@ -12,7 +12,7 @@ from tardif.data.synthesis.result import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, write_examples
 from tardif.devices import allocate
 from tardif.errors import SettingError
-from tardif.folders import write_json
+from tardif.folders import expanded, write_json
 from tardif.languages import Language
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
@@ -155,7 +155,7 @@ class MiningPlan:
 
 def work_folder(out: Path) -> Path:
     """Where the mining for an output folder keeps what is done: beside it."""
-    out = Path(out).expanduser().absolute()
+    out = expanded(out).absolute()
     return out.parent / f".{out.name}.mining"
 
 

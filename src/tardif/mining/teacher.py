@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.errors import DataError, ModelError, SettingError
+from tardif.folders import expanded
 from tardif.mining.selection import Reference, check_distance, too_near
 from tardif.modeling.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
 
@@ -214,7 +215,7 @@ def teacher_name(model: Any) -> str:
 def _fingerprint(model: Any, name: str) -> bytes:
     """What tells teachers apart: the name; of a folder the content of its files."""
     digest = hashlib.blake2b(digest_size=16)
-    folder = None if callable(model) else Path(model).expanduser()
+    folder = None if callable(model) else expanded(model)
     if folder is None or not folder.is_dir():
         digest.update(name.encode("utf-8", "surrogatepass"))
         return digest.digest()

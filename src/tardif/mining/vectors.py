@@ -24,7 +24,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
-from tardif.folders import read_json, write_json
+from tardif.folders import expanded, read_json, write_json
 from tardif.talk import Talk
 
 FORMAT = "tardif-vectors"
@@ -71,7 +71,7 @@ def encode_all(
     talk = talk or Talk(quiet=True)
     store: _Memory | _Disk = _Memory(dtype)
     if folder is not None:
-        store = _Disk(Path(folder).expanduser() / _key(texts, identity, dtype), dtype, len(texts), block)
+        store = _Disk(expanded(folder) / _key(texts, identity, dtype), dtype, len(texts), block)
     if store.done < len(texts):
         with talk.progress(what, len(texts), "documents") as bar:
             if store.done:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from tardif.errors import ModelError, first_line
-from tardif.folders import recover
+from tardif.folders import expanded, recover
 from tardif.modeling.gate import check_files, read_config
 from tardif.modeling.weights import check_weights
 
@@ -129,7 +129,7 @@ def offline_base() -> Path | None:
 
 def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
     """Where the model's files may be, nearest first, each with one line on how they were found."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir() or recover(folder):
         yield folder.absolute(), ""
         return

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.errors import ModelError
-from tardif.folders import parse_json, read_bounded
+from tardif.folders import expanded, parse_json, read_bounded
 
 LARGEST_CONFIG = 1 << 24
 """Bytes of a config; real ones hold thousands."""
@@ -363,7 +363,7 @@ def _leads_out(gate: _Gate, name: object) -> bool:
     """Whether a named file is outside the folder. Old configs name their author's cache, which is not here."""
     if not isinstance(name, str):
         return False
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_absolute():
         return path.exists()
     return ".." in path.parts or "\\" in name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
 from tardif.errors import SettingError
-from tardif.folders import check_name, check_output
+from tardif.folders import check_name, check_output, expanded
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.modeling.recipe import Recipe
@@ -84,7 +84,7 @@ class Trainer:
         self.recipe = Recipe(dim, query_length, document_length, expansion, markers)
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
         self.recipe.check(self.base)
-        place = Path(out).expanduser().absolute() / name
+        place = expanded(out).absolute() / name
         # What a run that is not finished has put there is replaced when it ends.
         self.path = check_output(place, overwrite=overwrite or RunFolder(place).is_unfinished())
         self.seed = seed
