@@ -239,11 +239,13 @@ def test_files_of_dead_writers_are_swept_by_the_next_write(tmp_path):
         folder = tmp_path / "index" / "segments"
         left, worked_on = folder / "0123456789ab.partial", folder / "ba9876543210.partial"
         orphan, foreign = folder / f"{index.identity[:12]}-000000000099-00.segment", folder / "another-1-00.segment"
-        for path in (left, worked_on, orphan, foreign):
+        lock = folder / ".111111111111.partial.lock"
+        for path in (left, worked_on, orphan, foreign, lock):
             path.write_bytes(b"half")
         with hold(worked_on):
             index.add(*plain.some(5, seed=1))
         assert not left.exists()
+        assert not lock.exists()
         assert not orphan.exists()
         assert worked_on.exists()
         assert foreign.exists()

@@ -25,21 +25,22 @@ KILLS = int(os.environ.get("TARDIF_KILLS", "20"))
 WRITER = Path(index_writer.__file__)
 
 
-def written_until_killed(folder, seed, seconds):
-    """The lines of a writer that was killed so many seconds after it began to write."""
+def written_until_killed(folder, seed, writes, seconds):
+    """The lines of a writer that was killed so many seconds after it had done so many writes."""
     process = subprocess.Popen(
         [sys.executable, str(WRITER), str(folder), str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    lines, ready = [], threading.Event()
+    lines, enough = [], threading.Event()
 
     def read():
         for line in process.stdout:
             lines.append(line.split())
-            ready.set()
+            if sum(line[0] == "done" for line in lines) >= writes:
+                enough.set()
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert ready.wait(120), process.stderr.read()
+    assert enough.wait(120), process.stderr.read()
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -63,7 +64,7 @@ def test_what_was_acknowledged_is_there_and_nothing_is_half_there(tmp_path):
     folder, expected, draw, writes = tmp_path / "index", {}, random.Random(5), 0
     DiskIndex.create(folder, model={}, bits=4, threads=1).close()
     for kill in range(KILLS):
-        lines = written_until_killed(folder, kill, draw.uniform(0, 1.5))
+        lines = written_until_killed(folder, kill, draw.randint(0, 6), draw.uniform(0, 0.1))
         done = [line for line in lines if line[0] == "done"]
         writes += len(done)
         for line in done:
@@ -87,4 +88,4 @@ def test_what_was_acknowledged_is_there_and_nothing_is_half_there(tmp_path):
         index.wait()
         left = {path.name for path in (folder / "segments").iterdir()} - set(index.store.segments())
         assert all(name in living or name > max(living) for name in left)  # taken in by the compaction just now
-        assert not any(name.startswith(".") for name in left)
+        assert not any(name.endswith(".partial") for name in left)

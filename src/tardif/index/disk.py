@@ -462,7 +462,10 @@ class DiskIndex:
         transaction: what it takes out of the index has to stay until it is committed. Another index's files, should
         one have taken this one's place just now, are left alone."""
         living = set(self.store.segments())
-        for path in (self.folder / "segments").iterdir():
+        for found in (self.folder / "segments").iterdir():
+            # The lock of a file that was never made or is gone: looking at it removes it.
+            is_lock = found.name.endswith(f"{_ASIDE}.lock")
+            path = found.with_name(found.name[1 : -len(".lock")]) if is_lock else found
             mine = path.suffix == SUFFIX and path.name.startswith(f"{self.identity[:IDENTITY]}-")
             gone = (mine and path.name not in living) or (path.suffix == _ASIDE and not is_held(path))
             if gone:
