@@ -94,3 +94,65 @@ def test_an_index_without_words_says_so(tmp_path):
         MemoryIndex().search_words("cats", 3)
     with pytest.raises(SettingError, match="klingon"):
         DiskIndex.create(tmp_path / "other", model={}, words="klingon")
+
+
+def many():
+    """Documents of 1 to 400 terms; "all" in most of them, "rare" in one, "often" many times in a few."""
+    common = [f"w{n}" for n in range(30)]
+    return {
+        f"d{n}": " ".join(
+            ["all"] * (n % 5 > 0)
+            + ["often"] * (n % 7 if n % 3 == 0 else 0)
+            + common[: n % 30]
+            + ["rare"] * (n == 17)
+            + ["filling"] * (399 if n % 13 == 0 else 0)
+        )
+        or "alone"
+        for n in range(120)
+    }
+
+
+@pytest.mark.parametrize("query", ["all", "often rare", "w1 w5 w20 all often", "w3 rare absent", "filling w29 alone"])
+def test_scores_are_those_of_fts5(tmp_path, query):
+    with DiskIndex.create(tmp_path / "index", model={}, words="en", threads=1) as made:
+        texts = list(many().items())
+        for begin in range(0, len(texts), 30):  # four segments of FTS5's
+            add(made, dict(texts[begin : begin + 30]))
+        made.delete(["d0", "d3", "d50", "d119"])
+        add(made, {"d9": "often all", "d10": "rare"})
+        found = made.search_words(query, 1000)
+        with made.store.reading() as database:
+            wanted = dict(
+                database.execute(
+                    "SELECT id, -bm25(words) FROM words CROSS JOIN documents ON number = words.rowid"
+                    " WHERE words MATCH ?",
+                    [" OR ".join(f'"{term}"' for term in made.store.words.terms(Document("", query)).split())],
+                )
+            )
+            numbers = dict(database.execute("SELECT id, number FROM documents"))
+        assert dict(found) == pytest.approx(wanted, rel=1e-12)
+        assert found == sorted(found, key=lambda hit: (-hit[1], numbers[hit[0]]))
+        for k in (1, 7, len(found)):
+            assert made.search_words(query, k) == found[:k]
+
+
+def test_a_filter_leaves_the_scores_and_the_order_as_they_are(index):
+    every = index.search_words("cats chase the moon", 10)
+    passing = index.search_words("cats chase the moon", 10, where=parse_filter("long = true"))
+    assert passing == [hit for hit in every if hit[0] != "dogs"]
+    assert index.search_words("cats", 10, where=parse_filter("long = 'no'")) == []
+
+
+def test_an_empty_index_has_no_words(tmp_path):
+    with DiskIndex.create(tmp_path / "index", model={}, words="en") as made:
+        assert made.search_words("cats", 3) == []
+        add(made, TEXTS)
+        made.delete(list(TEXTS))
+        assert made.search_words("cats", 3) == []
+
+
+def test_a_word_longer_than_fts5_keeps_is_found(tmp_path):
+    with DiskIndex.create(tmp_path / "index", model={}, words="en") as made:
+        add(made, {"long": "f0" * 20_000, "short": "f0"})
+        assert ids(made, "f0" * 20_000) == ["long"]
+        assert ids(made, "f0") == ["short"]

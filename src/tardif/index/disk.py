@@ -88,6 +88,7 @@ class DiskIndex:
             self.store = Store(self.folder / "index.sqlite", words, self.identity)
             self._view: View | None = None
             self._rows_checked: View | None = None
+            self._passed: tuple[View, Filter, NDArray[np.int64]] | None = None
             self._codebooks: dict[str, Codebook] = {}
             try:
                 self._check_manifest()
@@ -284,8 +285,7 @@ class DiskIndex:
         with self._reading() as now:
             view = now
             if where is not None:
-                self._check_rows(now)
-                view = now.only(np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64))
+                view = now.only(self._passing(now, where))
 
             def found(query: Query) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
                 return view.search(query, k, exact=exact, recall=recall, workers=self._workers)
@@ -311,14 +311,23 @@ class DiskIndex:
             raise SettingError(
                 f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
             )
-        condition, values = (None, []) if where is None else where.sql()
         with self._reading() as now, self.store.reading() as database:
-            if where is not None:
-                self._check_rows(now)
-            self.store.check_words(database)
-            found = self.store.words.search(database, query, k, condition, values)
+            allowed = None if where is None else self._passing(now, where)
+            lengths = self.store.check_words(database)
+            found = self.store.words.search(database, query, k, lengths, allowed)
             ids = self.store.ids([number for number, _ in found])
             return [(ids[number], score) for number, score in found]
+
+    def _passing(self, view: View, where: Filter) -> NDArray[np.int64]:
+        """The numbers of the documents that a filter lets through, ascending. The last ones are kept: a hybrid search
+        asks twice, and many queries may come with one filter."""
+        known = self._passed
+        if known is not None and known[0] is view and known[1] == where:
+            return known[2]
+        self._check_rows(view)
+        numbers = np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64)
+        self._passed = view, where, numbers
+        return numbers
 
     def _check_rows(self, view: View) -> None:
         """Check the texts and metadata of all documents, once: a filter must not turn one down for what was never

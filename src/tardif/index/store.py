@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from tardif.errors import FolderError
 from tardif.index.connections import Connections
 from tardif.index.metadata import metadata_json
-from tardif.index.words import Words
+from tardif.index.words import Lengths, Words
 from tardif.types import Document
 
 _SCHEMA = """
@@ -71,7 +71,7 @@ class Store:
         self.words = words
         self._connections = Connections(path, identity)
         self._known_good = np.zeros(0, dtype=np.int64)
-        self._words_checked = -1
+        self._lengths: tuple[int, Lengths] | None = None
         self._ids_checked = False
 
     @classmethod
@@ -165,7 +165,7 @@ class Store:
     def sign_words(self, database: sqlite3.Connection) -> None:
         """Note, in a transaction, what the words are, where there are any."""
         if self.words is not None:
-            self.set_fact(database, "words sum", self.words.checksum(database))
+            self.set_fact(database, "words sum", self.words.lengths(database).checksum)
 
     def rebuild_words(self, database: sqlite3.Connection) -> None:
         """Have the words be those of the documents, in a transaction."""
@@ -182,18 +182,24 @@ class Store:
         self.recount(database)
         self.sign_words(database)
 
-    def check_words(self, database: sqlite3.Connection) -> None:
+    def check_words(self, database: sqlite3.Connection) -> Lengths:
         """Check, in a transaction, that the words are what was written, once for every change.
+
+        Returns:
+            What a search of them needs.
 
         Raises:
             FolderError: they are not.
         """
-        change = self.number("changes")
-        if self.words is None or self._words_checked == change:
-            return
-        if self.words.checksum(database) != self.fact("words sum"):
+        assert self.words is not None
+        change, known = self.number("changes"), self._lengths
+        if known is not None and known[0] == change:
+            return known[1]
+        lengths = self.words.lengths(database)
+        if lengths.checksum != self.fact("words sum"):
             raise self.damaged("its words are not those that were written")
-        self._words_checked = change
+        self._lengths = change, lengths
+        return lengths
 
     def forget(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
         """Note that deleted documents' rows lie in no segment any more, in a transaction."""
