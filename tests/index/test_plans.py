@@ -42,15 +42,18 @@ def index(asked, tmp_path):
         yield made
 
 
+def steps(database, statement):
+    """The plan of a statement, step by step."""
+    rows = database.execute(f"EXPLAIN QUERY PLAN {statement}")
+    return [str(row[3]).replace("SCAN TABLE ", "SCAN ") for row in rows]  # as SQLites before 3.36 say it
+
+
 def plans(index, statements):
-    """Each plan's steps, of the statements that read or write rows of the index."""
+    """The plan of each statement that reads or writes rows of the index."""
     database = sqlite3.connect(index.folder / "index.sqlite")
     try:
         return {
-            statement: [
-                str(row[3]).replace("SCAN TABLE ", "SCAN ")
-                for row in database.execute(f"EXPLAIN QUERY PLAN {statement}")
-            ]
+            statement: steps(database, statement)
             for statement in dict.fromkeys(statements)
             # FTS5's own statements, which the trace shows as comments, are its own affair.
             if statement.split(" ", 1)[0] in ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -59,16 +62,16 @@ def plans(index, statements):
         database.close()
 
 
+def is_whole(step):
+    """Whether a step goes through a whole table. A virtual one is always scanned, by an index; by number 0 wholly."""
+    if "subquery" in step.lower():
+        return False
+    return step.startswith("SCAN") and ("VIRTUAL TABLE INDEX" not in step or step.endswith(" 0:"))
+
+
 def scans(index, statements):
-    return [
-        (statement, step)
-        for statement, steps in plans(index, statements).items()
-        for step in steps
-        # Of a virtual table a search is a scan with an index; 0: is the whole table, but for what follows it.
-        if step.startswith("SCAN")
-        and "subquery" not in step.lower()
-        and not ("VIRTUAL TABLE INDEX" in step and not step.endswith(" 0:"))
-    ]
+    """The steps that go through a whole table, with their statements."""
+    return [(asked, step) for asked, plan in plans(index, statements).items() for step in plan if is_whole(step)]
 
 
 # A row for each file, some twenty facts, and what a compaction has not yet taken away.

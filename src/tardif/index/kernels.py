@@ -7,7 +7,8 @@ integer: the same on any machine, in any number of threads, by any path.
 The tile that all rests on holds 8 to 32 query tokens in the lanes of registers; a document's components are
 broadcast to them two by two. Rows of documents lie on disk as they come, no sum runs across lanes, and the
 maximum over a document's tokens is taken lane by lane. With AVX2 a tile is one multiply-add instruction for
-sixteen products; elsewhere LLVM makes of it what the machine has.
+sixteen products, which LLVM joins with its addition where the machine has VNNI; without AVX2 LLVM makes of it what
+there is. Codes of fewer bits are decoded some rows at a time, just before they are multiplied.
 """
 
 from __future__ import annotations
@@ -30,14 +31,27 @@ LANES = 8
 TILE = 32
 """Query tokens in a whole tile."""
 
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _PAIRS = ir.VectorType(_I16, 2 * LANES)
 _SUMS = ir.VectorType(_I32, LANES)
 _ORDER = ir.VectorType(_I32, LANES)
-_HAS_AVX2 = bool(binding.get_host_cpu_features().get("avx2"))
+_BYTES, _WIDE = ir.VectorType(_I8, 2 * LANES), ir.VectorType(_I32, 2 * LANES)
 # Document tokens that share one pass over a tile's registers, by registers of query tokens; 16 registers there are.
 _ROWS = {1: 6, 2: 4, 3: 3, 4: 2}
 _LEAST = np.iinfo(np.int32).min
+# Rows that are decoded at a time: they stay in the nearest cache until they are multiplied. A multiple of _ROWS.
+_BLOCK = 24
+
+
+def _has(feature: str) -> bool:
+    """Whether what is compiled may use a feature of the processor; numba's environment variables may take it away."""
+    config: Any = numba.config
+    if config.CPU_FEATURES is not None:
+        return f"+{feature}" in config.CPU_FEATURES.split(",")
+    return config.CPU_NAME != "generic" and bool(binding.get_host_cpu_features().get(feature))
+
+
+_HAS_AVX2 = _has("avx2")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,6 +74,12 @@ def _everywhere(b: Any, number: Any) -> Any:
     return b.shuffle_vector(one, undefined, ir.Constant(_ORDER, [0] * LANES))
 
 
+def _called(b: Any, name: str, kind: Any, *args: Any) -> Any:
+    """What an instruction gives that LLVM knows by a name."""
+    known = b.module.globals.get(name)
+    return b.call(known or ir.Function(b.module, ir.FunctionType(kind, [arg.type for arg in args]), name), args)
+
+
 def _both(b: Any, pointer: Any) -> Any:
     """Two components of a document's token, in every lane."""
     return b.bitcast(_everywhere(b, b.load(b.bitcast(pointer, _I32.as_pointer()), align=2)), _PAIRS)
@@ -68,9 +88,7 @@ def _both(b: Any, pointer: Any) -> Any:
 def _multiply_add(b: Any, x: Any, y: Any) -> Any:
     """Products of the pairs in each lane, added: ``[2 * LANES] x [2 * LANES] -> [LANES]``."""
     if _HAS_AVX2:
-        name = "llvm.x86.avx2.pmadd.wd"
-        known = b.module.globals.get(name)
-        return b.call(known or ir.Function(b.module, ir.FunctionType(_SUMS, [_PAIRS, _PAIRS]), name), [x, y])
+        return _called(b, "llvm.x86.avx2.pmadd.wd", _SUMS, x, y)
     undefined, sums = ir.Constant(_PAIRS, ir.Undefined), []
     for first in (0, 1):
         order = ir.Constant(_ORDER, list(range(first, 2 * LANES, 2)))
@@ -174,8 +192,7 @@ _nearest_4 = _make_nearest(TILE // LANES)
 
 @compiled
 def _maxima(tiles: Any, tokens: int, rows: int, count: int, pairs: int, best: Any) -> None:
-    """The largest inner product of each query token with ``count`` rows at an address, into ``best``."""
-    best[:] = _LEAST
+    """Raise ``best`` to the largest inner product of each query token with ``count`` rows at an address."""
     done, query, size = 0, tiles.ctypes.data, pairs * 4  # bytes of one token
     registers = (tokens + LANES - 1) // LANES
     while registers > 0:
@@ -202,14 +219,6 @@ def _sum(best: Any, tokens: int) -> Any:
 
 
 @compiled
-def _longest(starts: Any, wanted: Any) -> int:
-    longest = 0
-    for document in wanted:
-        longest = max(longest, starts[document + 1] - starts[document])
-    return longest
-
-
-@compiled
 def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, scores: Any) -> None:
     """MaxSim of a query with the wanted documents, whose vectors are stored as they are.
 
@@ -226,6 +235,7 @@ def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, score
     for i in range(len(wanted)):
         begin, end = starts[wanted[i]], starts[wanted[i] + 1]
         if end > begin:
+            best[:] = _LEAST
             _maxima(tiles, tokens, codes.ctypes.data + begin * width, end - begin, pairs, best)
             scores[i] = _sum(best, tokens)
 
@@ -260,12 +270,56 @@ def pack_8(vectors: Any, codes: Any, steps: Any) -> None:
             codes[row, i] = np.int8(np.rint(vectors[row, i] * 256.0 / step))
 
 
+def _decode_8(b: Any, codes: Any, steps: Any, out: Any, groups: Any, small: bool) -> None:
+    """``(code * step + 128) >> 8`` for so many groups of 16 codes. A small step has 15 bits."""
+    with cgutils.for_range(b, groups, intp=_I64) as loop:
+        at = b.mul(loop.index, _I64(2 * LANES))
+        given = b.load(_at(b, codes, at, _BYTES), align=1)
+        if small and _HAS_AVX2:
+            # One instruction multiplies, and rounds the product to what is above its 15 lowest bits.
+            raised = b.shl(b.sext(given, _PAIRS), ir.Constant(_PAIRS, [7] * 2 * LANES))
+            found = _called(b, "llvm.x86.avx2.pmul.hr.sw", _PAIRS, raised, b.trunc(steps, _PAIRS))
+        else:
+            half, bits = (ir.Constant(_WIDE, [number] * 2 * LANES) for number in (128, 8))
+            found = b.trunc(b.ashr(b.add(b.mul(b.sext(given, _WIDE), steps), half), bits), _PAIRS)
+        b.store(found, _at(b, out, at, _PAIRS), align=2)
+
+
+def _make_decoder() -> Any:
+    """What decodes so many groups of 16 codes with their row's step, from one address to another."""
+
+    @intrinsic
+    def decode_of(typingctx: Any, codes: Any, step: Any, out: Any, groups: Any) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            codes, step, out, groups = args
+            codes, out = b.inttoptr(codes, _I8.as_pointer()), b.inttoptr(out, _I16.as_pointer())
+            undefined, first = ir.Constant(_WIDE, ir.Undefined), ir.Constant(_WIDE, [0] * 2 * LANES)
+            steps = b.shuffle_vector(b.insert_element(undefined, b.trunc(step, _I32), _I32(0)), undefined, first)
+            # Only that of a vector that is nearly one component has more bits.
+            with b.if_else(b.icmp_signed("<", step, _I64(1 << 15))) as (small, large):
+                with small:
+                    _decode_8(b, codes, steps, out, groups, True)
+                with large:
+                    _decode_8(b, codes, steps, out, groups, False)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 4), codegen
+
+    return decode_of
+
+
+_decode = _make_decoder()
+
+
 @compiled
 def unpack_8(codes: Any, steps: Any, begin: int, end: int, out: Any) -> None:
     """The vectors of rows ``begin`` to ``end``: each code times its row's step, in fixed point."""
+    dim = codes.shape[1]
+    whole = dim // (2 * LANES)
     for row in range(begin, end):
         step = np.int32(steps[row])
-        for i in range(codes.shape[1]):
+        _decode(codes.ctypes.data + row * dim, np.int64(step), out.ctypes.data + (row - begin) * dim * 2, whole)
+        for i in range(whole * 2 * LANES, dim):
             out[row - begin, i] = (np.int32(codes[row, i]) * step + 128) >> 8
 
 
@@ -274,12 +328,15 @@ def scan_8(tiles: Any, tokens: int, codes: Any, steps: Any, starts: Any, wanted:
     """As :func:`scan_16`, for int8 codes with a step for each row."""
     best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
     dim = codes.shape[1]
-    rows = np.empty((_longest(starts, wanted), dim), np.int16)
+    rows = np.empty((_BLOCK, dim), np.int16)
     for i in range(len(wanted)):
-        begin, end = starts[wanted[i]], starts[wanted[i] + 1]
-        if end > begin:
+        first, last = starts[wanted[i]], starts[wanted[i] + 1]
+        best[:] = _LEAST
+        for begin in range(first, last, _BLOCK):
+            end = min(begin + _BLOCK, last)
             unpack_8(codes, steps, begin, end, rows)
             _maxima(tiles, tokens, rows.ctypes.data, end - begin, dim // 2, best)
+        if last > first:
             scores[i] = _sum(best, tokens)
 
 
@@ -314,12 +371,15 @@ def scan_residual(
     """As :func:`scan_16`, for residual codes."""
     best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
     dim = centroids.shape[1]
-    rows = np.empty((_longest(starts, wanted), dim), np.int16)
+    rows = np.empty((_BLOCK, dim), np.int16)
     for i in range(len(wanted)):
-        begin, end = starts[wanted[i]], starts[wanted[i] + 1]
-        if end > begin:
+        first, last = starts[wanted[i]], starts[wanted[i] + 1]
+        best[:] = _LEAST
+        for begin in range(first, last, _BLOCK):
+            end = min(begin + _BLOCK, last)
             unpack_residual(codes, nearest, centroids, table, begin, end, rows)
             _maxima(tiles, tokens, rows.ctypes.data, end - begin, dim // 2, best)
+        if last > first:
             scores[i] = _sum(best, tokens)
 
 
@@ -434,6 +494,7 @@ def needed(z: Any, allowed: float) -> int:
 def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
     """Inner products of a query's tokens with every row, into int32 ``[rows, tokens filled up to lanes]``."""
     size = rows.shape[1] * 2
+    out[:] = _LEAST
     for row in range(rows.shape[0]):
         _maxima(tiles, tokens, rows.ctypes.data + row * size, 1, rows.shape[1] // 2, out[row])
 
