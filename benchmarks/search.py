@@ -5,9 +5,11 @@
 
 Parts: ``scan`` (exhaustive exact scoring: packed GEMM, maxsim-cpu and colbandit beside it), ``growth`` (pruned search
 of 1,000 to 43,001 documents), ``bits`` (build, size, recall and nDCG@10 for each number of bits), ``writes``,
-``memory``, ``cold`` (the command line). One thread, real token vectors (:mod:`collection_vectors`), queries filled
-to 32 tokens one at a time; times are processor time of the median query, without encoding. Growth is also measured with
-bare queries, of their own tokens alone: an untrained model's filling says little, and is the hardest to prune.
+``memory``, ``words`` (BM25 over 43,001 documents; needs no vectors), ``hybrid`` (the same by vectors, by words and by
+both, with and without a filter), ``cold`` (the command line). One thread, real token vectors
+(:mod:`collection_vectors`), queries filled to 32 tokens one at a time; times are processor time of the median query,
+without encoding. Growth is also measured with bare queries, of their own tokens alone: an untrained model's filling
+says little, and is the hardest to prune.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import dataclasses
 import importlib.util
+import random
 import shutil
 import statistics
 import subprocess
@@ -30,12 +34,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archives import unpacked
 from collection_vectors import Collection, collection, model_folder
+from tardif.data.beir import read_beir
 from tardif.evaluation import measure
+from tardif.fusion import DEPTH, WORDS, blend
 from tardif.index.building import fill
 from tardif.index.codes import Query, encode, scan, to_fixed
 from tardif.index.disk import DiskIndex
+from tardif.index.filters import parse_filter
+from tardif.index.store import Store
+from tardif.index.words import words_of
 from tardif.scoring import maxsim_arrays
+from tardif.types import Document
 
 K = 10
 QUERIES = 100
@@ -155,10 +166,10 @@ def _overlap(found: NDArray[Any], exact: NDArray[Any]) -> float:
 # Indexes on disk
 
 
-def built(data: Collection, folder: Path, bits: int) -> tuple[DiskIndex, float]:
+def built(data: Collection, folder: Path, bits: int, words: str | None = None) -> tuple[DiskIndex, float]:
     """An index of a collection, made anew, and the processor time of making it without encoding."""
     shutil.rmtree(folder, ignore_errors=True)
-    index = DiskIndex.create(folder, model={}, bits=bits, threads=1)
+    index = DiskIndex.create(folder, model={}, bits=bits, words=words, threads=1)
     ends = np.cumsum(data.lengths)
     place = {document.content: number for number, document in enumerate(data.documents)}  # equal texts, equal vectors
     spent = 0.0
@@ -348,6 +359,105 @@ def memory(data: Collection, work: Path) -> None:
     group.rmdir()
 
 
+# Searching by words
+
+
+def in_turn(ways: dict[str, Callable[[Any], Any]], items: Sequence[Any]) -> dict[str, str]:
+    """Median processor time of each way in milliseconds, all ways taking turns with every item; the first warms up."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for item in [items[0], *items]:
+        for name, way in ways.items():
+            taken[name].append(_timed(lambda way=way, item=item: way(item)))
+    return {name: f"{1e3 * statistics.median(times[1:]):.1f}" for name, times in taken.items()}
+
+
+def even(documents: Sequence[Document]) -> list[Document]:
+    """The documents, every other of which a filter lets through."""
+    return [dataclasses.replace(d, metadata={"even": n % 2 == 0}) for n, d in enumerate(documents)]
+
+
+def asked_by_words(documents: Sequence[Document], queries: Sequence[str]) -> dict[str, list[str]]:
+    """Queries of several lengths, the last of frequent words alone."""
+    draw = random.Random(0)
+    counts: dict[str, int] = {}
+    for document in documents:
+        for word in dict.fromkeys(document.content.lower().split()):
+            if word.isalpha() and len(word) > 3:
+                counts[word] = counts.get(word, 0) + 1
+    frequent = sorted(counts, key=lambda word: -counts[word])[:200]
+    chosen = draw.sample(list(documents), QUERIES)
+    return {
+        "the collection's": draw.sample(list(queries), QUERIES),
+        **{f"a document's first {n}": [" ".join(d.content.split()[:n]) for d in chosen] for n in (10, 20, 30)},
+        "30 of the 200 most frequent": [" ".join(draw.sample(frequent, 30)) for _ in range(QUERIES)],
+    }
+
+
+def by_words(archives: Path, work: Path) -> None:
+    """BM25 over all of debian-desc, beside FTS5's own bm25(); no vectors are needed."""
+    beir = read_beir(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
+    documents, path, engine = even(beir.documents), work / "words.sqlite", words_of("en")
+    assert engine is not None
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    Store.create(path, {}, engine)
+    store = Store(path, engine)
+    for begin in range(0, len(documents), 1000):
+        part = documents[begin : begin + 1000]
+        with store.writing() as database:
+            store.insert(database, part, range(begin, begin + len(part)))
+            store.touch(database)
+    condition, values = parse_filter("even = true").sql()
+    with store.reading() as database:
+        once = _timed(lambda: store.check_words(database))
+        lengths = store.check_words(database)
+        filtering = _timed(lambda: store.matching(condition, values))
+        allowed = np.array(sorted(store.matching(condition, values)), dtype=np.int64)
+
+        def plainly(query: str) -> list[Any]:
+            wanted = " OR ".join(f'"{term}"' for term in engine.terms(Document("query", query)).split()) or '""'
+            ranked = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?"
+            return database.execute(ranked, (wanted, DEPTH)).fetchall()
+
+        ways = {
+            "Tardif": lambda query: engine.search(database, query, DEPTH, lengths),
+            "filtered": lambda query: engine.search(database, query, DEPTH, lengths, allowed),
+            "bm25()": plainly,
+        }
+        header(f"words of a query, {len(documents):,} documents", "ms", "filtered, ms", "FTS5's bm25(), ms")
+        for name, queries in asked_by_words(documents, list(beir.queries.values())).items():
+            said(name, *in_turn(ways, queries).values())
+    print(f"\nonce after a change: checking the words {1e3 * once:.1f} ms, a filter {1e3 * filtering:.1f} ms")
+    store.close()
+
+
+def hybrid(data: Collection, archives: Path, work: Path) -> None:
+    """Searching by vectors, by words, and by both."""
+    beir = read_beir(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
+    asked = [
+        (beir.queries[query], vectors)
+        for query, vectors in zip(data.query_ids[:QUERIES], data.bare[:QUERIES], strict=True)
+    ]
+    index, _ = built(dataclasses.replace(data, documents=even(data.documents)), work / "bench.index", 8, "en")
+    half = parse_filter("even = true")
+
+    def both(item: tuple[str, NDArray[np.float32]], **how: Any) -> Any:
+        found = index.search(item[1], [len(item[1])], DEPTH, **how)[0]
+        return blend(found, index.search_words(item[0], DEPTH, **how), K, WORDS)
+
+    ways = {
+        "vectors, 10": lambda item: index.search(item[1], [len(item[1])], K),
+        "vectors, 100": lambda item: index.search(item[1], [len(item[1])], DEPTH),
+        "words, 100": lambda item: index.search_words(item[0], DEPTH),
+        "both": both,
+        "both, filtered": lambda item: both(item, where=half),
+    }
+    header(f"searching {len(data.documents):,} documents, bare queries", "ms")
+    with index:
+        for name, ms in in_turn(ways, asked).items():
+            said(name, ms)
+
+
 def cold(data: Collection, work: Path) -> None:
     """The command line, from nothing to hits."""
     from tardif.retrieval import Retriever
@@ -383,7 +493,7 @@ def export(data: Collection, work: Path) -> None:
 
 
 def main() -> None:
-    parts = ("scan", "growth", "bits", "writes", "memory", "cold")
+    parts = ("scan", "growth", "bits", "writes", "memory", "words", "hybrid", "cold")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}; export, for the peers")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -391,9 +501,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=128, help="width of the vectors; the goals are stated at 128")
     parser.add_argument("--plot", type=Path, help="where the growth's plot goes")
     options = parser.parse_args()
+    if "words" in options.parts:
+        by_words(options.data, options.work)
+    if not set(options.parts) - {"words"}:
+        return
     scifact = collection("scifact", options.data, options.work, options.dim)
     pieces = scifact.pieces(120, 10_000)
-    further = set(options.parts) - {"scan", "bits"}
+    further = set(options.parts) - {"scan", "bits", "words"}
     debian = collection("debian-desc", options.data, options.work, options.dim) if further else None
     limits()
     for part in options.parts:
@@ -403,7 +517,9 @@ def main() -> None:
             by_bits(scifact, options.work)
         elif debian is not None and part == "growth":
             growth(debian, pieces, options.work, options.plot)
-        elif debian is not None:
+        elif debian is not None and part == "hybrid":
+            hybrid(debian, options.data, options.work)
+        elif part != "words" and debian is not None:
             {"writes": writes, "memory": memory, "cold": cold, "export": export}[part](debian, options.work)
 
 

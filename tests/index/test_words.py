@@ -126,7 +126,7 @@ def test_scores_are_those_of_fts5(tmp_path, query):
                 database.execute(
                     "SELECT id, -bm25(words) FROM words CROSS JOIN documents ON number = words.rowid"
                     " WHERE words MATCH ?",
-                    [" OR ".join(f'"{term}"' for term in made.store.words.terms(Document("", query)).split())],
+                    [" OR ".join(f'"{term}"' for term in made.store.words.terms(Document("query", query)).split())],
                 )
             )
             numbers = dict(database.execute("SELECT id, number FROM documents"))

@@ -88,7 +88,7 @@ class DiskIndex:
             self.store = Store(self.folder / "index.sqlite", words, self.identity)
             self._view: View | None = None
             self._rows_checked: View | None = None
-            self._passed: tuple[View, Filter, NDArray[np.int64]] | None = None
+            self._passed: tuple[int, Filter, NDArray[np.int64]] | None = None
             self._codebooks: dict[str, Codebook] = {}
             try:
                 self._check_manifest()
@@ -322,11 +322,11 @@ class DiskIndex:
         """The numbers of the documents that a filter lets through, ascending. The last ones are kept: a hybrid search
         asks twice, and many queries may come with one filter."""
         known = self._passed
-        if known is not None and known[0] is view and known[1] == where:
+        if known is not None and known[:2] == (view.change, where):
             return known[2]
         self._check_rows(view)
         numbers = np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64)
-        self._passed = view, where, numbers
+        self._passed = view.change, where, numbers
         return numbers
 
     def _check_rows(self, view: View) -> None:
