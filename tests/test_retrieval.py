@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import tiny
 from tardif import indexing
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index import building
+from tardif.index.disk import DiskIndex
 from tardif.indexing import document_vectors, fingerprint
 from tardif.retrieval import Retriever, rerank
 from tardif.types import Document
@@ -167,14 +169,44 @@ def test_an_index_is_searched_without_its_model(place):
     assert Retriever(place / "index").search_many(QUERIES, k=5) == before
 
 
-def test_a_model_moved_alone_has_to_be_named_where_it_is_needed(place):
+def test_a_model_moved_alone_is_named_once_and_remembered(place, monkeypatch):
     elsewhere = (place / "model").rename(place / "elsewhere")
     for use in (lambda: Retriever(place / "index", device="cpu"), lambda: Retriever(place / "index").add(["a text"])):
         with pytest.raises(FolderError, match="--model"):
             use()
-    assert len(Retriever(place / "index", model=elsewhere).search(QUERIES[0], k=4)) == 4
     with pytest.raises(FolderError):
         Retriever(place / "index", model=place / "nowhere")
+    monkeypatch.chdir(place)  # what is remembered must not depend on where one stands
+    assert len(Retriever("index", model="elsewhere").search(QUERIES[0], k=4)) == 4
+    monkeypatch.chdir("/")
+    with Retriever(place / "index") as opened:
+        assert opened.add(["a text"], quiet=True) == (1, 0)
+        assert opened.home.path == elsewhere
+    assert Retriever(place / "index", device="cpu").home.path == elsewhere
+    moved = place.rename(place.with_name("moved"))
+    assert Retriever(moved / "index", device="cpu").home.path == moved / "elsewhere"
+
+
+def test_another_model_is_not_remembered(place):
+    before = DiskIndex(place / "index").note("model place")
+    shutil.copytree(place / "model", place / "other")
+    (place / "other" / "config.json").write_text("{}")
+    with pytest.raises(FolderError, match="not the one"):
+        Retriever(place / "index", model=place / "other")
+    assert Retriever(place / "index", device="cpu").home.path == place / "model"
+    Retriever(place / "index", model=place / "model")  # where it is known to be: nothing is written
+    assert DiskIndex(place / "index").note("model place") == before is None
+
+
+def test_an_index_that_cannot_be_written_is_searched_with_a_moved_model(place, monkeypatch):
+    def refuse(self, name, value=None):
+        if value is not None:
+            raise FolderError("read only")
+
+    elsewhere = (place / "model").rename(place / "elsewhere")
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskIndex, "note", refuse)
+        assert Retriever(place / "index", model=elsewhere).home.path == elsewhere
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config_sentence_transformers.json", "tokenizer.json"])
@@ -267,6 +299,17 @@ def test_an_opened_model_cannot_cut(encoder, tmp_path):
     with pytest.raises(SettingError, match="chunk=None"):
         Retriever.encode(encoder, tmp_path / "text.md", quiet=True)
     assert len(Retriever.encode(encoder, tmp_path / "text.md", chunk=None, quiet=True)) == 1
+
+
+def test_documents_in_memory_are_cut_by_the_tokens_of_their_model(multi_vector_folder, tmp_path):
+    long = " ".join(tiny.SENTENCES)
+    (tmp_path / "text.md").write_text(long)
+    for corpus, chunk in (([{"id": "a", "text": long}], np.int64(32)), ([long], 32), (tmp_path / "text.md", "auto")):
+        memory = Retriever.encode(multi_vector_folder, corpus, chunk=chunk, quiet=True)
+        first = len(memory)
+        assert first > 1
+        memory.add([{"id": "b", "text": long}], chunk=32, quiet=True)
+        assert len(memory) > first + 1
 
 
 def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_folder, tmp_path, monkeypatch):

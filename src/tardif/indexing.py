@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
 
+_MOVED = "model place"
+
 
 @dataclass(frozen=True)
 class IndexedModel:
@@ -41,40 +44,90 @@ class IndexedModel:
         index: the index's folder.
         remembered: what its manifest says of the model, as :meth:`remember` gave it.
         given: where the user says it is now.
+        note: keeps where it was found, or gives what was kept (:meth:`tardif.index.disk.DiskIndex.note`).
     """
 
     index: Path
     remembered: Mapping[str, Any]
     given: str | Path | None = None
+    note: Callable[[str, str | None], str | None] | None = None
+
+    @classmethod
+    def of(cls, index: DiskIndex, given: str | Path | None = None) -> IndexedModel:
+        """The model of an opened index, which remembers where a model that was moved is found.
+
+        Args:
+            index: the index.
+            given: where the user says that the model is now.
+        """
+        return cls(index.folder, index.manifest["model"], given, index.note)
 
     @staticmethod
     def remember(folder: Path, index: Path) -> dict[str, Any]:
         """What the manifest of an index says of the model in a folder."""
-        return {
-            "path": str(folder),
-            "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
-            "fingerprint": fingerprint(folder),
-        }
+        return {**_place(folder, index), "fingerprint": fingerprint(folder)}
 
     @cached_property
     def path(self) -> Path:
         """The model's folder, checked to be the one that the documents were encoded with.
 
+        Where the user gives it, the index remembers it for the next time, if it can be written.
+
         Raises:
             FolderError: it is not there, or was trained anew since.
         """
-        places = [Path(self.remembered["path"] if self.given is None else self.given)]
-        if self.given is None and self.remembered.get("relative"):
-            places.insert(0, Path(os.path.normpath(self.index.absolute() / self.remembered["relative"])))
-        for place in places:
-            if place.is_dir():
-                if fingerprint(place) != self.remembered["fingerprint"]:
-                    raise FolderError(
-                        f"The model in {place} is not the one that {self.index} was built with: "
-                        "build the index again, or say where that model is (--model)."
-                    )
-                return place
+        places = self._places()
+        there = [place for place in places if place.is_dir()]
+        found = next((place for place in there if fingerprint(place) == self.remembered["fingerprint"]), None)
+        if found is not None:
+            self._keep(found)
+            return found
+        if there:
+            raise FolderError(
+                f"The model in {there[0]} is not the one that {self.index} was built with: "
+                "build the index again, or say where that model is (--model)."
+            )
         raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: say where it is (--model).")
+
+    def _places(self) -> list[Path]:
+        """Where the model may be: where the user says, or where it was found last and where it was at first."""
+        if self.given is not None:
+            return [Path(self.given)]
+        found = []
+        for place in (self._kept(), self.remembered):
+            if place.get("relative"):
+                found.append(Path(os.path.normpath(self.index.absolute() / place["relative"])))
+            if place.get("path"):
+                found.append(Path(place["path"]))
+        return list(dict.fromkeys(found))
+
+    def _kept(self) -> Mapping[str, Any]:
+        said = self.note(_MOVED, None) if self.note is not None else None
+        try:
+            kept = json.loads(said) if said else {}
+        except ValueError:  # somebody's own note
+            kept = {}
+        return kept if isinstance(kept, dict) else {}
+
+    def _keep(self, folder: Path) -> None:
+        """Have the index remember where the user says that the model is."""
+        if self.given is None or self.note is None:
+            return
+        place = _place(folder, self.index)
+        if place == (self._kept() or {name: self.remembered.get(name) for name in place}):
+            return
+        # An index that is only read, by somebody who may not write it, is searched all the same.
+        with suppress(FolderError):
+            self.note(_MOVED, json.dumps(place))
+
+
+def _place(folder: Path, index: Path) -> dict[str, Any]:
+    """A folder as an index remembers it: absolute, and from the index, should both be moved together."""
+    folder, index = folder.expanduser().absolute(), index.absolute()
+    return {
+        "path": str(folder),
+        "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
+    }
 
 
 def build_index(

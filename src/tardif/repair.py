@@ -75,7 +75,7 @@ def repair(
         from tardif.modeling.build import open_model
 
         with DiskIndex(folder, incomplete=True) as opened:
-            home = IndexedModel(folder, opened.manifest["model"], model)
+            home = IndexedModel.of(opened, model)
             encoder = open_model(str(home.path), device=device, trust_remote_code=trust_remote_code)
             _encode_again(opened, documents, encoder, talk)
             if documents:

@@ -85,8 +85,9 @@ class Retriever:
     def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
         self.index = opened
         self.pool = float(opened.manifest["pool"])
-        self.home = IndexedModel(opened.folder, opened.manifest["model"], model)
+        self.home = IndexedModel.of(opened, model)
         self._model: MultiVectorEncoder | None = None
+        self._known: Base | None = None
         self._light: LightEncoder | None = None
         register(self)
         self._encoder = encoder_of(opened) if self._asked_for is None else None
@@ -218,16 +219,18 @@ class Retriever:
         """
         from tardif.modeling.build import open_model
 
-        corpus = None
-        if isinstance(model, str | Path):
-            base = resolve_base(model, trust_remote_code=trust_remote_code)
-            corpus = _corpus(documents, chunk, lambda: base)
-            model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
-        self._model, self._light, self._encoder = model, None, None
+        self._model, self._known, self._light, self._encoder = None, None, None, None
+        if isinstance(model, str | Path):
+            self._known = resolve_base(model, trust_remote_code=trust_remote_code)
+        else:
+            self._model = model
+        corpus = _corpus(documents, chunk, self._base)
+        if self._known is not None:
+            self._model = open_model(str(self._known.folder), device=device, trust_remote_code=trust_remote_code)
         register(self)
-        self.add(documents if corpus is None else corpus, chunk=chunk, quiet=quiet)
+        self._add(corpus, quiet=quiet)
         return self
 
     def __enter__(self) -> Retriever:
@@ -260,7 +263,10 @@ class Retriever:
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        corpus, replaced = _corpus(documents, chunk, self._base), 0
+        return self._add(_corpus(documents, chunk, self._base), quiet=quiet)
+
+    def _add(self, corpus: Sequence[Document], *, quiet: bool) -> tuple[int, int]:
+        replaced = 0
         with Talk(quiet=quiet).progress("Adding", len(corpus), "documents") as bar:
             for begin in range(0, len(corpus), _TOGETHER):
                 block = corpus[begin : begin + _TOGETHER]
@@ -380,9 +386,15 @@ class Retriever:
         return self._light.encode_queries(list(queries))
 
     def _base(self) -> Base:
-        if self.home is None:
-            raise SettingError("Documents are cut by the tokens of a checkpoint, and none is known: give chunk=None.")
-        return resolve_base(self.home.path)
+        """The checkpoint whose tokens count where documents are cut."""
+        if self._known is None:
+            if self.home is None:
+                raise SettingError(
+                    "Documents are cut by the tokens of a checkpoint, and none is known: give chunk=None, or the "
+                    "model as a folder or hub id."
+                )
+            self._known = resolve_base(self.home.path, trust_remote_code=self._trust)
+        return self._known
 
     @property
     def model(self) -> MultiVectorEncoder:

@@ -64,10 +64,10 @@ class Chunker:
 
     def __init__(self, base: Tokenized, tokens: int, overlap: int | None = None) -> None:
         _check(base, tokens, overlap)
-        self.tokens = tokens
-        self.overlap = tokens // 10 if overlap is None else overlap
+        self.tokens = int(tokens)
+        self.overlap = self.tokens // 10 if overlap is None else int(overlap)
         self._count, special = _counter(base)
-        self._room = tokens - special - _MARKER
+        self._room = self.tokens - special - _MARKER
 
     def chunk(self, document: Document) -> list[Document]:
         """The document itself if it fits, else its pieces in order.
@@ -172,13 +172,13 @@ def _is_markdown(document: Document) -> bool:
 
 
 def _check(base: Tokenized, tokens: int, overlap: int | None) -> None:
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < MIN_TOKENS:
+    if isinstance(tokens, bool) or not isinstance(tokens, Integral) or tokens < MIN_TOKENS:
         raise SettingError(f"chunk={tokens!r}: give a whole number of tokens, {MIN_TOKENS} or more, or none.")
     if tokens > base.max_tokens:
         raise SettingError(f"chunk={tokens}: the base {base.name} reads at most {base.max_tokens} tokens.")
     if overlap is None:
         return
-    if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= tokens // 2:
+    if isinstance(overlap, bool) or not isinstance(overlap, Integral) or not 0 <= overlap <= tokens // 2:
         raise SettingError(f"overlap={overlap!r}: give a whole number of tokens, at most half of the {tokens}.")
 
 
