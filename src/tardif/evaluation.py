@@ -124,7 +124,8 @@ def rank(
 ) -> Run:
     """Exact MaxSim of every query with every document: the run of a model over a corpus.
 
-    Documents are encoded and scored a block at a time, so memory does not grow with the corpus.
+    Documents are encoded and scored a block at a time, so memory does not grow with the corpus. A document without a
+    scoreable token is never a hit, and a query without one has none.
 
     Args:
         model: the model, as it is now.
@@ -140,9 +141,13 @@ def rank(
     for begin in range(0, len(by_length), _BLOCK):
         block = by_length[begin : begin + _BLOCK]
         d_vectors, d_lengths = encode_documents(model, [document.content for document in block])
-        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)  # [queries, block]
-        for query, row in zip(queries, scores, strict=True):
-            hits = [*run[query].items(), *top(row, ids[begin : begin + _BLOCK], k)]
+        filled = np.flatnonzero(d_lengths)
+        names = ids[begin : begin + _BLOCK][filled]
+        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)[:, filled]  # [queries, documents with tokens]
+        for query, row, length in zip(queries, scores, lengths, strict=True):
+            if not length:
+                continue
+            hits = [*run[query].items(), *top(row, names, k)]
             run[query] = dict(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
         if advance is not None:
             advance(len(block))

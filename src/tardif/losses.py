@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tardif.scoring import LOWEST
+
 
 def contrastive(
     scores: Tensor, positives: Tensor, *, temperature: float = 1.0, ignored: Tensor | None = None
@@ -27,13 +29,15 @@ def contrastive(
             another text known to answer it. The positive itself is never ignored.
 
     Returns:
-        The mean loss, a scalar.
+        The mean loss, a scalar. A query whose positive has no scoreable token counts as 0.
     """
-    logits = scores / temperature
+    empty = scores.gather(1, positives.unsqueeze(1)) <= LOWEST  # [Q, 1]
+    logits = scores.masked_fill(empty, 0.0) / temperature
     if ignored is not None:
         own = functional.one_hot(positives, num_classes=scores.shape[1]).bool()
         logits = logits.masked_fill(ignored & ~own, torch.finfo(logits.dtype).min)
-    return functional.cross_entropy(logits, positives)
+    losses = functional.cross_entropy(logits, positives, reduction="none")  # [Q]
+    return losses.masked_fill(empty.squeeze(1), 0.0).mean()
 
 
 def distillation(

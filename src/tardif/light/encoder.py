@@ -77,18 +77,23 @@ class LightEncoder:
                 (lone surrogates) are read as question marks.
 
         Returns:
-            Packed unit vectors ``[tokens, dim]``, and how many rows each query has.
+            Packed unit vectors ``[tokens, dim]``, and how many rows each query has: none where it is blank.
         """
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32), []
         ids = self.token_ids(texts)
         found: list[NDArray[np.float32]] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
-        for places in self._batches([len(row) for row in ids]):
+        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place])]
+        for numbers in self._batches([len(ids[place]) for place in read]):
+            places = [read[number] for number in numbers]
             rows = self.rows([ids[place] for place in places])
             vectors = self._run(rows)  # [queries, tokens, dim]
             for place, row, scored in zip(places, vectors, rows.scored, strict=True):
                 found[place] = row[scored]
         return np.concatenate(found), [len(vectors) for vectors in found]
+
+    def _is_blank(self, text: str, ids: Sequence[int]) -> bool:
+        return self.form.blanks is not None and self.form.blanks.holds(_unicode(text), ids, "query")
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Each query's token ids, marker among them, cut at the cap; before expansion."""
@@ -134,7 +139,8 @@ class LightEncoder:
                 yield batch
                 batch = []
             batch.append(place)
-        yield batch
+        if batch:
+            yield batch
 
     def _run(self, rows: Rows) -> NDArray[np.float32]:
         if self._session is None:

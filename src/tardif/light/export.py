@@ -23,10 +23,12 @@ from tardif.errors import ModelError, TardifError, first_line
 from tardif.folders import staged
 from tardif.light.encoder import LightEncoder
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, Expansion, QueryForm, write_form
+from tardif.modeling.blanks import blanks_of
 from tardif.modeling.build import transformer_of
 from tardif.modeling.encoding import Block, encode, to_device
 from tardif.modeling.loading import quiet_libraries
 from tardif.modeling.packing import ATTENTION
+from tardif.modeling.tokens import BLANK
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -110,6 +112,7 @@ def query_form(model: MultiVectorEncoder) -> QueryForm:
         expansion=expansion,
         skipped_ids=tuple(sorted(skipped)),
         dim=int(model.get_embedding_dimension() or 0),
+        blanks=blanks_of(model),
     )
 
 
@@ -239,15 +242,17 @@ def _save_graph(graph: _Graph, path: Path) -> None:
 
 def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
     """Raise unless the written encoder gives the model's ids and vectors, alone and in a batch."""
-    long = "interaction " * (2 * light.form.max_tokens)
+    blanks, long = blanks_of(model), "interaction " * (2 * light.form.max_tokens)
     for texts in ([_PROBES[0]], [*_PROBES, long]):
         features = model.preprocess(list(texts), prompt=model.prompts.get("query"), task="query")
-        rows = light.rows(light.token_ids(texts))
+        ids = light.token_ids(texts)
+        rows = light.rows(ids)
         if not all(
             np.array_equal(features[name].numpy(), ours)
             for name, ours in zip(INPUTS, (rows.ids, rows.attended), strict=True)
         ):
             _refuse("its tokenizer reads texts in a way of its own")
+        features[BLANK] = [blanks.holds(text, own, "query") for text, own in zip(texts, ids, strict=True)]
         training = model.training
         model.eval()
         try:
@@ -259,8 +264,9 @@ def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
             _refuse("it chooses the tokens that it scores in a way of its own")
         theirs = expected.vectors.float().cpu().numpy()  # [tokens, dim]
         far = np.linalg.norm(vectors - theirs, axis=1)  # how much a token's best similarity can be off at most
-        begins = np.cumsum([0, *lengths[:-1]])
-        allowed = _FAR if expected.vectors.dtype == torch.float32 else _FAR_HALF * np.array(lengths)
+        filled = [length for length in lengths if length]
+        begins = np.cumsum([0, *filled[:-1]])
+        allowed = _FAR if expected.vectors.dtype == torch.float32 else _FAR_HALF * np.array(filled)
         if not np.all(np.add.reduceat(far, begins) <= allowed):
             _refuse(f"its scores would be off by {np.add.reduceat(far, begins).max():.2g}")
 

@@ -8,7 +8,7 @@ encoder.json     format and version; how a text becomes ids; checksums of the tw
 from __future__ import annotations
 
 import errno
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import xxhash
 
 from tardif.errors import FolderError
 from tardif.folders import is_regular, read_json, write_json
+from tardif.modeling.blanks import Blanks
 
 FORMAT = "tardif-query-encoder"
 VERSION = 1
@@ -53,6 +54,7 @@ class QueryForm:
         expansion: None for none.
         skipped_ids: tokens that are read and have no vector.
         dim: the token vectors' width.
+        blanks: tells the queries that have no vector at all; None, as in what older versions wrote: all have some.
     """
 
     prompt: str
@@ -63,6 +65,7 @@ class QueryForm:
     expansion: Expansion | None
     skipped_ids: tuple[int, ...]
     dim: int
+    blanks: Blanks | None = None
 
 
 def checksum(path: Path) -> str:
@@ -77,7 +80,8 @@ def checksum(path: Path) -> str:
 def write_form(folder: Path, form: QueryForm) -> None:
     """Write the settings beside the graph and the tokenizer, which are there already."""
     sums = {name: checksum(folder / name) for name in (GRAPH, TOKENIZER)}
-    write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **asdict(form), "checksums": sums})
+    said = {**asdict(replace(form, blanks=None)), "blanks": _blanks_as_json(form.blanks)}
+    write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **said, "checksums": sums})
 
 
 def read_form(folder: Path) -> QueryForm:
@@ -137,7 +141,24 @@ def _form(found: dict[str, Any]) -> QueryForm:
         expansion=expansion,
         skipped_ids=tuple(_count(number) for number in found["skipped_ids"]),
         dim=_count(found["dim"]),
+        blanks=_blanks(found.get("blanks")),
     )
+
+
+def _blanks(found: dict[str, Any] | None) -> Blanks | None:
+    if found is None:
+        return None
+    return Blanks(
+        ids=frozenset(_count(number) for number in found["ids"]),
+        prompts={"query": _count(found["prompt"])},
+        punctuation=_flag(found["punctuation"]),
+    )
+
+
+def _blanks_as_json(blanks: Blanks | None) -> dict[str, Any] | None:
+    if blanks is None:
+        return None
+    return {"ids": sorted(blanks.ids), "prompt": blanks.prompts["query"], "punctuation": blanks.punctuation}
 
 
 def _count(value: object) -> int:

@@ -78,7 +78,7 @@ class LateSearcher:
             block=_BLOCK,
             dtype="float16",
             folder=None if cache is None else Path(cache),
-            identity="" if cache is None else fingerprint(model, "late"),
+            identity="" if cache is None else fingerprint(model, "late", "no vectors of blank texts"),
             talk=talk,
             what="Encoding documents (late)",
         )
@@ -96,7 +96,7 @@ class LateSearcher:
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first; equal scores are ordered by id.
 
-        Documents without a token are never hits; below the candidates' depth there are none.
+        Documents without a token are never hits, and queries without one have none; below the candidates' depth there are none.
         """
         if self.scores_all:
             return [hits for begin in range(0, len(queries), _QUERIES) for hits in self._all(queries, begin, k)]
@@ -147,10 +147,10 @@ class LateSearcher:
             scores = maxsim_arrays(packed, lengths, rows, d_lengths.tolist())  # [queries, block]
             filled = np.flatnonzero(d_lengths)
             best.add((scores / counts)[:, filled].astype(np.float32), self._ids.array[first : first + _BLOCK][filled])
-        return best.hits
+        return [hits if length else [] for hits, length in zip(best.hits, lengths, strict=True)]
 
     def _pairs(self, queries: Sequence[str], rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """The scores of each query's documents (positions), LOWEST without a token.
+        """The scores of each query's documents (positions), LOWEST where either has no token.
 
         Document by document: one that several queries want is read once.
         """
@@ -169,5 +169,5 @@ class LateSearcher:
             lengths = [len(one) for one in asked]
             found = maxsim_arrays(np.concatenate(asked), lengths, document, [length])[:, 0]
             for (query, place), value, count in zip(places[row], found, lengths, strict=True):
-                scores[query][place] = value / max(count, 1)
+                scores[query][place] = value / count if count else LOWEST
         return scores

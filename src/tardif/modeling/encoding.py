@@ -1,7 +1,7 @@
 """From texts to packed token vectors: each distinct text once, nearly without padding.
 
 What goes in is the model's own tokenisation, and what comes out is what its own ``encode_query`` and
-``encode_document`` give, up to rounding.
+``encode_document`` give, up to rounding; only blank texts (:mod:`tardif.modeling.blanks`) have no vectors here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tardif.modeling.memory import kept_memory
 from tardif.modeling.packing import LENGTHS, lengths_of
-from tardif.modeling.tokens import tokens_for
+from tardif.modeling.tokens import BLANK, tokens_for
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -42,10 +42,15 @@ class Encoded(NamedTuple):
 
 def encode(model: Any, block: Block) -> Encoded:
     """Encode one sub-batch."""
-    out = model(dict(block.features), task=block.task)
+    features = dict(block.features)
+    blank, packed = features.pop(BLANK, None), features.get(LENGTHS)
+    out = model(features, task=block.task)
     mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
+    if blank is not None:
+        dropped = torch.tensor(blank, device=mask.device)  # [texts]
+        of_tokens = dropped.repeat_interleave(torch.tensor(packed, device=mask.device)) if packed else dropped
+        mask = mask & ~(of_tokens.unsqueeze(0) if packed else of_tokens.unsqueeze(1))
     vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
-    packed = block.features.get(LENGTHS)
     return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
 
 
@@ -59,7 +64,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
         task: ``query`` or ``document``.
 
     Returns:
-        Packed vectors ``[tokens, dim]``, and how many rows each text has.
+        Packed vectors ``[tokens, dim]``, and how many rows each text has: none where it is blank.
     """
     if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []

@@ -14,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardif.modeling.blanks import Blanks, blanks_of
 from tardif.modeling.packing import enable, first_position, pack
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 Preprocess = Callable[..., dict[str, Any]]
+
+BLANK = "blank_texts"
+"""The key of a sub-batch in which texts are blank (:mod:`tardif.modeling.blanks`): for each text, whether it is."""
 
 CACHED_TOKENS = 50_000_000
 """At most so many ids are kept (200 MB). Which ones does not matter: every text is read equally often."""
@@ -36,6 +40,7 @@ class Tokens:
         first_position: the position of a text's first token in a packed sub-batch.
         expansion: tokens that every query has at least, filled up by the model's own tokenisation.
         document_length: tokens of a document; None: as many as the model's own tokenisation gives.
+        blanks: tells blank texts; None: there are none.
     """
 
     def __init__(
@@ -48,11 +53,13 @@ class Tokens:
         first_position: int = 0,
         expansion: int = 0,
         document_length: int | None = None,
+        blanks: Blanks | None = None,
     ) -> None:
         self.preprocess, self.prompts = preprocess, prompts
         self.budget, self.padding_id, self.first_position = budget, padding_id, first_position
         self.expansion = expansion
         self.document_length = document_length
+        self.blanks = blanks
         self._kept: dict[tuple[str, str], NDArray[np.int32]] = {}
         self._room = CACHED_TOKENS
 
@@ -84,11 +91,19 @@ class Tokens:
                 filled = length
             parts[-1].append(text)
         place = {text: number for number, text in enumerate(ordered)}
-        blocks = [
-            self._preprocess(part, task) if least else self._features([torch.from_numpy(ids[text]) for text in part])
-            for part in parts
-        ]
+        blocks = []
+        for part in parts:
+            own = [torch.from_numpy(ids[text]) for text in part]
+            features = self._preprocess(part, task) if least else self._features(own)
+            blocks.append({**features, **self._blank(part, [ids[text] for text in part], task)})
         return blocks, [place[text] for text in texts]
+
+    def _blank(self, texts: Sequence[str], ids: Sequence[NDArray[np.int32]], task: str) -> dict[str, list[bool]]:
+        """Which texts of a sub-batch are blank, where one is."""
+        if self.blanks is None:
+            return {}
+        found = [self.blanks.holds(text, own, task) for text, own in zip(texts, ids, strict=True)]
+        return {BLANK: found} if any(found) else {}
 
     def _preprocess(self, texts: Sequence[str], task: str) -> dict[str, Any]:
         return self.preprocess(list(texts), prompt=self.prompts.get(task), task=task)
@@ -133,4 +148,5 @@ def tokens_for(model: MultiVectorEncoder, budget: int, document_length: int | No
         first_position=first_position(model),
         expansion=expansion["length"] if expansion else 0,
         document_length=document_length,
+        blanks=blanks_of(model),
     )
