@@ -14,13 +14,17 @@ from tardif.data.documents import read_documents
 from tardif.data.formats import open_source
 from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError, SettingError
-from tardif.evaluation import measure
+from tardif.evaluation import encode_documents, encode_queries, measure, rank
 from tardif.index.disk import DiskIndex
 from tardif.index.memory import MemoryIndex
+from tardif.languages import language
+from tardif.lexical import LexicalSearcher
+from tardif.mining.hybrid import HybridSearcher
 from tardif.preparation import prepare
 from tardif.retrieval import Retriever, rerank
 from tardif.types import Document, Query
 
+ENGLISH = language("en")
 NO_TEXT = {
     "bytes": b"a",
     "None": None,
@@ -207,18 +211,83 @@ def test_queries_are_a_list(retriever, value):
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"sea", 5, ["sea"], ("sea",), {"sea": 1}, np.array(["sea"]), "", " \n"], ids=repr
+    "value", [None, b"sea", 5, ["sea"], ("sea", "lake"), {"sea": 1}, np.array(["sea"]), "", " \n"], ids=repr
 )
 def test_a_query_is_a_text(retriever, encoder, value):
+    several = isinstance(value, list | tuple | np.ndarray)
     for search in (
         retriever.search,
-        lambda query: retriever.search_many(["sea", query]),
-        lambda query: retriever.run({"q": query}),
         lambda query: retriever.rerank(query, ["1"]),
         lambda query: rerank(encoder, query, ["sea"]),
     ):
+        with pytest.raises(SettingError, match="give one text.*search_many" if several else "query is empty"):
+            search(value)
+    for search in (lambda query: retriever.search_many(["sea", query]), lambda query: retriever.run({"q": query})):
         with pytest.raises(SettingError, match="query is empty"):
             search(value)
+
+
+def test_queries_that_come_one_by_one_are_all_answered(retriever, encoder):
+    for queries in (iter(["sea", "text"]), (query for query in ("sea", "text")), {"sea": 1, "text": 2}.keys()):
+        assert [len(hits) for hits in retriever.search_many(queries, 2)] == [2, 2]
+    for searcher in (LexicalSearcher, lambda documents, _: HybridSearcher([LexicalSearcher(documents, ENGLISH)])):
+        found = searcher(iter([Document("a", "sea"), Document("b", "lake")]), ENGLISH)
+        assert [[name for name, _ in hits] for hits in found.search(iter(["lake", "sea"]), 1)] == [["b"], ["a"]]
+        assert found.score(iter(["lake"]), [["a"]]) == [[0.0]]
+        with pytest.raises(SettingError, match="queries='lake': give a list"):
+            found.search("lake", 1)
+    for encode in (encode_queries, encode_documents):
+        assert len(encode(encoder, iter(["sea", "lake"]))[1]) == 2
+        with pytest.raises(SettingError, match="texts='sea': give a list"):
+            encode(encoder, "sea")
+    run = rank(encoder, {"q": "sea"}, iter([Document("a", "sea"), Document("b", "lake")]))
+    assert set(run["q"]) == {"a", "b"}
+    rows = ({"query": query, "positive": f"about {query}"} for query in ("sea", "lake"))
+    assert len(prepare(iter([rows]), iter(["one more text"]), miner="none", validation=0).queries) == 2
+
+
+def test_documents_that_come_one_by_one_are_all_added(index):
+    given = (Document(name, "text") for name in "ab")
+    assert index.add(given, plain.vectors_of(1, 2), [1, 1]) == 0
+    assert len(index) == 2
+    with pytest.raises(DataError, match="documents='ab': give a list"):
+        index.add("ab", plain.vectors_of(1, 2), [1, 1])
+
+
+@pytest.mark.parametrize("k", [np.int8(1), np.uint64(1), 1], ids=repr)
+def test_a_bare_index_takes_numpys_whole_numbers(index, k):
+    rows = plain.vectors_of(1, 2)
+    index.add([Document("a", "text"), Document("b", "text")], rows, [1, 1])
+    for how in ({}, {"exact": True}):
+        assert len(index.search(rows, [2], k, **how)[0]) == 1
+    for bad in (0, 1.0, True, "1", None):
+        with pytest.raises(SettingError, match="k="):
+            index.search(rows, [2], bad)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"window": 5},
+        {"window": "15"},
+        {"window": iter((1, 50))},
+        {"on": ["empty"]},
+        {"columns": "query"},
+        {"endpoint": "http://x"},
+        {"synthesize_limit": "3"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_options_of_another_shape(option):
+    with pytest.raises(SettingError, match=f"{next(iter(option))}="):
+        prepare([[("query", "positive")]], miner="none", **option)
+
+
+def test_one_text_in_the_place_of_documents_says_what_to_give(encoder):
+    for use in (read_documents, lambda d: rerank(encoder, "sea", d), lambda d: prepare([[("a", "b")]], d)):
+        with pytest.raises(DataError, match=r"give texts as a list, such as \[\.\.\.\]") as raised:
+            use("a text that is no path " * 10_000)
+        assert len(str(raised.value)) < 500
 
 
 @no_id

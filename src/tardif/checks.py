@@ -82,6 +82,17 @@ def check_ids(ids: Iterable[Any]) -> list[str]:
     return found
 
 
+def check_query(query: Any) -> str:
+    """Return the one query of a search, as a text, to which the same applies as in :func:`check_queries`.
+
+    Raises:
+        SettingError: it is empty, no text, or several texts.
+    """
+    if hasattr(query, "__iter__") and not isinstance(query, str | bytes | bytearray | Mapping):
+        raise SettingError(f"query={shown(query)}: give one text, not {called(query)}; search_many takes several.")
+    return check_queries([query])[0]
+
+
 def check_queries(queries: Iterable[Any]) -> list[str]:
     """Return queries, as texts. A lone surrogate may stand in one: it is searched for and never stored.
 
@@ -107,6 +118,17 @@ def check_hits(k: Any) -> int:
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise SettingError(f"k={shown(k)}: give a whole number of hits, 1 or more.")
     return min(int(k), MOST_HITS)
+
+
+def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
+    """Return an option that is a dict.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{name}={shown(value)}: give a dict, such as {example}, not {called(value)}.")
+    return value
 
 
 def is_number(value: object) -> bool:
@@ -135,6 +157,7 @@ def called(value: object) -> str:
     if isinstance(value, str):
         return "one text"
     names = {"bool": "true or false", "int": "a number", "float": "a number", "list": "a list", "dict": "a dict"}
+    names |= {"tuple": "a tuple", "ndarray": "an array", "generator": "a generator"}
     kind = type(value).__name__
     return names.get(kind, kind)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.errors import SettingError
+from tardif.errors import DataError, SettingError
 from tardif.scoring import maxsim_arrays, top
 from tardif.types import Document, Qrels, Run
 
@@ -134,6 +134,7 @@ def rank(
         k: hits kept per query. Equal scores are ordered by document id.
         advance: called with the number of documents done, for progress.
     """
+    documents = check_list(documents, "documents", DataError)
     vectors, lengths = encode_queries(model, list(queries.values()))
     by_length = sorted(documents, key=lambda document: (-len(document.content), document.id))
     ids = np.array([document.id for document in by_length], dtype=object)

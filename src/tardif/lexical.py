@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_list
 from tardif.corpus import Ids
+from tardif.errors import DataError, SettingError
 from tardif.languages import Language
 from tardif.scoring import top
 from tardif.terms import Terms, pieces
@@ -34,6 +36,7 @@ class LexicalSearcher:
     """
 
     def __init__(self, documents: Sequence[Document], language: Language) -> None:
+        documents = check_list(documents, "documents", DataError)
         self._ids = Ids(document.id for document in documents)
         self._vocabulary = _Vocabulary(Terms(language))
         rows = [self._vocabulary.numbers(document.content, document=True) for document in documents]
@@ -45,7 +48,8 @@ class LexicalSearcher:
 
         Documents that share no word with the query are not listed. Equal scores are ordered by id.
         """
-        return [self._best(found, scores, k) for found, scores in self._matches(queries)]
+        asked = check_list(queries, "queries", SettingError)
+        return [self._best(found, scores, k) for found, scores in self._matches(asked)]
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
         """The scores of given documents (ids) of each query, as :meth:`search` gives them; 0 without a common word.
@@ -53,10 +57,11 @@ class LexicalSearcher:
         Raises:
             DataError: a document is not in the corpus.
         """
+        asked = check_list(queries, "queries", SettingError)
         wanted = [self._ids.rows(ids) for ids in documents]
         scores = np.zeros(len(self._ids), dtype=np.float32)
         answers: list[list[float]] = []
-        for rows, (found, values) in zip(wanted, self._matches(queries), strict=True):
+        for rows, (found, values) in zip(wanted, self._matches(asked), strict=True):
             scores[found] = values
             answers.append(scores[rows].tolist())
             scores[found] = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.checks import check_list
+from tardif.checks import check_list, check_mapping, shown
 from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
 from tardif.data.cutting import Chunk, cutter
@@ -127,12 +127,19 @@ class Preparation:
         Raises:
             SettingError: names the option.
         """
+        if not isinstance(self.window, tuple | list) or len(self.window) != 2:
+            raise SettingError(f"window={shown(self.window)}: give two ranks, such as (1, 50).")
+        check_mapping(self.on, "on", '{"empty": "drop"}')
+        if self.columns is not None:
+            check_mapping(self.columns, "columns", '{"query": "question"}')
         self.mining.check()
         self.sides.check()
         hygiene.choose(self.on)
-        if self.synthesize_limit is not None and self.synthesize_limit < 1:
-            raise SettingError(f"synthesize_limit={self.synthesize_limit}: give 1 or more, or None for all.")
+        limit = self.synthesize_limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise SettingError(f"synthesize_limit={shown(limit)}: give 1 or more, or None for all.")
         if self.endpoint is not None:
+            check_mapping(self.endpoint, "endpoint", '{"url": ..., "model": ...}')
             self.writer()
 
     @property

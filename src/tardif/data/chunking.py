@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,14 +172,15 @@ def _is_markdown(document: Document) -> bool:
     return str(document.metadata.get("path", document.id)).lower().endswith(_MARKDOWN)
 
 
-def _check(base: Tokenized, tokens: int, overlap: int | None) -> None:
-    if isinstance(tokens, bool) or not isinstance(tokens, Integral) or tokens < MIN_TOKENS:
+def _check(base: Tokenized, tokens: Any, overlap: Any) -> None:
+    if isinstance(tokens, bool) or not isinstance(tokens, Integral) or int(tokens) < MIN_TOKENS:
         raise SettingError(f"chunk={tokens!r}: give a whole number of tokens, {MIN_TOKENS} or more, or none.")
+    tokens = int(tokens)
     if tokens > base.max_tokens:
         raise SettingError(f"chunk={tokens}: the base {base.name} reads at most {base.max_tokens} tokens.")
     if overlap is None:
         return
-    if isinstance(overlap, bool) or not isinstance(overlap, Integral) or not 0 <= overlap <= tokens // 2:
+    if isinstance(overlap, bool) or not isinstance(overlap, Integral) or not 0 <= int(overlap) <= tokens // 2:
         raise SettingError(f"overlap={overlap!r}: give a whole number of tokens, at most half of the {tokens}.")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import text_fault
+from tardif.checks import shown, text_fault
 from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
 from tardif.data.document_rows import Columns, Row, RowReader
 from tardif.data.document_tables import is_table, stream_rows
@@ -75,6 +76,8 @@ def stream_documents(
     if not isinstance(source, str | Path):
         return _from_values(source, columns, report)
     path = user_path(source)
+    if not os.path.lexists(path):
+        raise DataError(f"{shown(source)}: no such file: check the path, or give texts as a list, such as [...].")
     if is_folder(path):
         return _from_folder(path, columns, report)
     if kind_of(path):

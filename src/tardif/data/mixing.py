@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tardif.checks import check_list
 from tardif.data.synthesis.result import PARENT
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
@@ -29,6 +30,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     Raises:
         SettingError: a weight cannot be used, or a set is mixed already.
     """
+    sets, weights = check_list(sets, "sets", SettingError), check_list(weights, "weights", SettingError)
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise SettingError(f"weight={weight!r}: give a number above 0.")

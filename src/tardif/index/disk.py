@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import check_ids
+from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.forks import register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
@@ -280,6 +280,7 @@ class DiskIndex:
     ) -> list[list[tuple[str, float]]]:
         """As :meth:`tardif.index.protocol.Index.search`."""
         self._check_width(vectors)
+        k = check_hits(k)
         ends = np.cumsum(lengths)
         queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
         with self._reading() as now:
@@ -311,6 +312,7 @@ class DiskIndex:
             raise SettingError(
                 f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
             )
+        k = check_hits(k)
         with self._reading() as now, self.store.reading() as database:
             allowed = None if where is None else self._passing(now, where)
             lengths = self.store.check_words(database)
@@ -360,6 +362,7 @@ class DiskIndex:
             DataError: as there.
             FolderError: the folder cannot be written, or another process does not stop writing.
         """
+        documents = check_list(documents, "documents", DataError)
         check_fit(documents, vectors, lengths)
         self._check_width(vectors)
         if not documents:

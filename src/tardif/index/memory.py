@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import check_ids
+from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
 from tardif.index.codes import Query, scale_of, scan, to_fixed
 from tardif.index.metadata import as_stored
@@ -53,6 +53,7 @@ class MemoryIndex:
 
     def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""
+        documents = check_list(documents, "documents", DataError)
         check_fit(documents, vectors, lengths)
         self._check_width(vectors)
         scale = scale_of(vectors)
@@ -89,6 +90,7 @@ class MemoryIndex:
     ) -> list[list[tuple[str, float]]]:
         """As :meth:`tardif.index.protocol.Index.search`; always exact."""
         self._check_width(vectors)
+        k = check_hits(k)
         ids = [i for i, (document, _, _) in self._documents.items() if where is None or where.matches(document)]
         named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
         found = []

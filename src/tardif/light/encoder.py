@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_list
 from tardif.errors import FolderError, SettingError, first_line, is_failure
 from tardif.forks import register
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
@@ -78,7 +79,11 @@ class LightEncoder:
 
         Returns:
             Packed unit vectors ``[tokens, dim]``, and how many rows each query has: none where it is blank.
+
+        Raises:
+            SettingError: ``texts`` is one text and no list.
         """
+        texts = check_list(texts, "texts", SettingError)
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32), []
         ids = self.token_ids(texts)
@@ -97,6 +102,7 @@ class LightEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Each query's token ids, marker among them, cut at the cap; before expansion."""
+        texts = check_list(texts, "texts", SettingError)
         found: list[list[int]] = []
         for part in _parts([self.form.prompt + _unicode(text) for text in texts]):
             try:

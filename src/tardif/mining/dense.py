@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_list
 from tardif.corpus import Ids
 from tardif.errors import ModelError, SettingError
 from tardif.languages import Language
@@ -138,6 +139,7 @@ class DenseSearcher:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, cosine), best first; equal scores are ordered by id."""
+        queries = check_list(queries, "queries", SettingError)
         found: list[list[tuple[str, float]]] = []
         width = max(_COSINES // _QUERIES, 1)
         for begin in range(0, len(queries), _QUERIES):
@@ -156,6 +158,7 @@ class DenseSearcher:
             DataError: a document is not in the corpus.
         """
         wanted = [self._ids.rows(ids) for ids in documents]
+        queries = check_list(queries, "queries", SettingError)
         found: list[list[float]] = []
         for begin in range(0, len(queries), _QUERIES):
             asked = self._asked(queries[begin : begin + _QUERIES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tardif.checks import check_list
 from tardif.errors import SettingError
 from tardif.fusion import DEPTH, fuse
 from tardif.lexical import LexicalSearcher
@@ -45,6 +46,7 @@ class HybridSearcher:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id."""
+        queries = check_list(queries, "queries", SettingError)
         rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
         return [fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
 

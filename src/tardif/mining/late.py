@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_list
 from tardif.corpus import Ids
+from tardif.errors import DataError, SettingError
 from tardif.mining.best import Best
 from tardif.mining.searcher import Searcher
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
@@ -69,6 +71,7 @@ class LateSearcher:
         cache: str | Path | None = None,
         talk: Talk | None = None,
     ) -> None:
+        documents = check_list(documents, "documents", DataError)
         self._model = model
         self._ids = Ids(document.id for document in documents)
         self._depth = depth
@@ -98,6 +101,7 @@ class LateSearcher:
 
         Documents without a token are never hits, and queries without one have none; below the candidates' depth there are none.
         """
+        queries = check_list(queries, "queries", SettingError)
         if self.scores_all:
             return [hits for begin in range(0, len(queries), _QUERIES) for hits in self._all(queries, begin, k)]
         found: list[list[tuple[str, float]]] = []
@@ -118,6 +122,7 @@ class LateSearcher:
             DataError: a document is not in the corpus.
         """
         wanted = [self._ids.rows(ids) for ids in documents]
+        queries = check_list(queries, "queries", SettingError)
         found: list[list[float]] = []
         for begin in range(0, len(queries), _QUERIES):
             block = self._pairs(queries[begin : begin + _QUERIES], wanted[begin : begin + _QUERIES])

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardif.checks import check_list
+from tardif.errors import SettingError
 from tardif.modeling.memory import kept_memory
 from tardif.modeling.packing import LENGTHS, lengths_of
 from tardif.modeling.tokens import BLANK, tokens_for
@@ -65,7 +67,11 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
 
     Returns:
         Packed vectors ``[tokens, dim]``, and how many rows each text has: none where it is blank.
+
+    Raises:
+        SettingError: ``texts`` is one text and no list.
     """
+    texts = check_list(texts, "texts", SettingError)
     if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
     training = model.training

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tardif.checks import check_list
 from tardif.data.synthesis.article import Article
 from tardif.data.synthesis.filters import DUPLICATE, LIMIT, Filter
 from tardif.data.synthesis.kinds import (
@@ -114,7 +115,11 @@ def synthesize(
 def _weights(kinds: Iterable[str] | Mapping[str, float] | None) -> dict[str, float]:
     if kinds is None:
         return dict(WEIGHTS)
-    given = dict(kinds) if isinstance(kinds, Mapping) else {kind: WEIGHTS.get(kind, 0.0) for kind in kinds}
+    given = (
+        dict(kinds)
+        if isinstance(kinds, Mapping)
+        else {kind: WEIGHTS.get(kind, 0.0) for kind in check_list(kinds, "kinds", SettingError)}
+    )
     unknown = [kind for kind in given if kind not in WEIGHTS]
     if unknown or not given:
         raise SettingError(f"kinds={', '.join(map(str, unknown))!r}: give some of {', '.join(WEIGHTS)}.")
