@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 import shutil
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+import tardif as tardif_package
 import tiny
 from tardif import indexing
 from tardif.errors import DataError, FolderError, ModelError, SettingError
@@ -112,6 +114,31 @@ def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, enco
 def test_reranking_orders_ties_by_id(encoder):
     hits = rerank(encoder, "the sea", [Document(identity, "the sea") for identity in "cab"])
     assert [(hit.rank, hit.document_id) for hit in hits] == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def test_reranking_says_which_of_the_given_documents_a_hit_is(
+    encoder, retriever, tardif, multi_vector_folder, tmp_path
+):
+    texts = ["bread", "the sea", "the tides", "the sea", "bread and the sea"]
+    hits = tardif_package.rerank(encoder, "the sea", texts)
+    assert sorted(hit.position for hit in hits) == [0, 1, 2, 3, 4]
+    assert all(hit.text == texts[hit.position] for hit in hits)
+    copies = [hit for hit in hits if hit.text == "the sea"]
+    assert [hit.position for hit in copies] == [1, 3]
+    assert copies[0].score == copies[1].score
+    rows = [{"id": "same", "text": "bread"}, {"id": "same", "text": "the sea", "when": datetime.date(2024, 2, 1)}]
+    by_id = rerank(encoder, "the sea", rows)
+    assert {(hit.document_id, hit.position) for hit in by_id} == {("same", 0), ("same", 1)}
+    assert {hit.as_json()["metadata"].get("when") for hit in by_id} == {None, "2024-02-01"}
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    code, out, _ = tardif("rerank", multi_vector_folder, "the sea", "--documents", path, "--json")
+    assert code == 0
+    assert [hit["position"] for hit in json.loads(out)["hits"]] == [hit.position for hit in hits]
+    ids = [document.id for document in CORPUS[:3]]
+    stored = retriever.rerank("the sea", [ids[2], ids[0], ids[2], ids[1]])
+    assert {hit.document_id: hit.position for hit in stored} == {ids[2]: 0, ids[0]: 1, ids[1]: 3}
+    assert "position" not in retriever.search("the sea")[0].as_json()
 
 
 @pytest.mark.parametrize("query", ["", "  \n", None, 3])

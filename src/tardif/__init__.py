@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
     from tardif.retrieval import Retriever as Retriever
+    from tardif.retrieval import rerank as rerank
     from tardif.training.result import TrainingResult as TrainingResult
     from tardif.training.trainer import Trainer as Trainer
     from tardif.types import Document as Document
@@ -36,6 +37,7 @@ _HOMES = {
     "Hit": "tardif.types",
     "Query": "tardif.types",
     "Retriever": "tardif.retrieval",
+    "rerank": "tardif.retrieval",
     "Trainer": "tardif.training.trainer",
     "TrainingResult": "tardif.training.result",
     "TrainingSet": "tardif.data.training_set",
@@ -57,6 +59,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSet",
     "__version__",
+    "rerank",
 ]
 
 

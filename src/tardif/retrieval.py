@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import called, check_hits, check_ids, check_queries, is_number, shown
+from tardif.checks import called, check_hits, check_ids, check_queries, check_query, is_number, shown
+from tardif.data.metadata import as_stored
 from tardif.errors import SettingError
 from tardif.evaluation import encode_queries
 from tardif.folders import check_output
@@ -24,7 +25,7 @@ from tardif.index.protocol import RECALL, Index
 from tardif.indexing import IndexedModel, build_index, check_pool, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.scoring import LOWEST, top
+from tardif.scoring import LOWEST, maxsim_arrays, top
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
@@ -310,7 +311,7 @@ class Retriever:
             SettingError: the query is empty, or an option cannot be used.
         """
         return self.search_many(
-            [query], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share
+            [check_query(query)], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share
         )[0]
 
     def search_many(
@@ -356,16 +357,20 @@ class Retriever:
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: nothing is encoded but the query.
 
+        A document is one hit, however often its id is given; ``position`` is its first place in ``ids``.
+
         Raises:
             SettingError: the query is empty or ``k`` is below 1.
             DataError: a document is not in the index; ``ids`` is one text and no list, or holds what can be no id.
         """
-        (query,), k, ids = check_queries([query]), check_hits(k), list(dict.fromkeys(check_ids(ids)))
+        query, k, given = check_query(query), check_hits(k), check_ids(ids)
+        ids = list(dict.fromkeys(given))
         vectors, _ = self._encode([query])
         with self.index.moment():
             scores = np.array(self.index.score(vectors, ids))
             ranked = top(scores, np.array(ids, dtype=object), k)
-            return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids))
+            places = {identity: place for place, identity in reversed(list(enumerate(given)))}
+            return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids), places)
 
     def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
         vectors, lengths = self._encode(queries)
@@ -451,10 +456,15 @@ def rerank(
 ) -> list[Hit]:
     """Order documents for a query by exact MaxSim, without an index.
 
+    Every document that is given is ordered, copies too: :attr:`Hit.position <tardif.types.Hit.position>` says which
+    one a hit is. Equal scores go by id, then by position.
+
+    >>> rerank("models/mine", "what makes the tides", ["The moon does.", "Bread rises."])  # doctest: +SKIP
+
     Args:
         model: a checkpoint, or an opened ``MultiVectorEncoder``.
         query: the query.
-        documents: as for :meth:`Retriever.build`.
+        documents: as for :meth:`Retriever.build`: plain texts, say. Ids need not be unique.
         k: how many hits to give.
         device: torch's name of the device.
         trust_remote_code: let the model bring its own code.
@@ -464,16 +474,36 @@ def rerank(
         DataError: the documents cannot be read.
         ModelError: the model cannot be loaded.
     """
-    (query,), k = check_queries([query]), check_hits(k)
-    encoded = Retriever.encode(
-        model, documents, chunk=None, device=device, trust_remote_code=trust_remote_code, quiet=True
-    )
-    return encoded.search(query, k)
+    from tardif.data.documents import stream_documents
+    from tardif.modeling.build import open_model
+
+    query, k = check_query(query), check_hits(k)
+    base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
+    given = [document for _, document in stream_documents(documents)]
+    opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    scores = _scores(opened, query, [document.content for document in given])
+    places = [place for place, score in enumerate(scores) if score > LOWEST]
+    places.sort(key=lambda place: (-scores[place], given[place].id, place))
+    return [_hit(rank, given[place], scores[place], place) for rank, place in enumerate(places[:k], start=1)]
 
 
-def _hits(found: Sequence[tuple[str, float]], documents: Mapping[str, Document]) -> list[Hit]:
-    hits = []
-    for place, (identity, score) in enumerate(found, start=1):
-        document = documents[identity]
-        hits.append(Hit(place, identity, score, document.text, document.title, document.metadata))
-    return hits
+def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
+    """MaxSim of a query with each text, the same for the same text; the least float where there is nothing to score."""
+    vectors, lengths = encode_queries(model, [query])
+    if not lengths[0]:
+        return [LOWEST] * len(texts)
+    distinct = list(dict.fromkeys(texts))
+    found = maxsim_arrays(vectors, lengths, *document_vectors(model, distinct, 1))[0]  # [1, distinct] -> [distinct]
+    by_text = dict(zip(distinct, found.tolist(), strict=True))
+    return [by_text[text] for text in texts]
+
+
+def _hit(rank: int, document: Document, score: float, position: int | None = None) -> Hit:
+    return Hit(rank, document.id, score, document.text, document.title, as_stored(document.metadata), position)
+
+
+def _hits(
+    found: Sequence[tuple[str, float]], documents: Mapping[str, Document], positions: Mapping[str, int] | None = None
+) -> list[Hit]:
+    places = positions or {}
+    return [_hit(rank, documents[name], score, places.get(name)) for rank, (name, score) in enumerate(found, start=1)]

@@ -91,7 +91,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One document found for a query. ``rank`` counts from 1; ``score`` is MaxSim."""
+    """One document found for a query. ``rank`` counts from 1; ``score`` is MaxSim.
+
+    ``position`` is the document's place, counted from 0, in what was given to be reranked; None for a search's hit.
+    """
 
     rank: int
     document_id: str
@@ -99,6 +102,7 @@ class Hit:
     text: str
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    position: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The hit as the command contract prints it."""
@@ -109,4 +113,5 @@ class Hit:
             "title": self.title,
             "text": self.text,
             "metadata": dict(self.metadata),
+            **({} if self.position is None else {"position": self.position}),
         }
