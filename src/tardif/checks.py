@@ -6,12 +6,14 @@ are made, rows of tables when they are read, and ids and queries where they are 
 
 - A text is a ``str`` that UTF-8 can hold. Not bytes, not None, not an array.
 - An id is a text that is not empty. A whole number, NumPy's too, is taken as its digits; a bool and a float are none.
+- A value is missing that is None or says so in a library's own way (:func:`is_missing`): it is never stored as a text.
 - A list of ids or queries is not one text: its characters would be taken for ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -37,6 +39,27 @@ def storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_MISSING = {("pandas", "NAType"), ("pandas", "NaTType"), ("numpy", "MaskedConstant")}
+_TIMES = ("datetime64", "timedelta64")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value says that there is none: None, NaN, pandas' NA and NaT, NumPy's NaT and masked, Arrow's null."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return False
+    if isinstance(value, Real | Decimal):
+        return value.is_nan() if isinstance(value, Decimal) else bool(value != value)  # noqa: PLR0124
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    if (library, kind.__name__) in _MISSING:
+        return True
+    if library == "numpy" and kind.__name__ in _TIMES:
+        return bool(value != value)  # noqa: PLR0124
+    return library == "pyarrow" and getattr(value, "is_valid", True) is False
 
 
 def text_fault(value: object) -> str:

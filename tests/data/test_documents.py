@@ -1,12 +1,22 @@
+import datetime
 import gzip
+import importlib.util
 import logging
 import sys
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from samples import write_beir, write_jsonl
 from tardif.data.document_files import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
+from tardif.data.metadata import as_stored
+from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
 
@@ -392,3 +402,115 @@ def test_a_tag_with_attributes_without_end_is_refused_and_a_long_one_read(tmp_pa
     report = DocumentReport()
     assert [document.id for document in read_documents(tmp_path, report=report)] == ["long.html"]
     assert report.skipped == {"damaged": 1}
+
+
+class Chained:
+    """A document of LangChain's shape; its fields can be gone through, as those of every pydantic model."""
+
+    def __init__(self, page_content, metadata=None, identity=None):
+        self.page_content, self.metadata, self.id = page_content, metadata or {}, identity
+
+    def __iter__(self):
+        return iter(vars(self).items())
+
+
+class Node:
+    """A node of LlamaIndex's shape."""
+
+    def __init__(self, text, metadata=None, identity="node"):
+        self._text, self.metadata, self.node_id = text, metadata or {}, identity
+
+    def get_content(self):
+        return self._text
+
+
+class Haystack:
+    """A document of Haystack's shape."""
+
+    def __init__(self, content, meta=None, identity="hay"):
+        self.content, self.meta, self.id = content, meta or {}, identity
+
+
+def real_documents(text, metadata):
+    """The libraries' own documents, as far as they are installed."""
+    found = []
+    for module, arguments in (
+        ("langchain_core.documents", {"page_content": text, "metadata": metadata}),
+        ("llama_index.core.schema", {"text": text, "metadata": metadata}),
+        ("haystack", {"content": text, "meta": metadata}),
+    ):
+        if importlib.util.find_spec(module.split(".")[0]):
+            found.append(importlib.import_module(module).Document(**arguments))
+    return found
+
+
+def test_documents_of_other_libraries_are_taken_by_their_shape():
+    metadata = {"source": "a.md", "page": np.int64(3), "title": "of the file"}
+    stored = {"source": "a.md", "page": 3, "title": "of the file"}
+    for made, identity in (
+        (Chained("the sea", metadata), None),
+        (Chained("the sea", metadata, "chain"), "chain"),
+        (Node("the sea", metadata), "node"),
+        (Haystack("the sea", metadata), "hay"),
+    ):
+        (found,) = read_documents([made])
+        assert found == Document(identity or text_id("d-", "the sea"), "the sea", metadata=stored)
+        assert read_documents([made], metadata=["page"])[0].metadata == {"page": 3}
+        with pytest.raises(DataError, match="documents are a list"):
+            read_documents(made)
+    for made in real_documents("the sea", metadata):
+        (found,) = read_documents([made])
+        assert (found.text, found.metadata) == ("the sea", stored)
+
+
+@pytest.mark.parametrize("made", [Chained(None), Node(3), Haystack(None), Haystack(float("nan"))], ids=repr)
+def test_a_document_of_another_library_needs_a_text(made):
+    with pytest.raises(DataError, match=r"line 2: column text must be text"):
+        read_documents(["one text", made])
+
+
+MISSING = {
+    "None": None,
+    "NaN": float("nan"),
+    "numpy NaN": np.float32("nan"),
+    "NA": pd.NA,
+    "NaT": pd.NaT,
+    "numpy NaT": np.datetime64("NaT"),
+    "masked": np.ma.masked,
+    "decimal": Decimal("NaN"),
+    "signalling": Decimal("sNaN"),
+    "arrow": pa.scalar(None, pa.string()),
+}
+
+
+@pytest.mark.parametrize("missing", MISSING.values(), ids=MISSING)
+def test_what_is_missing_is_stored_nowhere(missing):
+    row = {"id": missing, "text": "the sea", "title": missing, "n": missing, "list": [1, missing], "in": {"a": missing}}
+    (found,) = read_documents([row])
+    assert found == Document(text_id("d-", "the sea"), "the sea", metadata={"list": [1, None], "in": {"a": None}})
+    kept = as_stored({"n": missing, "list": [missing], "in": {"a": missing}})
+    assert kept == {"n": None, "list": [None], "in": {"a": None}}
+    with pytest.raises(DataError, match="column text must be text, and is missing"):
+        read_documents([{"id": "a", "text": missing}])
+
+
+def test_what_is_missing_in_frames_and_tables_is_stored_nowhere(tmp_path):
+    columns = {
+        "text": ["one", "two"],
+        "title": [None, "Title"],
+        "n": [1, None],
+        "x": [None, 0.5],
+        "when": [datetime.datetime(2024, 2, 1), None],
+    }
+    expected = [
+        Document(text_id("d-", "one"), "one", metadata={"n": 1, "when": "2024-02-01T00:00:00"}),
+        Document(text_id("d-", "Title two"), "two", "Title", {"x": 0.5}),
+    ]
+    frame = pd.DataFrame(columns).astype({"n": "Int64", "title": "string"})
+    assert read_documents(frame) == expected
+    table = pa.table(columns)
+    for source in (table, polars.DataFrame(columns), polars.DataFrame(columns).lazy(), table.to_pylist()):
+        assert read_documents(source) == expected
+    for write in (frame.to_parquet, lambda path: pq.write_table(table, path)):
+        write(tmp_path / "documents.parquet")
+        assert read_documents(tmp_path / "documents.parquet") == expected

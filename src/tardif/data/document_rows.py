@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import id_fault, plain_text, storable, text_fault
+from tardif.checks import id_fault, is_missing, plain_text, storable, text_fault
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
@@ -116,7 +116,7 @@ class RowReader:
         if self.columns.id is None:
             return next((names[name] for name in ID_COLUMNS if name in names), None)
         name = self._find(self.columns.id, row, names)
-        if name is None or row.fields[name] is None:
+        if name is None or is_missing(row.fields[name]):
             raise row.error(f"missing column {self.columns.id}; it has {', '.join(row.fields)}.")
         return name
 
@@ -150,10 +150,44 @@ class RowReader:
             raise row.error("the metadata is nested too deep.") from None
 
 
+def fields_of(item: object) -> dict[str, Any] | None:
+    """The fields of a dict, or of another library's document, known by its shape; None for what is neither.
+
+    LangChain's has ``page_content``, ``metadata`` and ``id``; LlamaIndex's nodes, with a score too, have
+    ``get_content()``, ``metadata`` and ``node_id``; Haystack's has ``content``, ``meta`` and ``id``. Nothing is
+    imported.
+    """
+    if isinstance(item, Mapping):
+        return dict(item)
+    if isinstance(item, str | bytes | type):
+        return None
+    metadata = _attribute(item, "metadata")
+    if isinstance(metadata, Mapping) and hasattr(item, "page_content"):
+        return _fields(item.page_content, _attribute(item, "id"), metadata)
+    if isinstance(metadata, Mapping) and callable(read := _attribute(item, "get_content")):
+        identity = _attribute(item, "node_id")
+        return _fields(read(), _attribute(item, "id_") if identity is None else identity, metadata)
+    meta = _attribute(item, "meta")
+    if isinstance(meta, Mapping) and hasattr(item, "content"):
+        return _fields(item.content, _attribute(item, "id"), meta)
+    return None
+
+
+def _fields(text: object, identity: object, metadata: Mapping[Any, Any]) -> dict[str, Any]:
+    fields = {"text": text, "metadata": dict(metadata)}
+    return fields if identity is None else {"id": identity, **fields}
+
+
+def _attribute(item: object, name: str) -> Any:
+    return getattr(item, name, None)
+
+
 def _text(row: Row, name: str, *, optional: bool) -> str:
     value = row.fields[name]
     if optional and _is_missing(value):
         return ""
+    if is_missing(value):
+        raise row.error(f"column {name} must be text, and is missing: give one, or take the row out.")
     if fault := text_fault(value):
         raise row.error(f"column {name} {fault}.")
     return plain_text(value)
@@ -161,7 +195,7 @@ def _text(row: Row, name: str, *, optional: bool) -> str:
 
 def _identity(row: Row, name: str) -> str | None:
     value = row.fields[name]
-    if value is None:
+    if is_missing(value):
         return None
     if fault := id_fault(value):
         raise row.error(f"column {name} {fault}.")
@@ -176,14 +210,16 @@ def _sound(text: str, row: Row) -> str:
 
 
 def _is_missing(value: object) -> bool:
-    """Whether a cell says nothing: null, an empty object, or the NaN that data frames write for null."""
-    return value is None or (isinstance(value, dict) and not value) or (isinstance(value, float) and value != value)  # noqa: PLR0124
+    """Whether a cell says nothing: it is missing, or an empty object."""
+    return is_missing(value) or (isinstance(value, dict) and not value)
 
 
 def _plain(value: Any, row: Row) -> Any:
     """A metadata value as JSON can hold it."""
     if isinstance(value, str):
         return _sound(value, row)
+    if is_missing(value) or isinstance(value, bool | int | float):
+        return None if is_missing(value) else value
     if isinstance(value, Mapping):
         return {_sound(str(name), row): _plain(inner, row) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -192,6 +228,5 @@ def _plain(value: Any, row: Row) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         raise row.error("a metadata column holds bytes: leave it out with metadata=[...].")
-    if callable(getattr(value, "tolist", None)):
-        return _plain(value.tolist(), row)  # NumPy's numbers, and its arrays
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    # NumPy's numbers, and its arrays.
+    return _plain(value.tolist(), row) if callable(getattr(value, "tolist", None)) else str(value)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tardif.checks import shown, text_fault
 from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
-from tardif.data.document_rows import Columns, Row, RowReader
+from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
+from tardif.data.formats.frames import Frame, is_a, open_arrow, open_pandas, open_polars
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
@@ -58,8 +59,8 @@ def stream_documents(
         source: a table with a text column (JSONL, CSV, TSV, Parquet; an id, a title and any other columns
             are kept, the others as metadata); a file of text, Markdown, HTML or PDF; a folder of such
             files, searched through, whose ids are the paths inside it; a folder of tables only, read one
-            after the other; a BEIR folder, which is its corpus; or an iterable of strings,
-            :class:`Document` or dicts.
+            after the other; a BEIR folder, which is its corpus; a pandas or polars frame, an Arrow table; or an
+            iterable of strings, dicts, :class:`Document`, or the documents of LangChain, LlamaIndex and Haystack.
         text: a table's column to read as the text, or several, joined by an empty line.
         title: the column of the title.
         id: the column of the id.
@@ -95,11 +96,14 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
             if fault := text_fault(item) or ("" if item.strip() else "is empty"):
                 raise DataError(f"the text {fault}.", "documents", number)
             document = Document(text_id("d-", item), item)
-        elif isinstance(item, Mapping):
-            document = reader.document(Row(dict(item), Path("documents"), number))
+        elif (fields := fields_of(item)) is not None:
+            document = reader.document(Row(fields, Path("documents"), number))
         else:
             raise DataError(
-                f"a document must be a text, a dict or a Document, not {type(item).__name__}.", "documents", number
+                f"a document must be a text, a dict or a Document (LangChain's, LlamaIndex's and Haystack's too), "
+                f"not {type(item).__name__}.",
+                "documents",
+                number,
             )
         report.read["values"] += 1
         yield number, document
@@ -110,16 +114,24 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
 
 def _records(source: Any) -> Iterable[Any]:
     """The items of a source; a data frame's are its rows, as dicts."""
-    if isinstance(source, Mapping | bytes | bytearray | Document) or not hasattr(source, "__iter__"):
+    if (frame := _frame(source)) is not None:
+        return (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
+    one = isinstance(source, bytes | bytearray | Document) or fields_of(source) is not None
+    if one or not hasattr(source, "__iter__"):
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
-    if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
-        rows: Iterable[Any] = source.iter_rows(named=True)
-        return rows
-    if hasattr(source, "itertuples") and hasattr(source, "columns"):  # pandas
-        names = [str(name) for name in source.columns]
-        return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
     items: Iterable[Any] = source
     return items
+
+
+def _frame(source: Any) -> Frame | None:
+    """A data frame or table as rows whose missing values are None; None for any other source."""
+    if is_a(source, "pandas", "DataFrame"):
+        return open_pandas(source)
+    if is_a(source, "polars", "DataFrame", "LazyFrame"):
+        return open_polars(source)
+    if is_a(source, "pyarrow", "Table"):
+        return open_arrow(source)
+    return None
 
 
 def _from_file(path: Path, columns: Columns, report: DocumentReport) -> Placed:

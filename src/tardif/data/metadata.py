@@ -13,6 +13,7 @@ from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
+from tardif.checks import is_missing
 from tardif.errors import DataError
 
 MAX_NESTING = 100
@@ -30,7 +31,8 @@ def as_stored(metadata: Mapping[Any, Any]) -> dict[str, Any]:
     """Metadata as it will be read back: only str, int, float, bool, None, list and dict.
 
     - Texts and keys have U+FFFD for NULs and lone surrogates (:func:`clean_text`).
-    - NaN, infinities and integers beyond a double's range (1.8e308) are None: JSON has no word for them.
+    - What is missing (:func:`tardif.checks.is_missing`), infinities and integers beyond a double's range
+      (1.8e308) are None: JSON has no word for them.
     - Tuples and sets are lists (a set sorted), dates and times their ISO texts, a Decimal a float, and what has
       ``tolist`` (NumPy's arrays and numbers) what that gives. Anything else is its ``str``.
 
@@ -64,6 +66,8 @@ def _plain(value: Any, depth: int) -> Any:
 
 def _foreign(value: Any, depth: int) -> Any:
     """What JSON has no type for."""
+    if is_missing(value):
+        return None
     if isinstance(value, set | frozenset):
         return [_plain(inner, depth + 1) for inner in sorted(value, key=repr)]
     if isinstance(value, date | time):

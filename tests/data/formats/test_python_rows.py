@@ -1,9 +1,12 @@
 """Python rows: any iterable of dicts or tuples, read once and one by one."""
 
 from collections import namedtuple
+from decimal import Decimal
 from itertools import count
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tardif.data.formats import open_source
@@ -60,11 +63,11 @@ def test_dicts_are_streamed_once_and_numbered():
         ([{"query": "a", "answer": "b"}, ("a", "b")], 2, "is no dict"),
         ([("a", "b"), "ab"], 2, "each row must be"),
         ([("a", "b"), None], 2, "each row must be"),
-        ([("a", "b", None)], 1, "third item is None"),
+        ([("a", "b", None)], 1, "third item is missing"),
         ([("a", None)], 1, "column positive is missing"),
         ([("a", "\ud800")], 1, "lone surrogate"),
         ([("a", b"b")], 1, "must be text, and is bytes"),
-        ([("a", "b", float("nan"))], 1, "not finite"),
+        ([("a", "b", float("inf"))], 1, "not finite"),
         ([{"query": "a", 3: "b"}], 1, "the column name 3 is no text"),
         ([{"query": "a", "answer": "b", "label": object()}], 1, "must be a label"),
         (["ab"], 1, "each row must be"),
@@ -94,3 +97,26 @@ def test_odd_names_do_not_pile_up():
     assert len(list(source.judgements())) == 2500
     assert source.shape.endswith("extra 18, extra 19, ... (2500 rows)")
     assert "query from query, positive from answer;" in source.shape
+
+
+MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, Decimal("NaN"), pa.scalar(None, pa.string())]
+
+
+@pytest.mark.parametrize("missing", MISSING, ids=lambda value: type(value).__name__)
+def test_what_is_missing_is_missing_in_every_role(missing):
+    row = {"query": "q", "positive": "p", "query_id": missing, "document_id": missing, "negative_1": missing}
+    assert read([row]) == [Judgement("q", "p", "positive", 1)]
+    scored = {"query": "q", "positive": "p", "negative": "n", "scores": missing}
+    assert [judgement.score for judgement in read([scored])] == [None, None]
+    for wrong, what in (
+        ({"query": missing, "positive": "p"}, "column query is missing"),
+        ({"query": "q", "positive": missing}, "column positive is missing"),
+        ({"query": "q", "document": "p", "label": missing}, "column label is missing"),
+        ({**scored, "scores": [1.0, missing]}, "column scores is missing"),
+        (("q", "p", missing), "third item is missing"),
+        ((missing, "p"), "column query is missing"),
+    ):
+        with pytest.raises(DataError, match=what):
+            read([wrong])
+    with pytest.raises(DataError, match="is to group by"):
+        read([{"query": "q", "positive": "p", "from": missing}], group_by="from")

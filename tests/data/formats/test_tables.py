@@ -279,7 +279,7 @@ BAD = [
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "a", "answer": []}\n', 2, "no document"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"question": "a", "answer": "b"}\n', 2, "would each do for the query"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n' + b'{"x":' * 9999 + b"\n", 2, "malformed JSON"),
-    ("r.jsonl", b'{"query": "a", "answer": "b", "label": NaN}\n', 1, "not finite"),
+    ("r.jsonl", b'{"query": "a", "answer": "b", "label": Infinity}\n', 1, "not finite"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "label": 1' + b"0" * 400 + b"}\n", 1, "not finite"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "label": "Infinity"}\n', 1, "must be finite"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "label": null}\n', 1, "column label is missing"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import storable
+from tardif.checks import is_missing, storable
 from tardif.data.formats.cells import csv_rows, read_header, sized_rows, tsv_rows
 from tardif.data.formats.columns import plain
 from tardif.data.formats.files import bare_lines, kind_of
@@ -55,7 +55,7 @@ def read_corpus(path: Path) -> Iterator[tuple[int, Document]]:
         names = _names(fields)
         identity, text = _identity(fields, names, path, line), _text(fields, names, path, line)
         title = ""
-        if (name := names.get("title")) is not None and fields[name] is not None:
+        if (name := names.get("title")) is not None and not is_missing(fields[name]):
             title = Cell(fields[name], name, path, line).text()
         used = {names.get("title"), _first(names, _ID_NAMES), _first(names, _TEXT_NAMES)}
         metadata = _metadata(fields, used)
@@ -143,7 +143,7 @@ def _metadata(fields: Fields, used: set[str | None]) -> dict[str, Any]:
     extra = {name: value for name, value in fields.items() if name not in used}
     if isinstance(extra.get("metadata"), dict):
         extra = {**extra.pop("metadata"), **extra}
-    return {name: value for name, value in extra.items() if value not in (None, {})}
+    return {name: value for name, value in extra.items() if value != {} and not is_missing(value)}
 
 
 def _storable(metadata: Mapping[str, Any]) -> bool:

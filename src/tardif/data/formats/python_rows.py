@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from tardif.checks import is_missing
 from tardif.data.formats.columns import Wishes, describe
 from tardif.data.formats.judging import RowReader
 from tardif.data.formats.tables import LooseSource, TextlessSource
@@ -95,6 +96,6 @@ def _tuple_kind(row: Any, name: str, place: int) -> str:
     if len(row) == 2:
         return "positive"
     third = row[2]
-    if third is None:
-        raise DataError("the third item is None: it must be a label (a number) or a negative (a text).", name, place)
+    if is_missing(third):
+        raise DataError("the third item is missing: it must be a label (a number) or a negative (a text).", name, place)
     return "positive, negative" if isinstance(third, str | list | tuple) else "label"

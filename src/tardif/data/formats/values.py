@@ -8,19 +8,20 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import MAX_ID, id_fault, storable
+from tardif.checks import MAX_ID, id_fault, is_missing, storable
 from tardif.data.formats.json_files import json_value
 from tardif.errors import DataError
 
 
 class Cell:
-    """A value and where it stood."""
+    """A value and where it stood; one that is missing (:func:`tardif.checks.is_missing`) is None."""
 
     # No dataclass: millions are made, and a frozen one costs four times as much.
     __slots__ = ("column", "line", "path", "value")
 
     def __init__(self, value: Any, column: str, path: str | Path, line: int) -> None:
-        self.value, self.column, self.path, self.line = value, column, path, line
+        self.value: Any = None if is_missing(value) else value
+        self.column, self.path, self.line = column, path, line
 
     def refuse(self, what: str) -> DataError:
         """An error that points at this cell."""
