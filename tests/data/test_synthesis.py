@@ -9,7 +9,7 @@ import pytest
 
 import tardif
 from tardif.data.synthesis import WEIGHTS, parent_of, synthesize
-from tardif.data.synthesis.article import Article
+from tardif.data.synthesis.article import Article, headings
 from tardif.data.synthesis.words import Vocabulary, count_words, sentences
 from tardif.data.text import normalise
 from tardif.errors import SettingError
@@ -317,3 +317,9 @@ def test_options_that_cannot_be_used(options):
 def test_documents_must_be_readable_twice():
     with pytest.raises(SettingError, match="twice"):
         synthesize(iter(GUIDES), language=ENGLISH)
+
+
+def test_only_line_ends_end_a_line_of_a_text():
+    text = "# One\u2028two\n\nA line\x0bthat\x0cgoes\x1con\x85here.\r\n\r# Three\rand more"
+    found = headings(text)
+    assert [text[start:end] for _, start, end in found] == ["# One\u2028two\n", "# Three\r"]

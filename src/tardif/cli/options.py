@@ -87,4 +87,4 @@ def lines_of(path: Path) -> list[str]:
     """
     from tardif.data.formats.files import bare_lines
 
-    return [line for _, line in bare_lines(path) if line]
+    return [line for _, line in bare_lines(path, any_end=True) if line]

@@ -64,7 +64,7 @@ def cut_log(path: Path, step: int) -> None:
         remove(path)
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with suppress(ValueError, KeyError, TypeError):  # half a line, of a process that was killed
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

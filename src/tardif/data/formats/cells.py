@@ -22,7 +22,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
     """
     # The limit is one for the whole process, and 128 KiB by default: only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    reader = csv.reader((line for _, line in text_lines(path)), strict=True)
+    reader = csv.reader((line for _, line in text_lines(path, any_end=True)), strict=True)
     begin = 1
     try:
         for cells in reader:
@@ -31,9 +31,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
             begin = reader.line_num + 1
     except csv.Error as error:
         hint = ""
-        if "new-line" in str(error):
-            hint = ": a carriage return stands outside quotes; quote that cell, or end lines with a line feed"
-        elif "unexpected end" in str(error):
+        if "unexpected end" in str(error):
             hint = ": the quote that opens here is never closed"
         raise DataError(f"malformed CSV ({error}){hint}.", path, begin) from None
 

@@ -1,7 +1,8 @@
 """Lines and blocks of text out of plain, gzip and zstd files, each line with its number.
 
-Everything streams. Only ``\\n`` ends a line (``\\r\\n`` loses its ``\\r``): a lone ``\\r``, NUL, U+2028 and
-the like are characters of the text. What cannot be read exactly is refused with file and line.
+Everything streams. Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. The texts of a TSV file may hold a lone ``\\r``: there
+it ends lines only where the file has no ``\\n``. NUL, U+2028 and the like are always characters of the text. What
+cannot be read exactly is refused with file and line.
 """
 
 from __future__ import annotations
@@ -43,27 +44,51 @@ def check_file(path: Path) -> None:
         raise DataError("is empty: it holds no row.", path)
 
 
-def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends, numbered from 1; a leading byte order mark is taken off.
+
+    Args:
+        path: the file.
+        any_end: a lone carriage return ends a line also in a file that has line feeds.
 
     Raises:
         DataError: the file is missing or damaged, or a line is longer than :data:`LONGEST`.
     """
     number = 0
+    returns = any_end or _has_returns_alone(path)
     with _unpacking(path, lambda: number + 1), _open(path) as file:
-        for number, raw in enumerate(iter(partial(file.readline, LONGEST), b""), start=1):
-            if len(raw) == LONGEST and not raw.endswith(b"\n"):
+        lines = _at_any_end(file) if returns else iter(partial(file.readline, LONGEST), b"")
+        for number, raw in enumerate(lines, start=1):
+            if len(raw) >= LONGEST and not raw.endswith((b"\n", b"\r")):
                 raise DataError(f"is longer than {LONGEST >> 20} MiB: is every row on its own line?", path, number)
             yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _has_returns_alone(path: Path) -> bool:
+    """Whether the lines of a file end with carriage returns: it has some, and no line feed."""
+    found = False
+    with _unpacking(path, lambda: 1), _open(path) as file:
+        for block in iter(partial(file.read, _BLOCK), b""):
+            if b"\n" in block:
+                return False
+            found = found or b"\r" in block
+    return found
+
+
+def _at_any_end(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file, with their ends, of whichever kind. A byte is a character here, so none is lost."""
+    with io.TextIOWrapper(file, encoding="latin-1", newline="") as text:
+        for line in iter(partial(text.readline, LONGEST), ""):
+            yield line.encode("latin-1")
+
+
+def text_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]]:
     """As :func:`raw_lines`, decoded.
 
     Raises:
         DataError: likewise, or a line is not UTF-8.
     """
-    for number, raw in raw_lines(path):
+    for number, raw in raw_lines(path, any_end=any_end):
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
@@ -71,9 +96,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         yield number, line
 
 
-def bare_lines(path: Path) -> Iterator[tuple[int, str]]:
+def bare_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]]:
     """As :func:`text_lines`, without the lines' ends."""
-    for number, line in text_lines(path):
+    for number, line in text_lines(path, any_end=any_end):
         yield number, line.removesuffix("\n").removesuffix("\r")
 
 

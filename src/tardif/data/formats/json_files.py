@@ -22,7 +22,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         DataError: a line is not one JSON value, or an object names a field twice.
     """
     decode = _DECODER.decode
-    for number, line in text_lines(path):
+    for number, line in text_lines(path, any_end=True):
         try:
             value = decode(line)
         except (ValueError, RecursionError) as error:

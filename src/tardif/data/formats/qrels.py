@@ -25,7 +25,7 @@ def read_beir_qrels(path: Path) -> Iterator[Judged]:
     Raises:
         DataError: a line is anything else.
     """
-    for line, text in bare_lines(path):
+    for line, text in bare_lines(path, any_end=True):
         if not text.strip(" \t"):
             continue
         cells = text.split("\t")
@@ -69,6 +69,6 @@ def read_run(path: Path) -> Iterator[tuple[int, str, str, float]]:
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for line, text in bare_lines(path):
+    for line, text in bare_lines(path, any_end=True):
         if bare := text.strip(" \t"):
             yield line, _SPACE.split(bare)

@@ -17,6 +17,7 @@ Span = tuple[int, int]
 _MARKDOWN_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^*+#])\1{2,}\s*$")
 _NUMBERING = re.compile(r"(?:§\s*)?(?:\d+(?:\.\d+)*[.)]?|[IVX]+\.)\s+")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
 _ANY_MARKUP = re.compile(r"[*_`\\\]]")
@@ -195,7 +196,7 @@ def plain(text: str) -> str:
 
 def headings(text: str) -> list[tuple[str, int, int]]:
     """Headings as (words, start, end): Markdown's, underlined ones, and short lines between blank ones."""
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
@@ -212,6 +213,11 @@ def headings(text: str) -> list[tuple[str, int, int]]:
             if words:
                 found.append((words, starts[number], starts[until]))
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text with their ends. Only line ends end them: no U+2028, no form feed."""
+    return _LINE.findall(text)
 
 
 def _heading_end(lines: Sequence[str], number: int) -> int:
@@ -251,7 +257,7 @@ def _code(text: str) -> list[Span]:
     if "```" not in text and "~~~" not in text:
         return []
     edges, place = [], 0
-    for line in text.splitlines(keepends=True):
+    for line in _lines(text):
         if _FENCE.match(line):
             edges.append(place)
         place += len(line)
