@@ -218,9 +218,37 @@ def _put_back(place: Path) -> bool:
     return True
 
 
+def share(folder: Path) -> None:
+    """Give every file and folder in a folder, and itself, the mode that the umask gives to new ones.
+
+    Libraries that write through a temporary file leave files that nobody else can read: in a container, say. Locks
+    keep their modes. Where modes cannot be changed, all is as it was.
+    """
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        probe = name_aside(folder / "mode", "partial")
+        probe.mkdir()  # os.umask cannot be asked without changing it, for other threads too
+        mode = (stat.S_IMODE(probe.stat().st_mode) & 0o777) | stat.S_IRWXU
+        probe.rmdir()
+        for path in (folder, *folder.rglob("*")):
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                _set_mode(path, status, mode)
+            elif stat.S_ISREG(status.st_mode) and path.suffix != ".lock":
+                _set_mode(path, status, mode & 0o666)
+
+
+def _set_mode(path: Path, status: os.stat_result, mode: int) -> None:
+    if stat.S_IMODE(status.st_mode) & 0o777 != mode:
+        path.chmod((stat.S_IMODE(status.st_mode) & ~0o777) | mode)
+
+
 def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
     """Give the whole folder ``aside`` the name ``path``, which is held, and remove what was there.
 
+    What is published can be read by whoever the umask lets read (:func:`share`); a folder that was there already keeps
+    its own mode.
     Both are swapped in one step where that can be done. Elsewhere the old one is moved aside first, and a process
     killed between the two steps leaves it to be put back (:func:`recover`).
 
@@ -232,6 +260,10 @@ def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
     Raises:
         OSError: it could not be done; what was there still is.
     """
+    share(aside)
+    if path.exists():
+        with suppress(OSError):
+            shutil.copymode(path, aside)
     if not path.exists():
         aside.rename(path)
     elif not replace:
@@ -299,6 +331,9 @@ def write_output(path: Path, text: str) -> None:
             aside = place.with_name(f".{place.name}.partial")
             try:
                 aside.write_text(text, encoding="utf-8")
+                if place.exists():
+                    with suppress(OSError):
+                        shutil.copymode(place, aside)  # somebody may have closed it to others
                 aside.replace(place)
             finally:
                 remove(aside)

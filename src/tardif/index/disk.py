@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
+from tardif.folders import share
 from tardif.forks import register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
@@ -159,6 +160,7 @@ class DiskIndex:
                 (folder / part).mkdir(parents=True, exist_ok=True)
             Store.create(folder / "index.sqlite", facts, words_of(words))
             write_manifest(folder, manifest)
+            share(folder)
         except OSError as error:
             raise FolderError(f"{folder} cannot be written ({error.strerror or error}).") from error
         return cls(folder, threads=threads)

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from tardif.errors import FolderError, first_line
-from tardif.folders import remove
+from tardif.folders import remove, share
 from tardif.training.whole import mark_whole
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
             if path.is_file():
                 _to_disk(path)
         _to_disk(mark_whole(aside))
+        share(aside)
         remove(folder)
         aside.rename(folder)
         _to_disk(folder.parent)

@@ -1,6 +1,6 @@
 """Lines and blocks of text out of plain, gzip and zstd files, each line with its number.
 
-Everything streams. Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. The texts of a TSV file may hold a lone ``\\r``: there
+Everything streams. Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. A TSV file may hold a lone ``\\r`` in a text: there
 it ends lines only where the file has no ``\\n``. NUL, U+2028 and the like are always characters of the text. What
 cannot be read exactly is refused with file and line.
 """
