@@ -17,14 +17,15 @@ from tardif.index.folder import is_index
 from tardif.languages import language as find_language
 from tardif.lexical import LexicalSearcher
 from tardif.runs import read_run, write_run
+from tardif.showing import Short
 from tardif.talk import Talk
 from tardif.types import Run
 
 Ranker = Callable[[BeirSet], Run]
 
 
-@dataclass(frozen=True)
-class Figures:
+@dataclass(frozen=True, repr=False)
+class Figures(Short):
     """One system on one data set.
 
     ``p`` is, per measure, the two-sided p-value of the difference to the system measured against.

@@ -19,6 +19,7 @@ from pathlib import Path
 from tardif.data.text import keyed_order, normalise
 from tardif.folders import expanded, write_json
 from tardif.modeling.base import MINILM
+from tardif.showing import Short
 from tardif.types import Document
 
 # A module this large would be half of the corpus: a keyed draw of its functions stands for it.
@@ -46,8 +47,8 @@ class Entry:
     document: Document
 
 
-@dataclass(frozen=True)
-class DocstringCorpus:
+@dataclass(frozen=True, repr=False)
+class DocstringCorpus(Short):
     """The demo's data: training pairs, held-out pairs, and the documents of both."""
 
     train: list[tuple[str, str]]

@@ -24,6 +24,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.folder import is_index
 from tardif.locks import lock_file
 from tardif.modeling.base import Base
+from tardif.showing import Short
 from tardif.talk import Talk
 from tardif.types import Document
 
@@ -36,8 +37,8 @@ ENCODER = "encoder"
 _MOVED = "model place"
 
 
-@dataclass(frozen=True)
-class IndexedModel:
+@dataclass(frozen=True, repr=False)
+class IndexedModel(Short):
     """The model that an index's documents were encoded with.
 
     Attributes:

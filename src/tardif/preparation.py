@@ -34,6 +34,7 @@ from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
 from tardif.modeling.base import MINILM, Base, resolve_base
+from tardif.showing import Short
 from tardif.talk import Talk
 from tardif.types import Document
 
@@ -49,8 +50,8 @@ AUTO = "auto"
 _LANGUAGE_POOL = 20_000
 
 
-@dataclass(frozen=True)
-class Preparation:
+@dataclass(frozen=True, repr=False)
+class Preparation(Short):
     """How a training set is made.
 
     Args:

@@ -26,6 +26,8 @@ from tardif.indexing import IndexedModel, build_index, check_pool, document_vect
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.scoring import LOWEST, maxsim_arrays, top
+from tardif.showing import Hits, ShortDict, ShortList, short, table
+from tardif.showing import called as named
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
@@ -247,6 +249,19 @@ class Retriever:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        return named(self, *self._facts())
+
+    def _repr_html_(self) -> str:
+        return table((), [(fact,) for fact in self._facts()], caption="Retriever")
+
+    def _facts(self) -> list[str]:
+        where = short(str(self.index.folder)) if isinstance(self.index, DiskIndex) else "in memory"
+        try:
+            return [where, f"{len(self)} documents"]
+        except Exception:  # closed, replaced, damaged: its next call says so
+            return [where]
+
     def add(self, documents: Any, *, chunk: Chunk = "auto", quiet: bool = False) -> tuple[int, int]:
         """Add documents; those whose ids are there replace them. They can be found when this returns.
 
@@ -330,7 +345,7 @@ class Retriever:
         with self.index.moment():
             found = self._search(queries, asked)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
-        return [_hits(hits, documents) for hits in found]
+        return ShortList(_hits(hits, documents) for hits in found)
 
     def run(
         self,
@@ -352,7 +367,7 @@ class Retriever:
             raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
         with self.index.moment():
             found = self._search(texts, asked)
-        return {query: dict(hits) for query, hits in zip(names, found, strict=True)}
+        return ShortDict((query, ShortDict(hits)) for query, hits in zip(names, found, strict=True))
 
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: nothing is encoded but the query.
@@ -484,7 +499,7 @@ def rerank(
     scores = _scores(opened, query, [document.content for document in given])
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (-scores[place], given[place].id, place))
-    return [_hit(rank, given[place], scores[place], place) for rank, place in enumerate(places[:k], start=1)]
+    return Hits(_hit(rank, given[place], scores[place], place) for rank, place in enumerate(places[:k], start=1))
 
 
 def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
@@ -506,4 +521,6 @@ def _hits(
     found: Sequence[tuple[str, float]], documents: Mapping[str, Document], positions: Mapping[str, int] | None = None
 ) -> list[Hit]:
     places = positions or {}
-    return [_hit(rank, documents[name], score, places.get(name)) for rank, (name, score) in enumerate(found, start=1)]
+    return Hits(
+        _hit(rank, documents[name], score, places.get(name)) for rank, (name, score) in enumerate(found, start=1)
+    )

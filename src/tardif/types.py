@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from tardif.checks import called, id_fault, plain_text, text_fault
 from tardif.errors import DataError
+from tardif.showing import Short
 
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 """Judgements: query id -> document id -> relevance (1 and above: relevant; 0 and below: not)."""
@@ -26,8 +27,8 @@ def _hold(record: Document | Query, kind: str, *texts: str) -> None:
             object.__setattr__(record, name, plain_text(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+@dataclass(frozen=True, slots=True, repr=False)
+class Document(Short):
     """One text of the corpus.
 
     ``title`` and ``text`` are what the model reads, joined by a space as BEIR does
@@ -61,8 +62,8 @@ class Document:
         return f"{self.title} {self.text}".strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+@dataclass(frozen=True, slots=True, repr=False)
+class Query(Short):
     """One information need.
 
     Raises:
@@ -76,8 +77,8 @@ class Query:
         _hold(self, "query", "text")
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+@dataclass(frozen=True, slots=True, repr=False)
+class Example(Short):
     """What one training step learns from: a query, one positive, and its hard negatives (ids).
 
     ``scores`` are a teacher's, of the positive and then of each negative; empty without a teacher.
@@ -89,8 +90,8 @@ class Example:
     scores: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+@dataclass(frozen=True, slots=True, repr=False)
+class Hit(Short):
     """One document found for a query. ``rank`` counts from 1; ``score`` is MaxSim.
 
     ``position`` is the document's place, counted from 0, in what was given to be reranked; None for a search's hit.

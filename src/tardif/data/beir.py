@@ -10,11 +10,12 @@ from tardif.data.formats.beir import open_beir
 from tardif.data.formats.corpora import read_queries as stream_queries
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
+from tardif.showing import Short
 from tardif.types import Document, Query
 
 
-@dataclass(frozen=True, slots=True)
-class BeirSet:
+@dataclass(frozen=True, slots=True, repr=False)
+class BeirSet(Short):
     """One split of a BEIR folder: the corpus, the judged queries, and their judgements."""
 
     name: str

@@ -12,13 +12,14 @@ from typing import Literal
 from tardif.checks import storable
 from tardif.data.extraction import KINDS, Extracted, Refused, extract, kind_of, require
 from tardif.errors import DataError
+from tardif.showing import Short
 from tardif.types import Document
 
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class FileNote:
+@dataclass(frozen=True, slots=True, repr=False)
+class FileNote(Short):
     """What the report says of one file (or folder), by its path inside the source."""
 
     path: str
@@ -27,8 +28,8 @@ class FileNote:
     detail: str = ""
 
 
-@dataclass
-class DocumentReport:
+@dataclass(repr=False)
+class DocumentReport(Short):
     """What became documents, by kind, and every file that did not, or not quite. Filled while reading.
 
     ``lines`` is for people, ``records`` for a ``report.jsonl``.

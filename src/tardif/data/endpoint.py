@@ -49,7 +49,7 @@ _LONGEST_QUERY = 40
 _LONGEST_CHARACTERS = 1000  # 40 words of any language; a "word" can be a megabyte
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EndpointResult(SynthesisResult):
     """Queries that an endpoint wrote.
 

@@ -20,6 +20,7 @@ from tardif.data.metadata import as_stored
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
 from tardif.folders import expanded, staged, write_json
+from tardif.showing import Short
 from tardif.types import Example
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _BREAKS = re.compile(r"[\t\r\n]+")
 _BATCH = 2000  # examples turned into texts at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+@dataclass(frozen=True, slots=True, repr=False)
+class Export(Short):
     """What was written.
 
     Attributes:

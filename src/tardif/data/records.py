@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from tardif.showing import Short
 from tardif.types import Document, Query
 
 Role = Literal["positive", "negative", "labelled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+@dataclass(frozen=True, slots=True, repr=False)
+class Judgement(Short):
     """One query with one document, as a source states it.
 
     Attributes:

@@ -10,6 +10,7 @@ manifest.json       format, version, counts, settings, report
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import tardif
 from tardif.data.metadata import as_stored
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
+from tardif.showing import called, table
 from tardif.types import Document, Example
 
 FORMAT = "tardif-training-set"
@@ -26,7 +28,7 @@ VERSION = 1
 TRAIN, VALIDATION = "train", "validation"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingSet:
     """Everything that training needs, immutable.
 
@@ -52,6 +54,19 @@ class TrainingSet:
     report: Sequence[str] = ()
     made: int = 0
     parts: Sequence[tuple[int, float]] = ()
+
+    def __repr__(self) -> str:
+        return called(self, *(f"{count} {what}" for what, count in self._sizes().items()))
+
+    def _repr_html_(self) -> str:
+        return table((), self._sizes().items(), caption="Training set")
+
+    def _sizes(self) -> dict[str, int]:
+        """How much there is, as a person wants to see it."""
+        sides = Counter(self.split.values())
+        negatives = sum(len(example.negative_ids) for example in self.examples)
+        sizes = {"documents": len(self.documents), **{f"{side} queries": count for side, count in sides.items()}}
+        return {**sizes, "examples": len(self.examples), "hard negatives": negatives}
 
     @property
     def is_mostly_made(self) -> bool:

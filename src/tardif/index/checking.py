@@ -22,11 +22,15 @@ from tardif.index.segment import Segment, check_segment
 from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum
 from tardif.index.view import without
 from tardif.index.words import words_of
+from tardif.showing import Short, table
 from tardif.types import Document
 
+MOST_PROBLEMS = 20
+"""What a notebook shows of them."""
 
-@dataclass
-class Examination:
+
+@dataclass(repr=False)
+class Examination(Short):
     """What is in an index, and what is wrong with it.
 
     Attributes:
@@ -54,6 +58,12 @@ class Examination:
     is_malformed: bool = False
     encoder: str = ""
     encoder_is_damaged: bool = False
+
+    def _repr_html_(self) -> str:
+        rows = [("documents", self.documents), ("token vectors", self.tokens), ("segments", self.segments)]
+        problems = [("problem", line) for line in self.problems[:MOST_PROBLEMS]]
+        left = len(self.problems) - len(problems)
+        return table((), [*rows, *(problems or [("problems", "none")])], caption="Index", left=left)
 
     def as_json(self) -> dict[str, Any]:
         """What a script wants to know."""

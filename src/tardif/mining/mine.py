@@ -14,11 +14,12 @@ from tardif.mining.report import MiningReport, Reporter
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import Selection
 from tardif.mining.teacher import Teacher
+from tardif.showing import Short
 from tardif.types import Example
 
 
-@dataclass(frozen=True, slots=True)
-class Mined:
+@dataclass(frozen=True, slots=True, repr=False)
+class Mined(Short):
     """A training set with its examples, and what was done to find them."""
 
     data: TrainingSet

@@ -14,6 +14,7 @@ import numpy as np
 from tardif.data.text import keyed_sample, normalise
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.selection import RULES, Selection
+from tardif.showing import Short
 from tardif.types import Document
 
 SHOWN = 20
@@ -24,8 +25,8 @@ _BINS = 40
 _LINE = 160
 
 
-@dataclass(frozen=True)
-class MiningReport:
+@dataclass(frozen=True, repr=False)
+class MiningReport(Short):
     """What was mined, from what, and what was dropped.
 
     Attributes:

@@ -20,6 +20,7 @@ from tardif.errors import ModelError, first_line
 from tardif.folders import expanded, recover
 from tardif.modeling.gate import check_files, read_config
 from tardif.modeling.weights import check_weights
+from tardif.showing import Short
 
 Found = TypeVar("Found")
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
@@ -51,8 +52,8 @@ _TOKENIZER_FILES = (
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata"]
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+@dataclass(frozen=True, slots=True, repr=False)
+class Base(Short):
     """A checked base model on this machine's disk.
 
     ``folder`` holds the whole checkpoint, ``transformer`` the folder inside it with the encoder's

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tardif.showing import called, figures_table, short
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class TrainingResult:
     """A finished run.
 
@@ -31,6 +33,15 @@ class TrainingResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
     failure: str = ""
+
+    def __repr__(self) -> str:
+        figures = (f"{name} {self.before[name]:.4f} -> {value:.4f}" for name, value in self.after.items())
+        state = ["interrupted"] * self.interrupted + [f"failure={short(self.failure)}"] * bool(self.failure)
+        return called(self, short(str(self.path)), *figures, *state)
+
+    def _repr_html_(self) -> str:
+        systems = {"before": self.before, "after": self.after, **self.baselines}
+        return figures_table(systems, f"{self.path.name}: {self.failure or 'trained'}")
 
     def as_json(self) -> dict[str, Any]:
         """The result as ``results.json`` holds it. No path: the folder may be moved."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tardif.errors import SettingError
+from tardif.showing import Short
 
 if TYPE_CHECKING:
     from tardif.data.training_set import TrainingSet
@@ -101,8 +102,8 @@ _OPTIONAL = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
+@dataclass(frozen=True, repr=False)
+class TrainingSettings(Short):
     """How to train.
 
     Args:

@@ -14,6 +14,7 @@ from tardif.folders import check_name, check_output, expanded
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.modeling.recipe import Recipe
+from tardif.showing import ShortDict, ShortList, called, short, table
 from tardif.talk import Talk
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
@@ -97,21 +98,32 @@ class Trainer:
         if self.base.note:
             self.talk.say(self.base.note)
 
+    def __repr__(self) -> str:
+        prepared = "nothing prepared" if self.data is None else f"data={self.data!r}"
+        return called(
+            self, short(self.name), f"base={short(self.base.name)}", f"path={short(str(self.path))}", prepared
+        )
+
+    def _repr_html_(self) -> str:
+        rows = {"base": self.base.name, "path": self.path, "devices": self.devices.kind, "language": self.language.name}
+        prepared = {} if self.data is None else {"prepared": self.data}
+        return table((), {**rows, **prepared}.items(), caption=f"Trainer {self.name}")
+
     @property
     def collection(self) -> list[Document]:
         """The documents prepared so far."""
-        return [] if self.data is None else list(self.data.documents.values())
+        return ShortList(() if self.data is None else self.data.documents.values())
 
     @property
     def queries(self) -> dict[str, str]:
         """The query texts prepared so far, by id."""
-        return {} if self.data is None else dict(self.data.queries)
+        return ShortDict({} if self.data is None else self.data.queries)
 
     @property
     def triplets(self) -> list[tuple[str, str, str]]:
         """(query id, positive id, hard negative id) of every training example."""
         examples = () if self.data is None else self.data.examples
-        return [(e.query_id, e.positive_id, negative) for e in examples for negative in e.negative_ids]
+        return ShortList((e.query_id, e.positive_id, negative) for e in examples for negative in e.negative_ids)
 
     def prepare(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tardif.data.records import Judgement
+from tardif.showing import Short
 from tardif.types import Document, Query
 
 KIND = "synthetic_kind"
@@ -15,8 +16,8 @@ PARENT = "synthetic_parent"
 """Metadata of a variant: its kind, and the id of the document of the corpus that it was made from."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyntheticPair:
+@dataclass(frozen=True, slots=True, repr=False)
+class SyntheticPair(Short):
     """A query made from the corpus, and its positive.
 
     Attributes:
@@ -39,8 +40,8 @@ class SyntheticPair:
     document: Document | None = None
 
 
-@dataclass
-class KindCount:
+@dataclass(repr=False)
+class KindCount(Short):
     """What became of one kind's candidates: ``made`` is ``kept`` and everything ``dropped`` together."""
 
     made: int = 0
@@ -53,8 +54,8 @@ class KindCount:
         return f"{kind}: {self.kept} kept of {self.made} made" + (f" (dropped: {reasons})" if reasons else "")
 
 
-@dataclass(frozen=True)
-class SynthesisResult:
+@dataclass(frozen=True, repr=False)
+class SynthesisResult(Short):
     """Pairs made from a corpus; also a :class:`~tardif.data.records.Source` of judgements.
 
     Attributes:
