@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -499,7 +499,9 @@ def rerank(
     scores = _scores(opened, query, [document.content for document in given])
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (-scores[place], given[place].id, place))
-    return Hits(_hit(rank, given[place], scores[place], place) for rank, place in enumerate(places[:k], start=1))
+    # As an index would give them back.
+    found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
+    return Hits(_hit(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
 
 
 def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
@@ -514,7 +516,7 @@ def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
 
 
 def _hit(rank: int, document: Document, score: float, position: int | None = None) -> Hit:
-    return Hit(rank, document.id, score, document.text, document.title, as_stored(document.metadata), position)
+    return Hit(rank, document.id, score, document.text, document.title, document.metadata, position)
 
 
 def _hits(
