@@ -10,6 +10,7 @@ import tiny
 from tardif import Trainer, TrainingResult, TrainingSet
 from tardif.comparison import Figures
 from tardif.data.beir import BeirSet
+from tardif.data.documents import read_documents
 from tardif.data.records import Judgement
 from tardif.data.training_set import TRAIN
 from tardif.index.checking import Examination
@@ -46,6 +47,11 @@ PUBLIC = {
     "a run": ShortDict({query: ShortDict(dict.fromkeys(MANY, 0.5)) for query in MANY}),
     "a list of runs": ShortList([ShortDict(MANY)] * 50),
     "TrainingSet": SET,
+    "documents of a set": SET.documents,
+    "queries of a set": SET.queries,
+    "judgements of a set": SET.qrels,
+    "examples of a set": SET.examples,
+    "a corpus": read_documents([{"id": n, "text": LONG} for n in range(84)]),
     "TrainingResult": TrainingResult(Path("x" * 3000), FIGURES, FIGURES, {"bm25": FIGURES}, MANY),
     "Examination": Examination(1, 2, 3, [LONG] * 100, [(1, LONG)] * 100, [LONG] * 100, [LONG] * 100),
     "Figures": Figures(LONG, LONG, FIGURES, dict.fromkeys(FIGURES, MANY), FIGURES),

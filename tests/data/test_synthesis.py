@@ -314,9 +314,10 @@ def test_options_that_cannot_be_used(options):
         made(**options)
 
 
-def test_documents_must_be_readable_twice():
-    with pytest.raises(SettingError, match="twice"):
-        synthesize(iter(GUIDES), language=ENGLISH)
+def test_documents_may_come_one_by_one():
+    with pytest.raises(SettingError, match="documents='text': give a list"):
+        synthesize("text", language=ENGLISH)
+    assert made(iter(GUIDES[:3])).pairs == made(GUIDES[:3]).pairs
 
 
 def test_only_line_ends_end_a_line_of_a_text():

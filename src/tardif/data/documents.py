@@ -16,6 +16,7 @@ from tardif.data.formats.frames import Frame, is_a, open_arrow, open_pandas, ope
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
+from tardif.showing import ShortList
 from tardif.types import Document
 
 Placed = Iterator[tuple[int, Document]]
@@ -189,4 +190,4 @@ def _unique(documents: Iterable[Document], where: str) -> list[Document]:
         other = seen.setdefault(document.id, document)
         if other is not document and (other != document or not document.id.startswith("d-")):
             raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
-    return list(seen.values())
+    return ShortList(seen.values())

@@ -20,7 +20,7 @@ import tardif
 from tardif.data.metadata import as_stored
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
-from tardif.showing import called, table
+from tardif.showing import ShortDict, ShortList, called, table
 from tardif.types import Document, Example
 
 FORMAT = "tardif-training-set"
@@ -54,6 +54,13 @@ class TrainingSet:
     report: Sequence[str] = ()
     made: int = 0
     parts: Sequence[tuple[int, float]] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("documents", "queries", "qrels", "split"):
+            if type(value := getattr(self, name)) is dict:
+                object.__setattr__(self, name, ShortDict(value))
+        if type(self.examples) is list:
+            object.__setattr__(self, "examples", ShortList(self.examples))
 
     def __repr__(self) -> str:
         return called(self, *(f"{count} {what}" for what, count in self._sizes().items()))

@@ -53,7 +53,7 @@ _MOST_FAULTS = 6
 
 
 def synthesize(
-    documents: Collection[Document],
+    documents: Iterable[Document],
     *,
     language: Language,
     seed: int = 0,
@@ -85,8 +85,9 @@ def synthesize(
         SettingError: an option cannot be used.
     """
     weights = _weights(kinds)
-    if not isinstance(documents, Collection):
-        raise SettingError("The documents are read twice: give a list, or another collection with a length.")
+    corpus = documents if isinstance(documents, Collection) and not isinstance(documents, str | bytes) else None
+    if corpus is None:  # read twice, so what comes only once is kept
+        corpus = check_list(documents, "documents", SettingError)
     for name, value in (("per_document", per_document), ("passage_words", passage_words), ("limit", limit)):
         if value is not None and value < 1:
             raise SettingError(f"{name}={value}: give 1 or more.")
@@ -94,7 +95,7 @@ def synthesize(
         raise SettingError(f"removed={removed}: give a share from 0 to 1.")
     vocabulary = Vocabulary(language)
     statistics = Statistics(vocabulary, seed, passage_words)
-    statistics.read(documents)
+    statistics.read(corpus)
     work = _Work(
         Workshop(statistics, vocabulary, seed, removed),
         Filter(statistics, vocabulary),
@@ -103,7 +104,7 @@ def synthesize(
         {kind: KindCount() for kind in weights},
     )
     drawn = _Drawn(limit, work.counts)
-    for document in documents:
+    for document in corpus:
         if statistics.is_first(document):
             article = Article(document, passage_words)
             article.common = statistics.common(article)
