@@ -3,13 +3,13 @@
     .venv/bin/python benchmarks/search.py PART ... --data FOLDER_OF_ARCHIVES --work DIR
     make bench-search            all parts; make bench-search-peers adds the peers that can be installed
 
-Parts: ``scan`` (exhaustive exact scoring: packed GEMM, maxsim-cpu and colbandit beside it), ``growth`` (pruned search
-of 1,000 to 43,001 documents), ``bits`` (build, size, recall and nDCG@10 for each number of bits), ``writes``,
-``memory``, ``words`` (BM25 over 43,001 documents; needs no vectors), ``hybrid`` (the same by vectors, by words and by
-both, with and without a filter), ``cold`` (the command line). One thread, real token vectors
-(:mod:`collection_vectors`), queries filled to 32 tokens one at a time; times are processor time of the median query,
-without encoding. Growth is also measured with bare queries, of their own tokens alone: an untrained model's filling
-says little, and is the hardest to prune.
+Parts: ``scan`` (exhaustive exact scoring: packed GEMM, maxsim-cpu and colbandit beside it), ``random`` (the same over
+random vectors; needs no model), ``growth`` (pruned search of 1,000 to 43,001 documents), ``bits`` (build, size, recall
+and nDCG@10 for each number of bits), ``writes``, ``memory``, ``words`` (BM25 over 43,001 documents; needs no vectors),
+``hybrid`` (the same by vectors, by words and by both, with and without a filter), ``cold`` (the command line). One
+thread, real token vectors (:mod:`collection_vectors`), queries filled to 32 tokens one at a time; times are processor
+time of the median query, without encoding. Growth is also measured with bare queries, of their own tokens alone: an
+untrained model's filling says little, and is the hardest to prune.
 """
 
 from __future__ import annotations
@@ -95,6 +95,17 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 # Scanning
+
+
+def drawn(dim: int) -> Collection:
+    """4,000 documents of 120 random unit vectors, 40 queries of 32: a scan takes as long for any vectors."""
+    rows = np.random.default_rng(0).standard_normal((4000 * 120 + 40 * 32, dim), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    documents = [Document(str(n), "random") for n in range(4000)]
+    queries, asked = rows[: 40 * 32], [str(n) for n in range(40)]
+    return Collection(
+        documents, rows[40 * 32 :], np.full(4000, 120), queries, asked, np.full(40, 32), {}, np.split(queries, 40)
+    )
 
 
 def scanning(data: Collection) -> None:
@@ -447,8 +458,8 @@ def hybrid(data: Collection, archives: Path, work: Path) -> None:
 
     ways = {
         "vectors, 10": lambda item: index.search(item[1], [len(item[1])], K),
-        "vectors, 100": lambda item: index.search(item[1], [len(item[1])], DEPTH),
-        "words, 100": lambda item: index.search_words(item[0], DEPTH),
+        f"vectors, {DEPTH}": lambda item: index.search(item[1], [len(item[1])], DEPTH),
+        f"words, {DEPTH}": lambda item: index.search_words(item[0], DEPTH),
         "both": both,
         "both, filtered": lambda item: both(item, where=half),
     }
@@ -495,19 +506,22 @@ def export(data: Collection, work: Path) -> None:
 def main() -> None:
     parts = ("scan", "growth", "bits", "writes", "memory", "words", "hybrid", "cold")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}; export, for the peers")
+    parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}; random; export, for the peers")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--dim", type=int, default=128, help="width of the vectors; the goals are stated at 128")
     parser.add_argument("--plot", type=Path, help="where the growth's plot goes")
     options = parser.parse_args()
+    if "random" in options.parts:
+        limits()
+        scanning(drawn(options.dim))
     if "words" in options.parts:
         by_words(options.data, options.work)
-    if not set(options.parts) - {"words"}:
+    if not set(options.parts) - {"random", "words"}:
         return
     scifact = collection("scifact", options.data, options.work, options.dim)
     pieces = scifact.pieces(120, 10_000)
-    further = set(options.parts) - {"scan", "bits", "words"}
+    further = set(options.parts) - {"scan", "bits", "random", "words"}
     debian = collection("debian-desc", options.data, options.work, options.dim) if further else None
     limits()
     for part in options.parts:
@@ -519,7 +533,7 @@ def main() -> None:
             growth(debian, pieces, options.work, options.plot)
         elif debian is not None and part == "hybrid":
             hybrid(debian, options.data, options.work)
-        elif part != "words" and debian is not None:
+        elif part not in ("random", "words") and debian is not None:
             {"writes": writes, "memory": memory, "cold": cold, "export": export}[part](debian, options.work)
 
 
