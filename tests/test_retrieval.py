@@ -22,6 +22,7 @@ CORPUS = [
     Document(f"odd/{n} 'é' \"{n}\"", text, title="Title" * (n % 2), metadata={"number": n})
     for n, text in enumerate(tiny.SENTENCES[:20])
 ]
+BLANK = [Document("empty", ""), Document("dots", "..."), Document("words", "the tides")]
 QUERIES = ["what makes the tides", "how long to bake bread", "晚期交互"]
 
 
@@ -87,13 +88,36 @@ def test_any_query_is_answered(retriever, query):
     assert len(retriever) == len(CORPUS)
 
 
-def test_documents_without_a_scoreable_token_are_kept_and_never_found(multi_vector_folder, tmp_path):
-    corpus = [Document("empty", ""), Document("dots", "..."), Document("words", "the tides")]
-    with Retriever.build(multi_vector_folder, corpus, tmp_path / "index", quiet=True) as built:
-        assert len(built) == 3
-        assert built.index.get(["dots"])["dots"].text == "..."
-        assert "words" in {hit.document_id for hit in built.search("tides", 10)}
-        assert all(hit.score > -1000 for hit in built.search("tides", 10))
+@pytest.mark.parametrize("pool", [1.0, 2.0])
+def test_documents_without_a_scoreable_token_are_kept_and_never_found(multi_vector_folder, tmp_path, pool):
+    with Retriever.build(multi_vector_folder, BLANK, tmp_path / "index", pool=pool, quiet=True) as built:
+        built.add([Document("later", "[SEP]")], quiet=True)
+        for opened in (built, Retriever.encode(multi_vector_folder, BLANK, pool=pool, quiet=True)):
+            assert opened.index.get(["dots"])["dots"].text == "..."
+            for exact in (True, False):
+                assert [hit.document_id for hit in opened.search("tides", 10, exact=exact)] == ["words"]
+            assert [hit.document_id for hit in opened.rerank("tides", ["empty", "words", "dots"])] == ["words"]
+        assert len(built) == len(BLANK) + 1
+    assert [hit.document_id for hit in rerank(multi_vector_folder, "tides", BLANK)] == ["words"]
+
+
+def test_nothing_but_blank_documents_can_be_indexed(multi_vector_folder, tmp_path):
+    with Retriever.build(multi_vector_folder, BLANK[:2], tmp_path / "index", quiet=True) as built:
+        assert built.search("tides") == []
+        built.add(BLANK[2:], quiet=True)
+        assert [hit.document_id for hit in built.search("tides")] == ["words"]
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_query_without_a_scoreable_token_finds_nothing(retriever, multi_vector_folder, device):
+    with Retriever(retriever.home.index, device=device) as opened:
+        for exact in (True, False):
+            found = opened.search_many(["...", "tides", "[SEP] [MASK]"], 3, exact=exact)
+            assert [len(hits) for hits in found] == [0, 3, 0]
+        assert opened.run({"a": "?"}) == {"a": {}}
+        assert opened.rerank("—", [CORPUS[0].id]) == []
+        assert opened.matchable(["...", "tides"]) == [False, True]
+    assert rerank(multi_vector_folder, "...", CORPUS) == []
 
 
 def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, encoder):

@@ -367,6 +367,15 @@ class Retriever:
             ranked = top(scores, np.array(ids, dtype=object), k)
             return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids))
 
+    def matchable(self, queries: Sequence[str]) -> list[bool]:
+        """Whether each query has a token that can be matched: one without, such as ``...``, finds nothing by its
+        vectors.
+
+        Raises:
+            SettingError: a query is empty.
+        """
+        return [length > 0 for length in self._encode(check_queries(queries))[1]]
+
     def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
         vectors, lengths = self._encode(queries)
         k = max(asked.k, DEPTH) if asked.hybrid else asked.k
