@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tiny
-from tardif import indexing
+from tardif import indexing, retrieval
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index import building
 from tardif.index.disk import DiskIndex
@@ -50,6 +50,19 @@ def test_hits_are_whole_documents_with_ranks_from_1_and_falling_scores(retriever
             document = documents[hit.document_id]
             assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
             assert json.loads(json.dumps(hit.as_json()))["metadata"] == {"number": document.metadata["number"]}
+
+
+@pytest.mark.parametrize("together", [1, 2, 32])
+def test_queries_are_searched_in_blocks_and_their_number_is_told(retriever, monkeypatch, together):
+    expected = retriever.search_many(QUERIES, k=3)
+    monkeypatch.setattr(retrieval, "_QUERIES", together)
+    for search in (retriever.search_many, lambda *a, **how: retriever.run(dict(enumerate(QUERIES)), **how).values()):
+        done = []
+        found = search(QUERIES, k=3, advance=done.append)
+        assert [[getattr(hit, "document_id", hit) for hit in hits] for hits in found] == [
+            [hit.document_id for hit in hits] for hits in expected
+        ]
+        assert done == {1: [1, 1, 1], 2: [2, 1], 32: [3]}[together]
 
 
 @pytest.mark.parametrize(("bits", "error"), [(16, 0.003), (8, 0.06)])

@@ -99,7 +99,11 @@ BLANK = TrainingSet(
     queries={**DATA.queries, "c": "?"},
     qrels={**DATA.qrels, "c": {"1": 1}},
     split={**DATA.split, "c": "train"},
-    examples=[Example("a", "dots", ("2",), (1.0, 0.5)), Example("b", "2", ("dots",), (1.0, 0.5)), Example("c", "1", ())],
+    examples=[
+        Example("a", "dots", ("2",), (1.0, 0.5)),
+        Example("b", "2", ("dots",), (1.0, 0.5)),
+        Example("c", "1", ()),
+    ],
 )
 
 

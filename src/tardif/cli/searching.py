@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tardif.checks import check_ids
+from tardif.checks import check_ids, shown
 from tardif.cli.app import app
 from tardif.cli.options import (
     AsJson,
@@ -26,6 +26,8 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put, put_json, show_hits
 from tardif.fusion import WORDS
+
+_UNMATCHABLE = "The query {query} has no token that can be matched, only punctuation or the like: it finds nothing."
 
 
 @app.command()
@@ -132,9 +134,11 @@ def search(
         str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
     ] = "auto",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search an index."""
     from tardif.retrieval import Retriever
+    from tardif.talk import Talk
 
     if (query is None) == (queries is None):
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
@@ -147,9 +151,13 @@ def search(
         "hybrid": hybrid,
         "word_share": word_share,
     }
+    talk = Talk(quiet=quiet)
     with Retriever(index, model=model, device=torch_device(device)) as retriever:
         if query is not None:
-            show_hits(query, retriever.search(query, k, **how), as_json)
+            hits = retriever.search(query, k, **how)
+            if not hits and not all(retriever.matchable([query])):
+                talk.say(_UNMATCHABLE.format(query=shown(query)))
+            show_hits(query, hits, as_json)
             return
         from tardif.data.beir import read_queries
 
@@ -158,10 +166,13 @@ def search(
         if run is not None:
             from tardif.runs import write_run
 
-            write_run(run, retriever.run(asked, k, **how))
+            with talk.progress("Searching", len(asked), "queries") as bar:
+                ranked = retriever.run(asked, k, **how, advance=bar.advance)
+            write_run(run, ranked)
             put(str(run))
             return
-        found = retriever.search_many(list(asked.values()), k, **how)
+        with talk.progress("Searching", len(asked), "queries") as bar:
+            found = retriever.search_many(list(asked.values()), k, **how, advance=bar.advance)
     if as_json:
         put_json(
             [
