@@ -87,6 +87,16 @@ def test_a_query_that_nothing_matches_finds_nothing_and_that_is_said(index, tard
     assert tardif("search", index, "?!", "--quiet")[1:] == ("", "")
     assert json.loads(tardif("search", index, "?!", "--json")[1])["hits"] == []
     assert tardif("search", index, "bread", "--filter", "lang = 'none'")[1:] == ("", "")
+    queries = write(tmp_path / "queries.jsonl", [{"_id": "1", "text": "..."}, {"_id": "2", "text": "bread"}])
+    for run in ([], ["--run", tmp_path / "run.txt"]):
+        assert "1 of 2 queries found nothing.\n" in tardif("search", index, "--queries", queries, *run)[2]
+
+
+def test_reranking_says_when_nothing_can_be_matched(tardif, multi_vector_folder, tmp_path):
+    corpus = write(tmp_path / "corpus.jsonl", ROWS[:2])
+    code, out, err = tardif("rerank", multi_vector_folder, "...", "--documents", corpus)
+    assert (code, out) == (0, "")
+    assert "No hit: the query, or every document, has no token" in err
 
 
 def test_a_word_share_that_is_none_is_refused(index, fails):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +27,9 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put, put_json, show_hits
 from tardif.fusion import WORDS
+
+if TYPE_CHECKING:
+    from tardif.talk import Talk
 
 _UNMATCHABLE = "The query {query} has no token that can be matched, only punctuation or the like: it finds nothing."
 
@@ -168,11 +172,13 @@ def search(
 
             with talk.progress("Searching", len(asked), "queries") as bar:
                 ranked = retriever.run(asked, k, **how, advance=bar.advance)
+            _say_unanswered(talk, list(ranked.values()))
             write_run(run, ranked)
             put(str(run))
             return
         with talk.progress("Searching", len(asked), "queries") as bar:
             found = retriever.search_many(list(asked.values()), k, **how, advance=bar.advance)
+        _say_unanswered(talk, found)
     if as_json:
         put_json(
             [
@@ -183,6 +189,12 @@ def search(
         return
     for text, hits in zip(asked.values(), found, strict=True):
         show_hits(text, hits, as_json=False)
+
+
+def _say_unanswered(talk: Talk, found: Sequence[Sized]) -> None:
+    count = sum(not len(hits) for hits in found)
+    if count:
+        talk.say(f"{count} of {len(found)} queries found nothing.")
 
 
 @app.command()
@@ -198,6 +210,9 @@ def rerank(
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
     from tardif.retrieval import rerank as order
+    from tardif.talk import Talk
 
     hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
+    if not hits:
+        Talk().say("No hit: the query, or every document, has no token that can be matched.")
     show_hits(query, hits, as_json)

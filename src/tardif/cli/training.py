@@ -132,7 +132,7 @@ def evaluate(
     run: Annotated[Path | None, typer.Option(help="Write the run (TREC format).")] = None,
     out: Annotated[Path | None, typer.Option(help="Leave results.json in this folder.")] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Let indexes score every document, as below rank 100 always.")
+        bool, typer.Option("--exact", help="Let indexes score every document; for measures deeper than 100 they do.")
     ] = False,
     language: Language = "en",
     device: Device = "auto",
