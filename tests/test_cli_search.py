@@ -80,6 +80,25 @@ def test_hybrid_finds_words_and_ranks_by_both(index, found):
     assert found(index, word, "--hybrid", "--word-share", 0) == found(index, word)
 
 
+def test_a_query_that_nothing_matches_finds_nothing_and_that_is_said(index, tardif, tmp_path):
+    code, out, err = tardif("search", index, "?!")
+    assert (code, out) == (0, "")
+    assert err == "The query '?!' has no token that can be matched, only punctuation or the like: it finds nothing.\n"
+    assert tardif("search", index, "?!", "--quiet")[1:] == ("", "")
+    assert json.loads(tardif("search", index, "?!", "--json")[1])["hits"] == []
+    assert tardif("search", index, "bread", "--filter", "lang = 'none'")[1:] == ("", "")
+    queries = write(tmp_path / "queries.jsonl", [{"_id": "1", "text": "..."}, {"_id": "2", "text": "bread"}])
+    for run in ([], ["--run", tmp_path / "run.txt"]):
+        assert "1 of 2 queries found nothing.\n" in tardif("search", index, "--queries", queries, *run)[2]
+
+
+def test_reranking_says_when_nothing_can_be_matched(tardif, multi_vector_folder, tmp_path):
+    corpus = write(tmp_path / "corpus.jsonl", ROWS[:2])
+    code, out, err = tardif("rerank", multi_vector_folder, "...", "--documents", corpus)
+    assert (code, out) == (0, "")
+    assert "No hit: the query, or every document, has no token" in err
+
+
 def test_a_word_share_that_is_none_is_refused(index, fails):
     assert "word_share=2.0" in fails("search", index, "a query", "--hybrid", "--word-share", 2)
 
@@ -96,8 +115,9 @@ def test_queries_of_a_file_are_answered_as_one_by_one(index, tardif, found, tmp_
     queries = write(
         tmp_path / "queries.jsonl", [{"_id": str(n), "text": text} for n, text in enumerate(tiny.SENTENCES[:3])]
     )
-    code, out, _ = tardif("search", index, "--queries", queries, "-k", 5, "--json")
+    code, out, err = tardif("search", index, "--queries", queries, "-k", 5, "--json")
     assert code == 0
+    assert "Searching: 3/3 queries" in err
     for answer in json.loads(out):
         assert [hit["document_id"] for hit in answer["hits"]] == found(index, answer["query"], "-k", 5)
 

@@ -3,8 +3,10 @@ import pytest
 from samples import QUERIES, write_beir
 from tardif.comparison import compare, differences, results
 from tardif.errors import DataError, ModelError, SettingError
+from tardif.index.disk import DiskIndex
 from tardif.retrieval import Retriever
 from tardif.runs import read_run, write_run
+from tardif.talk import Talk
 
 
 @pytest.fixture
@@ -43,6 +45,35 @@ def test_an_index_is_measured_with_and_without_its_words(beir, multi_vector_fold
             assert {q: list(hits) for q, hits in found.items()} == {q: list(hits) for q, hits in expected.items()}
     with pytest.raises(SettingError, match="is no index"):
         compare(["hybrid:bm25"], [beir])
+
+
+def test_an_index_is_scored_whole_where_that_is_asked_or_measured_deep(
+    beir, multi_vector_folder, tmp_path, monkeypatch, capsys
+):
+    index, asked = tmp_path / "index", []
+    Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, quiet=True).close()
+    run = Retriever.run
+    monkeypatch.setattr(Retriever, "run", lambda *a, **how: asked.append((a[2], how["exact"])) or run(*a, **how))
+    for options in ({}, {"exact": True}, {"measures": ["R@1000"]}):
+        capsys.readouterr()
+        compare([str(index)], [beir], talk=Talk(), **options)
+        said = capsys.readouterr().err
+        assert f"{index} on animals: 2/2 queries" in said
+        assert ("every document is scored" in said) is bool(options)
+    assert asked == [(100, False), (100, True), (1000, True)]
+    monkeypatch.setattr(DiskIndex, "prunes", True)
+    compare([str(index)], [beir], talk=Talk())
+    assert "0.99 of the exact hits; --exact scores every document" in capsys.readouterr().err
+
+
+def test_queries_that_find_nothing_are_counted(beir, multi_vector_folder, tmp_path, capsys):
+    index = tmp_path / "index"
+    Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, quiet=True).close()
+    (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "?"}\n{"_id": "q2", "text": "birds"}\n')
+    for system in (str(index), str(multi_vector_folder)):
+        (figures,) = compare([system], [beir], measures=["RR@10"], talk=Talk())
+        assert figures.values["RR@10"]["q1"] == 0
+        assert f"{system} on animals: 1 of 2 queries found nothing, and count 0." in capsys.readouterr().err
 
 
 def test_differences_are_said_with_their_p_values(beir, base_folder):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tardif.errors import SettingError
-from tardif.evaluation import MEASURES, measure, parse_measures, per_query, significance
+from tardif.evaluation import MEASURES, depth_of, measure, parse_measures, per_query, significance
 
 QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 1}}
 
@@ -101,3 +101,10 @@ def test_significance_is_deterministic_symmetric_and_ignores_order():
     assert 0 < p <= 1
     assert p == significance(ours, theirs) == significance(theirs, ours)
     assert p == significance(dict(reversed(ours.items())), theirs)
+
+
+@pytest.mark.parametrize(
+    ("names", "depth"), [(["nDCG@10"], 100), (["R@1000", "nDCG@10"], 1000), (["RR"], 100), (["P(rel=2)@300"], 300)]
+)
+def test_runs_are_as_deep_as_the_measures(names, depth):
+    assert depth_of(names) == depth

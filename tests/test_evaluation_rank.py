@@ -50,6 +50,11 @@ def test_equal_scores_are_ordered_by_id_across_blocks(encoder, monkeypatch):
     assert list(run["q"]) == ["a", "b", "c"]
 
 
+def test_blank_documents_are_never_hits_and_blank_queries_have_none(encoder):
+    corpus = [*CORPUS, Document("empty", ""), Document("dots", "...")]
+    assert rank(encoder, {**QUERIES, "blank": "?"}, corpus) == {**rank(encoder, QUERIES, CORPUS), "blank": {}}
+
+
 def test_no_query_and_no_document(encoder):
     assert rank(encoder, {}, CORPUS) == {}
     assert rank(encoder, QUERIES, []) == {query: {} for query in QUERIES}

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tardif.losses import contrastive, distillation, margin
+from tardif.scoring import LOWEST
 
 
 @given(
@@ -31,6 +32,19 @@ def test_equals_the_formula(queries, more, seed, temperature):
         losses.append(-math.log(terms[positive] / sum(terms.values())))
     found = contrastive(scores, positives, temperature=temperature, ignored=ignored)
     torch.testing.assert_close(found.item(), sum(losses) / queries, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 1.0])
+def test_documents_without_a_token_are_no_positives_and_the_easiest_negatives(temperature):
+    made = [[LOWEST, 1.0, 2.0], [LOWEST, 1.0, 2.0], [LOWEST] * 3]
+    scores = torch.tensor(made, requires_grad=True)
+    loss = contrastive(scores, torch.tensor([0, 1, 2]), temperature=temperature)
+    expected = contrastive(torch.tensor([[1.0, 2.0]]), torch.tensor([0]), temperature=temperature) / 3
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert scores.grad.isfinite().all()
+    assert scores.grad[0].tolist() == scores.grad[2].tolist() == [0.0] * 3
+    assert scores.grad[1, 0] == 0
 
 
 def test_an_ignored_column_gets_no_gradient_and_a_positive_always_does():

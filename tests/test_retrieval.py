@@ -12,7 +12,7 @@ import pytest
 
 import tardif as tardif_package
 import tiny
-from tardif import indexing
+from tardif import indexing, retrieval
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index import building
 from tardif.index.disk import DiskIndex
@@ -24,6 +24,7 @@ CORPUS = [
     Document(f"odd/{n} 'é' \"{n}\"", text, title="Title" * (n % 2), metadata={"number": n})
     for n, text in enumerate(tiny.SENTENCES[:20])
 ]
+BLANK = [Document("empty", ""), Document("dots", "..."), Document("words", "the tides")]
 QUERIES = ["what makes the tides", "how long to bake bread", "晚期交互"]
 
 
@@ -51,6 +52,19 @@ def test_hits_are_whole_documents_with_ranks_from_1_and_falling_scores(retriever
             document = documents[hit.document_id]
             assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
             assert json.loads(json.dumps(hit.as_json()))["metadata"] == {"number": document.metadata["number"]}
+
+
+@pytest.mark.parametrize("together", [1, 2, 32])
+def test_queries_are_searched_in_blocks_and_their_number_is_told(retriever, monkeypatch, together):
+    expected = retriever.search_many(QUERIES, k=3)
+    monkeypatch.setattr(retrieval, "_QUERIES", together)
+    for search in (retriever.search_many, lambda *a, **how: retriever.run(dict(enumerate(QUERIES)), **how).values()):
+        done = []
+        found = search(QUERIES, k=3, advance=done.append)
+        assert [[getattr(hit, "document_id", hit) for hit in hits] for hits in found] == [
+            [hit.document_id for hit in hits] for hits in expected
+        ]
+        assert done == {1: [1, 1, 1], 2: [2, 1], 32: [3]}[together]
 
 
 @pytest.mark.parametrize(("bits", "error"), [(16, 0.003), (8, 0.06)])
@@ -89,13 +103,36 @@ def test_any_query_is_answered(retriever, query):
     assert len(retriever) == len(CORPUS)
 
 
-def test_documents_without_a_scoreable_token_are_kept_and_never_found(multi_vector_folder, tmp_path):
-    corpus = [Document("empty", ""), Document("dots", "..."), Document("words", "the tides")]
-    with Retriever.build(multi_vector_folder, corpus, tmp_path / "index", quiet=True) as built:
-        assert len(built) == 3
-        assert built.index.get(["dots"])["dots"].text == "..."
-        assert "words" in {hit.document_id for hit in built.search("tides", 10)}
-        assert all(hit.score > -1000 for hit in built.search("tides", 10))
+@pytest.mark.parametrize("pool", [1.0, 2.0])
+def test_documents_without_a_scoreable_token_are_kept_and_never_found(multi_vector_folder, tmp_path, pool):
+    with Retriever.build(multi_vector_folder, BLANK, tmp_path / "index", pool=pool, quiet=True) as built:
+        built.add([Document("later", "[SEP]")], quiet=True)
+        for opened in (built, Retriever.encode(multi_vector_folder, BLANK, pool=pool, quiet=True)):
+            assert opened.index.get(["dots"])["dots"].text == "..."
+            for exact in (True, False):
+                assert [hit.document_id for hit in opened.search("tides", 10, exact=exact)] == ["words"]
+            assert [hit.document_id for hit in opened.rerank("tides", ["empty", "words", "dots"])] == ["words"]
+        assert len(built) == len(BLANK) + 1
+    assert [hit.document_id for hit in rerank(multi_vector_folder, "tides", BLANK)] == ["words"]
+
+
+def test_nothing_but_blank_documents_can_be_indexed(multi_vector_folder, tmp_path):
+    with Retriever.build(multi_vector_folder, BLANK[:2], tmp_path / "index", quiet=True) as built:
+        assert built.search("tides") == []
+        built.add(BLANK[2:], quiet=True)
+        assert [hit.document_id for hit in built.search("tides")] == ["words"]
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_query_without_a_scoreable_token_finds_nothing(retriever, multi_vector_folder, device):
+    with Retriever(retriever.home.index, device=device) as opened:
+        for exact in (True, False):
+            found = opened.search_many(["...", "tides", "[SEP] [MASK]"], 3, exact=exact)
+            assert [len(hits) for hits in found] == [0, 3, 0]
+        assert opened.run({"a": "?"}) == {"a": {}}
+        assert opened.rerank("—", [CORPUS[0].id]) == []
+        assert opened.matchable(["...", "tides"]) == [False, True]
+    assert rerank(multi_vector_folder, "...", CORPUS) == []
 
 
 def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, encoder):

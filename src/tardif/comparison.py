@@ -12,7 +12,7 @@ from tardif.data.beir import BeirSet, read_beir
 from tardif.data.regular import is_folder, user_path
 from tardif.data.text import keyed_sample
 from tardif.errors import DataError, ModelError, SettingError
-from tardif.evaluation import DEPTH, MEASURES, parse_measures, per_query, rank, significance
+from tardif.evaluation import DEPTH, MEASURES, depth_of, per_query, rank, significance
 from tardif.index.folder import is_index
 from tardif.languages import language as find_language
 from tardif.lexical import LexicalSearcher
@@ -22,6 +22,18 @@ from tardif.talk import Talk
 from tardif.types import Run
 
 Ranker = Callable[[BeirSet], Run]
+
+
+@dataclass(frozen=True)
+class _How:
+    """What all systems are run with: hits kept per query, the language of BM25, the device, where to show progress,
+    and whether indexes are to score every document."""
+
+    depth: int
+    language: str
+    device: str
+    talk: Talk
+    exact: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,6 +77,7 @@ def compare(
     run_file: str | Path | None = None,
     language: str = "en",
     device: str = "cpu",
+    exact: bool = False,
     talk: Talk | None = None,
 ) -> list[Figures]:
     """Measure systems on data sets; the one to compare with, last.
@@ -80,6 +93,8 @@ def compare(
         run_file: where to write the run, of one system on one data set.
         language: for BM25.
         device: torch's name of the device.
+        exact: let indexes score every document. Else they are searched as always, expecting 0.99 of the exact hits,
+            down to rank 100; deeper measures have every document scored.
         talk: where to show progress.
 
     Raises:
@@ -90,7 +105,7 @@ def compare(
     talk = talk or Talk(quiet=True)
     systems, data = check_list(systems, "systems", SettingError), check_list(data, "data", SettingError)
     measures = check_list(measures, "measures", SettingError)
-    parse_measures(measures)
+    how = _How(depth_of(measures), language, device, talk, exact)
     if not systems and against is None:
         raise SettingError(
             "Give a system to evaluate: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file."
@@ -98,19 +113,26 @@ def compare(
     if run_file is not None and (len(systems) != 1 or len(data) != 1):
         raise SettingError("A run is written for one system on one data set.")
     sets = [read_beir(folder, split) for folder in data]
-    rankers = [(name, _ranker(name, language, device, talk)) for name in systems]
+    rankers = [(name, _ranker(name, how)) for name in systems]
     found: list[Figures] = []
     for name, ranker in rankers:
         for beir in sets:
             run = ranker(beir)
+            _say_unanswered(name, beir, run, talk)
             if run_file is not None:
                 write_run(Path(run_file), run)
             found.append(_figures(name, beir, run, measures))
     if against is not None:
-        others = [_untrained(against, beir, measures, device, talk) for beir in sets]
+        others = [_untrained(against, beir, measures, how) for beir in sets]
         found = [_with_p(figures, next(o for o in others if o.data == figures.data)) for figures in found]
         found += others
     return found
+
+
+def _say_unanswered(name: str, beir: BeirSet, run: Run, talk: Talk) -> None:
+    count = sum(not run.get(query) for query in beir.queries)
+    if count:
+        talk.say(f"{name} on {beir.name}: {count} of {len(beir.queries)} queries found nothing, and count 0.")
 
 
 def _figures(name: str, beir: BeirSet, run: Run, measures: Sequence[str]) -> Figures:
@@ -124,40 +146,54 @@ def _with_p(figures: Figures, other: Figures) -> Figures:
     return Figures(figures.name, figures.data, figures.measures, figures.values, p)
 
 
-def _ranker(name: str, language: str, device: str, talk: Talk) -> Ranker:
+def _ranker(name: str, how: _How) -> Ranker:
     """What ranks a data set's corpus for its queries, by a system's name. Checked now, loaded when it runs."""
     if name == "bm25":
-        found_language = find_language(language)
+        found_language = find_language(how.language)
 
         def by_words(beir: BeirSet) -> Run:
-            hits = LexicalSearcher(beir.documents, found_language).search(list(beir.queries.values()), DEPTH)
+            hits = LexicalSearcher(beir.documents, found_language).search(list(beir.queries.values()), how.depth)
             return {query: dict(found) for query, found in zip(beir.queries, hits, strict=True)}
 
         return by_words
     if name.startswith("dense:"):
-        return _dense_ranker(name.removeprefix("dense:"), device, talk)
+        return _dense_ranker(name.removeprefix("dense:"), how)
     if name.startswith("hybrid:"):
         folder = user_path(name.removeprefix("hybrid:"))
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
-        return _index_ranker(folder, device, hybrid=True)
+        return _index_ranker(name, folder, how, hybrid=True)
     path = user_path(name)
     if not is_folder(path) and path.exists():
         run = read_run(path)
         return lambda beir: run
     if is_index(path):
-        return _index_ranker(path, device, hybrid=False)
-    return _model_ranker(name, device, talk)
+        return _index_ranker(name, path, how, hybrid=False)
+    return _model_ranker(name, how)
 
 
-def _index_ranker(folder: Path, device: str, *, hybrid: bool) -> Ranker:
+def _index_ranker(name: str, folder: Path, how: _How, *, hybrid: bool) -> Ranker:
+    from tardif.index.protocol import RECALL
     from tardif.retrieval import Retriever
 
-    retriever = Retriever(folder, device=None if device == "cpu" else device)
-    return lambda beir: retriever.run(beir.queries, DEPTH, hybrid=hybrid)
+    retriever = Retriever(folder, device=None if how.device == "cpu" else how.device)
+    exact = how.exact or how.depth > DEPTH
+
+    def by_index(beir: BeirSet) -> Run:
+        if exact:
+            why = "--exact" if how.exact else f"{how.depth} hits a query are measured"
+            how.talk.say(f"{name}: every document is scored ({why}).")
+        elif retriever.index.prunes:
+            how.talk.say(
+                f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact scores every document."
+            )
+        with how.talk.progress(f"{name} on {beir.name}", len(beir.queries), "queries") as bar:
+            return retriever.run(beir.queries, how.depth, exact=exact, hybrid=hybrid, advance=bar.advance)
+
+    return by_index
 
 
-def _model_ranker(name: str, device: str, talk: Talk) -> Ranker:
+def _model_ranker(name: str, how: _How) -> Ranker:
     from tardif.modeling.base import resolve_base
 
     base = resolve_base(name)
@@ -171,14 +207,14 @@ def _model_ranker(name: str, device: str, talk: Talk) -> Ranker:
         from tardif.modeling.build import open_model
 
         if not loaded:
-            loaded.append(open_model(str(base.folder), device=device))
-        with talk.progress(f"{Path(name).name} on {beir.name}", len(beir.documents), "documents") as bar:
-            return rank(loaded[0], beir.queries, beir.documents, k=DEPTH, advance=bar.advance)
+            loaded.append(open_model(str(base.folder), device=how.device))
+        with how.talk.progress(f"{Path(name).name} on {beir.name}", len(beir.documents), "documents") as bar:
+            return rank(loaded[0], beir.queries, beir.documents, k=how.depth, advance=bar.advance)
 
     return by_model
 
 
-def _dense_ranker(name: str, device: str, talk: Talk) -> Ranker:
+def _dense_ranker(name: str, how: _How) -> Ranker:
     """One vector per text: cosine similarity of a dense sentence-transformers model."""
     from tardif.modeling.base import resolve_base
 
@@ -190,35 +226,35 @@ def _dense_ranker(name: str, device: str, talk: Talk) -> Ranker:
         from tardif.mining.dense import open_dense
         from tardif.scoring import top
 
-        model = open_dense(base, device)
+        model = open_dense(base, how.device)
         queries = model.encode_query(list(beir.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         ids = np.array([document.id for document in beir.documents], dtype=object)
         blocks = []
-        with talk.progress(f"dense on {beir.name}", len(ids), "documents") as bar:
+        with how.talk.progress(f"dense on {beir.name}", len(ids), "documents") as bar:
             for begin in range(0, len(ids), 512):
                 texts = [document.content for document in beir.documents[begin : begin + 512]]
                 blocks.append(model.encode_document(texts, normalize_embeddings=True, show_progress_bar=False))
                 bar.advance(len(texts))
         scores = queries @ np.concatenate(blocks).T  # [queries, documents]
-        return {query: dict(top(row, ids, DEPTH)) for query, row in zip(beir.queries, scores, strict=True)}
+        return {query: dict(top(row, ids, how.depth)) for query, row in zip(beir.queries, scores, strict=True)}
 
     return by_vector
 
 
-def _untrained(name: str, beir: BeirSet, measures: Sequence[str], device: str, talk: Talk) -> Figures:
+def _untrained(name: str, beir: BeirSet, measures: Sequence[str], how: _How) -> Figures:
     """The stronger of the two untrained systems around a base, by the first measure asked for."""
     from tardif.modeling.base import resolve_base
     from tardif.modeling.build import build_model, fit_projection, raw_view
     from tardif.modeling.recipe import Recipe
 
     base = resolve_base(name)
-    model = build_model(base, Recipe(), device=device)
+    model = build_model(base, Recipe(), device=how.device)
     if not base.is_colbert:
         fit_projection(model, keyed_sample(0, (document.content for document in beir.documents), 256))
     found = []
     for label, system in (("raw", raw_view(model)), ("step 0", model)):
-        with talk.progress(f"{label} on {beir.name}", len(beir.documents), "documents") as bar:
-            run = rank(system, beir.queries, beir.documents, k=DEPTH, advance=bar.advance)
+        with how.talk.progress(f"{label} on {beir.name}", len(beir.documents), "documents") as bar:
+            run = rank(system, beir.queries, beir.documents, k=how.depth, advance=bar.advance)
         found.append(_figures(name, beir, run, measures))
     first = next(iter(found[0].measures))
     return max(found, key=lambda figures: figures.measures[first])

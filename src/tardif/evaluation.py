@@ -52,6 +52,15 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
     return measures
 
 
+def depth_of(names: Iterable[str]) -> int:
+    """How many hits of a query the measures look at: the deepest of their cut-offs, 100 or more.
+
+    Raises:
+        SettingError: a name is none of ir-measures'.
+    """
+    return max([DEPTH, *(int(measure.params.get("cutoff") or 0) for measure in parse_measures(names))])
+
+
 def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, dict[str, float]]:
     """Each measure for each judged query: measure -> query id -> value.
 

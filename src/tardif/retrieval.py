@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # Documents encoded and written together.
 _TOGETHER = 256
+# Queries encoded and searched together: bounds memory, and progress shows after each.
+_QUERIES = 32
 
 Where = str | Mapping[Any, Any] | Filter | None
 """Which documents may be found: an expression, a dict (:mod:`tardif.index.filters`), or None for all."""
@@ -339,11 +341,15 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        advance: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
-        """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`."""
+        """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`.
+
+        ``advance`` is called with the number of queries done, for progress.
+        """
         asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share), check_queries(queries)
         with self.index.moment():
-            found = self._search(queries, asked)
+            found = self._search(queries, asked, advance)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
         return ShortList(_hits(hits, documents) for hits in found)
 
@@ -357,8 +363,9 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        advance: Callable[[int], None] | None = None,
     ) -> Run:
-        """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search`."""
+        """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search_many`."""
         asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
         if not isinstance(queries, Mapping):
             raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
@@ -366,7 +373,7 @@ class Retriever:
         if len(set(names)) < len(names):
             raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
         with self.index.moment():
-            found = self._search(texts, asked)
+            found = self._search(texts, asked, advance)
         return ShortDict((query, ShortDict(hits)) for query, hits in zip(names, found, strict=True))
 
     def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
@@ -387,7 +394,27 @@ class Retriever:
             places = {identity: place for place, identity in reversed(list(enumerate(given)))}
             return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids), places)
 
-    def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
+    def matchable(self, queries: Sequence[str]) -> list[bool]:
+        """Whether each query has a token that can be matched: one without, such as ``...``, finds nothing by its
+        vectors.
+
+        Raises:
+            SettingError: a query is empty.
+        """
+        return [length > 0 for length in self._encode(check_queries(queries))[1]]
+
+    def _search(
+        self, queries: Sequence[str], asked: _Asked, advance: Callable[[int], None] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        found: list[list[tuple[str, float]]] = []
+        for begin in range(0, len(queries), _QUERIES):
+            block = queries[begin : begin + _QUERIES]
+            found += self._search_block(block, asked)
+            if advance is not None:
+                advance(len(block))
+        return found
+
+    def _search_block(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
         vectors, lengths = self._encode(queries)
         k = max(asked.k, DEPTH) if asked.hybrid else asked.k
         found = self.index.search(vectors, lengths, k, exact=asked.exact, recall=asked.recall, where=asked.where)

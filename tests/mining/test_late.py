@@ -130,3 +130,14 @@ def test_documents_without_a_token_score_nothing(encoder, monkeypatch):
 def test_no_query_and_no_document_are_no_error(encoder):
     assert LateSearcher(encoder, DOCUMENTS).search([], 3) == []
     assert LateSearcher(encoder, []).search(["cat"], 3) == [[]]
+
+
+@pytest.mark.parametrize("whole", [0, late.WHOLE])
+def test_blank_documents_are_never_hits_and_blank_queries_have_none(encoder, whole):
+    documents = [*DOCUMENTS, Document("dots", "...")]
+    searcher = LateSearcher(encoder, documents, Candidates("d01", "dots"), whole=whole)
+    blank, found = searcher.search(["...", QUERIES[0]], 20)
+    assert blank == []
+    assert "d01" in dict(found)
+    assert "dots" not in dict(found)
+    assert searcher.score(["...", QUERIES[0]], [["d01"], ["dots"]]) == [[0.0], [0.0]]

@@ -92,3 +92,31 @@ def test_every_weight_that_encoding_uses_gets_a_gradient(model):
     found = gradients(model, Objective(model)(collate(model)(ROWS)))
     missing = {name for name, _ in model.named_parameters() if "pooler" not in name} - found.keys()
     assert not missing
+
+
+BLANK = TrainingSet(
+    documents={**DATA.documents, "dots": Document("dots", "...")},
+    queries={**DATA.queries, "c": "?"},
+    qrels={**DATA.qrels, "c": {"1": 1}},
+    split={**DATA.split, "c": "train"},
+    examples=[
+        Example("a", "dots", ("2",), (1.0, 0.5)),
+        Example("b", "2", ("dots",), (1.0, 0.5)),
+        Example("c", "1", ()),
+    ],
+)
+
+
+@pytest.mark.parametrize("pool_factor", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": 0.01}, {"scoring": "mean"}, {"scoring": "xtr"}, {"loss": "distillation"}, {"loss": "margin"}],
+    ids=str,
+)
+def test_blank_texts_in_a_batch_leave_loss_and_gradients_finite(model, options, pool_factor):
+    settings = TrainingSettings(**options, pool_factor=pool_factor, grad_cache=pool_factor == 2)
+    collate = Collator(BLANK, tokens_for(model, 40))
+    for rows in ([0, 1, 2], [0], [2]):
+        loss = Objective(model, settings)(collate([{"example": n} for n in rows]))
+        assert loss.abs() < 1e4
+        assert all(gradient.isfinite().all() for gradient in gradients(model, loss).values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tardif.checks import check_ids
+from tardif.checks import check_ids, shown
 from tardif.cli.app import app
 from tardif.cli.options import (
     AsJson,
@@ -26,6 +27,11 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put, put_json, show_hits
 from tardif.fusion import WORDS
+
+if TYPE_CHECKING:
+    from tardif.talk import Talk
+
+_UNMATCHABLE = "The query {query} has no token that can be matched, only punctuation or the like: it finds nothing."
 
 
 @app.command()
@@ -132,9 +138,11 @@ def search(
         str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
     ] = "auto",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search an index."""
     from tardif.retrieval import Retriever
+    from tardif.talk import Talk
 
     if (query is None) == (queries is None):
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
@@ -147,9 +155,13 @@ def search(
         "hybrid": hybrid,
         "word_share": word_share,
     }
+    talk = Talk(quiet=quiet)
     with Retriever(index, model=model, device=torch_device(device)) as retriever:
         if query is not None:
-            show_hits(query, retriever.search(query, k, **how), as_json)
+            hits = retriever.search(query, k, **how)
+            if not hits and not all(retriever.matchable([query])):
+                talk.say(_UNMATCHABLE.format(query=shown(query)))
+            show_hits(query, hits, as_json)
             return
         from tardif.data.beir import read_queries
 
@@ -158,10 +170,15 @@ def search(
         if run is not None:
             from tardif.runs import write_run
 
-            write_run(run, retriever.run(asked, k, **how))
+            with talk.progress("Searching", len(asked), "queries") as bar:
+                ranked = retriever.run(asked, k, **how, advance=bar.advance)
+            _say_unanswered(talk, list(ranked.values()))
+            write_run(run, ranked)
             put(str(run))
             return
-        found = retriever.search_many(list(asked.values()), k, **how)
+        with talk.progress("Searching", len(asked), "queries") as bar:
+            found = retriever.search_many(list(asked.values()), k, **how, advance=bar.advance)
+        _say_unanswered(talk, found)
     if as_json:
         put_json(
             [
@@ -172,6 +189,12 @@ def search(
         return
     for text, hits in zip(asked.values(), found, strict=True):
         show_hits(text, hits, as_json=False)
+
+
+def _say_unanswered(talk: Talk, found: Sequence[Sized]) -> None:
+    count = sum(not len(hits) for hits in found)
+    if count:
+        talk.say(f"{count} of {len(found)} queries found nothing.")
 
 
 @app.command()
@@ -187,6 +210,9 @@ def rerank(
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
     from tardif.retrieval import rerank as order
+    from tardif.talk import Talk
 
     hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
+    if not hits:
+        Talk().say("No hit: the query, or every document, has no token that can be matched.")
     show_hits(query, hits, as_json)

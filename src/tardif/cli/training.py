@@ -131,6 +131,9 @@ def evaluate(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Write the run (TREC format).")] = None,
     out: Annotated[Path | None, typer.Option(help="Leave results.json in this folder.")] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Let indexes score every document; for measures deeper than 100 they do.")
+    ] = False,
     language: Language = "en",
     device: Device = "auto",
     as_json: AsJson = False,
@@ -163,6 +166,7 @@ def evaluate(
         run_file=run,
         language=language,
         device=allocate(device).kind,
+        exact=exact,
         talk=talk,
     )
     if out is not None:
@@ -171,6 +175,7 @@ def evaluate(
             "split": split,
             "measures": names,
             "against": against,
+            "exact": exact,
         }
         found = results(figures, against=against, settings=settings)
         leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})

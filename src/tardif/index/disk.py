@@ -168,6 +168,11 @@ class DiskIndex:
     def __len__(self) -> int:
         return self.store.count()
 
+    @property
+    def prunes(self) -> bool:
+        """As :attr:`tardif.index.protocol.Index.prunes`: from some 100,000 token vectors on."""
+        return any(segment.has_postings for segment in self.view().segments)
+
     def close(self) -> None:
         """Wait for a compaction, and let go of the files.
 

@@ -43,6 +43,11 @@ class MemoryIndex:
     def __len__(self) -> int:
         return len(self._documents)
 
+    @property
+    def prunes(self) -> bool:
+        """As :attr:`tardif.index.protocol.Index.prunes`: never."""
+        return False
+
     def close(self) -> None:
         """Nothing is open."""
 

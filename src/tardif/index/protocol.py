@@ -28,6 +28,10 @@ class Index(Protocol):
     def __len__(self) -> int:
         """How many documents there are."""
 
+    @property
+    def prunes(self) -> bool:
+        """Whether a search that need not be exact leaves documents out, having estimated them."""
+
     def close(self) -> None:
         """Let go of what is open."""
 

@@ -99,7 +99,8 @@ class LateSearcher:
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first; equal scores are ordered by id.
 
-        Documents without a token are never hits, and queries without one have none; below the candidates' depth there are none.
+        Documents without a token are never hits, and queries without one have none; below the candidates' depth
+        there are none.
         """
         queries = check_list(queries, "queries", SettingError)
         if self.scores_all:

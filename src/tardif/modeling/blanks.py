@@ -7,7 +7,7 @@ blank text has no vector at all. Neither torch nor a library that opens models i
 
 from __future__ import annotations
 
-import os
+import itertools
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -64,9 +64,10 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
     """What tells the blank texts of ``model``."""
     transformer: Any = model[0]
     tokenizer = transformer.tokenizer
+    modules: list[Any] = list(model)
     skipped = {
         int(number)
-        for module in model
+        for module in modules
         if "document" in getattr(module, "skiplist_tasks", ()) and module._skiplist_ids is not None
         for number in module._skiplist_ids
     }
@@ -81,4 +82,4 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
 def _before(tokenizer: Any, prompt: str) -> int:
     """How many tokens of a prompt stand before those of any text."""
     read = [tokenizer(prompt + probe)["input_ids"] for probe in _PROBES]
-    return len(os.path.commonprefix(read))
+    return sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*read, strict=False)))
