@@ -16,7 +16,7 @@ import tardif
 LEVELS = [
     {"visible"},
     {"errors"},
-    {"checks", "locks", "exchange"},
+    {"checks", "checksums", "locks", "exchange"},
     {"types", "talk", "forks", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
     {"data", "scoring", "modeling", "stopwords"},
     {"terms", "light"},
