@@ -86,6 +86,10 @@ def _hits(found) -> list:
     return [[hit.document_id, hit.score, hit.text] for hit in found]
 
 
+def _rows(encoded) -> list:
+    return encoded[0].tolist()
+
+
 def _index(folder: Path, specimen: str) -> dict[str, object]:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
@@ -122,8 +126,8 @@ def _checkpoint(folder: Path, specimen: str) -> dict[str, object]:
     texts = [row["text"] for row in specimens.documents(0)[:8]]
     with _opened(answers, "model", lambda: contextlib.nullcontext(open_model(str(folder)))) as model:
         if model is not None:
-            _ask(answers, "queries", lambda: encode_queries(model, [QUERY])[0].tolist())
-            _ask(answers, "documents", lambda: encode_documents(model, texts)[0].tolist())
+            _ask(answers, "queries", lambda: _rows(encode_queries(model, [QUERY])))
+            _ask(answers, "documents", lambda: _rows(encode_documents(model, texts)))
             _ask(answers, "rerank", lambda: _hits(rerank(folder, QUERY, texts)))
     return answers
 
@@ -219,7 +223,8 @@ def _doctored(folder: Path, verdict: str, healthy: dict[str, object]) -> tuple[s
             return TRACEBACK, f"doctor: {said[TRACEBACK]}"
     mended = answers.get("repair")
     if isinstance(mended, list) and not mended[1]:
-        return _judge_mended(_index(folder, ""), healthy, mended[0])
+        found = _judge_mended(_index(folder, ""), healthy, mended[0])
+        return _judge_written(folder) if found[0] == SAME else found
     found, what = judge(_index(folder, ""), healthy)  # what could not be mended is refused as before, or answers
     return (found, f"after a repair that could not: {what}") if found in (SILENT, TRACEBACK) else (REFUSED, "")
 
@@ -243,6 +248,29 @@ def _judge_mended(answers: dict[str, object], healthy: dict[str, object], done: 
     if before.keys() != after.keys() or any(abs(after[i] - before[i]) > 0.1 * abs(before[i]) for i in before):
         return SILENT, f"repaired ({done}), and scores are others: {before} {after}"
     return SAME, ""
+
+
+def _judge_written(folder: Path) -> tuple[str, str]:
+    """A mended index can be written: what is added is found, what is deleted is not, and nothing else changes."""
+    from tardif.index.checking import examine_index
+    from tardif.index.disk import DiskIndex
+    from tardif.types import Document
+
+    answers: dict[str, object] = {}
+    vector = np.zeros((3, 16), dtype=np.float32)
+    vector[:, 5] = 1.0
+
+    def written() -> list:
+        with DiskIndex(folder, threads=1) as index:
+            before = index.get(index.ids())
+            index.add([Document("new", "a new text")], vector, [3])
+            best = index.search(vector, [3], 1, exact=True)[0][0][0]
+            added = set(index.ids()) == {*before, "new"}
+            index.delete(["new"])
+            return [best, added, index.get(index.ids()) == before, examine_index(folder).problems]
+
+    _ask(answers, "written after a repair", written)
+    return judge(answers, {"written after a repair": ["new", True, True, []]})
 
 
 # The command line.

@@ -130,8 +130,9 @@ def table(made: list[dict], verdicts: list[str]) -> str:
         return f"{same} / {refused}{f' **{sum(bad)}**' if any(bad) else ''}" if same + refused + sum(bad) else ""
 
     rows = [["file", *attacked.DAMAGES, "all"], ["---"] * (len(attacked.DAMAGES) + 2)]
-    for name in kinds:
-        rows.append([name, *(cell(name, damage) for damage in attacked.DAMAGES), cell(name, *attacked.DAMAGES)])
+    rows += [
+        [name, *(cell(name, damage) for damage in attacked.DAMAGES), cell(name, *attacked.DAMAGES)] for name in kinds
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -154,7 +155,7 @@ def test_a_damaged_file_is_told_or_changes_nothing(root):
     finally:
         worker.stop()
     verdicts = [verdict for verdict, _ in found]
-    print(f"\n{table(made, verdicts)}\n\n{dict(Counter(verdicts))}")
+    sys.stdout.write(f"\n{table(made, verdicts)}\n\n{dict(Counter(verdicts))}\n")
     bad = [f"{verdict} {trial}: {what}" for trial, (verdict, what) in zip(made, found, strict=True) if verdict in BAD]
     assert not bad, "\n\n".join(bad)
     # As it must: where nothing is refused, nothing was attacked.

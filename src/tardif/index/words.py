@@ -105,8 +105,9 @@ class Words:
             database.execute("RELEASE words")
         digest = xxhash.xxh3_64()
         for number, block in database.execute("SELECT id, block FROM words_data ORDER BY id"):
-            digest.update(f"{number} {len(block)} ".encode())
-            digest.update(block if isinstance(block, bytes) else repr(block).encode())
+            raw = block if isinstance(block, bytes) else repr(block).encode()  # of a damaged row it may be anything
+            digest.update(f"{number} {len(raw)} ".encode())
+            digest.update(raw)
         for statement in (
             "SELECT segid, term, pgno FROM words_idx ORDER BY segid, term",
             "SELECT k, v FROM words_config ORDER BY k",
