@@ -90,7 +90,7 @@ def _rows(encoded) -> list:
     return encoded[0].tolist()
 
 
-def _index(folder: Path, specimen: str) -> dict[str, object]:
+def _index(folder: Path, root: Path) -> dict[str, object]:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
     from tardif.retrieval import Retriever
@@ -117,7 +117,7 @@ def _index(folder: Path, specimen: str) -> dict[str, object]:
     return answers
 
 
-def _checkpoint(folder: Path, specimen: str) -> dict[str, object]:
+def _checkpoint(folder: Path, root: Path) -> dict[str, object]:
     from tardif.evaluation import encode_documents, encode_queries
     from tardif.modeling.build import open_model
     from tardif.retrieval import rerank
@@ -132,13 +132,13 @@ def _checkpoint(folder: Path, specimen: str) -> dict[str, object]:
     return answers
 
 
-def _run(folder: Path, specimen: str) -> dict[str, object]:
+def _run(folder: Path, root: Path) -> dict[str, object]:
     answers: dict[str, object] = {}
     out = folder.parent
     hidden = folder.rename(out / f".{specimens.MODEL}.training")
 
     def resumed() -> list:
-        made = specimens.trainer(folder.parents[2] / "specimens", out)
+        made = specimens.trainer(root, out)
         made.train(resume=True, **specimens.SETTINGS)
         return published(made.path)
 
@@ -205,7 +205,7 @@ def judge(answers: dict[str, object], healthy: dict[str, object]) -> tuple[str, 
     return (REFUSED, next(iter(refusals.values()))) if refusals else (SAME, "")
 
 
-def _doctored(folder: Path, verdict: str, healthy: dict[str, object]) -> tuple[str, str]:
+def _doctored(folder: Path, root: Path, verdict: str, healthy: dict[str, object]) -> tuple[str, str]:
     """Have a damaged index examined and repaired, and judge what it answers then."""
     from tardif.repair import examine, repair
     from tardif.talk import Talk
@@ -223,9 +223,9 @@ def _doctored(folder: Path, verdict: str, healthy: dict[str, object]) -> tuple[s
             return TRACEBACK, f"doctor: {said[TRACEBACK]}"
     mended = answers.get("repair")
     if isinstance(mended, list) and not mended[1]:
-        found = _judge_mended(_index(folder, ""), healthy, mended[0])
+        found = _judge_mended(_index(folder, root), healthy, mended[0])
         return _judge_written(folder) if found[0] == SAME else found
-    found, what = judge(_index(folder, ""), healthy)  # what could not be mended is refused as before, or answers
+    found, what = judge(_index(folder, root), healthy)  # what could not be mended is refused as before, or answers
     return (found, f"after a repair that could not: {what}") if found in (SILENT, TRACEBACK) else (REFUSED, "")
 
 
@@ -315,9 +315,9 @@ def attack(trial: dict, root: Path, work: Path, healthy: Callable[..., dict[str,
         DAMAGES[how](folder / mine[label], draw, twin, root / specimen / foreign)
         if trial["command"]:
             return judge(_commanded(folder, specimen, root / "texts.txt"), healthy(specimen, command=True))
-        found = judge(QUESTIONS[specimen](folder, specimen), healthy(specimen))
+        found = judge(QUESTIONS[specimen](folder, root), healthy(specimen))
         if specimen.startswith("index") and found[0] in (SAME, REFUSED):
-            doctored = _doctored(folder, found[0], healthy(specimen))
+            doctored = _doctored(folder, root, found[0], healthy(specimen))
             return doctored if doctored[0] in (SILENT, TRACEBACK) else found
         return found
     finally:
@@ -332,9 +332,7 @@ def _healthy(root: Path, work: Path) -> Callable[..., dict[str, object]]:
         if (specimen, command) not in known:
             folder = work / "healthy" / specimen
             shutil.copytree(root / specimen, folder)
-            found = (
-                _commanded(folder, specimen, root / "texts.txt") if command else QUESTIONS[specimen](folder, specimen)
-            )
+            found = _commanded(folder, specimen, root / "texts.txt") if command else QUESTIONS[specimen](folder, root)
             if specimen == "run":
                 found = {"resumed": published(root / "checkpoint")}
             assert not any(isinstance(said, dict) and said.keys() & {REFUSED, TRACEBACK} for said in found.values()), (
@@ -352,6 +350,8 @@ def main(root: Path, work: Path) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     healthy = _healthy(root, work)
+    for specimen in specimens.NAMES:
+        healthy(specimen)  # what takes time the first time is not a trial's
     print("ready", file=out, flush=True)
     for line in sys.stdin:
         verdict, what = attack(json.loads(line), root, work, healthy)

@@ -53,7 +53,7 @@ class Worker:
         )
         errors.close()
         threading.Thread(target=self._read, args=(self.process.stdout, self.lines), daemon=True).start()
-        assert self.lines.get(timeout=300) == "ready\n", (self.work / "stderr").read_text()
+        assert self.lines.get(timeout=600) == "ready\n", (self.work / "stderr").read_text()
 
     @staticmethod
     def _read(stream, lines: queue.Queue) -> None:
