@@ -173,7 +173,7 @@ class Store:
     def sign_words(self, database: sqlite3.Connection) -> None:
         """Note, in a transaction, what the words are, where there are any."""
         if self.words is not None:
-            self.set_fact(database, "words sum", self.words.lengths(database).checksum)
+            self.set_fact(database, "words sum", self.words.checksum(database))
 
     def rebuild_words(self, database: sqlite3.Connection) -> None:
         """Have the words be those of the documents, in a transaction."""
@@ -203,8 +203,8 @@ class Store:
         change, known = self.number("changes"), self._lengths
         if known is not None and known[0] == change:
             return known[1]
-        lengths = self.words.lengths(database)
-        if lengths.checksum != self.fact("words sum"):
+        lengths = self.words.lengths(database, self.fact("words sum"))
+        if lengths is None:
             raise self.damaged("its words are not those that were written")
         self._lengths = change, lengths
         return lengths
