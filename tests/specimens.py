@@ -88,7 +88,7 @@ def _index(root: Path, bits: int, seed: int, twin: str) -> None:
 
     place, rows = root / f"index-{bits}{twin}", documents(seed)
     with patch.object(disk, "PLAIN_TOKENS", 60), patch.object(merging, "PLAIN_TOKENS", 60):
-        index = Retriever.build(root / "checkpoint", rows[:35], place, bits=bits, hybrid=True, quiet=True)
+        index = Retriever.build(root / f"checkpoint{twin}", rows[:35], place, bits=bits, hybrid=True, quiet=True)
     with index:
         index.add(rows[35:], quiet=True)
         index.delete([rows[3]["id"], rows[36]["id"]])

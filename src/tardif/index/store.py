@@ -34,6 +34,7 @@ from tardif.index.metadata import metadata_json
 from tardif.index.words import Lengths, Words
 from tardif.types import Document
 
+# Compared with the file's own when it is opened, to the last letter: a change is another version of the format.
 _SCHEMA = """
 CREATE TABLE documents (
   number   INTEGER PRIMARY KEY,
