@@ -14,7 +14,7 @@ help:
 	@echo "make install    the environment alone, in $(VENV)"
 	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
-	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each"
+	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each; files damaged, TARDIF_DAMAGES times"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
 
@@ -45,6 +45,8 @@ soak: $(STAMP)
 	@echo "==> Killing and resuming at random moments"
 	TARDIF_LOAD_SECONDS=60 TARDIF_KILLS=$(or $(TARDIF_KILLS),30) $(BIN)/python -m pytest tests/slow/test_killed.py tests/slow/test_resume_killed.py \
 		tests/slow/test_index_killed.py tests/slow/test_index_load.py
+	@echo "==> Damaging every file of an index, a checkpoint and an interrupted run"
+	TARDIF_DAMAGES=$(or $(TARDIF_DAMAGES),2000) $(SIDE_BY_SIDE) $(BIN)/python -m pytest -s tests/slow/test_attack.py
 
 lint: $(STAMP)
 	@echo "==> Checking style"

@@ -16,7 +16,7 @@ import tardif
 LEVELS = [
     {"visible"},
     {"errors"},
-    {"checks", "locks", "exchange", "showing"},
+    {"checks", "checksums", "locks", "exchange", "showing"},
     {"types", "talk", "forks", "folders", "devices", "languages", "scripts", "corpus", "fusion"},
     {"data", "scoring", "modeling", "stopwords"},
     {"terms", "light"},

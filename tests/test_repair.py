@@ -202,3 +202,18 @@ def test_the_verb_examines_and_repairs(folder, tardif, fails):
     assert code == 0
     assert "repaired: 22 documents were encoded again." in out
     assert tardif("doctor", "--repair")[0] == 2
+
+
+def test_damaged_facts_are_not_sealed_as_right(folder, answers):
+    before = answers()
+    for name in ("next", "serial", "dim", "documents", "deleted sum"):
+        change(folder, "UPDATE facts SET value = '77' WHERE name = ?", name)
+        assert examine(folder).problems
+        assert mended(folder)[1].problems == []
+    change(folder, "UPDATE facts SET name = 'x' || name WHERE name = 'next'")
+    assert mended(folder)[1].problems == []
+    assert answers() == before
+    with Retriever(folder) as retriever:
+        retriever.add([Document("new", "a text that was added to a mended index")], quiet=True)
+        assert set(retriever.index.ids()) == {*before, "new"}
+    assert examine(folder).problems == []

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import is_number
+from tardif.checksums import checksum
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.evaluation import encode_documents
 from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
@@ -24,6 +25,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.folder import is_index
 from tardif.locks import lock_file
 from tardif.modeling.base import Base
+from tardif.modeling.published import CHECKSUMS
 from tardif.showing import Short
 from tardif.talk import Talk
 from tardif.types import Document
@@ -262,7 +264,7 @@ def export_encoder(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> Non
 
 def bind_encoder(index: DiskIndex) -> None:
     """Have an index know the query encoder that lies in its folder, or that there is none."""
-    from tardif.light.files import SETTINGS, checksum
+    from tardif.light.files import SETTINGS
 
     settings = index.folder / ENCODER / SETTINGS
     index.note(ENCODER, checksum(settings) if settings.is_file() else "")
@@ -284,7 +286,7 @@ def check_encoder(index: Path, known: str) -> Path:
     Raises:
         FolderError: it is missing, or is another one.
     """
-    from tardif.light.files import SETTINGS, checksum
+    from tardif.light.files import SETTINGS
 
     folder = index / ENCODER
     settings = folder / SETTINGS
@@ -331,7 +333,7 @@ def fingerprint(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
             continue
-        if path.name == "results.json":
+        if path.name in ("results.json", CHECKSUMS):  # records of a run, and of the rest
             continue
         digest.update(path.relative_to(folder).as_posix().encode())
         with path.open("rb") as file:

@@ -275,6 +275,7 @@ def test_a_codebook_that_does_not_fit_is_refused(tmp_path, change):
 @pytest.mark.parametrize(
     "damage",
     [
+        "UPDATE words_data SET block = NULL WHERE id = (SELECT max(id) FROM words_data)",
         "UPDATE words_data SET block = x'00' || substr(block, 2) WHERE id = (SELECT max(id) FROM words_data)",
         "DELETE FROM words_data WHERE id = (SELECT max(id) FROM words_data)",
         "UPDATE words_docsize SET sz = x'09'",
@@ -313,6 +314,9 @@ def test_words_that_a_document_was_not_indexed_by_are_not_what_it_is_deleted_by(
         "UPDATE facts SET value = value + 1 WHERE name = 'next'",
         "UPDATE facts SET value = value + 4 WHERE name = 'dim'",
         "UPDATE facts SET value = value + 1 WHERE name = 'documents'",
+        "UPDATE facts SET value = 'x' WHERE name = 'changes'",
+        "UPDATE facts SET value = '-1' WHERE name = 'dim'",
+        "UPDATE facts SET value = x'ff' WHERE name = 'documents'",
         "UPDATE facts SET value = 'x' WHERE name = 'codebook'",
         "UPDATE facts SET value = 'x' WHERE name = 'identity'",
         "UPDATE facts SET value = 'x' WHERE name = 'manifest'",
@@ -355,3 +359,46 @@ def test_an_id_that_its_index_has_lost_is_an_error_never_a_document_that_is_not_
             with pytest.raises(FolderError, match="damaged"):
                 call()
     assert examine_index(folder).problems
+
+
+@pytest.mark.parametrize("at", [b"d0-7", b"d0-31"])
+def test_ids_are_not_listed_that_were_never_written(tmp_path, at):
+    path = built(tmp_path / "index", 0) / "index.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        (root,) = database.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name LIKE 'sqlite_autoindex_doc%'"
+        ).fetchone()
+        size = database.execute("PRAGMA page_size").fetchone()[0]
+    raw = bytearray(path.read_bytes())
+    # In a row, not in the index of the ids.
+    place = next(n for n in range(len(raw)) if raw[n:].startswith(at + b"text") and n // size != root - 1)
+    raw[place] = ord("q")
+    path.write_bytes(raw)
+    with DiskIndex(path.parent, threads=1) as index, pytest.raises(FolderError, match="damaged"):
+        index.ids()
+
+
+@pytest.mark.parametrize(
+    ("what", "bit"),
+    [
+        (b"CREATE TABLE deleted (number INTEGER PRIMARY", 0x01),  # the column has no numbers any more
+        (b"CREATE TABLE documents (\n  number   INTEGER PRIMARY", 0x01),
+        (b"CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT", 0x80),  # no UTF-8
+        (b"CREATE TABLE segments (name TEXT PRIMARY KEY, documents INTEGER NOT NULL, tokens", 0x04),
+        (b"CREATE TABLE documents (\n  number   INTEGER PRIMARY KEY,\n  id ", 0x40),  # said in two lines by SQLite
+    ],
+)
+def test_a_damaged_schema_is_told_in_one_line(tmp_path, what, bit):
+    path = built(tmp_path / "index", 0) / "index.sqlite"
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(what) + len(what) - 1] ^= bit
+    path.write_bytes(raw)
+    for ask in (answers, examine_index):
+        try:
+            found = ask(path.parent)
+        except FolderError as error:
+            said = str(error)
+        else:
+            (said,) = found.problems
+        assert "index.sqlite" in said
+        assert "\n" not in said

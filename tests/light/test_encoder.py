@@ -220,7 +220,7 @@ def test_a_graph_of_another_width_is_refused(copied):
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
 def test_a_foreign_file_with_a_right_checksum_is_refused(copied, name):
-    from tardif.light.files import checksum
+    from tardif.checksums import checksum
 
     (copied / name).write_text("{}")
     sums = json.loads((copied / "encoder.json").read_text())["checksums"]
@@ -231,7 +231,7 @@ def test_a_foreign_file_with_a_right_checksum_is_refused(copied, name):
 
 def resealed(folder, name):
     """The checksum of a changed file written down, as somebody would who changed it on purpose."""
-    from tardif.light.files import checksum
+    from tardif.checksums import checksum
 
     sums = json.loads((folder / "encoder.json").read_text())["checksums"]
     edit(folder, checksums={**sums, name: checksum(folder / name)})

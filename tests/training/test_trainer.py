@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tardif import DataError, FolderError, ModelError, SettingError, Trainer, TrainingError
+from tardif.checksums import checksum
 from tardif.training import loop, objective
 
 STEPS = 5  # 36 examples in steps of 8, the last one of 4
@@ -151,6 +152,10 @@ def test_training_publishes_a_checkpoint_with_its_results(trainer):
     best = max(evaluated, key=lambda figures: figures["nDCG@10"])
     assert {"step": recorded["settings"]["best_step"], **recorded["after"]} == best
     assert all(seconds >= 0 for seconds in recorded["seconds"].values())
+    files = {path.relative_to(trainer.path).as_posix(): path for path in trainer.path.rglob("*") if path.is_file()}
+    records = {"results.json", "log.jsonl", "checksums.json"}
+    sums = json.loads(files["checksums.json"].read_text())["files"]
+    assert sums == {name: checksum(path) for name, path in files.items() if name not in records}
     settings = recorded["settings"]
     assert (settings["steps"], settings["planned_steps"], settings["epochs_done"]) == (STEPS, STEPS, 1.0)
     assert (settings["dim"], settings["language"], settings["device"], settings["lr"]) == (16, "en", "cpu", 1e-3)

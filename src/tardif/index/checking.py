@@ -18,7 +18,7 @@ import numpy as np
 from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.folder import read_manifest
-from tardif.index.segment import Segment, check_segment
+from tardif.index.segment import Segment, check_segment, serial_of
 from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum
 from tardif.index.view import without
 from tardif.index.words import words_of
@@ -237,14 +237,19 @@ def _reindex(store: Store, database: sqlite3.Connection) -> None:
 
 
 def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connection) -> None:
-    """Have deletions and the codebook be what segments and texts say."""
+    """Have the facts be what segments and texts say: a damaged one must not be sealed as right."""
     name = store.fact("codebook")
     if name is not None and not _is_readable(folder, identity, name):
         database.execute("DELETE FROM facts WHERE name = 'codebook'")  # it is learnt anew
-    numbers = [Segment(folder / "segments" / segment).numbers for segment in store.segments()]
+    names = store.segments()
+    numbers = [Segment(folder / "segments" / name).numbers for name in names]
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
     living = np.array([row[0] for row in database.execute("SELECT number FROM documents")], dtype=np.int64)
     store.set_deleted(database, rows[~np.isin(rows, living)])
+    store.set_fact(database, "next", 1 + max([-1, *rows.tolist(), *living.tolist()]))
+    store.set_fact(database, "serial", max([0, *(serial_of(name) for name in names)]))
+    if not names:
+        database.execute("DELETE FROM facts WHERE name = 'dim'")
     store.recount(database)
     store.touch(database)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tardif.errors import FolderError, ReplacedError
+from tardif.errors import FolderError, ReplacedError, first_line
 from tardif.forks import register
 from tardif.index.folder import MANIFEST, read_manifest
 
@@ -51,11 +51,14 @@ class Connections:
 
     Args:
         path: the file.
+        schema: the statements that its tables were made with. SQLite reads rows as the file's own schema says, so a
+            bit of that would change what they mean.
         identity: of the index that it has to belong to; None takes any.
     """
 
-    def __init__(self, path: Path, identity: str | None = None) -> None:
+    def __init__(self, path: Path, schema: str, identity: str | None = None) -> None:
         self.path = path
+        self._tables = {statement.strip() for statement in schema.split(";")} - {""}
         # Looked at in every transaction: as texts, which are quicker than paths.
         self._name, self._manifest_name = str(path), str(path.parent / MANIFEST)
         self._identity = identity
@@ -150,9 +153,10 @@ class Connections:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise FolderError(f"{self.path} cannot be used ({error}).") from error
-        except sqlite3.DatabaseError as error:
-            raise self.damaged(str(error)) from error
+            raise FolderError(f"{self.path} cannot be used ({first_line(error)}).") from error
+        # What Python cannot decode may be a text of the file, or SQLite's own message that quotes one.
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self.damaged(first_line(error)) from error
 
     def damaged(self, why: str) -> FolderError:
         """What to raise where the database does not hold what was written."""
@@ -181,9 +185,19 @@ class Connections:
             file = self._file()
             opened = self._connected(file)
             if self._file() == file:
+                self._check_schema(opened.database)
                 return opened
             opened.database.close()  # the folder was replaced meanwhile
         raise ReplacedError(self.path.parent)
+
+    def _check_schema(self, database: sqlite3.Connection) -> None:
+        try:
+            there = {row[0] for row in database.execute("SELECT sql FROM sqlite_schema")}
+            if not self._tables <= there:
+                raise self.damaged("its tables are not those of an index")
+        except BaseException:
+            database.close()
+            raise
 
     def _connected(self, file: tuple[int, int]) -> _Opened:
         uri = self.path.absolute().as_uri()

@@ -184,6 +184,11 @@ def living_name(identity: str, serial: int, path: Path) -> str:
     return f"{identity}-{serial:012d}-{checksum.hex()}{SUFFIX}"
 
 
+def serial_of(name: str) -> int:
+    """The serial in a living segment's name."""
+    return int(name.split("-")[1])
+
+
 def row_tables(bits: int, width: int) -> dict[str, tuple[Any, ...]]:
     """The tables that hold rows: dtype, and the shape of one row."""
     if bits == 16:

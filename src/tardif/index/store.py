@@ -17,6 +17,7 @@ holds the checksum of its content, so ``state`` binds the files of an index toge
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,6 +34,7 @@ from tardif.index.metadata import metadata_json
 from tardif.index.words import Lengths, Words
 from tardif.types import Document
 
+# Compared with the file's own when it is opened, to the last letter: a change is another version of the format.
 _SCHEMA = """
 CREATE TABLE documents (
   number   INTEGER PRIMARY KEY,
@@ -69,7 +71,7 @@ class Store:
     def __init__(self, path: Path, words: Words | None = None, identity: str | None = None) -> None:
         self.path = path
         self.words = words
-        self._connections = Connections(path, identity)
+        self._connections = Connections(path, _SCHEMA, identity)
         self._known_good = np.zeros(0, dtype=np.int64)
         self._lengths: tuple[int, Lengths] | None = None
         self._ids_checked = False
@@ -127,8 +129,15 @@ class Store:
         return None if row is None else str(row[0])
 
     def number(self, name: str) -> int:
-        """A fact that is a number; 0 where it was never noted."""
-        return int(self.fact(name) or 0)
+        """A fact that is a number; 0 where it was never noted.
+
+        Raises:
+            FolderError: it is none.
+        """
+        value = self.fact(name) or "0"
+        if not re.fullmatch(r"[0-9]{1,20}", value):
+            raise self.damaged(f"{value!r:.100} is noted as the number of its {name}")
+        return int(value)
 
     def set_fact(self, database: sqlite3.Connection, name: str, value: str | int) -> None:
         """Note a fact, in a transaction."""
@@ -165,7 +174,7 @@ class Store:
     def sign_words(self, database: sqlite3.Connection) -> None:
         """Note, in a transaction, what the words are, where there are any."""
         if self.words is not None:
-            self.set_fact(database, "words sum", self.words.lengths(database).checksum)
+            self.set_fact(database, "words sum", self.words.checksum(database))
 
     def rebuild_words(self, database: sqlite3.Connection) -> None:
         """Have the words be those of the documents, in a transaction."""
@@ -195,8 +204,8 @@ class Store:
         change, known = self.number("changes"), self._lengths
         if known is not None and known[0] == change:
             return known[1]
-        lengths = self.words.lengths(database)
-        if lengths.checksum != self.fact("words sum"):
+        lengths = self.words.lengths(database, self.fact("words sum"))
+        if lengths is None:
             raise self.damaged("its words are not those that were written")
         self._lengths = change, lengths
         return lengths
@@ -304,7 +313,12 @@ class Store:
         return found
 
     def all_ids(self) -> list[str]:
-        """Every document's id, in the order of the numbers."""
+        """Every document's id, in the order of the numbers.
+
+        Raises:
+            FolderError: they, or the index of the ids, are not what was written.
+        """
+        self._check_ids()
         return [str(row[0]) for row in self._rows("SELECT id FROM documents ORDER BY number")]
 
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
@@ -323,17 +337,27 @@ class Store:
             yield row
 
     def _looked_up(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The rows of documents. Before an id is said not to be there, the index of the ids is checked, once."""
+        """The rows of documents. Before an id is said not to be there, the index of the ids is checked."""
         rows = list(self._rows_of(ids))
-        if len(rows) < len(set(ids)) and not self._ids_checked:
-            lost = self._rows(
-                "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM documents AS b"
-                " INDEXED BY sqlite_autoindex_documents_1 WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
-            )
-            if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.number("documents"):
-                raise self.damaged("its index of the ids does not hold them all")
-            self._ids_checked = True
+        if len(rows) < len(set(ids)):
+            self._check_ids()
         return rows
+
+    def _check_ids(self) -> None:
+        """Check, once, that the documents' ids and the index of them are the same: damage would change one alone.
+
+        Raises:
+            FolderError: they are not.
+        """
+        if self._ids_checked:
+            return
+        lost = self._rows(
+            "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM documents AS b"
+            " INDEXED BY sqlite_autoindex_documents_1 WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
+        )
+        if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.number("documents"):
+            raise self.damaged("its index of the ids does not hold them all")
+        self._ids_checked = True
 
     def all_rows(self) -> Iterator[tuple[Any, ...]]:
         """Every document's number, id, title, text, metadata and two checksums, unchecked, ordered by number."""

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import xxhash
-
+from tardif.checksums import checksum
 from tardif.errors import FolderError
 from tardif.folders import is_regular, read_json, write_json
 from tardif.modeling.blanks import Blanks
@@ -66,15 +65,6 @@ class QueryForm:
     skipped_ids: tuple[int, ...]
     dim: int
     blanks: Blanks | None = None
-
-
-def checksum(path: Path) -> str:
-    """A file's XXH3 checksum, in hexadecimal: it finds damage at the speed of the disk."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_form(folder: Path, form: QueryForm) -> None:

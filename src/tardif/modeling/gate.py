@@ -20,6 +20,7 @@ from typing import Any
 
 from tardif.errors import ModelError
 from tardif.folders import expanded, parse_json, read_bounded
+from tardif.modeling.published import check_published
 
 LARGEST_CONFIG = 1 << 24
 """Bytes of a config; real ones hold thousands."""
@@ -118,8 +119,8 @@ def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = Fal
         links: let files be links out of the folder, as some installers lay out packages.
 
     Raises:
-        ModelError: a field names what is not allowed, a file is damaged, is no regular file, or lies
-            outside the folder.
+        ModelError: a field names what is not allowed, a file is damaged (or is not the one that Tardif
+            published), is no regular file, or lies outside the folder.
     """
     try:
         _check(_Gate(what, folder, trust_remote_code, links))
@@ -130,6 +131,7 @@ def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = Fal
 def _check(gate: _Gate) -> None:
     folder = gate.folder
     _check_entries(gate, folder)
+    check_published(folder)
     places = [folder]
     for place in (*_module_folders(gate), folder / _TEMPLATES):
         if place not in places and place.is_dir():

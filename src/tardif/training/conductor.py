@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from tardif.errors import FolderError, TrainingError
 from tardif.evaluation import spoken
 from tardif.modeling.loading import quiet_libraries
+from tardif.modeling.published import write_checksums
 from tardif.talk import Bar, Talk
 from tardif.training.batches import Collator
 from tardif.training.blending import blended
@@ -31,7 +32,7 @@ from tardif.training.run_log import EVALUATION
 from tardif.training.sampling import BatchOrder
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
-from tardif.training.whole import MARK, damage
+from tardif.training.whole import MARK, checksums, damage
 from tardif.training.world import World
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def keep_model(model: MultiVectorEncoder, folder: Path) -> None:
 
 
 def copy_model(folder: Path, into: Path) -> None:
-    """Copy what :func:`keep_model` kept into an empty folder, without the mark.
+    """Copy what :func:`keep_model` kept into an empty folder, with the checksums that it had then in place of the mark.
 
     Raises:
         FolderError: it is not as it was written.
@@ -270,6 +271,7 @@ def copy_model(folder: Path, into: Path) -> None:
     if problem := damage(folder):
         raise FolderError(f"The best model, {folder}, is damaged ({problem}): start again with --overwrite.")
     shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
+    write_checksums(into, checksums(folder))
 
 
 @contextmanager

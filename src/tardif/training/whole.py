@@ -7,18 +7,16 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
+from tardif.checksums import checksum
 from tardif.errors import FolderError
 from tardif.folders import read_json
 
 MARK = "complete.json"
-_BLOCK = 1 << 20
 
 
 def mark_whole(folder: Path) -> Path:
     """Mark a folder as complete, with what it holds now; returns the mark."""
-    held = {name: {"size": size, "xxh3": checksum_of(folder / name)} for name, size in sorted(_files(folder).items())}
+    held = {name: {"size": size, "xxh3": checksum(folder / name)} for name, size in sorted(_files(folder).items())}
     (folder / MARK).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
     return folder / MARK
 
@@ -28,13 +26,22 @@ def is_whole(folder: Path) -> bool:
     return not _difference(folder)
 
 
+def checksums(folder: Path) -> dict[str, str]:
+    """The checksum that each file had when the folder was marked complete.
+
+    Raises:
+        FolderError: the folder has no mark.
+    """
+    return {name: str(about["xxh3"]) for name, about in read_json(folder / MARK, what="a checkpoint").items()}
+
+
 def damage(folder: Path) -> str:
     """What is wrong with a folder that was marked complete, every byte read; empty where it is as it was written."""
     if problem := _difference(folder):
         return problem
     try:
         for name, said in read_json(folder / MARK, what="a checkpoint").items():
-            if checksum_of(folder / name) != said["xxh3"]:
+            if checksum(folder / name) != said["xxh3"]:
                 return f"{name} is damaged: its checksum is wrong"
     except (OSError, KeyError, TypeError, AttributeError, FolderError) as error:
         return f"it cannot be read: {error}"
@@ -73,12 +80,3 @@ def _files(folder: Path) -> dict[str, int]:
             found[path.relative_to(folder).as_posix()] = status.st_size if is_file else -1
     found.pop(MARK, None)
     return found
-
-
-def checksum_of(path: Path) -> str:
-    """The checksum of a file's bytes: against accidents, not against people."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
