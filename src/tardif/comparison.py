@@ -153,7 +153,7 @@ def _index_ranker(folder: Path, device: str, *, hybrid: bool) -> Ranker:
     from tardif.retrieval import Retriever
 
     retriever = Retriever(folder, device=None if device == "cpu" else device)
-    return lambda beir: retriever.run(beir.queries, DEPTH, hybrid=hybrid)
+    return lambda beir: retriever.run(beir.queries, DEPTH, hybrid=hybrid, group=True)
 
 
 def _model_ranker(name: str, device: str, talk: Talk) -> Ranker:

@@ -143,6 +143,7 @@ def build_index(
     trust_remote_code: bool,
     talk: Talk,
     overwrite: bool = True,
+    source: str = "",
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
@@ -158,6 +159,7 @@ def build_index(
         trust_remote_code: let the model bring its own code.
         talk: where to show progress.
         overwrite: replace what is there.
+        source: the file or folder that the corpus came from.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -176,6 +178,7 @@ def build_index(
                 lambda texts: document_vectors(model, texts, pool),
                 advance=bar.advance,
                 resumed=lambda count: bar.resume(bar.done + count),
+                source=source,
             )
         export_encoder(model, index.folder / ENCODER, talk)
         bind_encoder(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,17 @@ from tardif.evaluation import encode_queries
 from tardif.folders import check_output
 from tardif.forks import register
 from tardif.fusion import DEPTH, WORDS, blend, check_share
+from tardif.index.building import blocks_of, by_whole, encoded
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
-from tardif.index.protocol import RECALL, Index
+from tardif.index.protocol import RECALL, Index, check_pieces
 from tardif.indexing import IndexedModel, build_index, check_pool, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.scoring import LOWEST, top
+from tardif.syncing import source_of
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.data.cutting import Chunk
+    from tardif.data.document_files import DocumentReport
     from tardif.light.encoder import LightEncoder
+    from tardif.syncing import Synced
 
 # Documents encoded and written together.
 _TOGETHER = 256
@@ -180,6 +184,7 @@ class Retriever:
             trust_remote_code=trust_remote_code,
             talk=Talk(quiet=quiet),
             overwrite=overwrite,
+            source=source_of(documents),
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
@@ -230,7 +235,7 @@ class Retriever:
         if self._known is not None:
             self._model = open_model(str(self._known.folder), device=device, trust_remote_code=trust_remote_code)
         register(self)
-        self._add(corpus, quiet=quiet)
+        self._put(corpus, source_of(documents), Talk(quiet=quiet))
         return self
 
     def __enter__(self) -> Retriever:
@@ -247,7 +252,8 @@ class Retriever:
         return len(self.index)
 
     def add(self, documents: Any, *, chunk: Chunk = "auto", quiet: bool = False) -> tuple[int, int]:
-        """Add documents; those whose ids are there replace them. They can be found when this returns.
+        """Add documents; those whose ids are there replace them, with all of their pieces. They can be found when this
+        returns.
 
         Args:
             documents: as for :meth:`build`, as is ``chunk``.
@@ -255,7 +261,7 @@ class Retriever:
             quiet: show no progress on stderr.
 
         Returns:
-            How many documents were added, and how many of them replaced one.
+            How many documents were added, however many pieces they have, and how many of them replaced one.
 
         Raises:
             DataError: the documents cannot be read.
@@ -263,25 +269,79 @@ class Retriever:
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        return self._add(_corpus(documents, chunk, self._base), quiet=quiet)
+        return self._put(_corpus(documents, chunk, self._base), source_of(documents), Talk(quiet=quiet))
 
-    def _add(self, corpus: Sequence[Document], *, quiet: bool) -> tuple[int, int]:
-        replaced = 0
-        with Talk(quiet=quiet).progress("Adding", len(corpus), "documents") as bar:
-            for begin in range(0, len(corpus), _TOGETHER):
-                block = corpus[begin : begin + _TOGETHER]
-                vectors, lengths = document_vectors(self.model, [document.content for document in block], self.pool)
-                replaced += self.index.add(block, vectors, lengths)
-                bar.advance(len(block))
-        return len(corpus), replaced
+    def _put(self, corpus: Sequence[Document], source: str, talk: Talk) -> tuple[int, int]:
+        """Encode and add whole documents and pieces. A document is replaced with all of its pieces at once, so they are
+        encoded together."""
+        wholes, replaced = by_whole(corpus), 0
+        with talk.progress("Adding", len(corpus), "documents") as bar:
+            for block in blocks_of(wholes, _TOGETHER):
+                vectors, lengths = encoded(block, self._document_vectors, bar.advance)
+                replaced += self.index.add(block, vectors, lengths, source=source)
+        return len(wholes), replaced
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents; ids that are not there are passed over. Returns how many were there.
+    def _document_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        return document_vectors(self.model, texts, self.pool)
+
+    def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:
+        """Delete documents, with all of their pieces: those of these ids, or those that a filter lets through.
+
+        Args:
+            ids: of documents; those that are not there are passed over.
+            where: a filter instead. A document that was cut passes if all of its pieces do.
+
+        Returns:
+            How many documents there were.
 
         Raises:
-            DataError: ``ids`` is one text and no list, or holds what can be no id.
+            DataError: ``ids`` is one text and no list, or holds what can be no id or the id of a piece.
+            SettingError: ids and a filter are given, or none of them; or the filter cannot be used.
         """
-        return self.index.delete(check_ids(ids))
+        if (ids is None) == (where is None):
+            raise SettingError("delete: give ids, or a filter (where), and not both.")
+        if ids is not None:
+            return self.index.delete(check_ids(ids))
+        assert where is not None
+        return self.index.delete_where(where if isinstance(where, Filter) else parse_filter(where))
+
+    def sync(
+        self,
+        folder: str | Path,
+        *,
+        dry_run: bool = False,
+        chunk: Chunk = "auto",
+        delete_others: bool = False,
+        quiet: bool = False,
+    ) -> Synced:
+        """Have the index hold what a folder holds now: new documents are added, changed ones replaced, and those that
+        are gone from it deleted (:func:`tardif.syncing.plan`).
+
+        Interrupted, each document is as it was or as it is now, and the same call goes on.
+
+        Args:
+            folder: of documents, or a table; as for :meth:`build`.
+            dry_run: say what would be done, and do nothing.
+            chunk: as for :meth:`build`. Documents that would be cut elsewhere than they are count as changed.
+            delete_others: delete also the documents that did not come from this folder.
+            quiet: show no progress on stderr.
+
+        Raises:
+            DataError: the folder cannot be read, or holds no document.
+            ModelError: the model cannot be loaded.
+            FolderError: the model is gone or was trained anew, or the index cannot be written.
+        """
+        from tardif.data.document_files import DocumentReport
+        from tardif.syncing import plan
+
+        report = DocumentReport()
+        corpus, source = _corpus(folder, chunk, self._base, report), source_of(folder)
+        found, changed = plan(self.index, corpus, source, report, delete_others=delete_others)
+        if not dry_run:
+            self._put(changed, source, Talk(quiet=quiet))
+            self.index.adopt(found.moved, source)
+            self.index.delete(found.gone)
+        return found
 
     def search(
         self,
@@ -293,6 +353,7 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
     ) -> list[Hit]:
         """The ``k`` best documents for a query by MaxSim, best first.
 
@@ -305,12 +366,13 @@ class Retriever:
             hybrid: fuse with BM25's ranking; the hits' scores are then those of the fusion
                 (:func:`tardif.fusion.blend`).
             word_share: BM25's share of a hybrid search's scores, from 0 to 1.
+            group: one hit a document: the best of its pieces, under the document's id. ``k`` counts documents then.
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
         """
         return self.search_many(
-            [query], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share
+            [query], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share, group=group
         )[0]
 
     def search_many(
@@ -323,13 +385,14 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
     ) -> list[list[Hit]]:
         """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`."""
-        asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share), check_queries(queries)
+        asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share, group), check_queries(queries)
         with self.index.moment():
             found = self._search(queries, asked)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
-        return [_hits(hits, documents) for hits in found]
+        return [_hits(hits, documents, group=asked.group) for hits in found]
 
     def run(
         self,
@@ -341,9 +404,10 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
     ) -> Run:
         """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search`."""
-        asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
+        asked = _Asked.of(k, where, exact, recall, hybrid, word_share, group)
         if not isinstance(queries, Mapping):
             raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
         names, texts = check_ids(list(queries)), check_queries(list(queries.values()))
@@ -351,10 +415,22 @@ class Retriever:
             raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
         with self.index.moment():
             found = self._search(texts, asked)
-        return {query: dict(hits) for query, hits in zip(names, found, strict=True)}
+            owners = self._owners(found) if asked.group else {}
+        return {
+            query: {owners.get(identity, identity): score for identity, score in hits}
+            for query, hits in zip(names, found, strict=True)
+        }
 
-    def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
+    def rerank(self, query: str, ids: Sequence[str], k: int = 10, *, group: bool = False) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: nothing is encoded but the query.
+
+        The id of a document that was cut stands for all of its pieces.
+
+        Args:
+            query: the query.
+            ids: of documents, or of pieces.
+            k: how many hits to give.
+            group: one hit a document, as for :meth:`search`.
 
         Raises:
             SettingError: the query is empty or ``k`` is below 1.
@@ -363,12 +439,51 @@ class Retriever:
         (query,), k, ids = check_queries([query]), check_hits(k), list(dict.fromkeys(check_ids(ids)))
         vectors, _ = self._encode([query])
         with self.index.moment():
-            scores = np.array(self.index.score(vectors, ids))
-            ranked = top(scores, np.array(ids, dtype=object), k)
-            return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids))
+            documents = self.index.get(ids)
+            known = documents.keys() | {document.whole_id for document in documents.values()}
+            names = [*documents, *(identity for identity in ids if identity not in known)]
+            scores = np.array(self.index.score(vectors, names))
+            ranked = [hit for hit in top(scores, np.array(names, dtype=object), len(names)) if hit[1] > LOWEST]
+            if group:
+                ranked = best_of_each(ranked, {i: document.whole_id for i, document in documents.items()}, k)
+            return _hits(ranked[:k], documents, group=group)
 
     def _search(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
+        """The hits of each query; grouped, the best piece of each document."""
         vectors, lengths = self._encode(queries)
+        if not asked.group:
+            return self._ranked(queries, vectors, lengths, asked)
+        # Pieces of one document crowd others out: deeper until there are documents enough, or no more pieces.
+        ends = np.cumsum(lengths)
+        found: list[list[tuple[str, float]]] = [[] for _ in queries]
+        waiting, depth = list(range(len(queries))), asked.k
+        while waiting:
+            rows = [vectors[ends[place] - lengths[place] : ends[place]] for place in waiting]
+            ranked = self._ranked(
+                [queries[place] for place in waiting],
+                np.concatenate(rows),
+                [lengths[place] for place in waiting],
+                replace(asked, k=depth),
+            )
+            owners = self._owners(ranked)
+            for place, hits in zip(waiting, ranked, strict=True):
+                found[place] = best_of_each(hits, owners, asked.k)
+            waiting = [
+                place
+                for place, hits in zip(waiting, ranked, strict=True)
+                if len(found[place]) < asked.k and len(hits) == depth
+            ]
+            depth *= 4
+        return found
+
+    def _owners(self, found: Sequence[Sequence[tuple[str, float]]]) -> dict[str, str]:
+        """The documents that hits are, or are pieces of."""
+        return self.index.wholes(sorted({identity for hits in found for identity, _ in hits}))
+
+    def _ranked(
+        self, queries: Sequence[str], vectors: NDArray[np.float32], lengths: Sequence[int], asked: _Asked
+    ) -> list[list[tuple[str, float]]]:
+        """The best documents and pieces of each query."""
         k = max(asked.k, DEPTH) if asked.hybrid else asked.k
         found = self.index.search(vectors, lengths, k, exact=asked.exact, recall=asked.recall, where=asked.where)
         if not asked.hybrid:
@@ -422,22 +537,16 @@ class _Asked:
     recall: float
     hybrid: bool
     word_share: float
+    group: bool
 
     @classmethod
-    def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float) -> _Asked:
+    def of(
+        cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float, group: bool
+    ) -> _Asked:
         if not is_number(recall) or not 0 < recall <= 1:
             raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
         chosen = where if where is None or isinstance(where, Filter) else parse_filter(where)
-        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share))
-
-
-def _corpus(documents: Any, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
-    # Imported here: a search needs none of what reads documents, and is to answer at once.
-    from tardif.data.cutting import cutter
-    from tardif.data.documents import read_documents
-
-    cut = cutter(documents, chunk, base)
-    return [piece for document in read_documents(documents) for piece in (cut(document) if cut else [document])]
+        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share), bool(group))
 
 
 def rerank(
@@ -471,9 +580,34 @@ def rerank(
     return encoded.search(query, k)
 
 
-def _hits(found: Sequence[tuple[str, float]], documents: Mapping[str, Document]) -> list[Hit]:
+def _corpus(
+    documents: Any, chunk: Chunk, base: Callable[[], Base], report: DocumentReport | None = None
+) -> list[Document]:
+    """A corpus as it is indexed: whole documents, and all pieces of each that is cut, together."""
+    # Imported here: a search needs none of what reads documents, and is to answer at once.
+    from tardif.data.cutting import cutter
+    from tardif.data.documents import read_documents
+
+    cut, whole = cutter(documents, chunk, base), read_documents(documents, report=report)
+    found = [piece for document in whole for piece in (cut(document) if cut else [document])]
+    check_pieces(found)
+    return found
+
+
+def _hits(found: Sequence[tuple[str, float]], documents: Mapping[str, Document], *, group: bool = False) -> list[Hit]:
     hits = []
     for place, (identity, score) in enumerate(found, start=1):
         document = documents[identity]
-        hits.append(Hit(place, identity, score, document.text, document.title, document.metadata))
+        name = document.whole_id if group else identity
+        hits.append(Hit(place, name, score, document.text, document.title, document.metadata, document.piece))
     return hits
+
+
+def best_of_each(ranked: Sequence[tuple[str, float]], owners: Mapping[str, str], k: int) -> list[tuple[str, float]]:
+    """The first piece of each of the first ``k`` documents of a ranking."""
+    first: dict[str, tuple[str, float]] = {}
+    for hit in ranked:
+        if len(first) == k:
+            break
+        first.setdefault(owners[hit[0]], hit)
+    return list(first.values())
