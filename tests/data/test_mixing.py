@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tardif.data.chunking import PIECE
 from tardif.data.mixing import mix
 from tardif.data.training_set import TrainingSet
 from tardif.errors import SettingError
-from tardif.data.chunking import PIECE
 from tardif.preparation import prepare
 from tardif.types import Document, Example
 

@@ -204,8 +204,7 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
             if found.is_malformed:
                 _reindex(store, database)
                 done.append("The database's own indexes were made anew.")
-            if found.texts:
-                done += _give_up(store, database, found)
+            done += _give_up(store, database, found)
             for name in found.unreadable:
                 database.execute("DELETE FROM segments WHERE name = ?", (name,))
             _recount(folder, manifest["identity"], store, database)
@@ -233,7 +232,7 @@ def _give_up(store: Store, database: sqlite3.Connection, found: Examination) -> 
         if rows[0][1].piece is not None and len(rows) < rows[0][1].piece.of
     }
     store.remove_numbers(database, [number for numbers in parts.values() for number in numbers])
-    lost = [identity for _, identity in found.texts]
+    lost = [i for _, i in found.texts if not any(i.startswith(f"{document}#") for document in parts)]
     return [f"The document {identity!r} was given up: add it again." for identity in [*lost, *parts]]
 
 

@@ -263,8 +263,12 @@ class Store:
         Raises:
             DataError: another document has the id of a piece.
         """
-        replaced = self._remove(database, list(self._rows_of({document.whole_id for document in documents})))
-        check_free(documents, self._owners({name for d in documents for name in (d.id, d.whole_id)}))
+        wholes = {document.whole_id for document in documents}
+        replaced = self._remove(database, list(self._rows_of(wholes)))
+        owners = self._owners({document.id for document in documents} | wholes)
+        if not wholes.isdisjoint(owners.values()):
+            raise self.damaged("its index of the ids does not hold them all")
+        check_free(documents, owners)
         terms = [self.words.terms(d) if self.words is not None else "" for d in documents]
         rows = [
             (*row, row_checksum(row))
@@ -302,6 +306,8 @@ class Store:
 
     def _remove(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         numbers = [row[0] for row in rows]
+        if len(list(self._rows_of([row[1] for row in rows], "id"))) != len(rows):
+            raise self.damaged("its index of the ids does not hold them all")
         if self.words is not None:
             # What was deleted by other words than its own would be found by these for ever.
             for row in rows:
