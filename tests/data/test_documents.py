@@ -165,10 +165,8 @@ def test_a_pdf_gives_the_text_of_its_pages(tmp_path):
 def test_a_page_says_where_its_sections_begin(tmp_path):
     needs("trafilatura")
     words = "<p>" + "Some words of the text that somebody reads. " * 6 + "</p>"
-    page = (
-        f"<html><head><title>Trains</title></head><body><article><h1>Trains</h1>{words}"
+    page = f"<html><head><title>Trains</title></head><body><article><h1>Trains</h1>{words}"
     page += f"<h2>Late <b>ones</b></h2>{words}"
-    )
     (tmp_path / "a.html").write_text(f"{page}<h3>Why</h3>{words}<h2>Early ones</h2>{words}</article></body></html>")
     (document,) = read_documents(tmp_path / "a.html")
     headings = document.outline.headings
