@@ -160,9 +160,7 @@ def test_adding_counts_documents_and_replaces_all_pieces(home, retriever):
 
 
 def test_ids_made_by_cutting_are_not_taken_twice(retriever):
-    with pytest.raises(
-        DataError, match=r"'a#1' is that of a document and of a piece of 'a'|of a piece of 'a' and of a"
-    ):
+    with pytest.raises(DataError, match="'a#1' is that of a piece of 'a' and of a document"):
         retriever.add([Document("a", LONG), Document("a#1", "short")], chunk=40, quiet=True)
     assert len(retriever) == 3
 

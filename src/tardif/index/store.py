@@ -61,6 +61,7 @@ _DOCUMENT, _PIECE, _SOURCE, _TERMS = range(5, 9)
 # The indexes of the rows' names, by their column.
 _INDEXES = {"id": "sqlite_autoindex_documents_1", "document": "documents_whole"}
 
+_LOST = "its index of the ids does not hold them all"
 # Values in one statement: SQLite bounds them.
 _BLOCK = 500
 
@@ -267,7 +268,7 @@ class Store:
         replaced = self._remove(database, list(self._rows_of(wholes)))
         owners = self._owners({document.id for document in documents} | wholes)
         if not wholes.isdisjoint(owners.values()):
-            raise self.damaged("its index of the ids does not hold them all")
+            raise self.damaged(_LOST)
         check_free(documents, owners)
         terms = [self.words.terms(d) if self.words is not None else "" for d in documents]
         rows = [
@@ -307,7 +308,7 @@ class Store:
     def _remove(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         numbers = [row[0] for row in rows]
         if len(list(self._rows_of([row[1] for row in rows], "id"))) != len(rows):
-            raise self.damaged("its index of the ids does not hold them all")
+            raise self.damaged(_LOST)
         if self.words is not None:
             # What was deleted by other words than its own would be found by these for ever.
             for row in rows:
@@ -387,8 +388,11 @@ class Store:
         """
         rows = list(self._rows_of(ids, "id"))
         there = {row[1] for row in rows}
-        rows += self._looked_up([identity for identity in ids if identity not in there], "document")
-        return {row[1]: document_of(row) for row in rows}
+        others = [identity for identity in ids if identity not in there]
+        pieces = self._looked_up(others, "document")
+        if not {row[1] for row in pieces}.isdisjoint(others):
+            raise self.damaged(_LOST)
+        return {row[1]: document_of(row) for row in [*rows, *pieces]}
 
     def _rows_of(self, ids: Iterable[str], column: str = "document") -> Iterator[tuple[Any, ...]]:
         wanted, place = set(ids), 1 if column == "id" else _DOCUMENT
@@ -408,7 +412,7 @@ class Store:
                     f" INDEXED BY {index} WHERE b.{name} = a.{name} AND b.number = a.number) LIMIT 1"
                 )
                 if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.rows():
-                    raise self.damaged("its index of the ids does not hold them all")
+                    raise self.damaged(_LOST)
             self._ids_checked = True
         return rows
 
