@@ -238,6 +238,8 @@ def test_the_commands(home, tardif):
     assert "1 new, 1 changed, 0 gone, 2 unchanged." in err
     hits = json.loads(tardif("search", index, "tides", "--group", "-k", 2, "--filter", "@id like 'sub%'", "--json")[1])
     assert [(hit["document_id"], hit["piece"]["document"]) for hit in hits["hits"]] == [("sub/deep.md", "sub/deep.md")]
+    shown = tardif("search", index, "tides", "-k", 1, "--filter", "@id like 'sub%' and @piece.number = 1")[1]
+    assert shown.splitlines()[0].endswith("sub/deep.md#1  (The guide)")
     code, out, err = tardif("delete", index, "--filter", "path = 'nothing'")
     assert (code, out) == (0, "4\n")
     assert "No document passes the filter" in err
