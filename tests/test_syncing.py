@@ -78,7 +78,8 @@ def test_a_sync_brings_what_is_new_changed_and_gone(home, retriever):
     assert retriever.sync(docs, chunk=40, quiet=True).unchanged == 3
     # Cut otherwise is changed; a change of the metadata alone too.
     write(docs, page_md=LONG)
-    assert retriever.sync(docs, chunk=40, quiet=True).changed == ("page.md",)
+    assert retriever.sync(docs, quiet=True).changed == ("page.md",)  # cut as the index was built
+    assert retriever.sync(docs, chunk=40, quiet=True).unchanged == 3
     assert retriever.sync(docs, chunk=None, dry_run=True, quiet=True).changed == ("page.md",)
 
 
@@ -91,6 +92,27 @@ def test_only_what_came_from_the_folder_is_gone_from_it(home, retriever):
     assert any("1 left: they came from elsewhere" in line and "mine" in line for line in done.lines())
     assert retriever.sync(home / "docs", chunk=40, delete_others=True, quiet=True).gone == ("mine",)
     assert "mine" not in there(retriever)
+
+
+def test_a_file_that_was_added_by_its_own_name_is_gone_with_it(home, retriever):
+    retriever.add(home / "docs" / "short.txt", quiet=True)
+    (home / "docs" / "short.txt").unlink()
+    assert retriever.sync(home / "docs", quiet=True).gone == ("short.txt",)
+
+
+def test_a_sync_that_is_interrupted_is_gone_on_with(home, retriever, monkeypatch):
+    write(home / "docs", page_md="# Short", new_txt="a new one")
+    (home / "docs" / "short.txt").unlink()
+
+    def stop(ids):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(retriever.index, "delete", stop)
+        retriever.sync(home / "docs", quiet=True)
+    assert there(retriever)["page.md"] == "# Short"
+    done = retriever.sync(home / "docs", quiet=True)
+    assert (done.new, done.changed, done.gone, done.unchanged) == ((), (), ("short.txt",), 3)
 
 
 def test_a_folder_that_was_moved_is_known_again_by_what_it_holds(home, retriever):
@@ -225,7 +247,7 @@ def test_the_commands(home, tardif):
     code, out, err = tardif("sync", index, docs, "--chunk", 40, "--dry-run")
     assert (code, out) == (0, "new\tnew.txt\nchanged\tpage.md\n")
     assert "1 new, 1 changed, 0 gone, 2 unchanged: nothing was done" in err
-    code, out, err = tardif("sync", index, docs, "--chunk", 40, "--json")
+    code, out, err = tardif("sync", index, docs, "--json")
     assert code == 0
     assert json.loads(out) == {
         "new": ["new.txt"],

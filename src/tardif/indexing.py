@@ -30,6 +30,9 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+# The fact of an index that says how its corpus was cut.
+_CHUNK = "chunk"
+
 ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
 
@@ -144,6 +147,7 @@ def build_index(
     talk: Talk,
     overwrite: bool = True,
     source: str = "",
+    chunk: Any = "auto",
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
@@ -160,6 +164,7 @@ def build_index(
         talk: where to show progress.
         overwrite: replace what is there.
         source: the file or folder that the corpus came from.
+        chunk: how it was cut, for the index to remember.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -182,7 +187,13 @@ def build_index(
             )
         export_encoder(model, index.folder / ENCODER, talk)
         bind_encoder(index)
+        index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
     return model
+
+
+def chunk_of(index: DiskIndex) -> Any:
+    """How the corpus was cut that an index was built of: tokens of a piece, ``auto``, or None for not at all."""
+    return json.loads(index.note(_CHUNK) or '"auto"')
 
 
 @contextmanager

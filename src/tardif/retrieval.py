@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
-from tardif.indexing import IndexedModel, build_index, check_pool, document_vectors, encoder_of
+from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.scoring import LOWEST, top
@@ -89,6 +89,7 @@ class Retriever:
     def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
         self.index = opened
         self.pool = float(opened.manifest["pool"])
+        self._chunk: Chunk = chunk_of(opened)
         self.home = IndexedModel.of(opened, model)
         self._model: MultiVectorEncoder | None = None
         self._known: Base | None = None
@@ -185,6 +186,7 @@ class Retriever:
             talk=Talk(quiet=quiet),
             overwrite=overwrite,
             source=source_of(documents),
+            chunk=chunk,
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
@@ -226,6 +228,7 @@ class Retriever:
 
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
+        self._chunk = chunk
         self._model, self._known, self._light, self._encoder = None, None, None, None
         if isinstance(model, str | Path):
             self._known = resolve_base(model, trust_remote_code=trust_remote_code)
@@ -310,7 +313,7 @@ class Retriever:
         folder: str | Path,
         *,
         dry_run: bool = False,
-        chunk: Chunk = "auto",
+        chunk: Chunk | Literal["same"] = "same",
         delete_others: bool = False,
         quiet: bool = False,
     ) -> Synced:
@@ -322,7 +325,8 @@ class Retriever:
         Args:
             folder: of documents, or a table; as for :meth:`build`.
             dry_run: say what would be done, and do nothing.
-            chunk: as for :meth:`build`. Documents that would be cut elsewhere than they are count as changed.
+            chunk: as for :meth:`build`; ``same`` cuts as the index was built. Documents that would be cut elsewhere
+                than they are count as changed.
             delete_others: delete also the documents that did not come from this folder.
             quiet: show no progress on stderr.
 
@@ -335,7 +339,8 @@ class Retriever:
         from tardif.syncing import plan
 
         report = DocumentReport()
-        corpus, source = _corpus(folder, chunk, self._base, report), source_of(folder)
+        cut = self._chunk if chunk == "same" else chunk
+        corpus, source = _corpus(folder, cut, self._base, report), source_of(folder)
         found, changed = plan(self.index, corpus, source, report, delete_others=delete_others)
         if not dry_run:
             self._put(changed, source, Talk(quiet=quiet))

@@ -92,7 +92,8 @@ def plan(
     changed = [document for block in blocks_of(wholes, _TOGETHER) for document in differing(index, block)]
     touched = by_whole(changed)
     absent = [identity for identity in there if identity not in wholes]
-    own = [identity for identity in absent if delete_others or there[identity] == source]
+    # A file of the folder may have been added by its own name.
+    own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
     unread = set(_unread(own, Path(source), report))
     same = [identity for identity in wholes if identity not in touched]
     found = Synced(

@@ -135,7 +135,9 @@ def sync(
     index: Index,
     folder: Annotated[Path, typer.Argument(help="The folder of documents, or a table, that the index follows.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    chunk: Chunk = "auto",
+    chunk: Annotated[
+        str, typer.Option(help="Cut long documents: tokens, auto, none, or same: as the index was built.")
+    ] = "same",
     delete_others: Annotated[
         bool, typer.Option("--delete-others", help="Delete documents that came from elsewhere, too.")
     ] = False,
@@ -155,7 +157,7 @@ def sync(
         done = retriever.sync(
             folder,
             dry_run=dry_run,
-            chunk=whole_number("--chunk", chunk),
+            chunk="same" if chunk == "same" else whole_number("--chunk", chunk),
             delete_others=delete_others,
             quiet=quiet,
         )
