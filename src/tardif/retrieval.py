@@ -298,14 +298,14 @@ class Retriever:
             How many documents there were.
 
         Raises:
-            DataError: ``ids`` is one text and no list, or holds what can be no id or the id of a piece.
-            SettingError: ids and a filter are given, or none of them; or the filter cannot be used.
+            DataError: ``ids`` is no list of ids, or holds the id of a piece.
+            SettingError: ids and a filter are given, or the filter cannot be used.
         """
-        if (ids is None) == (where is None):
-            raise SettingError("delete: give ids, or a filter (where), and not both.")
+        if where is None:
+            given: Any = ids  # nothing at all is no list, and said to be none
+            return self.index.delete(check_ids(given))
         if ids is not None:
-            return self.index.delete(check_ids(ids))
-        assert where is not None
+            raise SettingError("delete: give ids or a filter (where), not both.")
         return self.index.delete_where(where if isinstance(where, Filter) else parse_filter(where))
 
     def sync(
@@ -344,8 +344,10 @@ class Retriever:
         found, changed = plan(self.index, corpus, source, report, delete_others=delete_others)
         if not dry_run:
             self._put(changed, source, Talk(quiet=quiet))
-            self.index.adopt(found.moved, source)
-            self.index.delete(found.gone)
+            if found.moved:
+                self.index.adopt(found.moved, source)
+            if found.gone:
+                self.index.delete(found.gone)
         return found
 
     def search(

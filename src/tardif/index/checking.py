@@ -19,7 +19,7 @@ from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.folder import read_manifest
 from tardif.index.segment import Segment, check_segment
-from tardif.index.store import Store, document_of, mixed_sum, row_checksum, terms_checksum
+from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum, whole_of
 from tardif.index.view import without
 from tardif.index.words import words_of
 from tardif.types import Document
@@ -111,7 +111,7 @@ def _texts(store: Store, found: Examination) -> dict[int, str]:
     for row in store.all_rows():
         if row_checksum(row[:-1]) == row[-1]:
             numbers[int(row[0])] = str(row[1])
-            wholes.add(document_of(row).whole_id)
+            wholes.add(whole_of(row)[0])
         else:
             found.texts.append((int(row[0]), str(row[1])))
         checksums.append(row[-1] if isinstance(row[-1], int) else 0)
@@ -222,15 +222,12 @@ def _give_up(store: Store, database: sqlite3.Connection, found: Examination) -> 
     """Remove the documents whose texts are damaged. One of which a piece is lost is given up with all the others of
     it: a part of a document must not pass for the whole."""
     store.remove_numbers(database, [number for number, _ in found.texts])
-    held: dict[str, list[tuple[int, Document]]] = {}
+    held: dict[str, list[int]] = {}
+    counts: dict[str, int] = {}
     for row in store.all_rows():
-        document = document_of(row)
-        held.setdefault(document.whole_id, []).append((row[0], document))
-    parts = {
-        identity: [number for number, _ in rows]
-        for identity, rows in held.items()
-        if rows[0][1].piece is not None and len(rows) < rows[0][1].piece.of
-    }
+        identity, counts[identity] = whole_of(row)
+        held.setdefault(identity, []).append(row[0])
+    parts = {identity: numbers for identity, numbers in held.items() if len(numbers) < counts[identity]}
     store.remove_numbers(database, [number for numbers in parts.values() for number in numbers])
     lost = [i for _, i in found.texts if not any(i.startswith(f"{document}#") for document in parts)]
     return [f"The document {identity!r} was given up: add it again." for identity in [*lost, *parts]]

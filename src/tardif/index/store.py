@@ -465,6 +465,11 @@ def document_of(row: Sequence[Any]) -> Document:
     return Document(row[1], row[3], row[2], json.loads(row[4]), piece)
 
 
+def whole_of(row: Sequence[Any]) -> tuple[str, int]:
+    """The document that a row of :meth:`Store.all_rows` is of, and how many rows that has."""
+    return str(row[_DOCUMENT]), 1 if row[_PIECE] is None else int(json.loads(row[_PIECE])["of"])
+
+
 def _piece_of(document: str, place: Mapping[str, Any]) -> Piece:
     return Piece(document, **{**place, "headings": tuple(place["headings"])})
 
