@@ -22,7 +22,7 @@ LEVELS = [
     {"terms", "light"},
     {"lexical"},
     {"losses", "mining", "index", "evaluation", "runs"},
-    {"indexing"},
+    {"indexing", "syncing"},
     {"retrieval", "preparation", "repair"},
     {"training", "comparison"},
     {"demo", "doctor"},

@@ -13,7 +13,7 @@ from tardif.errors import FolderError
 from tardif.index import disk, merging
 from tardif.repair import examine, repair
 from tardif.talk import Talk
-from tardif.types import Document
+from tardif.types import Document, Piece
 
 DOCUMENTS = [Document(f"d{n}", text, "title", {"n": n}) for n, text in enumerate(tiny.SENTENCES[:24])]
 
@@ -217,3 +217,39 @@ def test_damaged_facts_are_not_sealed_as_right(folder, answers):
         retriever.add([Document("new", "a text that was added to a mended index")], quiet=True)
         assert set(retriever.index.ids()) == {*before, "new"}
     assert examine(folder).problems == []
+
+
+@pytest.fixture
+def cut(multi_vector_folder, tmp_path):
+    """An index of whole documents and of one in pieces."""
+    with Retriever.build(multi_vector_folder, DOCUMENTS[:3], tmp_path / "cut", hybrid=True, quiet=True) as retriever:
+        pieces = [
+            Document(f"long#{n}", text, piece=Piece("long", n, 3, n, n + 1))
+            for n, text in enumerate(tiny.SENTENCES[:3], 1)
+        ]
+        retriever.index.add(pieces, *retriever._document_vectors([piece.text for piece in pieces]), source="/docs")
+    return tmp_path / "cut"
+
+
+def test_a_document_that_lost_a_piece_is_given_up_whole(cut):
+    assert examine(cut).documents == 4
+    change(cut, "UPDATE documents SET text = 'forged' WHERE id = 'long#2'")
+    done, after = mended(cut)
+    assert done == ["The document 'long' was given up: add it again."]
+    assert (after.problems, after.documents) == ([], 3)
+    change(cut, "DELETE FROM documents WHERE id = 'd1'")
+    assert mended(cut)[1].documents == 2
+
+
+def test_lost_vectors_of_pieces_are_encoded_again(cut):
+    for path in (cut / "segments").glob("*.segment"):
+        path.unlink()
+    _, after = mended(cut)
+    assert (after.problems, after.documents) == ([], 4)
+    with Retriever(cut) as retriever:
+        assert retriever.index.sources()["long"] == "/docs"
+        assert {hit.document_id for hit in retriever.search("bread", 9, where="@id = 'long'")} == {
+            "long#1",
+            "long#2",
+            "long#3",
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tardif.index.codes import ONE, QUERY_ONE, scale_of, to_fixed
-from tardif.types import Document
+from tardif.types import Document, Piece
 
 DIM = 12
 
@@ -48,3 +48,20 @@ def by_definition(documents, query: np.ndarray, k: int) -> list[tuple[str, float
             total = sum((rows.astype(object) @ token).max() for token in fixed)
             scores[identity] = total * (of * (scale / QUERY_ONE / ONE))
     return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+
+
+def cut(
+    identity: str, pieces: int, *, seed: int, metadata=None, text: str = ""
+) -> tuple[list[Document], np.ndarray, list[int]]:
+    """A document in so many pieces, with packed vectors and lengths."""
+    documents = [
+        Document(
+            f"{identity}#{n}",
+            text or f"piece {n} of {identity}",
+            metadata=metadata or {},
+            piece=Piece(identity, n, pieces, 10 * n - 10, 10 * n, ("Top", f"Section {n}"), n),
+        )
+        for n in range(1, pieces + 1)
+    ]
+    _, vectors, lengths = some(pieces, seed=seed)
+    return documents, vectors, lengths

@@ -188,7 +188,7 @@ def _index_ranker(name: str, folder: Path, how: _How, *, hybrid: bool) -> Ranker
                 f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact scores every document."
             )
         with how.talk.progress(f"{name} on {beir.name}", len(beir.queries), "queries") as bar:
-            return retriever.run(beir.queries, how.depth, exact=exact, hybrid=hybrid, advance=bar.advance)
+            return retriever.run(beir.queries, how.depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
 
     return by_index
 

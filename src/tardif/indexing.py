@@ -33,6 +33,9 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+# The fact of an index that says how its corpus was cut.
+_CHUNK = "chunk"
+
 ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
 
@@ -146,6 +149,8 @@ def build_index(
     trust_remote_code: bool,
     talk: Talk,
     overwrite: bool = True,
+    source: str = "",
+    chunk: Any = "auto",
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
@@ -161,6 +166,8 @@ def build_index(
         trust_remote_code: let the model bring its own code.
         talk: where to show progress.
         overwrite: replace what is there.
+        source: the file or folder that the corpus came from.
+        chunk: how it was cut, for the index to remember.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -179,10 +186,17 @@ def build_index(
                 lambda texts: document_vectors(model, texts, pool),
                 advance=bar.advance,
                 resumed=lambda count: bar.resume(bar.done + count),
+                source=source,
             )
         export_encoder(model, index.folder / ENCODER, talk)
         bind_encoder(index)
+        index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
     return model
+
+
+def chunk_of(index: DiskIndex) -> Any:
+    """How the corpus was cut that an index was built of: tokens of a piece, ``auto``, or None for not at all."""
+    return json.loads(index.note(_CHUNK) or '"auto"')
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tardif.data.text import keyed_order
 from tardif.errors import FolderError
 from tardif.folders import publish
-from tardif.index.building import BLOCK, encoded
+from tardif.index.building import BLOCK, blocks_of, by_whole, encoded
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.indexing import ENCODER, IndexedModel, bind_encoder, check_encoder, document_vectors, export_encoder
@@ -103,9 +103,11 @@ def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, talk: Talk) -> 
 def _encode_again(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, talk: Talk) -> None:
     pool = float(index.manifest["pool"])
     # In no order: the first block may have to be a sample that centroids are learnt from.
-    ordered = sorted(documents, key=lambda document: keyed_order(0, document.id))
+    ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))
+    sources = index.sources()
     with talk.progress("Encoding again", len(ordered), "documents") as bar:
-        for begin in range(0, len(ordered), BLOCK):
-            block = ordered[begin : begin + BLOCK]
-            vectors, lengths = encoded(block, lambda texts: document_vectors(encoder, texts, pool), bar.advance)
-            index.add(block, vectors, lengths)
+        for source in sorted({sources[document.whole_id] for document in ordered}):
+            own = by_whole(document for document in ordered if sources[document.whole_id] == source)
+            for block in blocks_of(own, BLOCK):
+                vectors, lengths = encoded(block, lambda texts: document_vectors(encoder, texts, pool), bar.advance)
+                index.add(block, vectors, lengths, source=source)

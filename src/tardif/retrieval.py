@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,19 @@ from tardif.evaluation import encode_queries
 from tardif.folders import check_output
 from tardif.forks import register
 from tardif.fusion import DEPTH, WORDS, blend, check_share
+from tardif.index.building import blocks_of, by_whole, encoded
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
-from tardif.index.protocol import RECALL, Index
-from tardif.indexing import IndexedModel, build_index, check_pool, document_vectors, encoder_of
+from tardif.index.protocol import RECALL, Index, check_pieces
+from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.scoring import LOWEST, maxsim_arrays, top
 from tardif.showing import Hits, ShortDict, ShortList, short, table
 from tardif.showing import called as named
+from tardif.syncing import source_of
 from tardif.talk import Talk
 from tardif.types import Document, Hit, Run
 
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.data.cutting import Chunk
+    from tardif.data.document_files import DocumentReport
     from tardif.light.encoder import LightEncoder
+    from tardif.syncing import Synced
 
 # Documents encoded and written together.
 _TOGETHER = 256
@@ -90,6 +94,7 @@ class Retriever:
     def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
         self.index = opened
         self.pool = float(opened.manifest["pool"])
+        self._chunk: Chunk = chunk_of(opened)
         self.home = IndexedModel.of(opened, model)
         self._model: MultiVectorEncoder | None = None
         self._known: Base | None = None
@@ -185,6 +190,8 @@ class Retriever:
             trust_remote_code=trust_remote_code,
             talk=Talk(quiet=quiet),
             overwrite=overwrite,
+            source=source_of(documents),
+            chunk=chunk,
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
@@ -226,6 +233,7 @@ class Retriever:
 
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
+        self._chunk = chunk
         self._model, self._known, self._light, self._encoder = None, None, None, None
         if isinstance(model, str | Path):
             self._known = resolve_base(model, trust_remote_code=trust_remote_code)
@@ -235,7 +243,7 @@ class Retriever:
         if self._known is not None:
             self._model = open_model(str(self._known.folder), device=device, trust_remote_code=trust_remote_code)
         register(self)
-        self._add(corpus, quiet=quiet)
+        self._put(corpus, source_of(documents), Talk(quiet=quiet))
         return self
 
     def __enter__(self) -> Retriever:
@@ -265,7 +273,8 @@ class Retriever:
             return [where]
 
     def add(self, documents: Any, *, chunk: Chunk = "auto", quiet: bool = False) -> tuple[int, int]:
-        """Add documents; those whose ids are there replace them. They can be found when this returns.
+        """Add documents; those whose ids are there replace them, with all of their pieces. They can be found when this
+        returns.
 
         Args:
             documents: as for :meth:`build`, as is ``chunk``.
@@ -273,7 +282,7 @@ class Retriever:
             quiet: show no progress on stderr.
 
         Returns:
-            How many documents were added, and how many of them replaced one.
+            How many documents were added, however many pieces they have, and how many of them replaced one.
 
         Raises:
             DataError: the documents cannot be read.
@@ -281,25 +290,83 @@ class Retriever:
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        return self._add(_corpus(documents, chunk, self._base), quiet=quiet)
+        return self._put(_corpus(documents, chunk, self._base), source_of(documents), Talk(quiet=quiet))
 
-    def _add(self, corpus: Sequence[Document], *, quiet: bool) -> tuple[int, int]:
-        replaced = 0
-        with Talk(quiet=quiet).progress("Adding", len(corpus), "documents") as bar:
-            for begin in range(0, len(corpus), _TOGETHER):
-                block = corpus[begin : begin + _TOGETHER]
-                vectors, lengths = document_vectors(self.model, [document.content for document in block], self.pool)
-                replaced += self.index.add(block, vectors, lengths)
-                bar.advance(len(block))
-        return len(corpus), replaced
+    def _put(self, corpus: Sequence[Document], source: str, talk: Talk) -> tuple[int, int]:
+        """Encode and add whole documents and pieces. A document is replaced with all of its pieces at once, so they are
+        encoded together."""
+        wholes, replaced = by_whole(corpus), 0
+        with talk.progress("Adding", len(corpus), "documents") as bar:
+            for block in blocks_of(wholes, _TOGETHER):
+                vectors, lengths = encoded(block, self._document_vectors, bar.advance)
+                replaced += self.index.add(block, vectors, lengths, source=source)
+        return len(wholes), replaced
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents; ids that are not there are passed over. Returns how many were there.
+    def _document_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        return document_vectors(self.model, texts, self.pool)
+
+    def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:
+        """Delete documents, with all of their pieces: those of these ids, or those that a filter lets through.
+
+        Args:
+            ids: of documents; those that are not there are passed over.
+            where: a filter instead. A document that was cut passes if all of its pieces do.
+
+        Returns:
+            How many documents there were.
 
         Raises:
-            DataError: ``ids`` is one text and no list, or holds what can be no id.
+            DataError: ``ids`` is no list of ids, or holds the id of a piece.
+            SettingError: ids and a filter are given, or the filter cannot be used.
         """
-        return self.index.delete(check_ids(ids))
+        if where is None:
+            given: Any = ids  # nothing at all is no list, and said to be none
+            return self.index.delete(check_ids(given))
+        if ids is not None:
+            raise SettingError("delete: give ids or a filter (where), not both.")
+        return self.index.delete_where(where if isinstance(where, Filter) else parse_filter(where))
+
+    def sync(
+        self,
+        folder: str | Path,
+        *,
+        dry_run: bool = False,
+        chunk: Chunk | Literal["same"] = "same",
+        delete_others: bool = False,
+        quiet: bool = False,
+    ) -> Synced:
+        """Have the index hold what a folder holds now: new documents are added, changed ones replaced, and those that
+        are gone from it deleted (:func:`tardif.syncing.plan`).
+
+        Interrupted, each document is as it was or as it is now, and the same call goes on.
+
+        Args:
+            folder: of documents, or a table; as for :meth:`build`.
+            dry_run: say what would be done, and do nothing.
+            chunk: as for :meth:`build`; ``same`` cuts as the index was built. Documents that would be cut elsewhere
+                than they are count as changed.
+            delete_others: delete also the documents that did not come from this folder.
+            quiet: show no progress on stderr.
+
+        Raises:
+            DataError: the folder cannot be read, or holds no document.
+            ModelError: the model cannot be loaded.
+            FolderError: the model is gone or was trained anew, or the index cannot be written.
+        """
+        from tardif.data.document_files import DocumentReport
+        from tardif.syncing import plan
+
+        report = DocumentReport()
+        cut = self._chunk if chunk == "same" else chunk
+        corpus, source = _corpus(folder, cut, self._base, report), source_of(folder)
+        found, changed = plan(self.index, corpus, source, report, delete_others=delete_others)
+        if not dry_run:
+            self._put(changed, source, Talk(quiet=quiet))
+            if found.moved:
+                self.index.adopt(found.moved, source)
+            if found.gone:
+                self.index.delete(found.gone)
+        return found
 
     def search(
         self,
@@ -311,6 +378,7 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
     ) -> list[Hit]:
         """The ``k`` best documents for a query by MaxSim, best first.
 
@@ -323,12 +391,20 @@ class Retriever:
             hybrid: fuse with BM25's ranking; the hits' scores are then those of the fusion
                 (:func:`tardif.fusion.blend`).
             word_share: BM25's share of a hybrid search's scores, from 0 to 1.
+            group: one hit a document: the best of its pieces, under the document's id. ``k`` counts documents then.
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
         """
         return self.search_many(
-            [check_query(query)], k, where=where, exact=exact, recall=recall, hybrid=hybrid, word_share=word_share
+            [check_query(query)],
+            k,
+            where=where,
+            exact=exact,
+            recall=recall,
+            hybrid=hybrid,
+            word_share=word_share,
+            group=group,
         )[0]
 
     def search_many(
@@ -341,17 +417,18 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
         """The hits of several queries, encoded and scored together; arguments and errors as :meth:`search`.
 
         ``advance`` is called with the number of queries done, for progress.
         """
-        asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share), check_queries(queries)
+        asked, queries = _Asked.of(k, where, exact, recall, hybrid, word_share, group), check_queries(queries)
         with self.index.moment():
             found = self._search(queries, asked, advance)
             documents = self.index.get(sorted({identity for hits in found for identity, _ in hits}))
-        return ShortList(_hits(hits, documents) for hits in found)
+        return ShortList(_hits(hits, documents, group=asked.group) for hits in found)
 
     def run(
         self,
@@ -363,10 +440,11 @@ class Retriever:
         recall: float = RECALL,
         hybrid: bool = False,
         word_share: float = WORDS,
+        group: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> Run:
         """The run of queries by id: query id -> document id -> score; arguments and errors as :meth:`search_many`."""
-        asked = _Asked.of(k, where, exact, recall, hybrid, word_share)
+        asked = _Asked.of(k, where, exact, recall, hybrid, word_share, group)
         if not isinstance(queries, Mapping):
             raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
         names, texts = check_ids(list(queries)), check_queries(list(queries.values()))
@@ -374,12 +452,23 @@ class Retriever:
             raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
         with self.index.moment():
             found = self._search(texts, asked, advance)
-        return ShortDict((query, ShortDict(hits)) for query, hits in zip(names, found, strict=True))
+            owners = self._owners(found) if asked.group else {}
+        return ShortDict(
+            (query, ShortDict((owners.get(identity, identity), score) for identity, score in hits))
+            for query, hits in zip(names, found, strict=True)
+        )
 
-    def rerank(self, query: str, ids: Sequence[str], k: int = 10) -> list[Hit]:
+    def rerank(self, query: str, ids: Sequence[str], k: int = 10, *, group: bool = False) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: nothing is encoded but the query.
 
-        A document is one hit, however often its id is given; ``position`` is its first place in ``ids``.
+        A document is one hit, however often its id is given, and the id of one that was cut stands for all of its
+        pieces; ``position`` is the first place of the id in ``ids``.
+
+        Args:
+            query: the query.
+            ids: of documents, or of pieces.
+            k: how many hits to give.
+            group: one hit a document, as for :meth:`search`.
 
         Raises:
             SettingError: the query is empty or ``k`` is below 1.
@@ -389,10 +478,16 @@ class Retriever:
         ids = list(dict.fromkeys(given))
         vectors, _ = self._encode([query])
         with self.index.moment():
-            scores = np.array(self.index.score(vectors, ids))
-            ranked = top(scores, np.array(ids, dtype=object), k)
-            places = {identity: place for place, identity in reversed(list(enumerate(given)))}
-            return _hits([hit for hit in ranked if hit[1] > LOWEST], self.index.get(ids), places)
+            documents = self.index.get(ids)
+            known = documents.keys() | {document.whole_id for document in documents.values()}
+            names = [*documents, *(identity for identity in ids if identity not in known)]
+            scores = np.array(self.index.score(vectors, names))
+            ranked = [hit for hit in top(scores, np.array(names, dtype=object), len(names)) if hit[1] > LOWEST]
+            if group:
+                ranked = best_of_each(ranked, {i: document.whole_id for i, document in documents.items()}, k)
+            first = {identity: place for place, identity in reversed(list(enumerate(given)))}
+            places = {i: first.get(i, first.get(document.whole_id, 0)) for i, document in documents.items()}
+            return _hits(ranked[:k], documents, places, group=group)
 
     def matchable(self, queries: Sequence[str]) -> list[bool]:
         """Whether each query has a token that can be matched: one without, such as ``...``, finds nothing by its
@@ -415,7 +510,41 @@ class Retriever:
         return found
 
     def _search_block(self, queries: Sequence[str], asked: _Asked) -> list[list[tuple[str, float]]]:
+        """The hits of each query; grouped, the best piece of each document."""
         vectors, lengths = self._encode(queries)
+        if not asked.group:
+            return self._ranked(queries, vectors, lengths, asked)
+        # Pieces of one document crowd others out: deeper until there are documents enough, or no more pieces.
+        ends = np.cumsum(lengths)
+        found: list[list[tuple[str, float]]] = [[] for _ in queries]
+        waiting, depth = list(range(len(queries))), asked.k
+        while waiting:
+            rows = [vectors[ends[place] - lengths[place] : ends[place]] for place in waiting]
+            ranked = self._ranked(
+                [queries[place] for place in waiting],
+                np.concatenate(rows),
+                [lengths[place] for place in waiting],
+                replace(asked, k=depth),
+            )
+            owners = self._owners(ranked)
+            for place, hits in zip(waiting, ranked, strict=True):
+                found[place] = best_of_each(hits, owners, asked.k)
+            waiting = [
+                place
+                for place, hits in zip(waiting, ranked, strict=True)
+                if len(found[place]) < asked.k and len(hits) == depth
+            ]
+            depth *= 4
+        return found
+
+    def _owners(self, found: Sequence[Sequence[tuple[str, float]]]) -> dict[str, str]:
+        """The documents that hits are, or are pieces of."""
+        return self.index.wholes(sorted({identity for hits in found for identity, _ in hits}))
+
+    def _ranked(
+        self, queries: Sequence[str], vectors: NDArray[np.float32], lengths: Sequence[int], asked: _Asked
+    ) -> list[list[tuple[str, float]]]:
+        """The best documents and pieces of each query."""
         k = max(asked.k, DEPTH) if asked.hybrid else asked.k
         found = self.index.search(vectors, lengths, k, exact=asked.exact, recall=asked.recall, where=asked.where)
         if not asked.hybrid:
@@ -469,22 +598,16 @@ class _Asked:
     recall: float
     hybrid: bool
     word_share: float
+    group: bool
 
     @classmethod
-    def of(cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float) -> _Asked:
+    def of(
+        cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float, group: bool
+    ) -> _Asked:
         if not is_number(recall) or not 0 < recall <= 1:
             raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
         chosen = where if where is None or isinstance(where, Filter) else parse_filter(where)
-        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share))
-
-
-def _corpus(documents: Any, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
-    # Imported here: a search needs none of what reads documents, and is to answer at once.
-    from tardif.data.cutting import cutter
-    from tardif.data.documents import read_documents
-
-    cut = cutter(documents, chunk, base)
-    return [piece for document in read_documents(documents) for piece in (cut(document) if cut else [document])]
+        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share), bool(group))
 
 
 def rerank(
@@ -542,14 +665,53 @@ def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
     return [by_text[text] for text in texts]
 
 
-def _hit(rank: int, document: Document, score: float, position: int | None = None) -> Hit:
-    return Hit(rank, document.id, score, document.text, document.title, document.metadata, position)
+def _hit(rank: int, document: Document, score: float, position: int | None = None, name: str = "") -> Hit:
+    return Hit(
+        rank,
+        name or document.id,
+        score,
+        document.text,
+        document.title,
+        document.metadata,
+        position=position,
+        piece=document.piece,
+    )
 
 
 def _hits(
-    found: Sequence[tuple[str, float]], documents: Mapping[str, Document], positions: Mapping[str, int] | None = None
+    found: Sequence[tuple[str, float]],
+    documents: Mapping[str, Document],
+    positions: Mapping[str, int] | None = None,
+    *,
+    group: bool = False,
 ) -> list[Hit]:
+    """Hits as they are given: by their own ids or, grouped, by their documents'."""
     places = positions or {}
     return Hits(
-        _hit(rank, documents[name], score, places.get(name)) for rank, (name, score) in enumerate(found, start=1)
+        _hit(rank, documents[name], score, places.get(name), documents[name].whole_id if group else name)
+        for rank, (name, score) in enumerate(found, start=1)
     )
+
+
+def _corpus(
+    documents: Any, chunk: Chunk, base: Callable[[], Base], report: DocumentReport | None = None
+) -> list[Document]:
+    """A corpus as it is indexed: whole documents, and all pieces of each that is cut, together."""
+    # Imported here: a search needs none of what reads documents, and is to answer at once.
+    from tardif.data.cutting import cutter
+    from tardif.data.documents import read_documents
+
+    cut, whole = cutter(documents, chunk, base), read_documents(documents, report=report)
+    found = [piece for document in whole for piece in (cut(document) if cut else [document])]
+    check_pieces(found)
+    return found
+
+
+def best_of_each(ranked: Sequence[tuple[str, float]], owners: Mapping[str, str], k: int) -> list[tuple[str, float]]:
+    """The first piece of each of the first ``k`` documents of a ranking."""
+    first: dict[str, tuple[str, float]] = {}
+    for hit in ranked:
+        if len(first) == k:
+            break
+        first.setdefault(owners[hit[0]], hit)
+    return list(first.values())

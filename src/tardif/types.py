@@ -28,8 +28,59 @@ def _hold(record: Document | Query, kind: str, *texts: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Piece(Short):
+    """Which part of a long document a piece is: what a reader needs to cite it.
+
+    Attributes:
+        document: the id of the document that was cut.
+        number: of the piece, from 1.
+        of: how many pieces the document has.
+        start: its first character in the document's text.
+        end: the character after its last. White space around a piece belongs to none.
+        headings: the section that it begins in: the headings that lead there, the outermost first.
+        page: the page that it begins on, from 1; None where there are no pages.
+    """
+
+    document: str
+    number: int
+    of: int
+    start: int
+    end: int
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The piece as the command contract prints it."""
+        return {"document": self.document, **self.place()}
+
+    def place(self) -> dict[str, Any]:
+        """All but the document's id: what filters ask as ``@piece``."""
+        return {
+            "number": self.number,
+            "of": self.of,
+            "start": self.start,
+            "end": self.end,
+            "headings": list(self.headings),
+            "page": self.page,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outline(Short):
+    """Where the parts of a text begin, as the reader of its file has found them.
+
+    Attributes:
+        headings: of each heading its first character, its level (1 is the outermost) and its words, in their order.
+        pages: of each page with text its first character and its number, in their order.
+    """
+
+    headings: tuple[tuple[int, int, str], ...] = ()
+    pages: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Document(Short):
-    """One text of the corpus.
+    """One text of the corpus, or a piece of one that was cut.
 
     ``title`` and ``text`` are what the model reads, joined by a space as BEIR does
     (:attr:`content`); ``metadata`` travels with the document and is never read by the model.
@@ -41,6 +92,8 @@ class Document(Short):
         text: what is read.
         title: what is read before it.
         metadata: a mapping, of JSON's types when it is stored (:func:`tardif.index.metadata.as_stored`).
+        piece: which part it is of the document that it was cut from; None for a whole document.
+        outline: where its pages and sections begin, which cutting reads; it is not stored.
 
     Raises:
         DataError: a field is of another type, or UTF-8 cannot hold it.
@@ -50,11 +103,18 @@ class Document(Short):
     text: str
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    piece: Piece | None = None
+    outline: Outline | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _hold(self, "document", "text", "title")
         if type(self.metadata) is not dict and not isinstance(self.metadata, Mapping):
             raise DataError(f"The document's metadata must be a dict, not {called(self.metadata)}: leave it out.")
+
+    @property
+    def whole_id(self) -> str:
+        """The id of the document that this is a piece of, or its own."""
+        return self.id if self.piece is None else self.piece.document
 
     @property
     def content(self) -> str:
@@ -92,7 +152,10 @@ class Example(Short):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit(Short):
-    """One document found for a query. ``rank`` counts from 1; ``score`` is MaxSim.
+    """One document, or piece of one, found for a query. ``rank`` counts from 1; ``score`` is MaxSim.
+
+    ``document_id`` is the piece's own id where a document was cut (``page.md#2``), and the document's where hits are
+    grouped; ``piece`` says either time which part is shown. It is None for a whole document.
 
     ``position`` is the document's place, counted from 0, in what was given to be reranked; None for a search's hit.
     """
@@ -104,6 +167,7 @@ class Hit(Short):
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     position: int | None = None
+    piece: Piece | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The hit as the command contract prints it."""
@@ -115,4 +179,5 @@ class Hit(Short):
             "text": self.text,
             "metadata": dict(self.metadata),
             **({} if self.position is None else {"position": self.position}),
+            "piece": None if self.piece is None else self.piece.as_json(),
         }

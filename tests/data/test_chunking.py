@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from tardif.data import chunking
-from tardif.data.chunking import Chunker, place_judgement
+from tardif.data.chunking import PIECE, Chunker, marked, place_judgement
 from tardif.errors import ModelError, SettingError
-from tardif.types import Document
+from tardif.types import Document, Outline, Piece
 
 TEXTS = ["the quick brown fox jumps over the lazy dog", "late interaction keeps one vector per token", "晚期交互 模型"]
 PROSE = "The quick brown fox jumps. Late interaction keeps one vector per token.\n\n"
@@ -134,9 +134,14 @@ def test_no_text_is_lost_and_no_piece_is_too_long(bases, data, text, title):
     else:
         assert covers([piece.text for piece in pieces], f"{said} {text}")
         assert [piece.id for piece in pieces] == [f"{document.id}#{n}" for n in range(1, len(pieces) + 1)]
-        assert all(
-            piece.metadata == {"year": 1, "parent": document.id, "piece": n} for n, piece in enumerate(pieces, 1)
-        )
+        assert all(piece.metadata == {"year": 1} for piece in pieces)
+        assert [(piece.piece.document, piece.piece.number, piece.piece.of) for piece in pieces] == [
+            (document.id, n, len(pieces)) for n in range(1, len(pieces) + 1)
+        ]
+        for piece in pieces:
+            stretch = text[piece.piece.start : piece.piece.end]
+            # The first ones may begin with a title that is too long to repeat.
+            assert stretch == piece.text or (said and piece.text.endswith(stretch) and piece.piece.start == 0)
     assert pieces == Chunker(bases[name], 32, overlap).chunk(document)
 
 
@@ -152,7 +157,30 @@ def test_a_long_one_is_cut_at_its_paragraphs_with_its_title(base):
     assert [(piece.id, piece.title, piece.text) for piece in pieces] == [
         (f"a#{n}", "The fox", paragraph) for n in (1, 2, 3)
     ]
-    assert pieces[1].metadata == {"lang": "en", "parent": "a", "piece": 2}
+    assert pieces[1].metadata == {"lang": "en"}
+    start = len(paragraph) + 2
+    assert pieces[1].piece == Piece("a", 2, 3, start, start + len(paragraph))
+
+
+def test_a_users_own_columns_are_his(base):
+    mine = {"parent": "mine", "piece": "of cake", "page": 7}
+    pieces = Chunker(base, 32).chunk(Document("a", PROSE * 4, "", mine))
+    assert len(pieces) > 1
+    assert all(piece.metadata == mine for piece in pieces)
+    assert marked(pieces[0]).metadata == {**mine, PIECE: pieces[0].piece.as_json()}
+
+
+def test_pieces_say_their_section_and_page(base):
+    page = f"{TEXTS[0]} {TEXTS[0]}. "
+    text = f"# Top\n\n{page}\n\n## One\n\n{page}\n\n```\n# no heading\n```\n\n## Two\n\n{page}\n"
+    pieces = Chunker(base, 40, 0).chunk(Document("x.md", text))
+    sections = {piece.piece.headings for piece in pieces}
+    assert sections == {("Top",), ("Top", "One"), ("Top", "Two")}
+    outline = Outline(pages=((0, 2), (len(page), 5)))
+    pieces = Chunker(base, 40, 0).chunk(Document("x.pdf", page * 2, outline=outline))
+    assert [piece.piece.page for piece in pieces] == [2, *[2 if p.piece.start < len(page) else 5 for p in pieces[1:]]]
+    assert pieces[-1].piece.page == 5
+    assert all(piece.piece.headings == () for piece in pieces)
 
 
 def test_pieces_repeat_the_end_of_the_one_before(base):

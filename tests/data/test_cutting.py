@@ -1,6 +1,7 @@
 import pytest
 
 from samples import write_beir, write_jsonl
+from tardif.data.chunking import PIECE
 from tardif.data.cutting import cutter
 from tardif.data.text import normalise
 from tardif.errors import SettingError
@@ -74,7 +75,7 @@ def test_a_judgement_of_a_cut_document_goes_to_the_piece_that_answers(base_folde
         if positive == "short":
             continue
         found = data.documents[positive]
-        assert found.metadata["parent"] == "long"
+        assert found.metadata[PIECE]["document"] == "long"
         assert normalise(text.split("does ")[1].split(" say")[0]) in normalise(found.text)
     assert "long" not in data.documents
     assert {d for d in data.documents if d.startswith("long#")}

@@ -169,6 +169,19 @@ def test_a_pdf_gives_the_text_of_its_pages(tmp_path):
     needs("pypdf")
     (document,) = read_documents(write_pdf(tmp_path / "a.pdf", "Late trains", "", "More snow"))
     assert document == Document("a.pdf", "Late trains\n\nMore snow", metadata={"path": "a.pdf", "pages": 3})
+    assert [(document.text[start:][:4], page) for start, page in document.outline.pages] == [("Late", 1), ("More", 3)]
+
+
+def test_a_page_says_where_its_sections_begin(tmp_path):
+    needs("trafilatura")
+    words = "<p>" + "Some words of the text that somebody reads. " * 6 + "</p>"
+    page = f"<html><head><title>Trains</title></head><body><article><h1>Trains</h1>{words}"
+    page += f"<h2>Late <b>ones</b></h2>{words}"
+    (tmp_path / "a.html").write_text(f"{page}<h3>Why</h3>{words}<h2>Early ones</h2>{words}</article></body></html>")
+    (document,) = read_documents(tmp_path / "a.html")
+    headings = document.outline.headings
+    assert [(level, words) for _, level, words in headings] == [(2, "Late ones"), (3, "Why"), (2, "Early ones")]
+    assert [document.text[start:].split("\n")[0] for start, _, _ in headings] == ["Late ones", "Why", "Early ones"]
 
 
 def pdf_of_kind(kind, path):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tardif.data.chunking import PIECE
 from tardif.data.mixing import mix
 from tardif.data.training_set import TrainingSet
 from tardif.errors import SettingError
@@ -14,7 +15,10 @@ from tardif.types import Document, Example
 def small(name, count=3, **changes):
     """A set of ``count`` queries, with ids that every such set has."""
     found = TrainingSet(
-        documents={f"d{n}": Document(f"d{n}", f"{name} answer {n}", metadata={"parent": "d0"}) for n in range(count)},
+        documents={
+            f"d{n}": Document(f"d{n}", f"{name} answer {n}", metadata={PIECE: {"document": "d0"}, "parent": "mine"})
+            for n in range(count)
+        },
         queries={f"q{n}": f"{name} question {n}" for n in range(count)},
         qrels={f"q{n}": {f"d{n}": 1} for n in range(count)},
         split={f"q{n}": "train" for n in range(count)},
@@ -41,7 +45,9 @@ def test_every_example_says_what_it_said():
     assert all(document.id == identity for identity, document in mixed.documents.items())
     for example in mixed.examples:
         assert mixed.positives(example.query_id) == [example.positive_id]
-        assert mixed.documents[mixed.documents[example.positive_id].metadata["parent"]].text.endswith("answer 0")
+        metadata = mixed.documents[example.positive_id].metadata
+        assert mixed.documents[metadata[PIECE]["document"]].text.endswith("answer 0")
+        assert metadata["parent"] == "mine"
 
 
 def test_what_is_the_same_in_both_stands_once():

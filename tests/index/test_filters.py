@@ -16,19 +16,25 @@ from hypothesis import strategies as st
 
 from tardif.errors import SettingError
 from tardif.index import filter_rules
-from tardif.index.filter_nodes import OPERATORS, ORDERS, And, Compare, Exists, Field, In, Not, Or, Value
+from tardif.index.filter_nodes import OPERATORS, ORDERS, OWN_FIELDS, And, Compare, Exists, Field, In, Not, Or, Value
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.metadata import MAX_NESTING, metadata_json
 from tardif.index.patterns import MAX_PATTERN
-from tardif.types import Document
+from tardif.types import Document, Piece
 
-SCHEMA = "CREATE TABLE documents(number INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, metadata TEXT)"
+SCHEMA = """
+CREATE TABLE documents(number INTEGER PRIMARY KEY, title TEXT, metadata TEXT, document TEXT, piece TEXT);
+CREATE INDEX documents_whole ON documents (document);
+"""
 
 
 def store(documents):
     database = sqlite3.connect(":memory:")
-    database.execute(SCHEMA)
-    rows = [(n, d.id, d.title, d.text, metadata_json(d.metadata)) for n, d in enumerate(documents)]
+    database.executescript(SCHEMA)
+    rows = [
+        (n, d.title, metadata_json(d.metadata), d.whole_id, None if d.piece is None else metadata_json(d.piece.place()))
+        for n, d in enumerate(documents)
+    ]
     database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
     return closing(database)
 
@@ -186,6 +192,39 @@ def test_fields_of_the_document_itself():
             assert [n for n, document in enumerate(documents) if condition.matches(document)] == expected, expression
 
 
+def test_fields_of_a_piece_and_keys_of_their_names_are_apart():
+    metadata = {"piece": {"page": 9}, "page": 8, "parent": "mine"}
+    documents = [
+        Document("a#1", "", "", metadata, Piece("a", 1, 2, 0, 5, ("Top", "In\0side"), 3)),
+        Document("a#2", "", "", metadata, Piece("a", 2, 2, 6, 9)),
+        Document("b", "", "", metadata),
+    ]
+    with store(documents) as database:
+        for expression, expected in [
+            ("@id = 'a'", [0, 1]),
+            ("@id != 'a'", [2]),
+            ("@id like 'a#%'", []),
+            ("@piece.page = 3", [0]),
+            ("@piece.page = null", [1]),
+            ("@piece.page is missing", [2]),
+            ("@piece.number >= 2 and @piece.of = 2", [1]),
+            ("@piece.headings = 'Top'", [0]),
+            ("@piece.headings contains 'side'", [0]),
+            ("@piece.headings = 'In\0side'", [0]),
+            ("@piece.start < 6 and @piece.end <= 5", [0]),
+            ("piece.page = 9 and page = 8 and parent = 'mine'", [0, 1, 2]),
+            ("piece.number exists", []),
+        ]:
+            condition = parse_filter(expression)
+            assert found_in(database, condition) == expected, expression
+            assert [n for n, document in enumerate(documents) if condition.matches(document)] == expected, expression
+            assert parse_filter(str(condition)) == condition
+    assert parse_filter({"@piece.page": {">": 2}}) == parse_filter("@piece.page > 2")
+    for unknown in ("@piece = 1", "@piece.text = 1", "@pieces.page = 1", "@id.x = 1", "@piece.page.x = 1"):
+        with pytest.raises(SettingError, match=re.escape("@piece.page")):
+            parse_filter(unknown)
+
+
 def test_asking_for_ids_uses_their_index():
     with store([]) as database:
         text, parameters = parse_filter({"@id": ["a", "b"]}).sql()
@@ -265,7 +304,7 @@ def test_the_empty_dict_lets_all_pass():
         ("a in (1,)", "column 9: found )"),
         ("a = 1e999", "a number must be finite"),
         ("a = -" + "9" * 5000, "a number must be finite"),
-        ("@text = 'x'", "column 1: found @text; there must stand @id or @title"),
+        ("@text = 'x'", "column 1: found @text; there must stand a field of the document itself (@id, @title,"),
         ("a = 1; DROP TABLE documents", "column 6: this has no meaning here"),
         ("a = 1 \x1b[31m", r"column 7: this has no meaning here"),
         ("x" * 300 + " = = 1", "column 304: found ="),
@@ -279,7 +318,7 @@ def test_the_empty_dict_lets_all_pass():
         ({1: 2}, "1 is no name"),
         ({"a..b": 1}, "a name is missing at a dot; a key of just that name is ('a..b',)"),
         ({"": 1}, "a name is missing"),
-        ({"@text": 1}, "there are @id and @title"),
+        ({"@text": 1}, "there are @id, @title, @piece.number"),
         ({"a": b"x"}, "bytes is no value"),
         ({"a": {}}, "the dict holds no operator"),
         ({"a": [[1]]}, "list is no value"),
@@ -517,7 +556,7 @@ VALUES = st.one_of(
 )
 FIELDS = st.one_of(
     st.builds(Field, st.lists(KEYS, min_size=1, max_size=2).map(tuple)),
-    st.builds(Field, st.sampled_from([("id",), ("title",)]), st.just(True)),
+    st.sampled_from(OWN_FIELDS).map(Field.own),
 )
 PATTERNS = st.lists(
     st.sampled_from(["%", "_", "a", "b", "*", "[a]", "\\%", "\\\\", "é", "\uffff", "\0", "'"]), max_size=5
@@ -547,8 +586,15 @@ def joined(inner):
 
 
 FILTERS = st.recursive(one_test(), joined, max_leaves=4)
+PIECES = st.builds(
+    Piece,
+    TEXTS.filter(bool),
+    *[st.integers(0, 3)] * 4,
+    st.lists(TEXTS, max_size=3).map(tuple),
+    st.none() | st.integers(0, 3),
+)
 DOCUMENTS = st.lists(
-    st.builds(Document, (st.text(max_size=3) | TEXTS).filter(bool), st.just(""), TEXTS, METADATA),
+    st.builds(Document, (st.text(max_size=3) | TEXTS).filter(bool), st.just(""), TEXTS, METADATA, st.none() | PIECES),
     max_size=4,
     unique_by=lambda document: document.id,
 )

@@ -22,8 +22,17 @@ def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
         return
     for hit in hits:
         text = " ".join(f"{hit.title} {hit.text}".split())
-        put(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}")
+        put(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}{_cited(hit.piece)}")
         put(f"     {text[:160]}")
+
+
+def _cited(piece: Any) -> str:
+    """Where a piece begins in its document: page and section."""
+    if piece is None:
+        return ""
+    page = [] if piece.page is None else [f"page {piece.page}"]
+    parts = [*page, *([" > ".join(piece.headings)] if piece.headings else [])]
+    return f"  ({', '.join(parts)})" if parts else ""
 
 
 def leave_results(folder: Path, value: Any) -> None:

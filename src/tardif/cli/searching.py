@@ -25,7 +25,7 @@ from tardif.cli.options import (
     torch_device,
     whole_number,
 )
-from tardif.cli.output import put, put_json, show_hits
+from tardif.cli.output import put, put_json, put_row, show_hits
 from tardif.fusion import WORDS
 
 if TYPE_CHECKING:
@@ -98,14 +98,21 @@ def delete(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
     ids_file: Annotated[Path | None, typer.Option("--ids", help="A file of ids instead, one on a line.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="Instead, all documents that it holds for: \"lang = 'en'\"."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Delete documents from an index."""
+    """Delete documents from an index, with all of their pieces."""
     from tardif.index.disk import DiskIndex
     from tardif.talk import Talk
 
-    if bool(ids) == (ids_file is not None):
-        raise typer.BadParameter("give ids, or --ids FILE", param_hint="ID")
+    if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
+        raise typer.BadParameter("give ids, --ids FILE or --filter EXPR, one of them", param_hint="ID")
+    if where is not None:
+        _delete_where(index, where, Talk(quiet=quiet))
+        return
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     with DiskIndex(index) as opened:
         count = opened.delete(wanted)
@@ -113,6 +120,58 @@ def delete(
         absent = f"; {missing} were not in the index" if missing else ""
         Talk(quiet=quiet).say(f"{count} documents deleted{absent}.")
         put(str(len(opened)))
+
+
+def _delete_where(index: Path, where: str, talk: Talk) -> None:
+    from tardif.index.disk import DiskIndex
+    from tardif.index.filters import parse_filter
+
+    chosen = parse_filter(where)
+    with DiskIndex(index) as opened:
+        count = opened.delete_where(chosen)
+        talk.say(f"{count} documents deleted." if count else "No document passes the filter: none was deleted.")
+        put(str(len(opened)))
+
+
+@app.command()
+def sync(
+    index: Index,
+    folder: Annotated[Path, typer.Argument(help="The folder of documents, or a table, that the index follows.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    chunk: Annotated[
+        str, typer.Option(help="Cut long documents: tokens, auto, none, or same: as the index was built.")
+    ] = "same",
+    delete_others: Annotated[
+        bool, typer.Option("--delete-others", help="Delete documents that came from elsewhere, too.")
+    ] = False,
+    model: IndexModel = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    trust_remote_code: Trust = False,
+    quiet: Quiet = False,
+) -> None:
+    """Have an index hold what a folder holds now: what is new, changed and gone."""
+    from tardif.devices import allocate
+    from tardif.retrieval import Retriever
+    from tardif.talk import Talk
+
+    kind = allocate(device).kind
+    with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
+        done = retriever.sync(
+            folder,
+            dry_run=dry_run,
+            chunk="same" if chunk == "same" else whole_number("--chunk", chunk),
+            delete_others=delete_others,
+            quiet=quiet,
+        )
+    talk = Talk(quiet=quiet)
+    for line in done.lines(dry_run=dry_run):
+        talk.say(line)
+    if as_json:
+        put_json(done.as_json())
+        return
+    for what, identity in done.rows():
+        put_row([what, identity])
 
 
 @app.command()
@@ -133,6 +192,7 @@ def search(
     recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
     hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
     word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = WORDS,
+    group: Annotated[bool, typer.Option("--group", help="One hit a document: the best of its pieces.")] = False,
     model: IndexModel = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
@@ -154,6 +214,7 @@ def search(
         "recall": recall,
         "hybrid": hybrid,
         "word_share": word_share,
+        "group": group,
     }
     talk = Talk(quiet=quiet)
     with Retriever(index, model=model, device=torch_device(device)) as retriever:

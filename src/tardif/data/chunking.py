@@ -1,7 +1,8 @@
 """Long documents in pieces that the base can read whole, counted in its own tokens.
 
 The cuts are semantic-text-splitter's: at headings, paragraphs, sentences, words, whichever is the largest that
-fits. Around it stands what makes a piece a document: the title said again, an id, and its parent.
+fits. Around it stands what makes a piece a document: the title said again, an id, and which part of it the piece is
+(:class:`tardif.types.Piece`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
+from tardif.data.outlines import Places, markdown_outline
 from tardif.data.text import normalise
 from tardif.errors import ModelError, SettingError, first_line, is_failure
-from tardif.types import Document
+from tardif.types import Document, Piece
 
 MIN_TOKENS = 32
 """The smallest piece: below it a title, or one character of some scripts, would leave no room."""
+
+PIECE = "tardif_piece"
+"""The key in a training set's metadata that says which part of a document a piece is."""
 
 _MARKER = 1  # the token that says "document"; start and end are the tokenizer's own
 _WINDOW = 200_000  # characters split at a time: the splitter's time grows faster than the text
@@ -74,27 +79,26 @@ class Chunker:
         """The document itself if it fits, else its pieces in order.
 
         Every character of the text but white space is in some piece. Pieces have the ids ``ID#1``,
-        ``ID#2`` and so on, the parent's title, and its metadata with ``parent`` and ``piece``.
+        ``ID#2`` and so on, the parent's title and metadata, and say which part of it they are.
         A title that would fill more than half of a piece is not said again: the text begins with it.
         """
         if self._size(document.content) <= self._room:
             return [document]
-        title, text = document.title, document.text
+        title, text, before = document.title, document.text, 0
+        is_markdown = _is_markdown(document)
         if title and self._size(title) > self._room // 2:
-            title, text = "", f"{title}\n\n{text}"
-        pieces = list(self._split(title, text, markdown=_is_markdown(document)))
+            title, text, before = "", f"{title}\n\n{text}", len(title) + 2
+        pieces = list(self._split(title, text, markdown=is_markdown))
         if len(pieces) < 2 and title == document.title:
             # Only the white space around the text was too long.
             return [replace(document, text=text.strip())]
-        return [
-            Document(
-                f"{document.id}#{number}",
-                piece,
-                said,
-                {**document.metadata, "parent": document.id, "piece": number},
-            )
-            for number, (said, piece) in enumerate(pieces, start=1)
-        ]
+        outline = document.outline or (markdown_outline(document.text) if is_markdown else None)
+        places, found = Places(outline), []
+        for number, (said, start, piece) in enumerate(pieces, start=1):
+            begin, end = max(start - before, 0), max(start + len(piece) - before, 0)
+            part = Piece(document.id, number, len(pieces), begin, end, places.headings(begin), places.page(begin))
+            found.append(Document(f"{document.id}#{number}", piece, said, document.metadata, part))
+        return found
 
     def _size(self, text: str) -> int:
         """The tokens of a text; of one far too long only a part is counted, which tells as much."""
@@ -103,8 +107,8 @@ class Chunker:
             return many
         return self._count(text)
 
-    def _split(self, title: str, text: str, *, markdown: bool) -> Iterator[tuple[str, str]]:
-        """Each piece with the title it can bear."""
+    def _split(self, title: str, text: str, *, markdown: bool) -> Iterator[tuple[str, int, str]]:
+        """Each piece with the title it can bear and its first character in the text."""
         lead = f"{title} " if title else ""
         splitter = self._splitter(lead, markdown=markdown)
         start = 0
@@ -115,8 +119,8 @@ class Chunker:
             if end < len(text) and len(found) > 1 and found[-1][0] > 0:
                 # The last piece ends where the window does: it is split again, with what follows it.
                 end = start + found.pop()[0]
-            for _, piece in found:
-                yield from self._held(title, piece)
+            for offset, piece in found:
+                yield from self._held(title, start + offset, piece)
             start = end
 
     def _window(self, text: str, start: int) -> str:
@@ -137,17 +141,22 @@ class Chunker:
         make = MarkdownSplitter if markdown else TextSplitter
         return make.from_callback(size, self._room, overlap if self.overlap else 0)
 
-    def _held(self, title: str, piece: str) -> Iterator[tuple[str, str]]:
+    def _held(self, title: str, start: int, piece: str) -> Iterator[tuple[str, int, str]]:
         """A piece as it is, unless it is too long after all: tokens do not always grow with the text."""
         if self._count(f"{title} {piece}".strip()) <= self._room:
-            yield title, piece
+            yield title, start, piece
         elif len(piece) > 1:
             middle = len(piece) // 2
-            for half in (piece[:middle].strip(), piece[middle:].strip()):
-                if half:
-                    yield from self._held(title, half)
+            for begin, half in ((start, piece[:middle]), (start + middle, piece[middle:])):
+                if half.strip():
+                    yield from self._held(title, begin + len(half) - len(half.lstrip()), half.strip())
         else:
-            yield "", piece
+            yield "", start, piece
+
+
+def marked(piece: Document) -> Document:
+    """A piece whose metadata says which part it is, for training sets: they keep no other field of it."""
+    return piece if piece.piece is None else replace(piece, metadata={**piece.metadata, PIECE: piece.piece.as_json()})
 
 
 def place_judgement(query: str, pieces: list[Document]) -> str:

@@ -139,7 +139,7 @@ def as_document(path: str, found: Extracted, report: DocumentReport) -> Document
     report.read[KINDS[Path(path).suffix.lower()]] += 1
     for note in found.notes:
         report.remark(path, note)
-    return Document(path, found.text, found.title, {"path": path, **found.metadata})
+    return Document(path, found.text, found.title, {"path": path, **found.metadata}, outline=found.outline)
 
 
 def _why_not(entry: os.DirEntry[str], root: Path) -> str:

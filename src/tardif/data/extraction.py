@@ -14,13 +14,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tardif.checks import storable
 from tardif.data.formats.files import bare_lines
+from tardif.data.outlines import lines_outline
 from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
+from tardif.types import Outline
 
 KINDS = {
     ".txt": "text",
@@ -41,17 +44,21 @@ _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECA
 # The parser compares each attribute of a tag with all others: 50,000 would take it minutes. Pages have a few.
 _ATTRIBUTES = 200
 _LONG_TAG = re.compile(f"<[A-Za-z][^<>]{{{2 * _ATTRIBUTES},}}")
+# Between two pages of a PDF.
+_PAGE_END = "\n\n"
 _QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What a file says. ``notes`` are what a reader of the report should know of how it was read."""
+    """What a file says. ``notes`` are what a reader of the report should know of how it was read, ``outline`` where its
+    pages or sections begin in the text."""
 
     text: str
     title: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outline: Outline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,16 @@ def _html(path: Path) -> Extracted | Refused:
     head, _, rest = text.partition("\n")
     if title and head.strip() == title and rest.strip():
         text = rest.strip()
-    return Extracted(text, title, notes=tuple(notes))
+    return Extracted(text, title, notes=tuple(notes), outline=lines_outline(text, _headings(main)))
+
+
+def _headings(main: Any) -> list[tuple[int, str]]:
+    """Level and words of the headings in a page's main text, in their order."""
+    body, found = getattr(main, "body", None), []
+    for heading in () if body is None else body.iter("head"):
+        level = re.fullmatch(r"h([1-6])", str(heading.get("rend", "")))
+        found.append((int(level[1]) if level else 1, " ".join("".join(heading.itertext()).split())))
+    return found
 
 
 def _all_text(page: str) -> str:
@@ -165,10 +181,14 @@ def _pdf(path: Path) -> Extracted | Refused:
     if not pages:
         return Refused("empty", "holds no page.")
     notes: list[str] = []
-    text = _sound("\n\n".join(page.strip() for page in pages if page.strip()), notes)
-    if not text:
+    numbered = [(number, _sound(page, notes).strip()) for number, page in enumerate(pages, start=1)]
+    numbered = [(number, page) for number, page in numbered if page]
+    if not numbered:
         return Refused("without text", f"its {len(pages)} pages hold no text (a scan?): run OCR on it first.")
-    return Extracted(text, metadata={"pages": len(pages)}, notes=tuple(notes))
+    starts = accumulate((len(page) + len(_PAGE_END) for _, page in numbered), initial=0)
+    outline = Outline(pages=tuple(zip(starts, (number for number, _ in numbered), strict=False)))
+    text = _PAGE_END.join(page for _, page in numbered)
+    return Extracted(text, metadata={"pages": len(pages)}, notes=tuple(dict.fromkeys(notes)), outline=outline)
 
 
 def _pages(file: BinaryIO) -> list[str] | Refused:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tardif.checks import check_list
+from tardif.data.chunking import PIECE
 from tardif.data.synthesis.result import PARENT
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
@@ -111,7 +112,11 @@ def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[s
     def metadata(document: Document) -> Mapping[str, Any]:
         """A variant or a piece names the document that it was made from."""
         return {
-            name: d(value) if name in ("parent", PARENT) and isinstance(value, str) else value
+            name: d(value)
+            if name == PARENT and isinstance(value, str)
+            else {**value, "document": d(value["document"])}
+            if name == PIECE and isinstance(value, Mapping) and isinstance(value.get("document"), str)
+            else value
             for name, value in document.metadata.items()
         }
 

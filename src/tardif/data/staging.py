@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tardif.data.chunking import marked
 from tardif.data.records import Judgement, Source
 from tardif.data.text import normalise, text_id
 from tardif.data.training_set import metadata_json
@@ -114,7 +115,7 @@ class Staging:
             is_cut = len(pieces) > 1
             self._document(source, place, document, own_id=own_id or is_cut, corpus=True, parent=is_cut)
             for piece in pieces if is_cut else ():
-                self._document(source, place, piece, own_id=True, corpus=True, piece_of=document.id)
+                self._document(source, place, marked(piece), own_id=True, corpus=True, piece_of=document.id)
             count += 1
         self.flush()
         return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from tardif.data.text import keyed_order
 from tardif.errors import DataError
 from tardif.index.codebooks import centroid_count
 from tardif.index.disk import DiskIndex
+from tardif.index.protocol import Index, check_pieces
 from tardif.types import Document
 
 Encode = Callable[[Sequence[str]], tuple[NDArray[np.float32], list[int]]]
@@ -32,18 +33,21 @@ def fill(
     *,
     advance: Callable[[int], None] | None = None,
     resumed: Callable[[int], None] | None = None,
+    source: str = "",
 ) -> None:
     """Have an index hold these documents and no others.
 
     The first block is a sample of the whole corpus, so that the centroids learnt from it suit all of it; the
-    others follow in the given order. What the index holds already, word for word, is not encoded again.
+    others follow in the given order, a document with all of its pieces. What the index holds already, word for word, is
+    not encoded again.
 
     Args:
         index: empty, or what an interrupted call left.
-        documents: the corpus, with unique ids.
+        documents: the corpus, with unique ids; pieces of a document stand together.
         encode: texts to vectors.
-        advance: called with the number of documents done, for progress.
-        resumed: called with the number of documents that were there.
+        advance: called with the number of documents (or pieces) done, for progress.
+        resumed: called with the number of those that were there.
+        source: the file or folder that they came from.
 
     Raises:
         DataError: the corpus is empty, an id stands twice, or vectors are not finite numbers.
@@ -51,40 +55,71 @@ def fill(
     """
     if not documents:
         raise DataError("The corpus is empty: there is nothing to index.")
-    if len({document.id for document in documents}) != len(documents):
-        raise DataError("Two documents have the same id: ids must be unique.")
+    check_pieces(documents)
     size = max(BLOCK, centroid_count(len(documents) * _GUESS) // 2)
-    by_key = sorted(range(len(documents)), key=lambda place: keyed_order(0, documents[place].id))
-    first = sorted(by_key[:size])
-    others = sorted(by_key[size:])
-    blocks = [first, *(others[begin : begin + BLOCK] for begin in range(0, len(others), BLOCK))]
-    for number, places in enumerate(blocks):
-        block = [documents[place] for place in places]
-        missing = _missing(index, block)
+    wholes = by_whole(documents)
+    order = dict(zip(wholes, range(len(wholes)), strict=True))
+    first: list[str] = []
+    held = 0
+    for identity in sorted(wholes, key=lambda identity: keyed_order(0, identity)):
+        if held < size:
+            first.append(identity)
+            held += len(wholes[identity])
+    others = wholes.keys() - set(first)
+    sample = [document for identity in sorted(first, key=order.__getitem__) for document in wholes[identity]]
+    rest = {identity: pieces for identity, pieces in wholes.items() if identity in others}
+    for number, block in enumerate([sample, *blocks_of(rest, BLOCK)]):
+        missing = differing(index, block)
         if resumed is not None and len(missing) < len(block):
             resumed(len(block) - len(missing))
         if missing:
             vectors, lengths = encoded(missing, encode, advance)
             if number == 0:
                 index.expect(len(vectors) // len(missing) * len(documents))
-            index.add(missing, vectors, lengths)
-    wanted = {document.id for document in documents}
-    index.delete([identity for identity in index.ids() if identity not in wanted])
+            index.add(missing, vectors, lengths, source=source)
+    index.delete([identity for identity in index.ids() if identity not in wholes])
     index.wait()
 
 
-def _missing(index: DiskIndex, documents: Sequence[Document]) -> list[Document]:
-    """Those that the index does not hold as they are."""
-    from tardif.index.metadata import as_stored
+def by_whole(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    """Whole documents and pieces by the document's id, in their order."""
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.whole_id, []).append(document)
+    return found
 
-    there = index.get([document.id for document in documents])
 
-    def same(document: Document) -> bool:
-        known = there.get(document.id)
-        alike = known is not None and (known.title, known.text) == (document.title, document.text)
-        return alike and known is not None and known.metadata == as_stored(document.metadata)
+def blocks_of(wholes: Mapping[str, Sequence[Document]], size: int) -> Iterator[list[Document]]:
+    """Documents and pieces some at a time; all pieces of a document are in one block, which is then as large as it has
+    to be.
 
-    return [document for document in documents if not same(document)]
+    Args:
+        wholes: by the document's id.
+        size: of a block, about.
+    """
+    block: list[Document] = []
+    for pieces in wholes.values():
+        if block and len(block) + len(pieces) > size:
+            yield block
+            block = []
+        block.extend(pieces)
+    if block:
+        yield block
+
+
+def differing(index: Index, documents: Sequence[Document]) -> list[Document]:
+    """The documents, with all of their pieces, that the index does not hold as they are: title, text, metadata, and how
+    they are cut."""
+    from tardif.index.metadata import as_kept
+
+    wholes = by_whole(documents)
+    there = by_whole(index.get([*wholes, *(document.id for document in documents)]).values())
+    return [
+        document
+        for identity, pieces in wholes.items()
+        if {piece.id: piece for piece in there.get(identity, ())} != {piece.id: as_kept(piece) for piece in pieces}
+        for document in pieces
+    ]
 
 
 def encoded(

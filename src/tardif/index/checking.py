@@ -19,7 +19,7 @@ from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.folder import read_manifest
 from tardif.index.segment import Segment, check_segment, serial_of
-from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum
+from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum, whole_of
 from tardif.index.view import without
 from tardif.index.words import words_of
 from tardif.showing import Short, table
@@ -34,7 +34,7 @@ class Examination(Short):
     """What is in an index, and what is wrong with it.
 
     Attributes:
-        documents: how many texts are whole.
+        documents: how many have a whole text, each counted once however many pieces it has.
         tokens: token vectors of the living segments.
         segments: the living ones.
         problems: a line for each thing that is wrong; none where all is well.
@@ -117,16 +117,18 @@ def _texts(store: Store, found: Examination) -> dict[int, str]:
     """Ids of the whole documents by number."""
     numbers: dict[int, str] = {}
     checksums: list[int] = []
+    wholes: set[str] = set()
     for row in store.all_rows():
         if row_checksum(row[:-1]) == row[-1]:
             numbers[int(row[0])] = str(row[1])
+            wholes.add(whole_of(row)[0])
         else:
             found.texts.append((int(row[0]), str(row[1])))
         checksums.append(row[-1] if isinstance(row[-1], int) else 0)
-    found.documents = len(numbers)
+    found.documents = len(wholes)
     whole = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
-    if not found.texts and whole != (store.count(), store.number("documents sum")):
-        found.problems.append(f"The texts of {store.count()} documents were written; {len(checksums)} are there.")
+    if not found.texts and whole != (store.rows(), store.number("documents sum")):
+        found.problems.append(f"{store.rows()} texts were written; {len(checksums)} are there.")
     if found.texts:
         found.problems.append(f"The texts of {len(found.texts)} documents are damaged: {_some(found.texts)}.")
     return numbers
@@ -212,9 +214,7 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
             if found.is_malformed:
                 _reindex(store, database)
                 done.append("The database's own indexes were made anew.")
-            if found.texts:
-                store.remove_numbers(database, [number for number, _ in found.texts])
-                done += [f"The document {identity!r} was given up: add it again." for _, identity in found.texts]
+            done += _give_up(store, database, found)
             for name in found.unreadable:
                 database.execute("DELETE FROM segments WHERE name = ?", (name,))
             _recount(folder, manifest["identity"], store, database)
@@ -226,6 +226,21 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
     finally:
         store.close()
     return done
+
+
+def _give_up(store: Store, database: sqlite3.Connection, found: Examination) -> list[str]:
+    """Remove the documents whose texts are damaged. One of which a piece is lost is given up with all the others of
+    it: a part of a document must not pass for the whole."""
+    store.remove_numbers(database, [number for number, _ in found.texts])
+    held: dict[str, list[int]] = {}
+    counts: dict[str, int] = {}
+    for row in store.all_rows():
+        identity, counts[identity] = whole_of(row)
+        held.setdefault(identity, []).append(row[0])
+    parts = {identity: numbers for identity, numbers in held.items() if len(numbers) < counts[identity]}
+    store.remove_numbers(database, [number for numbers in parts.values() for number in numbers])
+    lost = [i for _, i in found.texts if not any(i.startswith(f"{document}#") for document in parts)]
+    return [f"The document {identity!r} was given up: add it again." for identity in [*lost, *parts]]
 
 
 def _reindex(store: Store, database: sqlite3.Connection) -> None:
@@ -263,9 +278,10 @@ def _is_readable(folder: Path, identity: str, codebook: str) -> bool:
 
 
 def to_encode(folder: str | Path, found: Examination) -> list[Document]:
-    """The documents of a mended index whose vectors are damaged or missing."""
+    """The documents of a mended index whose vectors are damaged or missing, each with all of its pieces."""
     store = _store(Path(folder), read_manifest(Path(folder)))
     try:
-        return list(store.documents(found.bare).values())
+        bare = store.documents(found.bare).values()
+        return list(store.documents([document.whole_id for document in bare]).values())
     finally:
         store.close()

@@ -258,7 +258,7 @@ class DiskIndex:
             for name in names
         )
         alive = tuple(without(segment.numbers, deleted) for segment in segments)
-        if not self._incomplete and sum(int(living.sum()) for living in alive) != self.store.count():
+        if not self._incomplete and sum(int(living.sum()) for living in alive) != self.store.rows():
             raise self.store.damaged("its documents are not those of its segments")
         return View(change, tuple(names), segments, alive)
 
@@ -268,12 +268,20 @@ class DiskIndex:
         return self._codebooks[name]
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
-        """Documents by id; an id that is not there is not in the result."""
+        """As :meth:`tardif.index.protocol.Index.get`."""
         return self.store.documents(check_ids(ids))
 
     def ids(self) -> list[str]:
         """The ids of all documents, in the order in which they were added."""
         return self.store.all_ids()
+
+    def wholes(self, ids: Sequence[str]) -> dict[str, str]:
+        """As :meth:`tardif.index.protocol.Index.wholes`."""
+        return self.store.wholes(check_ids(ids))
+
+    def sources(self) -> dict[str, str]:
+        """As :meth:`tardif.index.protocol.Index.sources`."""
+        return self.store.sources()
 
     def search(
         self,
@@ -362,7 +370,7 @@ class DiskIndex:
 
     # Writing
 
-    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
+    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
         """As :meth:`tardif.index.protocol.Index.add`.
 
         Raises:
@@ -394,7 +402,7 @@ class DiskIndex:
                 with self.store.writing() as database:
                     self._sweep()
                     self.store.set_fact(database, "dim", vectors.shape[1])
-                    replaced = self.store.insert(database, documents, numbers.tolist())
+                    replaced = self.store.insert(database, documents, numbers.tolist(), source)
                     self._publish(database, made, len(documents), len(fixed))
         self._tidy()
         return replaced
@@ -411,6 +419,28 @@ class DiskIndex:
             if count:
                 self.store.touch(database)
         return count
+
+    def delete_where(self, where: Filter) -> int:
+        """As :meth:`tardif.index.protocol.Index.delete_where`.
+
+        Raises:
+            FolderError: the folder cannot be written, or another process does not stop writing.
+        """
+        with self.store.writing() as database:
+            self.store.check(self.store.all_numbers())
+            count = self.store.remove(database, self.store.all_matching(*where.sql()))
+            if count:
+                self.store.touch(database)
+        return count
+
+    def adopt(self, ids: Sequence[str], source: str) -> None:
+        """As :meth:`tardif.index.protocol.Index.adopt`.
+
+        Raises:
+            FolderError: the folder cannot be written, or another process does not stop writing.
+        """
+        with self.store.writing() as database:
+            self.store.adopt(database, check_ids(ids), source)
 
     def expect(self, tokens: int) -> None:
         """Say how many token vectors the index is about to get: the number of centroids follows it."""

@@ -23,6 +23,8 @@ Kind: TypeAlias = Literal["text", "number", "true", "false", "null"]
 Condition: TypeAlias = tuple[str, list[Any]]
 
 DOCUMENT_FIELDS = ("id", "title")
+PIECE_FIELDS = ("number", "of", "start", "end", "headings", "page")
+OWN_FIELDS = (*DOCUMENT_FIELDS, *(f"piece.{name}" for name in PIECE_FIELDS))
 KEYWORDS = frozenset(("and", "or", "not", "in", "like", "contains", "exists", "is", "missing", "true", "false", "null"))
 ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -52,19 +54,30 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A key of the metadata, by the names that lead to it; or a field of the document itself, ``@id`` or ``@title``."""
+    """A key of the metadata, by the names that lead to it; or a field of the document itself, ``@id`` or ``@title``, or
+    of the piece that it is, such as ``@piece.page``."""
 
     names: tuple[str, ...]
     of_document: bool = False
+    of_piece: bool = False
+
+    @classmethod
+    def own(cls, name: str) -> Field:
+        """The field of the document itself, or of its piece, of a name in :data:`OWN_FIELDS`."""
+        return cls((name.removeprefix("piece."),), of_document="." not in name, of_piece="." in name)
 
     def __str__(self) -> str:
-        return f"@{self.names[0]}" if self.of_document else ".".join(map(_quoted, self.names))
+        if self.of_document or self.of_piece:
+            return f"@{'piece.' if self.of_piece else ''}{self.names[0]}"
+        return ".".join(map(_quoted, self.names))
 
     def find(self, document: Document, metadata: Mapping[str, Any]) -> Any:
         """The field's value, or ``_MISSING``. Names lead through objects only, not into lists."""
         if self.of_document:
-            return document.id if self.names == ("id",) else document.title
+            return document.whole_id if self.names == ("id",) else document.title
         found: Any = metadata
+        if self.of_piece:
+            found = {} if document.piece is None else as_stored(document.piece.place())
         for name in map(clean_text, self.names):
             if not isinstance(found, Mapping) or name not in found:
                 return _MISSING
@@ -73,11 +86,11 @@ class Field:
 
     def column(self) -> str:
         """The column of the table that holds a field of the document."""
-        return "documents.id" if self.names == ("id",) else "ifnull(documents.title, '')"
+        return "documents.document" if self.names == ("id",) else "ifnull(documents.title, '')"
 
     def steps(self) -> tuple[str, str, list[Any]]:
         """How SQL reaches the value: the tables to join, the condition on them, its parameters. Last table: s<n-1>."""
-        tables = ["json_each(documents.metadata) AS s0"]
+        tables = [f"json_each(documents.{'piece' if self.of_piece else 'metadata'}) AS s0"]
         for step in range(1, len(self.names)):
             before = f"s{step - 1}"
             tables.append(f"json_each(CASE {before}.type WHEN 'object' THEN {before}.value END) AS s{step}")
@@ -100,7 +113,7 @@ class Filter(ABC):
         """A WHERE condition on the table ``documents`` and the parameters to bind to its question marks.
 
         Nothing of what the user wrote is in the text. The table must go by the name ``documents``, with columns
-        ``id``, ``title`` and ``metadata`` (JSON by :func:`tardif.index.metadata.metadata_json`).
+        ``document``, ``title``, ``metadata`` and ``piece`` (JSON by :func:`tardif.index.metadata.metadata_json`).
         """
         return self._sql()
 

@@ -20,9 +20,9 @@ from typing import NoReturn
 from tardif.errors import SettingError
 from tardif.index.filter_nodes import (
     BARE_NAME,
-    DOCUMENT_FIELDS,
     KEYWORDS,
     OPERATORS,
+    OWN_FIELDS,
     Exists,
     Field,
     Filter,
@@ -45,7 +45,7 @@ from tardif.index.filter_rules import (
 _PART = rf'{BARE_NAME}|"(?>[^"]*(?:""[^"]*)*)"|`(?>[^`]*(?:``[^`]*)*)`'
 _TOKENS = re.compile(
     rf"""(?P<name>(?:{_PART})(?:\.(?:{_PART}))*)
-       | (?P<own>@\w*)
+       | (?P<own>@\w*+(?:\.\w++)*+)
        | (?P<text>'(?>[^']*(?:''[^']*)*)')
        | (?P<number>-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![\w.-]))
        | (?P<sign><=|>=|!=|<>|==|[=<>(),])
@@ -55,7 +55,7 @@ _TOKENS = re.compile(
 _NUMBER_LIKE = re.compile(r"[+.-]{0,2}[0-9][\w.:+-]*")
 _ALIASES = {"==": "=", "<>": "!="}
 _CONSTANTS = {"true": Value("true"), "false": Value("false"), "null": Value("null")}
-_A_NAME = "the name of a key (or @id, @title), `not` or `(`"
+_A_NAME = "the name of a key (or @id, @title, @piece.page), `not` or `(`"
 _A_TEST = "one of = != < <= > >=, in, not in, like, contains, exists, is missing"
 _A_VALUE = "a value: 'text' in single quotes, a number, true, false or null"
 
@@ -144,15 +144,17 @@ class _Parser:
     def _name(self) -> Field:
         token = self._next
         if token.kind == "own":
-            if token.text[1:] not in DOCUMENT_FIELDS:
-                self._expect("@id or @title, the fields of a document itself, or the name of a key")
+            if token.text[1:] not in OWN_FIELDS:
+                self._expect(
+                    f"a field of the document itself ({', '.join(f'@{name}' for name in OWN_FIELDS)}) or a key"
+                )
         elif token.kind in KEYWORDS:
             self._refuse(token, f'`{token.text}` is a word of the language; for the key write "{token.text}"')
         elif token.kind != "name":
             self._expect(_A_NAME)
         self._at += 1
         if token.kind == "own":
-            return Field((token.text[1:],), of_document=True)
+            return Field.own(token.text[1:])
         try:
             return Field(name_path(map(_unquoted, re.findall(_PART, token.text))))
         except UnfitError as reason:

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from tardif.errors import SettingError
-from tardif.index.filter_nodes import DOCUMENT_FIELDS, OPERATORS, Exists, Field, Filter, In, Not, Value
+from tardif.index.filter_nodes import OPERATORS, OWN_FIELDS, Exists, Field, Filter, In, Not, Value
 from tardif.index.filter_rules import (
     MAX_LENGTH,
     MAX_OPEN,
@@ -96,9 +96,10 @@ def _field(key: Any) -> Field:
     if not isinstance(key, str):
         raise UnfitError(f"{_said(key)} is no name; a name is a str, or a tuple of str that is taken literally")
     if key.startswith("@"):
-        if key[1:] not in DOCUMENT_FIELDS:
-            raise UnfitError(f"of the document itself there are @id and @title; a key of that name is ({_said(key)},)")
-        return Field((key[1:],), of_document=True)
+        if key[1:] not in OWN_FIELDS:
+            own = ", ".join(f"@{name}" for name in OWN_FIELDS)
+            raise UnfitError(f"of the document itself there are {own}; a key of that name is ({_said(key)},)")
+        return Field.own(key[1:])
     names = key.split(".")
     if "" in names:
         raise UnfitError(f"a name is missing at a dot; a key of just that name is ({_said(key)},)")

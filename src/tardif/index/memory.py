@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
 from tardif.index.codes import Query, scale_of, scan, to_fixed
-from tardif.index.metadata import as_stored
-from tardif.index.protocol import RECALL, Vectors, check_fit
+from tardif.index.metadata import as_kept
+from tardif.index.protocol import RECALL, Vectors, check_fit, check_free, check_whole
 from tardif.scoring import LOWEST, top
 from tardif.types import Document
 
@@ -36,12 +36,15 @@ class MemoryIndex:
     """Documents and their vectors, in 16 bits a component. One thread may change it at a time."""
 
     def __init__(self) -> None:
-        # Of each document where its vectors are: block and row.
+        # Of each document or piece where its vectors are: block and row.
         self._documents: dict[str, tuple[Document, _Block, int]] = {}
+        # Of each document the ids of its pieces, or its own; and where it came from.
+        self._parts: dict[str, list[str]] = {}
+        self._sources: dict[str, str] = {}
         self._dim: int | None = None
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self._parts)
 
     @property
     def prunes(self) -> bool:
@@ -56,7 +59,7 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.moment`."""
         yield
 
-    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int]) -> int:
+    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""
         documents = check_list(documents, "documents", DataError)
         check_fit(documents, vectors, lengths)
@@ -65,23 +68,68 @@ class MemoryIndex:
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         block = _Block(to_fixed(vectors, scale), starts, scale)
         # As they would be read back from a disk: what a caller does to his dict afterwards changes nothing here.
-        kept = [replace(document, metadata=as_stored(document.metadata)) for document in documents]
-        replaced = self.delete([document.id for document in kept])
+        kept = [as_kept(document) for document in documents]
+        replaced = [identity for identity in dict.fromkeys(d.whole_id for d in kept) if identity in self._parts]
+        check_free(kept, self._owners(kept, set(replaced)))
+        self._remove(replaced)
         self._documents |= {document.id: (document, block, row) for row, document in enumerate(kept)}
+        for document in kept:
+            self._parts.setdefault(document.whole_id, []).append(document.id)
+            self._sources[document.whole_id] = source
         self._dim = self._dim or (vectors.shape[1] if len(vectors) else None)
-        return replaced
+        return len(replaced)
+
+    def _owners(self, documents: Sequence[Document], without: set[str]) -> dict[str, str]:
+        """The documents that have the names of these, as their own or as those of their pieces; but for some."""
+        names = {name for document in documents for name in (document.id, document.whole_id)}
+        found = {name: self._documents[name][0].whole_id for name in names & self._documents.keys()}
+        found |= {name: name for name in names & self._parts.keys()}
+        return {name: owner for name, owner in found.items() if owner not in without}
 
     def delete(self, ids: Sequence[str]) -> int:
         """As :meth:`tardif.index.protocol.Index.delete`."""
-        there = [identity for identity in dict.fromkeys(check_ids(ids)) if identity in self._documents]
-        for identity in there:
-            del self._documents[identity]
+        wanted = list(dict.fromkeys(check_ids(ids)))
+        there = [identity for identity in wanted if identity in self._parts]
+        others = [identity for identity in wanted if identity in self._documents and identity not in self._parts]
+        check_whole({identity: self._documents[identity][0].whole_id for identity in others})
+        self._remove(there)
         return len(there)
+
+    def delete_where(self, where: Filter) -> int:
+        """As :meth:`tardif.index.protocol.Index.delete_where`."""
+        chosen = [
+            identity
+            for identity, parts in self._parts.items()
+            if all(where.matches(self._documents[part][0]) for part in parts)
+        ]
+        self._remove(chosen)
+        return len(chosen)
+
+    def _remove(self, ids: Sequence[str]) -> None:
+        for identity in ids:
+            for part in self._parts.pop(identity):
+                del self._documents[part]
+            del self._sources[identity]
+
+    def wholes(self, ids: Sequence[str]) -> dict[str, str]:
+        """As :meth:`tardif.index.protocol.Index.wholes`."""
+        return {name: self._documents[name][0].whole_id for name in check_ids(ids) if name in self._documents}
+
+    def sources(self) -> dict[str, str]:
+        """As :meth:`tardif.index.protocol.Index.sources`."""
+        return dict(self._sources)
+
+    def adopt(self, ids: Sequence[str], source: str) -> None:
+        """As :meth:`tardif.index.protocol.Index.adopt`."""
+        self._sources |= dict.fromkeys((identity for identity in ids if identity in self._sources), source)
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
-        wanted = check_ids(ids)
-        return {identity: self._documents[identity][0] for identity in wanted if identity in self._documents}
+        found: dict[str, Document] = {}
+        for identity in check_ids(ids):
+            names = [identity] if identity in self._documents else self._parts.get(identity, ())
+            found |= {name: self._documents[name][0] for name in names}
+        return found
 
     def search(
         self,

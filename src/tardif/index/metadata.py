@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tardif.data.metadata import MAX_NESTING, as_stored, clean_text
+from tardif.types import Document
 
-__all__ = ["MAX_NESTING", "as_stored", "clean_text", "metadata_json"]
+__all__ = ["MAX_NESTING", "as_kept", "as_stored", "clean_text", "metadata_json"]
+
+
+def as_kept(document: Document) -> Document:
+    """A document as it is read back from an index: its metadata and its piece's headings of JSON's own types and texts.
+
+    Raises:
+        DataError: its metadata is nested deeper than :data:`MAX_NESTING` levels.
+    """
+    piece = document.piece
+    if piece is not None:
+        piece = replace(piece, headings=tuple(map(clean_text, piece.headings)))
+    return Document(document.id, document.text, document.title, as_stored(document.metadata), piece)
 
 
 def metadata_json(metadata: Mapping[Any, Any]) -> str:

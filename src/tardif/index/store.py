@@ -1,16 +1,18 @@
 """The documents of an index in SQLite, and which segments live: one transaction changes both.
 
-documents   number (never used twice), id, title, text, metadata (JSON), checksum of its terms (0 without words), and
-            checksum (XXH3) of all these
+documents   number (never used twice), id, title, text, metadata (JSON); the document that it is a piece of, or its own
+            id, and which piece (JSON, NULL for a whole document); the folder or file that it came from; checksum of its
+            terms (0 without words), and checksum (XXH3) of all these
 segments    name of the file, documents and tokens in it
 deleted     numbers whose rows still lie in a segment
 words       their terms, where they are searched by words as well (:mod:`tardif.index.words`)
 facts       name, value: identity of the index, checksums of its manifest and query encoder; changes, next number,
             serial of the last segment, dim, the codebook's file; and what tells that all this is what was written
-            (``documents``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
+            (``documents``, ``rows``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
 
 SQLite would not notice a bit that another program or the disk has changed; what is read is checked here. ``state``
-covers the facts, segments and deletions, and is compared whenever a view is opened. A segment's and a codebook's name
+covers the facts, segments and deletions, and is compared whenever a view is opened. A document that was cut has a row
+for each of its pieces; they come and go together, in one transaction. A segment's and a codebook's name
 holds the checksum of its content, so ``state`` binds the files of an index together.
 """
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,9 @@ from numpy.typing import NDArray
 from tardif.errors import FolderError
 from tardif.index.connections import Connections
 from tardif.index.metadata import metadata_json
+from tardif.index.protocol import check_free, check_whole
 from tardif.index.words import Lengths, Words
-from tardif.types import Document
+from tardif.types import Document, Piece
 
 # Compared with the file's own when it is opened, to the last letter: a change is another version of the format.
 _SCHEMA = """
@@ -42,16 +45,25 @@ CREATE TABLE documents (
   title    TEXT NOT NULL,
   text     TEXT NOT NULL,
   metadata TEXT NOT NULL,
+  document TEXT NOT NULL,
+  piece    TEXT,
+  source   TEXT NOT NULL,
   terms    INTEGER NOT NULL,
   checksum INTEGER NOT NULL
 );
+CREATE INDEX documents_whole ON documents (document);
 CREATE TABLE segments (name TEXT PRIMARY KEY, documents INTEGER NOT NULL, tokens INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE deleted (number INTEGER PRIMARY KEY);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_COLUMNS = "number, id, title, text, metadata, terms, checksum"
+_COLUMNS = "number, id, title, text, metadata, document, piece, source, terms, checksum"
+# Where those stand in a row.
+_DOCUMENT, _PIECE, _SOURCE, _TERMS = range(5, 9)
+# The indexes of the rows' names, by their column.
+_INDEXES = {"id": "sqlite_autoindex_documents_1", "document": "documents_whole"}
 
+_LOST = "its index of the ids does not hold them all"
 # Values in one statement: SQLite bounds them.
 _BLOCK = 500
 
@@ -185,7 +197,7 @@ class Store:
             held = terms_checksum(terms)
             database.execute(
                 "UPDATE documents SET terms = ?, checksum = ? WHERE number = ?",
-                (held, row_checksum((*row[:5], held)), row[0]),
+                (held, row_checksum((*row[:_TERMS], held)), row[0]),
             )
             self.words.insert(database, [(row[0], terms)])
         self.recount(database)
@@ -229,45 +241,74 @@ class Store:
         return self._connections.damaged(why)
 
     def count(self) -> int:
-        """How many documents there are."""
+        """How many documents there are, each counted once however many pieces it has."""
         return self.number("documents")
+
+    def rows(self) -> int:
+        """How many rows they have: one each, or one for each piece."""
+        return self.number("rows")
 
     def recount(self, database: sqlite3.Connection) -> None:
         """Have number and sum of the documents be those of the rows, in a transaction."""
-        checksums = [int(row[0]) for row in database.execute("SELECT checksum FROM documents")]
-        self.set_fact(database, "documents", len(checksums))
-        self.set_fact(database, "documents sum", mixed_sum(np.array(checksums, dtype=np.int64)))
+        rows = database.execute("SELECT document, checksum FROM documents").fetchall()
+        self.set_fact(database, "documents", len({row[0] for row in rows}))
+        self.set_fact(database, "rows", len(rows))
+        self.set_fact(database, "documents sum", mixed_sum(np.array([row[1] for row in rows], dtype=np.int64)))
 
-    def _count_in(self, database: sqlite3.Connection, number: int, checksums: Sequence[int], sign: int) -> None:
-        part = sign * mixed_sum(np.array(checksums, dtype=np.int64))
-        self.set_fact(database, "documents", self.number("documents") + sign * number)
+    def _count_in(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], sign: int) -> int:
+        """Count whole documents' rows in, or out. Returns how many documents they are."""
+        count = len({row[_DOCUMENT] for row in rows})
+        part = sign * mixed_sum(np.array([row[-1] for row in rows], dtype=np.int64))
+        self.set_fact(database, "documents", self.number("documents") + sign * count)
+        self.set_fact(database, "rows", self.number("rows") + sign * len(rows))
         self.set_fact(database, "documents sum", (self.number("documents sum") + part) % 2**64)
+        return count
 
-    def insert(self, database: sqlite3.Connection, documents: Sequence[Document], numbers: Sequence[int]) -> int:
-        """Add documents in a transaction; one of the same id is replaced. Returns how many were."""
-        replaced = self._remove(database, list(self._rows_of([document.id for document in documents])))
+    def insert(
+        self, database: sqlite3.Connection, documents: Sequence[Document], numbers: Sequence[int], source: str
+    ) -> int:
+        """Add documents in a transaction, with all of their pieces; one of the same id is replaced, with all of its
+        pieces. Returns how many were.
+
+        Raises:
+            DataError: another document has the id of a piece.
+        """
+        wholes = {document.whole_id for document in documents}
+        replaced = self._remove(database, list(self._rows_of(wholes)))
+        owners = self._owners({document.id for document in documents} | wholes)
+        if not wholes.isdisjoint(owners.values()):
+            raise self.damaged(_LOST)
+        check_free(documents, owners)
         terms = [self.words.terms(d) if self.words is not None else "" for d in documents]
         rows = [
             (*row, row_checksum(row))
             for row in (
-                (number, d.id, d.title, d.text, metadata_json(d.metadata), terms_checksum(words))
-                for number, d, words in zip(numbers, documents, terms, strict=True)
+                (number, *_held(document), source, terms_checksum(words))
+                for number, document, words in zip(numbers, documents, terms, strict=True)
             )
         ]
-        database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        self._count_in(database, len(rows), [row[-1] for row in rows], 1)
+        database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        self._count_in(database, rows, 1)
         if self.words is not None:
             self.words.insert(database, zip(numbers, terms, strict=True))
             self.sign_words(database)
         return replaced
 
+    def _owners(self, names: set[str]) -> dict[str, str]:
+        """The documents of the rows that have these names, as their own or as their document's."""
+        rows = [*self._rows_of(names, "id"), *self._rows_of(names)]
+        return {name: row[_DOCUMENT] for row in rows for name in (row[1], row[_DOCUMENT])}
+
     def remove(self, database: sqlite3.Connection, ids: Sequence[str]) -> int:
-        """Delete documents in a transaction. Returns how many there were.
+        """Delete documents with all of their pieces, in a transaction. Returns how many there were.
 
         Raises:
+            DataError: an id is that of a piece.
             FolderError: one, or the index of the ids, is not what was written.
         """
-        rows = self._looked_up(ids)
+        rows = self._looked_up(ids, "document")
+        there = {row[_DOCUMENT] for row in rows}
+        check_whole({row[1]: row[_DOCUMENT] for row in self._rows_of([i for i in ids if i not in there], "id")})
         count = self._remove(database, rows)
         if count:
             self.sign_words(database)
@@ -275,14 +316,27 @@ class Store:
 
     def _remove(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         numbers = [row[0] for row in rows]
+        if len(list(self._rows_of([row[1] for row in rows], "id"))) != len(rows):
+            raise self.damaged(_LOST)
         if self.words is not None:
             # What was deleted by other words than its own would be found by these for ever.
             for row in rows:
-                if terms_checksum(self.words.held(database, row[0])) != row[5]:
+                if terms_checksum(self.words.held(database, row[0])) != row[_TERMS]:
                     raise self.damaged(f"the words of the document {row[1]!r:.200} are not those that were written")
         self.remove_numbers(database, numbers)
-        self._count_in(database, len(rows), [row[-1] for row in rows], -1)
-        return len(rows)
+        return self._count_in(database, rows, -1)
+
+    def adopt(self, database: sqlite3.Connection, ids: Sequence[str], source: str) -> None:
+        """Note, in a transaction, that documents came from elsewhere than they did."""
+        rows = self._looked_up(ids, "document")
+        moved = [(*row[:_SOURCE], source, row[_TERMS]) for row in rows]
+        self._count_in(database, rows, -1)
+        moved = [(*row, row_checksum(row)) for row in moved]
+        database.executemany(
+            "UPDATE documents SET source = ?, checksum = ? WHERE number = ?",
+            [(source, row[-1], row[0]) for row in moved],
+        )
+        self._count_in(database, moved, 1)
 
     def remove_numbers(self, database: sqlite3.Connection, numbers: Sequence[int]) -> None:
         """Delete documents by their numbers, in a transaction, and leave their count as it is."""
@@ -294,7 +348,7 @@ class Store:
         self._add_to_sum(database, mixed_sum(np.array(numbers, dtype=np.int64)))
 
     def numbers(self, ids: Sequence[str]) -> dict[str, int]:
-        """The numbers of documents by id; an id that is not there is not in the result.
+        """The numbers of rows by id; an id that is not there is not in the result.
 
         Raises:
             FolderError: one, or the index of the ids, is not what was written.
@@ -302,7 +356,7 @@ class Store:
         return {row[1]: row[0] for row in self._looked_up(ids)}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The ids of documents by number.
+        """The ids of rows by number.
 
         Raises:
             FolderError: one is missing, or is not what was written.
@@ -316,51 +370,80 @@ class Store:
         """Every document's id, in the order of the numbers.
 
         Raises:
-            FolderError: they, or the index of the ids, are not what was written.
+            FolderError: they, or the indexes of the ids, are not what was written.
         """
         self._check_ids()
-        return [str(row[0]) for row in self._rows("SELECT id FROM documents ORDER BY number")]
+        return list(dict.fromkeys(str(row[0]) for row in self._rows("SELECT document FROM documents ORDER BY number")))
 
-    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
-        """Documents by id; an id that is not there is not in the result.
+    def all_numbers(self) -> NDArray[np.int64]:
+        """Every row's number, ascending."""
+        return np.array([row[0] for row in self._rows("SELECT number FROM documents ORDER BY number")], dtype=np.int64)
+
+    def wholes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The documents that rows are, or are pieces of, by the rows' own ids.
 
         Raises:
             FolderError: one, or the index of the ids, is not what was written.
         """
-        return {row[1]: document_of(row) for row in self._looked_up(ids)}
+        return {row[1]: row[_DOCUMENT] for row in self._looked_up(ids)}
 
-    def _rows_of(self, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        wanted = set(ids)
-        for row in self._checked("id", list(wanted)):
-            if row[1] not in wanted:
+    def sources(self) -> dict[str, str]:
+        """Where each document came from, by id, in the order of the numbers."""
+        return {
+            str(row[0]): str(row[1]) for row in self._rows("SELECT document, source FROM documents ORDER BY number")
+        }
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """Documents and pieces by id: one with that id, or all pieces of a document with that id. An id that is not
+        there is not in the result.
+
+        Raises:
+            FolderError: one, or the index of the ids, is not what was written.
+        """
+        rows = list(self._rows_of(ids, "id"))
+        there = {row[1] for row in rows}
+        others = [identity for identity in ids if identity not in there]
+        pieces = self._looked_up(others, "document")
+        if not {row[1] for row in pieces}.isdisjoint(others):
+            raise self.damaged(_LOST)
+        return {row[1]: document_of(row) for row in [*rows, *pieces]}
+
+    def _rows_of(self, ids: Iterable[str], column: str = "document") -> Iterator[tuple[Any, ...]]:
+        wanted, place = set(ids), 1 if column == "id" else _DOCUMENT
+        for row in self._checked(column, list(wanted)):
+            if row[place] not in wanted:
                 raise self.damaged("its index of the ids leads to other documents")
             yield row
 
-    def _looked_up(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The rows of documents. Before an id is said not to be there, the index of the ids is checked."""
-        rows = list(self._rows_of(ids))
-        if len(rows) < len(set(ids)):
+    def _looked_up(self, ids: Sequence[str], column: str = "id") -> list[tuple[Any, ...]]:
+        """The rows of that name. Before an id is said not to be there, the indexes of the ids are checked, once."""
+        rows = list(self._rows_of(ids, column))
+        place = 1 if column == "id" else _DOCUMENT
+        if len({row[place] for row in rows}) < len(set(ids)):
             self._check_ids()
         return rows
 
     def _check_ids(self) -> None:
-        """Check, once, that the documents' ids and the index of them are the same: damage would change one alone.
+        """Check, once, that the documents' ids and the indexes of them are the same: damage would change one alone.
 
         Raises:
             FolderError: they are not.
         """
         if self._ids_checked:
             return
-        lost = self._rows(
-            "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM documents AS b"
-            " INDEXED BY sqlite_autoindex_documents_1 WHERE b.id = a.id AND b.number = a.number) LIMIT 1"
-        )
-        if lost or self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.number("documents"):
-            raise self.damaged("its index of the ids does not hold them all")
+        for name, index in _INDEXES.items():
+            lost = self._rows(
+                "SELECT 1 FROM documents AS a NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM documents AS b"
+                f" INDEXED BY {index} WHERE b.{name} = a.{name} AND b.number = a.number) LIMIT 1"
+            )
+            if lost:
+                raise self.damaged(_LOST)
+        if self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.rows():
+            raise self.damaged(_LOST)
         self._ids_checked = True
 
     def all_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Every document's number, id, title, text, metadata and two checksums, unchecked, ordered by number."""
+        """Every row with all of its columns, unchecked, ordered by number."""
         with self.reading() as database:
             yield from database.execute(f"SELECT {_COLUMNS} FROM documents ORDER BY number")
 
@@ -385,6 +468,13 @@ class Store:
         """The numbers of the documents that a condition on their columns lets through."""
         return [int(row[0]) for row in self._rows(f"SELECT number FROM documents WHERE {condition}", values)]
 
+    def all_matching(self, condition: str, values: Sequence[Any]) -> list[str]:
+        """The ids of the documents that a condition lets through with all of their pieces."""
+        statement = (
+            f"SELECT document FROM documents GROUP BY document HAVING min(({condition}) IS TRUE) ORDER BY min(number)"
+        )
+        return [str(row[0]) for row in self._rows(statement, values)]
+
     def _among(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         for begin in range(0, len(values), _BLOCK):
             block = list(values[begin : begin + _BLOCK])
@@ -397,7 +487,23 @@ class Store:
 
 def document_of(row: Sequence[Any]) -> Document:
     """The document of a row of :meth:`Store.all_rows`."""
-    return Document(row[1], row[3], row[2], json.loads(row[4]))
+    piece = None if row[_PIECE] is None else _piece_of(row[_DOCUMENT], json.loads(row[_PIECE]))
+    return Document(row[1], row[3], row[2], json.loads(row[4]), piece)
+
+
+def whole_of(row: Sequence[Any]) -> tuple[str, int]:
+    """The document that a row of :meth:`Store.all_rows` is of, and how many rows that has."""
+    return str(row[_DOCUMENT]), 1 if row[_PIECE] is None else int(json.loads(row[_PIECE])["of"])
+
+
+def _piece_of(document: str, place: Mapping[str, Any]) -> Piece:
+    return Piece(document, **{**place, "headings": tuple(place["headings"])})
+
+
+def _held(document: Document) -> tuple[Any, ...]:
+    """A document's columns, from its id to its piece."""
+    place = None if document.piece is None else metadata_json(document.piece.place())
+    return (document.id, document.title, document.text, metadata_json(document.metadata), document.whole_id, place)
 
 
 def row_checksum(row: Sequence[Any]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tardif.data.chunking import PIECE
 from tardif.data.records import Judgement
 from tardif.showing import Short
 from tardif.types import Document, Query
@@ -113,5 +114,6 @@ def parent_of(document: Document) -> str | None:
 
 def whole_of(document: Document) -> str:
     """The id of the document that a piece was cut from (:mod:`tardif.data.chunking`), or its own."""
-    parent: Any = document.metadata.get("parent")
-    return parent if isinstance(parent, str) else document.id
+    piece: Any = document.metadata.get(PIECE)
+    parent = piece.get("document") if isinstance(piece, Mapping) else None
+    return parent if isinstance(parent, str) else document.whole_id

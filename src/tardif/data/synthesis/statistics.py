@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
+from tardif.data.chunking import PIECE
 from tardif.data.synthesis.article import Article, Span
 from tardif.data.synthesis.words import Vocabulary, count_words
 from tardif.data.text import keyed_order, normalise
@@ -69,7 +70,7 @@ class Statistics:
         found = {_phrase(article, span) for span in article.sentences}
         found |= {_key(normalise(article.query(span))) for span in article.sentences if article.is_question(span)}
         found |= {_key(normalise(section.heading)) for section in article.sections}
-        if article.title and article.document.metadata.get("piece", 1) == 1:  # pieces share their document's title
+        if article.title and _begins(article.document):  # pieces share their document's title
             found.add(_key(normalise(article.title)))
         self._phrases.update(found)
 
@@ -155,6 +156,12 @@ def unit(seed: int, *parts: str) -> float:
     """A number in (0, 1] drawn by a keyed hash: the same in any process and order."""
     key = keyed_order(seed, "\x00".join(parts))
     return (int.from_bytes(key[:6], "big") + 1) / 2**48
+
+
+def _begins(document: Document) -> bool:
+    """Whether it is a whole document, or the first piece of one."""
+    piece = document.metadata.get(PIECE)
+    return not isinstance(piece, Mapping) or piece.get("number", 1) == 1
 
 
 def _phrase(article: Article, sentence: Span) -> int:

@@ -1,0 +1,111 @@
+"""Where the sections and pages of a text begin: what a piece of it is cited by."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
+from typing import Any
+
+from tardif.types import Outline
+
+# As the parser counts lines.
+_LINE_END = re.compile(r"\r\n?|\n")
+# What site generators read ahead of the text, between lines of dashes: a parser would take its last line for a heading.
+_FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
+# Characters of a heading that are read: one is not longer but where somebody wants a parser to take long.
+_LONGEST = 500
+# Without one of these nothing is a heading.
+_SIGNS = re.compile(r"^ {0,3}(?:#|=|-)", re.MULTILINE)
+
+
+def markdown_outline(text: str) -> Outline:
+    """The headings of a Markdown text (CommonMark's: with ``#`` or underlined, not those in code or quotations)."""
+    front = _FRONT.match(text)
+    begin = front.end() if front else 0
+    body = text[begin:]
+    if not _SIGNS.search(body):
+        return Outline()
+    parser = _parser()
+    starts = [begin, *(begin + found.end() for found in _LINE_END.finditer(body))]
+    tokens = parser.parse(body)
+    headings = []
+    for opening, inside in pairwise(tokens):
+        if opening.type == "heading_open" and opening.level == 0 and opening.map:
+            words = _words(parser, inside.content)
+            if words:
+                headings.append((starts[opening.map[0]], int(opening.tag[1:]), words))
+    return Outline(headings=tuple(headings))
+
+
+def _parser() -> Any:
+    from markdown_it import MarkdownIt
+
+    # Blocks alone: what stands in the lines of the whole text is of no use here.
+    parser = MarkdownIt("commonmark")
+    parser.core.ruler.disable("inline")
+    return parser
+
+
+def _words(parser: Any, heading: str) -> str:
+    """A heading without its signs: ``**Use** `tar` `` is "Use tar"."""
+    state: list[Any] = []
+    parser.inline.parse(heading[:_LONGEST], parser, {}, state)
+    return " ".join("".join(map(_said, state)).split())
+
+
+def _said(token: Any) -> str:
+    if token.type == "image":
+        return "".join(map(_said, token.children or ()))
+    if token.type in ("softbreak", "hardbreak"):
+        return " "
+    return str(token.content) if token.type in ("text", "text_special", "code_inline") else ""
+
+
+def lines_outline(text: str, headings: Iterable[tuple[int, str]]) -> Outline:
+    """The outline of a text whose headings (level and words) are lines of their own in it, in this order.
+
+    One that is no such line is left out.
+    """
+    lines = text.split("\n")
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    where: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        where.setdefault(" ".join(line.split()), []).append(number)
+    found, last = [], -1
+    for level, words in headings:
+        places = where.get(words, [])
+        at = bisect_right(places, last)
+        if words and at < len(places):
+            last = places[at]
+            found.append((starts[last], level, words))
+    return Outline(headings=tuple(found))
+
+
+class Places:
+    """What characters of a text are cited by, asked in their order or in any other.
+
+    Args:
+        outline: of the text; None where nothing is known.
+    """
+
+    def __init__(self, outline: Outline | None) -> None:
+        outline = outline or Outline()
+        self._starts = [start for start, _, _ in outline.headings]
+        self._paths: list[tuple[str, ...]] = []
+        open_ones: list[tuple[int, str]] = []
+        for _, level, words in outline.headings:
+            open_ones = [known for known in open_ones if known[0] < level] + [(level, words)]
+            self._paths.append(tuple(words for _, words in open_ones))
+        self._pages = outline.pages
+
+    def headings(self, at: int) -> tuple[str, ...]:
+        """The headings that lead to a character, the outermost first."""
+        found = bisect_right(self._starts, at)
+        return self._paths[found - 1] if found else ()
+
+    def page(self, at: int) -> int | None:
+        """The page that a character is on."""
+        found = bisect_right(self._pages, at, key=lambda page: page[0])
+        return self._pages[found - 1][1] if found else None
