@@ -30,6 +30,7 @@ WORKER = Path(attacked.__file__)
 CRASH, HANG = "CRASH", "HANG"
 BAD = (attacked.SILENT, attacked.TRACEBACK, CRASH, HANG)
 WATCHDOG = 60.0  # seconds: no trial takes a tenth of it
+COMMANDS = 5  # one by the command line starts up to four processes, and is given so many times as long
 BY_COMMAND = 40  # every so many trials, one by the command line
 RUNS = 4  # a resumed run takes as long as some ten other trials: after the first round, one of so many is made
 LARGE, TURNS = 4096, 3  # bytes of a file that has so many turns in a round: there are more places in it
@@ -67,10 +68,11 @@ class Worker:
         self.process.stdin.write(json.dumps(trial) + "\n")
         self.process.stdin.flush()
         try:
-            line = self.lines.get(timeout=WATCHDOG)
+            seconds = WATCHDOG * (COMMANDS if trial["command"] else 1)
+            line = self.lines.get(timeout=seconds)
         except queue.Empty:
             self.stop()
-            return HANG, f"no answer within {WATCHDOG:.0f} s"
+            return HANG, f"no answer within {seconds:.0f} s"
         if line:
             return tuple(json.loads(line))
         code, said = self.process.wait(), (self.work / "stderr").read_text()
