@@ -146,6 +146,7 @@ def build_index(
     trust_remote_code: bool,
     talk: Talk,
     overwrite: bool = True,
+    opened: Callable[[MultiVectorEncoder], None] = lambda model: None,
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
@@ -161,6 +162,7 @@ def build_index(
         trust_remote_code: let the model bring its own code.
         talk: where to show progress.
         overwrite: replace what is there.
+        opened: is called with the model before anything is encoded.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -170,6 +172,7 @@ def build_index(
     from tardif.modeling.build import open_model
 
     model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    opened(model)
     wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
     with _under_way(out, wanted, threads, overwrite=overwrite) as index:
         with talk.progress("Indexing", len(documents), "documents") as bar:
