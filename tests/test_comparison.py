@@ -1,6 +1,6 @@
 import pytest
 
-from samples import QUERIES, write_beir
+from samples import CORPUS, QUERIES, write_beir
 from tardif.comparison import compare, differences, results
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.index.disk import DiskIndex
@@ -32,6 +32,16 @@ def test_a_written_run_measures_like_its_system(beir, tmp_path):
     (run,) = compare([str(tmp_path / "out" / "run.txt")], [beir])
     assert run.measures == system.measures
     assert set(read_run(tmp_path / "out" / "run.txt")) == {"q1", "q2"}
+
+
+def test_what_a_model_does_not_read_of_the_documents_is_said(tmp_path, multi_vector_folder, capsys):
+    corpus = [*CORPUS[:-1], {**CORPUS[-1], "text": "a word and more " * 50}]
+    beir = write_beir(tmp_path / "animals", corpus=corpus)
+    compare([str(multi_vector_folder)], [beir], against=str(multi_vector_folder), talk=Talk())
+    lines = [line for line in capsys.readouterr().err.splitlines() if "longer than the model reads" in line]
+    assert len(lines) == 2
+    assert f"1 of {len(corpus)} documents is longer than the model reads (48 tokens)" in lines[0]
+    assert "not cut here" in lines[0]
 
 
 def test_an_index_is_measured_with_and_without_its_words(beir, multi_vector_folder, tmp_path):

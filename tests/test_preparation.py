@@ -173,3 +173,10 @@ def test_a_teacher_scores_the_examples_and_the_report_of_mining_lies_in_the_fold
 def test_the_teacher_scores_the_own_negatives_where_nothing_is_mined(tmp_path):
     data = prepare([[("a b", "a b x", "a c"), ("r", "r x", "z")]], miner="none", teacher=overlap, validation=0)
     assert sorted(example.scores for example in data.examples) == [(1.0, 0.0), (1.0, 0.5)]
+
+
+def test_documents_that_no_model_reads_whole_are_counted():
+    pairs = [("what is long", "word " * 600), ("what is short", "a short text")]
+    said = [line for line in prepare([pairs], miner="none", validation=0).report if "bytes" in line]
+    assert len(said) == 1 and said[0].startswith("1 documents have more than 2,300 bytes")
+    assert "--chunk 256" in said[0]

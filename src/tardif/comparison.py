@@ -208,10 +208,21 @@ def _model_ranker(name: str, how: _How) -> Ranker:
 
         if not loaded:
             loaded.append(open_model(str(base.folder), device=how.device))
+        _say_lost(name, loaded[0], beir, how.talk)
         with how.talk.progress(f"{Path(name).name} on {beir.name}", len(beir.documents), "documents") as bar:
             return rank(loaded[0], beir.queries, beir.documents, k=how.depth, advance=bar.advance)
 
     return by_model
+
+
+def _say_lost(name: str, model: Any, beir: BeirSet, talk: Talk) -> None:
+    """Say what a model does not read of the documents. They are judged whole, so they are not cut."""
+    from tardif.modeling.reach import document_reach, overlong, told
+
+    reach = document_reach(model)
+    way_out = "Documents are judged whole, so they are not cut here; a search of pieces (--chunk) finds it."
+    if line := told(overlong(model, beir.documents), reach, len(beir.documents), way_out):
+        talk.say(f"{name} on {beir.name}: {line}")
 
 
 def _dense_ranker(name: str, how: _How) -> Ranker:
@@ -227,6 +238,7 @@ def _dense_ranker(name: str, how: _How) -> Ranker:
         from tardif.scoring import top
 
         model = open_dense(base, how.device)
+        _say_lost(name, model, beir, how.talk)
         queries = model.encode_query(list(beir.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         ids = np.array([document.id for document in beir.documents], dtype=object)
         blocks = []
@@ -251,6 +263,7 @@ def _untrained(name: str, beir: BeirSet, measures: Sequence[str], how: _How) -> 
     model = build_model(base, Recipe(), device=how.device)
     if not base.is_colbert:
         fit_projection(model, keyed_sample(0, (document.content for document in beir.documents), 256))
+    _say_lost(name, model, beir, how.talk)
     found = []
     for label, system in (("raw", raw_view(model)), ("step 0", model)):
         with how.talk.progress(f"{label} on {beir.name}", len(beir.documents), "documents") as bar:

@@ -151,6 +151,7 @@ def build_index(
     overwrite: bool = True,
     source: str = "",
     chunk: Any = "auto",
+    opened: Callable[[MultiVectorEncoder], None] = lambda model: None,
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
 
@@ -168,6 +169,7 @@ def build_index(
         overwrite: replace what is there.
         source: the file or folder that the corpus came from.
         chunk: how it was cut, for the index to remember.
+        opened: is called with the model before anything is encoded.
 
     Raises:
         ModelError: the model cannot be loaded or is not late-interaction.
@@ -177,6 +179,7 @@ def build_index(
     from tardif.modeling.build import open_model
 
     model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    opened(model)
     wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
     with _under_way(out, wanted, threads, overwrite=overwrite) as index:
         with talk.progress("Indexing", len(documents), "documents") as bar:

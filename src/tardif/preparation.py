@@ -15,7 +15,7 @@ from tardif.checks import check_list, check_mapping, shown
 from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
 from tardif.data.cutting import Chunk, cutter
-from tardif.data.document_files import DocumentReport
+from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.near import LIMIT, near_duplicates
@@ -48,6 +48,8 @@ AUTO = "auto"
 """The ratio that the number of queries decides."""
 
 _LANGUAGE_POOL = 20_000
+# Bytes of about 512 tokens: prepare has no model to ask, training says it exactly.
+_READ = 2_300
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,6 +312,11 @@ def _make(
             report.append("no query is held out: no group of queries is small enough for the share")
         for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
             report.append(f"{side}: {count} queries")
+        if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {_READ}")):
+            report.append(
+                f"{count} documents have more than {_READ:,} bytes: what a model does not read of them, about "
+                "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256)"
+            )
     report.append(f"{counts['documents']} documents")
     manifest: dict[str, Any] = {
         "settings": how.as_json(),
@@ -357,8 +364,9 @@ def _gather(
         with talk.progress("Reading documents", None, "documents") as bar:
             staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
         report += found.lines()
-        for note in found.records():
-            staging.note("file", str(note.get("action", "skipped")), number, 0, str(note))
+        for note in found.notes:
+            what = ": ".join(filter(None, (note.file, note.reason, note.detail)))
+            staging.note("file", note.action, number, note.line, what)
     for source, is_held in opened:
         with talk.progress(f"Reading {Path(source.name).name}", None, "rows") as bar:
             number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, base))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, is_number, shown
 from tardif.data.metadata import as_stored
-from tardif.errors import SettingError
+from tardif.errors import DataError, SettingError
 from tardif.evaluation import encode_queries
-from tardif.folders import check_output
+from tardif.folders import check_file, check_output
 from tardif.forks import register
 from tardif.fusion import DEPTH, WORDS, blend, check_share
 from tardif.index.building import blocks_of, by_whole, encoded
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.data.cutting import Chunk
-    from tardif.data.document_files import DocumentReport
+    from tardif.data.document_report import DocumentReport
     from tardif.light.encoder import LightEncoder
     from tardif.syncing import Synced
 
+_PIECE = 256  # tokens, as :data:`tardif.data.cutting.CHUNK_TOKENS`
 # Documents encoded and written together.
 _TOGETHER = 256
 # Queries encoded and searched together: bounds memory, and progress shows after each.
@@ -60,10 +61,13 @@ class Retriever:
         index: the documents and their vectors.
         home: the model on disk; None where it was given opened.
         pool: how many of a document's tokens become one vector.
+        report: what the last call that read documents made of them
+            (:class:`tardif.data.document_report.DocumentReport`).
     """
 
     index: Index
     home: IndexedModel | None
+    report: DocumentReport | None = None
 
     def __init__(
         self,
@@ -144,6 +148,7 @@ class Retriever:
         device: str = "cpu",
         threads: int | None = None,
         trust_remote_code: bool = False,
+        report: str | Path | None = None,
         quiet: bool = False,
     ) -> Retriever:
         """Encode a corpus with a late-interaction model and index it.
@@ -155,7 +160,9 @@ class Retriever:
             documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder.
             out: the index's folder.
             chunk: cut documents longer than so many of the model's tokens; ``auto`` cuts files of text,
-                Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
+                Markdown, reStructuredText, HTML, PDF and Word at 256, or at what the model reads where that is less,
+                and keeps rows whole, whose ids are the user's; None keeps all whole. What of a document the model
+                does not read, and so no search finds, is said.
             bits: of each component as stored: 16, 8, 4 or 2. 8 loses nothing that is measured; 4 and 2 are a half
                 and a quarter of it.
             pool: keep one vector for so many tokens of a document (hierarchical pooling: Clavié et al., 2024); 2
@@ -166,6 +173,8 @@ class Retriever:
             device: torch's name of the device to encode on.
             threads: that score; all processors by default.
             trust_remote_code: let the model bring its own code.
+            report: a file to write as JSON lines: every file and row that is not a document, or not quite, and every
+                document that the model does not read to its end.
             quiet: show no progress on stderr.
 
         Raises:
@@ -177,10 +186,13 @@ class Retriever:
         out = check_output(Path(out), overwrite=overwrite)
         bits, pool = check_bits(bits), check_pool(pool)
         words = find_language(language).code if hybrid else None
+        talk = Talk(quiet=quiet)
+        reading = _Reading(documents, talk, report)
         base = resolve_base(model, trust_remote_code=trust_remote_code)
+        corpus = reading.corpus(chunk, lambda: base)
         encoder = build_index(
             base,
-            _corpus(documents, chunk, lambda: base),
+            corpus,
             out,
             bits=bits,
             pool=pool,
@@ -188,15 +200,16 @@ class Retriever:
             device=device,
             threads=threads,
             trust_remote_code=trust_remote_code,
-            talk=Talk(quiet=quiet),
+            talk=talk,
             overwrite=overwrite,
             source=source_of(documents),
             chunk=chunk,
+            opened=lambda model: reading.tell(model, corpus),
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
         )
-        retriever._model = encoder
+        retriever._model, retriever.report = encoder, reading.report
         return retriever
 
     @classmethod
@@ -209,6 +222,7 @@ class Retriever:
         pool: float = 1.0,
         device: str = "cpu",
         trust_remote_code: bool = False,
+        report: str | Path | None = None,
         quiet: bool = False,
     ) -> Retriever:
         """Encode a corpus to be searched from memory, without a folder: for some ten thousand documents.
@@ -222,6 +236,7 @@ class Retriever:
             pool: as there.
             device: as there.
             trust_remote_code: as there.
+            report: as there.
             quiet: as there.
 
         Raises:
@@ -231,6 +246,7 @@ class Retriever:
         """
         from tardif.modeling.build import open_model
 
+        reading = _Reading(documents, Talk(quiet=quiet), report)
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
         self._chunk = chunk
@@ -239,11 +255,11 @@ class Retriever:
             self._known = resolve_base(model, trust_remote_code=trust_remote_code)
         else:
             self._model = model
-        corpus = _corpus(documents, chunk, self._base)
+        corpus = reading.corpus(chunk, self._base)
         if self._known is not None:
             self._model = open_model(str(self._known.folder), device=device, trust_remote_code=trust_remote_code)
         register(self)
-        self._put(corpus, source_of(documents), Talk(quiet=quiet))
+        self._put(reading, corpus, source_of(documents))
         return self
 
     def __enter__(self) -> Retriever:
@@ -272,13 +288,16 @@ class Retriever:
         except Exception:  # closed, replaced, damaged: its next call says so
             return [where]
 
-    def add(self, documents: Any, *, chunk: Chunk = "auto", quiet: bool = False) -> tuple[int, int]:
+    def add(
+        self, documents: Any, *, chunk: Chunk = "auto", report: str | Path | None = None, quiet: bool = False
+    ) -> tuple[int, int]:
         """Add documents; those whose ids are there replace them, with all of their pieces. They can be found when this
         returns.
 
         Args:
             documents: as for :meth:`build`, as is ``chunk``.
             chunk: as there.
+            report: as there.
             quiet: show no progress on stderr.
 
         Returns:
@@ -290,13 +309,16 @@ class Retriever:
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        return self._put(_corpus(documents, chunk, self._base), source_of(documents), Talk(quiet=quiet))
+        reading = _Reading(documents, Talk(quiet=quiet), report)
+        return self._put(reading, reading.corpus(chunk, self._base), source_of(documents))
 
-    def _put(self, corpus: Sequence[Document], source: str, talk: Talk) -> tuple[int, int]:
+    def _put(self, reading: _Reading, corpus: Sequence[Document], source: str) -> tuple[int, int]:
         """Encode and add whole documents and pieces. A document is replaced with all of its pieces at once, so they are
         encoded together."""
+        reading.tell(self.model, corpus)
+        self.report = reading.report
         wholes, replaced = by_whole(corpus), 0
-        with talk.progress("Adding", len(corpus), "documents") as bar:
+        with reading.talk.progress("Adding", len(corpus), "documents") as bar:
             for block in blocks_of(wholes, _TOGETHER):
                 vectors, lengths = encoded(block, self._document_vectors, bar.advance)
                 replaced += self.index.add(block, vectors, lengths, source=source)
@@ -353,15 +375,17 @@ class Retriever:
             ModelError: the model cannot be loaded.
             FolderError: the model is gone or was trained anew, or the index cannot be written.
         """
-        from tardif.data.document_files import DocumentReport
         from tardif.syncing import plan
 
-        report = DocumentReport()
-        cut = self._chunk if chunk == "same" else chunk
-        corpus, source = _corpus(folder, cut, self._base, report), source_of(folder)
-        found, changed = plan(self.index, corpus, source, report, delete_others=delete_others)
+        reading = _Reading(folder, Talk(quiet=quiet), None)
+        corpus, source = reading.corpus(self._chunk if chunk == "same" else chunk, self._base), source_of(folder)
+        found, changed = plan(self.index, corpus, source, reading.report, delete_others=delete_others)
+        self.report = reading.report
+        if dry_run or not changed:
+            reading.say()
         if not dry_run:
-            self._put(changed, source, Talk(quiet=quiet))
+            if changed:
+                self._put(reading, changed, source)
             if found.moved:
                 self.index.adopt(found.moved, source)
             if found.gone:
@@ -610,6 +634,77 @@ class _Asked:
         return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share), bool(group))
 
 
+class _Reading:
+    """A corpus on its way to a model, and all that is to be said of what did not get there.
+
+    Args:
+        documents: as the user gave them.
+        talk: where it is said.
+        file: where it is written, if anywhere.
+    """
+
+    def __init__(self, documents: Any, talk: Talk, file: str | Path | None) -> None:
+        # Imported here, as below: a search needs none of what reads documents, and is to answer at once.
+        from tardif.data.document_report import DocumentReport
+
+        if file is not None and not isinstance(file, str | Path):
+            raise SettingError(f"report={shown(file)}: give the path of a file to write.")
+        self.documents, self.talk = documents, talk
+        self.file = None if file is None else Path(file)
+        if self.file is not None:
+            check_file(self.file)
+        self.report = DocumentReport()
+
+    def corpus(self, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
+        """The documents, whose ids are unique, cut into pieces where ``chunk`` says so."""
+        from tardif.data.cutting import cutter
+        from tardif.data.documents import read_documents
+        from tardif.modeling.reach import as_read
+
+        cut = cutter(self.documents, chunk, lambda: as_read(base()))
+        read = self._read(lambda: read_documents(self.documents, report=self.report))
+        found = [piece for document in read for piece in (cut(document) if cut else [document])]
+        check_pieces(found)
+        return found
+
+    def whole(self) -> list[Document]:
+        """The documents, copies among them."""
+        from tardif.data.documents import stream_documents
+
+        return self._read(lambda: [document for _, document in stream_documents(self.documents, report=self.report)])
+
+    def _read(self, read: Callable[[], list[Document]]) -> list[Document]:
+        try:
+            return read()
+        except DataError:  # the report says more than the error, where no file of a folder can be read
+            self._write()
+            raise
+
+    def tell(self, model: Any, corpus: Sequence[Document], way_out: str = "") -> None:
+        """Say what was not read, and what of it the model will not read, before anything is encoded."""
+        from tardif.modeling.reach import document_reach, overlong, told
+
+        found, reach = overlong(model, corpus), document_reach(model)
+        for document in found:
+            self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")
+        pieces = min(_PIECE, reach)
+        way_out = way_out or f"Cut them into pieces: --chunk {pieces} (in Python chunk={pieces})."
+        self.report.lost = told(found, reach, len(corpus), way_out)
+        self.say()
+
+    def say(self) -> None:
+        """Say what was read as what and what was not, and write it where that was asked for."""
+        # Of values that are all taken there is nothing to say.
+        if self.report.notes or isinstance(self.documents, str | Path):
+            for line in self.report.lines():
+                self.talk.say(line)
+        self._write()
+
+    def _write(self) -> None:
+        if self.file is not None:
+            self.report.write(self.file)
+
+
 def rerank(
     model: str | Path | MultiVectorEncoder,
     query: str,
@@ -618,6 +713,8 @@ def rerank(
     *,
     device: str = "cpu",
     trust_remote_code: bool = False,
+    report: str | Path | None = None,
+    quiet: bool = False,
 ) -> list[Hit]:
     """Order documents for a query by exact MaxSim, without an index.
 
@@ -633,19 +730,22 @@ def rerank(
         k: how many hits to give.
         device: torch's name of the device.
         trust_remote_code: let the model bring its own code.
+        report: as for :meth:`Retriever.build`.
+        quiet: do not say what was not read.
 
     Raises:
         SettingError: the query is empty or ``k`` is below 1.
         DataError: the documents cannot be read.
         ModelError: the model cannot be loaded.
     """
-    from tardif.data.documents import stream_documents
     from tardif.modeling.build import open_model
 
     query, k = check_query(query), check_hits(k)
     base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
-    given = [document for _, document in stream_documents(documents)]
+    reading = _Reading(documents, Talk(quiet=quiet), report)
+    given = reading.whole()
     opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    reading.tell(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (-scores[place], given[place].id, place))
@@ -691,20 +791,6 @@ def _hits(
         _hit(rank, documents[name], score, places.get(name), documents[name].whole_id if group else name)
         for rank, (name, score) in enumerate(found, start=1)
     )
-
-
-def _corpus(
-    documents: Any, chunk: Chunk, base: Callable[[], Base], report: DocumentReport | None = None
-) -> list[Document]:
-    """A corpus as it is indexed: whole documents, and all pieces of each that is cut, together."""
-    # Imported here: a search needs none of what reads documents, and is to answer at once.
-    from tardif.data.cutting import cutter
-    from tardif.data.documents import read_documents
-
-    cut, whole = cutter(documents, chunk, base), read_documents(documents, report=report)
-    found = [piece for document in whole for piece in (cut(document) if cut else [document])]
-    check_pieces(found)
-    return found
 
 
 def best_of_each(ranked: Sequence[tuple[str, float]], owners: Mapping[str, str], k: int) -> list[tuple[str, float]]:

@@ -18,7 +18,7 @@ from tardif.index.protocol import Index
 from tardif.types import Document
 
 if TYPE_CHECKING:
-    from tardif.data.document_files import DocumentReport
+    from tardif.data.document_report import DocumentReport
 
 # Documents and pieces compared at a time.
 _TOGETHER = 2048
@@ -117,7 +117,7 @@ def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[st
     if not folder.is_dir():
         return []
     # A folder of tables that got its first text file is read as one of files: its rows are there all the same.
-    skipped = (Path(note.path) for note in report.notes if note.action == "skipped")
+    skipped = (Path(note.file) for note in report.notes if note.action == "skipped" and not note.line)
     has_tables = any(is_table(path) and path.suffix.lower() != ".json" for path in skipped)
     return [i for i in ids if os.path.lexists(folder / i) or (has_tables and kind_of(Path(i)) is None)]
 

@@ -2,6 +2,7 @@ import datetime
 import gzip
 import importlib.util
 import logging
+import os
 import sys
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from samples import write_beir, write_jsonl
-from tardif.data.document_files import DocumentReport
+from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
 from tardif.data.metadata import as_stored
 from tardif.data.text import text_id
@@ -160,9 +161,11 @@ def test_a_page_in_its_declared_charset(tmp_path):
     (tmp_path / "page.html").write_bytes(page.encode("cp1252"))
     (document,) = read_documents(tmp_path)
     assert "the café had" in document.text
-    (tmp_path / "page.html").write_bytes(b"<html>\n<body>caf\xe9")
-    with pytest.raises(DataError, match=r"page.html, line 2: is not UTF-8, nor what it declares"):
-        read_documents(tmp_path)
+    (tmp_path / "page.html").write_bytes(ARTICLE.encode("cp1252"))
+    report = DocumentReport()
+    (document,) = read_documents(tmp_path, report=report)
+    assert "the café had" in document.text
+    assert report.lines()[1:] == ["1 not UTF-8: read as cp1252, a guess: page.html"]
 
 
 def test_a_pdf_gives_the_text_of_its_pages(tmp_path):
@@ -210,7 +213,7 @@ def test_a_pdf_that_cannot_be_read_is_counted_and_refused_alone(tmp_path, kind, 
     assert [document.id for document in read_documents(tmp_path, report=report)] == ["good.txt"]
     assert report.lines() == ["documents read: 1 (1 text)", f"1 skipped, {kind}: bad.pdf"]
     (record,) = report.records()
-    assert (record["path"], record["action"], record["reason"]) == ("bad.pdf", "skipped", kind)
+    assert (record["file"], record["action"], record["reason"]) == ("bad.pdf", "skipped", kind)
     assert not caplog.records and logging.getLogger("pypdf").level == logging.NOTSET
 
 
@@ -222,7 +225,9 @@ def test_a_pdf_encrypted_without_a_password_is_read(tmp_path):
     assert read_documents(tmp_path)[0].text == "not to be printed"
 
 
-@pytest.mark.parametrize(("name", "library"), [("a.pdf", "pypdf"), ("a.html", "trafilatura")])
+@pytest.mark.parametrize(
+    ("name", "library"), [("a.pdf", "pypdf"), ("a.html", "trafilatura"), ("a.docx", "docx"), ("a.rst", "docutils")]
+)
 def test_a_missing_library_is_named_with_the_way_out(tmp_path, monkeypatch, name, library):
     monkeypatch.setitem(sys.modules, library, None)
     (tmp_path / "0.txt").write_text("text")
@@ -267,10 +272,54 @@ def test_the_order_is_not_the_file_systems(tmp_path):
     assert [document.id for document in read_documents(tmp_path)] == ["C.txt", "a-b.txt", "a.txt", "a/z.txt", "b.txt"]
 
 
-def test_a_text_that_is_not_utf8_is_refused_with_its_line(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"one\ncaf\xe9\n")
-    with pytest.raises(DataError, match=r"a.txt, line 2: is not UTF-8"):
-        read_documents(tmp_path)
+FRENCH = "Le café était fermé à Noël; les élèves sont allés à la plage."
+RUSSIAN = "Вечером в Москве идёт снег, и люди спешат домой."
+
+
+def test_no_file_stops_a_folder_and_every_file_is_counted(tmp_path):
+    files = {
+        "latin1.txt": FRENCH.encode("latin-1"),
+        "western.md": f"# «{FRENCH}» – 5 €".encode("cp1252"),
+        "russian.txt": RUSSIAN.encode("cp1251"),
+        "utf16.txt": FRENCH.encode("utf-16"),
+        "unmarked.txt": RUSSIAN.encode("utf-16-le"),
+        "broken.txt": f"{FRENCH} {FRENCH}".encode() + b"\xff",
+        "picture.txt": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8,
+        "half.txt": b"\xff\xfea",
+        "plain.txt": b"plain",
+        "blank.txt": b" \n",
+        "data.xyz": b"?",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    report = DocumentReport()
+    found = {document.id: document.text for document in read_documents(tmp_path, report=report)}
+    assert found["latin1.txt"] == found["utf16.txt"] == FRENCH
+    assert found["western.md"] == f"# «{FRENCH}» – 5 €"
+    assert found["russian.txt"] == found["unmarked.txt"] == RUSSIAN
+    assert found["broken.txt"].startswith(FRENCH)
+    said = {note.file: (note.action, note.reason) for note in report.notes}
+    assert said == {
+        "latin1.txt": ("read", "not UTF-8: read as cp1252, a guess"),
+        "western.md": ("read", "not UTF-8: read as cp1252, a guess"),
+        "russian.txt": ("read", "not UTF-8: read as cp1251, a guess"),
+        "unmarked.txt": ("read", "read as utf_16_le, a guess"),
+        "broken.txt": ("read", "UTF-8, but for 1 broken characters, which were replaced"),
+        "picture.txt": ("skipped", "no text in a known encoding"),
+        "half.txt": ("skipped", "damaged"),
+        "blank.txt": ("skipped", "empty"),
+        "data.xyz": ("skipped", ".xyz files"),
+    }
+    assert len(found) == report.read.total()
+    assert report.read.total() + report.skipped.total() == len(files)
+
+
+def test_a_file_alone_is_read_in_its_encoding_or_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r\ncaf\xe9\n")
+    assert read_documents(tmp_path / "a.txt")[0].text == "one\ncafé"
+    (tmp_path / "a.txt").write_bytes(b"one\n" + bytes(range(256)))
+    with pytest.raises(DataError, match=r"a.txt: no text in a known encoding: is not UTF-8 \(line \d+\)"):
+        read_documents(tmp_path / "a.txt")
 
 
 def test_a_file_whose_name_is_no_text(tmp_path):
@@ -278,8 +327,43 @@ def test_a_file_whose_name_is_no_text(tmp_path):
         (tmp_path / "a\udcff.txt").write_text("text")
     except (OSError, UnicodeError):
         pytest.skip("this file system has no such names")
-    with pytest.raises(DataError, match="holds a name that is not UTF-8"):
-        read_documents(tmp_path)
+    (tmp_path / "b.txt").write_text("text")
+    report = DocumentReport()
+    assert [document.id for document in read_documents(tmp_path, report=report)] == ["b.txt"]
+    assert report.lines()[1:] == [r"1 skipped, names that are not UTF-8: a\udcff.txt"]
+
+
+@pytest.mark.parametrize("gone", ["removed", "a pipe"])
+def test_a_file_that_goes_while_a_folder_is_read(tmp_path, monkeypatch, gone):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    report = DocumentReport()
+    stream = stream_documents(tmp_path, report=report)
+    assert next(stream)[1].id == "a.txt"
+    (tmp_path / "b.txt").unlink()
+    if gone == "a pipe":
+        os.mkfifo(tmp_path / "b.txt")
+    assert list(stream) == []
+    assert report.skipped == {"cannot be read": 1}
+
+
+def test_rows_that_say_nothing_or_the_same_again_are_said(tmp_path):
+    report = DocumentReport()
+    rows = [{"id": "1", "text": "one"}, {"id": "2", "text": " "}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert len(read_documents(path, report=report)) == 2
+    assert list(report.records()) == [
+        {
+            "action": "read",
+            "reason": "without text or title, so never found",
+            "file": "rows.jsonl",
+            "line": 2,
+            "document": "2",
+        }
+    ]
+    report = DocumentReport()
+    assert len(read_documents(["a", "b", "a"], report=report)) == 2
+    assert report.lines() == ["documents read: 2 (2 values)", "1 skipped, the same text as a row before: row 3"]
 
 
 ROWS = [
@@ -391,7 +475,7 @@ def test_columns_cannot_be_chosen_in_text(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.docx", b"x", r"of a kind that is not read \(.docx\): use .jsonl, .*, .txt, .md, .html or .pdf"),
+        ("a.xyz", b"x", r"of a kind that is not read \(.xyz\): use .jsonl, .*, .txt, .md, .rst, .html, .pdf or .docx"),
         ("a.parquet", b"PAR1 no", "cannot be read as Parquet"),
         ("a.jsonl.gz", b"\x1f\x8b\x08no", "is damaged or cut short"),
         ("a.csv", b"id,text\n1\n", "line 2: has 1 columns where the header has 2"),

@@ -14,7 +14,7 @@ from tardif.comparison import compare
 from tardif.data import extraction
 from tardif.data.beir import read_beir, read_queries
 from tardif.data.cutting import cutter
-from tardif.data.document_files import DocumentReport
+from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
 from tardif.data.extraction import KINDS
 from tardif.data.formats import SUFFIXES, open_source

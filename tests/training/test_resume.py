@@ -226,10 +226,12 @@ def test_how_often_it_saves_may_change(make, monkeypatch):
 
 
 def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
-    trainer = make(quiet=False)
+    trainer = make(quiet=False, document_length=12)
     result = trainer.train(resume=True, **{**SHORT, "evaluations": 1})
     assert result.settings["resumed_at"] == []
-    assert "no unfinished run of tiny" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no unfinished run of tiny" in said
+    assert "longer than the model reads (12 tokens)" in said
 
 
 def test_another_process_that_trains_here_is_not_disturbed(make, monkeypatch):

@@ -17,12 +17,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
 Documents = Annotated[
     Path | None,
-    typer.Option(help="The corpus: a table, or a file or folder of text, Markdown, HTML or PDF."),
+    typer.Option(help="The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 K = Annotated[int, typer.Option("-k", help="How many hits.")]
 Chunk = Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")]
+Report = Annotated[
+    Path | None, typer.Option(help="Write a JSON line for each file, row or text that is not read, or not to its end.")
+]
 Index = Annotated[Path, typer.Argument(help="An index's folder.")]
 IndexModel = Annotated[Path | None, typer.Option("--model", help="Where the index's model is now.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let the model bring its own code.")]

@@ -20,6 +20,7 @@ from tardif.cli.options import (
     Language,
     Overwrite,
     Quiet,
+    Report,
     Trust,
     lines_of,
     torch_device,
@@ -47,6 +48,7 @@ def index(
     device: Device = "auto",
     overwrite: Overwrite = False,
     trust_remote_code: Trust = False,
+    report: Report = None,
     quiet: Quiet = False,
 ) -> None:
     """Encode a corpus and index it. Interrupted, the same command goes on."""
@@ -65,6 +67,7 @@ def index(
         overwrite=overwrite,
         device=allocate(device).kind,
         trust_remote_code=trust_remote_code,
+        report=report,
         quiet=quiet,
     )
     retriever.close()
@@ -79,6 +82,7 @@ def add(
     model: IndexModel = None,
     device: Device = "auto",
     trust_remote_code: Trust = False,
+    report: Report = None,
     quiet: Quiet = False,
 ) -> None:
     """Add documents to an index, or replace them."""
@@ -88,7 +92,8 @@ def add(
 
     kind = allocate(device).kind
     with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
-        count, replaced = retriever.add(documents, chunk=whole_number("--chunk", chunk), quiet=quiet)
+        cut = whole_number("--chunk", chunk)
+        count, replaced = retriever.add(documents, chunk=cut, report=report, quiet=quiet)
         Talk(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
         put(str(len(retriever)))
 
@@ -267,13 +272,24 @@ def rerank(
     device: Device = "auto",
     as_json: AsJson = False,
     trust_remote_code: Trust = False,
+    report: Report = None,
+    quiet: Quiet = False,
 ) -> None:
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
     from tardif.retrieval import rerank as order
     from tardif.talk import Talk
 
-    hits = order(model, query, documents, k, device=allocate(device).kind, trust_remote_code=trust_remote_code)
+    hits = order(
+        model,
+        query,
+        documents,
+        k,
+        device=allocate(device).kind,
+        trust_remote_code=trust_remote_code,
+        report=report,
+        quiet=quiet,
+    )
     if not hits:
-        Talk().say("No hit: the query, or every document, has no token that can be matched.")
+        Talk(quiet=quiet).say("No hit: the query, or every document, has no token that can be matched.")
     show_hits(query, hits, as_json)

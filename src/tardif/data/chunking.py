@@ -33,7 +33,8 @@ _WINDOW = 200_000  # characters split at a time: the splitter's time grows faste
 # of it are looked for, which takes long in scripts that do not part them. Such a text is split some pieces at a time.
 _STRETCH, _PIECES = 4_000, 32
 _STRETCH_ENDS = re.compile(r"[\n.!?\u0964\u3002\uff01\uff0e\uff1f]")
-_MARKDOWN = (".md", ".markdown")
+# Headings in .docx and .rst are marked as in Markdown when they are read.
+_MARKDOWN = (".md", ".markdown", ".docx", ".rst")
 # Scripts without spaces count by the character, the others by the word.
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 

@@ -1,81 +1,28 @@
-"""A folder of documents: what is read of it, in which order, and a report of what is not."""
+"""A folder of documents: what is read of it, and in which order. Nothing in it stops the reading of the rest."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from tardif.checks import storable
-from tardif.data.extraction import KINDS, Extracted, Refused, extract, kind_of, require
+from tardif.data.document_report import DocumentReport
+from tardif.data.extracted import Extracted, Refused
+from tardif.data.extraction import KINDS, extract, kind_of, require
 from tardif.errors import DataError
-from tardif.showing import Short
 from tardif.types import Document
-
-_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FileNote(Short):
-    """What the report says of one file (or folder), by its path inside the source."""
-
-    path: str
-    action: Literal["skipped", "read"]
-    reason: str
-    detail: str = ""
-
-
-@dataclass(repr=False)
-class DocumentReport(Short):
-    """What became documents, by kind, and every file that did not, or not quite. Filled while reading.
-
-    ``lines`` is for people, ``records`` for a ``report.jsonl``.
-    """
-
-    read: Counter[str] = field(default_factory=Counter)
-    notes: list[FileNote] = field(default_factory=list)
-
-    def skip(self, path: str, reason: str, detail: str = "") -> None:
-        """Count a file that gives no document."""
-        self.notes.append(FileNote(path, "skipped", reason, detail))
-
-    def remark(self, path: str, reason: str) -> None:
-        """Note something of a file that was read."""
-        self.notes.append(FileNote(path, "read", reason))
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """How many files were skipped, by reason."""
-        return Counter(note.reason for note in self.notes if note.action == "skipped")
-
-    def lines(self) -> list[str]:
-        """The report for people: what was read as what, then a line for each reason."""
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.read.items()))
-        lines = [f"documents read: {self.read.total()}" + (f" ({kinds})" if kinds else "")]
-        groups: dict[tuple[str, str], list[str]] = {}
-        for note in self.notes:
-            groups.setdefault((note.action, note.reason), []).append(note.path)
-        for (action, reason), paths in sorted(groups.items(), reverse=True):
-            shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
-            lines.append(f"{len(paths)} {'skipped, ' if action == 'skipped' else ''}{reason}: {shown}")
-        return lines
-
-    def records(self) -> Iterator[dict[str, str]]:
-        """A row for each file that was skipped or is worth a remark."""
-        return (asdict(note) for note in self.notes)
 
 
 def find_files(folder: Path, report: DocumentReport) -> list[str]:
     """The paths inside ``folder`` of every regular file, in an order that no file system decides.
 
     Hidden files and folders are left alone, and so is a link that leads out of the folder, nowhere, or to
-    a folder (one inside is read in its own place). All are counted.
+    a folder (one inside is read in its own place); so is what has a name that is not UTF-8, which can be no id, and a
+    folder inside that cannot be listed. All are counted.
 
     Raises:
-        DataError: a folder cannot be listed, or a name is not UTF-8 and so cannot be an id.
+        DataError: the folder itself cannot be listed.
     """
     root = folder.resolve()
     found: list[str] = []
@@ -86,11 +33,15 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
             with os.scandir(root / inside) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise DataError(f"cannot be listed ({error.strerror}).", folder / inside) from error
+            if not inside:
+                raise DataError(f"cannot be listed ({error.strerror}).", folder) from error
+            report.skip(inside, "folders that cannot be listed", f"{error.strerror}.")
+            continue
         for entry in listed:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if not storable(path):  # Python holds other bytes as lone surrogates
-                raise DataError(f"holds a name that is not UTF-8 ({path!a}): rename it.", folder)
+                report.skip(ascii(path)[1:-1], "names that are not UTF-8", "rename it: its name is its id.")
+                continue
             reason = _why_not(entry, root)
             if reason:
                 report.skip(path, reason)
@@ -98,7 +49,7 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
                 waiting.append(path)
             else:
                 found.append(path)
-    report.notes.sort(key=lambda note: note.path)
+    report.notes.sort(key=lambda note: note.file)
     return sorted(found)
 
 
@@ -106,7 +57,7 @@ def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iter
     """Read the documents among ``paths``; their ids are those paths.
 
     Raises:
-        DataError: a text is not UTF-8, or a library that a kind needs is missing.
+        DataError: a library that a kind needs is missing.
     """
     require(kind for path in paths if (kind := kind_of(Path(path))))
     for path in paths:
@@ -114,7 +65,10 @@ def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iter
             suffix = Path(path).suffix.lower()
             report.skip(path, f"{suffix} files" if suffix else "files without a suffix")
             continue
-        found = extract(folder / path)
+        try:
+            found = extract(folder / path)
+        except DataError as error:  # gone, or no regular file any more, since the folder was listed
+            found = Refused("cannot be read", str(error))
         if isinstance(found, Refused):
             report.skip(path, found.reason, found.detail)
         else:

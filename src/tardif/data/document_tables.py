@@ -34,7 +34,7 @@ def stream_rows(path: Path) -> Iterator[Row]:
     if not is_table(path):
         raise DataError(
             f"is of a kind that is not read ({path.suffix or 'no suffix'}): use {', '.join(TABLES)}, "
-            ".txt, .md, .html or .pdf.",
+            ".txt, .md, .rst, .html, .pdf or .docx.",
             path,
         )
     kind = kind_of(path)

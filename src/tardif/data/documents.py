@@ -1,4 +1,4 @@
-"""A corpus: from values, tables, or files and folders of text, Markdown, HTML and PDF."""
+"""A corpus: from values, tables, or files and folders of text, Markdown, reStructuredText, HTML, PDF and Word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import shown, text_fault
-from tardif.data.document_files import DocumentReport, find_files, read_file, stream_files
+from tardif.data.document_files import find_files, read_file, stream_files
+from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
@@ -37,9 +38,9 @@ def read_documents(
         DataError: as there, or two documents share an id (the very same text without one is one document).
         SettingError: as there.
     """
+    report = DocumentReport() if report is None else report
     stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, report=report)
-    where = str(source) if isinstance(source, str | Path) else "documents"
-    return _unique((document for _, document in stream), where)
+    return _unique(stream, str(source) if isinstance(source, str | Path) else "documents", report)
 
 
 def stream_documents(
@@ -57,10 +58,10 @@ def stream_documents(
     that takes all of them in memory.
 
     Args:
-        source: a table with a text column (JSONL, CSV, TSV, Parquet; an id, a title and any other columns
-            are kept, the others as metadata); a file of text, Markdown, HTML or PDF; a folder of such
-            files, searched through, whose ids are the paths inside it; a folder of tables only, read one
-            after the other; a BEIR folder, which is its corpus; a pandas or polars frame, an Arrow table; or an
+        source: a table with a text column (JSONL, CSV, TSV, Parquet; an id, a title and any other columns are kept,
+            the others as metadata); a file of text, Markdown, reStructuredText, HTML, PDF or Word (.docx); a folder of
+            such files, searched through, whose ids are the paths inside it; a folder of tables only, read one after
+            the other; a BEIR folder, which is its corpus; a pandas or polars frame, an Arrow table; or an
             iterable of strings, dicts, :class:`Document`, or the documents of LangChain, LlamaIndex and Haystack.
         text: a table's column to read as the text, or several, joined by an empty line.
         title: the column of the title.
@@ -69,7 +70,7 @@ def stream_documents(
         report: is told what was read, and every file that was not.
 
     Raises:
-        DataError: nothing to read, a text is empty, not UTF-8 or of another kind, a column is missing, a
+        DataError: nothing to read, a table's text is empty, not UTF-8 or of another kind, a column is missing, a
             library is not installed; says where.
         SettingError: columns are chosen where there is no table.
     """
@@ -107,6 +108,7 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
                 number,
             )
         report.read["values"] += 1
+        _note_empty(document, "", number, report)
         yield number, document
     if not number:
         raise DataError("The corpus is empty: it holds no document.")
@@ -179,15 +181,26 @@ def _from_table(path: Path, columns: Columns, report: DocumentReport) -> Placed:
     for row in stream_rows(path):
         document = reader.document(row)
         report.read["rows"] += 1
+        _note_empty(document, path.name, row.line, report)
         yield row.line, document
     reader.finish(path)
 
 
-def _unique(documents: Iterable[Document], where: str) -> list[Document]:
+def _note_empty(document: Document, file: str, line: int, report: DocumentReport) -> None:
+    if not document.content.strip():
+        report.remark(file, "without text or title, so never found", line=line, document=document.id)
+
+
+def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Document]:
     """Refuse two documents with one id; the very same document twice is one document."""
     seen: dict[str, Document] = {}
-    for document in documents:
+    for place, document in documents:
         other = seen.setdefault(document.id, document)
-        if other is not document and (other != document or not document.id.startswith("d-")):
+        if other is document:
+            continue
+        if other != document or not document.id.startswith("d-"):
             raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
+        kind = next(iter(report.read))  # rows or values: no others come without ids
+        report.read[kind] -= 1
+        report.skip_row("" if where == "documents" else Path(where).name, place, "the same text as a row before")
     return ShortList(seen.values())

@@ -121,12 +121,23 @@ class Session:
             found = Found(**{**record, "plan": Plan(**record["plan"])})
             self.task = self._task(found.plan)
             return found
+        self._say_lost(model)
         plan = self._plan(model, timed)
         self.task = self._task(plan)
         found = Found(plan, *self._measure_before(model))
         found.seconds["loading"] = loading
         self.folder.write_record(self.given, dataclasses.asdict(found), _versions())
         return found
+
+    def _say_lost(self, model: MultiVectorEncoder) -> None:
+        """Say what the model will not read of the documents."""
+        from tardif.modeling.reach import document_reach, overlong, told
+
+        documents = self.data.documents
+        reach = document_reach(model)
+        way_out = "Prepare them in pieces (--chunk), or let it read more (--document-length)."
+        if line := told(overlong(model, documents.values()), reach, len(documents), way_out):
+            self.talk.say(line)
 
     def _given(self, model: MultiVectorEncoder) -> dict[str, Any]:
         """All that the end of a run depends on, each under the name by which a person can set it."""
