@@ -88,7 +88,7 @@ def test_values_that_are_shown_shortly_are_what_they_were():
     assert repr(ShortList(range(9))) == "[0, 1, 2, ...] (9 in all)"
     assert ShortDict({"a": 1}) == {"a": 1}
     assert repr(ShortDict({"a": 1})) == "{'a': 1}"
-    assert repr(Document("a", "text")) == "Document(id='a', text='text', title='', metadata={})"
+    assert repr(Document("a", "text")) == "Document(id='a', text='text', title='', metadata={}, piece=None)"
     assert repr(Hits()) == "[]"
     assert SET.__repr__() == "TrainingSet(84 documents, 500 train queries, 500 examples, 42000 hard negatives)"
     assert ">&lt;b&gt;</td>" in table(("a",), [("<b>",)])

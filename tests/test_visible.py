@@ -114,7 +114,7 @@ def test_what_verbs_print(text, capsys):
 
 
 class Hit:
-    rank, score = 1, 0.5
+    rank, score, piece = 1, 0.5, None
 
     def __init__(self, text):
         self.document_id = self.title = self.text = text

@@ -560,7 +560,9 @@ def test_documents_of_other_libraries_are_taken_by_their_shape():
         assert (found.text, found.metadata) == ("the sea", stored)
 
 
-@pytest.mark.parametrize("made", [Chained(None), Node(3), Haystack(None), Haystack(float("nan"))], ids=["none", "number", "empty", "nan"])
+@pytest.mark.parametrize(
+    "made", [Chained(None), Node(3), Haystack(None), Haystack(float("nan"))], ids=["none", "number", "empty", "nan"]
+)
 def test_a_document_of_another_library_needs_a_text(made):
     with pytest.raises(DataError, match=r"line 2: column text must be text"):
         read_documents(["one text", made])

@@ -133,10 +133,10 @@ def folders(multi_vector_folder, dense_folder, teacher_folder):
 
 
 def _evaluate(folder):
-    from tardif.comparison import _dense_ranker
+    from tardif.comparison import _dense_ranker, _How
     from tardif.talk import Talk
 
-    _dense_ranker(str(folder), "cpu", Talk(quiet=True))
+    _dense_ranker(str(folder), _How(10, "en", "cpu", Talk(quiet=True), exact=False))
 
 
 ENTRANCES = {

@@ -74,7 +74,9 @@ class DiskIndex:
         self._workers, self._incomplete = Workers(threads or os.cpu_count() or 1), incomplete
         self._opening = threading.Lock()
         self._held = threading.local()
+        # Writers in several threads start one compaction at a time, and all that were started are waited for.
         self._compaction: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._failure: Exception | None = None
         self._open_files()
         register(self)
@@ -124,7 +126,8 @@ class DiskIndex:
     def after_fork(self, *, in_child: bool) -> None:
         """As :meth:`tardif.forks.Forking.after_fork`."""
         if in_child:
-            self._opening, self._held, self._compaction = threading.Lock(), threading.local(), None
+            self._opening, self._held = threading.Lock(), threading.local()
+            self._compaction, self._starting = None, threading.Lock()
 
     @classmethod
     def create(
@@ -529,19 +532,23 @@ class DiskIndex:
         Raises:
             FolderError: it failed; nothing is lost by that.
         """
-        if self._compaction is not None:
-            self._compaction.join()
-            self._compaction = None
+        while True:
+            with self._starting:
+                running, self._compaction = self._compaction, None
+            if running is None:
+                break
+            running.join()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
 
     def _tidy(self) -> None:
         """Compact in the background, where it is time."""
-        busy = self._compaction is not None and self._compaction.is_alive()
-        if not busy and victims(self.view()):
-            self._compaction = threading.Thread(target=self._compact_quietly, name="tardif-compaction")
-            self._compaction.start()
+        with self._starting:
+            busy = self._compaction is not None and self._compaction.is_alive()
+            if not busy and victims(self.view()):
+                self._compaction = threading.Thread(target=self._compact_quietly, name="tardif-compaction")
+                self._compaction.start()
 
     def _compact_quietly(self) -> None:
         try:
