@@ -86,7 +86,7 @@ def test_a_query_that_nothing_matches_finds_nothing_and_that_is_said(index, tard
     assert err == "The query '?!' has no token that can be matched, only punctuation or the like: it finds nothing.\n"
     assert tardif("search", index, "?!", "--quiet")[1:] == ("", "")
     assert json.loads(tardif("search", index, "?!", "--json")[1])["hits"] == []
-    assert tardif("search", index, "bread", "--filter", "lang = 'none'")[1:] == ("", "")
+    assert tardif("search", index, "bread", "--filter", "lang = 'none'")[1:] == ("", "No document passes the filter.\n")
     queries = write(tmp_path / "queries.jsonl", [{"_id": "1", "text": "..."}, {"_id": "2", "text": "bread"}])
     for run in ([], ["--run", tmp_path / "run.txt"]):
         assert "1 of 2 queries found nothing.\n" in tardif("search", index, "--queries", queries, *run)[2]

@@ -23,6 +23,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
+from tardif.index.unknown import unknown_keys
 from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
@@ -512,6 +513,25 @@ class Retriever:
             first = {identity: place for place, identity in reversed(list(enumerate(given)))}
             places = {i: first.get(i, first.get(document.whole_id, 0)) for i, document in documents.items()}
             return _hits(ranked[:k], documents, places, group=group)
+
+    def why_nothing(self, query: str, *, where: Where = None) -> str:
+        """Why a search found nothing, in a sentence or some: for a person to read, after a search without hits.
+
+        >>> retriever.why_nothing("reset my password", where="langg = 'en'")  # doctest: +SKIP
+        "No document passes the filter. No document has the key langg: did you mean lang?"
+        """
+        if not len(self):
+            return "The index holds no document."
+        if where is not None:
+            chosen = where if isinstance(where, Filter) else parse_filter(where)
+            if not self.index.has(chosen):
+                return " ".join(["No document passes the filter.", *unknown_keys(self.index, chosen)])
+        if not all(self.matchable([query])):
+            return (
+                f"The query {shown(query)} has no token that can be matched, only punctuation or the like: "
+                "it finds nothing."
+            )
+        return "No document that may be found has a token that can be matched."
 
     def matchable(self, queries: Sequence[str]) -> list[bool]:
         """Whether each query has a token that can be matched: one without, such as ``...``, finds nothing by its

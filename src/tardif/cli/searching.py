@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tardif.checks import check_ids, shown
+from tardif.checks import check_ids
 from tardif.cli.app import app
 from tardif.cli.options import (
     AsJson,
@@ -31,8 +31,6 @@ from tardif.fusion import WORDS
 
 if TYPE_CHECKING:
     from tardif.talk import Talk
-
-_UNMATCHABLE = "The query {query} has no token that can be matched, only punctuation or the like: it finds nothing."
 
 
 @app.command()
@@ -130,11 +128,14 @@ def delete(
 def _delete_where(index: Path, where: str, talk: Talk) -> None:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
+    from tardif.index.unknown import unknown_keys
 
     chosen = parse_filter(where)
     with DiskIndex(index) as opened:
         count = opened.delete_where(chosen)
         talk.say(f"{count} documents deleted." if count else "No document passes the filter: none was deleted.")
+        for line in unknown_keys(opened, chosen):
+            talk.say(line)
         put(str(len(opened)))
 
 
@@ -206,6 +207,8 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Search an index."""
+    from tardif.index.filters import parse_filter
+    from tardif.index.unknown import unknown_keys
     from tardif.retrieval import Retriever
     from tardif.talk import Talk
 
@@ -225,8 +228,11 @@ def search(
     with Retriever(index, model=model, device=torch_device(device)) as retriever:
         if query is not None:
             hits = retriever.search(query, k, **how)
-            if not hits and not all(retriever.matchable([query])):
-                talk.say(_UNMATCHABLE.format(query=shown(query)))
+            if not hits:
+                talk.say(retriever.why_nothing(query, where=where))
+            elif where is not None:
+                for line in unknown_keys(retriever.index, parse_filter(where)):
+                    talk.say(line)
             show_hits(query, hits, as_json)
             return
         from tardif.data.beir import read_queries

@@ -270,6 +270,14 @@ class DiskIndex:
             self._codebooks[name] = read_codebook(self.folder / "codebooks", self.identity, name)
         return self._codebooks[name]
 
+    def has(self, where: Filter) -> bool:
+        """As :meth:`tardif.index.protocol.Index.has`."""
+        return self.store.any_matching(*where.sql())
+
+    def keys(self) -> list[str]:
+        """As :meth:`tardif.index.protocol.Index.keys`."""
+        return self.store.keys()
+
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
         return self.store.documents(check_ids(ids))

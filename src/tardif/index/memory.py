@@ -123,6 +123,14 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.adopt`."""
         self._sources |= dict.fromkeys((identity for identity in ids if identity in self._sources), source)
 
+    def has(self, where: Filter) -> bool:
+        """As :meth:`tardif.index.protocol.Index.has`."""
+        return any(where.matches(document) for document, _, _ in self._documents.values())
+
+    def keys(self) -> list[str]:
+        """As :meth:`tardif.index.protocol.Index.keys`."""
+        return sorted({str(key) for document, _, _ in self._documents.values() for key in document.metadata})
+
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
         found: dict[str, Document] = {}

@@ -68,6 +68,12 @@ class Index(Protocol):
         """Delete the documents that a filter lets through, one that was cut where it does so with all of its pieces.
         Returns how many they were."""
 
+    def has(self, where: Filter) -> bool:
+        """Whether a filter lets any document, or piece of one, through."""
+
+    def keys(self) -> list[str]:
+        """The keys of all documents' metadata, sorted. Every document is read."""
+
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """Documents and pieces by their ids; for the id of a document that was cut, all of its pieces in their order.
         An id that is not there is not in the result."""

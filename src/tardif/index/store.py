@@ -468,6 +468,14 @@ class Store:
         """The numbers of the documents that a condition on their columns lets through."""
         return [int(row[0]) for row in self._rows(f"SELECT number FROM documents WHERE {condition}", values)]
 
+    def any_matching(self, condition: str, values: Sequence[Any]) -> bool:
+        """Whether a condition lets any row through."""
+        return bool(self._rows(f"SELECT 1 FROM documents WHERE {condition} LIMIT 1", values))
+
+    def keys(self) -> list[str]:
+        """The keys of all documents' metadata, sorted."""
+        return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
+
     def all_matching(self, condition: str, values: Sequence[Any]) -> list[str]:
         """The ids of the documents that a condition lets through with all of their pieces."""
         statement = (
