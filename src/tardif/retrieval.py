@@ -94,6 +94,7 @@ class Retriever:
         """
         self._device, self._trust = device or "cpu", trust_remote_code
         self._asked_for = model if device is None else device
+        self._again = Path(index).absolute(), model, device, threads, trust_remote_code
         self._use(DiskIndex(index, threads=threads), model)
 
     def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
@@ -108,6 +109,12 @@ class Retriever:
         self._encoder = encoder_of(opened) if self._asked_for is None else None
         if self._encoder is None:
             _ = self.home.path
+
+    def __reduce__(self) -> Any:
+        """Sent to another process, it is opened there anew; what is only in memory cannot be sent."""
+        if not isinstance(self.index, DiskIndex):
+            raise SettingError("Documents in memory cannot be sent to another process: build an index.")
+        return _opened_again, self._again
 
     def before_fork(self) -> None:
         """As :meth:`tardif.forks.Forking.before_fork`."""
@@ -630,6 +637,12 @@ class Retriever:
             assert self.home is not None
             self._model = open_model(str(self.home.path), device=self._device, trust_remote_code=self._trust)
         return self._model
+
+
+def _opened_again(
+    index: Path, model: str | Path | None, device: str | None, threads: int | None, trust_remote_code: bool
+) -> Retriever:
+    return Retriever(index, model=model, device=device, threads=threads, trust_remote_code=trust_remote_code)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import tiny
 import token_vectors as plain
 from tardif import Retriever
+from tardif.errors import SettingError
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 from tardif.index.view import _CHUNK
@@ -124,3 +126,12 @@ def test_a_retriever_searches_hybrid_and_adds_in_a_child(open_it, multi_vector_f
         assert child(lambda: retriever.add(["more of the sea"], quiet=True)) == (1, 0)
         assert len(retriever) == len(documents) + 1
         assert found()
+
+
+def test_a_retriever_that_is_sent_to_another_process_is_opened_there(multi_vector_folder, tmp_path):
+    with Retriever.build(multi_vector_folder, tiny.SENTENCES, tmp_path / "index", quiet=True) as retriever:
+        expected = [hit.document_id for hit in retriever.search("bread", 5)]
+        with pickle.loads(pickle.dumps(retriever)) as sent:
+            assert [hit.document_id for hit in sent.search("bread", 5)] == expected
+    with pytest.raises(SettingError, match="build an index"):
+        pickle.dumps(Retriever.encode(multi_vector_folder, tiny.SENTENCES[:2], quiet=True))
