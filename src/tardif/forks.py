@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
 
 
-class Forking(Protocol):
-    """What has something that does not survive a fork."""
+class Forking:
+    """What has something that does not survive a fork; a subclass says what."""
 
     def before_fork(self) -> None:
-        """Put down what must not be carried across; nothing is taken up until one of the others is called."""
+        """Put down what must not be carried across; nothing is taken up until the other is called."""
 
     def after_fork(self, *, in_child: bool) -> None:
         """Go on, in the parent or in the child."""

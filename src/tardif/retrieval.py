@@ -15,7 +15,7 @@ from tardif.data.metadata import as_stored
 from tardif.errors import DataError, SettingError
 from tardif.evaluation import encode_queries
 from tardif.folders import check_file, check_output
-from tardif.forks import register
+from tardif.forks import Forking, register
 from tardif.fusion import DEPTH, WORDS, blend, check_share
 from tardif.index.building import blocks_of, by_whole, encoded
 from tardif.index.codes import check_bits
@@ -52,7 +52,7 @@ Where = str | Mapping[Any, Any] | Filter | None
 """Which documents may be found: an expression, a dict (:mod:`tardif.index.filters`), or None for all."""
 
 
-class Retriever:
+class Retriever(Forking):
     """A model and an index, searched together.
 
     Queries are encoded without PyTorch where the index holds an exported query encoder, so a search begins in about
@@ -115,9 +115,6 @@ class Retriever:
         if not isinstance(self.index, DiskIndex):
             raise SettingError("Documents in memory cannot be sent to another process: build an index.")
         return _opened_again, self._again
-
-    def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
 
     def after_fork(self, *, in_child: bool) -> None:
         """As :meth:`tardif.forks.Forking.after_fork`: the threads that PyTorch computes with are the parent's, and a
@@ -354,7 +351,7 @@ class Retriever:
             return self.index.delete(check_ids(given))
         if ids is not None:
             raise SettingError("delete: give ids or a filter (where), not both.")
-        return self.index.delete_where(where if isinstance(where, Filter) else parse_filter(where))
+        return self.index.delete_where(_parsed(where))
 
     def sync(
         self,
@@ -530,7 +527,7 @@ class Retriever:
         if not len(self):
             return "The index holds no document."
         if where is not None:
-            chosen = where if isinstance(where, Filter) else parse_filter(where)
+            chosen = _parsed(where)
             if not self.index.has(chosen):
                 return " ".join(["No document passes the filter.", *unknown_keys(self.index, chosen)])
         if not all(self.matchable([query])):
@@ -639,6 +636,10 @@ class Retriever:
         return self._model
 
 
+def _parsed(where: str | Mapping[Any, Any] | Filter) -> Filter:
+    return where if isinstance(where, Filter) else parse_filter(where)
+
+
 def _opened_again(
     index: Path, model: str | Path | None, device: str | None, threads: int | None, trust_remote_code: bool
 ) -> Retriever:
@@ -663,7 +664,7 @@ class _Asked:
     ) -> _Asked:
         if not is_number(recall) or not 0 < recall <= 1:
             raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
-        chosen = where if where is None or isinstance(where, Filter) else parse_filter(where)
+        chosen = None if where is None else _parsed(where)
         return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share), bool(group))
 
 

@@ -216,8 +216,9 @@ def search(
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
         raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
+    chosen = None if where is None else parse_filter(where)
     how: dict[str, Any] = {
-        "where": where,
+        "where": chosen,
         "exact": exact,
         "recall": recall,
         "hybrid": hybrid,
@@ -229,9 +230,9 @@ def search(
         if query is not None:
             hits = retriever.search(query, k, **how)
             if not hits:
-                talk.say(retriever.why_nothing(query, where=where))
-            elif where is not None:
-                for line in unknown_keys(retriever.index, parse_filter(where)):
+                talk.say(retriever.why_nothing(query, where=chosen))
+            elif chosen is not None:
+                for line in unknown_keys(retriever.index, chosen):
                     talk.say(line)
             show_hits(query, hits, as_json)
             return

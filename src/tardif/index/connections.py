@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tardif.errors import FolderError, ReplacedError, first_line
-from tardif.forks import register
+from tardif.forks import Forking, register
 from tardif.index.folder import MANIFEST, read_manifest
 
 WAIT = 30.0
@@ -46,7 +46,7 @@ class _Opened:
     snapshot: tuple[int, ...] | None
 
 
-class Connections:
+class Connections(Forking):
     """Transactions on an index's database. Each thread has a connection of its own; a fork closes them first.
 
     Args:

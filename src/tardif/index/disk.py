@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.folders import share
-from tardif.forks import register
+from tardif.forks import Forking, register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
 from tardif.index.folder import new_manifest, read_manifest, write_manifest
@@ -56,7 +56,7 @@ _ASIDE = ".partial"
 _TRIES = 3
 
 
-class DiskIndex:
+class DiskIndex(Forking):
     """An index in a folder. Any number of threads and processes may search and write it at once."""
 
     def __init__(self, folder: str | Path, *, threads: int | None = None, incomplete: bool = False) -> None:
@@ -119,9 +119,6 @@ class DiskIndex:
         self.wait()
         self.store.close()
         self._open_files()
-
-    def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
 
     def after_fork(self, *, in_child: bool) -> None:
         """As :meth:`tardif.forks.Forking.after_fork`."""
@@ -305,12 +302,12 @@ class DiskIndex:
         where: Filter | None = None,
     ) -> list[list[tuple[str, float]]]:
         """As :meth:`tardif.index.protocol.Index.search`."""
-        self._check_width(vectors)
         k = check_hits(k)
         ends = np.cumsum(lengths)
-        queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
         with self._reading() as now:
             view = now
+            self._check_width(vectors)
+            queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
             if where is not None:
                 view = now.only(self._passing(now, where))
 
@@ -321,9 +318,9 @@ class DiskIndex:
 
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
         """As :meth:`tardif.index.protocol.Index.score`."""
-        self._check_width(vectors)
-        query, ids = Query.of(vectors), check_ids(ids)
         with self._reading() as view:
+            self._check_width(vectors)
+            query, ids = Query.of(vectors), check_ids(ids)
             numbers = self.store.numbers(ids)
             missing = next((identity for identity in ids if identity not in numbers), None)
             if missing is not None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.forks import register
+from tardif.forks import Forking, register
 from tardif.index.codes import Query
 from tardif.index.pruned import search_pruned
 from tardif.index.segment import Segment
@@ -106,16 +106,13 @@ def without(numbers: NDArray[np.int64], gone: NDArray[np.int64]) -> NDArray[np.b
     return alive
 
 
-class Workers:
+class Workers(Forking):
     """The threads that score; started when there is something to share out."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._pool: ThreadPoolExecutor | None = None
         register(self)
-
-    def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
 
     def after_fork(self, *, in_child: bool) -> None:
         """As :meth:`tardif.forks.Forking.after_fork`: a child has none of its parent's threads."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_list
 from tardif.errors import FolderError, SettingError, first_line, is_failure
-from tardif.forks import register
+from tardif.forks import Forking, register
 from tardif.light.files import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.light.graph import check_graph
 from tardif.modeling.gate import check_tokenizer
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     scored: NDArray[np.bool_]
 
 
-class LightEncoder:
+class LightEncoder(Forking):
     """The query side of a late-interaction model, as :func:`tardif.light.export.export_query_encoder` wrote it."""
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
@@ -57,12 +57,10 @@ class LightEncoder:
         self._session: Any = self._open_graph()
         register(self)
 
-    def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
-
     def after_fork(self, *, in_child: bool) -> None:
         """As :meth:`tardif.forks.Forking.after_fork`: a child opens the graph again, with threads of its own."""
         if in_child:
+            # Kept: to end it would wait for threads that are the parent's.
             self._parents, self._session = self._session, None
 
     @property
