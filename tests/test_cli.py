@@ -1,5 +1,3 @@
-import dataclasses
-import inspect
 import json
 import subprocess
 import sys
@@ -7,9 +5,7 @@ import sys
 import pytest
 
 from samples import CORPUS, QRELS, write_beir, write_encoder
-from tardif.cli import preparing
 from tardif.data.training_set import TrainingSet
-from tardif.preparation import Preparation
 
 
 @pytest.fixture
@@ -398,11 +394,3 @@ def test_a_format_that_is_not_known_is_refused(tardif, fails, pairs, tmp_path):
 def test_another_set_needs_a_weight_that_is_a_number(fails, pairs, base, tmp_path):
     given = ("train", pairs, "--name", "m", "--out", tmp_path / "out", "--base", base)
     assert "DATA=WEIGHT" in fails(*given, "--also", f"{pairs}=much", "--quiet")
-
-
-def test_prepare_has_the_same_defaults_as_in_python():
-    said = {name: parameter.default for name, parameter in inspect.signature(preparing.prepare).parameters.items()}
-    meant = {field.name: field.default for field in dataclasses.fields(Preparation)}
-    compared = {name for name in said.keys() & meant.keys() if type(said[name]) is type(meant[name])}
-    assert compared >= {"miner", "negatives", "synthesize_limit", "near", "chunk", "seed"}
-    assert {name: said[name] for name in compared} == {name: meant[name] for name in compared}

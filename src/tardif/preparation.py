@@ -20,6 +20,7 @@ from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.near import LIMIT, near_duplicates
 from tardif.data.provenance import source_json, source_name
+from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
 from tardif.data.split import Split, split
 from tardif.data.staging import Staging
@@ -34,7 +35,6 @@ from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
 from tardif.modeling.base import MINILM, Base, resolve_base
-from tardif.showing import Short
 from tardif.talk import Talk
 from tardif.types import Document
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
 
+SHARE = 0.1
+"""Of the queries, held out for validation: at most 500."""
+
 AUTO = "auto"
 """The ratio that the number of queries decides."""
 
@@ -52,11 +55,12 @@ _LANGUAGE_POOL = 20_000
 _READ = 2_300
 
 
-@dataclass(frozen=True, repr=False)
-class Preparation(Short):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Preparation(Reading):
     """How a training set is made.
 
     Args:
+        columns: as for :class:`tardif.data.reading.Reading`.
         language: ISO 639 code of the texts; chooses stemmer and stopwords.
         miner: ``lexical`` (BM25), ``dense``, ``late``, ``hybrid`` or ``none``.
         negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
@@ -72,11 +76,11 @@ class Preparation(Short):
         miner_size: of the language's model: ``small``, ``base`` or ``large``.
         device: where the models of miner and teacher compute.
         validation: the share of queries to hold out, at most 500.
+        validation_columns: role to column in held-out rows of their own, where they are other than ``columns`` says.
         test: the share for a test that training never sees.
         documents_apart: no document is relevant to queries on two sides of the split.
         group_by: a column or metadata field; what shares its value stays on one side.
         split: which split of a source that has several.
-        columns: role to column, where the names are not the usual ones.
         positive_label: the label that means relevant, where labels are words.
         on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`.
         near: look for near-duplicates (in collections of up to 50,000 texts).
@@ -108,12 +112,12 @@ class Preparation(Short):
     miner_model: str | None = None
     miner_size: str = "small"
     device: str = "auto"
-    validation: float = 0.1
+    validation: float = SHARE
+    validation_columns: Mapping[str, Any] | None = None
     test: float = 0.0
     documents_apart: bool = False
     group_by: str | None = None
     split: str = "train"
-    columns: Mapping[str, Any] | None = None
     positive_label: str | None = None
     on: Mapping[str, str] = field(default_factory=dict)
     near: bool = True
@@ -133,8 +137,8 @@ class Preparation(Short):
         if not isinstance(self.window, tuple | list) or len(self.window) != 2:
             raise SettingError(f"window={shown(self.window)}: give two ranks, such as (1, 50).")
         check_mapping(self.on, "on", '{"empty": "drop"}')
-        if self.columns is not None:
-            check_mapping(self.columns, "columns", '{"query": "question"}')
+        super().check()
+        check_columns("validation_columns", self.validation_columns)
         self.mining.check()
         self.sides.check()
         hygiene.choose(self.on)
@@ -207,7 +211,7 @@ def prepare(
     sources: Iterable[Any],
     documents: Any = None,
     *,
-    validation: Any = 0.1,
+    validation: Any = SHARE,
     talk: Talk | None = None,
     work: Path | None = None,
     **options: Any,
@@ -237,7 +241,7 @@ def prepare_folder(
     documents: Any,
     out: str | Path,
     *,
-    validation: Any = 0.1,
+    validation: Any = SHARE,
     overwrite: bool = False,
     talk: Talk | None = None,
     work: Path | None = None,
@@ -258,6 +262,11 @@ def prepare_folder(
     if not share and how.test:
         raise SettingError(
             "test: a share cannot be drawn beside held-out rows of your own; hold the test out yourself."
+        )
+    if share and how.validation_columns is not None:
+        raise SettingError(
+            "validation_columns (--validation-columns) are of held-out rows, and validation is a share: give the rows "
+            "with validation= (--validation FILE)."
         )
     sources = check_list(sources, "sources", DataError)
     for source in sources:
@@ -356,7 +365,8 @@ def _gather(
         held_too = held_out_sources(source, columns=how.columns, split=how.split, group_by=how.group_by)
         opened += [(found, True) for found in held_too]
     if held_out is not None:
-        opened.append((open_source(held_out, columns=how.columns, group_by=how.group_by), True))
+        columns = how.columns if how.validation_columns is None else how.validation_columns
+        opened.append((open_source(held_out, columns=columns, group_by=how.group_by), True))
     if documents is not None:
         found = DocumentReport()
         number = staging.source(source_name(documents))

@@ -1,28 +1,38 @@
-"""Options that several verbs share, and how what is written in options is read."""
+"""Options that several verbs share, and how what is written in options is read.
+
+Each option stands here once: what ``prepare`` takes ``train`` takes too, and every verb that reads documents reads a
+table that was trained on with the same options.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
+from tardif.cli.sharing import Group
 from tardif.errors import SettingError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+# The sections of a verb's help.
+DATA, DOCUMENTS, NEGATIVES = "Data", "Documents", "Hard negatives"
+SPLIT, ALONE = "Split", "Documents alone"
 
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at the output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
-Documents = Annotated[
-    Path | None,
-    typer.Option(help="The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word."),
-]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 K = Annotated[int, typer.Option("-k", help="How many hits.")]
-Chunk = Annotated[str, typer.Option(help="Cut long documents: tokens, auto (files of text), or none.")]
+Chunk = Annotated[
+    str,
+    typer.Option(help="Cut long documents: tokens, auto (files of text), or none.", rich_help_panel=DOCUMENTS),
+]
 Report = Annotated[
     Path | None, typer.Option(help="Write a JSON line for each file, row or text that is not read, or not to its end.")
 ]
@@ -91,3 +101,227 @@ def lines_of(path: Path) -> list[str]:
     from tardif.data.formats.files import bare_lines
 
     return [line for _, line in bare_lines(path, any_end=True) if line]
+
+
+def assigned(option: str, example: str) -> Callable[[Sequence[str] | None], dict[str, Any]]:
+    """What reads ``key=value``s: the values as text; of a key that is given several times, all of them."""
+
+    def read(texts: Sequence[str] | None) -> dict[str, Any]:
+        found: dict[str, list[str]] = {}
+        for text in texts or ():
+            key, equals, value = text.partition("=")
+            if not equals or not key.strip():
+                raise SettingError(f"{option} {text}: write {example}.")
+            found.setdefault(key.strip(), []).append(value)
+        return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+    return read
+
+
+def _one_each(option: str, example: str) -> Callable[[Sequence[str] | None], dict[str, Any]]:
+    """As :func:`assigned`, where a key can be given once."""
+    read = assigned(option, example)
+
+    def read_once(texts: Sequence[str] | None) -> dict[str, Any]:
+        found = read(texts)
+        for key, value in found.items():
+            if not isinstance(value, str):
+                raise SettingError(f"{option}: {key} is given {len(value)} times: give it once.")
+        return found
+
+    return read_once
+
+
+def _columns(option: str) -> Callable[[Sequence[str] | None], dict[str, Any] | None]:
+    read = assigned(option, f"ROLE=COLUMN, such as {option} query=question")
+    return lambda texts: read(texts) or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions(Group):
+    """How tables are read: the options of every verb that reads one, those of :class:`tardif.data.reading.Reading`."""
+
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=COLUMN", help="Which column is what; may be repeated.", rich_help_panel=DATA),
+    ] = None
+
+    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {"columns": _columns("--columns")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationOptions(ReadingOptions):
+    """How data becomes a training set: the options of :class:`tardif.preparation.Preparation`, and the documents."""
+
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE=ACTION", help="What to do with rows in doubt; may be repeated.", rich_help_panel=DATA
+        ),
+    ] = None
+    positive_label: Annotated[str | None, typer.Option(help="The label that means relevant.", rich_help_panel=DATA)] = (
+        None
+    )
+    near: Annotated[bool, typer.Option(help="Look for near-duplicates.", rich_help_panel=DATA)] = True
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            help="The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word.",
+            rich_help_panel=DOCUMENTS,
+        ),
+    ] = None
+    chunk: Chunk = "auto"
+    miner: Annotated[str, typer.Option(help="lexical, dense, late, hybrid or none.", rich_help_panel=NEGATIVES)] = (
+        "lexical"
+    )
+    negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.", rich_help_panel=NEGATIVES)] = 8
+    window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.", rich_help_panel=NEGATIVES)] = (
+        "1-50"
+    )
+    sampling: Annotated[
+        str,
+        typer.Option(help="Which of the window: uniform, top, or weighted by score.", rich_help_panel=NEGATIVES),
+    ] = "uniform"
+    ratio: Annotated[
+        str,
+        typer.Option(
+            help="Drop negatives above this fraction of their positive's score; none: keep all; auto: by data.",
+            rich_help_panel=NEGATIVES,
+        ),
+    ] = "auto"
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Drop negatives above their positive's score less this.", rich_help_panel=NEGATIVES),
+    ] = None
+    floor: Annotated[float | None, typer.Option(help="The least score of a negative.", rich_help_panel=NEGATIVES)] = (
+        None
+    )
+    ceiling: Annotated[
+        float | None, typer.Option(help="The highest score of a negative.", rich_help_panel=NEGATIVES)
+    ] = None
+    near_copy: Annotated[
+        str,
+        typer.Option(
+            help="Similarity from which a near-copy of a positive is dropped; none: only copies are.",
+            rich_help_panel=NEGATIVES,
+        ),
+    ] = "0.4"
+    random_share: Annotated[
+        float, typer.Option(help="Share of the negatives drawn from the whole corpus.", rich_help_panel=NEGATIVES)
+    ] = 0.0
+    max_uses: Annotated[
+        int | None,
+        typer.Option(help="For how many queries a document may be a negative.", rich_help_panel=NEGATIVES),
+    ] = None
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="A cross-encoder that drops false negatives and scores the examples.", rich_help_panel=NEGATIVES
+        ),
+    ] = None
+    teacher_ratio: Annotated[
+        str,
+        typer.Option(
+            help="The teacher drops negatives above this fraction of the positive's score; none: nothing.",
+            rich_help_panel=NEGATIVES,
+        ),
+    ] = "0.95"
+    miner_model: Annotated[
+        str | None,
+        typer.Option(help="The model of the dense miner, or of the late one.", rich_help_panel=NEGATIVES),
+    ] = None
+    miner_size: Annotated[
+        str,
+        typer.Option(help="Of the language's dense model: small, base or large.", rich_help_panel=NEGATIVES),
+    ] = "small"
+    validation: Annotated[
+        str, typer.Option(help="Share of the queries to hold out, or a file of pairs.", rich_help_panel=SPLIT)
+    ] = "0.1"
+    validation_columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=COLUMN",
+            help="Columns of the --validation file, where they are other than --columns says; may be repeated.",
+            rich_help_panel=SPLIT,
+        ),
+    ] = None
+    test: Annotated[
+        float,
+        typer.Option(help="Share of the queries for a test that training never sees.", rich_help_panel=SPLIT),
+    ] = 0.0
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Field whose value stays on one side of the split.", rich_help_panel=SPLIT),
+    ] = None
+    documents_apart: Annotated[
+        bool,
+        typer.Option(
+            "--documents-apart", help="No document is relevant on two sides of the split.", rich_help_panel=SPLIT
+        ),
+    ] = False
+    split: Annotated[str, typer.Option(help="Split of a source that has several.", rich_help_panel=SPLIT)] = "train"
+    synthesize: Annotated[
+        bool,
+        typer.Option(
+            "--synthesize", help="Make training queries from the documents themselves.", rich_help_panel=ALONE
+        ),
+    ] = False
+    synthesize_limit: Annotated[
+        int, typer.Option(min=1, help="How many queries --synthesize makes at most.", rich_help_panel=ALONE)
+    ] = 4000
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="An OpenAI-compatible API that writes queries for the documents.",
+            rich_help_panel=ALONE,
+        ),
+    ] = None
+    endpoint_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="model=NAME and a cap (max_requests, max_tokens, max_cost) for --endpoint; may be repeated.",
+            rich_help_panel=ALONE,
+        ),
+    ] = None
+
+    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        **ReadingOptions.READ,
+        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
+        "validation_columns": _columns("--validation-columns"),
+        "window": ranks,
+        "ratio": lambda text: text if text == "auto" else number_or_none("--ratio", text),
+        "near_copy": lambda text: number_or_none("--near-copy", text),
+        "teacher_ratio": lambda text: number_or_none("--teacher-ratio", text),
+        "validation": share_or_path,
+        "chunk": lambda text: whole_number("--chunk", text),
+    }
+
+    @property
+    def makes_queries(self) -> bool:
+        """Whether queries are made from the documents, so that no source is needed."""
+        return self.synthesize or self.endpoint is not None
+
+    def preparing(self, answers: Path) -> dict[str, Any]:
+        """The arguments of :func:`tardif.preparation.prepare_folder`.
+
+        Args:
+            answers: the file that keeps what an endpoint has answered.
+
+        Raises:
+            SettingError: what was written in an option cannot be read, or has nothing to act on.
+        """
+        from tardif.training.settings import parse_assignment
+
+        values = self.arguments()
+        asked = values.pop("endpoint_set")
+        if self.endpoint is not None:
+            values["endpoint"] = {
+                "url": self.endpoint,
+                "cache": str(answers),
+                **dict(map(parse_assignment, asked or [])),
+            }
+        elif asked:
+            raise SettingError("--endpoint-set is for an endpoint: give its address with --endpoint.")
+        return values

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tardif.checks import check_ids
-from tardif.cli.app import app
 from tardif.cli.options import (
     AsJson,
     Chunk,
@@ -27,13 +26,14 @@ from tardif.cli.options import (
     whole_number,
 )
 from tardif.cli.output import put, put_json, put_row, show_hits
+from tardif.cli.sharing import verb
 from tardif.fusion import WORDS
 
 if TYPE_CHECKING:
     from tardif.talk import Talk
 
 
-@app.command()
+@verb()
 def index(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
@@ -72,7 +72,7 @@ def index(
     put(str(out))
 
 
-@app.command()
+@verb()
 def add(
     index: Index,
     documents: Annotated[Path, typer.Argument(help="The documents; those whose ids are there are replaced.")],
@@ -96,7 +96,7 @@ def add(
         put(str(len(retriever)))
 
 
-@app.command()
+@verb()
 def delete(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
@@ -139,7 +139,7 @@ def _delete_where(index: Path, where: str, talk: Talk) -> None:
         put(str(len(opened)))
 
 
-@app.command()
+@verb()
 def sync(
     index: Index,
     folder: Annotated[Path, typer.Argument(help="The folder of documents, or a table, that the index follows.")],
@@ -180,7 +180,7 @@ def sync(
         put_row([what, identity])
 
 
-@app.command()
+@verb()
 def search(
     index: Index,
     query: Annotated[str | None, typer.Argument(help="The query.")] = None,
@@ -270,7 +270,7 @@ def _say_unanswered(talk: Talk, found: Sequence[Sized]) -> None:
         talk.say(f"{count} of {len(found)} queries found nothing.")
 
 
-@app.command()
+@verb()
 def rerank(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     query: Annotated[str, typer.Argument(help="The query.")],

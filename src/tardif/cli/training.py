@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tardif.cli.app import INTERRUPTED, app
+from tardif.cli.app import INTERRUPTED
 from tardif.cli.options import (
+    DATA,
     MINILM,
     AsJson,
     Device,
-    Documents,
     Language,
     Overwrite,
+    PreparationOptions,
     Quiet,
     Seed,
     Trust,
@@ -23,13 +25,24 @@ from tardif.cli.options import (
     whole_number,
 )
 from tardif.cli.output import leave_results, put, put_json, put_row
+from tardif.cli.sharing import verb
+
+if TYPE_CHECKING:
+    from tardif.training.trainer import Trainer
 
 
-@app.command()
+# Options of prepare that are not for the sets of --also.
+_OF_THE_FIRST = ("documents", "validation_columns", "synthesize", "synthesize_limit", "endpoint")
+
+
+@verb(PreparationOptions)
 def train(
-    data: Annotated[Path, typer.Argument(help="A prepared folder, or anything that prepare reads.")],
     name: Annotated[str, typer.Option(help="Names the checkpoint's folder, OUT/NAME.")],
     out: Annotated[Path, typer.Option(help="Where the checkpoint's folder goes.")],
+    options: PreparationOptions,
+    data: Annotated[
+        Path | None, typer.Argument(help="A prepared folder, or anything that prepare reads.", show_default=False)
+    ] = None,
     base: Annotated[str, typer.Option(help="A folder or hub id: any encoder, or a ColBERT.")] = MINILM,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, auto (all GPUs), or a number of GPUs.")] = "auto",
     processes: Annotated[
@@ -58,12 +71,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other training argument; may be repeated."),
     ] = None,
-    documents: Documents = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="DATA[=WEIGHT]", help="Mix in another set, used WEIGHT times an epoch; may be repeated."),
+        typer.Option(
+            metavar="DATA[=WEIGHT]",
+            help="Mix in another set, used WEIGHT times an epoch; may be repeated.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of a BEIR folder to train on.")] = "train",
     language: Language = "en",
     seed: Seed = 0,
     resume: Annotated[
@@ -73,10 +88,15 @@ def train(
     trust_remote_code: Trust = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a late-interaction model; the best checkpoint on held-out queries is kept."""
+    """Fine-tune a late-interaction model; the best checkpoint on held-out queries is kept.
+
+    DATA that is not prepared yet is prepared first: the options of its sections are those of prepare.
+    """
     from tardif.training.settings import parse_assignment, settings_from
     from tardif.training.trainer import Trainer, summary
 
+    if data is None and not options.makes_queries:
+        raise typer.BadParameter("give data, or --documents with --synthesize or --endpoint", param_hint="DATA")
     given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr, "loss": loss}
     given["refresh"] = refresh
     settings = {
@@ -101,10 +121,8 @@ def train(
         quiet=quiet,
     )
     trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
-    trainer.prepare(data, documents, split=split)
-    for text in also or []:
-        path, weight = weighted(text)
-        trainer.add(path, split=split, weight=weight)
+    others = [weighted(text) for text in also or []]
+    _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl")
     result = trainer.train(resume=resume, processes=processes, **settings)
     for line in summary(result):
         trainer.talk.say(line)
@@ -113,7 +131,33 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command()
+def _prepare(
+    trainer: Trainer, data: Path | None, also: Sequence[tuple[Path, float]], options: PreparationOptions, answers: Path
+) -> None:
+    """Give a trainer its sets; what is not prepared yet is prepared with the options that were given."""
+    from tardif.data.training_set import is_training_set
+
+    asked = {name: value for name, value in options.preparing(answers).items() if name in options.given}
+    # Rows that are held out are the first set's, as are its documents and what is made of them.
+    is_file = isinstance(asked.get("validation"), str)
+    shared = {
+        name: value
+        for name, value in asked.items()
+        if name not in _OF_THE_FIRST and not (is_file and name == "validation")
+    }
+    if is_file:
+        shared["validation"] = 0.0
+    fresh = [path for path, _ in also if not is_training_set(path)]
+    if data is not None and fresh and is_training_set(data):
+        asked = {
+            name: value for name, value in asked.items() if name not in shared or (is_file and name == "validation")
+        }
+    trainer.prepare(data, **asked)
+    for path, weight in also:
+        trainer.add(path, weight=weight, **(shared if path in fresh else {}))
+
+
+@verb()
 def evaluate(
     systems: Annotated[
         list[str] | None,

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from tardif.cli.app import app
 from tardif.cli.options import MINILM, AsJson, Device, IndexModel, Quiet, Trust
 from tardif.cli.output import put, put_json
+from tardif.cli.sharing import verb
 from tardif.errors import FolderError
 
 
-@app.command()
+@verb()
 def demo(
     out: Annotated[Path, typer.Option(help="Where model, index and results go.")] = Path("tardif-demo"),
     minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 4.0,
@@ -25,7 +25,7 @@ def demo(
     run_demo(out, minutes=minutes, base=base)
 
 
-@app.command()
+@verb()
 def doctor(
     index: Annotated[
         Path | None, typer.Argument(help="An index: is every byte of it what was written?", show_default=False)

@@ -130,7 +130,7 @@ class Trainer:
         data: str | Path | TrainingSet | Iterable[Any] | None,
         documents: Any = None,
         *,
-        validation: Any = 0.1,
+        validation: Any = None,
         **options: Any,
     ) -> TrainingSet:
         """Read, validate, split and mine; replaces what was prepared before.
@@ -141,19 +141,21 @@ class Trainer:
                 ColBERT, TREC). A prepared folder, or a :class:`TrainingSet`. None with
                 ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
-            validation: share of queries to hold out, or held-out rows of their own.
-            **options: of :class:`tardif.preparation.Preparation`: ``miner``, ``negatives``, ``ratio``,
-                ``teacher``, ``split``, ...
+            validation: share of queries to hold out (by default a tenth, at most 500), or held-out rows of their own.
+            **options: of :class:`tardif.preparation.Preparation`: ``columns``, ``miner``, ``negatives``, ``ratio``,
+                ``teacher``, ``split``, ... They act when data are prepared: with a prepared folder or a
+                :class:`TrainingSet` there can be none.
 
         Raises:
             DataError: the input cannot be read or makes no sense.
+            SettingError: an option is not known, cannot be used, or comes too late: the data are prepared already.
         """
         self._sets, self._weights = [self._prepared(data, documents, validation, options)], [1.0]
         self.data = self._sets[0]
         return self.data
 
     def add(
-        self, data: Any, documents: Any = None, *, weight: float = 1.0, validation: Any = 0.1, **options: Any
+        self, data: Any, documents: Any = None, *, weight: float = 1.0, validation: Any = None, **options: Any
     ) -> TrainingSet:
         """Mix another training set into what was prepared before.
 
@@ -175,12 +177,14 @@ class Trainer:
         return self.data
 
     def _prepared(self, data: Any, documents: Any, validation: Any, options: dict[str, Any]) -> TrainingSet:
-        if isinstance(data, TrainingSet):
-            return data
-        if isinstance(data, str | Path) and is_training_set(data):
-            return TrainingSet.load(data)
+        if isinstance(data, TrainingSet) or (isinstance(data, str | Path) and is_training_set(data)):
+            asked = {"documents": documents, "validation": validation}
+            late = [*(name for name, value in asked.items() if value is not None), *options]
+            if late:
+                raise _come_too_late("The training set" if isinstance(data, TrainingSet) else str(data), late)
+            return data if isinstance(data, TrainingSet) else TrainingSet.load(data)
         from tardif.mining.plan import work_folder
-        from tardif.preparation import prepare
+        from tardif.preparation import SHARE, prepare
 
         defaults: dict[str, Any] = {
             "language": self.language.code,
@@ -194,7 +198,7 @@ class Trainer:
         return prepare(
             [] if data is None else [data],
             documents,
-            validation=validation,
+            validation=SHARE if validation is None else validation,
             talk=self.talk,
             **{**defaults, **options},
         )
@@ -299,6 +303,15 @@ class Trainer:
                     "or use devices='cpu'."
                 )
         return self.devices.kind
+
+
+def _come_too_late(data: str, names: Sequence[str]) -> SettingError:
+    spelt = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    act, them = ("acts", "it") if len(names) == 1 else ("act", "them")
+    return SettingError(
+        f"{data} is prepared already, and {', '.join(names)} ({spelt}) {act} when data are prepared: leave {them} out, "
+        f"or prepare the data again with {them}."
+    )
 
 
 def summary(result: TrainingResult) -> Sequence[str]:
