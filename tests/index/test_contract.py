@@ -117,6 +117,24 @@ def test_a_filter_is_applied_before_scoring(index):
         assert {identity for identity, _ in hits} == allowed
 
 
+def test_a_filter_follows_what_is_replaced_refused_and_deleted(index):
+    def found(expression):
+        (hits,) = index.search(plain.vectors_of(5, 6), [6], 60, where=parse_filter(expression))
+        return sorted(identity for identity, _ in hits)
+
+    documents, vectors, lengths = plain.some(4)
+    index.add(documents, vectors, lengths)
+    second = Document(documents[1].id, "anew", metadata={"n": 7, "tags": ["x"]})
+    assert index.add([second], plain.vectors_of(2, 3), [3]) == 1
+    assert (found("n = 1"), found("n > 1")) == ([], [d.id for d in documents[1:]])
+    with pytest.raises(DataError, match="same id"):
+        index.add([Document(documents[0].id, "", metadata={"n": 9})] * 2, plain.vectors_of(2, 4), [2, 2])
+    assert (found("n = 9"), found("n = 0")) == ([], [documents[0].id])
+    assert index.delete_where(parse_filter("tags exists or n = 2")) == 2
+    assert found("n >= 0") == [documents[0].id, documents[3].id]
+    assert (index.keys(), index.has(parse_filter("tags exists"))) == (["even", "n"], False)
+
+
 @pytest.mark.parametrize(
     "identity", ["a/b\\c", "../../up", "nul\0inside", "x" * 10_000, "'; DROP TABLE documents; --", "ü\n"]
 )

@@ -15,6 +15,8 @@ from tardif import Retriever
 from tardif.errors import SettingError
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
+from tardif.index.filters import parse_filter
+from tardif.index.memory import MemoryIndex
 from tardif.index.view import _CHUNK
 
 pytestmark = [
@@ -110,6 +112,29 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
         assert failures == []
         assert len(index) == MANY + 2 * (next(numbers) - 1)
     assert examine_index(tmp_path / "index").problems == []
+
+
+def test_a_filter_in_memory_is_asked_in_a_child_while_other_threads_ask():
+    index, where, done = MemoryIndex(), parse_filter("even = true"), threading.Event()
+    index.add(*plain.some(300))
+    expected = index.search(QUERY, [6], 9, where=where)
+
+    def again():
+        while not done.is_set():
+            index.has(parse_filter("m exists"))
+
+    threads = [threading.Thread(target=again) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            assert child(lambda: index.search(QUERY, [6], 9, where=where)) == expected
+        assert child(lambda: (index.delete_where(where), index.has(where))) == (150, False)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert index.search(QUERY, [6], 9, where=where) == expected
 
 
 @pytest.mark.parametrize("open_it", [Retriever, lambda folder: Retriever(folder, device="cpu")], ids=["light", "torch"])

@@ -269,7 +269,7 @@ class DiskIndex(Forking):
 
     def has(self, where: Filter) -> bool:
         """As :meth:`tardif.index.protocol.Index.has`."""
-        return self.store.any_matching(*where.sql())
+        return self.store.any_matching(where)
 
     def keys(self) -> list[str]:
         """As :meth:`tardif.index.protocol.Index.keys`."""
@@ -350,7 +350,7 @@ class DiskIndex(Forking):
         if known is not None and known[:2] == (view.change, where):
             return known[2]
         self._check_rows(view)
-        numbers = np.array(sorted(self.store.matching(*where.sql())), dtype=np.int64)
+        numbers = np.array(sorted(self.store.matching(where)), dtype=np.int64)
         self._passed = view.change, where, numbers
         return numbers
 
@@ -436,7 +436,7 @@ class DiskIndex(Forking):
         """
         with self.store.writing() as database:
             self.store.check(self.store.all_numbers())
-            count = self.store.remove(database, self.store.all_matching(*where.sql()))
+            count = self.store.remove(database, self.store.all_matching(where))
             if count:
                 self.store.touch(database)
         return count

@@ -1,4 +1,4 @@
-"""What a filter is made of: immutable nodes that say the same in SQLite and in Python.
+"""What a filter is made of: immutable nodes that say what they ask in SQL.
 
 Every condition is true or false, never NULL. A comparison asks one *element*: the value of a key, or each element of
 it where it is a list. In SQL an element is a pair of expressions, its JSON type and its value, both from ``json_each``;
@@ -7,17 +7,14 @@ keys are compared with ``json_each.key`` and not looked up by a JSON path, since
 
 from __future__ import annotations
 
-import operator
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from typing import Any, Literal, TypeAlias
 
 from tardif.index import patterns
-from tardif.index.metadata import as_stored, clean_text
-from tardif.types import Document
+from tardif.index.metadata import clean_text
 
 Kind: TypeAlias = Literal["text", "number", "true", "false", "null"]
 Condition: TypeAlias = tuple[str, list[Any]]
@@ -26,16 +23,10 @@ DOCUMENT_FIELDS = ("id", "title")
 PIECE_FIELDS = ("number", "of", "start", "end", "headings", "page")
 OWN_FIELDS = (*DOCUMENT_FIELDS, *(f"piece.{name}" for name in PIECE_FIELDS))
 KEYWORDS = frozenset(("and", "or", "not", "in", "like", "contains", "exists", "is", "missing", "true", "false", "null"))
-ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+ORDERS = ("<", "<=", ">", ">=")
 OPERATORS = ("=", "!=", *ORDERS, "like", "contains")
 BARE_NAME = r"[^\W\d][\w-]*"
 
-_MISSING = object()
 _NUMBER_TYPES = "('integer', 'real')"
 
 
@@ -71,19 +62,6 @@ class Field:
             return f"@{'piece.' if self.of_piece else ''}{self.names[0]}"
         return ".".join(map(_quoted, self.names))
 
-    def find(self, document: Document, metadata: Mapping[str, Any]) -> Any:
-        """The field's value, or ``_MISSING``. Names lead through objects only, not into lists."""
-        if self.of_document:
-            return document.whole_id if self.names == ("id",) else document.title
-        found: Any = metadata
-        if self.of_piece:
-            found = {} if document.piece is None else as_stored(document.piece.place())
-        for name in map(clean_text, self.names):
-            if not isinstance(found, Mapping) or name not in found:
-                return _MISSING
-            found = found[name]
-        return found
-
     def column(self) -> str:
         """The column of the table that holds a field of the document."""
         return "documents.document" if self.names == ("id",) else "ifnull(documents.title, '')"
@@ -109,28 +87,13 @@ class Filter(ABC):
 
     __slots__ = ()
 
+    @abstractmethod
     def sql(self) -> Condition:
         """A WHERE condition on the table ``documents`` and the parameters to bind to its question marks.
 
         Nothing of what the user wrote is in the text. The table must go by the name ``documents``, with columns
-        ``document``, ``title``, ``metadata`` and ``piece`` (JSON by :func:`tardif.index.metadata.metadata_json`).
+        ``document``, ``title``, ``metadata`` and ``piece`` (:func:`tardif.index.metadata.columns_of`).
         """
-        return self._sql()
-
-    def matches(self, document: Document) -> bool:
-        """Whether the document meets the condition: what :meth:`sql` says of it once it is stored.
-
-        Raises:
-            DataError: its metadata cannot be stored (nested too deep).
-        """
-        return self._holds(document, as_stored(document.metadata))
-
-    @abstractmethod
-    def _sql(self) -> Condition: ...
-
-    @abstractmethod
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        """Whether the document, with its metadata as stored, meets the condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +102,9 @@ class And(Filter):
 
     parts: tuple[Filter, ...]
 
-    def _sql(self) -> Condition:
+    def sql(self) -> Condition:
+        """As :meth:`Filter.sql`."""
         return _joined(self.parts, " AND ", "1")
-
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        return all(part._holds(document, metadata) for part in self.parts)
 
     def __str__(self) -> str:
         return " and ".join(f"({part})" if isinstance(part, And | Or) else str(part) for part in self.parts)
@@ -155,11 +116,9 @@ class Or(Filter):
 
     parts: tuple[Filter, ...]
 
-    def _sql(self) -> Condition:
+    def sql(self) -> Condition:
+        """As :meth:`Filter.sql`."""
         return _joined(self.parts, " OR ", "0")
-
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        return any(part._holds(document, metadata) for part in self.parts)
 
     def __str__(self) -> str:
         return " or ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
@@ -171,12 +130,10 @@ class Not(Filter):
 
     part: Filter
 
-    def _sql(self) -> Condition:
-        text, parameters = self.part._sql()
+    def sql(self) -> Condition:
+        """As :meth:`Filter.sql`."""
+        text, parameters = self.part.sql()
         return f"NOT {text}", parameters
-
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        return not self.part._holds(document, metadata)
 
     def __str__(self) -> str:
         return f"not ({self.part})"
@@ -185,7 +142,7 @@ class Not(Filter):
 def _joined(parts: Iterable[Filter], word: str, nothing: str) -> Condition:
     texts, parameters = [], []
     for part in parts:
-        text, own = part._sql()
+        text, own = part.sql()
         texts.append(text)
         parameters += own
     return f"({word.join(texts) or nothing})", parameters
@@ -197,14 +154,12 @@ class Exists(Filter):
 
     field: Field
 
-    def _sql(self) -> Condition:
+    def sql(self) -> Condition:
+        """As :meth:`Filter.sql`."""
         if self.field.of_document:
             return "1", []
         tables, keys, names = self.field.steps()
         return f"EXISTS (SELECT 1 FROM {tables} WHERE {keys})", names
-
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        return self.field.find(document, metadata) is not _MISSING
 
     def __str__(self) -> str:
         return f"{self.field} exists"
@@ -220,11 +175,8 @@ class _OfElements(Filter):
     def _element_sql(self, kind: str, value: str) -> Condition:
         """The condition on an element, given the SQL of its JSON type and of its value."""
 
-    @abstractmethod
-    def _element_holds(self, element: Any) -> bool:
-        """Whether an element meets the condition."""
-
-    def _sql(self) -> Condition:
+    def sql(self) -> Condition:
+        """As :meth:`Filter.sql`."""
         if self.field.of_document:
             text, parameters = self._element_sql("'text'", self.field.column())
             return f"({text})", parameters
@@ -238,19 +190,9 @@ class _OfElements(Filter):
             [*names, *of_each, *of_whole],
         )
 
-    def _holds(self, document: Document, metadata: Mapping[str, Any]) -> bool:
-        found = self.field.find(document, metadata)
-        if found is _MISSING:
-            return False
-        return any(map(self._element_holds, found if isinstance(found, list) else [found]))
-
     def _bound(self, text: str) -> str:
         """A text as SQLite can be given it: a field of the document may hold NULs, metadata holds none."""
         return clean_text(text) if not self.field.of_document else "\0".join(map(clean_text, text.split("\0")))
-
-    def _wanted(self, value: Value) -> tuple[str, Any]:
-        """The identity of the elements that equal ``value``."""
-        return value.kind, self._bound(value.raw) if isinstance(value.raw, str) else _comparable(value.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,18 +217,6 @@ class Compare(_OfElements):
         whole = f"instr({value}, char(0)) = 0 AND " if self.field.of_document else ""  # GLOB would end at the NUL
         return f"{kind} = 'text' AND {whole}{value} GLOB ?", [patterns.glob(clean_text(str(self.value.raw)))]
 
-    def _element_holds(self, element: Any) -> bool:
-        if self.operator in ("=", "!="):
-            return (_identity(element) == self._wanted(self.value)) == (self.operator == "=")
-        if self.operator in ORDERS:
-            (kind, found), (wanted_kind, wanted) = _identity(element), self._wanted(self.value)
-            return kind == wanted_kind and ORDERS[self.operator](found, wanted)
-        if not isinstance(element, str):
-            return False
-        if self.operator == "contains":
-            return self._bound(str(self.value.raw)) in element
-        return "\0" not in element and patterns.like(clean_text(str(self.value.raw)), element)
-
     def __str__(self) -> str:
         return f"{self.field} {self.operator} {self.value}"
 
@@ -298,17 +228,10 @@ class In(_OfElements):
     field: Field
     values: tuple[Value, ...]
     negated: bool = False
-    _identities: frozenset[tuple[str, Any]] = dataclass_field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_identities", frozenset(map(self._wanted, self.values)))
 
     def _element_sql(self, kind: str, value: str) -> Condition:
         text, parameters = _equals_sql(self, self.values, kind, value)
         return f"{'NOT ' if self.negated else ''}({text})", parameters
-
-    def _element_holds(self, element: Any) -> bool:
-        return (_identity(element) in self._identities) != self.negated
 
     def __str__(self) -> str:
         return f"{self.field} {'not ' if self.negated else ''}in ({', '.join(map(str, self.values))})"
@@ -325,17 +248,6 @@ def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value:
     if numbers:
         conditions.append(f"{kind} IN {_NUMBER_TYPES} AND {value} IN ({', '.join('?' * len(numbers))})")
     return " OR ".join(conditions) or "0", [*texts, *numbers]
-
-
-def _identity(element: Any) -> tuple[str, Any]:
-    """What makes elements as stored equal: their kind and value. Lists and objects are of no kind that values have."""
-    if element is None:
-        return "null", None
-    if isinstance(element, bool):
-        return ("true" if element else "false"), None
-    if isinstance(element, str):
-        return "text", element
-    return ("number", _comparable(element)) if isinstance(element, int | float) else ("other", None)
 
 
 def _comparable(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Which documents a search may find: a condition on their metadata, as an expression or a dict.
 
 ``lang = 'en' and year >= 2020`` and ``{"lang": "en", "year": {">=": 2020}}`` say the same. Either becomes a
-:class:`~tardif.index.filter_nodes.Filter`, which asks SQLite (``sql``) or one document (``matches``).
+:class:`~tardif.index.filter_nodes.Filter`, a condition in SQL: every index asks SQLite, also the one in memory.
 
 What holds, and why:
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
+from tardif.index.asked import MemoryTable
 from tardif.index.codes import Query, scale_of, scan, to_fixed
 from tardif.index.metadata import as_kept
 from tardif.index.protocol import RECALL, Vectors, check_fit, check_free, check_whole
@@ -41,6 +42,8 @@ class MemoryIndex:
         # Of each document the ids of its pieces, or its own; and where it came from.
         self._parts: dict[str, list[str]] = {}
         self._sources: dict[str, str] = {}
+        # The same documents as a filter asks them.
+        self._table = MemoryTable()
         self._dim: int | None = None
 
     def __len__(self) -> int:
@@ -71,7 +74,7 @@ class MemoryIndex:
         kept = [as_kept(document) for document in documents]
         replaced = [identity for identity in dict.fromkeys(d.whole_id for d in kept) if identity in self._parts]
         check_free(kept, self._owners(kept, set(replaced)))
-        self._remove(replaced)
+        self._remove(replaced, kept)
         self._documents |= {document.id: (document, block, row) for row, document in enumerate(kept)}
         for document in kept:
             self._parts.setdefault(document.whole_id, []).append(document.id)
@@ -97,15 +100,12 @@ class MemoryIndex:
 
     def delete_where(self, where: Filter) -> int:
         """As :meth:`tardif.index.protocol.Index.delete_where`."""
-        chosen = [
-            identity
-            for identity, parts in self._parts.items()
-            if all(where.matches(self._documents[part][0]) for part in parts)
-        ]
+        chosen = self._table.all_matching(where)
         self._remove(chosen)
         return len(chosen)
 
-    def _remove(self, ids: Sequence[str]) -> None:
+    def _remove(self, ids: Sequence[str], come: Sequence[Document] = ()) -> None:
+        self._table.change([part for identity in ids for part in self._parts[identity]], come)
         for identity in ids:
             for part in self._parts.pop(identity):
                 del self._documents[part]
@@ -125,11 +125,11 @@ class MemoryIndex:
 
     def has(self, where: Filter) -> bool:
         """As :meth:`tardif.index.protocol.Index.has`."""
-        return any(where.matches(document) for document, _, _ in self._documents.values())
+        return self._table.any_matching(where)
 
     def keys(self) -> list[str]:
         """As :meth:`tardif.index.protocol.Index.keys`."""
-        return sorted({str(key) for document, _, _ in self._documents.values() for key in document.metadata})
+        return self._table.keys()
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """As :meth:`tardif.index.protocol.Index.get`."""
@@ -152,7 +152,7 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.search`; always exact."""
         self._check_width(vectors)
         k = check_hits(k)
-        ids = [i for i, (document, _, _) in self._documents.items() if where is None or where.matches(document)]
+        ids = list(self._documents) if where is None else self._table.matching(where, "id")
         named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
         found = []
         for end, length in zip(ends, lengths, strict=True):

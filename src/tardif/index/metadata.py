@@ -10,7 +10,7 @@ from typing import Any
 from tardif.data.metadata import MAX_NESTING, as_stored, clean_text
 from tardif.types import Document
 
-__all__ = ["MAX_NESTING", "as_kept", "as_stored", "clean_text", "metadata_json"]
+__all__ = ["MAX_NESTING", "as_kept", "as_stored", "clean_text", "columns_of", "metadata_json"]
 
 
 def as_kept(document: Document) -> Document:
@@ -32,3 +32,13 @@ def metadata_json(metadata: Mapping[Any, Any]) -> str:
         DataError: it is nested deeper than :data:`MAX_NESTING` levels.
     """
     return json.dumps(as_stored(metadata), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def columns_of(document: Document) -> tuple[str, str, str | None]:
+    """What an index's columns ``metadata``, ``document`` and ``piece`` hold of a document or piece.
+
+    Raises:
+        DataError: its metadata is nested deeper than :data:`MAX_NESTING` levels.
+    """
+    place = None if document.piece is None else metadata_json(document.piece.place())
+    return metadata_json(document.metadata), document.whole_id, place

@@ -31,8 +31,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
+from tardif.index.asked import Asked
 from tardif.index.connections import Connections
-from tardif.index.metadata import metadata_json
+from tardif.index.metadata import columns_of
 from tardif.index.protocol import check_free, check_whole
 from tardif.index.words import Lengths, Words
 from tardif.types import Document, Piece
@@ -68,7 +69,7 @@ _LOST = "its index of the ids does not hold them all"
 _BLOCK = 500
 
 
-class Store:
+class Store(Asked):
     """The database of an index.
 
     Args:
@@ -283,8 +284,8 @@ class Store:
         rows = [
             (*row, row_checksum(row))
             for row in (
-                (number, *_held(document), source, terms_checksum(words))
-                for number, document, words in zip(numbers, documents, terms, strict=True)
+                (number, d.id, d.title, d.text, *columns_of(d), source, terms_checksum(words))
+                for number, d, words in zip(numbers, documents, terms, strict=True)
             )
         ]
         database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)
@@ -464,25 +465,6 @@ class Store:
             self.ids(new[begin : begin + _BLOCK].tolist())
         self._known_good = numbers
 
-    def matching(self, condition: str, values: Sequence[Any]) -> list[int]:
-        """The numbers of the documents that a condition on their columns lets through."""
-        return [int(row[0]) for row in self._rows(f"SELECT number FROM documents WHERE {condition}", values)]
-
-    def any_matching(self, condition: str, values: Sequence[Any]) -> bool:
-        """Whether a condition lets any row through."""
-        return bool(self._rows(f"SELECT 1 FROM documents WHERE {condition} LIMIT 1", values))
-
-    def keys(self) -> list[str]:
-        """The keys of all documents' metadata, sorted."""
-        return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
-
-    def all_matching(self, condition: str, values: Sequence[Any]) -> list[str]:
-        """The ids of the documents that a condition lets through with all of their pieces."""
-        statement = (
-            f"SELECT document FROM documents GROUP BY document HAVING min(({condition}) IS TRUE) ORDER BY min(number)"
-        )
-        return [str(row[0]) for row in self._rows(statement, values)]
-
     def _among(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         for begin in range(0, len(values), _BLOCK):
             block = list(values[begin : begin + _BLOCK])
@@ -506,12 +488,6 @@ def whole_of(row: Sequence[Any]) -> tuple[str, int]:
 
 def _piece_of(document: str, place: Mapping[str, Any]) -> Piece:
     return Piece(document, **{**place, "headings": tuple(place["headings"])})
-
-
-def _held(document: Document) -> tuple[Any, ...]:
-    """A document's columns, from its id to its piece."""
-    place = None if document.piece is None else metadata_json(document.piece.place())
-    return (document.id, document.title, document.text, metadata_json(document.metadata), document.whole_id, place)
 
 
 def row_checksum(row: Sequence[Any]) -> int:
