@@ -60,7 +60,7 @@ class Preparation(Reading):
     """How a training set is made.
 
     Args:
-        columns: as for :class:`tardif.data.reading.Reading`.
+        columns, separator, encoding, sheet: as for :class:`tardif.data.reading.Reading`.
         language: ISO 639 code of the texts; chooses stemmer and stopwords.
         miner: ``lexical`` (BM25), ``dense``, ``late``, ``hybrid`` or ``none``.
         negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
@@ -361,16 +361,17 @@ def _gather(
         if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
             opened.append((source, False))
             continue
-        opened.append((open_source(source, columns=how.columns, split=how.split, group_by=how.group_by), False))
+        found_source = open_source(source, columns=how.columns, split=how.split, group_by=how.group_by, form=how.form)
+        opened.append((found_source, False))
         held_too = held_out_sources(source, columns=how.columns, split=how.split, group_by=how.group_by)
         opened += [(found, True) for found in held_too]
     if held_out is not None:
         columns = how.columns if how.validation_columns is None else how.validation_columns
-        opened.append((open_source(held_out, columns=columns, group_by=how.group_by), True))
+        opened.append((open_source(held_out, columns=columns, group_by=how.group_by, form=how.form), True))
     if documents is not None:
         found = DocumentReport()
         number = staging.source(source_name(documents))
-        stream = stream_documents(documents, report=found)
+        stream = stream_documents(documents, form=how.form, report=found)
         with talk.progress("Reading documents", None, "documents") as bar:
             staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
         report += found.lines()

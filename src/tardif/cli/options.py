@@ -145,6 +145,17 @@ class ReadingOptions(Group):
         list[str] | None,
         typer.Option(metavar="ROLE=COLUMN", help="Which column is what; may be repeated.", rich_help_panel=DATA),
     ] = None
+    separator: Annotated[
+        str | None,
+        typer.Option(help="Between a table's cells: a character, or tab; else found out.", rich_help_panel=DATA),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of tables, such as cp1252; else UTF-8, UTF-16 or a clear guess.", rich_help_panel=DATA),
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which sheet of a workbook.", rich_help_panel=DATA)
+    ] = None
 
     READ: ClassVar[dict[str, Callable[[Any], Any]]] = {"columns": _columns("--columns")}
 

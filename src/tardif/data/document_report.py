@@ -57,11 +57,13 @@ class DocumentReport(Short):
     Attributes:
         read: how many documents of each kind were read.
         notes: on each file and row of which there is something to say.
+        tables: how each table was read that was not plainly read, a line for each.
         lost: of documents that the model does not read whole, a sentence.
     """
 
     read: Counter[str] = field(default_factory=Counter)
     notes: list[Note] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
     lost: str = ""
 
     def skip(self, path: str, reason: str, detail: str = "") -> None:
@@ -89,6 +91,7 @@ class DocumentReport(Short):
         """The report for people: what was read as what, then a line for each reason."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.read.items()) if count)
         lines = [f"documents read: {self.read.total()}" + (f" ({kinds})" if kinds else "")]
+        lines += self.tables
         groups: dict[tuple[str, str], list[str]] = {}
         for note in self.notes:
             if note.action != "cut":

@@ -13,6 +13,7 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
+from tardif.data.formats.form import Form
 from tardif.data.formats.frames import Frame, is_a, open_arrow, open_pandas, open_polars
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.text import text_id
@@ -30,6 +31,7 @@ def read_documents(
     title: str | None = None,
     id: str | None = None,  # noqa: A002 - the column's usual name
     metadata: Sequence[str] | None = None,
+    form: Form | None = None,
     report: DocumentReport | None = None,
 ) -> list[Document]:
     """Read a whole corpus: :func:`stream_documents` in a list, whose ids are checked to be unique.
@@ -39,7 +41,7 @@ def read_documents(
         SettingError: as there.
     """
     report = DocumentReport() if report is None else report
-    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, report=report)
+    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, form=form, report=report)
     return _unique(stream, str(source) if isinstance(source, str | Path) else "documents", report)
 
 
@@ -50,6 +52,7 @@ def stream_documents(
     title: str | None = None,
     id: str | None = None,  # noqa: A002
     metadata: Sequence[str] | None = None,
+    form: Form | None = None,
     report: DocumentReport | None = None,
 ) -> Placed:
     """A corpus document by document, each with its place; ids are kept where there are any, else made from the texts.
@@ -67,6 +70,7 @@ def stream_documents(
         title: the column of the title.
         id: the column of the id.
         metadata: the columns to keep as metadata; all that are left by default.
+        form: separator, encoding and sheet of tables, where a file does not say so itself.
         report: is told what was read, and every file that was not.
 
     Raises:
@@ -75,17 +79,17 @@ def stream_documents(
         SettingError: columns are chosen where there is no table.
     """
     report = DocumentReport() if report is None else report
-    columns = Columns.of(text, title, id, metadata)
+    columns, form = Columns.of(text, title, id, metadata), form or Form()
     if not isinstance(source, str | Path):
         return _from_values(source, columns, report)
     path = user_path(source)
     if not os.path.lexists(path):
         raise DataError(f"{shown(source)}: no such file: check the path, or give texts as a list, such as [...].")
     if is_folder(path):
-        return _from_folder(path, columns, report)
-    if kind_of(path):
+        return _from_folder(path, columns, form, report)
+    if kind_of(path) and not is_table(path, form):
         return _from_file(path, columns, report)
-    return _from_table(path, columns, report)
+    return _from_table(path, columns, form, report)
 
 
 def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport) -> Placed:
@@ -143,9 +147,9 @@ def _from_file(path: Path, columns: Columns, report: DocumentReport) -> Placed:
     yield 1, read_file(path, report)
 
 
-def _from_folder(folder: Path, columns: Columns, report: DocumentReport) -> Placed:
+def _from_folder(folder: Path, columns: Columns, form: Form, report: DocumentReport) -> Placed:
     if (folder / "corpus.jsonl").is_file():
-        yield from _from_table(folder / "corpus.jsonl", columns, report)
+        yield from _from_table(folder / "corpus.jsonl", columns, form, report)
         return
     paths = find_files(folder, report)
     if any(kind_of(Path(path)) for path in paths):
@@ -154,7 +158,7 @@ def _from_folder(folder: Path, columns: Columns, report: DocumentReport) -> Plac
         return
     # A lone .json is more often somebody's settings than a corpus.
     tables = [path for path in paths if is_table(Path(path)) and not path.lower().endswith(".json")]
-    documents = (document for path in tables for _, document in _from_table(folder / path, columns, report))
+    documents = (document for path in tables for _, document in _from_table(folder / path, columns, form, report))
     for _ in stream_files(folder, [path for path in paths if path not in tables], report):
         pass  # none is a document: counts what they are
     yield from _numbered(documents, folder, report)
@@ -176,9 +180,9 @@ def _refuse_columns(columns: Columns, path: Path) -> None:
         raise SettingError(f"{path} is no table: columns (text, title, id, metadata) cannot be chosen in it.")
 
 
-def _from_table(path: Path, columns: Columns, report: DocumentReport) -> Placed:
+def _from_table(path: Path, columns: Columns, form: Form, report: DocumentReport) -> Placed:
     reader = RowReader(columns)
-    for row in stream_rows(path):
+    for row in stream_rows(path, form, report):
         document = reader.document(row)
         report.read["rows"] += 1
         _note_empty(document, path.name, row.line, report)

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from tardif.data.extracted import Refused, hushed
 
-_MARKS = (
+MARKS = (
     # UTF-32's begins with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+"""Byte order marks of encodings other than UTF-8, and what they state."""
 # What is guessed among. Of those that explain a text equally well the first is taken: of a short text in a Western
 # language several do, and most such files are in Windows' Western encoding, which is Latin-1 and some more.
 _GUESSED = (
@@ -40,7 +41,7 @@ def decode(raw: bytes, declared: str = "") -> Decoded | Refused:
         raw: all its bytes.
         declared: the encoding that it declares itself (a page's ``charset``).
     """
-    for mark, name in _MARKS:
+    for mark, name in MARKS:
         if raw.startswith(mark):
             try:
                 return raw.decode(name), ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tardif.checks import check_mapping
 from tardif.data.formats.columns import Wishes
+from tardif.data.formats.form import Form
 from tardif.showing import Short
 
 
@@ -22,9 +23,24 @@ class Reading(Short):
     Args:
         columns: role to column, where the names are not the usual ones; a role that takes several columns may have
             a list, and None leaves a role out.
+        separator: the character between the cells of a text table; None: found out by the rows.
+        encoding: of text tables and JSON lines; None: UTF-8, UTF-16 or, of a table, a clear guess.
+        sheet: of a workbook; None: its only sheet that holds anything.
     """
 
     columns: Mapping[str, Any] | None = None
+    separator: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+    @property
+    def form(self) -> Form:
+        """What is said of the tables' files.
+
+        Raises:
+            SettingError: an option cannot be used.
+        """
+        return Form.of(self.separator, self.encoding, self.sheet)
 
     def check(self) -> None:
         """Raise if an option cannot be used, before anything is read.
@@ -34,6 +50,7 @@ class Reading(Short):
             DataError: a role is not known, or two roles want one column.
         """
         check_columns("columns", self.columns)
+        _ = self.form
 
 
 def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:

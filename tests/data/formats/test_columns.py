@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tardif.data.formats import tables
-from tardif.data.formats.cells import read_header
+from tardif.data.formats.cells import named_table
 from tardif.data.formats.columns import Wishes, known_role
 from tardif.data.formats.opening import open_source
 from tardif.data.formats.tables import TableSource
@@ -92,7 +92,7 @@ def test_each_column_of_a_wide_table_is_looked_at_a_few_times(names):
         return iter([(1, ["q", *["p"] * (len(columns) - 1)])])
 
     Counting.compared = 0
-    assert read_header(iter([(1, names)]), Path("a.csv")) == names
+    assert named_table(Path("a.csv"), lambda: iter([(1, names)]), "CSV").names == names
     source = TableSource("a.csv", names, read, Wishes.of(None, None), cells=True)
     assert list(source.judgements())
     chosen = Wishes.of({"negative": names[2:]}, None)

@@ -105,6 +105,11 @@ def test_python_rows(rows):
     check(rows, *read(iter(rows)), "data")
 
 
+def held(rows):
+    """The rows that hold something: blank ones are none."""
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
 @QUICK
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=4), st.sampled_from(["\n", "\r\n"]))
 def test_csv(tmp_path, rows, end):
@@ -113,8 +118,8 @@ def test_csv(tmp_path, rows, end):
         writer = csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL)
         writer.writerows([("query", "answer"), *rows])
     found, error = read(path)
-    assert [(item.query, item.document) for item in found] == rows
-    assert (error is None) == bool(rows)
+    assert [(item.query, item.document) for item in found] == held(rows)
+    assert (error is None) == bool(held(rows))
 
 
 @QUICK
@@ -125,7 +130,7 @@ def test_tsv(tmp_path, rows):
     found, error = read(path)
     assert error is None or error.path == str(path) or error.path == path
     if not any(set("\t\n") & set(text) or text.endswith("\r") for row in rows for text in row) and error is None:
-        assert [(item.query, item.document) for item in found] == rows
+        assert [(item.query, item.document) for item in found] == held(rows)
 
 
 @QUICK

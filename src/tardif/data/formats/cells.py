@@ -1,34 +1,176 @@
-"""Rows of CSV and TSV files by the line each begins on."""
+"""Tables of cells: CSV, TSV and their like, by the line each row begins on.
+
+What a file holds beside its rows is left out, counted and said: blank rows and columns, Excel's line ``sep=;``.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from tardif.data.formats.columns import listed
-from tardif.data.formats.files import LONGEST, bare_lines, text_lines
+from tardif.data.formats.columns import known_role, listed, plain
+from tardif.data.formats.decoding import CODING, table_encoding
+from tardif.data.formats.files import LONGEST, check_file, kind_of, text_lines
+from tardif.data.formats.form import Form, spoken
+from tardif.data.formats.separators import SEPARATORS, Dialect, find_dialect, head, stated, trimmed
 from tardif.errors import DataError
 
-Cells = Sequence[str]
+Cells = Sequence[Any]
+Rows = Iterator[tuple[int, Cells]]
+
+TEXT_TABLES = (".csv", ".tsv", ".txt")
+"""The suffixes of text tables. Documents in ``.txt`` are tables only where a separator is given."""
+
+_USUAL = {".csv": Dialect(","), ".tsv": Dialect("\t", quoted=False), ".txt": Dialect("\t", quoted=False)}
+_ALSO_KNOWN = ("id", "_id", "text", "title", "content", "body")
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
-    """The rows of a CSV file, the header among them, by the line each begins on; blank lines are none.
+@dataclass
+class CellTable:
+    """A table whose first row names its columns.
+
+    Attributes:
+        path: the file.
+        names: the columns that have a name.
+        line: where the header is.
+        what: the format, and how the file is read, for a reader.
+        blank: blank rows passed over, when all rows have been read.
+        nameless: rows that hold something in a column without a name, likewise.
+        typed: cells are values (numbers, dates); otherwise texts.
+    """
+
+    path: Path
+    names: list[str]
+    line: int
+    what: str
+    _read: Callable[[], Rows]
+    _separator: str = ""
+    typed: bool = False
+    blank: int = 0
+    nameless: int = 0
+    _positions: list[int] = field(default_factory=list)
+    _width: int = 0  # of the header
+    _least: int = 0  # the same without the empty cells at its end
+
+    def rows(self, columns: Sequence[str] | None = None) -> Rows:
+        """The rows after the header, from the first each time, with the cells of some columns.
+
+        Raises:
+            DataError: a row has more or fewer cells than the header.
+        """
+        at = dict(zip(self.names, self._positions, strict=True))
+        positions = self._positions if columns is None else [at[name] for name in columns]
+        nameless = [position for position in range(self._width) if position not in set(self._positions)]
+        as_is = positions == list(range(self._width))
+        self.blank = self.nameless = 0
+        for line, cells in self._read():
+            if line <= self.line:
+                continue
+            if (not cells[0] or str(cells[0]).isspace()) and is_blank(cells):
+                self.blank += 1
+                continue
+            if len(cells) != self._width:
+                self._check_size(cells, line)
+            if nameless or len(cells) > self._least:
+                self.nameless += not is_blank([*(cells[at] for at in nameless if at < len(cells))])
+            yield line, cells if as_is and len(cells) == self._width else [cells[position] for position in positions]
+
+    def remarks(self) -> list[str]:
+        """What is to be said of the rows that were read."""
+        found = []
+        if self.blank:
+            found.append(f"{self.blank} blank rows left out")
+        if self.nameless:
+            found.append(f"not used: cells of {self.nameless} rows in columns without a name")
+        return found
+
+    def _check_size(self, cells: Cells, line: int) -> None:
+        if len(cells) >= self._least and len(trimmed(cells)) <= self._width:
+            return
+        by = f", separated by {spoken(self._separator)}" if self._separator not in ("", ",") else ""
+        more = len(cells) > self._width and self._separator not in ("", "\t")
+        hint = f": put a text that holds a {spoken(self._separator)} in quotes" if more else ""
+        names = listed(self.names)
+        raise DataError(
+            f"has {len(cells)} columns where the header has {self._width} ({names}){by}{hint}.", self.path, line
+        )
+
+
+def is_blank(cells: Iterable[Any]) -> bool:
+    """Whether no cell holds anything."""
+    return all(cell is None or cell == "" or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+
+
+def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()) -> CellTable:
+    """Open a text table: its separator and encoding are found out, unless they are given.
+
+    Args:
+        path: the file, which may be packed.
+        form: what the user said about it.
+        named: the columns that the user named.
+
+    Raises:
+        DataError: it is empty, in no clear encoding or separator, or its header names a column twice.
+    """
+    check_file(path)
+    form = form or Form()
+    coding = table_encoding(path, form.encoding)
+    kind = kind_of(path)
+    usual = _USUAL.get(kind, _USUAL[".csv"])
+
+    def lines(any_end: bool = True) -> Iterator[tuple[int, str]]:
+        return text_lines(path, any_end=any_end, encoding=coding.name, way_out=CODING)
+
+    first, whole = head(line for _, line in lines())
+    excels = stated(first[0]) if first else None
+    if (given := form.separator or excels) is not None:
+        dialect = usual if given == usual.separator else Dialect(given)
+    else:
+
+        def known(name: str) -> bool:
+            return name.strip() in named or known_role(name) is not None or plain(name) in _ALSO_KNOWN
+
+        dialect = find_dialect(first, usual, known, path, whole=whole)
+
+    def read() -> Rows:
+        # A lone carriage return is a character of a TSV file's text, where lines end otherwise.
+        found = islice(lines(any_end=dialect.quoted), 1 if excels else 0, None)
+        return _rows(found, dialect, path, 2 if excels else 1)
+
+    said = [coding.said] if coding.said else []
+    if dialect.separator != usual.separator:
+        said.insert(0, f"separated by {spoken(dialect.separator)}")
+    what = kind[1:].upper() + (f" ({', '.join(said)})" if said else "")
+    table = named_table(path, read, what, separator=dialect.separator)
+    _check_split(table, dialect.separator)
+    return table
+
+
+def _rows(lines: Iterator[tuple[int, str]], dialect: Dialect, path: Path, begin: int) -> Rows:
+    """The rows of some lines, the header among them, by the line each begins on; blank lines are none.
 
     Raises:
         DataError: a quote is not closed, or stands where none can.
     """
+    if not dialect.quoted:
+        for number, line in lines:
+            if bare := line.removesuffix("\n").removesuffix("\r"):
+                yield number, bare.split(dialect.separator)
+        return
     # The limit is one for the whole process, and 128 KiB by default: only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    reader = csv.reader((line for _, line in text_lines(path, any_end=True)), strict=True)
-    begin = 1
+    reader = csv.reader((line for _, line in lines), delimiter=dialect.separator, strict=True)
+    ahead = begin - 1
     try:
         for cells in reader:
             if cells:
                 yield begin, cells
-            begin = reader.line_num + 1
+            begin = ahead + reader.line_num + 1
     except csv.Error as error:
         hint = ""
         if "unexpected end" in str(error):
@@ -36,37 +178,57 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
         raise DataError(f"malformed CSV ({error}){hint}.", path, begin) from None
 
 
-def tsv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
-    """The rows of a TSV file, the header among them; a quote is a character like any other."""
-    for number, line in bare_lines(path):
-        if line:
-            yield number, line.split("\t")
+def tsv_rows(path: Path) -> Rows:
+    """The rows of a TSV file of a published layout: tabs, UTF-8; a quote is a character like any other."""
+    return _rows(text_lines(path), _USUAL[".tsv"], path, 1)
 
 
-def read_header(rows: Iterator[tuple[int, Cells]], path: Path) -> list[str]:
-    """Take the first row as the columns' names.
+def named_table(
+    path: Path, read: Callable[[], Rows], what: str, *, separator: str = "", typed: bool = False
+) -> CellTable:
+    """A table by its first row that is not blank, which names its columns.
+
+    Args:
+        path: the file.
+        read: gives its rows, the header among them, from the first each time.
+        what: the format, and how it is read, for a reader.
+        separator: between its cells, for messages.
+        typed: cells are values.
 
     Raises:
         DataError: there is no row, or a name stands twice.
     """
-    line, cells = next(rows, (0, ()))
+    line, cells = next(((line, cells) for line, cells in read() if not is_blank(cells)), (0, ()))
     if not line:
         raise DataError("is empty: it holds no row.", path)
-    header = [cell.strip() for cell in cells]
-    if twice := [name for name, times in Counter(header).items() if times > 1]:
+    header = ["" if cell is None else str(cell).strip() for cell in cells]
+    positions = [position for position, name in enumerate(header) if name]
+    if twice := [name for name, times in Counter(filter(None, header)).items() if times > 1]:
         raise DataError(f"the header names the column {twice[0]!r:.100} twice.", path, line)
-    return header
+    names = [header[position] for position in positions]
+    least = positions[-1] + 1
+    return CellTable(path, names, line, what, read, separator, typed, 0, 0, positions, len(header), least)
 
 
-def sized_rows(rows: Iterator[tuple[int, Cells]], header: Cells, path: Path) -> Iterator[tuple[int, Cells]]:
-    """The rows after the header.
+def _check_split(table: CellTable, separator: str) -> None:
+    """Refuse a header that another separator would divide.
 
     Raises:
-        DataError: a row has more or fewer cells than the header.
+        DataError: names it.
     """
-    width = len(header)
-    for number, cells in rows:
-        if len(cells) != width:
-            what = f"has {len(cells)} columns where the header has {width} ({listed(header)})."
-            raise DataError(what, path, number)
-        yield number, cells
+    if len(table.names) > 1:
+        return
+    others = [other for other in SEPARATORS if other != separator and other in table.names[0]]
+    if others:
+        best = max(others, key=table.names[0].count)
+        raise DataError(
+            f"the header {table.names[0]!r:.100} is one column, separated by {spoken(separator)}: it seems to be "
+            f"separated by {spoken(best)} (--separator {_typed(best)}; in Python separator={best!r}).",
+            table.path,
+            table.line,
+        )
+
+
+def _typed(separator: str) -> str:
+    """A separator as a shell takes it."""
+    return "tab" if separator == "\t" else f"'{separator}'"

@@ -101,6 +101,12 @@ class Wishes:
             chosen["documents"] = ()
         return cls(chosen, group_by or None)
 
+    @property
+    def named(self) -> list[str]:
+        """Every column that the user named."""
+        wanted = [name for given in self.chosen.values() for name in given]
+        return wanted if self.group_by is None else [*wanted, self.group_by]
+
     def find(self, names: Iterable[str]) -> Roles:
         """The columns of each role among some names."""
         exact = {name: role for role, wanted in self.chosen.items() for name in wanted}
@@ -117,10 +123,7 @@ class Wishes:
     def missing(self, names: Iterable[str]) -> list[str]:
         """The columns the user named that are not among these."""
         names = dict.fromkeys(names)
-        wanted = [name for given in self.chosen.values() for name in given]
-        if self.group_by is not None:
-            wanted.append(self.group_by)
-        return [w for w in wanted if w not in names and not ("*" in w and any(fnmatchcase(n, w) for n in names))]
+        return [w for w in self.named if w not in names and not ("*" in w and any(fnmatchcase(n, w) for n in names))]
 
 
 def check_clear(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:

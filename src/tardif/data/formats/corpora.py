@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import is_missing, storable
-from tardif.data.formats.cells import csv_rows, read_header, sized_rows, tsv_rows
+from tardif.data.formats.cells import CellTable, named_table, open_cells, tsv_rows
 from tardif.data.formats.columns import plain
 from tardif.data.formats.files import bare_lines, kind_of
 from tardif.data.formats.json_files import json_objects
@@ -87,25 +87,24 @@ def _records(path: Path, bare: Sequence[str]) -> Iterator[tuple[int, Fields]]:
     if kind in (".jsonl", ".ndjson"):
         yield from json_objects(path)
     elif kind == ".csv":
-        yield from table_records(csv_rows(path), path)
+        yield from table_records(open_cells(path))
     elif kind == ".tsv":
         yield from _tsv_records(path, bare)
     else:
         raise DataError(f"is of a kind that holds no ids and texts ({kind or 'no suffix'}): use {_or()}.", path)
 
 
-def table_records(rows: Iterator[tuple[int, Sequence[str]]], path: Path) -> Iterator[tuple[int, Fields]]:
+def table_records(table: CellTable) -> Iterator[tuple[int, Fields]]:
     """The rows of a table by its header."""
-    header = read_header(rows, path)
-    for line, cells in sized_rows(rows, header, path):
-        yield line, dict(zip(header, cells, strict=True))
+    for line, cells in table.rows():
+        yield line, dict(zip(table.names, cells, strict=True))
 
 
 def _tsv_records(path: Path, bare: Sequence[str]) -> Iterator[tuple[int, Fields]]:
     first = next((cells for _, cells in tsv_rows(path)), [])
     names = {plain(cell) for cell in first}
     if names & set(_ID_NAMES) and names & set(_TEXT_NAMES):
-        yield from table_records(tsv_rows(path), path)
+        yield from table_records(named_table(path, lambda: tsv_rows(path), "TSV", separator="\t"))
         return
     for line, text in bare_lines(path):
         cells = text.split("\t")

@@ -2,7 +2,8 @@
 
 Everything streams. Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. A TSV file may hold a lone ``\\r`` in a text: there
 it ends lines only where the file has no ``\\n``. NUL, U+2028 and the like are always characters of the text. What
-cannot be read exactly is refused with file and line.
+cannot be read exactly is refused with file and line. A file is UTF-8, UTF-16 or UTF-32 by its byte order mark, UTF-8
+without one, or what the caller says.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from tardif.data.encodings import MARKS
 from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
 
 PACKED = (".gz", ".zst", ".zstd")
 LONGEST = 64 * 2**20
 """The longest line, cell or array element, in bytes: what bounds the memory a broken file can take."""
+
+WAY_OUT = "save the file as UTF-8"
 
 _BLOCK = 2**20
 _BOM = b"\xef\xbb\xbf"
@@ -64,14 +68,23 @@ def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes
             yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 
+def raw_blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, unpacked, in blocks.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    with _unpacking(path, lambda: 1), _open(path) as file:
+        yield from iter(partial(file.read, _BLOCK), b"")
+
+
 def _has_returns_alone(path: Path) -> bool:
     """Whether the lines of a file end with carriage returns: it has some, and no line feed."""
     found = False
-    with _unpacking(path, lambda: 1), _open(path) as file:
-        for block in iter(partial(file.read, _BLOCK), b""):
-            if b"\n" in block:
-                return False
-            found = found or b"\r" in block
+    for block in raw_blocks(path):
+        if b"\n" in block:
+            return False
+        found = found or b"\r" in block
     return found
 
 
@@ -82,18 +95,58 @@ def _at_any_end(file: BinaryIO) -> Iterator[bytes]:
             yield line.encode("latin-1")
 
 
-def text_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]]:
-    """As :func:`raw_lines`, decoded.
+def marked_encoding(path: Path) -> str | None:
+    """The encoding that a byte order mark states; None without one.
 
     Raises:
-        DataError: likewise, or a line is not UTF-8.
+        DataError: the file is missing or damaged.
     """
+    with _unpacking(path, lambda: 1), _open(path) as file:
+        head = file.read(4)
+    return next((name for mark, name in (*MARKS, (_BOM, "utf-8")) if head.startswith(mark)), None)
+
+
+def text_lines(
+    path: Path, *, any_end: bool = False, encoding: str | None = None, way_out: str = WAY_OUT
+) -> Iterator[tuple[int, str]]:
+    """As :func:`raw_lines`, decoded.
+
+    Args:
+        path: the file.
+        any_end: as there.
+        encoding: of the file; by default what its byte order mark states, else UTF-8.
+        way_out: what to do where a line cannot be decoded, for the message.
+
+    Raises:
+        DataError: likewise, or a line is not of that encoding.
+    """
+    encoding = encoding or marked_encoding(path) or "utf-8"
+    if encoding not in ("utf-8", "utf-8-sig"):
+        yield from _other_lines(path, encoding, any_end, way_out)
+        return
     for number, raw in raw_lines(path, any_end=any_end):
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
-            raise _not_utf8(error.start, path, number) from None
+            raise _undecoded("utf-8", error.start, path, number, way_out) from None
         yield number, line
+
+
+def _other_lines(path: Path, encoding: str, any_end: bool, way_out: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file in an encoding whose line ends may be no bytes of their own."""
+    number, end = 0, "" if any_end else "\n"
+    with (
+        _unpacking(path, lambda: number + 1),
+        _open(path) as file,
+        io.TextIOWrapper(file, encoding=encoding, newline=end) as text,
+    ):
+        try:
+            for number, line in enumerate(iter(partial(text.readline, LONGEST), ""), start=1):
+                if len(line) >= LONGEST and not line.endswith(("\n", "\r")):
+                    raise DataError(f"is longer than {LONGEST >> 20} MiB: is every row on its own line?", path, number)
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeError as error:
+            raise _undecoded(encoding, None, path, number + 1, way_out, error) from None
 
 
 def bare_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]]:
@@ -102,13 +155,14 @@ def bare_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]
         yield number, line.removesuffix("\n").removesuffix("\r")
 
 
-def text_blocks(path: Path) -> Iterator[str]:
-    """The text of a file in blocks; a leading byte order mark is taken off.
+def text_blocks(path: Path, *, encoding: str | None = None, way_out: str = WAY_OUT) -> Iterator[str]:
+    """The text of a file in blocks; a leading byte order mark is taken off. Arguments as for :func:`text_lines`.
 
     Raises:
         DataError: as :func:`text_lines`.
     """
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    encoding = encoding or marked_encoding(path) or "utf-8"
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
     line = 1
     with _unpacking(path, lambda: line), _open(path) as file:
         for block in iter(partial(file.read, _BLOCK), b""):
@@ -117,13 +171,13 @@ def text_blocks(path: Path) -> Iterator[str]:
             except UnicodeDecodeError as error:
                 before = error.object[: error.start]
                 start = error.start - before.rfind(b"\n") - 1
-                raise _not_utf8(start, path, line + before.count(b"\n")) from None
+                raise _undecoded(encoding, start, path, line + before.count(b"\n"), way_out) from None
             line += text.count("\n")
             yield text
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            raise _not_utf8(error.start, path, line) from None
+            raise _undecoded(encoding, error.start, path, line, way_out) from None
 
 
 @contextmanager
@@ -157,5 +211,9 @@ def _unpacking(path: Path, line: Callable[[], int]) -> Iterator[None]:
         raise DataError(f"{what}.", path, line()) from None
 
 
-def _not_utf8(byte: int, path: Path, line: int) -> DataError:
-    return DataError(f"is not UTF-8 (byte {byte + 1} of the line): save the file as UTF-8.", path, line)
+def _undecoded(
+    encoding: str, byte: int | None, path: Path, line: int, way_out: str, error: UnicodeError | None = None
+) -> DataError:
+    name = "UTF-8" if encoding.startswith("utf-8") else encoding
+    where = f"byte {byte + 1} of the line" if byte is not None else getattr(error, "reason", None) or str(error)
+    return DataError(f"is not {name} ({where}): {way_out}.", path, line)

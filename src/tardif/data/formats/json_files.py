@@ -15,14 +15,14 @@ _SPACE = " \t\r\n"
 _SPACES = re.compile(f"[{_SPACE}]*")
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """The values of a JSON lines file; a blank line is none.
+def json_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
+    """The values of a JSON lines file, in UTF-8 unless another encoding is named or marked; a blank line is none.
 
     Raises:
         DataError: a line is not one JSON value, or an object names a field twice.
     """
     decode = _DECODER.decode
-    for number, line in text_lines(path, any_end=True):
+    for number, line in text_lines(path, any_end=True, encoding=encoding):
         try:
             value = decode(line)
         except (ValueError, RecursionError) as error:
@@ -32,13 +32,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         yield number, value
 
 
-def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_objects(path: Path, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSON lines file.
 
     Raises:
         DataError: as :func:`json_lines`, or a value is no object.
     """
-    for number, value in json_lines(path):
+    for number, value in json_lines(path, encoding):
         if type(value) is not dict:
             raise DataError(
                 f"each line must be one JSON object with named fields, not {_called(value)} "
@@ -49,13 +49,13 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_array(path: Path, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file that is one JSON array, numbered from 1 as its elements.
 
     Raises:
         DataError: the file is not one array of objects, or ends within.
     """
-    text = _Text(text_blocks(path))
+    text = _Text(text_blocks(path, encoding=encoding))
     if text.peek() != "[":
         raise DataError("is no JSON array.", path, 1)
     text.skip()
@@ -85,9 +85,9 @@ def json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError("there is more after the array's closing ']'.", path, max(number, 1))
 
 
-def first_character(path: Path) -> str:
+def first_character(path: Path, encoding: str | None = None) -> str:
     """The first character of a file that is no white space; empty if there is none."""
-    return _Text(text_blocks(path)).peek()
+    return _Text(text_blocks(path, encoding=encoding)).peek()
 
 
 class _Text:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.beir import is_beir, open_beir, open_beir_held_out
-from tardif.data.formats.cells import Cells, csv_rows, read_header, sized_rows, tsv_rows
+from tardif.data.formats.cells import TEXT_TABLES, CellTable, open_cells
 from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
 from tardif.data.formats.collection import VALIDATION_SPLITS
 from tardif.data.formats.columns import Wishes
 from tardif.data.formats.files import check_file, kind_of
+from tardif.data.formats.form import Form
 from tardif.data.formats.frames import (
     Frame,
     is_a,
@@ -34,14 +35,18 @@ from tardif.errors import DataError
 ColumnsWish = Mapping[str, str | Sequence[str] | None]
 
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv")
 ARROW = (".arrow", ".feather", ".ipc")
-SUFFIXES = (*JSON_LINES, ".json", *TABLES, ".parquet", *ARROW)
+SUFFIXES = (*JSON_LINES, ".json", *TEXT_TABLES, ".parquet", *ARROW)
 """The kinds of file that hold rows; the text ones also as ``.gz`` and ``.zst``."""
 
 
 def open_source(
-    source: Any, *, columns: ColumnsWish | None = None, split: str = "train", group_by: str | None = None
+    source: Any,
+    *,
+    columns: ColumnsWish | None = None,
+    split: str = "train",
+    group_by: str | None = None,
+    form: Form | None = None,
 ) -> Source:
     """Open what a user has, whatever its format, without reading it all.
 
@@ -56,6 +61,7 @@ def open_source(
             The roles: query, positive, negative, documents, scores, label, query_id, document_id.
         split: which split of a source that has several.
         group_by: the column (or field of queries or documents) whose value groups judgements.
+        form: separator, encoding and sheet of a table, where its file does not say so itself.
 
     Raises:
         DataError: nothing there can be read as one of these; says what was found and what is read.
@@ -63,7 +69,7 @@ def open_source(
     wishes = Wishes.of(columns, group_by)
     if isinstance(source, str | Path):
         path = user_path(source)
-        return _open_folder(path, wishes, split) if is_folder(path) else _open_file(path, wishes)
+        return _open_folder(path, wishes, split) if is_folder(path) else _open_file(path, wishes, form or Form())
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), wishes, "data")
     if isinstance(source, Mapping):
@@ -92,18 +98,18 @@ def held_out_sources(
     return []
 
 
-def _open_file(path: Path, wishes: Wishes) -> Source:
+def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
     check_file(path)
     kind, name = kind_of(path), str(path)
     packed = kind != path.suffix.lower()
     if kind in JSON_LINES:
-        return LooseSource(name, lambda: json_objects(path), wishes, what="JSON lines")
+        return LooseSource(name, lambda: json_objects(path, form.encoding), wishes, what="JSON lines")
     if kind == ".json":
-        if first_character(path) == "[":
-            return LooseSource(name, lambda: json_array(path), wishes, what="JSON array")
-        return LooseSource(name, lambda: json_objects(path), wishes, what="JSON lines")
-    if kind in TABLES:
-        return _open_table(path, kind, wishes)
+        if first_character(path, form.encoding) == "[":
+            return LooseSource(name, lambda: json_array(path, form.encoding), wishes, what="JSON array")
+        return LooseSource(name, lambda: json_objects(path, form.encoding), wishes, what="JSON lines")
+    if kind in TEXT_TABLES:
+        return _of_cells(open_cells(path, form, wishes.named), wishes)
     if kind == ".parquet" and not packed:
         return _of_frame(open_parquet([path], path), wishes, name)
     if kind in ARROW and not packed:
@@ -116,22 +122,11 @@ def _open_file(path: Path, wishes: Wishes) -> Source:
     )
 
 
-def _open_table(path: Path, kind: str, wishes: Wishes) -> Source:
-    rows = csv_rows if kind == ".csv" else tsv_rows
-    header = read_header(rows(path), path)
-
-    def chosen(columns: list[str]) -> Iterator[tuple[int, Cells]]:
-        found = rows(path)
-        read_header(found, path)
-        at = {name: place for place, name in enumerate(header)}
-        positions = [at[name] for name in columns]
-        if positions == list(range(len(header))):
-            yield from sized_rows(found, header, path)
-            return
-        for line, cells in sized_rows(found, header, path):
-            yield line, [cells[position] for position in positions]
-
-    return TableSource(str(path), header, chosen, wishes, cells=True, what=kind[1:].upper())
+def _of_cells(table: CellTable, wishes: Wishes) -> Source:
+    return TableSource(
+        str(table.path), table.names, table.rows, wishes, cells=True, what=table.what, header=table.line,
+        remarks=table.remarks,
+    )  # fmt: skip
 
 
 def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None) -> Source:

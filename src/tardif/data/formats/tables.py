@@ -46,6 +46,8 @@ class TableSource(TextlessSource):
         wishes: what the user said about columns.
         cells: the rows are cells of a text table.
         what: the format, for a reader.
+        header: the line of the header, if there is one.
+        remarks: what is to be said when the last row has been read.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class TableSource(TextlessSource):
         *,
         cells: bool = False,
         what: str = "rows",
+        header: int | None = None,
+        remarks: Callable[[], list[str]] = list,
     ) -> None:
         self.name = name
-        header = 1 if cells else None
         doubled = sorted(column for column, times in Counter(names).items() if times > 1 and column)
         if doubled:
             raise DataError(f"the header names the column {doubled[0]!r} twice.", name, header)
@@ -73,7 +76,7 @@ class TableSource(TextlessSource):
         unused = [column for column in names if column not in known]
         if wishes.group_by is not None and wishes.group_by not in used:
             used.append(wishes.group_by)
-        self._used, self._rows = used, rows
+        self._used, self._rows, self._remarks = used, rows, remarks
         self._reader = RowReader(
             roles, {column: at for at, column in enumerate(used)}, name, group_by=wishes.group_by, cells=cells
         )
@@ -86,7 +89,7 @@ class TableSource(TextlessSource):
             yield from read(place, row)
         if not self._reader.rows:
             raise DataError("is empty: it holds no row.", self.name)
-        self.shape += f" ({self._reader.rows} rows)"
+        self.shape += "".join(f"; {remark}" for remark in self._remarks()) + f" ({self._reader.rows} rows)"
 
 
 class LooseSource(TextlessSource):

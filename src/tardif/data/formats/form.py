@@ -1,0 +1,95 @@
+"""How a table is to be read, where its file does not say so itself: separator, encoding, sheet."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tardif.checks import shown
+from tardif.errors import SettingError
+
+SPOKEN = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", " ": "a space"}
+"""Separators as messages name them; any other is quoted."""
+
+_WRITTEN = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the user said about a table. None: it is found out.
+
+    Attributes:
+        separator: the character between cells.
+        encoding: of a table or of JSON lines.
+        sheet: of a workbook.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+    @classmethod
+    def of(cls, separator: str | None = None, encoding: str | None = None, sheet: str | None = None) -> Form:
+        """Check what the user gave.
+
+        Args:
+            separator: a character, or ``tab``, ``comma``, ``semicolon``, ``pipe``, ``space``.
+            encoding: a name that Python knows, such as ``cp1252``.
+            sheet: a sheet's name.
+
+        Raises:
+            SettingError: one of them can be none.
+        """
+        return cls(_separator(separator), _encoding(encoding), _sheet(sheet))
+
+    @property
+    def given(self) -> bool:
+        """Whether the user said anything."""
+        return self != Form()
+
+    def as_json(self) -> dict[str, Any]:
+        """What was said, for a record."""
+        said = {"separator": self.separator, "encoding": self.encoding, "sheet": self.sheet}
+        return {name: value for name, value in said.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Form:
+        """What :meth:`as_json` recorded."""
+        return cls.of(said.get("separator"), said.get("encoding"), said.get("sheet"))
+
+
+def spoken(separator: str) -> str:
+    """A separator as a message names it."""
+    return SPOKEN.get(separator, repr(separator))
+
+
+def _separator(given: Any) -> str | None:
+    if given is None:
+        return None
+    found = _WRITTEN.get(given.lower(), given) if isinstance(given, str) else ""
+    if len(found) != 1 or found.isalnum() or found in '"\r\n\0':
+        raise SettingError(f"separator={shown(given)}: give one character, such as ';', or tab (--separator).")
+    return found
+
+
+def _encoding(given: Any) -> str | None:
+    if given is None:
+        return None
+    try:
+        found = codecs.lookup(given)
+        if not getattr(found, "_is_text_encoding", True) or found.name in ("idna", "punycode", "undefined"):
+            raise LookupError
+    except (LookupError, TypeError, ValueError):
+        raise SettingError(
+            f"encoding={shown(given)}: no encoding of this name is known; give one such as utf-8, cp1252 or utf-16 "
+            "(--encoding)."
+        ) from None
+    return found.name
+
+
+def _sheet(given: Any) -> str | None:
+    if given is not None and (not isinstance(given, str) or not given):
+        raise SettingError(f"sheet={shown(given)}: give a sheet's name (--sheet).")
+    return given

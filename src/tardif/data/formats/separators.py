@@ -1,0 +1,141 @@
+"""What separates the cells of a text table: found by the rows, which must all have as many cells as the header.
+
+The header alone does not tell, nor does a count of characters: numbers hold commas, texts hold semicolons. Excel's
+first line ``sep=;`` is believed. Where two separators divide every row evenly, and no usual column name tells them
+apart, nobody guesses.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tardif.data.formats.form import spoken
+from tardif.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+_ROWS = 1000  # looked at
+_CHARACTERS = 2**20
+_STATED = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the lines of a table become cells.
+
+    Attributes:
+        separator: between two cells.
+        quoted: a cell may stand in double quotes; otherwise a quote is a character like any other.
+    """
+
+    separator: str
+    quoted: bool = True
+
+    def cells(self, lines: Iterable[str]) -> Iterable[Sequence[str]]:
+        """The rows of some lines; raises ``csv.Error`` where a quote stands where none can."""
+        if self.quoted:
+            return csv.reader(lines, delimiter=self.separator, strict=True)
+        return (line.removesuffix("\n").removesuffix("\r").split(self.separator) for line in lines)
+
+
+def stated(line: str) -> str | None:
+    """The separator that Excel's first line ``sep=;`` states."""
+    found = _STATED.fullmatch(line)
+    return found[1] if found else None
+
+
+def find_dialect(
+    lines: Sequence[str], usual: Dialect, known: Callable[[str], bool], path: Path, *, whole: bool = True
+) -> Dialect:
+    """The dialect of a table by its first lines.
+
+    Args:
+        lines: with their ends, the header first.
+        usual: what the file's suffix promises.
+        known: whether a name is one that columns usually have, or the user gave.
+        path: what messages name.
+        whole: these are all lines of the file: else the last row may go on.
+
+    Raises:
+        DataError: several separators divide every row; names them.
+    """
+    looks = {dialect: look for dialect in _candidates(usual) if (look := _look(dialect, lines, whole)) is not None}
+    wide = {dialect: look for dialect, look in looks.items() if look.width > 1}
+    if not wide:
+        return usual
+    even = [dialect for dialect, look in wide.items() if look.even]
+    among = _first_of_each(even or wide)
+    if len(among) > 1:
+        counts = {dialect: sum(map(known, wide[dialect].header)) for dialect in among}
+        among = [dialect for dialect in among if counts[dialect] == max(counts.values())]
+    if len(among) > 1 and not even:
+        return usual if usual in among else among[0]
+    if len(among) > 1:
+        words = " or ".join(f"{spoken(found.separator)} ({wide[found].width} columns)" for found in among)
+        raise DataError(
+            f"its cells may be separated by {words}: say which (--separator; in Python separator=).", path, 1
+        )
+    return among[0]
+
+
+def _candidates(usual: Dialect) -> list[Dialect]:
+    found = [usual, *(Dialect(separator) for separator in SEPARATORS), Dialect("\t", quoted=False)]
+    return list(dict.fromkeys(found))
+
+
+def _first_of_each(dialects: Iterable[Dialect]) -> list[Dialect]:
+    """One dialect for each separator: the first."""
+    found: dict[str, Dialect] = {}
+    for dialect in dialects:
+        found.setdefault(dialect.separator, dialect)
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The header under a dialect, how many cells it has, and whether every row has as many."""
+
+    header: Sequence[str]
+    width: int
+    even: bool
+
+
+def _look(dialect: Dialect, lines: Sequence[str], whole: bool) -> _Look | None:
+    rows: list[Sequence[str]] = []
+    is_sound = True
+    try:
+        rows.extend(dialect.cells(lines))
+    except csv.Error as error:
+        # A quote that is open where the sample ends is no fault.
+        is_sound = not whole and "unexpected end" in str(error)
+    if not whole and rows and is_sound:
+        rows.pop()
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        return None
+    width, least = len(rows[0]), len(trimmed(rows[0]))
+    even = is_sound and all(len(row) >= least and len(trimmed(row)) <= width for row in rows[1:])
+    return _Look(rows[0], least, even)
+
+
+def trimmed(cells: Sequence[str]) -> Sequence[str]:
+    """A row without the empty cells at its end."""
+    width = len(cells)
+    while width and not cells[width - 1].strip():
+        width -= 1
+    return cells[:width]
+
+
+def head(lines: Iterable[str]) -> tuple[list[str], bool]:
+    """The lines that a dialect is found by, and whether there are no more."""
+    found: list[str] = []
+    size = 0
+    for line in lines:
+        if len(found) >= _ROWS or size >= _CHARACTERS:
+            return found, False
+        found.append(line)
+        size += len(line)
+    return found, True
