@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tardif.errors import SettingError
+from tardif.errors import DataError, SettingError
 from tardif.evaluation import MEASURES, depth_of, measure, parse_measures, per_query, significance
 
 QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 1}}
@@ -104,7 +104,44 @@ def test_significance_is_deterministic_symmetric_and_ignores_order():
 
 
 @pytest.mark.parametrize(
-    ("names", "depth"), [(["nDCG@10"], 100), (["R@1000", "nDCG@10"], 1000), (["RR"], 100), (["P(rel=2)@300"], 300)]
+    ("names", "depth"),
+    [
+        (["nDCG@10"], 100),
+        (["R@1000", "nDCG@10"], 1000),
+        (["P(rel=2)@300", "NumRel"], 300),
+        (["AP@150"], 150),
+        *(([name, "nDCG@10"], 5000) for name in ("AP", "RR", "nDCG", "Rprec", "Bpref", "SetP", "RBP(p=0.8)", "NumRet")),
+    ],
 )
 def test_runs_are_as_deep_as_the_measures(names, depth):
-    assert depth_of(names) == depth
+    if "RBP(p=0.8)" in names and find_spec("cwl") is None:
+        pytest.skip("nothing here computes RBP")
+    assert depth_of(names, {"q": {"a": 1}}, 5000) == depth
+
+
+def test_measures_without_a_cutoff_have_trecs_depth_where_whole_rankings_are_too_many():
+    qrels = {f"q{n}": {f"d{m}": 1 for m in range(n)} for n in range(1, 5)}
+    assert depth_of(["AP"], qrels, 750_000) == 750_000
+    assert depth_of(["AP"], qrels, 750_001) == 1000
+    assert depth_of(["AP"], {"q": {f"d{m}": 1 for m in range(1500)} | {"x": 0}}, 10**7) == 1500
+
+
+@pytest.mark.parametrize("relevant", "abc")
+def test_all_measures_see_ties_in_one_order(relevant):
+    names = ["nDCG@1", "P@1", "RR@1", "RR", "AP", "Success@1", "Judged@1"]
+    found = measure({"q": {relevant: 1}}, {"q": dict.fromkeys("abc", 1.0)}, names)
+    rank = "cba".index(relevant) + 1
+    first = float(rank == 1)
+    assert found == pytest.approx(
+        {**dict.fromkeys(["nDCG@1", "P@1", "RR@1", "Success@1", "Judged@1"], first), "RR": 1 / rank, "AP": 1 / rank}
+    )
+
+
+def test_scores_that_single_precision_cannot_tell_apart_keep_their_order():
+    run = {"q": {"a": 1 + 1e-12, "b": 1.0}}
+    assert measure({"q": {"a": 1}}, run, ["P@1", "RR@1"]) == {"P@1": 1.0, "RR@1": 1.0}
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(DataError, match="no number"):
+        measure({"q": {"a": 1}}, {"q": {"a": float("nan"), "b": 1.0}})

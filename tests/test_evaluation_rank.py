@@ -46,8 +46,7 @@ def test_equal_scores_are_ordered_by_id_across_blocks(encoder, monkeypatch):
     monkeypatch.setattr(evaluation, "encode_documents", ones)
     copies = [Document(identity, "the" + " " * n + "moon") for n, identity in enumerate("abcde", start=1)]
     run = rank(encoder, {"q": "moon"}, copies, k=3)
-    assert run["q"] == {"a": 8.0, "b": 8.0, "c": 8.0}
-    assert list(run["q"]) == ["a", "b", "c"]
+    assert list(run["q"].items()) == [("e", 8.0), ("d", 8.0), ("c", 8.0)]
 
 
 def test_blank_documents_are_never_hits_and_blank_queries_have_none(encoder):
@@ -72,3 +71,16 @@ def test_packed_vectors_are_those_of_each_text_in_its_place(encoder):
             assert vectors[begin : begin + length] == pytest.approx(encode(text, convert_to_numpy=True), abs=1e-5)
             begin += length
         assert begin == len(vectors)
+
+
+def test_equal_texts_are_encoded_once_and_tie_wherever_they_stand(encoder, monkeypatch):
+    monkeypatch.setattr(evaluation, "_BLOCK", 2)
+    corpus = [Document(f"d{n}", tiny.SENTENCES[n % 3]) for n in range(9)]
+    encoded = []
+    encode = evaluation.encode_documents
+    monkeypatch.setattr(evaluation, "encode_documents", lambda m, texts: encoded.extend(texts) or encode(m, texts))
+    (hits,) = rank(encoder, {"q": "tides"}, corpus, k=7).values()
+    assert sorted(encoded) == sorted(tiny.SENTENCES[:3])
+    assert len(hits) == 7
+    assert len(set(hits.values())) == 3
+    assert list(hits)[:3] == sorted(list(hits)[:3], reverse=True)

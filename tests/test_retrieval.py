@@ -150,7 +150,7 @@ def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, enco
 
 def test_reranking_orders_ties_by_id(encoder):
     hits = rerank(encoder, "the sea", [Document(identity, "the sea") for identity in "cab"])
-    assert [(hit.rank, hit.document_id) for hit in hits] == [(1, "a"), (2, "b"), (3, "c")]
+    assert [(hit.rank, hit.document_id) for hit in hits] == [(1, "c"), (2, "b"), (3, "a")]
 
 
 def test_reranking_says_which_of_the_given_documents_a_hit_is(
@@ -320,7 +320,7 @@ def test_stored_documents_are_reranked_without_encoding_them(retriever):
     hits = retriever.rerank(QUERIES[0], ids, k=3)
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert [(hit.document_id, hit.score) for hit in hits] == sorted(
-        ((identity, scores[identity]) for identity in ids), key=lambda hit: (-hit[1], hit[0])
+        ((identity, scores[identity]) for identity in ids), key=lambda hit: (hit[1], hit[0]), reverse=True
     )[:3]
     with pytest.raises(DataError, match="nobody"):
         retriever.rerank(QUERIES[0], ["nobody"])

@@ -179,7 +179,7 @@ def test_the_size_of_a_block_does_not_matter(block, case):
 def test_top_equals_a_full_sort_with_ties_by_id(scores, k, seed):
     ids = np.array([f"d{n}" for n in range(len(scores))], dtype=object)
     np.random.default_rng(seed).shuffle(ids)
-    ranked = sorted(zip(ids, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))
+    ranked = sorted(zip(ids, scores, strict=True), key=lambda hit: (hit[1], hit[0]), reverse=True)
     assert top(np.array(scores, dtype=np.float32), ids, k) == ranked[:k]
 
 

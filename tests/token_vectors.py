@@ -47,7 +47,7 @@ def by_definition(documents, query: np.ndarray, k: int) -> list[tuple[str, float
         if len(rows) and len(query):
             total = sum((rows.astype(object) @ token).max() for token in fixed)
             scores[identity] = total * (of * (scale / QUERY_ONE / ONE))
-    return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+    return sorted(scores.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
 
 
 def cut(

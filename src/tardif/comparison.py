@@ -12,7 +12,7 @@ from tardif.data.beir import BeirSet, read_beir
 from tardif.data.regular import is_folder, user_path
 from tardif.data.text import keyed_sample
 from tardif.errors import DataError, ModelError, SettingError
-from tardif.evaluation import DEPTH, MEASURES, depth_of, per_query, rank, significance
+from tardif.evaluation import DEPTH, MEASURES, depth_of, parse_measures, per_query, rank, significance
 from tardif.index.folder import is_index
 from tardif.languages import language as find_language
 from tardif.lexical import LexicalSearcher
@@ -105,7 +105,7 @@ def compare(
     talk = talk or Talk(quiet=True)
     systems, data = check_list(systems, "systems", SettingError), check_list(data, "data", SettingError)
     measures = check_list(measures, "measures", SettingError)
-    how = _How(depth_of(measures), language, device, talk, exact)
+    parse_measures(measures)
     if not systems and against is None:
         raise SettingError(
             "Give a system to evaluate: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file."
@@ -113,6 +113,8 @@ def compare(
     if run_file is not None and (len(systems) != 1 or len(data) != 1):
         raise SettingError("A run is written for one system on one data set.")
     sets = [read_beir(folder, split) for folder in data]
+    depth = max((depth_of(measures, beir.qrels, len(beir.documents)) for beir in sets), default=DEPTH)
+    how = _How(depth, language, device, talk, exact)
     rankers = [(name, _ranker(name, how)) for name in systems]
     found: list[Figures] = []
     for name, ranker in rankers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
-from tardif.scoring import maxsim_arrays, top
+from tardif.scoring import best_first, maxsim_arrays, top
 from tardif.types import Document, Qrels, Run
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 DEPTH = 100
+# Hits a query that measures without a cutoff look at where a corpus is too large for all of it: as in TREC's runs.
+_TREC_DEPTH = 1000
+# Hits of all queries up to which such measures are given whole rankings: some 0.5 GB.
+_WHOLE = 3_000_000
+# They count judgements or queries, not hits.
+_DEPTHLESS = ("NumQ", "NumRel")
 # Documents encoded and scored at a time: bounds memory, and progress shows after each.
 _BLOCK = 128
 
@@ -52,26 +59,74 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
     return measures
 
 
-def depth_of(names: Iterable[str]) -> int:
-    """How many hits of a query the measures look at: the deepest of their cut-offs, 100 or more.
+def uncut(names: Iterable[str]) -> list[str]:
+    """The measures, of some, that look at a ranking to its end: ``AP``, ``RR``, ``nDCG`` without ``@10``.
 
     Raises:
         SettingError: a name is none of ir-measures'.
     """
-    return max([DEPTH, *(int(measure.params.get("cutoff") or 0) for measure in parse_measures(names))])
+    parsed = parse_measures(names)
+    return [str(found) for found in parsed if not found.params.get("cutoff") and found.NAME not in _DEPTHLESS]
+
+
+def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 0) -> int:
+    """How many hits of a query the measures look at.
+
+    The deepest of their cutoffs, 100 or more. A measure without a cutoff looks at all documents, where the hits of all
+    queries are 3 million at most; else at 1,000, as TREC's runs hold, or at as many as the documents that are relevant
+    to one query, if these are more: fewer could not reach 1.
+
+    Args:
+        names: the measures.
+        qrels: the judgements of the queries that are to be ranked.
+        documents: how many documents there are.
+
+    Raises:
+        SettingError: a name is none of ir-measures'.
+    """
+    judged = qrels or {}
+    deepest = max([DEPTH, *(int(measure.params.get("cutoff") or 0) for measure in parse_measures(names))])
+    if not uncut(names):
+        return deepest
+    if documents * len(judged) <= _WHOLE:
+        return max(deepest, documents)
+    relevant = (sum(relevance > 0 for relevance in found.values()) for found in judged.values())
+    return max(deepest, _TREC_DEPTH, *relevant)
+
+
+def placed(run: Run) -> dict[str, dict[str, float]]:
+    """A run with whole numbers for scores, the last hit's 1: the order of :func:`tardif.scoring.best_first`, without a
+    tie that one tool would break otherwise than another.
+
+    Raises:
+        DataError: a score is no number.
+    """
+    found = {}
+    for query, hits in run.items():
+        if any(map(math.isnan, hits.values())):
+            raise DataError(f"A score of the query {query!r} is no number (NaN): such a run has no order.")
+        ranked = best_first(hits.items())
+        found[query] = {identity: float(len(ranked) - place) for place, (identity, _) in enumerate(ranked)}
+    return found
 
 
 def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, dict[str, float]]:
     """Each measure for each judged query: measure -> query id -> value.
 
-    A judged query that the run does not answer counts 0; a query without judgements does not count.
+    A judged query that the run does not answer counts 0; a query without judgements does not count. All measures see
+    one order: by falling score, equal scores by id, the highest id first, as trec_eval orders them and as
+    :func:`tardif.runs.write_run` writes them.
+
+    Raises:
+        SettingError: a measure is none of ir-measures'.
+        DataError: a score is no number.
     """
     import ir_measures
 
     parsed = parse_measures(measures)
     values = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
     judged = {query: dict(documents) for query, documents in qrels.items()}
-    answered = {query: dict(run[query]) for query in qrels if run.get(query)}
+    answered = placed({query: run[query] for query in qrels if run.get(query)})
     if answered:
         for value in ir_measures.iter_calc(parsed, judged, answered):
             values[str(value.measure)][value.query_id] = float(value.value)
@@ -133,32 +188,37 @@ def rank(
 ) -> Run:
     """Exact MaxSim of every query with every document: the run of a model over a corpus.
 
-    Documents are encoded and scored a block at a time, so memory does not grow with the corpus. A document without a
-    scoreable token is never a hit, and a query without one has none.
+    Documents are encoded and scored a block at a time, so memory does not grow with the corpus. Equal texts are encoded
+    once, so that they tie, wherever they stand. A document without a scoreable token is never a hit, and a query
+    without one has none.
 
     Args:
         model: the model, as it is now.
         queries: texts by id.
         documents: the corpus.
-        k: hits kept per query. Equal scores are ordered by document id.
+        k: hits kept per query, in the order of :func:`tardif.scoring.best_first`.
         advance: called with the number of documents done, for progress.
     """
     documents = check_list(documents, "documents", DataError)
     vectors, lengths = encode_queries(model, list(queries.values()))
-    by_length = sorted(documents, key=lambda document: (-len(document.content), document.id))
-    ids = np.array([document.id for document in by_length], dtype=object)
-    run: dict[str, dict[str, float]] = {query: {} for query in queries}
-    for begin in range(0, len(by_length), _BLOCK):
-        block = by_length[begin : begin + _BLOCK]
-        d_vectors, d_lengths = encode_documents(model, [document.content for document in block])
+    owners: dict[str, list[str]] = {}
+    for document in documents:
+        owners.setdefault(document.content, []).append(document.id)
+    texts = sorted(owners, key=lambda text: (-len(text), text))
+    run: dict[str, list[tuple[str, float]]] = {query: [] for query in queries}
+    for begin in range(0, len(texts), _BLOCK):
+        block = texts[begin : begin + _BLOCK]
+        d_vectors, d_lengths = encode_documents(model, block)
         filled = np.flatnonzero(d_lengths)
-        names = ids[begin : begin + _BLOCK][filled]
-        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)[:, filled]  # [queries, documents with tokens]
+        names = [owners[block[place]] for place in filled]
+        ids = np.array([identity for own in names for identity in own], dtype=object)
+        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)[:, filled]  # [queries, texts with tokens]
+        scores = np.repeat(scores, [len(own) for own in names], axis=1)  # [queries, documents with tokens]
         for query, row, length in zip(queries, scores, lengths, strict=True):
-            if not length:
-                continue
-            hits = [*run[query].items(), *top(row, names, k)]
-            run[query] = dict(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
+            if length:
+                run[query] += top(row, ids, k)
+                if len(run[query]) > 2 * k + _BLOCK:
+                    run[query] = best_first(run[query], k)
         if advance is not None:
-            advance(len(block))
-    return run
+            advance(sum(len(owners[text]) for text in block))
+    return {query: dict(best_first(hits, k)) for query, hits in run.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tardif.checks import is_number
 from tardif.errors import SettingError
+from tardif.scoring import best_first
 
 Ranking = Sequence[tuple[str, float]]
 """Ids with scores, best first."""
@@ -22,7 +23,7 @@ WORDS = 0.15
 
 
 def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of several rankings as (id, fused score), best first; equal scores by id.
+    """The ``k`` best of several rankings as (id, fused score), best first; equal scores by id, the highest first.
 
     A document's score is the sum over the rankings of 1 / (60 + rank) (reciprocal rank fusion: Cormack, Clarke and
     Büttcher, SIGIR 2009): ranks alone count, so scales need not agree, and no ranking counts more than another.
@@ -36,7 +37,8 @@ def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:
 
 
 def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[tuple[str, float]]:
-    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score up to 1), best first; equal scores by id.
+    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score up to 1), best first; equal scores by id, the
+    highest first.
 
     A convex combination of the scores, each brought to 0..1 over its first ranks, which keeps what ranks throw away: by
     how much one hit is better than the next (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid
@@ -76,4 +78,4 @@ def _part(score: float, whole: float) -> float:
 
 
 def _best(scores: dict[str, float], k: int) -> list[tuple[str, float]]:
-    return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[: max(k, 0)]
+    return best_first(scores.items(), k)

@@ -46,7 +46,7 @@ class LexicalSearcher:
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first.
 
-        Documents that share no word with the query are not listed. Equal scores are ordered by id.
+        Documents that share no word with the query are not listed. Equal scores are ordered by id, the highest first.
         """
         asked = check_list(queries, "queries", SettingError)
         return [self._best(found, scores, k) for found, scores in self._matches(asked)]

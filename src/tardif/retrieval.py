@@ -27,7 +27,7 @@ from tardif.index.unknown import unknown_keys
 from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.scoring import LOWEST, maxsim_arrays, top
+from tardif.scoring import LOWEST, best_first, maxsim_arrays, top
 from tardif.showing import Hits, ShortDict, ShortList, short, table
 from tardif.showing import called as named
 from tardif.syncing import source_of
@@ -753,7 +753,7 @@ def rerank(
     """Order documents for a query by exact MaxSim, without an index.
 
     Every document that is given is ordered, copies too: :attr:`Hit.position <tardif.types.Hit.position>` says which
-    one a hit is. Equal scores go by id, then by position.
+    one a hit is. Equal scores go by id, the highest first, then by position.
 
     >>> rerank("models/mine", "what makes the tides", ["The moon does.", "Bread rises."])  # doctest: +SKIP
 
@@ -782,7 +782,7 @@ def rerank(
     reading.tell(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
     places = [place for place, score in enumerate(scores) if score > LOWEST]
-    places.sort(key=lambda place: (-scores[place], given[place].id, place))
+    places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # the stable sort keeps copies' order
     # As an index would give them back.
     found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
     return Hits(_hit(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
@@ -828,10 +828,10 @@ def _hits(
 
 
 def best_of_each(ranked: Sequence[tuple[str, float]], owners: Mapping[str, str], k: int) -> list[tuple[str, float]]:
-    """The first piece of each of the first ``k`` documents of a ranking."""
+    """The first piece of each of the first ``k`` documents of a ranking. Equal scores go by the documents' ids, as
+    where a document is one piece."""
     first: dict[str, tuple[str, float]] = {}
     for hit in ranked:
-        if len(first) == k:
-            break
         first.setdefault(owners[hit[0]], hit)
-    return list(first.values())
+    best = best_first(((owner, score) for owner, (_, score) in first.items()), k)
+    return [first[owner] for owner, _ in best]

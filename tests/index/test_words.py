@@ -7,6 +7,7 @@ from tardif.errors import SettingError
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
+from tardif.scoring import best_first
 from tardif.types import Document
 
 TEXTS = {
@@ -129,9 +130,8 @@ def test_scores_are_those_of_fts5(tmp_path, query):
                     [" OR ".join(f'"{term}"' for term in made.store.words.terms(Document("query", query)).split())],
                 )
             )
-            numbers = dict(database.execute("SELECT id, number FROM documents"))
         assert dict(found) == pytest.approx(wanted, rel=1e-12)
-        assert found == sorted(found, key=lambda hit: (-hit[1], numbers[hit[0]]))
+        assert found == best_first(found)
         for k in (1, 7, len(found)):
             assert made.search_words(query, k) == found[:k]
 

@@ -17,5 +17,5 @@ def test_blocks_in_any_order_give_the_best_of_all(scores, k, width, seed):
         block = shuffled[begin : begin + width]
         row = np.array([score for _, score in block], dtype=np.float32)
         best.add(np.stack([row, row]), np.array([identity for identity, _ in block], dtype=object))
-    expected = sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
+    expected = sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
     assert best.hits == [expected, expected]

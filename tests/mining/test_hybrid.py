@@ -38,7 +38,7 @@ def test_the_order_of_the_searchers_changes_nothing(rankings, k):
     searchers = [Ranking(*ids) for ids in rankings]
     hits = HybridSearcher(searchers).search(["q"], k)
     assert hits == HybridSearcher(searchers[::-1]).search(["q"], k)
-    assert hits[0] == sorted(hits[0], key=lambda hit: (-hit[1], hit[0]))
+    assert hits[0] == sorted(hits[0], key=lambda hit: (hit[1], hit[0]), reverse=True)
     assert len(hits[0]) == min(k, 4)
 
 

@@ -38,7 +38,7 @@ def same(hits, expected):
 
 
 def ordered(scores, k):
-    return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+    return sorted(scores.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
 
 
 def test_the_whole_corpus_is_ranked_by_maxsim(encoder):

@@ -25,7 +25,7 @@ class Table:
         self.scores = scores
 
     def search(self, queries, k):
-        return [sorted(self.scores[q].items(), key=lambda hit: (-hit[1], hit[0]))[:k] for q in queries]
+        return [sorted(self.scores[q].items(), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k] for q in queries]
 
 
 class ScoringTable(Table):

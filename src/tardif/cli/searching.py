@@ -241,12 +241,13 @@ def search(
         assert queries is not None
         asked = read_queries(queries)
         if run is not None:
-            from tardif.runs import write_run
+            from tardif.runs import told_lowered, write_run
 
             with talk.progress("Searching", len(asked), "queries") as bar:
                 ranked = retriever.run(asked, k, **how, advance=bar.advance)
             _say_unanswered(talk, list(ranked.values()))
-            write_run(run, ranked)
+            for line in told_lowered(write_run(run, ranked)):
+                talk.say(line)
             put(str(run))
             return
         with talk.progress("Searching", len(asked), "queries") as bar:

@@ -43,7 +43,7 @@ from tardif.index.store import Store
 from tardif.index.view import View, Workers, without
 from tardif.index.words import words_of
 from tardif.locks import hold, is_held
-from tardif.scoring import LOWEST
+from tardif.scoring import LOWEST, best_first
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ class DiskIndex(Forking):
             lengths = self.store.check_words(database)
             found = self.store.words.search(database, query, k, lengths, allowed)
             ids = self.store.ids([number for number, _ in found])
-            return [(ids[number], score) for number, score in found]
+            return best_first(((ids[number], score) for number, score in found), k)
 
     def _passing(self, view: View, where: Filter) -> NDArray[np.int64]:
         """The numbers of the documents that a filter lets through, ascending. The last ones are kept: a hybrid search
@@ -374,7 +374,7 @@ class DiskIndex(Forking):
         near = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
         ids = self.store.ids(numbers[near].tolist())
         hits = [(ids[n], s) for n, s in zip(numbers[near].tolist(), scores[near].tolist(), strict=True)]
-        return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
+        return best_first(hits, k)
 
     # Writing
 

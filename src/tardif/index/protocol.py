@@ -98,8 +98,8 @@ class Index(Protocol):
         recall: float = RECALL,
         where: Filter | None = None,
     ) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, MaxSim), best first; equal scores by id. A piece is a hit of
-        its own.
+        """The ``k`` best documents of each query as (id, MaxSim), best first; equal scores by id, the highest
+        first. A piece is a hit of its own.
 
         Args:
             vectors: packed query vectors.

@@ -125,8 +125,8 @@ class Words:
         lengths: Lengths,
         allowed: NDArray[np.int64] | None = None,
     ) -> list[tuple[int, float]]:
-        """The ``k`` best documents by BM25 (k1 = 1.2, b = 0.75) as (number, score), best first; equal scores in the
-        order of adding. Documents that share no word with the query are not listed.
+        """The ``k`` best documents by BM25 (k1 = 1.2, b = 0.75) as (number, score), best first, and all that tie with
+        the last: which of them is first, their ids say. Documents that share no word with the query are not listed.
 
         The scores are those of FTS5's own ``bm25()``, which takes four times as long: it looks for the length of every
         document that it meets, and goes through all terms at each of their places.
@@ -214,8 +214,8 @@ def _varints(data: bytes) -> NDArray[np.int64]:
 
 
 def _best(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """The places of the ``k`` largest of the scores above 0, the largest first, the first of equals."""
+    """The places of the ``k`` largest of the scores above 0 and of all that tie with the last, the largest first."""
     found = np.flatnonzero(scores)
     if len(found) > k:
         found = found[scores[found] >= np.partition(scores[found], -k)[-k]]
-    return found[np.argsort(-scores[found], kind="stable")[:k]]
+    return found[np.argsort(-scores[found], kind="stable")]

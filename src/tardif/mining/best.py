@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.scoring import top
+from tardif.scoring import best_first, top
 
 
 class Best:
-    """The ``k`` best of each query over all blocks added so far; equal scores are ordered by id."""
+    """The ``k`` best of each query over all blocks added so far; equal scores by id, the highest first."""
 
     def __init__(self, queries: int, k: int) -> None:
         self._k = k
@@ -30,4 +30,4 @@ class Best:
                     continue
                 values, names = row[near], ids[near]
             found = [*kept, *top(values, names, self._k)]
-            self.hits[query] = sorted(found, key=lambda hit: (-hit[1], hit[0]))[: self._k]
+            self.hits[query] = best_first(found, self._k)

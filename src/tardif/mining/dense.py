@@ -138,7 +138,7 @@ class DenseSearcher:
         self._query_vectors = Remembered(self._encode_queries, limit=8192)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, cosine), best first; equal scores are ordered by id."""
+        """The ``k`` best documents of each query as (id, cosine), best first; equal scores by id, the highest first."""
         queries = check_list(queries, "queries", SettingError)
         found: list[list[tuple[str, float]]] = []
         width = max(_COSINES // _QUERIES, 1)

@@ -45,7 +45,8 @@ class HybridSearcher:
         return [note for searcher in self._searchers for note in getattr(searcher, "notes", [])]
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id."""
+        """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id, the highest
+        first."""
         queries = check_list(queries, "queries", SettingError)
         rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
         return [fuse(of_query, k) for of_query in zip(*rankings, strict=True)]

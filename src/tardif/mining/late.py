@@ -15,7 +15,7 @@ from tardif.errors import DataError, SettingError
 from tardif.mining.best import Best
 from tardif.mining.searcher import Searcher
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.scoring import LOWEST, maxsim_arrays
+from tardif.scoring import LOWEST, best_first, maxsim_arrays
 from tardif.talk import Talk
 from tardif.types import Document
 
@@ -97,7 +97,7 @@ class LateSearcher:
         return [] if self.scores_all else list(getattr(self._proposer(), "notes", []))
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, score), best first; equal scores are ordered by id.
+        """The ``k`` best documents of each query as (id, score), best first; equal scores by id, the highest first.
 
         Documents without a token are never hits, and queries without one have none; below the candidates' depth
         there are none.
@@ -113,7 +113,7 @@ class LateSearcher:
                 proposed, self._pairs(block, [self._ids.rows(ids) for ids in proposed]), strict=True
             ):
                 hits = [hit for hit in zip(ids, scores.tolist(), strict=True) if hit[1] > LOWEST]
-                found.append(sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k])
+                found.append(best_first(hits, k))
         return found
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:

@@ -10,7 +10,7 @@ class Searcher(Protocol):
     """Anything that searches can mine."""
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, score), best first; equal scores by id."""
+        """The ``k`` best documents of each query as (id, score), best first; equal scores by id, the highest first."""
         ...
 
 

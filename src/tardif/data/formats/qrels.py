@@ -51,7 +51,13 @@ def read_trec_qrels(path: Path) -> Iterator[Judged]:
 
 
 def read_run(path: Path) -> Iterator[tuple[int, str, str, float]]:
-    """Lines of a TREC run, as line number, query id, document id and score.
+    """Lines of a TREC run, as line number, query id, document id and score; errors as :func:`read_ranked_run`."""
+    for line, query, document, _, score in read_ranked_run(path):
+        yield line, query, document, score
+
+
+def read_ranked_run(path: Path) -> Iterator[tuple[int, str, str, int | None, float]]:
+    """Lines of a TREC run, as line number, query id, document id, rank (None where it is no number) and score.
 
     Raises:
         DataError: a line is not ``query-id Q0 document-id rank score tag``.
@@ -65,7 +71,7 @@ def read_run(path: Path) -> Iterator[tuple[int, str, str, float]]:
             raise DataError(
                 "malformed line: a TREC run has query id, Q0, document id, rank, score and tag.", path, line
             )
-        yield line, cells[0], cells[2], score
+        yield line, cells[0], cells[2], int(cells[3]) if _WHOLE.fullmatch(cells[3]) else None, score
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
