@@ -18,11 +18,11 @@ from tardif.data.cutting import Chunk, cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
-from tardif.data.near import LIMIT, near_duplicates
+from tardif.data.near import LIMIT, NEIGHBOURS, Near, near_duplicates
 from tardif.data.provenance import source_json, source_name
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
-from tardif.data.split import Split, split
+from tardif.data.split import Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthesis.result import PARENT
 from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
@@ -308,7 +308,7 @@ def _make(
             report.append(findings.labels)
         alike = _near(staging, actions, findings, how, report, talk)
         _foreign(staging, actions, findings, language, report)
-        split(staging, how.sides, held_out=held, alike=alike)
+        split(staging, how.sides, held_out=held, alike=alike.links)
         counts = write_tables(staging, aside)
         write_report(staging, aside)
         used = int(staging.one("SELECT count(*) FROM judged"))
@@ -318,7 +318,7 @@ def _make(
             for rule, count in findings.counts.items()
         ]
         if how.sides.validation and not staging.one("SELECT count(*) FROM chosen WHERE side = 'validation'"):
-            report.append("no query is held out: no group of queries is small enough for the share")
+            report.append(why_nothing_is_held_out(staging, how.sides, near=bool(alike.links)))
         for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
             report.append(f"{side}: {count} queries")
         if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {_READ}")):
@@ -422,11 +422,11 @@ def _near(
     how: Preparation,
     report: list[str],
     talk: Talk,
-) -> list[tuple[str, str]]:
-    """Report documents that are nearly the same; returns pairs of such queries, to keep on one side."""
+) -> Near:
+    """Report documents that are nearly the same; returns such queries, to keep on one side."""
+    found = {"texts": Near(), "asked": Near()}
     if not how.near:
-        return []
-    pairs: dict[str, list[tuple[str, str]]] = {"texts": [], "asked": []}
+        return found["asked"]
     for table, content in (("texts", "title || ' ' || text"), ("asked", "text")):
         count = int(staging.one(f"SELECT count(*) FROM {table}"))
         what = "documents" if table == "texts" else "queries"
@@ -435,14 +435,23 @@ def _near(
             continue
         # A variant is nearly its parent by design.
         real = f"WHERE metadata NOT LIKE '%{PARENT}%'" if table == "texts" else ""
-        rows = staging.all(f"SELECT id, {content} FROM {table} {real}")
+        batches = staging.batches(f"SELECT id, {content} AS content FROM {table} {real}")
+        rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
         with talk.progress(f"Looking for near-duplicate {what}", None, what) as bar:
-            pairs[table] = near_duplicates(rows, advance=bar.advance)
-    if pairs["texts"]:
-        hygiene.note_documents(staging, actions, findings, "near-duplicate", pairs["texts"])
-    if pairs["asked"]:
-        report.append(f"{len(pairs['asked'])} pairs of nearly equal queries, each kept on one side of the split")
-    return pairs["asked"]
+            found[table] = near_duplicates(rows, advance=bar.advance)
+        if unsure := found[table].unsure:
+            report.append(
+                f"{unsure} {what} have so many look-alikes that each was compared with {NEIGHBOURS} of them at most: "
+                "near-duplicates among them may be missed"
+            )
+    if found["texts"].links:
+        hygiene.note_documents(staging, actions, findings, "near-duplicate", list(found["texts"].partners.items()))
+    if count := len(found["asked"].partners):
+        report.append(
+            f"{count} queries are nearly the same as another, in {found['asked'].groups} groups, each kept on one "
+            "side of the split"
+        )
+    return found["asked"]
 
 
 def _foreign(

@@ -208,8 +208,10 @@ def test_near_duplicates_and_other_languages_are_reported_with_the_reason(tmp_pa
     rows = [("first", SENTENCE), ("second", SENTENCE + "!"), ("third", GERMAN)]
     path = write_jsonl(tmp_path / "rows.jsonl", [{"query": query, "answer": answer} for query, answer in rows])
     out = prepare_folder([path], None, tmp_path / "out", miner="none", validation=0)
-    found = {row["rule"]: row for row in read_lines(out / "report.jsonl")}
-    assert set(found) == {"near-duplicate", "language"}
+    rows = read_lines(out / "report.jsonl")
+    found = {row["rule"]: row for row in rows}
+    assert [row["rule"] for row in rows] == ["language", "near-duplicate", "near-duplicate"]  # each document once
+    assert {row["document_id"] for row in rows[1:]} == {row["detail"] for row in rows[1:]}
     assert (found["language"]["place"], found["language"]["detail"]) == (3, "de")
     assert {found["near-duplicate"]["source"], found["near-duplicate"]["action"]} == {"rows.jsonl", "keep"}
     assert found["near-duplicate"]["detail"] != found["near-duplicate"]["document_id"]

@@ -126,7 +126,7 @@ def test_prepare_keeps_near_duplicates_on_one_side():
     for seed in range(4):
         data = prepare([rows], miner="none", validation=0.4, seed=seed)
         assert len({data.split[q] for q, text in data.queries.items() if text.startswith(stem)}) == 1
-    assert any("pairs of nearly equal queries" in line for line in data.report)
+    assert any("4 queries are nearly the same as another, in 1 groups" in line for line in data.report)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +148,14 @@ def test_families_count_by_their_queries():
     for seed in range(3):
         found = list(sides(rows, how=Split(validation=0.5, seed=seed), group_by="family").values())
         assert found.count(VALIDATION) <= MAX_HELD_OUT
+
+
+def test_a_template_whose_questions_are_nearly_the_same_is_not_torn_and_the_report_names_the_way_out():
+    asked = "What is the current retail price, taxes included, of the item with the number {}?"
+    rows = [(asked.format(n), f"answer {n}") for n in range(30)]
+    data = prepare([rows], miner="none")
+    assert set(data.split.values()) == {TRAIN}
+    said = next(line for line in data.report if line.startswith("no query is held out"))
+    assert "queries that belong together has 30, and the share has room for 3" in said
+    assert "--no-near (near=False)" in said
+    assert set(prepare([rows], miner="none", near=False).split.values()) == {TRAIN, VALIDATION}

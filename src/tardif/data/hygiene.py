@@ -361,22 +361,20 @@ def note_documents(
     """Report documents that a rule concerns, each with a word on why; refuse where that is asked."""
     findings.counts[rule] = len(found)
     findings.done[rule] = "keep"
-    places = {
-        identity: (source, place)
-        for identity, source, place in staging.all(
-            "SELECT id, source, place FROM texts WHERE id IN (SELECT unnest(?))", [[identity for identity, _ in found]]
-        )
-    }
+    staging.table("noted", "id VARCHAR, detail VARCHAR", found)
+    noted = "SELECT t.id, t.source, t.place, n.detail FROM noted n JOIN texts t USING (id)"
     if actions[rule] == "refuse":
-        identity, detail = found[0]
+        identity, source, place, detail = staging.all(f"{noted} ORDER BY t.source, t.place, t.id LIMIT 1")[0]
         raise staging.error(
-            *places[identity],
+            source,
+            place,
             f"the document {identity!r}: {RULES[rule].what} ({detail}; {len(found)} in all): mend it, or choose "
             f"{rule}=keep (--on).",
         )
-    staging.database.executemany(
-        "INSERT INTO report VALUES (?, 'keep', ?, ?, NULL, NULL, ?, ?)",
-        [[rule, *places[identity], identity, detail] for identity, detail in found],
+    staging.run(
+        "INSERT INTO report (rule, action, source, place, document_id, detail) "
+        f"SELECT ?, 'keep', source, place, id, detail FROM ({noted})",
+        [rule],
     )
 
 

@@ -50,7 +50,7 @@ class Split:
             raise SettingError("validation and test together leave nothing to train on.")
 
 
-def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: Sequence[tuple[str, str]] = ()) -> None:
+def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: Sequence[Sequence[str]] = ()) -> None:
     """Give every row of ``asked`` its side, in the new table ``sides`` (id, side).
 
     Args:
@@ -58,7 +58,7 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
         how: the shares.
         held_out: numbers of sources that the user holds out; then no other query is, but those in a
             group with one of them.
-        alike: pairs of query ids whose texts are nearly the same.
+        alike: pairs or groups of query ids whose texts are nearly the same.
 
     Raises:
         DataError: nothing is left to train on.
@@ -83,6 +83,22 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
         raise DataError("No query is left to train on: the held-out data covers them all.")
 
 
+def why_nothing_is_held_out(staging: Staging, how: Split, *, near: bool) -> str:
+    """What a reader does about a split without validation.
+
+    Args:
+        staging: a collection that :func:`split` has split.
+        how: the shares.
+        near: whether queries were kept together because they are nearly the same.
+    """
+    queries = int(staging.one("SELECT count(*) FROM units"))
+    smallest = int(staging.one("SELECT min(size) FROM (SELECT count(*) AS size FROM units GROUP BY unit)"))
+    room = min(round(queries * how.validation), MAX_HELD_OUT)
+    why = f"the smallest group of queries that belong together has {smallest}, and the share has room for {room}"
+    or_near = "; with --no-near (near=False), queries that are nearly the same may be on two sides" if near else ""
+    return f"no query is held out: {why}. Hold out rows of your own (--validation FILE), or a larger share{or_near}"
+
+
 def _draw(staging: Staging, how: Split, queries: int) -> None:
     """The table ``chosen`` (unit, side): whole groups, in a keyed order, as many as fit into each share."""
     room = {name: min(round(queries * getattr(how, name)), MAX_HELD_OUT) for name in (VALIDATION, TEST)}
@@ -99,12 +115,10 @@ def _draw(staging: Staging, how: Split, queries: int) -> None:
         if side is not None:
             room[side] -= size
             chosen.append([unit, side])
-    staging.run("CREATE TABLE chosen (unit VARCHAR, side VARCHAR)")
-    if chosen:
-        staging.database.executemany("INSERT INTO chosen VALUES (?, ?)", chosen)
+    staging.table("chosen", "unit VARCHAR, side VARCHAR", chosen)
 
 
-def _group(staging: Staging, how: Split, alike: Sequence[tuple[str, str]]) -> None:
+def _group(staging: Staging, how: Split, alike: Sequence[Sequence[str]]) -> None:
     """The table ``units`` (id, key, unit): what must stay on one side has one unit."""
     has_families = bool(staging.one("SELECT count(family) FROM stated"))
     if not (how.documents_apart or has_families or alike):
@@ -123,12 +137,9 @@ def _group(staging: Staging, how: Split, alike: Sequence[tuple[str, str]]) -> No
             "JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
         )
     if alike:
-        staging.run("CREATE TEMP TABLE alike (a VARCHAR, b VARCHAR)")
-        staging.database.executemany("INSERT INTO alike VALUES (?, ?)", [list(pair) for pair in alike])
-        links += [
-            f"SELECT n.node, 'n' || x.a || chr(10) || x.b FROM nodes n JOIN alike x ON x.{side} = n.id"
-            for side in ("a", "b")
-        ]
+        members = ((number, identity) for number, group in enumerate(alike) for identity in group)
+        staging.table("alike", "number BIGINT, id VARCHAR", members)
+        links.append("SELECT n.node, 'n' || x.number FROM nodes n JOIN alike x USING (id)")
     staging.run(
         "CREATE TABLE links AS SELECT node, dense_rank() OVER (ORDER BY hub) - 1 AS hub FROM "
         f"({' UNION ALL '.join(links)})"
