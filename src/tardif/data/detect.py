@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 # Shorter texts are guessed wrong too often to be worth a warning.
 MIN_CHARACTERS = 80
 SAMPLE = 1000
 _CONFIDENT = 0.95
+
+
+@functools.cache
+def identifier() -> Any:
+    """What tells a text's language, loaded once: it takes a part of a second."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def foreign_texts(
@@ -25,8 +35,6 @@ def foreign_texts(
     Returns:
         How many were looked at, and the (id, found language) of the foreign ones, by id.
     """
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
     drawn = sorted(
         (hashlib.md5(identity.encode(), usedforsecurity=False).digest(), identity, text[:2000])
         for identity, text in texts
@@ -34,12 +42,11 @@ def foreign_texts(
     )[:sample]
     if not drawn:
         return 0, []
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if language not in identifier.labels:
+    if language not in identifier().labels:
         return 0, []
     foreign = []
     for _, identity, text in drawn:
-        found, probability = identifier.classify(text)
+        found, probability = identifier().classify(text)
         if found != language and probability >= _CONFIDENT:
             foreign.append((identity, str(found)))
     return len(drawn), sorted(foreign)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import id_fault, is_missing, plain_text, storable, text_fault
+from tardif.data.formats.cells import BadCell, cell_text
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
@@ -19,11 +20,19 @@ TEXT_COLUMNS = ("text", "document", "passage", "content", "contents", "body")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record: its fields by column name, and where it stood."""
+    """One record: its fields by column name, and where it stood.
+
+    Attributes:
+        fields: the cells.
+        path: the table.
+        line: where the record begins.
+        typed: the cells are a workbook's, where a number is as good a text as any, and an empty cell is none.
+    """
 
     fields: dict[str, Any]
     path: Path
     line: int
+    typed: bool = False
 
     def error(self, what: str) -> DataError:
         """An error that points at this row."""
@@ -145,7 +154,11 @@ class RowReader:
                     self._missing.discard(wanted)
                     chosen[wanted] = nested[wanted]
         try:
-            return {str(name): _plain(value, row) for name, value in chosen.items() if not _is_missing(value)}
+            return {
+                str(name): _plain(value, row)
+                for name, value in chosen.items()
+                if not (_is_missing(value) or (row.typed and value == ""))
+            }
         except RecursionError:
             raise row.error("the metadata is nested too deep.") from None
 
@@ -183,7 +196,7 @@ def _attribute(item: object, name: str) -> Any:
 
 
 def _text(row: Row, name: str, *, optional: bool) -> str:
-    value = row.fields[name]
+    value = _sheet_text(row, name) if row.typed else row.fields[name]
     if optional and _is_missing(value):
         return ""
     if is_missing(value):
@@ -193,8 +206,16 @@ def _text(row: Row, name: str, *, optional: bool) -> str:
     return plain_text(value)
 
 
-def _identity(row: Row, name: str) -> str | None:
+def _sheet_text(row: Row, name: str) -> str:
+    """A cell of a workbook as a text."""
     value = row.fields[name]
+    if isinstance(value, BadCell):
+        raise row.error(f"column {name} holds {value.what}: mend the cell, or take the row out.")
+    return cell_text(value)
+
+
+def _identity(row: Row, name: str) -> str | None:
+    value = _sheet_text(row, name) if row.typed else row.fields[name]
     if is_missing(value):
         return None
     if fault := id_fault(value):
@@ -210,8 +231,8 @@ def _sound(text: str, row: Row) -> str:
 
 
 def _is_missing(value: object) -> bool:
-    """Whether a cell says nothing: it is missing, or an empty object."""
-    return is_missing(value) or (isinstance(value, dict) and not value)
+    """Whether a cell says nothing: it is missing, an empty object, or a workbook's error."""
+    return is_missing(value) or isinstance(value, BadCell) or (isinstance(value, dict) and not value)
 
 
 def _plain(value: Any, row: Row) -> Any:

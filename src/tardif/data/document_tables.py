@@ -1,4 +1,4 @@
-"""The rows of a table of documents, one at a time: JSON lines, a JSON array, CSV, TSV and Parquet."""
+"""The rows of a table of documents, one at a time: JSON lines, a JSON array, CSV, TSV, Excel and Parquet."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any
 
 from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import Row
-from tardif.data.formats.cells import TEXT_TABLES, open_cells
+from tardif.data.formats.cells import TEXT_TABLES, BadCell, open_cells
 from tardif.data.formats.corpora import table_records
 from tardif.data.formats.files import PACKED, check_file, kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.json_files import json_array, json_objects
+from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.errors import DataError
 
 _OBJECTS = {".jsonl": json_objects, ".ndjson": json_objects, ".json": json_array}
 _CELLS = (".csv", ".tsv")
-TABLES = (*_OBJECTS, *_CELLS, ".parquet")
-"""What is read as a table, by suffix; all but Parquet also in gzip and zstd."""
+_WHOLE = (".parquet", *WORKBOOKS)
+TABLES = (*_OBJECTS, *_CELLS, *_WHOLE)
+"""What is read as a table, by suffix; the text ones also in gzip and zstd."""
 
 
 def is_table(path: Path, form: Form | None = None) -> bool:
     """Whether a file is read as a table, by its suffix; a ``.txt`` is one where its separator is given."""
     if form is not None and form.separator is not None and kind_of(path) in TEXT_TABLES:
         return True
-    return kind_of(path) in TABLES and not (kind_of(path) == ".parquet" and path.suffix.lower() in PACKED)
+    return kind_of(path) in TABLES and not (kind_of(path) in _WHOLE and path.suffix.lower() in PACKED)
 
 
 def stream_rows(path: Path, form: Form | None = None, report: DocumentReport | None = None) -> Iterator[Row]:
@@ -51,7 +53,7 @@ def stream_rows(path: Path, form: Form | None = None, report: DocumentReport | N
     empty = True
     for line, fields in _records(path, form, report):
         empty = False
-        yield Row(dict(fields), path, line)
+        yield Row(dict(fields), path, line, typed=kind_of(path) in WORKBOOKS)
     if empty:
         raise DataError("is empty: it holds no row.", path)
 
@@ -63,8 +65,10 @@ def _records(path: Path, form: Form, report: DocumentReport | None) -> Iterator[
     elif kind == ".parquet":
         yield from _parquet(path)
     else:
-        table = open_cells(path, form)
-        yield from table_records(table)
+        table = open_sheet(path, form) if kind in WORKBOOKS else open_cells(path, form)
+        for line, fields in table_records(table):
+            table.bad += table.typed and sum(isinstance(cell, BadCell) for cell in fields.values())
+            yield line, fields
         said = [*([table.what] if "(" in table.what else []), *table.remarks()]
         if report is not None and said:
             report.tables.append(f"{path.name}: {'; '.join(said)}")

@@ -14,8 +14,16 @@ from tardif.checks import storable
 from tardif.errors import DataError, first_line
 from tardif.types import Outline
 
-LIBRARIES = {"HTML": "trafilatura", "PDF": "pypdf", "Word": "docx", "reStructuredText": "docutils"}
-"""What reads a kind of document: all of them come with the extra ``documents``."""
+LIBRARIES = {
+    "HTML": "trafilatura",
+    "PDF": "pypdf",
+    "Word": "docx",
+    "reStructuredText": "docutils",
+    "Excel": "python_calamine",
+}
+"""What reads a kind of file: Excel's comes with the extra ``excel``, the others with ``documents``."""
+
+_EXTRAS = {"Excel": "excel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,8 @@ def library(kind: str, module: str = "") -> Any:
         return importlib.import_module(f"{name}.{module}" if module else name)
     except ImportError as error:
         why = "is not installed" if getattr(error, "name", None) == name else f"does not load ({first_line(error)})"
-        raise DataError(f"Reading {kind} needs {name}, which {why}: pip install 'tardif[documents]'.") from error
+        extra = _EXTRAS.get(kind, "documents")
+        raise DataError(f"Reading {kind} needs {name}, which {why}: pip install 'tardif[{extra}]'.") from error
 
 
 def sound(text: str, notes: list[str]) -> str:

@@ -316,7 +316,8 @@ BAD = [
     ("r.jsonl.zst", b"no zstd at all", 1, "damaged"),
     ("r.parquet", b"no parquet at all", None, "damaged"),
     ("r.arrow", b"no arrow at all", None, "damaged"),
-    ("r.xlsx", b"x", None, "of a kind that is not read (.xlsx)"),
+    ("r.xlsx", b"x", None, "cannot be read as a workbook"),
+    ("r.ods", b"x", None, "of a kind that is not read (.ods)"),
     ("r.parquet.gz", b"x", None, "of a kind that is not read (.parquet.gz)"),
     ("r", b"x", None, "no suffix"),
 ]

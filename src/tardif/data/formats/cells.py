@@ -30,6 +30,13 @@ _USUAL = {".csv": Dialect(","), ".tsv": Dialect("\t", quoted=False), ".txt": Dia
 _ALSO_KNOWN = ("id", "_id", "text", "title", "content", "body")
 
 
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """A cell of a workbook that has no value: ``what`` says why."""
+
+    what: str
+
+
 @dataclass
 class CellTable:
     """A table whose first row names its columns.
@@ -41,7 +48,9 @@ class CellTable:
         what: the format, and how the file is read, for a reader.
         blank: blank rows passed over, when all rows have been read.
         nameless: rows that hold something in a column without a name, likewise.
-        typed: cells are values (numbers, dates); otherwise texts.
+        typed: cells are values (numbers, true and false), and may be a :class:`BadCell`; otherwise texts.
+        more: further remarks, likewise.
+        bad: cells without a value, likewise.
     """
 
     path: Path
@@ -51,6 +60,8 @@ class CellTable:
     _read: Callable[[], Rows]
     _separator: str = ""
     typed: bool = False
+    more: Callable[[], list[str]] = list
+    bad: int = 0
     blank: int = 0
     nameless: int = 0
     _positions: list[int] = field(default_factory=list)
@@ -67,7 +78,7 @@ class CellTable:
         positions = self._positions if columns is None else [at[name] for name in columns]
         nameless = [position for position in range(self._width) if position not in set(self._positions)]
         as_is = positions == list(range(self._width))
-        self.blank = self.nameless = 0
+        self.blank = self.nameless = self.bad = 0
         for line, cells in self._read():
             if line <= self.line:
                 continue
@@ -80,6 +91,20 @@ class CellTable:
                 self.nameless += not is_blank([*(cells[at] for at in nameless if at < len(cells))])
             yield line, cells if as_is and len(cells) == self._width else [cells[position] for position in positions]
 
+    def texts(self, columns: Sequence[str]) -> Rows:
+        """As :meth:`rows`, every value as a text.
+
+        Raises:
+            DataError: likewise, or a cell has no value.
+        """
+        for line, cells in self.rows(columns):
+            for name, cell in zip(columns, cells, strict=True):
+                if isinstance(cell, BadCell):
+                    raise DataError(
+                        f"column {name} holds {cell.what}: mend the cell, or take the row out.", self.path, line
+                    )
+            yield line, [cell if isinstance(cell, str) else cell_text(cell) for cell in cells]
+
     def remarks(self) -> list[str]:
         """What is to be said of the rows that were read."""
         found = []
@@ -87,7 +112,9 @@ class CellTable:
             found.append(f"{self.blank} blank rows left out")
         if self.nameless:
             found.append(f"not used: cells of {self.nameless} rows in columns without a name")
-        return found
+        if self.bad:
+            found.append(f"{self.bad} cells of formulas without a result are taken for empty")
+        return [*found, *self.more()]
 
     def _check_size(self, cells: Cells, line: int) -> None:
         if len(cells) >= self._least and len(trimmed(cells)) <= self._width:
@@ -101,9 +128,21 @@ class CellTable:
         )
 
 
+def cell_text(value: Any) -> str:
+    """A value of a sheet as a text."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def is_blank(cells: Iterable[Any]) -> bool:
     """Whether no cell holds anything."""
     return all(cell is None or cell == "" or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+
+
+def known_name(name: str) -> bool:
+    """Whether columns usually have this name."""
+    return known_role(name) is not None or plain(name) in _ALSO_KNOWN
 
 
 def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()) -> CellTable:
@@ -131,11 +170,7 @@ def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()
     if (given := form.separator or excels) is not None:
         dialect = usual if given == usual.separator else Dialect(given)
     else:
-
-        def known(name: str) -> bool:
-            return name.strip() in named or known_role(name) is not None or plain(name) in _ALSO_KNOWN
-
-        dialect = find_dialect(first, usual, known, path, whole=whole)
+        dialect = find_dialect(first, usual, lambda name: name.strip() in named or known_name(name), path, whole=whole)
 
     def read() -> Rows:
         # A lone carriage return is a character of a TSV file's text, where lines end otherwise.
@@ -203,11 +238,15 @@ def named_table(
         raise DataError("is empty: it holds no row.", path)
     header = ["" if cell is None else str(cell).strip() for cell in cells]
     positions = [position for position, name in enumerate(header) if name]
+    if bad := next((cell for cell in cells if isinstance(cell, BadCell)), None):
+        raise DataError(f"the header holds {bad.what}: give the column a name.", path, line)
     if twice := [name for name, times in Counter(filter(None, header)).items() if times > 1]:
         raise DataError(f"the header names the column {twice[0]!r:.100} twice.", path, line)
     names = [header[position] for position in positions]
     least = positions[-1] + 1
-    return CellTable(path, names, line, what, read, separator, typed, 0, 0, positions, len(header), least)
+    return CellTable(
+        path, names, line, what, read, separator, typed, _positions=positions, _width=len(header), _least=least
+    )
 
 
 def _check_split(table: CellTable, separator: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tardif.data.detect import identifier
 from tardif.data.extracted import hushed
 from tardif.data.formats.files import marked_encoding, raw_blocks, raw_lines
 from tardif.errors import DataError
@@ -131,7 +132,6 @@ def _telling(path: Path) -> tuple[bytes, int, int]:
 def _readings(sample: bytes) -> list[tuple[str, str]]:
     """The texts that a sample may be, each with the encoding that gives it and is used for its language, or none."""
     from charset_normalizer import from_bytes
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     with hushed("charset_normalizer"):
         matches = list(from_bytes(sample, cp_isolation=list(_WRITTEN_IN), enable_fallback=False))
@@ -140,9 +140,8 @@ def _readings(sample: bytes) -> list[tuple[str, str]]:
         text = str(match)
         found[text] = min(found.get(text, 1.0), match.chaos)
     best = min(found.values(), default=0.0)
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     texts = [text for text, mess in found.items() if mess <= best + _WORSE and not _is_broken(text)]
-    return [(text, _encoding_for(text, sample, identifier.classify(text)[0])) for text in texts]
+    return [(text, _encoding_for(text, sample, identifier().classify(text)[0])) for text in texts]
 
 
 def _is_broken(text: str) -> bool:

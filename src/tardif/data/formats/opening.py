@@ -27,6 +27,7 @@ from tardif.data.formats.json_files import first_character, json_array, json_obj
 from tardif.data.formats.python_rows import open_rows
 from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.trec import find_files, find_held_out, named_files, open_trec
+from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.training_set import is_training_set
@@ -36,7 +37,7 @@ ColumnsWish = Mapping[str, str | Sequence[str] | None]
 
 JSON_LINES = (".jsonl", ".ndjson")
 ARROW = (".arrow", ".feather", ".ipc")
-SUFFIXES = (*JSON_LINES, ".json", *TEXT_TABLES, ".parquet", *ARROW)
+SUFFIXES = (*JSON_LINES, ".json", *TEXT_TABLES, ".parquet", *ARROW, *WORKBOOKS)
 """The kinds of file that hold rows; the text ones also as ``.gz`` and ``.zst``."""
 
 
@@ -102,14 +103,12 @@ def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
     check_file(path)
     kind, name = kind_of(path), str(path)
     packed = kind != path.suffix.lower()
-    if kind in JSON_LINES:
-        return LooseSource(name, lambda: json_objects(path, form.encoding), wishes, what="JSON lines")
-    if kind == ".json":
-        if first_character(path, form.encoding) == "[":
-            return LooseSource(name, lambda: json_array(path, form.encoding), wishes, what="JSON array")
-        return LooseSource(name, lambda: json_objects(path, form.encoding), wishes, what="JSON lines")
+    if kind in (*JSON_LINES, ".json"):
+        return _open_json(path, wishes, form.encoding)
     if kind in TEXT_TABLES:
         return _of_cells(open_cells(path, form, wishes.named), wishes)
+    if kind in WORKBOOKS and not packed:
+        return _of_cells(open_sheet(path, form), wishes)
     if kind == ".parquet" and not packed:
         return _of_frame(open_parquet([path], path), wishes, name)
     if kind in ARROW and not packed:
@@ -122,11 +121,23 @@ def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
     )
 
 
+def _open_json(path: Path, wishes: Wishes, encoding: str | None) -> Source:
+    if kind_of(path) == ".json" and first_character(path, encoding) == "[":
+        return LooseSource(str(path), lambda: json_array(path, encoding), wishes, what="JSON array")
+    return LooseSource(str(path), lambda: json_objects(path, encoding), wishes, what="JSON lines")
+
+
 def _of_cells(table: CellTable, wishes: Wishes) -> Source:
     return TableSource(
-        str(table.path), table.names, table.rows, wishes, cells=True, what=table.what, header=table.line,
+        str(table.path),
+        table.names,
+        table.texts if table.typed else table.rows,
+        wishes,
+        cells=True,
+        what=table.what,
+        header=table.line,
         remarks=table.remarks,
-    )  # fmt: skip
+    )
 
 
 def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None) -> Source:

@@ -1,0 +1,288 @@
+"""A sheet of an Excel workbook (.xlsx, .xlsm, .xls) as a table of cells; rows have the numbers that Excel shows.
+
+calamine reads the sheet, as a whole and as a rectangle. What a file may make of it is bounded first: a package of a
+kilobyte can unpack to gigabytes, and two cells in opposite corners of a sheet span 17 billion. The same look finds what
+calamine gives as empty cells: Excel's errors, and formulas that were saved without their results.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.data.extracted import library
+from tardif.data.formats.cells import BadCell, CellTable, Rows, is_blank, known_name, named_table
+from tardif.data.formats.form import Form
+from tardif.data.regular import open_regular
+from tardif.errors import DataError, first_line
+
+WORKBOOKS = (".xlsx", ".xlsm", ".xls")
+"""The suffixes of workbooks."""
+
+LARGEST = 2**29
+"""Bytes of a workbook's XML, unpacked: a million rows of five columns have a fourth of it."""
+
+MOST_CELLS = 2**26
+"""Cells of a sheet's rectangle, empty ones too: two gigabytes of memory."""
+
+_BLOCK = 2**20
+_PARTS = 10_000
+_CELL = re.compile(rb"\br\s*=\s*[\"']([A-Za-z]{1,7})(\d{1,9})\b")
+_ROW = re.compile(rb"<(?:\w+:)?row\s[^>]*?\br\s*=\s*[\"'](\d{1,9})\b")
+_ERROR = re.compile(rb'<(?:\w+:)?c\s([^>]*\bt="e"[^>]*)>(?:<f[^>]*(?:/>|>[^<]*</f>))?\s*<(?:\w+:)?v>([^<]*)')
+_UNKNOWN = re.compile(
+    rb"<(?:\w+:)?c\s([^>/]*)>\s*<(?:\w+:)?f[^>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>|<v>\s*</v>)?\s*</(?:\w+:)?c>"
+)
+_OTHERS = frozenset({"workbook.bin", "content.xml"})  # of kinds that are not looked through
+_TAG = re.compile(rb"<(?:\w+:)?(sheet|Relationship)\s([^>]*)>")
+_ATTRIBUTE = re.compile(rb'(?:\w+:)?(\w+)\s*=\s*"([^"]*)"')
+
+Faults = dict[tuple[int, int], str]
+"""What is wrong with a cell, by row and column from 0."""
+
+
+@dataclass
+class _Package:
+    """What a look into a package found: by part, the faulty cells."""
+
+    faults: dict[str, Faults] = field(default_factory=dict)
+    parts: dict[str, bytes] = field(default_factory=dict)  # that say which sheet is in which part
+
+    def of_sheet(self, name: str) -> Faults:
+        """The faulty cells of a sheet."""
+        from html import unescape
+
+        sheets = {unescape(tag["name"]): tag["id"] for tag in self._tags("workbook.xml") if "sheetId" in tag}
+        targets = {tag["Id"]: tag["Target"] for tag in self._tags("workbook.xml.rels") if "Target" in tag}
+        target = targets.get(sheets.get(name, ""), "")
+        return self.faults.get(target.rpartition("/")[2], {})
+
+    def _tags(self, part: str) -> Iterator[dict[str, str]]:
+        for found in _TAG.finditer(self.parts.get(part, b"")):
+            yield {key.decode(): value.decode("utf-8", "replace") for key, value in _ATTRIBUTE.findall(found[2])}
+
+
+def open_sheet(path: Path, form: Form) -> CellTable:
+    """Open a workbook's sheet: the one that is named, else the only one that holds a table.
+
+    Raises:
+        DataError: the file is damaged, encrypted or too large, there is no such sheet, or several would do; names them.
+    """
+    calamine = library("Excel")
+    with open_regular(path) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise DataError(f"has more than {LARGEST >> 20} MiB: save it as CSV.", path)
+    package = _examined(content, path) if content[:2] == b"PK" else _Package()
+    if content[:2] == b"PK" and ("workbook.xml" not in package.parts or not _OTHERS.isdisjoint(package.parts)):
+        raise DataError("cannot be read as a workbook (its package is of another kind): save it as .xlsx.", path)
+    try:
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        sheets = {
+            found.name: (found.visible is calamine.SheetVisibleEnum.Visible)
+            for found in book.sheets_metadata
+            if found.typ is calamine.SheetTypeEnum.WorkSheet
+        }
+        opened = {name: book.get_sheet_by_name(name) for name in _among(sheets, form.sheet, path)}
+    except DataError:
+        raise
+    except calamine.PasswordError:
+        raise DataError("needs a password: save it without one.", path) from None
+    except BaseException as error:  # the library panics on some damaged files
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise DataError(f"cannot be read as a workbook ({first_line(error)}): save it again.", path) from None
+    tables = {
+        name: _Sheet(path, name, sheet, package.of_sheet(name))
+        for name, sheet in opened.items()
+        if sheet.start is not None
+    }
+    return _chosen(path, tables, sheets, form.sheet)
+
+
+def _among(sheets: Mapping[str, bool], asked: str | None, path: Path) -> list[str]:
+    """The sheets to look at: the one that is asked for, else those that are not hidden."""
+    if asked is None:
+        return [name for name, is_visible in sheets.items() if is_visible]
+    if asked in sheets:
+        return [asked]
+    raise DataError(f"has no sheet {asked!r:.100}; it has {_listed(sheets)} (--sheet; in Python sheet=).", path)
+
+
+def _chosen(path: Path, tables: Mapping[str, _Sheet], sheets: Mapping[str, bool], asked: str | None) -> CellTable:
+    """The sheet that is read: of several that hold something, the one whose header has usual names."""
+    if not tables:
+        where = "" if asked is None else f" in its sheet {asked!r:.100}"
+        raise DataError(f"is empty: it holds no row{where}.", path)
+    among = list(tables)
+    if len(among) > 1:
+        counts = {name: sum(map(known_name, tables[name].header)) for name in among}
+        among = [name for name in among if counts[name] and counts[name] == max(counts.values())]
+    if len(among) != 1:
+        raise DataError(
+            f"has several sheets that hold something ({_listed(tables)}): say which (--sheet NAME; in Python sheet=).",
+            path,
+        )
+    name = among[0]
+    others = [other for other in sheets if other != name]
+    said = f"sheet {name}" + (f", not read: {_listed(others)}" if others and asked is None else "")
+    table = named_table(path, tables[name].rows, f"Excel ({said})", typed=True)
+    table.more = tables[name].remarks
+    return table
+
+
+def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    found = [repr(name)[:60] for name in names]
+    return ", ".join([*found[:10], *(["..."] if len(found) > 10 else [])]) or "none"
+
+
+class _Sheet:
+    """The rows of a sheet, as values, with merged cells filled in and faulty ones marked."""
+
+    def __init__(self, path: Path, name: str, sheet: Any, faults: Faults) -> None:
+        self.path, self.name, self._sheet, self._faults = path, name, sheet, faults
+        self._left = sheet.start[1]
+        self._filled = 0
+        self.header = next(([str(cell) for cell in cells] for _, cells in self.rows() if not is_blank(cells)), [])
+
+    def rows(self) -> Rows:
+        """The rows by their numbers, the header among them."""
+        spans = self._spans()
+        running: dict[int, tuple[int, Any]] = {}  # column -> the last row of what is merged, and its value
+        self._filled = 0
+        for row, cells in enumerate(self._sheet.iter_rows()):
+            values = [_value(cell) for cell in cells]
+            for column, (last, value) in list(running.items()):
+                if row <= last and values[column] == "":
+                    values[column] = value
+                    self._filled += 1
+                elif row > last:
+                    del running[column]
+            for column, last in spans.get(row, ()):
+                running[column] = last, values[column]
+            self._mark(row, values)
+            yield row + 1, values
+
+    def remarks(self) -> list[str]:
+        """What is to be said of the rows that were read."""
+        return [f"{self._filled} merged cells filled in"] if self._filled else []
+
+    def _spans(self) -> dict[int, list[tuple[int, int]]]:
+        """By row where they begin, the columns and last rows of cells that are merged over several rows."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for (top, left), (bottom, _) in self._sheet.merged_cell_ranges or ():
+            if bottom > top and left >= self._left:
+                found.setdefault(top, []).append((left - self._left, bottom))
+        return found
+
+    def _mark(self, row: int, values: list[Any]) -> None:
+        if self._faults:
+            for column in range(len(values)):
+                if (what := self._faults.get((row, column + self._left))) is not None:
+                    values[column] = BadCell(what)
+
+
+def _value(cell: Any) -> Any:
+    """A cell as it is taken: whole numbers without a fraction, dates as ISO writes them."""
+    if isinstance(cell, float):
+        return int(cell) if cell.is_integer() and abs(cell) < 1e21 else cell
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    return str(cell) if isinstance(cell, datetime.timedelta) else cell
+
+
+def _examined(content: bytes, path: Path) -> _Package:
+    """Look through a package's XML, a block at a time: what it says of its own sizes may be a lie.
+
+    Raises:
+        DataError: it is damaged or too large.
+    """
+    found, left = _Package(), LARGEST
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            parts = package.infolist()
+            if len(parts) > _PARTS:
+                raise DataError(f"has more than {_PARTS} parts: save it again, or as CSV.", path)
+            for part in parts:
+                if part.flag_bits & 1:
+                    raise DataError("needs a password: save it without one.", path)
+                name = part.filename.rpartition("/")[2]
+                look, kept = _Look(path), bytearray()
+                with package.open(part) as packed:
+                    while block := packed.read(_BLOCK):
+                        left -= len(block)
+                        if left < 0:
+                            raise DataError(f"unpacks to more than {LARGEST >> 20} MiB: save it as CSV.", path)
+                        look.at(block)
+                        if name in ("workbook.xml", "workbook.xml.rels"):
+                            kept += block
+                look.end()
+                found.faults[name] = look.faults
+                found.parts[name] = bytes(kept)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+        raise DataError(f"is damaged or cut short ({first_line(error)}): save it again.", path) from None
+    return found
+
+
+class _Look:
+    """A sheet's XML as it passes by: its rectangle, and its faulty cells."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.faults: Faults = {}
+        self._columns: set[bytes] = set()
+        self._last = 0
+        self._rest = b""
+
+    def at(self, block: bytes) -> None:
+        """Look at the next block.
+
+        Raises:
+            DataError: the sheet's rectangle is too large.
+        """
+        text = self._rest + block
+        end = max(text.rfind(b"<c "), text.rfind(b":c ")) if len(text) < 4 * _BLOCK else len(text)
+        text, self._rest = (text[:end], text[end:]) if end > 0 else (text, b"")
+        self._see(text)
+
+    def end(self) -> None:
+        """Look at what is left; raises as :meth:`at`."""
+        self._see(self._rest)
+
+    def _see(self, text: bytes) -> None:
+        places = _CELL.findall(text)
+        self._columns |= {column for column, _ in places}
+        rows = {row for _, row in places}.union(_ROW.findall(text))
+        self._last = max(self._last, max(map(int, rows), default=0))
+        width = max(map(_number, self._columns), default=0)
+        if width * self._last > MOST_CELLS:
+            raise DataError(
+                f"spans {self._last:,} rows and {width:,} columns, too many: clear what is far from the table, or save "
+                "it as CSV.",
+                self.path,
+            )
+        for found in _ERROR.finditer(text):
+            self._note(found[1], f"Excel's error {found[2].decode('ascii', 'replace')}")
+        for found in _UNKNOWN.finditer(text):
+            if b't="str"' not in found[1]:
+                self._note(found[1], "a formula whose result was not saved: open it in Excel and save it")
+
+    def _note(self, attributes: bytes, what: str) -> None:
+        if place := _CELL.search(b" " + attributes):
+            self.faults[int(place[2]) - 1, _number(place[1]) - 1] = what
+
+
+def _number(column: bytes) -> int:
+    """A column's number from 1: that of AA is 27."""
+    number = 0
+    for letter in column.upper():
+        number = number * 26 + letter - 64
+    return number
