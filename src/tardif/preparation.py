@@ -276,6 +276,11 @@ def prepare_folder(
         raise DataError(
             "There is nothing to train on: give pairs, or make them from the documents (synthesize, endpoint)."
         )
+    if documents is None and how.of_documents:
+        named = ", ".join(how.of_documents)
+        raise SettingError(
+            f"columns: {named} are columns of documents, and none are given: give documents (--documents)."
+        )
     talk = talk or Talk(quiet=True)
     out = Path(out)
     work = work or work_folder(out)
@@ -361,17 +366,17 @@ def _gather(
         if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
             opened.append((source, False))
             continue
-        found_source = open_source(source, columns=how.columns, split=how.split, group_by=how.group_by, form=how.form)
+        found_source = open_source(source, columns=how.judging, split=how.split, group_by=how.group_by, form=how.form)
         opened.append((found_source, False))
-        held_too = held_out_sources(source, columns=how.columns, split=how.split, group_by=how.group_by)
+        held_too = held_out_sources(source, columns=how.judging, split=how.split, group_by=how.group_by)
         opened += [(found, True) for found in held_too]
     if held_out is not None:
-        columns = how.columns if how.validation_columns is None else how.validation_columns
+        columns = how.judging if how.validation_columns is None else how.validation_columns
         opened.append((open_source(held_out, columns=columns, group_by=how.group_by, form=how.form), True))
     if documents is not None:
         found = DocumentReport()
         number = staging.source(source_name(documents))
-        stream = stream_documents(documents, form=how.form, report=found)
+        stream = stream_documents(documents, reading=how.only_documents(), report=found)
         with talk.progress("Reading documents", None, "documents") as bar:
             staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
         report += found.lines()

@@ -155,6 +155,7 @@ class Retriever(Forking):
         trust_remote_code: bool = False,
         report: str | Path | None = None,
         quiet: bool = False,
+        **reading: Any,
     ) -> Retriever:
         """Encode a corpus with a late-interaction model and index it.
 
@@ -162,7 +163,8 @@ class Retriever(Forking):
 
         Args:
             model: a checkpoint's folder or hub id.
-            documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder.
+            documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder; also what a model is
+                trained on: of pairs each document once, of a collection its corpus.
             out: the index's folder.
             chunk: cut documents longer than so many of the model's tokens; ``auto`` cuts files of text,
                 Markdown, reStructuredText, HTML, PDF and Word at 256, or at what the model reads where that is less,
@@ -181,6 +183,8 @@ class Retriever(Forking):
             report: a file to write as JSON lines: every file and row that is not a document, or not quite, and every
                 document that the model does not read to its end.
             quiet: show no progress on stderr.
+            **reading: how tables are read, as they are for training: ``columns``, ...
+                (:class:`tardif.data.reading.Reading`).
 
         Raises:
             ModelError: the model cannot be loaded or is not late-interaction.
@@ -192,9 +196,9 @@ class Retriever(Forking):
         bits, pool = check_bits(bits), check_pool(pool)
         words = find_language(language).code if hybrid else None
         talk = Talk(quiet=quiet)
-        reading = _Reading(documents, talk, report)
+        read = _Reading(documents, talk, report, reading)
         base = resolve_base(model, trust_remote_code=trust_remote_code)
-        corpus = reading.corpus(chunk, lambda: base)
+        corpus = read.corpus(chunk, lambda: base)
         encoder = build_index(
             base,
             corpus,
@@ -209,12 +213,12 @@ class Retriever(Forking):
             overwrite=overwrite,
             source=source_of(documents),
             chunk=chunk,
-            opened=lambda model: reading.tell(model, corpus),
+            opened=lambda model: read.tell(model, corpus),
         )
         retriever = cls(
             out, device=None if device == "cpu" else device, threads=threads, trust_remote_code=trust_remote_code
         )
-        retriever._model, retriever.report = encoder, reading.report
+        retriever._model, retriever.report = encoder, read.report
         return retriever
 
     @classmethod
@@ -229,6 +233,7 @@ class Retriever(Forking):
         trust_remote_code: bool = False,
         report: str | Path | None = None,
         quiet: bool = False,
+        **reading: Any,
     ) -> Retriever:
         """Encode a corpus to be searched from memory, without a folder: for some ten thousand documents.
 
@@ -243,6 +248,7 @@ class Retriever(Forking):
             trust_remote_code: as there.
             report: as there.
             quiet: as there.
+            **reading: as there.
 
         Raises:
             ModelError: the model cannot be loaded or is not late-interaction.
@@ -251,7 +257,7 @@ class Retriever(Forking):
         """
         from tardif.modeling.build import open_model
 
-        reading = _Reading(documents, Talk(quiet=quiet), report)
+        read = _Reading(documents, Talk(quiet=quiet), report, reading)
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
         self._chunk = chunk
@@ -260,11 +266,11 @@ class Retriever(Forking):
             self._known = resolve_base(model, trust_remote_code=trust_remote_code)
         else:
             self._model = model
-        corpus = reading.corpus(chunk, self._base)
+        corpus = read.corpus(chunk, self._base)
         if self._known is not None:
             self._model = open_model(str(self._known.folder), device=device, trust_remote_code=trust_remote_code)
         register(self)
-        self._put(reading, corpus, source_of(documents))
+        self._put(read, corpus, source_of(documents))
         return self
 
     def __enter__(self) -> Retriever:
@@ -294,7 +300,13 @@ class Retriever(Forking):
             return [where]
 
     def add(
-        self, documents: Any, *, chunk: Chunk = "auto", report: str | Path | None = None, quiet: bool = False
+        self,
+        documents: Any,
+        *,
+        chunk: Chunk = "auto",
+        report: str | Path | None = None,
+        quiet: bool = False,
+        **reading: Any,
     ) -> tuple[int, int]:
         """Add documents; those whose ids are there replace them, with all of their pieces. They can be found when this
         returns.
@@ -304,6 +316,7 @@ class Retriever(Forking):
             chunk: as there.
             report: as there.
             quiet: show no progress on stderr.
+            **reading: as there.
 
         Returns:
             How many documents were added, however many pieces they have, and how many of them replaced one.
@@ -314,8 +327,8 @@ class Retriever(Forking):
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        reading = _Reading(documents, Talk(quiet=quiet), report)
-        return self._put(reading, reading.corpus(chunk, self._base), source_of(documents))
+        read = _Reading(documents, Talk(quiet=quiet), report, reading)
+        return self._put(read, read.corpus(chunk, self._base), source_of(documents))
 
     def _put(self, reading: _Reading, corpus: Sequence[Document], source: str) -> tuple[int, int]:
         """Encode and add whole documents and pieces. A document is replaced with all of its pieces at once, so they are
@@ -361,6 +374,7 @@ class Retriever(Forking):
         chunk: Chunk | Literal["same"] = "same",
         delete_others: bool = False,
         quiet: bool = False,
+        **reading: Any,
     ) -> Synced:
         """Have the index hold what a folder holds now: new documents are added, changed ones replaced, and those that
         are gone from it deleted (:func:`tardif.syncing.plan`).
@@ -374,6 +388,7 @@ class Retriever(Forking):
                 than they are count as changed.
             delete_others: delete also the documents that did not come from this folder.
             quiet: show no progress on stderr.
+            **reading: as for :meth:`build`.
 
         Raises:
             DataError: the folder cannot be read, or holds no document.
@@ -382,15 +397,15 @@ class Retriever(Forking):
         """
         from tardif.syncing import plan
 
-        reading = _Reading(folder, Talk(quiet=quiet), None)
-        corpus, source = reading.corpus(self._chunk if chunk == "same" else chunk, self._base), source_of(folder)
-        found, changed = plan(self.index, corpus, source, reading.report, delete_others=delete_others)
-        self.report = reading.report
+        read = _Reading(folder, Talk(quiet=quiet), None, reading)
+        corpus, source = read.corpus(self._chunk if chunk == "same" else chunk, self._base), source_of(folder)
+        found, changed = plan(self.index, corpus, source, read.report, delete_others=delete_others)
+        self.report = read.report
         if dry_run or not changed:
-            reading.say()
+            read.say()
         if not dry_run:
             if changed:
-                self._put(reading, changed, source)
+                self._put(read, changed, source)
             if found.moved:
                 self.index.adopt(found.moved, source)
             if found.gone:
@@ -675,11 +690,13 @@ class _Reading:
         documents: as the user gave them.
         talk: where it is said.
         file: where it is written, if anywhere.
+        options: how tables are read.
     """
 
-    def __init__(self, documents: Any, talk: Talk, file: str | Path | None) -> None:
+    def __init__(self, documents: Any, talk: Talk, file: str | Path | None, options: Mapping[str, Any]) -> None:
         # Imported here, as below: a search needs none of what reads documents, and is to answer at once.
         from tardif.data.document_report import DocumentReport
+        from tardif.data.reading import reading_from
 
         if file is not None and not isinstance(file, str | Path):
             raise SettingError(f"report={shown(file)}: give the path of a file to write.")
@@ -687,6 +704,7 @@ class _Reading:
         self.file = None if file is None else Path(file)
         if self.file is not None:
             check_file(self.file)
+        self.options = reading_from(options)
         self.report = DocumentReport()
 
     def corpus(self, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
@@ -696,7 +714,7 @@ class _Reading:
         from tardif.modeling.reach import as_read
 
         cut = cutter(self.documents, chunk, lambda: as_read(base()))
-        read = self._read(lambda: read_documents(self.documents, report=self.report))
+        read = self._read(lambda: read_documents(self.documents, reading=self.options, report=self.report))
         found = [piece for document in read for piece in (cut(document) if cut else [document])]
         check_pieces(found)
         return found
@@ -705,7 +723,11 @@ class _Reading:
         """The documents, copies among them."""
         from tardif.data.documents import stream_documents
 
-        return self._read(lambda: [document for _, document in stream_documents(self.documents, report=self.report)])
+        return self._read(
+            lambda: [
+                document for _, document in stream_documents(self.documents, reading=self.options, report=self.report)
+            ]
+        )
 
     def _read(self, read: Callable[[], list[Document]]) -> list[Document]:
         try:
@@ -749,6 +771,7 @@ def rerank(
     trust_remote_code: bool = False,
     report: str | Path | None = None,
     quiet: bool = False,
+    **reading: Any,
 ) -> list[Hit]:
     """Order documents for a query by exact MaxSim, without an index.
 
@@ -766,6 +789,7 @@ def rerank(
         trust_remote_code: let the model bring its own code.
         report: as for :meth:`Retriever.build`.
         quiet: do not say what was not read.
+        **reading: as for :meth:`Retriever.build`.
 
     Raises:
         SettingError: the query is empty or ``k`` is below 1.
@@ -776,10 +800,10 @@ def rerank(
 
     query, k = check_query(query), check_hits(k)
     base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
-    reading = _Reading(documents, Talk(quiet=quiet), report)
-    given = reading.whole()
+    read = _Reading(documents, Talk(quiet=quiet), report, reading)
+    given = read.whole()
     opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
-    reading.tell(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
+    read.tell(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # the stable sort keeps copies' order

@@ -124,3 +124,21 @@ def test_python_refuses_what_comes_too_late(tardif, questions, tmp_path):
         trainer.prepare(data)
         with pytest.raises(SettingError, match=next(iter(late))):
             trainer.add(tmp_path / "set", **late)
+
+
+def test_what_was_trained_on_is_read_by_every_verb_with_the_same_options(
+    tardif, fails, multi_vector_folder, questions, tmp_path
+):
+    index = tmp_path / "index"
+    given = ("--device", "cpu", "--quiet")
+    assert tardif("index", multi_vector_folder, questions, "--out", index, *NAMED, *given)[0] == 0
+    assert tardif("sync", index, questions, *NAMED, *given)[:2] == (0, "")
+    assert tardif("add", index, questions, *NAMED, *given)[1] == "40\n"
+    code, out, _ = tardif("rerank", multi_vector_folder, "7", "--documents", questions, *NAMED, *given, "--json")
+    assert (code, len(json.loads(out)["hits"])) == (0, 10)
+    code, out, _ = tardif("search", index, "--queries", questions, *NAMED, "--json", "--quiet")
+    assert (code, [row["query"] for row in json.loads(out)][:2]) == (0, ["what is number 0", "what is number 1"])
+    assert "--columns text=" in fails("index", multi_vector_folder, questions, "--out", tmp_path / "other", *given)
+    assert "--columns query=" in fails("search", index, "--queries", questions)
+    code, _, err = tardif("search", index, "a query", *NAMED)
+    assert (code, "--columns" in err) == (2, True)

@@ -3,7 +3,10 @@ import pytest
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.data.beir import read_beir, read_queries
 from tardif.data.formats.beir import is_beir, splits
+from tardif.data.reading import Reading
+from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError
+from tardif.preparation import prepare_folder
 
 
 def test_a_split_is_read_with_its_queries_only(tmp_path):
@@ -87,3 +90,16 @@ def test_queries_that_make_no_sense_say_where(tmp_path, row, message):
     path = write_jsonl(tmp_path / "queries.jsonl", [QUERIES[0], row])
     with pytest.raises(DataError, match=f"line 2: .*{message}"):
         read_queries(path)
+
+
+def test_queries_of_what_was_trained_on_have_the_ids_of_the_prepared_set(tmp_path):
+    asked = (("who", "we"), ("what", "it"), ("who", "I"))
+    rows = [{"question": question, "answer": answer} for question, answer in asked]
+    path = write_jsonl(tmp_path / "faq.jsonl", rows)
+    prepare_folder([path], None, tmp_path / "set", miner="none")
+    assert read_queries(path) == TrainingSet.load(tmp_path / "set").queries
+    numbered = write_jsonl(tmp_path / "n.jsonl", [{"ask": "who", "number": 3}])
+    named = Reading(columns={"query": "ask", "query_id": "number"})
+    assert read_queries(numbered, named) == {"3": "who"}
+    with pytest.raises(DataError, match=r"line 1: missing column query.*--columns query="):
+        read_queries(numbered)

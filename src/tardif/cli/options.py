@@ -139,7 +139,7 @@ def _columns(option: str) -> Callable[[Sequence[str] | None], dict[str, Any] | N
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions(Group):
-    """How tables are read: the options of every verb that reads one, those of :class:`tardif.data.reading.Reading`."""
+    """How tables are read, in every verb that reads one: :class:`tardif.data.reading.Reading`."""
 
     columns: Annotated[
         list[str] | None,

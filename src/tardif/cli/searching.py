@@ -19,6 +19,7 @@ from tardif.cli.options import (
     Language,
     Overwrite,
     Quiet,
+    ReadingOptions,
     Report,
     Trust,
     lines_of,
@@ -26,18 +27,21 @@ from tardif.cli.options import (
     whole_number,
 )
 from tardif.cli.output import put, put_json, put_row, show_hits
-from tardif.cli.sharing import verb
+from tardif.cli.sharing import spelt, verb
 from tardif.fusion import WORDS
 
 if TYPE_CHECKING:
     from tardif.talk import Talk
 
 
-@verb()
+@verb(ReadingOptions)
 def index(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
-    documents: Annotated[Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder.")],
+    documents: Annotated[
+        Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder, or what was trained on.")
+    ],
     out: Annotated[Path, typer.Option(help="The index's folder.")],
+    options: ReadingOptions,
     chunk: Chunk = "auto",
     bits: Annotated[int, typer.Option(help="Bits of a stored component: 16, 8, 4 or 2.")] = 8,
     pool: Annotated[float, typer.Option(help="Keep one vector for so many tokens of a document.")] = 1.0,
@@ -67,15 +71,17 @@ def index(
         trust_remote_code=trust_remote_code,
         report=report,
         quiet=quiet,
+        **options.arguments(),
     )
     retriever.close()
     put(str(out))
 
 
-@verb()
+@verb(ReadingOptions)
 def add(
     index: Index,
     documents: Annotated[Path, typer.Argument(help="The documents; those whose ids are there are replaced.")],
+    options: ReadingOptions,
     chunk: Chunk = "auto",
     model: IndexModel = None,
     device: Device = "auto",
@@ -91,7 +97,7 @@ def add(
     kind = allocate(device).kind
     with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
         cut = whole_number("--chunk", chunk)
-        count, replaced = retriever.add(documents, chunk=cut, report=report, quiet=quiet)
+        count, replaced = retriever.add(documents, chunk=cut, report=report, quiet=quiet, **options.arguments())
         Talk(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
         put(str(len(retriever)))
 
@@ -139,10 +145,11 @@ def _delete_where(index: Path, where: str, talk: Talk) -> None:
         put(str(len(opened)))
 
 
-@verb()
+@verb(ReadingOptions)
 def sync(
     index: Index,
     folder: Annotated[Path, typer.Argument(help="The folder of documents, or a table, that the index follows.")],
+    options: ReadingOptions,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     chunk: Annotated[
         str, typer.Option(help="Cut long documents: tokens, auto, none, or same: as the index was built.")
@@ -169,6 +176,7 @@ def sync(
             chunk="same" if chunk == "same" else whole_number("--chunk", chunk),
             delete_others=delete_others,
             quiet=quiet,
+            **options.arguments(),
         )
     talk = Talk(quiet=quiet)
     for line in done.lines(dry_run=dry_run):
@@ -180,9 +188,10 @@ def sync(
         put_row([what, identity])
 
 
-@verb()
+@verb(ReadingOptions)
 def search(
     index: Index,
+    options: ReadingOptions,
     query: Annotated[str | None, typer.Argument(help="The query.")] = None,
     queries: Annotated[
         Path | None,
@@ -216,6 +225,8 @@ def search(
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
         raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
+    if queries is None and options.given:
+        raise typer.BadParameter(f"{spelt(options.given)}: for --queries FILE", param_hint="QUERY")
     chosen = None if where is None else parse_filter(where)
     how: dict[str, Any] = {
         "where": chosen,
@@ -237,9 +248,10 @@ def search(
             show_hits(query, hits, as_json)
             return
         from tardif.data.beir import read_queries
+        from tardif.data.reading import reading_from
 
         assert queries is not None
-        asked = read_queries(queries)
+        asked = read_queries(queries, reading_from(options.arguments()))
         if run is not None:
             from tardif.runs import told_lowered, write_run
 
@@ -271,11 +283,12 @@ def _say_unanswered(talk: Talk, found: Sequence[Sized]) -> None:
         talk.say(f"{count} of {len(found)} queries found nothing.")
 
 
-@verb()
+@verb(ReadingOptions)
 def rerank(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     query: Annotated[str, typer.Argument(help="The query.")],
     documents: Annotated[Path, typer.Option(help="The documents to order.")],
+    options: ReadingOptions,
     k: K = 10,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -297,6 +310,7 @@ def rerank(
         trust_remote_code=trust_remote_code,
         report=report,
         quiet=quiet,
+        **options.arguments(),
     )
     if not hits:
         Talk(quiet=quiet).say("No hit: the query, or every document, has no token that can be matched.")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tardif.data.document_tables import stream_rows
 from tardif.data.formats.beir import open_beir
+from tardif.data.formats.columns import Wishes, listed, plain
+from tardif.data.formats.corpora import is_bare
 from tardif.data.formats.corpora import read_queries as stream_queries
+from tardif.data.formats.values import Cell
+from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
+from tardif.data.text import text_id
 from tardif.errors import DataError
 from tardif.showing import Short
 from tardif.types import Document, Query
+
+ID_NAMES = ("_id", "id", "query_id", "qid")
+QUERY_NAMES = ("text", "query", "question")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,13 +60,50 @@ def read_beir(folder: str | Path, split: str) -> BeirSet:
     return BeirSet(folder.resolve().name, list(documents.values()), asked, qrels)
 
 
-def read_queries(path: Path) -> dict[str, str]:
-    """Query texts by id, from a ``.jsonl``, ``.csv`` or ``.tsv`` file.
+def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
+    """Query texts by id, from a ``.jsonl``, ``.csv`` or ``.tsv`` file, which may be one that was trained on.
+
+    Args:
+        path: the file.
+        reading: how it is read; the columns that count are ``query`` and ``query_id``. Queries without ids have those
+            of the prepared set, made from their texts, and each is there once.
 
     Raises:
         DataError: the file is missing, empty or malformed, or an id stands twice; says where.
     """
-    return _texts(stream_queries(path), path)
+    reading = reading or Reading()
+    if reading == Reading() and (is_bare(path) or _first_row(path).keys() & set(ID_NAMES)):
+        return _texts(stream_queries(path), path)
+    return _texts(_named(path, reading), path)
+
+
+def _first_row(path: Path) -> dict[str, Any]:
+    return next(({plain(name): value for name, value in row.fields.items()} for row in stream_rows(path)), {})
+
+
+def _named(path: Path, reading: Reading) -> Iterator[tuple[int, Query]]:
+    """The queries of a table with a header: their ids are in a column that is named or usual, or are made."""
+    made: set[str] = set()
+    columns = reading.judging
+    wishes = Wishes.of({role: columns[role] for role in ("query", "query_id") if role in columns}, None)
+    for row in stream_rows(path, reading.form):
+        roles, names = wishes.find(row.fields), {plain(name): name for name in row.fields}
+        usual = [names[name] for name in QUERY_NAMES if name in names and "query" not in columns]
+        column = next(iter((*roles.get("query", ()), *usual)), None)
+        if column is None:
+            raise row.error(
+                f"missing column {columns.get('query') or 'query'}; it has {listed(row.fields)}: "
+                'name it with columns={"query": ...} (--columns query=...).'
+            )
+        text = Cell(row.fields[column], column, path, row.line).text()
+        own = roles.get("query_id") or [names[name] for name in ID_NAMES if name in names and "query_id" not in columns]
+        identity = Cell(row.fields[own[0]], own[0], path, row.line).identity() if own else None
+        if identity is None:
+            identity = text_id("q-", text)
+            if identity in made:
+                continue
+            made.add(identity)
+        yield row.line, Query(identity, text)
 
 
 def _texts(placed: Iterable[tuple[int, Query]], path: Path) -> dict[str, str]:

@@ -118,7 +118,10 @@ class RowReader:
         wanted = self.columns.text or TEXT_COLUMNS
         found = [name for want in wanted if (name := self._find(want, row, names)) is not None]
         if not found:
-            raise row.error(f"missing column {'|'.join(wanted)}; it has {', '.join(map(str, row.fields)) or 'none'}.")
+            raise row.error(
+                f"missing column {'|'.join(wanted)}; it has {', '.join(map(str, row.fields)) or 'none'}: say which is "
+                "the text with columns={'text': ...} (--columns text=...)."
+            )
         return found if self.columns.text else found[:1]
 
     def _id_column(self, row: Row, names: Mapping[str, str]) -> str | None:

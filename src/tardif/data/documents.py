@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
-from tardif.data.formats.form import Form
-from tardif.data.formats.frames import Frame, is_a, open_arrow, open_pandas, open_polars
+from tardif.data.formats import open_source
+from tardif.data.formats.frames import Frame, is_a, open_arrow, open_dataset, open_pandas, open_polars
+from tardif.data.formats.opening import open_collection
+from tardif.data.judged_documents import holds_judgements, stream_judged
+from tardif.data.reading import Reading
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
@@ -31,7 +36,7 @@ def read_documents(
     title: str | None = None,
     id: str | None = None,  # noqa: A002 - the column's usual name
     metadata: Sequence[str] | None = None,
-    form: Form | None = None,
+    reading: Reading | None = None,
     report: DocumentReport | None = None,
 ) -> list[Document]:
     """Read a whole corpus: :func:`stream_documents` in a list, whose ids are checked to be unique.
@@ -41,7 +46,7 @@ def read_documents(
         SettingError: as there.
     """
     report = DocumentReport() if report is None else report
-    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, form=form, report=report)
+    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, reading=reading, report=report)
     return _unique(stream, str(source) if isinstance(source, str | Path) else "documents", report)
 
 
@@ -52,7 +57,7 @@ def stream_documents(
     title: str | None = None,
     id: str | None = None,  # noqa: A002
     metadata: Sequence[str] | None = None,
-    form: Form | None = None,
+    reading: Reading | None = None,
     report: DocumentReport | None = None,
 ) -> Placed:
     """A corpus document by document, each with its place; ids are kept where there are any, else made from the texts.
@@ -66,11 +71,13 @@ def stream_documents(
             such files, searched through, whose ids are the paths inside it; a folder of tables only, read one after
             the other; a BEIR folder, which is its corpus; a pandas or polars frame, an Arrow table; or an
             iterable of strings, dicts, :class:`Document`, or the documents of LangChain, LlamaIndex and Haystack.
+            Also what a model is trained on (:func:`tardif.data.formats.open_source`): of queries with documents each
+            document once, of a collection its corpus.
         text: a table's column to read as the text, or several, joined by an empty line.
         title: the column of the title.
         id: the column of the id.
         metadata: the columns to keep as metadata; all that are left by default.
-        form: separator, encoding and sheet of tables, where a file does not say so itself.
+        reading: how tables are read; ``text``, ``title``, ``id`` and ``metadata`` go before its columns.
         report: is told what was read, and every file that was not.
 
     Raises:
@@ -79,38 +86,42 @@ def stream_documents(
         SettingError: columns are chosen where there is no table.
     """
     report = DocumentReport() if report is None else report
-    columns, form = Columns.of(text, title, id, metadata), form or Form()
+    own = {"text": text, "title": title, "id": id, "metadata": metadata}
+    given = {role: names for role, names in own.items() if names is not None}
+    if text is not None and not isinstance(text, str) and not text:
+        Columns.of(text, None, None, None)  # refuses it
+    reading = reading or Reading()
+    reading = replace(reading, columns={**(reading.columns or {}), **given})
+    reading.check()
     if not isinstance(source, str | Path):
-        return _from_values(source, columns, report)
+        return _from_values(source, reading, report)
     path = user_path(source)
     if not os.path.lexists(path):
         raise DataError(f"{shown(source)}: no such file: check the path, or give texts as a list, such as [...].")
     if is_folder(path):
-        return _from_folder(path, columns, form, report)
-    if kind_of(path) and not is_table(path, form):
-        return _from_file(path, columns, report)
-    return _from_table(path, columns, form, report)
+        return _from_folder(path, reading, report)
+    if kind_of(path) and not is_table(path, reading.form):
+        return _from_file(path, reading, report)
+    return _from_table(path, reading, report)
 
 
-def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport) -> Placed:
-    reader = RowReader(columns)
+def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport) -> Placed:
+    if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
+        raise DataError(f"documents are one split, and this has {', '.join(source)}: give one, such as data[...].")
+    if (frame := _frame(source)) is not None:
+        if holds_judgements(frame.names, reading):
+            yield from stream_judged(open_source(source, columns=reading.judging), report)
+            return
+        items: Iterable[Any] = (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
+    else:
+        first, items = _glance(_records(source))
+        if isinstance(first, tuple) or (isinstance(first, Mapping) and holds_judgements(first, reading)):
+            yield from stream_judged(open_source(items, columns=reading.judging), report)
+            return
+    reader = _row_reader(reading)
     number = 0
-    for number, item in enumerate(_records(source), start=1):
-        if isinstance(item, Document):
-            document = item
-        elif isinstance(item, str):
-            if fault := text_fault(item) or ("" if item.strip() else "is empty"):
-                raise DataError(f"the text {fault}.", "documents", number)
-            document = Document(text_id("d-", item), item)
-        elif (fields := fields_of(item)) is not None:
-            document = reader.document(Row(fields, Path("documents"), number))
-        else:
-            raise DataError(
-                f"a document must be a text, a dict or a Document (LangChain's, LlamaIndex's and Haystack's too), "
-                f"not {type(item).__name__}.",
-                "documents",
-                number,
-            )
+    for number, item in enumerate(items, start=1):
+        document = _value(item, number, reader)
         report.read["values"] += 1
         _note_empty(document, "", number, report)
         yield number, document
@@ -119,10 +130,33 @@ def _from_values(source: Iterable[Any], columns: Columns, report: DocumentReport
     reader.finish(Path("documents"))
 
 
+def _value(item: Any, number: int, reader: RowReader) -> Document:
+    """The document that a value is."""
+    if isinstance(item, Document):
+        return item
+    if isinstance(item, str):
+        if fault := text_fault(item) or ("" if item.strip() else "is empty"):
+            raise DataError(f"the text {fault}.", "documents", number)
+        return Document(text_id("d-", item), item)
+    if (fields := fields_of(item)) is not None:
+        return reader.document(Row(fields, Path("documents"), number))
+    raise DataError(
+        f"a document must be a text, a dict or a Document (LangChain's, LlamaIndex's and Haystack's too), "
+        f"not {type(item).__name__}.",
+        "documents",
+        number,
+    )
+
+
+def _glance(items: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    """The first of some items, and all of them."""
+    rest = iter(items)
+    head = list(islice(rest, 1))
+    return (head[0] if head else None), chain(head, rest)
+
+
 def _records(source: Any) -> Iterable[Any]:
-    """The items of a source; a data frame's are its rows, as dicts."""
-    if (frame := _frame(source)) is not None:
-        return (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
+    """The items of a source that is no frame."""
     one = isinstance(source, bytes | bytearray | Document) or fields_of(source) is not None
     if one or not hasattr(source, "__iter__"):
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
@@ -138,27 +172,32 @@ def _frame(source: Any) -> Frame | None:
         return open_polars(source)
     if is_a(source, "pyarrow", "Table"):
         return open_arrow(source)
+    if is_a(source, "datasets", "Dataset"):
+        return open_dataset(source)
     return None
 
 
-def _from_file(path: Path, columns: Columns, report: DocumentReport) -> Placed:
+def _from_file(path: Path, reading: Reading, report: DocumentReport) -> Placed:
     check_regular(path)
-    _refuse_columns(columns, path)
+    _refuse_columns(reading, path)
     yield 1, read_file(path, report)
 
 
-def _from_folder(folder: Path, columns: Columns, form: Form, report: DocumentReport) -> Placed:
+def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Placed:
     if (folder / "corpus.jsonl").is_file():
-        yield from _from_table(folder / "corpus.jsonl", columns, form, report)
+        yield from _from_table(folder / "corpus.jsonl", reading, report)
+        return
+    if (collection := open_collection(folder)) is not None:
+        yield from stream_judged(collection, report)
         return
     paths = find_files(folder, report)
     if any(kind_of(Path(path)) for path in paths):
-        _refuse_columns(columns, folder)
+        _refuse_columns(reading, folder)
         yield from _numbered(stream_files(folder, paths, report), folder, report)
         return
     # A lone .json is more often somebody's settings than a corpus.
     tables = [path for path in paths if is_table(Path(path)) and not path.lower().endswith(".json")]
-    documents = (document for path in tables for _, document in _from_table(folder / path, columns, form, report))
+    documents = (document for path in tables for _, document in _from_table(folder / path, reading, report))
     for _ in stream_files(folder, [path for path in paths if path not in tables], report):
         pass  # none is a document: counts what they are
     yield from _numbered(documents, folder, report)
@@ -175,19 +214,40 @@ def _numbered(documents: Iterable[Document], folder: Path, report: DocumentRepor
         )
 
 
-def _refuse_columns(columns: Columns, path: Path) -> None:
-    if columns != Columns():
-        raise SettingError(f"{path} is no table: columns (text, title, id, metadata) cannot be chosen in it.")
+def _refuse_columns(reading: Reading, path: Path) -> None:
+    if reading.columns:
+        raise SettingError(
+            f"{path} is no table: columns ({', '.join(reading.columns)}) cannot be chosen in it, leave --columns out."
+        )
 
 
-def _from_table(path: Path, columns: Columns, form: Form, report: DocumentReport) -> Placed:
-    reader = RowReader(columns)
-    for row in stream_rows(path, form, report):
+def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
+    first, rows = _glance(stream_rows(path, reading.form, report))
+    if first is not None and holds_judgements(first.fields, reading):
+        yield from stream_judged(open_source(path, columns=reading.judging, form=reading.form), report)
+        return
+    reader = _row_reader(reading)
+    for row in rows:
         document = reader.document(row)
         report.read["rows"] += 1
         _note_empty(document, path.name, row.line, report)
         yield row.line, document
     reader.finish(path)
+
+
+def _row_reader(reading: Reading) -> RowReader:
+    """What reads the rows of a table of documents.
+
+    Raises:
+        DataError: only columns of a table of queries with documents were chosen.
+    """
+    if reading.judging and not reading.of_documents:
+        roles = ", ".join(reading.judging)
+        raise DataError(
+            f"this is a table of documents, which has no {roles}: leave --columns out, or say which column is the text "
+            "(--columns text=COLUMN, in Python columns={'text': ...})."
+        )
+    return RowReader(reading.documents)
 
 
 def _note_empty(document: Document, file: str, line: int, report: DocumentReport) -> None:
@@ -202,9 +262,18 @@ def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Docum
         other = seen.setdefault(document.id, document)
         if other is document:
             continue
-        if other != document or not document.id.startswith("d-"):
+        if (other.text, other.title) != (document.text, document.title) or not document.id.startswith("d-"):
             raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
         kind = next(iter(report.read))  # rows or values: no others come without ids
         report.read[kind] -= 1
-        report.skip_row("" if where == "documents" else Path(where).name, place, "the same text as a row before")
+        said = "the same text as a row before"
+        if other != document:
+            seen[document.id] = replace(other, metadata=_agreed(other.metadata, document.metadata))
+            said += " with other metadata: what both say is kept"
+        report.skip_row("" if where == "documents" else Path(where).name, place, said)
     return ShortList(seen.values())
+
+
+def _agreed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that two rows of one text have in common."""
+    return {name: value for name, value in one.items() if name in other and other[name] == value}

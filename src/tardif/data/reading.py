@@ -7,13 +7,19 @@ rows are read stands here, and the preparation and everything that reads documen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from tardif.checks import check_mapping
-from tardif.data.formats.columns import Wishes
+from tardif.data.document_rows import Columns
+from tardif.data.formats.columns import ROLES, Wishes
 from tardif.data.formats.form import Form
+from tardif.errors import DataError, SettingError
 from tardif.showing import Short
+
+DOCUMENT_ROLES = ("text", "title", "id", "metadata")
+"""What a column can be in a table of documents."""
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -21,8 +27,9 @@ class Reading(Short):
     """How tables are read.
 
     Args:
-        columns: role to column, where the names are not the usual ones; a role that takes several columns may have
-            a list, and None leaves a role out.
+        columns: role to column, where the names are not the usual ones. In a table of queries with documents the roles
+            are those of :data:`tardif.data.formats.columns.ROLES`, in a table of documents :data:`DOCUMENT_ROLES`.
+            A role that takes several columns may have a list; None leaves a role out.
         separator: the character between the cells of a text table; None: found out by the rows.
         encoding: of text tables and JSON lines; None: UTF-8, UTF-16 or, of a table, a clear guess.
         sheet: of a workbook; None: its only sheet that holds anything.
@@ -52,13 +59,68 @@ class Reading(Short):
         check_columns("columns", self.columns)
         _ = self.form
 
+    @property
+    def judging(self) -> dict[str, Any]:
+        """The columns of a table of queries with documents."""
+        return {role: names for role, names in (self.columns or {}).items() if role not in DOCUMENT_ROLES}
+
+    def only_documents(self) -> Reading:
+        """The same without the columns of other tables: for a table of documents beside one of queries."""
+        own = {found.name: getattr(self, found.name) for found in fields(Reading)}
+        return Reading(**{**own, "columns": self.of_documents})
+
+    @property
+    def of_documents(self) -> dict[str, Any]:
+        """The columns of a table of documents."""
+        return {role: names for role, names in (self.columns or {}).items() if role in DOCUMENT_ROLES}
+
+    @cached_property
+    def documents(self) -> Columns:
+        """The same, checked.
+
+        Raises:
+            SettingError: what is given can be no column.
+        """
+        found = self.of_documents
+        metadata = found.get("metadata")
+        if "metadata" in found and not metadata:
+            metadata = ()
+        return Columns.of(found.get("text"), found.get("title") or None, found.get("id") or None, metadata)
+
 
 def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
     """Raise if ``columns``, the option of that name, cannot be used.
 
     Raises:
-        SettingError: it is no dict.
+        SettingError: it is no dict, or what is given can be no column.
         DataError: a role is not known, or two roles want one column.
     """
-    if columns is not None:
-        Wishes.of(check_mapping(columns, name, '{"query": "question"}'), None)
+    if columns is None:
+        return
+    options = Reading(columns=check_mapping(columns, name, '{"query": "question"}'))
+    for role in columns:
+        if role not in (*ROLES, *DOCUMENT_ROLES):
+            raise DataError(
+                f"{name}: there is no role {role!r}: the roles are {', '.join(ROLES)}, "
+                f"and in a table of documents {', '.join(DOCUMENT_ROLES)}."
+            )
+    Wishes.of(options.judging, None)
+    _ = options.documents
+
+
+def reading_from(given: Mapping[str, Any]) -> Reading:
+    """The options that were given to a call by name, checked.
+
+    Raises:
+        SettingError: one is not known, or cannot be used.
+        DataError: as for :meth:`Reading.check`.
+    """
+    known = [field.name for field in fields(Reading)]
+    for name in given:
+        if name not in known:
+            raise SettingError(
+                f"The option {name!r} is not known: how tables are read is said with {', '.join(known)}."
+            )
+    options = Reading(**given)
+    options.check()
+    return options

@@ -7,6 +7,7 @@ import pytest
 from tardif.data.documents import read_documents
 from tardif.data.formats import open_source
 from tardif.data.formats.form import Form
+from tardif.data.reading import Reading
 from tardif.errors import DataError, SettingError
 
 ROWS = [("query", "positive"), ("what, where; why | how", "3,50 Euro"), ("a\tb", "zwei; drei"), ("kurz", "lang")]
@@ -87,9 +88,10 @@ def test_usual_names_decide_between_separators(tmp_path):
 def test_a_header_that_is_not_split_names_the_separator(tmp_path, given):
     path = tmp_path / "r.csv"
     path.write_text("query;positive\na;b\n", encoding="utf-8")
-    for read in (open_source, read_documents):
+    said = {"form": Form.of(given)}, {"reading": Reading(separator=given)}
+    for read, how in zip((open_source, read_documents), said, strict=True):
         with pytest.raises(DataError, match=r"'query;positive' is one column.*--separator ';'.*separator=';'"):
-            read(path, form=Form.of(given))
+            read(path, **how)
 
 
 def test_a_row_of_another_size_is_named_with_the_separator(tmp_path):
@@ -126,7 +128,7 @@ def test_documents_are_read_alike_and_say_so(tmp_path):
     text = tmp_path / "d.txt"
     text.write_text("id;text\n1;a\n", encoding="utf-8")
     assert [d.id for d in read_documents(text)] == ["d.txt"]
-    assert [d.id for d in read_documents(text, form=Form.of(";"))] == ["1"]
+    assert [d.id for d in read_documents(text, reading=Reading(separator=";"))] == ["1"]
 
 
 @pytest.mark.parametrize("given", ["", "ab", "a", '"', "\n", 3])

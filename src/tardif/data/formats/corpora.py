@@ -100,10 +100,16 @@ def table_records(table: CellTable) -> Iterator[tuple[int, Fields]]:
         yield line, dict(zip(table.names, cells, strict=True))
 
 
+def is_bare(path: Path) -> bool:
+    """Whether a file is one of ids and texts with tabs between, without a header."""
+    if kind_of(path) != ".tsv":
+        return False
+    names = {plain(cell) for cell in next((cells for _, cells in tsv_rows(path)), [])}
+    return not (names & set(_ID_NAMES) and names & set(_TEXT_NAMES))
+
+
 def _tsv_records(path: Path, bare: Sequence[str]) -> Iterator[tuple[int, Fields]]:
-    first = next((cells for _, cells in tsv_rows(path)), [])
-    names = {plain(cell) for cell in first}
-    if names & set(_ID_NAMES) and names & set(_TEXT_NAMES):
+    if not is_bare(path):
         yield from table_records(named_table(path, lambda: tsv_rows(path), "TSV", separator="\t"))
         return
     for line, text in bare_lines(path):

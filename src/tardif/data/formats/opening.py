@@ -163,6 +163,14 @@ def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None =
     )
 
 
+def open_collection(folder: Path) -> Source | None:
+    """ColBERT's or TREC's files in a folder, whatever their split; None where there are none."""
+    if (found := find_colbert(folder)) is not None:
+        return open_colbert(found)
+    files = next(filter(None, (find_files(folder, split) for split in ("train", *VALIDATION_SPLITS, "test"))), None)
+    return None if files is None else open_trec(files)
+
+
 def _held_out_of_folder(folder: Path, wishes: Wishes, split: str) -> list[Source]:
     if is_beir(folder):
         return [*open_beir_held_out(folder, split, wishes.group_by)]
