@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 
+from tardif.scripts import MARKS, UNSPACED
+
 # 80 bits: among a hundred million texts, two share an id with a probability of 4 in a billion.
 _ID_BYTES = 10
+
+
+# Soft hyphens, joiners and marks of direction are not seen: of two texts that read the same, one may have them.
+_UNSEEN = dict.fromkeys([0xAD, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F)])
+# In scripts without spaces every character counts as a word. Underscores are Markdown's, not the word's.
+_WORD = re.compile(f"[{UNSPACED}]|(?:(?![{UNSPACED}])(?:[^\\W_]|[{MARKS}]))+")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+# What is normalised by itself: no mark is parted from the letter that it may be joined with.
+_STRETCH = re.compile(f"[{UNSPACED}][\u3099\u309a]?|[^\\s{UNSPACED}]+")
 
 
 def normalise(text: str) -> str:
@@ -15,6 +27,28 @@ def normalise(text: str) -> str:
     if text.isascii():  # the same, ten times as fast
         return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def words_in_order(text: str) -> list[str]:
+    """The normalised words of a text as they follow each other; of scripts without spaces, the characters.
+
+    Punctuation, quotation marks, case and spacing make no difference.
+
+    >>> words_in_order("“It\u2019s **late**”,  she said")
+    ['it', 's', 'late', 'she', 'said']
+    """
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _WORD.findall(normalise(text.translate(_UNSEEN)))
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where in the text each of :func:`words_in_order` stands: its first character, and the one after its last.
+
+    Where one stretch of the text becomes several words (a fraction, two words joined by a hyphen), all of them
+    stand where the stretch does.
+    """
+    return [found.span() for found in _STRETCH.finditer(text) for _ in words_in_order(found.group())]
 
 
 def text_id(prefix: str, text: str) -> str:
