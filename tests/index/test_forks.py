@@ -114,21 +114,28 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
     assert examine_index(tmp_path / "index").problems == []
 
 
-def test_a_filter_in_memory_is_asked_in_a_child_while_other_threads_ask():
+def test_indexes_in_memory_are_made_and_asked_in_a_child_while_other_threads_do_so():
     index, where, done = MemoryIndex(), parse_filter("even = true"), threading.Event()
+    few = plain.some(20)
     index.add(*plain.some(300))
     expected = index.search(QUERY, [6], 9, where=where)
 
     def again():
         while not done.is_set():
             index.has(parse_filter("m exists"))
+            MemoryIndex().add(*few)
+
+    def made():
+        another = MemoryIndex()
+        another.add(*few)
+        return another.has(where)
 
     threads = [threading.Thread(target=again) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
         for _ in range(10):
-            assert child(lambda: index.search(QUERY, [6], 9, where=where)) == expected
+            assert child(lambda: (made(), index.search(QUERY, [6], 9, where=where))) == (True, expected)
         assert child(lambda: (index.delete_where(where), index.has(where))) == (150, False)
     finally:
         done.set()

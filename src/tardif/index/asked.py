@@ -60,23 +60,40 @@ class Asked(ABC):
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
 
 
-class MemoryTable(Asked, Forking):
-    """The rows of documents in memory. Threads take turns."""
+class _Turns(Forking):
+    """One thread at a time has SQLite open, ask or close a table in memory, and none while a process forks: SQLite has
+    locks of its own, which a child would inherit as they are. There is no file, so its copy of a table is its own."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        weakref.finalize(self, self._database.close)
-        self._database.executescript(_SCHEMA)
-        self._turn = threading.Lock()
+        # A table may be collected, and closed, at any moment: also within a turn.
+        self.lock = threading.RLock()
         register(self)
 
     def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`: no thread is within a statement."""
-        self._turn.acquire()
+        """As :meth:`tardif.forks.Forking.before_fork`."""
+        self.lock.acquire()
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`: there is no file, so the child's copy is its own."""
-        self._turn.release()
+        """As :meth:`tardif.forks.Forking.after_fork`."""
+        self.lock.release()
+
+    def close(self, database: sqlite3.Connection) -> None:
+        """Close what nobody asks any more."""
+        with self.lock:
+            database.close()
+
+
+_TURNS = _Turns()
+
+
+class MemoryTable(Asked):
+    """The rows of documents in memory."""
+
+    def __init__(self) -> None:
+        with _TURNS.lock:
+            self._database = sqlite3.connect(":memory:", check_same_thread=False)
+            self._database.executescript(_SCHEMA)
+        weakref.finalize(self, _TURNS.close, self._database)
 
     def change(self, gone: Sequence[str], come: Sequence[Document]) -> None:
         """Remove rows by their ids, then add others: all of it or nothing.
@@ -85,12 +102,12 @@ class MemoryTable(Asked, Forking):
             DataError: metadata are nested too deep.
         """
         rows = [(document.id, document.title, *columns_of(document)) for document in come]
-        with self._turn, self._database as database:
+        with _TURNS.lock, self._database as database:
             database.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in gone])
             database.executemany(
                 "INSERT INTO documents (id, title, metadata, document, piece) VALUES (?, ?, ?, ?, ?)", rows
             )
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._turn:
+        with _TURNS.lock:
             return self._database.execute(statement, list(values)).fetchall()
