@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
 CORPUS = [
@@ -47,18 +48,31 @@ def write_encoder(folder, *, leave_out=(), **config):
 
 
 @contextmanager
-def cleaned(*sources, on=None, positive_label=None, documents=(), **reading):
+def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, documents=(), queries=(), **reading):
     """Sources read, and judged by the rules: gives the staging database and the findings."""
     from tardif.data import hygiene
+    from tardif.data.clicks import ClickRule
     from tardif.data.formats import open_source
+    from tardif.data.parts import stream_queries
     from tardif.data.staging import Staging
 
     with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:
         if documents:
             staging.add_documents(staging.source("corpus"), enumerate(documents, start=1))
         for source in sources:
-            staging.add(open_source(source, **reading))
-        yield staging, hygiene.clean(staging, hygiene.choose(on or {}), positive_label=positive_label)
+            staging.add(open_source(source, positive_label=positive_label, **reading))
+        staging.add_queries(staging.source("queries"), stream_queries(queries))
+        rules = {"positive_label": positive_label, "scores": scores, "clicks": ClickRule.of(clicks)}
+        yield staging, hygiene.clean(staging, hygiene.choose(on or {}), **rules)
+
+
+def refusal(*sources, **judging):
+    """What is said where sources are refused."""
+    from tardif.errors import TardifError
+
+    with pytest.raises(TardifError) as error, cleaned(*sources, **judging):
+        pass
+    return str(error.value)
 
 
 def reported(staging):

@@ -26,6 +26,8 @@ MAX_ID = 100_000
 MAX_TEXT = 240_000_000
 """Characters of a text. SQLite, which an index keeps texts in, holds 1,000,000,000 bytes: four for each character."""
 
+_EXACT = 2**53  # a greater float may stand for several whole numbers
+
 MOST_HITS = 2**31 - 1
 """The most hits that are asked for: a greater number is this one, since no index holds more documents."""
 
@@ -84,6 +86,14 @@ def id_fault(value: object) -> str:
     if len(value) > MAX_ID:
         return f"has {len(value):,} characters, and an id has at most {MAX_ID:,}"
     return text_fault(value)
+
+
+def whole(value: Any) -> Any:
+    """A whole number that a frame with gaps holds as a float (17.0), as that number; any other value as it is."""
+    if not isinstance(value, Real) or isinstance(value, Integral):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() and abs(number) < _EXACT else value
 
 
 def plain_text(value: Any) -> str:

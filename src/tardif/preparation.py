@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from tardif.checks import check_list, check_mapping, shown
 from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
+from tardif.data.clicks import ClickRule
 from tardif.data.cutting import Chunk, cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
+from tardif.data.labels import check_scores
 from tardif.data.near import LIMIT, NEIGHBOURS, Near, near_duplicates
+from tardif.data.parts import parts_of, stream_queries
 from tardif.data.provenance import source_json, source_name
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
@@ -82,6 +85,11 @@ class Preparation(Reading):
         group_by: a column or metadata field; what shares its value stays on one side.
         split: which split of a source that has several.
         positive_label: the label that means relevant, where labels are words.
+        scores: what numbers beside pairs are that are no grades: ``teacher`` (a teacher's scores: the best scored
+            document of each query is its positive, the others its scored negatives), or the number from which a
+            document is relevant. None: they are refused, since reading them as grades makes negatives of positives.
+        clicks: from when on a clicked document is relevant: a number of clicks (2), a share of the times that it was
+            shown (0.3, "30%"), or both ("2,30%"). None: 2 clicks, in a tenth of the times where these are known.
         on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`.
         near: look for near-duplicates (in collections of up to 50,000 texts).
         chunk: cut documents longer than so many of the base's tokens; ``auto`` cuts files of text,
@@ -119,6 +127,8 @@ class Preparation(Reading):
     group_by: str | None = None
     split: str = "train"
     positive_label: str | None = None
+    scores: str | float | None = None
+    clicks: Any = None
     on: Mapping[str, str] = field(default_factory=dict)
     near: bool = True
     chunk: Chunk = "auto"
@@ -142,6 +152,8 @@ class Preparation(Reading):
         self.mining.check()
         self.sides.check()
         hygiene.choose(self.on)
+        check_scores(self.scores)
+        ClickRule.of(self.clicks)
         limit = self.synthesize_limit
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise SettingError(f"synthesize_limit={shown(limit)}: give 1 or more, or None for all.")
@@ -211,6 +223,7 @@ def prepare(
     sources: Iterable[Any],
     documents: Any = None,
     *,
+    queries: Any = None,
     validation: Any = SHARE,
     talk: Talk | None = None,
     work: Path | None = None,
@@ -222,6 +235,8 @@ def prepare(
         sources: each anything that :func:`tardif.data.formats.open_source` reads.
         documents: the corpus, if it is not in the sources: anything that
             :func:`tardif.data.documents.stream_documents` reads.
+        queries: the queries' texts by id, where the sources name them by ids: anything that
+            :func:`tardif.data.parts.stream_queries` reads.
         validation: the share of queries to hold out, or held-out rows of their own.
         talk: where to show progress.
         **options: of :class:`Preparation`.
@@ -232,7 +247,8 @@ def prepare(
     """
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder:
         out = Path(folder) / "set"
-        path = prepare_folder(sources, documents, out, validation=validation, talk=talk, work=work, **options)
+        more = {"queries": queries, "validation": validation, "talk": talk, "work": work}
+        path = prepare_folder(sources, documents, out, **more, **options)
         return TrainingSet.load(path)
 
 
@@ -241,6 +257,7 @@ def prepare_folder(
     documents: Any,
     out: str | Path,
     *,
+    queries: Any = None,
     validation: Any = SHARE,
     overwrite: bool = False,
     talk: Talk | None = None,
@@ -289,28 +306,64 @@ def prepare_folder(
         if how.mining.is_needed or work.exists():
             held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
         with staged(out, overwrite=overwrite) as aside:
-            report = _make(aside, sources, documents, None if share else validation, how, talk, work)
+            given = _Input.of(sources, documents, queries, None if share else validation, how.split)
+            report = _make(aside, given, how, talk, work)
         forget(work)
     for line in report:
         talk.say(f"  {line}")
     return out
 
 
-def _make(
-    aside: Path, sources: Sequence[Any], documents: Any, held_out: Any, how: Preparation, talk: Talk, work: Path
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What was given: rows, their lists of queries and their corpora. ``sources`` is what the user named."""
+
+    sources: list[Any]
+    rows: list[Any]
+    queries: list[Any]
+    documents: list[Any]
+    held_out: list[Any]
+    """Rows that a part of a source holds out; the user's own have columns of their own."""
+    own_held_out: Any
+
+    @classmethod
+    def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> _Input:
+        """Take sources apart that bring queries and documents beside their rows."""
+        found = cls([*sources, documents], [], [], [], [], held_out)
+        for source in sources:
+            parts = None if isinstance(source, Source) else parts_of(source, split)
+            if parts is None:
+                found.rows.append(source)
+                continue
+            found.rows.append(parts.rows)
+            found.held_out.extend(parts.held_out)
+            found.queries.extend([parts.queries] if parts.queries is not None else [])
+            found.documents.extend([parts.documents] if parts.documents is not None else [])
+        if queries is not None:
+            found.queries.append(queries)
+            found.sources.append(queries)
+        found.documents.extend([documents] if documents is not None else [])
+        return found
+
+
+def _make(aside: Path, given: _Input, how: Preparation, talk: Talk, work: Path) -> list[str]:
     """Fill the folder of a set; returns its report."""
     actions = hygiene.choose(how.on)
     report: list[str] = []
     language = find_language(how.language)
     with Staging(aside) as staging:
-        held, made = _gather(staging, sources, documents, held_out, how, report, talk)
+        held, made = _gather(staging, given, how, report, talk)
         rows = staging.rows
         if not rows:
             raise DataError("There is nothing to train on: the input states no pair of query and document.")
-        findings = hygiene.clean(staging, actions, positive_label=how.positive_label)
-        if findings.labels:
-            report.append(findings.labels)
+        findings = hygiene.clean(
+            staging,
+            actions,
+            positive_label=how.positive_label,
+            scores=check_scores(how.scores),
+            clicks=ClickRule.of(how.clicks),
+        )
+        report += [*findings.lines, *([findings.labels] if findings.labels else [])]
         alike = _near(staging, actions, findings, how, report, talk)
         _foreign(staging, actions, findings, language, report)
         split(staging, how.sides, held_out=held, alike=alike.links)
@@ -334,7 +387,7 @@ def _make(
     report.append(f"{counts['documents']} documents")
     manifest: dict[str, Any] = {
         "settings": how.as_json(),
-        "sources": [source_json(source) for source in (*sources, documents)],
+        "sources": [source_json(source) for source in given.sources],
     }
     if made:
         manifest["made"] = made
@@ -344,36 +397,17 @@ def _make(
     return report
 
 
-def _gather(
-    staging: Staging,
-    sources: Sequence[Any],
-    documents: Any,
-    held_out: Any,
-    how: Preparation,
-    report: list[str],
-    talk: Talk,
-) -> tuple[list[int], int]:
+def _gather(staging: Staging, given: _Input, how: Preparation, report: list[str], talk: Talk) -> tuple[list[int], int]:
     """Read everything into the staging database; returns the numbers of the held-out sources, and how many
     queries rules have made."""
     held: list[int] = []
     made = 0
-    opened: list[tuple[Any, bool]] = []
 
     def base() -> Base:
         return resolve_base(how.base)
 
-    for source in sources:
-        if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
-            opened.append((source, False))
-            continue
-        found_source = open_source(source, columns=how.judging, split=how.split, group_by=how.group_by, form=how.form)
-        opened.append((found_source, False))
-        held_too = held_out_sources(source, columns=how.judging, split=how.split, group_by=how.group_by)
-        opened += [(found, True) for found in held_too]
-    if held_out is not None:
-        columns = how.judging if how.validation_columns is None else how.validation_columns
-        opened.append((open_source(held_out, columns=columns, group_by=how.group_by, form=how.form), True))
-    if documents is not None:
+    opened = _open(given, how)
+    for documents in given.documents:
         found = DocumentReport()
         number = staging.source(source_name(documents))
         stream = stream_documents(documents, reading=how.only_documents(), report=found)
@@ -383,6 +417,10 @@ def _gather(
         for note in found.notes:
             what = ": ".join(filter(None, (note.file, note.reason, note.detail)))
             staging.note("file", note.action, number, note.line, what)
+    for queries in given.queries:
+        number = staging.source(source_name(queries, "queries"))
+        count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))
+        report.append(f"{Path(staging.sources[number]).name}: a list of {count:,} queries")
     for source, is_held in opened:
         with talk.progress(f"Reading {Path(source.name).name}", None, "rows") as bar:
             number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, base))
@@ -391,6 +429,25 @@ def _gather(
     if how.synthesize or how.endpoint is not None:
         made = _write_queries(staging, how, report, talk)
     return held, made
+
+
+def _open(given: _Input, how: Preparation) -> list[tuple[Source, bool]]:
+    """Open the rows, and those that are held out, which is said beside each."""
+    columns = how.judging
+    whole: dict[str, Any] = {"group_by": how.group_by, "form": how.form, "positive_label": how.positive_label}
+    opened: list[tuple[Source, bool]] = []
+    for source in given.rows:
+        if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
+            opened.append((source, False))
+            continue
+        opened.append((open_source(source, columns=columns, split=how.split, **whole), False))
+        held_too = held_out_sources(source, columns=columns, split=how.split, group_by=how.group_by)
+        opened += [(found, True) for found in held_too]
+    opened += [(open_source(source, columns=columns, **whole), True) for source in given.held_out]
+    if given.own_held_out is not None:
+        own = columns if how.validation_columns is None else how.validation_columns
+        opened.append((open_source(given.own_held_out, columns=own, **whole), True))
+    return opened
 
 
 def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> int:

@@ -48,6 +48,10 @@ def test_every_rule_has_a_default_and_can_refuse():
     assert choose({}) == {name: rule.default for name, rule in RULES.items()}
     assert all("refuse" in rule.actions and rule.name == name for name, rule in RULES.items())
     assert {name: rule.default for name, rule in RULES.items()} == {
+        "id-as-text": "refuse",
+        "unknown-id": "refuse",
+        "repeated-click": "drop",
+        "few-clicks": "drop",
         "empty": "refuse",
         "no-positive": "refuse",
         "duplicate": "drop",
@@ -235,7 +239,7 @@ def test_near_duplicates_and_other_languages_are_reported_with_the_reason(tmp_pa
         (["entailment", "neutral"], [1, 0], "'entailment'"),
         ([0.9, 0.2], [1, 0], "label 0.9 is relevant, 0.2 is not"),
         ([3, 0], [3, 0], "graded"),
-        ([2.7, 0.4], [2, 0], "graded"),
+        ([2.7, 0.4], [1, 0], "label 2.7 is relevant, 0.4 is not"),
         ([10**12, -(10**30)], [10**9, -(10**9)], "graded"),
     ],
 )

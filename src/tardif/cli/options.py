@@ -173,12 +173,33 @@ class PreparationOptions(ReadingOptions):
     positive_label: Annotated[str | None, typer.Option(help="The label that means relevant.", rich_help_panel=DATA)] = (
         None
     )
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            help="What numbers beside pairs are, if no grades: teacher, or the number from which a pair is relevant.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    clicks: Annotated[
+        str | None,
+        typer.Option(
+            help="From when on a clicked document is relevant: clicks (2), a share of the times shown (30%), or both "
+            "(2,30%). By default 2,10%.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
     near: Annotated[bool, typer.Option(help="Look for near-duplicates.", rich_help_panel=DATA)] = True
     documents: Annotated[
         Path | None,
         typer.Option(
             help="The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word.",
             rich_help_panel=DOCUMENTS,
+        ),
+    ] = None
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table of the queries' ids and texts, for rows that name them by ids.", rich_help_panel=DOCUMENTS
         ),
     ] = None
     chunk: Chunk = "auto"

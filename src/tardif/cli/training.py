@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 # Options of prepare that are not for the sets of --also.
-_OF_THE_FIRST = ("documents", "validation_columns", "synthesize", "synthesize_limit", "endpoint")
+_OF_THE_FIRST = ("documents", "queries", "validation_columns", "synthesize", "synthesize_limit", "endpoint")
 
 
 @verb(PreparationOptions)

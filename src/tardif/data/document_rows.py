@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import id_fault, is_missing, plain_text, storable, text_fault
+from tardif.checks import id_fault, is_missing, plain_text, storable, text_fault, whole
 from tardif.data.formats.cells import BadCell, cell_text
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
 
-ID_COLUMNS = ("_id", "id", "document_id", "doc_id")
+ID_COLUMNS = (*("_id", "id", "document_id", "doc_id", "docid", "docno", "pid", "passage_id", "corpus_id", "corpus-id"),)
 TEXT_COLUMNS = ("text", "document", "passage", "content", "contents", "body")
 
 
@@ -218,7 +218,7 @@ def _sheet_text(row: Row, name: str) -> str:
 
 
 def _identity(row: Row, name: str) -> str | None:
-    value = _sheet_text(row, name) if row.typed else row.fields[name]
+    value = _sheet_text(row, name) if row.typed else whole(row.fields[name])
     if is_missing(value):
         return None
     if fault := id_fault(value):

@@ -16,7 +16,7 @@ from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction import KINDS, kind_of
 from tardif.data.formats import open_source
-from tardif.data.formats.frames import Frame, is_a, open_arrow, open_dataset, open_pandas, open_polars
+from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection
 from tardif.data.judged_documents import holds_judgements, stream_judged
 from tardif.data.reading import Reading
@@ -108,7 +108,7 @@ def stream_documents(
 def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport) -> Placed:
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         raise DataError(f"documents are one split, and this has {', '.join(source)}: give one, such as data[...].")
-    if (frame := _frame(source)) is not None:
+    if (frame := frame_of(source)) is not None:
         if holds_judgements(frame.names, reading):
             yield from stream_judged(open_source(source, columns=reading.judging), report)
             return
@@ -162,19 +162,6 @@ def _records(source: Any) -> Iterable[Any]:
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
     items: Iterable[Any] = source
     return items
-
-
-def _frame(source: Any) -> Frame | None:
-    """A data frame or table as rows whose missing values are None; None for any other source."""
-    if is_a(source, "pandas", "DataFrame"):
-        return open_pandas(source)
-    if is_a(source, "polars", "DataFrame", "LazyFrame"):
-        return open_polars(source)
-    if is_a(source, "pyarrow", "Table"):
-        return open_arrow(source)
-    if is_a(source, "datasets", "Dataset"):
-        return open_dataset(source)
-    return None
 
 
 def _from_file(path: Path, reading: Reading, report: DocumentReport) -> Placed:

@@ -8,19 +8,20 @@ the rows that came in are the rows used plus the rows reported.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tardif.data import clicks as clicked
+from tardif.data import ids, labels
 from tardif.data.chunking import place_judgement
+from tardif.data.clicks import ClickRule
 from tardif.data.staging import Staging
-from tardif.data.text import normalise, text_id
-from tardif.errors import DataError, SettingError
+from tardif.data.text import text_id
+from tardif.errors import SettingError
 from tardif.types import Document
 
 LONG_CHARACTERS = 20_000
-_MOST = 10**9  # the highest relevance kept: more than fits a table's column is as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Rule:
 RULES = {
     rule.name: rule
     for rule in (
+        Rule("id-as-text", "a text that is an id, or looks like one", ("refuse", "join", "keep", "drop")),
+        Rule("unknown-id", "an id that no document or query has", ("refuse", "drop")),
+        Rule("repeated-click", "a further event of a pair, counted with the others", ("drop", "refuse")),
+        Rule("few-clicks", "a pair with fewer clicks than make it relevant", ("drop", "negative", "refuse")),
         Rule("empty", "a query or document without text", ("refuse", "drop")),
         Rule("no-positive", "a judged query without a relevant document", ("refuse", "drop")),
         Rule("duplicate", "a judgement that stands there already", ("drop", "refuse")),
@@ -66,33 +71,15 @@ RULES = {
     )
 }
 
-_POSITIVE_WORDS = ("1", "true", "yes", "y", "positive", "pos", "relevant", "correct", "entailment", "click", "clicked")
-_NEGATIVE_WORDS = (
-    "0",
-    "false",
-    "no",
-    "n",
-    "negative",
-    "neg",
-    "irrelevant",
-    "not relevant",
-    "not_relevant",
-    "non-relevant",
-    "incorrect",
-    "contradiction",
-    "neutral",
-    "skip",
-    "skipped",
-)
-
 
 @dataclass
 class Findings:
-    """What the rules found: rows by rule, what was done with them, and the meaning given to labels."""
+    """What the rules found: rows by rule, what was done with them, what labels mean, and lines on the rest."""
 
     counts: dict[str, int] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
     labels: str = ""
+    lines: list[str] = field(default_factory=list)
 
 
 def choose(asked: Mapping[str, str]) -> dict[str, str]:
@@ -109,21 +96,38 @@ def choose(asked: Mapping[str, str]) -> dict[str, str]:
     return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
 
 
-def clean(staging: Staging, actions: Mapping[str, str], *, positive_label: str | None = None) -> Findings:
+def clean(
+    staging: Staging,
+    actions: Mapping[str, str],
+    *,
+    positive_label: str | None = None,
+    scores: str | float | None = None,
+    clicks: ClickRule | None = None,
+) -> Findings:
     """Resolve ids and labels and apply the rules; leaves the tables ``texts``, ``asked`` and ``judged``.
 
         texts   id, title, text, metadata, key           one row per document
         asked   id, text, key                            one row per judged query that is used
         judged  query_id, document_id, relevance, score  one row per pair that is used
 
+    Args:
+        staging: what was read.
+        actions: by rule.
+        positive_label: the label that means relevant.
+        scores: how numbers beside pairs are read: ``teacher``, or the least that is relevant.
+        clicks: from when on a clicked document is relevant.
+
     Raises:
-        DataError: a rule refuses, an id is not known or stands for two texts, a label has no meaning.
+        DataError: a rule refuses, an id stands for two texts, a label has no meaning, or several.
+        SettingError: what is asked for fits no row.
     """
     findings = Findings()
     _refuse_conflicts(staging)
+    findings.lines += ids.join(staging, actions["id-as-text"])
     _resolve_documents(staging)
-    _resolve_judgements(staging)
-    findings.labels = _relevance(staging, positive_label)
+    _resolve_judgements(staging, actions, findings)
+    _count_clicks(staging, actions, findings, clicks or ClickRule())
+    findings.labels = "; ".join(labels.relevance(staging, positive_label, scores))
     _mark(staging, actions, findings)
     _finish(staging, actions, findings)
     return findings
@@ -167,21 +171,34 @@ def _resolve_documents(staging: Staging) -> None:
     )
 
 
-def _resolve_judgements(staging: Staging) -> None:
+def _resolve_judgements(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     staging.run(
         """CREATE TABLE stated AS
         SELECT j.row, j.source, j.place, j.query_id, coalesce(same.id, j.document_id) AS document_id,
-          j.role, j.label, j.score, j.family, NULL::INT AS relevance, NULL::VARCHAR AS fate
+          j.role, j.label, j.score, j.family, j.clicks, j.shown,
+          CASE role WHEN 'positive' THEN 1 WHEN 'negative' THEN 0 END::INT AS relevance, NULL::VARCHAR AS fate
         FROM judgements j LEFT JOIN same ON j.document_id = same.given"""
     )
+    _apply(staging, actions, findings, "id-as-text", "SELECT DISTINCT row FROM id_texts")
     _move_to_pieces(staging)
-    for kind, table in (("document", "texts"), ("query", "queries")):
-        for identity, source, place in staging.all(
-            f"SELECT s.{kind}_id, s.source, s.place FROM stated s ANTI JOIN {table} t ON s.{kind}_id = t.id "
-            "ORDER BY s.source, s.place LIMIT 1"
-        ):
-            holder = "the corpus" if kind == "document" else "the list of queries"
-            raise staging.error(source, place, f"the {kind} id {identity!r} is not in {holder}.")
+    for kind in (ids.DOCUMENTS, ids.QUERIES):
+        if actions["unknown-id"] == "refuse" and staging.one(f"SELECT 1 FROM ({ids.unknown(kind)}) LIMIT 1"):
+            raise ids.unknown_error(staging, kind)
+        _apply(staging, actions, findings, "unknown-id", ids.unknown(kind))
+
+
+def _count_clicks(staging: Staging, actions: Mapping[str, str], findings: Findings, rule: ClickRule) -> None:
+    """Let a pair's clicks together say whether it is relevant."""
+    lines = clicked.count(staging, rule, negatives=actions["few-clicks"] == "negative")
+    if not lines:
+        return
+    findings.lines += lines
+    _apply(staging, actions, findings, "repeated-click", clicked.REPEATED)
+    _apply(staging, {**actions, "few-clicks": _LEFT_OUT[actions["few-clicks"]]}, findings, "few-clicks", clicked.FEW)
+
+
+_LEFT_OUT = {"drop": "drop", "negative": "drop", "refuse": "refuse"}
+"""What is done with pairs of few clicks that are no negatives."""
 
 
 def _move_to_pieces(staging: Staging) -> None:
@@ -207,72 +224,6 @@ def _move_to_pieces(staging: Staging) -> None:
         staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
 
 
-def _relevance(staging: Staging, positive_label: str | None) -> str:
-    """Give every judgement a whole relevance; returns what the labels were taken to mean."""
-    staging.run("UPDATE stated SET relevance = CASE role WHEN 'positive' THEN 1 WHEN 'negative' THEN 0 END")
-    labels = [row[0] for row in staging.all("SELECT DISTINCT label FROM stated WHERE role = 'labelled' LIMIT 1001")]
-    if not labels:
-        return ""
-    if positive_label is not None:
-        if not staging.one("SELECT count(*) FROM stated WHERE role = 'labelled' AND label = ?", [positive_label]):
-            raise SettingError(f"positive_label={positive_label!r}: no row has this label.")
-        staging.run("UPDATE stated SET relevance = (label = ?)::INT WHERE role = 'labelled'", [positive_label])
-        return f"label {positive_label!r} is relevant, every other is not"
-    meaning, said = _meaning(staging, sorted(labels))
-    if meaning is None:
-        staging.run(
-            f"""UPDATE stated
-            SET relevance = floor(greatest(least(TRY_CAST(label AS DOUBLE), {_MOST}), -{_MOST}))::INT
-            WHERE role = 'labelled'"""
-        )
-    for label, relevance in (meaning or {}).items():
-        staging.run("UPDATE stated SET relevance = ? WHERE role = 'labelled' AND label = ?", [relevance, label])
-    for odd, source, place in staging.all(
-        "SELECT label, source, place FROM stated WHERE relevance IS NULL ORDER BY source, place LIMIT 1"
-    ):
-        raise _without_meaning(staging, odd, source, place)
-    return said
-
-
-def _meaning(staging: Staging, labels: list[str]) -> tuple[dict[str, int] | None, str]:
-    """What each label means, or None where a label is its own relevance; and the line that says so."""
-    if all(_is_number(label) for label in labels):
-        values = sorted({float(label) for label in labels})
-        if len(values) == 2 and values[1] < 1 and not values[1].is_integer():
-            high = max(labels, key=float)
-            low = min(labels, key=float)
-            return {
-                label: int(float(label) == values[1]) for label in labels
-            }, f"label {high} is relevant, {low} is not"
-        return None, "labels are graded relevance: 1 and above is relevant, below 1 is not"
-    words = {label: normalise(label) for label in labels}
-    if all(word in _POSITIVE_WORDS + _NEGATIVE_WORDS for word in words.values()):
-        relevant = sorted(repr(label) for label, word in words.items() if word in _POSITIVE_WORDS)
-        return (
-            {label: int(word in _POSITIVE_WORDS) for label, word in words.items()},
-            f"labels {', '.join(relevant) or 'none'} are relevant, every other is not",
-        )
-    odd = next(label for label, word in words.items() if word not in _POSITIVE_WORDS + _NEGATIVE_WORDS)
-    row = staging.all(
-        "SELECT source, place FROM stated WHERE role = 'labelled' AND label = ? ORDER BY source, place LIMIT 1",
-        [odd],
-    )[0]
-    raise _without_meaning(staging, odd, *row)
-
-
-def _without_meaning(staging: Staging, label: str, source: int, place: int) -> DataError:
-    return staging.error(
-        source, place, f"the label {label[:60]!r} has no known meaning: say which one is relevant (positive_label)."
-    )
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False
-
-
 _WITHOUT_POSITIVE = """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
   SELECT query_id FROM stated WHERE relevance > 0 {}
 )"""
@@ -284,8 +235,8 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
     _apply(
         staging, actions, findings, "empty",
         f"""SELECT s.row FROM stated s
-        WHERE s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
-        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}')""",
+        WHERE s.fate IS NULL AND (s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
+        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}'))""",
     )  # fmt: skip
     _apply(staging, actions, findings, "no-positive", _WITHOUT_POSITIVE.format(""))
     _contradictions(staging, actions, findings)

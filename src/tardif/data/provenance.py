@@ -9,9 +9,9 @@ from typing import Any
 from tardif.data.regular import open_regular, user_path
 
 
-def source_name(source: Any) -> str:
-    """A source as the report names it."""
-    return str(source) if isinstance(source, str | Path) else "documents"
+def source_name(source: Any, otherwise: str = "documents") -> str:
+    """A source as the report names it: its path, or else what it is."""
+    return str(source) if isinstance(source, str | Path) else otherwise
 
 
 def source_json(source: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 from tardif.showing import Short
 from tardif.types import Document, Query
 
-Role = Literal["positive", "negative", "labelled"]
+Role = Literal["positive", "negative", "labelled", "clicked"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -20,13 +20,16 @@ class Judgement(Short):
         query: the query's text, or None where the source gives only its id (its texts come from
             :meth:`Source.queries`).
         document: the document's text, or None likewise.
-        role: ``positive`` or ``negative`` where the format says so; ``labelled`` where ``label`` does.
+        role: ``positive`` or ``negative`` where the format says so; ``labelled`` where ``label`` does; ``clicked``
+            where ``clicks`` do.
         place: line or row in the source, counted from 1: what an error or report names.
         query_id: the query's id, if the source has one.
         document_id: the document's id, if the source has one.
         label: the label as it stands in the source.
         score: a teacher's score of the pair.
         group: the value of the field to split by, if one was asked for.
+        clicks: how often the document was clicked.
+        shown: how often it was shown, if the source says so.
     """
 
     query: str | None
@@ -38,6 +41,8 @@ class Judgement(Short):
     label: str | float | None = None
     score: float | None = None
     group: str | None = None
+    clicks: float | None = None
+    shown: float | None = None
 
 
 @runtime_checkable

@@ -5,8 +5,8 @@ and joining are DuckDB's, which spills to the folder when its memory limit is re
 
     documents   source, place, id, title, text, metadata, key, content_id, body_id, own_id, corpus,
                 parent (it was cut into pieces), piece_of (the parent's id)
-    queries     source, place, id, text, key
-    judgements  row, source, place, query_id, document_id, role, label, score, family
+    queries     source, place, id, text, key, own_id, listed (it comes from a list of queries)
+    judgements  row, source, place, query_id, document_id, role, label, score, family, clicks, shown
 
 ``key`` is the hash of the normalised text. A text that comes without an id gets one made from
 itself; :meth:`Staging.resolve` then finds out which of them are the text of a document that has an
@@ -15,7 +15,7 @@ id of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -39,9 +39,9 @@ _COLUMNS = {
     "documents": "source INT, place BIGINT, id VARCHAR, title VARCHAR, text VARCHAR, metadata VARCHAR, "
     "key VARCHAR, content_id VARCHAR, body_id VARCHAR, own_id BOOLEAN, corpus BOOLEAN, "
     "parent BOOLEAN, piece_of VARCHAR",
-    "queries": "source INT, place BIGINT, id VARCHAR, text VARCHAR, key VARCHAR",
+    "queries": "source INT, place BIGINT, id VARCHAR, text VARCHAR, key VARCHAR, own_id BOOLEAN, listed BOOLEAN",
     "judgements": "row BIGINT, source INT, place BIGINT, query_id VARCHAR, document_id VARCHAR, role VARCHAR, "
-    "label VARCHAR, score DOUBLE, family VARCHAR",
+    "label VARCHAR, score DOUBLE, family VARCHAR, clicks DOUBLE, shown DOUBLE",
     "report": "rule VARCHAR, action VARCHAR, source INT, place BIGINT, row BIGINT, query_id VARCHAR, "
     "document_id VARCHAR, detail VARCHAR",
 }
@@ -61,6 +61,7 @@ class Staging:
 
         self.folder = folder
         self.sources: list[str] = []
+        self.columns: dict[int, Mapping[str, Sequence[str]]] = {}
         self.rows = 0
         self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
         self.run(f"SET memory_limit = '{memory}'")
@@ -124,7 +125,7 @@ class Staging:
         """Add a list of queries; returns how many."""
         count = 0
         for place, query in queries:
-            self._put("queries", (source, place, query.id, query.text, _hashes(query.text)[1]))
+            self._put("queries", (source, place, query.id, query.text, _hashes(query.text)[1], True, True))
             count += 1
         self.flush()
         return count
@@ -145,6 +146,8 @@ class Staging:
             if advance is not None and (self.rows - before) % _BATCH == 0:
                 advance(_BATCH)
         self.flush()
+        # What rows call their columns, for messages; a collection's judgements have none.
+        self.columns[judgements] = getattr(opened, "columns", {})
         return judgements
 
     def table(self, name: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -179,9 +182,10 @@ class Staging:
         query_id, document_id = judgement.query_id, judgement.document_id
         if judgement.query is not None:
             exact, key = _hashes(judgement.query)
+            own = query_id is not None
             if query_id is None:
                 query_id = f"q-{exact}"
-            self._put("queries", (source, judgement.place, query_id, judgement.query, key))
+            self._put("queries", (source, judgement.place, query_id, judgement.query, key, own, False))
         if judgement.document is not None:
             own = document_id is not None
             if document_id is None:
@@ -200,6 +204,8 @@ class Staging:
                 label,
                 judgement.score,
                 judgement.group,
+                judgement.clicks,
+                judgement.shown,
             ),
         )
         self.rows += 1

@@ -26,6 +26,14 @@ def read(source, **options):
         (("a", "b", 0), [Judgement("a", "b", "labelled", 1, label=0)]),
         (("a", "b", np.float32(0.5)), [Judgement("a", "b", "labelled", 1, label=0.5)]),
         (("a", "b", "c"), [Judgement("a", "b", "positive", 1), Judgement("a", "c", "negative", 1)]),
+        (("a", "b", "No"), [Judgement("a", "b", "labelled", 1, label="No")]),
+        (("a", 17), [Judgement("a", None, "positive", 1, document_id="17")]),
+        (
+            ("a", ["b", 17.0]),
+            [Judgement("a", "b", "positive", 1), Judgement("a", None, "positive", 1, document_id="17")],
+        ),
+        (("a", "b", "c", "d"), [Judgement("a", text, "negative" if text > "b" else "positive", 1) for text in "bcd"]),
+        (("a", ["b", "c"], [1, 0]), [Judgement("a", t, "labelled", 1, label=n) for t, n in (("b", 1), ("c", 0))]),
         (("a", ["b", "c"]), [Judgement("a", "b", "positive", 1), Judgement("a", "c", "positive", 1)]),
         ({"query": "a", "answer": "b"}, [Judgement("a", "b", "positive", 1)]),
         (namedtuple("Row", "passage question")("b", "a"), [Judgement("a", "b", "positive", 1)]),
@@ -85,8 +93,10 @@ def test_what_holds_no_rows():
         open_source([])
     with pytest.raises(DataError, match="holds no rows"):
         open_source(3)
+    with pytest.raises(DataError, match="column answer has 2 values where query has 1: .* list of dicts"):
+        open_source({"query": ["a"], "answer": ["b", "c"]})
     with pytest.raises(DataError, match="list of dicts"):
-        open_source({"query": ["a"], "answer": ["b"]})
+        open_source({"query": "a", "answer": "b"})
     with pytest.raises(DataError, match="no named columns"):
         open_source([("a", "b")], columns={"query": "q"})
 

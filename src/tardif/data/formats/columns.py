@@ -20,13 +20,23 @@ KNOWN = {
     "negative": ("negative*", "negatives"),
     "documents": ("documents",),
     "scores": ("scores",),
-    "label": ("label", "labels", "score", "relevance"),
+    "label": ("label", "labels", "score", "relevance", "similarity", "relevance_score", "grade"),
+    "clicks": ("clicks", "clicked", "click", "click_count", "n_clicks", "num_clicks", "is_click", "is_clicked"),
+    "impressions": ("impressions", "impression", "impression_count", "n_impressions", "num_impressions", "views"),
     "query_id": ("query_id", "qid", "query-id"),
-    "document_id": ("document_id", "doc_id", "pid", "corpus-id"),
+    "document_id": (
+        *("document_id", "doc_id", "docid", "pid", "passage_id", "corpus-id", "positive_id", "positive_ids", "pos_id"),
+        *("pos_ids", "positive_doc_id", "positive_doc_ids", "positive_passage_id", "positive_passage_ids"),
+    ),
+    "document_ids": ("document_ids", "doc_ids", "docids", "pids", "passage_ids", "corpus-ids"),
+    "negative_id": ("negative_id*", "negative_ids", "neg_id", "neg_ids"),
 }
 ROLES = tuple(KNOWN)
-MANY = ("positive", "negative")
+MANY = ("positive", "negative", "negative_id")
 """The roles that several columns may play together: ``negative_1``, ``negative_2``."""
+
+THIRD = "the third item"
+"""What the label of a tuple is called: it has no name that says more."""
 
 _NAMED = 20  # columns that a message names
 
@@ -45,13 +55,16 @@ def stem(name: str) -> str:
 
 
 _ROLE_OF = {plain(name): role for role, names in KNOWN.items() for name in names if "*" not in name}
-_NOT_TEXTS = ("_id", "_ids", "_score", "_scores", "_label", "_labels")  # these say something about negatives
+_IDS = ("_id", "_ids")
+_NOT_TEXTS = ("_score", "_scores", "_label", "_labels")  # these say something about negatives
 
 
 def known_role(name: str) -> str | None:
     """The role of a column by its name, if it is one of the usual names."""
     compared = plain(name)
     if compared.startswith("negative"):
+        if compared.endswith(_IDS) or stem(name).endswith(_IDS):
+            return "negative_id"
         return None if compared.endswith(_NOT_TEXTS) else "negative"
     role = _ROLE_OF.get(compared)
     if role is None and _ROLE_OF.get(stem(name)) == "positive":
@@ -66,19 +79,27 @@ class Wishes:
     Attributes:
         chosen: by role the names given for it; none to leave the role out.
         group_by: the column whose value splits the data.
+        positive_label: the label that means relevant; the third of a tuple is a label where it is given.
     """
 
     chosen: Mapping[str, tuple[str, ...]]
     group_by: str | None = None
+    positive_label: str | None = None
 
     @classmethod
-    def of(cls, columns: Mapping[str, str | Sequence[str] | None] | None, group_by: str | None) -> Wishes:
+    def of(
+        cls,
+        columns: Mapping[str, str | Sequence[str] | None] | None,
+        group_by: str | None,
+        positive_label: str | None = None,
+    ) -> Wishes:
         """Check what the user gave.
 
         Args:
             columns: role to column. ``positive`` and ``negative`` take several names, or one with
                 ``*`` for a family; None or an empty name leaves the role out.
             group_by: a column.
+            positive_label: the label that means relevant.
 
         Raises:
             DataError: a role is not known, or two roles want one column.
@@ -95,11 +116,11 @@ class Wishes:
             if times > 1:
                 raise DataError(f"columns: {name!r} is given for two roles: a column plays one.")
         # Who names the documents himself does not want others guessed beside them.
-        if "documents" in chosen and "positive" not in chosen:
-            chosen["positive"] = ()
-        elif "positive" in chosen and "documents" not in chosen:
-            chosen["documents"] = ()
-        return cls(chosen, group_by or None)
+        for pair in (("documents", "positive"), ("document_ids", "document_id")):
+            for role, other in (pair, pair[::-1]):
+                if chosen.get(role) and other not in chosen:
+                    chosen[other] = ()
+        return cls(chosen, group_by or None, positive_label)
 
     @property
     def named(self) -> list[str]:
@@ -116,8 +137,13 @@ class Wishes:
             role = exact.get(name) or next((role for role, wish in patterns if fnmatchcase(name, wish)), None)
             if role is None and (known := known_role(name)) not in self.chosen:
                 role = known
+            # Events that contradict each other are counted, whatever the column of clicks is called a column of.
+            if role == "label" and _ROLE_OF.get(plain(name)) == "clicks":
+                role = "clicks"
             if role is not None:
                 found.setdefault(role, []).append(name)
+        if "clicks" not in found:
+            found.pop("impressions", None)
         return {role: tuple(found[role]) for role in ROLES if role in found}
 
     def missing(self, names: Iterable[str]) -> list[str]:
@@ -133,7 +159,7 @@ def check_clear(roles: Roles, wishes: Wishes, path: str | Path, line: int | None
         DataError: names the columns and asks for a choice.
     """
     for role, names in roles.items():
-        if role == "negative" or role in wishes.chosen:
+        if role in ("negative", "negative_id") or role in wishes.chosen:
             continue
         kinds = {stem(name) for name in names} if role == "positive" else set(names)
         if len(kinds) > 1 or (role == "positive" and len({plain(name) for name in names}) < len(names)):
@@ -150,30 +176,55 @@ def check_row(
     Raises:
         DataError: says which, and how to choose.
     """
-    for role, others in (("query", ()), ("positive", ("documents",))):
+    for role, others in _NEEDED.items():
         if role in roles or any(other in roles for other in others):
             continue
         wanted = "|".join(wishes.chosen.get(role) or KNOWN[role])
         raise DataError(
             f"missing column {wanted}; it has {listed(names)}: "
-            f'name it with columns={{"{role}": ...}} (--columns {role}=...).{hint}',
+            f'name it with columns={{"{role}": ...}} (--columns {role}=...), or a column of ids with '
+            f"{others[-1]}.{hint}",
             path,
             line,
         )
-    if "positive" in roles and "documents" in roles and "positive" not in wishes.chosen:
-        both = roles["positive"] + roles["documents"]
-        raise DataError(
-            f"columns {_and(both)} would each do for the documents: choose one with {_example('positive', both)}.",
-            path,
-            line,
-        )
+    for one, other in _RIVALS:
+        if one in roles and other in roles and one not in wishes.chosen:
+            both = roles[one] + roles[other]
+            raise DataError(
+                f"columns {_and(both)} would each do for the documents: choose one with {_example(one, both)}.",
+                path,
+                line,
+            )
+    _check_said_once(roles, wishes, path, line)
+
+
+_NEEDED = {"query": ("query_id",), "positive": ("documents", "document_ids", "document_id")}
+"""The roles without which a row states nothing, and what may stand in their place."""
+
+_RIVALS = (("positive", "documents"), ("document_id", "document_ids"))
+_RELEVANT = ("positive", "positives")
+
+
+def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:
+    """Refuse columns that say twice what is relevant."""
+    if "clicks" in roles:
+        for other in ("label", "scores", "negative", "negative_id"):
+            if other in roles:
+                names = roles["clicks"] + roles[other]
+                raise DataError(
+                    f"columns {_and(names)} say twice what is relevant: leave one out, with "
+                    f'columns={{"clicks": None}} (--columns clicks=) or columns={{"{other}": None}} '
+                    f"(--columns {other}=).",
+                    path,
+                    line,
+                )
     if (
         "label" in roles
-        and "negative" in roles
+        and ("negative" in roles or "negative_id" in roles)
         and "label" not in wishes.chosen
-        and all(stem(name) in ("positive", "positives") for name in roles.get("positive", ("",)))
+        and all(stem(name) in _RELEVANT for name in roles.get("positive", ("positive",)))
     ):
-        names = roles["positive"] + roles["negative"] + roles["label"]
+        names = (*roles.get("positive", ()), *roles.get("negative", ()), *roles["label"])
         raise DataError(
             f"columns {_and(names)} say twice what is relevant: is {roles['label'][0]} a label, a teacher's score or "
             f"neither? Say so with one of {_choices(('label', 'scores'), roles['label'][0])}, "
@@ -193,12 +244,15 @@ def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by
     """What is read as what, for a reader. Names may carry a remark."""
     if "scores" in roles:
         kind = "n-way examples with teacher scores"
+    elif "clicks" in roles:
+        kind = "clicks"
     elif "label" in roles:
         kind = "labelled pairs"
     else:
-        kind = "pairs with negatives" if "negative" in roles else "pairs"
+        kind = "pairs with negatives" if "negative" in roles or "negative_id" in roles else "pairs"
     parts = [f"{_spoken(role)} from {_some(names)}" for role, names in roles.items()]
-    if "documents" in roles and "label" not in roles:
+    many = "documents" in roles or ("document_ids" in roles and "positive" not in roles)
+    if many and "label" not in roles and "clicks" not in roles:
         parts.append("the best scored of each row is its positive, the others its negatives")
     if group_by is not None:
         parts.append(f"group from {group_by}")

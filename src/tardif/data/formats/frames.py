@@ -6,13 +6,14 @@ Nothing here imports a library that the caller's value does not come from.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.files import check_file
+from tardif.data.formats.values import as_list
 from tardif.errors import DataError
 
 BATCH = 2000
@@ -140,6 +141,42 @@ def open_polars(frame: Any) -> Frame:
             raise DataError(f"polars cannot compute the frame ({error}).", "data", number) from None
 
     return Frame("polars frame", names, rows)
+
+
+def frame_of(value: Any) -> Frame | None:
+    """A data frame, table or dataset as rows whose missing values are None; None for any other value."""
+    if is_a(value, "datasets", "Dataset"):
+        return open_dataset(value)
+    if is_a(value, "pandas", "DataFrame"):
+        return open_pandas(value)
+    if is_a(value, "polars", "DataFrame", "LazyFrame"):
+        return open_polars(value)
+    return open_arrow(value) if is_a(value, "pyarrow", "Table") else None
+
+
+def open_columns(columns: Mapping[str, Any]) -> Frame:
+    """Read a dict of columns: lists of one length by name.
+
+    Raises:
+        DataError: a column is no list, or has another length than the first.
+    """
+    lists = {name: as_list(values) for name, values in columns.items()}
+    first = next(iter(lists), "")
+    for name, values in lists.items():
+        if values is None or len(values) != len(lists[first] or ()):
+            what = (
+                "is no list"
+                if values is None
+                else f"has {len(values)} values where {first} has {len(lists[first] or ())}"
+            )
+            raise DataError(
+                f"column {name} {what}: a dict of columns has lists of one length; give rows as a list of dicts."
+            )
+
+    def rows(names: list[str]) -> Rows:
+        return enumerate(zip(*(lists[name] or () for name in names), strict=True), start=1)
+
+    return Frame("dict of columns", list(lists), rows)
 
 
 @contextmanager

@@ -55,6 +55,18 @@ def json_array(path: Path, encoding: str | None = None) -> Iterator[tuple[int, d
     Raises:
         DataError: the file is not one array of objects, or ends within.
     """
+    for number, value in json_elements(path, encoding):
+        if type(value) is not dict:
+            raise DataError(f"element {number} must be a JSON object, not {_called(value)}.", path, number)
+        yield number, value
+
+
+def json_elements(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
+    """The values of a file that is one JSON array, numbered from 1.
+
+    Raises:
+        DataError: the file is not one array, or ends within.
+    """
     text = _Text(text_blocks(path, encoding=encoding))
     if text.peek() != "[":
         raise DataError("is no JSON array.", path, 1)
@@ -70,8 +82,6 @@ def json_array(path: Path, encoding: str | None = None) -> Iterator[tuple[int, d
                 path,
                 number,
             ) from None
-        if type(value) is not dict:
-            raise DataError(f"element {number} must be a JSON object, not {_called(value)}.", path, number)
         yield number, value
         follows = text.peek()
         if follows not in (",", "]"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from tardif.errors import DataError
 
 Column = tuple[str, Any]
 """A column's name and its key in a row."""
+
+Item = tuple[str | None, str | None]
+"""A document as a row gives it: its text, its id, or both."""
 
 _LABELS_KEPT = 1000  # labels known to be good: most data has few
 
@@ -40,29 +44,39 @@ class RowReader:
         group_by: str | None = None,
         cells: bool = False,
     ) -> None:
-        def column(role: str) -> Column | None:
-            names = roles.get(role)
-            return (names[0], keys[names[0]]) if names else None
+        def columns(*wanted: str) -> list[Column]:
+            found = next((roles[role] for role in wanted if role in roles), ())
+            return [(name, keys[name]) for name in found]
+
+        def column(*wanted: str) -> Column | None:
+            return next(iter(columns(*wanted)), None)
 
         self.rows = 0
         self._labels_seen: set[Any] = set()
         self._path = path
         self._cells = cells
-        self._query = (roles["query"][0], keys[roles["query"][0]])
-        self._many = "documents" in roles and "positive" not in roles
-        self._primary = [(name, keys[name]) for name in roles["documents" if self._many else "positive"]]
+        self._query, self._query_id = column("query"), column("query_id")
+        texts, ids = columns("positive", "documents"), columns("document_id", "document_ids")
+        self._primary = texts or ids
+        self._are_ids = not texts
+        self._ids_beside = ids[0] if ids and texts else None
+        self._many = "positive" not in roles and ("documents" in roles or (not texts and "document_ids" in roles))
         self._further = set(self._primary[1:])
-        self._negative = [(name, keys[name]) for name in roles.get("negative", ())]
+        self._negative, negative_ids = columns("negative"), columns("negative_id")
+        self._negative_ids, self._negatives_are_ids = negative_ids, not self._negative
         self._label, self._scores = column("label"), column("scores")
-        self._query_id, self._document_id = column("query_id"), column("document_id")
+        self._clicks, self._shown = column("clicks"), column("impressions")
         self._group = None if group_by is None else (group_by, keys[group_by])
-        lists = (self._label, self._scores, *self._primary) if self._many else (self._scores,)
+        lists = (
+            (self._label, self._scores, self._clicks, self._shown, *self._primary) if self._many else (self._scores,)
+        )
         self._json = {found[0] for found in lists if found} if cells else set()
         if cells:
-            self._json |= {name for name, _ in (*self._primary, *self._negative) if plain(name).endswith("s")}
+            plural = (*self._primary, *ids, *self._negative, *negative_ids)
+            self._json |= {name for name, _ in plural if plain(name).endswith("s")}
         self._simple = set(roles) == {"query", "positive"} and len(self._primary) == 1 and group_by is None
         self._simple = self._simple and not self._json
-        self._query_key, self._document_key = self._query[1], self._primary[0][1]
+        self._query_key, self._document_key = self._query and self._query[1], self._primary[0][1]
 
     def read(self, place: int, row: Any) -> Sequence[Judgement]:
         """The judgements of one row, never none.
@@ -78,47 +92,92 @@ class RowReader:
         return self._read(place, row)
 
     def _read(self, place: int, row: Any) -> list[Judgement]:
-        query = row[self._query[1]]
-        if type(query) is not str or not storable(query):
-            query = self._cell(row, self._query, place).text()
-        primary = [text for column in self._primary for text in self._texts(row, column, place)]
-        negatives = [text for column in self._negative for text in self._texts(row, column, place, spare=True)]
-        count = len(primary)
-        if not count + len(negatives):
+        query, query_id = self._asked(row, place)
+        items = self._items(row, self._primary, place, ids=self._are_ids)
+        count = len(items)
+        items += self._against(row, place)
+        if not items:
             raise DataError(f"holds no document: {self._primary[0][0]} is empty.", self._path, place)
         labels = self._labels(row, place, count)
-        scores = self._teacher(row, place, count + len(negatives))
-        query_id = None if self._query_id is None else self._cell(row, self._query_id, place).identity()
-        ids = self._identities(row, place, count)
+        scores = self._teacher(row, place, len(items))
+        clicks = self._numbers(row, self._clicks, place, count, Cell.clicks)
+        shown = self._numbers(row, self._shown, place, count, Cell.count)
+        self._beside(row, place, items, count)
         group = None if self._group is None else self._cell(row, self._group, place).group()
         roles = self._roles(labels, scores, count, place)
-        found = [
-            Judgement(query, text, roles[at], place, query_id, ids[at], labels[at], scores[at], group)
-            for at, text in enumerate(primary)
-        ]
-        found += [
-            Judgement(query, text, "negative", place, query_id, None, None, scores[at], group)
-            for at, text in enumerate(negatives, start=count)
-        ]
+        roles += ["negative"] * (len(items) - count)
+        found = []
+        for at, (text, identity) in enumerate(items):
+            label = labels[at] if at < count else None
+            judgement = Judgement(query, text, roles[at], place, query_id, identity, label, scores[at], group)
+            if self._clicks is not None:
+                judgement = replace(judgement, clicks=clicks[at], shown=self._seen(row, clicks[at], shown[at], place))
+            found.append(judgement)
         return found
+
+    def _asked(self, row: Any, place: int) -> tuple[str | None, str | None]:
+        """The text and the id of the query: one of them is there."""
+        query, query_id = None, None
+        if self._query is not None:
+            query = row[self._query[1]]
+            if type(query) is not str or not storable(query):
+                query = self._cell(row, self._query, place).text()
+        if self._query_id is not None:
+            cell = self._cell(row, self._query_id, place)
+            query_id = cell.identity()
+            if query is None and query_id is None:
+                raise cell.refuse("is missing: give an id, or take the row out.")
+        return query, query_id
+
+    def _items(self, row: Any, columns: Sequence[Column], place: int, *, ids: bool, spare: bool = False) -> list[Item]:
+        """The documents that columns name: each a text, or an id alone."""
+        if not ids:
+            return [item for column in columns for item in self._texts(row, column, place, spare=spare)]
+        found: list[Item] = []
+        for column in columns:
+            cell = self._cell(row, column, place)
+            if spare and (cell.value is None or (self._cells and cell.value == "")):
+                continue
+            for item in cell.items():
+                if (identity := item.identity()) is None:
+                    raise item.refuse("is missing: give an id, or take the row out.")
+                found.append((None, identity))
+        return found
+
+    def _against(self, row: Any, place: int) -> list[Item]:
+        """The negatives of a row, with their ids where those stand beside them."""
+        if self._negatives_are_ids:
+            return self._items(row, self._negative_ids, place, ids=True, spare=True)
+        items = self._items(row, self._negative, place, ids=False, spare=True)
+        if not self._negative_ids:
+            return items
+        ids = self._items(row, self._negative_ids, place, ids=True, spare=True)
+        if len(ids) != len(items):
+            column = self._negative_ids[0]
+            raise self._cell(row, column, place).refuse(
+                f"holds {_count(len(ids), 'id')} where the row has {_count(len(items), 'negative')}: mend it, or leave "
+                'the ids out with columns={"negative_id": None} (--columns negative_id=).'
+            )
+        return [(text, known or identity) for (text, known), (_, identity) in zip(items, ids, strict=True)]
 
     def _cell(self, row: Any, column: Column, place: int) -> Cell:
         name, key = column
         cell = Cell(row[key], name, self._path, place)
         return cell.parsed() if name in self._json else cell
 
-    def _texts(self, row: Any, column: Column, place: int, *, spare: bool = False) -> list[str]:
-        """The texts of a column; ``spare`` ones, and those of a numbered family, may be missing."""
+    def _texts(self, row: Any, column: Column, place: int, *, spare: bool = False) -> list[Item]:
+        """The texts of a column; ``spare`` ones, and those of a numbered family, may be missing. A number is no text:
+        it is the id of a document."""
         value = row[column[1]]
         if type(value) is str and value and column[0] not in self._json and storable(value):
-            return [value]
+            return [(value, None)]
         if type(value) is list and all(type(item) is str and storable(item) for item in value):
-            return value
+            return [(item, None) for item in value]
         cell = self._cell(row, column, place)
         is_missing = cell.value is None or (self._cells and cell.value == "")
         if is_missing and (spare or column in self._further):
             return []
-        return cell.texts()
+        return [(None, item.identity()) if item.is_number else (item.text(), None) for item in cell.items()]
 
     def _labels(self, row: Any, place: int, count: int) -> list[str | float | None]:
         if self._label is None:
@@ -147,30 +206,55 @@ class RowReader:
             raise cell.refuse(f"holds {_count(len(cells), 'score')} where the row has {_count(count, 'document')}.")
         return [item.score() for item in cells]
 
-    def _identities(self, row: Any, place: int, count: int) -> list[str | None]:
-        if self._document_id is None:
+    def _numbers(
+        self, row: Any, column: Column | None, place: int, count: int, read: Callable[[Cell], float]
+    ) -> list[float | None]:
+        """A number for each document: clicks, or how often it was shown."""
+        if column is None:
             return [None] * count
-        cell = self._cell(row, self._document_id, place)
+        cells = self._cell(row, column, place).items()
+        if len(cells) != count:
+            raise self._cell(row, column, place).refuse(
+                f"holds {_count(len(cells), 'number')} where the row has {_count(count, 'document')}."
+            )
+        return [read(cell) for cell in cells]
+
+    def _seen(self, row: Any, clicks: float | None, shown: float | None, place: int) -> float | None:
+        """How often a document was shown: never less than it was clicked."""
+        if self._shown is not None and clicks is not None and shown is not None and shown < clicks:
+            raise self._cell(row, self._shown, place).refuse(
+                f"says that the document was shown {shown:g} times, and it was clicked {clicks:g} times: mend it, or "
+                'leave the column out with columns={"impressions": None} (--columns impressions=).'
+            )
+        return shown
+
+    def _beside(self, row: Any, place: int, items: list[Item], count: int) -> None:
+        """Give the texts the ids that stand in a column beside them."""
+        if self._ids_beside is None:
+            return
+        cell = self._cell(row, self._ids_beside, place)
         if cell.value is None:
-            return [None] * count
+            return
         cells = cell.items()
         if len(cells) != count:
             raise cell.refuse(f"holds {_count(len(cells), 'id')} where the row has {_count(count, 'document')}.")
-        return [item.identity() for item in cells]
+        items[:count] = [(items[at][0], cells[at].identity() or items[at][1]) for at in range(count)]
 
     def _roles(
         self, labels: Sequence[str | float | None], scores: Sequence[float | None], count: int, place: int
     ) -> list[Role]:
+        if self._clicks is not None:
+            return ["clicked"] * count
         if self._label is not None:
             return ["labelled"] * count
         if not self._many:
             return ["positive"] * count
         given = [score for score in scores if score is not None]
         if not given:
-            name = self._primary[0][0]
+            name, role = self._primary[0][0], "document_id" if self._are_ids else "positive"
             raise DataError(
-                f"column {name} comes without scores or labels: say which of its texts are relevant, "
-                f'or that all are with columns={{"positive": "{name}"}} (--columns positive={name}).',
+                f"column {name} comes without scores or labels: say which of its {'ids' if self._are_ids else 'texts'} "
+                f'are relevant, or that all are with columns={{"{role}": "{name}"}} (--columns {role}={name}).',
                 self._path,
                 place,
             )

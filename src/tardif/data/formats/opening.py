@@ -15,16 +15,15 @@ from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import (
     Frame,
+    frame_of,
     is_a,
-    open_arrow,
+    open_columns,
     open_dataset,
     open_ipc,
-    open_pandas,
     open_parquet,
-    open_polars,
 )
-from tardif.data.formats.json_files import first_character, json_array, json_objects
-from tardif.data.formats.python_rows import open_rows
+from tardif.data.formats.json_files import first_character, json_array, json_elements, json_lines, json_objects
+from tardif.data.formats.python_rows import open_rows, open_tuples
 from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.trec import find_files, find_held_out, named_files, open_trec
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
@@ -48,6 +47,7 @@ def open_source(
     split: str = "train",
     group_by: str | None = None,
     form: Form | None = None,
+    positive_label: str | None = None,
 ) -> Source:
     """Open what a user has, whatever its format, without reading it all.
 
@@ -55,24 +55,27 @@ def open_source(
         source: a path to a file (:data:`SUFFIXES`, the text ones plain, gzip or zstd), or to a folder
             (BEIR's, ColBERT's, RAGatouille's, TREC's, one saved by ``datasets`` or of its Parquet
             files); a dict of the files of a TREC collection (``qrels``, ``queries``, ``corpus``,
-            ``run``); a Hugging Face dataset; a pandas or polars frame; an Arrow table; or any
-            iterable of dicts or of tuples (query, positive), (query, document, label),
-            (query, positive, negative). Pipes and devices are refused: a file is read more than once.
+            ``run``); a dict of columns; a Hugging Face dataset; a pandas or polars frame; an Arrow table; or
+            any iterable of dicts or of tuples (query, positive), (query, document, label),
+            (query, positive, negative, ...). Pipes and devices are refused: a file is read more than once.
         columns: role to column, for columns with other names than the usual; None leaves a role out.
-            The roles: query, positive, negative, documents, scores, label, query_id, document_id.
+            The roles are :data:`ROLES`.
         split: which split of a source that has several.
         group_by: the column (or field of queries or documents) whose value groups judgements.
         form: separator, encoding and sheet of a table, where its file does not say so itself.
+        positive_label: the label that means relevant: where it is given, a tuple's third text is a label.
 
     Raises:
         DataError: nothing there can be read as one of these; says what was found and what is read.
     """
-    wishes = Wishes.of(columns, group_by)
+    wishes = Wishes.of(columns, group_by, positive_label)
     if isinstance(source, str | Path):
         path = user_path(source)
         return _open_folder(path, wishes, split) if is_folder(path) else _open_file(path, wishes, form or Form())
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), wishes, "data")
+    if isinstance(source, Mapping) and source and not any(isinstance(value, str | Path) for value in source.values()):
+        return _of_frame(open_columns(source), wishes, "data")
     if isinstance(source, Mapping):
         _no_columns(wishes, "a TREC collection")
         return open_trec(named_files(source), group_by)
@@ -122,9 +125,14 @@ def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
 
 
 def _open_json(path: Path, wishes: Wishes, encoding: str | None) -> Source:
-    if kind_of(path) == ".json" and first_character(path, encoding) == "[":
-        return LooseSource(str(path), lambda: json_array(path, encoding), wishes, what="JSON array")
-    return LooseSource(str(path), lambda: json_objects(path, encoding), wishes, what="JSON lines")
+    """JSON lines, or an array: of objects, or of lists, which are tuples."""
+    is_array = kind_of(path) == ".json" and first_character(path, encoding) == "["
+    values, objects = (json_elements, json_array) if is_array else (json_lines, json_objects)
+    _, first = next(values(path, encoding), (0, None))
+    if type(first) is list:
+        return open_tuples(values(path, encoding), first, wishes, str(path))
+    what = "JSON array" if is_array else "JSON lines"
+    return LooseSource(str(path), lambda: objects(path, encoding), wishes, what=what)
 
 
 def _of_cells(table: CellTable, wishes: Wishes) -> Source:
@@ -190,14 +198,10 @@ def _validation(names: Iterable[str], split: str) -> list[str]:
 
 
 def _open_value(value: Any, wishes: Wishes) -> Source:
-    if is_a(value, "datasets", "Dataset", "IterableDataset"):
+    if is_a(value, "datasets", "IterableDataset"):
         return _of_dataset(value, wishes, "data")
-    if is_a(value, "pandas", "DataFrame"):
-        return _of_frame(open_pandas(value), wishes, "data")
-    if is_a(value, "polars", "DataFrame", "LazyFrame"):
-        return _of_frame(open_polars(value), wishes, "data")
-    if is_a(value, "pyarrow", "Table"):
-        return _of_frame(open_arrow(value), wishes, "data")
+    if (frame := frame_of(value)) is not None:
+        return _of_frame(frame, wishes, "data")
     try:
         items = iter(value)
     except TypeError:

@@ -77,6 +77,7 @@ class TableSource(TextlessSource):
         if wishes.group_by is not None and wishes.group_by not in used:
             used.append(wishes.group_by)
         self._used, self._rows, self._remarks = used, rows, remarks
+        self.columns: Mapping[str, Sequence[str]] = roles
         self._reader = RowReader(
             roles, {column: at for at, column in enumerate(used)}, name, group_by=wishes.group_by, cells=cells
         )
@@ -134,6 +135,11 @@ class LooseSource(TextlessSource):
         self._check_seen()
         self.shape = f"{self._describe(total)} ({total} rows)"
 
+    @property
+    def columns(self) -> dict[str, Sequence[str]]:
+        """The columns of each role, as far as rows have been read."""
+        return {role: list(names) for role, names in self._roles.items()}
+
     def _describe(self, total: int) -> str:
         """What is read as what, with what not every one of the rows has."""
         counts = Counter(self._past)
@@ -188,7 +194,7 @@ class LooseSource(TextlessSource):
             known = self._roles.setdefault(role, {})
             new = [column for column in columns if column not in known]
             known.update(dict.fromkeys(new))
-            if role == "negative" or not new:  # any number of columns are negatives
+            if role in ("negative", "negative_id") or not new:  # any number of columns are negatives
                 continue
             if role != "positive" or not self._goes_on(new):
                 check_clear({role: tuple(known)}, self._wishes, self.name, place)

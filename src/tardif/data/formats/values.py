@@ -8,8 +8,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import MAX_ID, id_fault, is_missing, storable
+from tardif.checks import MAX_ID, id_fault, is_missing, storable, whole
 from tardif.data.formats.json_files import json_value
+from tardif.data.label_words import label_word
 from tardif.errors import DataError
 
 
@@ -44,9 +45,10 @@ class Cell:
             raise self.refuse("holds half a character (a lone surrogate), which UTF-8 cannot store: mend the text.")
         return value
 
-    def texts(self) -> list[str]:
-        """The value as texts: one, or a list of them."""
-        return [item.text() for item in self.items()]
+    @property
+    def is_number(self) -> bool:
+        """Whether the value is a number that can be an id: a whole one, also as a frame with gaps holds it (17.0)."""
+        return _is_whole(whole(self.value))
 
     def items(self) -> list[Cell]:
         """The cells of a list; a value that is no list is one cell."""
@@ -123,9 +125,33 @@ class Cell:
             if len(value) > MAX_ID:
                 raise self.refuse(f"{id_fault(value)}.")
             return self.text()
-        if _is_whole(value):
+        if self.is_number:
             return self._digits()
         raise self.refuse(f"must be text or a whole number, and is {_called(value)}.")
+
+    def clicks(self) -> float:
+        """The value as a number of clicks: a whole number, true or false, or a word such as ``click`` or ``no``.
+
+        Raises:
+            DataError: it is missing or anything else.
+        """
+        value = self.value
+        if type(value).__name__ in ("bool", "bool_"):  # NumPy's too
+            return float(bool(value))
+        if isinstance(value, str) and (said := label_word(value)) is not None:
+            return float(said)
+        return self.count()
+
+    def count(self) -> float:
+        """The value as how often something happened: a whole number, 0 or more.
+
+        Raises:
+            DataError: it is missing or anything else.
+        """
+        found = self.score()
+        if found < 0 or not found.is_integer():
+            raise self.refuse(f"must be a whole number, 0 or more, and is {found:g}.")
+        return found
 
     def group(self) -> str:
         """The value as a text to group by.

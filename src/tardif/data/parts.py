@@ -1,0 +1,150 @@
+"""Rows of ids with a table of queries and one of documents beside them: the three tables of PyLate's data sets.
+
+They come as a dict or as a folder. Either is another way to write three arguments: the rows, ``queries`` and
+``documents``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.checks import id_fault, is_missing, plain_text, text_fault, whole
+from tardif.data.document_tables import stream_rows
+from tardif.data.formats.collection import VALIDATION_SPLITS
+from tardif.data.formats.corpora import find_file, query_of, records
+from tardif.data.formats.files import kind_of
+from tardif.data.formats.form import Form
+from tardif.data.formats.frames import frame_of, open_parquet
+from tardif.data.formats.workbooks import WORKBOOKS
+from tardif.data.regular import is_folder, user_path
+from tardif.errors import DataError
+from tardif.types import Query
+
+QUERIES, DOCUMENTS = ("queries",), ("documents", "corpus")
+_SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow", ".feather", ".ipc")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where the rows, the queries and the documents are; and any rows that the user holds out."""
+
+    rows: Any
+    queries: Any = None
+    documents: Any = None
+    held_out: list[Any] = field(default_factory=list)
+
+
+def parts_of(source: Any, split: str) -> Parts | None:
+    """The parts of a dict or folder that names them; None for any other source.
+
+    Args:
+        source: a dict of ``train`` (or the split's name) with ``queries``, ``documents`` or both, each of them
+            anything that is read as such; or a folder with files, or folders of Parquet files, of these names.
+        split: the name of the rows.
+
+    Raises:
+        DataError: the dict has a part of another name.
+    """
+    if isinstance(source, str | Path):
+        folder = user_path(source)
+        return _in_folder(folder, split) if is_folder(folder) else None
+    if not isinstance(source, Mapping) or split not in source:
+        return None
+    if not any(name in source for name in (*QUERIES, *DOCUMENTS)):
+        return None
+    known = (split, *QUERIES, *DOCUMENTS, *VALIDATION_SPLITS)
+    for name in source:
+        if name not in known and name not in ("train", "test"):
+            raise DataError(f"the dict has a part {name!r:.60}, and the parts are: {', '.join(known)}.")
+    return _parts(source, split)
+
+
+def _parts(found: Mapping[Any, Any], split: str) -> Parts:
+    documents = next((found[name] for name in DOCUMENTS if name in found), None)
+    held_out = [found[name] for name in VALIDATION_SPLITS if name in found and name != split]
+    return Parts(found[split], found.get(QUERIES[0]), documents, held_out)
+
+
+def _in_folder(folder: Path, split: str) -> Parts | None:
+    found = {name: place for name in (split, *QUERIES, *DOCUMENTS) if (place := _table(folder, name))}
+    if split not in found and any(folder.glob(f"{split}-*.parquet")):
+        found[split] = folder
+    if split not in found or QUERIES[0] not in found:
+        return None
+    found |= {name: place for name in VALIDATION_SPLITS if (place := _table(folder, name))}
+    return _parts(found, split)
+
+
+def _table(folder: Path, name: str) -> Path | None:
+    """A file of that name, or a folder of Parquet files."""
+    if (file := find_file(folder, *(f"{name}{suffix}" for suffix in _SUFFIXES))) is not None:
+        return file
+    return folder / name if any((folder / name).glob("*.parquet")) else None
+
+
+def stream_queries(
+    source: Any, *, columns: Mapping[str, Any] | None = None, form: Form | None = None
+) -> Iterator[tuple[int, Query]]:
+    """A list of queries with ids, query by query with its place.
+
+    Args:
+        source: a table with an id (``query_id``, ``_id``, ``id``) and a text (``text``, ``query``), as a file, a folder
+            of Parquet files, a frame or a dataset; dicts, :class:`~tardif.types.Query`, (id, text); or a dict of id
+            to text.
+        columns: the columns of the roles ``query_id`` and ``query``, where a row has them.
+        form: separator, encoding and sheet of a table.
+
+    Raises:
+        DataError: an id or text is missing; says where.
+    """
+    chosen = ((columns or {}).get("query_id"), (columns or {}).get("query"))
+    if isinstance(source, str | Path):
+        path = user_path(source)
+        for place, fields in _records(path, form):
+            yield place, query_of(fields, path, place, *chosen)
+        return
+    for place, item in enumerate(_items(source), start=1):
+        yield place, query_of(item, "queries", place, *chosen) if isinstance(item, Mapping) else _query(item, place)
+
+
+def _records(path: Path, form: Form | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows of a table in a file, or in a folder of Parquet files."""
+    if not is_folder(path):
+        if kind_of(path) in WORKBOOKS:
+            yield from ((row.line, row.fields) for row in stream_rows(path, form))
+        else:
+            yield from records(path, form)
+        return
+    shards = sorted(path.glob("*.parquet"))
+    if not shards:
+        raise DataError("holds no Parquet file of queries: give a table of ids and texts.", path)
+    frame = open_parquet(shards, path)
+    for place, row in frame.rows(frame.names):
+        yield place, dict(zip(frame.names, row, strict=True))
+
+
+def _items(source: Any) -> Iterable[Any]:
+    if (frame := frame_of(source)) is not None:
+        return (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
+    if isinstance(source, Mapping):
+        return source.items()
+    if isinstance(source, bytes) or not hasattr(source, "__iter__"):
+        raise DataError(f"queries are a table of ids and texts, not {type(source).__name__}.")
+    items: Iterable[Any] = source
+    return items
+
+
+def _query(item: Any, place: int) -> Query:
+    if isinstance(item, Query):
+        return item
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise DataError("a query must be (id, text), or a dict with an id and a text.", "queries", place)
+    identity, text = whole(item[0]), item[1]
+    if is_missing(identity) or (fault := id_fault(identity)):
+        raise DataError(f"the query's id {'is missing' if is_missing(identity) else fault}.", "queries", place)
+    if fault := text_fault(text):
+        raise DataError(f"the query's text {fault}.", "queries", place)
+    return Query(plain_text(identity), plain_text(text))
