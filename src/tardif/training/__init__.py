@@ -3,6 +3,6 @@
 ``trainer`` is the front; ``settings`` says what can be set. ``session`` is one run: ``plan`` decides its length,
 ``validation`` measures, ``loop`` runs sentence-transformers' trainer with our batches (``sampling``, ``batches``),
 loss (``objective``) and saving (``checkpoints``), the ``conductor`` acts between its steps, ``run_folder`` is what
-an unfinished run leaves, ``result`` what comes out. Several processes form a ``world``; ``launch`` starts them, each
-is a ``worker`` that is given a ``job`` and talks through a ``relay``.
+an unfinished run leaves, ``result`` what comes out. Several processes form a ``world``; ``launch`` starts them and
+shows what they say, each is a ``worker`` that is given a ``job``.
 """

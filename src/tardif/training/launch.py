@@ -2,11 +2,16 @@
 
 They are new interpreters with the environment that torchrun would give them: nothing is forked, a script needs no
 ``__main__`` guard, and a notebook can start them. They end with the process that started them, however that ends.
+
+Torch's own launcher is not used. It ends the others the moment that one fails, so that the lead could not publish the
+best checkpoint; a Ctrl-C goes to all at once and no result comes back; workers outlive a launcher that is killed; and
+it brings 200 MB of torch into a process that needs none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -21,9 +26,8 @@ import tardif
 from tardif.devices import core_count
 from tardif.errors import FolderError, TrainingError
 from tardif.folders import read_json, remove
-from tardif.talk import Talk
+from tardif.talk import Bar, Talk
 from tardif.training.job import Job
-from tardif.training.relay import replay
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder, step_of
 from tardif.training.settings import TrainingSettings
@@ -91,7 +95,7 @@ def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Po
                         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     )
                 )
-        listener = threading.Thread(target=_replay, args=(workers[0].stdout, talk), daemon=True)
+        listener = threading.Thread(target=replay, args=(workers[0].stdout, talk), daemon=True)
         listener.start()
         yield workers
         listener.join(timeout=_GRACE_SECONDS)
@@ -105,10 +109,26 @@ def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Po
                     worker.stdin.close()
 
 
-def _replay(lines: IO[str] | None, talk: Talk) -> None:
-    if lines is not None:
-        with lines:
-            replay(lines, talk)
+def replay(lines: IO[str], talk: Talk) -> None:
+    """Say and show on ``talk`` what a :class:`~tardif.training.worker.Relay` sends, until it ends."""
+    bar = Bar("", None, "")
+    with lines, contextlib.ExitStack() as shown:
+        for line in lines:
+            try:
+                name, *given = json.loads(line)
+            except (ValueError, TypeError):  # half a line, of a process that was killed
+                continue
+            match name:
+                case "say":
+                    talk.say(*given)
+                case "progress":
+                    bar = shown.enter_context(talk.progress(*given))
+                case "advance":
+                    bar.advance(*given)
+                case "resume":
+                    bar.resume(*given)
+                case _:
+                    shown.close()
 
 
 def _environment(number: int, count: int) -> dict[str, str]:
