@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from archives import unpacked
 from recipes import as_trained
-from tardif.data.beir import read_beir
+from tardif.data.judged import read_judged
 from tardif.modeling.base import MINILM, resolve_base
 from tardif.modeling.build import build_model, fit_projection, open_model, transformer_of
 from tardif.modeling.recipe import Recipe
@@ -87,7 +87,7 @@ class Collection:
 
 def collection(name: str, archives: Path, work: Path, dim: int) -> Collection:
     """A collection with its vectors of a width; encoded if they are not in ``work``."""
-    beir = read_beir(unpacked(archives / f"{name}.tar.gz", work / "collections"), "train")
+    beir = read_judged(unpacked(archives / f"{name}.tar.gz", work / "collections"), "train")
     documents = beir.documents
     query_ids = [query for query in beir.queries if query in beir.qrels][:QUERIES]
     folder = work / f"token-vectors-{dim}" / name

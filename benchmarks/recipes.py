@@ -32,7 +32,7 @@ from typing import Any
 
 from archives import unpacked
 from tardif import Trainer
-from tardif.data.beir import read_beir
+from tardif.data.judged import read_judged
 from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.evaluation import per_query, rank, significance
@@ -183,7 +183,7 @@ class Bench:
     @cache  # noqa: B019 - as above
     def test(self, name: str) -> ValidationTask:
         """A collection's test queries over all of it."""
-        beir = read_beir(unpacked(self.archives / f"{name}.tar.gz", self.work / "collections"), "test")
+        beir = read_judged(unpacked(self.archives / f"{name}.tar.gz", self.work / "collections"), "test")
         queries = {query: beir.queries[query] for query in beir.qrels}
         return ValidationTask(queries, beir.qrels, list(beir.documents), len(beir.documents))
 

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from archives import unpacked
 from collection_vectors import Collection, collection, model_folder
-from tardif.data.beir import read_beir
+from tardif.data.judged import read_judged
 from tardif.evaluation import measure
 from tardif.fusion import DEPTH, WORDS, blend
 from tardif.index.building import fill
@@ -406,7 +406,7 @@ def asked_by_words(documents: Sequence[Document], queries: Sequence[str]) -> dic
 
 def by_words(archives: Path, work: Path) -> None:
     """BM25 over all of debian-desc, beside FTS5's own bm25(); no vectors are needed."""
-    beir = read_beir(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
+    beir = read_judged(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
     documents, path, engine = even(beir.documents), work / "words.sqlite", words_of("en")
     assert engine is not None
     for ending in ("", "-wal", "-shm"):
@@ -444,7 +444,7 @@ def by_words(archives: Path, work: Path) -> None:
 
 def hybrid(data: Collection, archives: Path, work: Path) -> None:
     """Searching by vectors, by words, and by both."""
-    beir = read_beir(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
+    beir = read_judged(unpacked(archives / "debian-desc.tar.gz", work / "collections"), "train")
     asked = [
         (beir.queries[query], vectors)
         for query, vectors in zip(data.query_ids[:QUERIES], data.bare[:QUERIES], strict=True)

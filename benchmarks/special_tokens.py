@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tardif.data.beir import read_beir
+from tardif.data.judged import read_judged
 from tardif.evaluation import per_query, significance
 from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=40)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    beir = read_beir(asked.data, asked.split)
+    beir = read_judged(asked.data, asked.split)
     model = build_model(resolve_base(MINILM), Recipe(markers=False if asked.no_markers else None)).eval()
     if asked.what == "scored":
         scored(beir, model)

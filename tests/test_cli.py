@@ -59,7 +59,7 @@ def test_prepare_says_what_is_wrong_and_where(fails, tmp_path, name, content, wh
 
 def test_a_missing_file_is_named(fails, tmp_path):
     assert "missing.jsonl: no such file" in fails("prepare", tmp_path / "missing.jsonl", "--out", tmp_path / "out")
-    assert "missing: no such folder" in fails("evaluate", "bm25", "--data", tmp_path / "missing")
+    assert "missing: no such file or folder" in fails("evaluate", "bm25", "--data", tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import tiny
 from tardif import Trainer, TrainingResult, TrainingSet
 from tardif.comparison import Figures
-from tardif.data.beir import BeirSet
 from tardif.data.documents import read_documents
+from tardif.data.judged import JudgedSet
 from tardif.data.records import Judgement
 from tardif.data.training_set import TRAIN
 from tardif.index.checking import Examination
@@ -55,7 +55,7 @@ PUBLIC = {
     "TrainingResult": TrainingResult(Path("x" * 3000), FIGURES, FIGURES, {"bm25": FIGURES}, MANY),
     "Examination": Examination(1, 2, 3, [LONG] * 100, [(1, LONG)] * 100, [LONG] * 100, [LONG] * 100),
     "Figures": Figures(LONG, LONG, FIGURES, dict.fromkeys(FIGURES, MANY), FIGURES),
-    "BeirSet": BeirSet("name", DOCUMENTS, MANY, {}),
+    "JudgedSet": JudgedSet("name", DOCUMENTS, MANY, {}),
     "Judgement": Judgement(LONG, LONG, "positive", 1),
     "Preparation": Preparation(columns=MANY),
 }

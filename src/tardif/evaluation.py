@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
-from tardif.scoring import best_first, maxsim_arrays, top
+from tardif.ordering import best_first
+from tardif.scoring import maxsim_arrays, top
 from tardif.types import Document, Qrels, Run
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ DEPTH = 100
 _TREC_DEPTH = 1000
 # Hits of all queries up to which such measures are given whole rankings: some 0.5 GB.
 _WHOLE = 3_000_000
+# Queries that are measured together.
+_QUERIES = 1000
 # They count judgements or queries, not hits.
 _DEPTHLESS = ("NumQ", "NumRel")
 # Documents encoded and scored at a time: bounds memory, and progress shows after each.
@@ -95,7 +98,7 @@ def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 
 
 
 def placed(run: Run) -> dict[str, dict[str, float]]:
-    """A run with whole numbers for scores, the last hit's 1: the order of :func:`tardif.scoring.best_first`, without a
+    """A run with whole numbers for scores, the last hit's 1: the order of :func:`tardif.ordering.best_first`, without a
     tie that one tool would break otherwise than another.
 
     Raises:
@@ -125,10 +128,11 @@ def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dic
 
     parsed = parse_measures(measures)
     values = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
-    judged = {query: dict(documents) for query, documents in qrels.items()}
-    answered = placed({query: run[query] for query in qrels if run.get(query)})
-    if answered:
-        for value in ir_measures.iter_calc(parsed, judged, answered):
+    asked = [query for query in qrels if run.get(query)]
+    for begin in range(0, len(asked), _QUERIES):  # what the measures make of a run is many times as large as the run
+        block = asked[begin : begin + _QUERIES]
+        judged = {query: dict(qrels[query]) for query in block}
+        for value in ir_measures.iter_calc(parsed, judged, placed({query: run[query] for query in block})):
             values[str(value.measure)][value.query_id] = float(value.value)
     return values
 
@@ -196,7 +200,7 @@ def rank(
         model: the model, as it is now.
         queries: texts by id.
         documents: the corpus.
-        k: hits kept per query, in the order of :func:`tardif.scoring.best_first`.
+        k: hits kept per query, in the order of :func:`tardif.ordering.best_first`.
         advance: called with the number of documents done, for progress.
     """
     documents = check_list(documents, "documents", DataError)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tardif.checks import is_number
 from tardif.errors import SettingError
-from tardif.scoring import best_first
+from tardif.ordering import best_first
 
 Ranking = Sequence[tuple[str, float]]
 """Ids with scores, best first."""

@@ -27,7 +27,8 @@ from tardif.index.unknown import unknown_keys
 from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
-from tardif.scoring import LOWEST, best_first, maxsim_arrays, top
+from tardif.ordering import best_first
+from tardif.scoring import LOWEST, maxsim_arrays, top
 from tardif.showing import Hits, ShortDict, ShortList, short, table
 from tardif.showing import called as named
 from tardif.syncing import source_of

@@ -17,14 +17,14 @@ from tardif.checks import id_fault, is_number, shown
 from tardif.data.formats.qrels import read_ranked_run
 from tardif.errors import DataError
 from tardif.folders import write_output
-from tardif.scoring import best_first
+from tardif.ordering import best_first
 from tardif.types import Run
 
 _MOST = float(np.finfo(np.float32).max)
 
 
 def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
-    """Write a run, whole or not at all, in the order of :func:`tardif.scoring.best_first`.
+    """Write a run, whole or not at all, in the order of :func:`tardif.ordering.best_first`.
 
     Scores are written as they are, but for one that is no lower than the one before in single precision: it is written
     as the next lower number that single precision has (by 6e-8 of itself).

@@ -16,12 +16,14 @@ A document without a scoreable token scores :data:`LOWEST`, never NaN.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tardif.ordering import best_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -308,7 +310,7 @@ def _sum_rows(best: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.f
 
 
 def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of one row as (id, score), in the order of :func:`best_first`."""
+    """The ``k`` best of one row as (id, score), in the order of :func:`tardif.ordering.best_first`."""
     k = min(k, len(scores))
     if k <= 0:
         return []
@@ -316,18 +318,3 @@ def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, floa
     # All that tie with the last one are candidates: the cut must not depend on the partition's order.
     near = np.flatnonzero(scores >= least)
     return best_first(zip(ids[near].tolist(), scores[near].tolist(), strict=True), k)
-
-
-def best_first(hits: Iterable[tuple[str, float]], k: int | None = None) -> list[tuple[str, float]]:
-    """Hits as (id, score) in the one order that there is, everywhere: by falling score; equal scores by id, the highest
-    id first.
-
-    That is trec_eval's order, which the field's figures are made with, and it owes nothing to the order in which
-    documents came. Collections often list relevant documents first; with the lowest id first that would count for us.
-
-    Args:
-        hits: each id once.
-        k: how many to give; None for all.
-    """
-    ranked = sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)
-    return ranked if k is None else ranked[: max(k, 0)]

@@ -35,6 +35,11 @@ class Talk:
             sys.stderr.write(visible(line) + "\n")
             sys.stderr.flush()
 
+    def tell(self, line: str) -> None:
+        """Write one line to stderr, also where progress is not shown: a result, or what data came to."""
+        sys.stderr.write(visible(line) + "\n")
+        sys.stderr.flush()
+
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
         """Show how far ``what`` has come, in ``unit``s per second and, where ``total`` is known, time left."""
@@ -49,6 +54,16 @@ class Talk:
             yield bar
         finally:
             bar.close()
+
+
+class Silent(Talk):
+    """Says nothing at all, results neither: for whoever takes them as values."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def tell(self, line: str) -> None:
+        """As :meth:`Talk.tell`, and does not."""
 
 
 class Bar:

@@ -12,12 +12,13 @@ from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.cli.options import lines_of
 from tardif.comparison import compare
 from tardif.data import extraction
-from tardif.data.beir import read_beir, read_queries
+from tardif.data.beir import read_queries
 from tardif.data.cutting import cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
 from tardif.data.extraction import KINDS
 from tardif.data.formats import SUFFIXES, open_source
+from tardif.data.judged import read_judged
 from tardif.data.provenance import source_json
 from tardif.data.regular import check_regular, is_folder, open_regular, user_path
 from tardif.data.training_set import is_training_set
@@ -137,7 +138,7 @@ def test_a_part_of_a_beir_folder(odd, name, tmp_path):
     (folder / name).unlink()
     odd(folder / name)
     with refused():
-        read_beir(folder, "test")
+        read_judged(folder, "test")
     with pytest.raises(DataError):
         prepare([folder], split="test", miner="none")
 

@@ -7,7 +7,7 @@ from tardif.errors import SettingError
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
-from tardif.scoring import best_first
+from tardif.ordering import best_first
 from tardif.types import Document
 
 TEXTS = {

@@ -133,10 +133,10 @@ def folders(multi_vector_folder, dense_folder, teacher_folder):
 
 
 def _evaluate(folder):
-    from tardif.comparison import _dense_ranker, _How
-    from tardif.talk import Talk
+    from tardif.systems import How, find_system
+    from tardif.talk import Silent
 
-    _dense_ranker(str(folder), _How(10, "en", "cpu", Talk(quiet=True), exact=False))
+    find_system(f"dense:{folder}", How("en", "cpu", Silent(), exact=False, twice="best"))
 
 
 ENTRANCES = {

@@ -5,9 +5,10 @@ import random
 
 import pytest
 
+from tardif.data.judged import searchable
 from tardif.data.training_set import TrainingSet
 from tardif.languages import language
-from tardif.training.validation import searchable, validation_task
+from tardif.training.validation import validation_task
 from tardif.types import Document
 
 _draw = random.Random(5)

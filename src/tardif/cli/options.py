@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from tardif.cli.sharing import Group
 from tardif.errors import SettingError
+
+if TYPE_CHECKING:
+    from tardif.data.judged import Judging
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -161,8 +164,8 @@ class ReadingOptions(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreparationOptions(ReadingOptions):
-    """How data becomes a training set: the options of :class:`tardif.preparation.Preparation`, and the documents."""
+class JudgingOptions(ReadingOptions):
+    """How rows become judgements: the options of every verb that reads judgements, and their documents."""
 
     on: Annotated[
         list[str] | None,
@@ -188,7 +191,6 @@ class PreparationOptions(ReadingOptions):
             rich_help_panel=DATA,
         ),
     ] = None
-    near: Annotated[bool, typer.Option(help="Look for near-duplicates.", rich_help_panel=DATA)] = True
     documents: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +204,32 @@ class PreparationOptions(ReadingOptions):
             help="A table of the queries' ids and texts, for rows that name them by ids.", rich_help_panel=DOCUMENTS
         ),
     ] = None
+
+    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        **ReadingOptions.READ,
+        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
+    }
+
+    def judging(self) -> tuple[dict[str, Path | None], Judging]:
+        """The documents and queries beside the judgements that systems are measured on, and how they are read.
+
+        Raises:
+            SettingError: what was written in an option cannot be read, or cannot be used.
+        """
+        from tardif.data.judged import Judging
+
+        values = self.arguments()
+        beside = {name: values.pop(name) for name in ("documents", "queries")}
+        how = Judging(**values)
+        how.check()
+        return beside, how
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationOptions(JudgingOptions):
+    """How data becomes a training set: the options of :class:`tardif.preparation.Preparation`, and the documents."""
+
+    near: Annotated[bool, typer.Option(help="Look for near-duplicates.", rich_help_panel=DATA)] = True
     chunk: Chunk = "auto"
     miner: Annotated[str, typer.Option(help="lexical, dense, late, hybrid or none.", rich_help_panel=NEGATIVES)] = (
         "lexical"
@@ -319,8 +347,7 @@ class PreparationOptions(ReadingOptions):
     ] = None
 
     READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
-        **ReadingOptions.READ,
-        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
+        **JudgingOptions.READ,
         "validation_columns": _columns("--validation-columns"),
         "window": ranks,
         "ratio": lambda text: text if text == "auto" else number_or_none("--ratio", text),

@@ -1,8 +1,7 @@
-"""Training, and what it gained."""
+"""Training."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,6 @@ from tardif.cli.app import INTERRUPTED
 from tardif.cli.options import (
     DATA,
     MINILM,
-    AsJson,
-    Device,
     Language,
     Overwrite,
     PreparationOptions,
@@ -24,7 +21,7 @@ from tardif.cli.options import (
     weighted,
     whole_number,
 )
-from tardif.cli.output import leave_results, put, put_json, put_row
+from tardif.cli.output import put
 from tardif.cli.sharing import verb
 
 if TYPE_CHECKING:
@@ -155,79 +152,3 @@ def _prepare(
     trainer.prepare(data, **asked)
     for path, weight in also:
         trainer.add(path, weight=weight, **(shared if path in fresh else {}))
-
-
-@verb()
-def evaluate(
-    systems: Annotated[
-        list[str] | None,
-        typer.Argument(help="Models, indexes, hybrid:INDEX, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
-    ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(help="A BEIR folder; may be repeated."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
-    measures: Annotated[str, typer.Option(help="ir-measures' names, with commas.")] = "nDCG@10,RR@10,R@100",
-    against: Annotated[
-        str | None,
-        typer.Option(help="A base: measured untrained, last, with p-values of the others."),
-    ] = None,
-    run: Annotated[Path | None, typer.Option(help="Write the run (TREC format).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Leave results.json in this folder.")] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Let indexes score every document; for measures deeper than 100 they do.")
-    ] = False,
-    language: Language = "en",
-    device: Device = "auto",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Measure systems on BEIR folders."""
-    from tardif.comparison import compare, differences, results
-    from tardif.devices import allocate
-    from tardif.folders import check_file, check_output
-    from tardif.languages import language as find_language
-    from tardif.talk import Talk
-
-    if not data:
-        raise typer.BadParameter("give a BEIR folder", param_hint="--data")
-    if not systems and against is None:
-        raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
-    find_language(language)
-    if out is not None:
-        check_output(out, overwrite=True, replaced=False)
-    if run is not None:
-        check_file(run)
-    began, talk = time.monotonic(), Talk(quiet=quiet)
-    names = [name.strip() for name in measures.split(",") if name.strip()]
-    figures = compare(
-        systems or [],
-        data,
-        split=split,
-        measures=names,
-        against=against,
-        run_file=run,
-        language=language,
-        device=allocate(device).kind,
-        exact=exact,
-        talk=talk,
-    )
-    if out is not None:
-        settings = {
-            "data": [folder.name for folder in data],
-            "split": split,
-            "measures": names,
-            "against": against,
-            "exact": exact,
-        }
-        found = results(figures, against=against, settings=settings)
-        leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
-    if as_json:
-        put_json({"systems": [item.as_json() for item in figures]})
-        return
-    put_row(["system", "data", *figures[0].measures])
-    for item in figures:
-        put_row([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())])
-    for line in differences(figures, against):
-        talk.say(line)

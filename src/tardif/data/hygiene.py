@@ -264,8 +264,9 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
         )""",
     )  # fmt: skip
     # What is left of a query whose positives other rules took goes with them, and stops nothing.
-    left = _WITHOUT_POSITIVE.format("AND fate IS NULL")
-    _apply(staging, {**actions, "no-positive": "drop"}, findings, "no-positive", left)
+    if actions["no-positive"] != "keep":
+        left = _WITHOUT_POSITIVE.format("AND fate IS NULL")
+        _apply(staging, {**actions, "no-positive": "drop"}, findings, "no-positive", left)
 
 
 def _contradictions(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:

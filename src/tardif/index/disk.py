@@ -43,7 +43,8 @@ from tardif.index.store import Store
 from tardif.index.view import View, Workers, without
 from tardif.index.words import words_of
 from tardif.locks import hold, is_held
-from tardif.scoring import LOWEST, best_first
+from tardif.ordering import best_first
+from tardif.scoring import LOWEST
 from tardif.types import Document
 
 if TYPE_CHECKING:

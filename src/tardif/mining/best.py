@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.scoring import best_first, top
+from tardif.ordering import best_first
+from tardif.scoring import top
 
 
 class Best:

@@ -15,7 +15,8 @@ from tardif.errors import DataError, SettingError
 from tardif.mining.best import Best
 from tardif.mining.searcher import Searcher
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.scoring import LOWEST, best_first, maxsim_arrays
+from tardif.ordering import best_first
+from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.talk import Talk
 from tardif.types import Document
 

@@ -189,8 +189,8 @@ class Session:
         return timed_batch(Objective(model, self.settings), collator, self.settings, self.device, self.world)
 
     def _plan(self, model: MultiVectorEncoder, timed: float | None) -> Plan:
+        from tardif.data.judged import searchable
         from tardif.training.refresh import mineable
-        from tardif.training.validation import searchable
 
         contents = [len(document.content) / CHARACTERS_PER_TOKEN for document in self.data.documents.values()]
         tokens, most = self._tokens(model, contents), self.settings.training_length

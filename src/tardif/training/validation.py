@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tardif.data.synthesis.result import parent_of
+from tardif.data.judged import searchable
 from tardif.data.text import keyed_order
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation import DEPTH, MEASURES, measure, rank
@@ -63,7 +63,7 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
     ids = sorted(data.query_ids(VALIDATION), key=lambda query: keyed_order(seed, query))
     if not ids:
         return None
-    everything = searchable(data)
+    everything = searchable(data, VALIDATION)
     if len(everything) <= limit:
         asked, chosen = set(ids), {document.id for document in everything}
     else:
@@ -81,18 +81,6 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
         documents=[document for document in everything if document.id in chosen],
         corpus_size=len(everything),
     )
-
-
-def searchable(data: TrainingSet) -> list[Document]:
-    """The documents that held-out queries could be searched in; empty where no query is held out."""
-    relevant = {d for query in data.query_ids(VALIDATION) for d in data.positives(query)}
-    # A variant stands for the document it was made from: searched beside it, it would be found twice.
-    stood_for = {parent_of(data.documents[identity]) for identity in relevant}
-    return [
-        d
-        for d in (data.documents.values() if relevant else ())
-        if d.id in relevant or (parent_of(d) is None and d.id not in stood_for)
-    ]
 
 
 def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set[str]]:

@@ -1,0 +1,394 @@
+"""What systems are measured on: a corpus, queries and their judgements, whole in memory.
+
+Everything that ``prepare`` reads is read here too, by the same readers and the same rules; what differs is that nothing
+is chosen for training: a judgement stays whatever it is about, and documents are not cut.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tardif.checks import check_mapping
+from tardif.data import hygiene
+from tardif.data.clicks import ClickRule
+from tardif.data.document_report import DocumentReport
+from tardif.data.documents import stream_documents
+from tardif.data.formats import open_source
+from tardif.data.formats.collection import CollectionSource
+from tardif.data.hygiene import Rule
+from tardif.data.labels import check_scores
+from tardif.data.parts import parts_of, stream_queries
+from tardif.data.provenance import source_name
+from tardif.data.reading import Reading
+from tardif.data.records import Judgement
+from tardif.data.regular import is_folder, user_path
+from tardif.data.staging import Staging
+from tardif.data.synthesis.result import parent_of
+from tardif.data.text import normalise, text_id
+from tardif.data.training_set import TrainingSet, is_training_set
+from tardif.errors import DataError, SettingError
+from tardif.showing import Short
+from tardif.types import Document, Query, Run
+
+TEST, VALIDATION = "test", "validation"
+
+# Rules of prepare that say which judgements there are; all others are about training.
+_SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction")
+RULES = {
+    **{name: hygiene.RULES[name] for name in _SHARED},
+    **{
+        rule.name: rule
+        for rule in (
+            Rule("empty", "a judged query without text", ("refuse", "drop")),
+            Rule("no-positive", "a judged query without a relevant document", ("keep", "drop", "refuse")),
+            Rule("identical", "a query's own document among its hits", ("own", "drop", "keep")),
+            Rule("duplicate-hit", "a run that lists a document twice for a query", ("best", "refuse")),
+        )
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JudgedSet(Short):
+    """One split of a collection.
+
+    Attributes:
+        name: what figures are listed under.
+        documents: the corpus, by id.
+        queries: the texts of the judged queries by id.
+        qrels: their judgements.
+        left_out: of queries, the document that is no hit of theirs: their own (the rule ``identical``).
+        report: what was read as what, and what was not used: lines for a reader.
+    """
+
+    name: str
+    documents: list[Document]
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+    left_out: frozenset[str] = frozenset()
+    report: tuple[str, ...] = ()
+
+    def hits(self, run: Run, depth: int | None = None) -> dict[str, dict[str, float]]:
+        """A run without the documents that are no hits, down to a depth. It must be in order where one is given."""
+        found = {}
+        for query, hits in run.items():
+            kept = [(d, score) for d, score in hits.items() if d != query or query not in self.left_out]
+            found[query] = dict(kept[:depth])
+        return found
+
+
+@dataclass(frozen=True, repr=False)
+class Judging(Reading):
+    """How data is read to be measured on.
+
+    Args:
+        columns, separator, encoding, sheet: as for :class:`tardif.data.reading.Reading`.
+        positive_label, scores, clicks: as for :class:`tardif.preparation.Preparation`.
+        on: rule to action (:data:`RULES`).
+    """
+
+    positive_label: str | None = None
+    scores: str | float | None = None
+    clicks: Any = None
+    on: Mapping[str, str] | None = None
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """The action of every rule.
+
+        Raises:
+            SettingError: a rule or action is not known.
+        """
+        asked = self.on or {}
+        for name, action in asked.items():
+            if name not in RULES:
+                raise SettingError(f"The rule {name!r} is not known; for measuring there are: {', '.join(RULES)}.")
+            if action not in RULES[name].actions:
+                raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}.")
+        return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
+
+    def check(self) -> None:
+        """As :meth:`tardif.data.reading.Reading.check`, the rules among it."""
+        check_mapping(self.on or {}, "on", '{"unknown-id": "drop"}')
+        super().check()
+        _ = self.actions
+        check_scores(self.scores)
+        ClickRule.of(self.clicks)
+
+
+def read_judged(
+    source: Any,
+    split: str = TEST,
+    *,
+    documents: Any = None,
+    queries: Any = None,
+    how: Judging | None = None,
+    name: str = "",
+) -> JudgedSet:
+    """Read what systems are measured on.
+
+    Args:
+        source: a prepared folder, whose split is read as it is; or anything that
+            :func:`tardif.data.formats.open_source` reads: a BEIR or TREC folder, a labelled table.
+        split: which judgements of a source that has several. Of a prepared folder without a ``test``, ``validation``.
+        documents: the corpus, if it is not in the source: anything that
+            :func:`tardif.data.documents.stream_documents` reads. They are kept whole.
+        queries: the queries' texts by id, where the source names them by ids.
+        how: how it is read, and what is done with rows in doubt.
+        name: what figures are listed under; by default the folder's or file's own.
+
+    Raises:
+        DataError: a file is missing or malformed, or a rule refuses; says where.
+        SettingError: an option cannot be used.
+        FolderError: the prepared folder is damaged.
+    """
+    how = how or Judging()
+    how.check()
+    actions = how.actions
+    if isinstance(source, str | Path):
+        path = user_path(source)
+        if not path.exists():
+            raise DataError("no such file or folder: give a BEIR, TREC or prepared folder, or a labelled table.", path)
+        name = name or path.resolve().name
+        if is_folder(path) and is_training_set(path):
+            if documents is not None or queries is not None:
+                raise SettingError(
+                    f"{path} is prepared and holds its texts: leave documents and queries out (--documents, --queries)."
+                )
+            return _own(_prepared(path, split, name), actions["identical"])
+    found = _read(_Given.of(source, split, documents, queries), split, how, name or "data")
+    return _own(found, actions["identical"])
+
+
+def _prepared(folder: Path, split: str, name: str) -> JudgedSet:
+    data = TrainingSet.load(folder)
+    sides = set(data.split.values())
+    used = VALIDATION if split == TEST and TEST not in sides else split
+    ids = data.query_ids(used)
+    if not ids:
+        have = ", ".join(sorted(sides)) or "none"
+        raise DataError(f"holds no {used} query (it has: {have}): choose a split (--split; in Python split=).", folder)
+    documents = sorted(searchable(data, used), key=lambda document: document.id)
+    other = "" if used == split else f" (there is no {split} split)"
+    return JudgedSet(
+        name,
+        documents,
+        {query: data.queries[query] for query in ids},
+        {query: dict(data.qrels[query]) for query in ids},
+        report=(f"{name}: a prepared set, its {used} queries{other}", _totals(name, len(ids), len(documents))),
+    )
+
+
+def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
+    """The documents that a split's queries are searched in; empty where it has no query."""
+    relevant = {d for query in data.query_ids(split) for d in data.positives(query)}
+    # A variant stands for the document it was made from: searched beside it, it would be found twice.
+    stood_for = {parent_of(data.documents[identity]) for identity in relevant}
+    return [
+        d
+        for d in (data.documents.values() if relevant else ())
+        if d.id in relevant or (parent_of(d) is None and d.id not in stood_for)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A source's rows, and the queries and documents beside them."""
+
+    rows: Any
+    documents: list[Any]
+    queries: list[Any]
+
+    @classmethod
+    def of(cls, source: Any, split: str, documents: Any, queries: Any) -> _Given:
+        parts = parts_of(source, split)
+        found = cls(source, [], []) if parts is None else cls(parts.rows, [parts.documents], [parts.queries])
+        given = [one for one in (*found.documents, documents) if one is not None]
+        return cls(found.rows, given, [one for one in (*found.queries, queries) if one is not None])
+
+
+def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
+    report: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder)) as staging:
+        opened = open_source(
+            given.rows, columns=how.judging, split=split, form=how.form, positive_label=how.positive_label
+        )
+        for documents in given.documents:
+            found = DocumentReport()
+            corpus = stream_documents(documents, reading=how.only_documents(), report=found)
+            staging.add_documents(staging.source(source_name(documents)), corpus)
+            report += found.lines()
+        for queries in given.queries:
+            listed = stream_queries(queries, columns=how.judging, form=how.form)
+            staging.add_queries(staging.source(source_name(queries, "queries")), listed)
+        staging.add(_Judgements(opened) if isinstance(opened, CollectionSource) else opened)
+        report.append(f"{name}: {opened.shape}")
+        findings = hygiene.clean(
+            staging,
+            _training(how.actions),
+            positive_label=how.positive_label,
+            scores=check_scores(how.scores),
+            clicks=ClickRule.of(how.clicks),
+        )
+        report += [*findings.lines, *([findings.labels] if findings.labels else [])]
+        dropped = _without_text(staging, how.actions["empty"])
+        judged = _collected(staging, name, dropped)
+        report += _used(staging, findings, judged, dropped, has_corpus=bool(given.documents))
+    return replace(judged, report=tuple(report))
+
+
+class _Judgements:
+    """A collection without what a run or triples call negative: hits that nobody has judged."""
+
+    def __init__(self, opened: CollectionSource) -> None:
+        self._opened = opened
+        self.name, self.files = opened.name, opened.files
+
+    @property
+    def shape(self) -> str:
+        """As :attr:`tardif.data.records.Source.shape`."""
+        return self._opened.shape
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """As :meth:`tardif.data.records.Source.documents`."""
+        return self._opened.documents()
+
+    def queries(self) -> Iterator[tuple[int, Query]]:
+        """As :meth:`tardif.data.records.Source.queries`."""
+        return self._opened.queries()
+
+    def judgements(self) -> Iterator[Judgement]:
+        """As :meth:`tardif.data.records.Source.judgements`."""
+        return (judgement for judgement in self._opened.judgements() if judgement.role != "negative")
+
+
+def _training(actions: Mapping[str, str]) -> dict[str, str]:
+    """The actions of prepare's rules: those that are about training keep what they concern."""
+    chosen = {name: actions[name] for name in _SHARED}
+    return {**dict.fromkeys(hygiene.RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
+
+
+def _without_text(staging: Staging, action: str) -> list[str]:
+    """The judged queries that hold no text."""
+    found = staging.all(
+        "SELECT id, min(source), min(place) FROM queries WHERE id IN (SELECT id FROM asked WHERE key = ?) "
+        "GROUP BY id ORDER BY 2, 3",
+        [text_id("", "")],
+    )
+    if found and action == "refuse":
+        identity, source, place = found[0]
+        raise staging.error(
+            source,
+            place,
+            f"the query {identity!r} is judged and has no text ({len(found)} in all): mend it, or choose empty=drop "
+            '(--on empty=drop; in Python on={"empty": "drop"}).',
+        )
+    return [identity for identity, _, _ in found]
+
+
+def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
+    documents = [
+        Document(identity, text, title, json.loads(metadata))
+        for identity, title, text, metadata in staging.all("SELECT id, title, text, metadata FROM texts ORDER BY id")
+    ]
+    left = set(dropped)
+    queries = {i: text for i, text in staging.all("SELECT id, text FROM asked ORDER BY id") if i not in left}
+    qrels: dict[str, dict[str, int]] = {query: {} for query in queries}
+    for query, document, relevance in staging.all(
+        "SELECT query_id, document_id, relevance FROM judged ORDER BY query_id, document_id"
+    ):
+        if query not in left:
+            qrels[query][document] = relevance
+    if not queries:
+        raise DataError("No judged query is left to measure on.", name)
+    return JudgedSet(name, documents, queries, qrels)
+
+
+def _used(
+    staging: Staging, findings: hygiene.Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
+) -> list[str]:
+    """What came of the rows, as lines."""
+    used = sum(map(len, judged.qrels.values()))
+    lines = [f"{staging.rows} judgements read: {used} used, {staging.rows - used} not"]
+    told = {name: count for name, count in findings.counts.items() if name in RULES}
+    lines += [f"{name}: {count} ({RULES[name].what}; {findings.done[name]})" for name, count in told.items()]
+    if findings.done.get("unknown-id") == "drop":
+        lines.append("what is dropped counts nowhere: not for recall either, where trec_eval counts it as not found")
+    if dropped:
+        lines.append(f"empty: {len(dropped)} ({RULES['empty'].what}; drop)")
+    if has_corpus and (
+        count := int(staging.one("SELECT count(*) FROM texts WHERE id NOT IN (SELECT id FROM documents WHERE corpus)"))
+    ):
+        lines.append(f"{count} judged texts are no document of the corpus: they are searched beside it")
+    return [*lines, _totals(judged.name, len(judged.queries), len(judged.documents))]
+
+
+def _totals(name: str, queries: int, documents: int) -> str:
+    return f"{name}: {queries:,} judged queries over {documents:,} documents"
+
+
+def _own(judged: JudgedSet, action: str) -> JudgedSet:
+    """Find queries that are documents of the corpus, and leave their own document out of their hits where that is
+    right.
+
+    BEIR leaves out every hit with the query's id (``ignore_identical_ids``). Where queries and documents are numbered
+    each for themselves that leaves out answers. So ``own`` does it only where ids name the same texts in both: where
+    most of the queries whose id a document has are that document's text. A document that is judged relevant stays.
+    """
+    texts = {document.id: document for document in judged.documents if document.id in judged.queries}
+    shared = [query for query in judged.queries if query in texts]
+    same = [query for query in shared if _is_text_of(judged.queries[query], texts[query])]
+    relevant = {query for query in shared if judged.qrels[query].get(query, 0) > 0}
+    means_same = 2 * len(same) > len(shared)
+    left_out = frozenset(shared) if action == "drop" else frozenset()
+    if action == "own" and means_same:
+        left_out = frozenset(shared) - relevant
+    lines = _told_own(judged, shared, left_out, relevant, means_same=means_same)
+    return replace(judged, left_out=left_out, report=(*judged.report, *lines))
+
+
+def _told_own(
+    judged: JudgedSet, shared: list[str], left_out: frozenset[str], relevant: set[str], *, means_same: bool
+) -> list[str]:
+    lines = []
+    if left_out:
+        lines.append(
+            f"identical: {len(left_out)} queries have their own document in the corpus: it is no hit of theirs, as in "
+            "BEIR (--on identical=keep counts it)"
+        )
+        if gone := len(left_out & relevant):
+            lines.append(f"identical: {gone} of these documents are judged relevant, and cannot be found now")
+    elif shared and len(relevant) < len(shared):
+        why = "with the same text" if means_same else "with another text"
+        lines.append(
+            f"identical: {len(shared)} queries have the id of a document, {why}: it stays a hit "
+            "(--on identical=drop leaves it out, as BEIR does)"
+        )
+    if found := _elsewhere(judged):
+        lines.append(f"{found} queries stand in the corpus word for word under another id, and find themselves")
+    return lines
+
+
+def _elsewhere(judged: JudgedSet) -> int:
+    """How many queries are the text of a document with another id that is not judged relevant."""
+    asked: dict[str, list[str]] = {}
+    for query, text in judged.queries.items():
+        asked.setdefault(normalise(text), []).append(query)
+    longest = max(map(len, judged.queries.values()))
+    found = set()
+    for document in judged.documents:
+        if len(document.text) <= 2 * longest + 100:  # a longer one is no query's text
+            for text in {normalise(document.text), normalise(document.content)}:
+                for query in asked.get(text, ()):
+                    if query != document.id and judged.qrels[query].get(document.id, 0) <= 0:
+                        found.add(query)
+    return len(found)
+
+
+def _is_text_of(query: str, document: Document) -> bool:
+    return normalise(query) in (normalise(document.text), normalise(document.content))
