@@ -5,7 +5,9 @@
 Planted: each of so many queries' positive is added to the corpus three times more, rewritten: words dropped (15 %),
 sentences reordered, common words swapped for synonyms. Kept out: the share of the rewrites that are no negative of
 their query. Hidden: of a question that stands several times with different answers, all but the first are taken out
-of the judgements; kept out is the share of them that are no negative of that question. Full: queries whose negatives
+of the judgements; kept out is the share of them that are no negative of that question. Articles: each of so many
+queries' positive is added once more inside an article, between the halves of another answer, with other quotation
+marks and dashes; passages: the positive's middle sentences; questions: the query itself. Full: queries whose negatives
 all come from the rank window, none filled up at random. With ``--documents`` the corpus is cut to so many, what is
 planted, hidden and judged among them: one vector per token takes minutes per thousand documents on two cores.
 """
@@ -80,6 +82,49 @@ def planted(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[s
     return only(replace(data, documents=documents), chosen), plants
 
 
+def articles(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with articles that hold the positives word for word, and those of each query."""
+    draw = random.Random(0)
+    others = sorted(data.documents)
+
+    def article(positive: Document, query: str) -> str:
+        around = data.documents[draw.choice(others)].text.split()
+        middle = len(around) // 2
+        retyped = positive.text.translate(str.maketrans({"-": " \u2013 ", '"': "\u201d", "'": "\u2019"}))
+        return f"{' '.join(around[:middle])} \u201c{retyped}\u201d {' '.join(around[middle:])}"
+
+    return added(data, count, draw, article)
+
+
+def passages(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with the middle sentences of the positives as documents, and those of each query."""
+
+    def passage(positive: Document, query: str) -> str:
+        sentences = re.split(r"(?<=[.!?])\s+", positive.text)
+        third = len(sentences) // 3
+        return " ".join(sentences[third : 2 * third + 1])
+
+    return added(data, count, random.Random(0), passage)
+
+
+def questions(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with the queries among its documents, and those of each query."""
+    return added(data, count, random.Random(0), lambda positive, query: query.rstrip(" ?"))
+
+
+def added(
+    data: TrainingSet, count: int, draw: random.Random, text: Callable[[Document, str], str]
+) -> tuple[TrainingSet, dict[str, set[str]]]:
+    """The set with a text made of each query's positive among its documents."""
+    chosen = draw.sample(data.query_ids(TRAIN), count)
+    documents, plants = dict(data.documents), {}
+    for query in chosen:
+        made = Document(f"planted-{query}", text(data.documents[data.positives(query)[0]], data.queries[query]))
+        documents[made.id] = made
+        plants[query] = {made.id}
+    return only(replace(data, documents=documents), chosen), plants
+
+
 def hidden(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[str]]]:
     """The set with all answers but those of the first of equal questions unlabelled, and these answers."""
     same: dict[str, list[str]] = {}
@@ -100,6 +145,15 @@ def hidden(data: TrainingSet, count: int) -> tuple[TrainingSet, dict[str, set[st
     if count < len(answers):
         answers = {query: answers[query] for query in random.Random(0).sample(list(answers), count)}
     return only(left, list(answers)), answers
+
+
+TASKS = {
+    "planted": planted,
+    "hidden": hidden,
+    "articles": articles,
+    "passages": passages,
+    "questions": questions,
+}
 
 
 def cut(data: TrainingSet, answers: dict[str, set[str]], count: int) -> TrainingSet:
@@ -170,19 +224,16 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--hidden", type=int, default=0, help="questions with hidden answers; 0: all")
     parser.add_argument("--documents", type=int, default=0, help="0: all")
-    parser.add_argument("--tasks", nargs="+", default=["planted", "hidden"], choices=["planted", "hidden"])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--cost", action="store_true", help="time hybrid mining too, over the cut corpus of planted")
     options = parser.parse_args()
     data = TrainingSet.load(options.set)
     cells = "kept out | full | no ratio: kept out | full | unfiltered: kept out | full"
     print(f"| | miner | queries / answers / documents | {cells} | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    tasks = {
-        "planted": planted(data, options.queries),
-        "hidden": hidden(data, options.hidden or len(data.queries)),
-    }
     for what in options.tasks:
-        made, answers = tasks[what]
+        count = (options.hidden or len(data.queries)) if what == "hidden" else options.queries
+        made, answers = TASKS[what](data, count)
         for name in options.miners:
             run(cut(made, answers, options.documents), answers, name, what)
     if options.cost:

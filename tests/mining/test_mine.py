@@ -185,3 +185,30 @@ def test_an_empty_window_is_refused(window):
 def test_fewer_than_no_negatives_are_refused():
     with pytest.raises(SettingError, match="negatives=-1"):
         mine(big(1), Ranking([]), negatives=-1)
+
+
+def test_neither_what_contains_a_positive_nor_a_part_of_it_nor_the_query_itself_is_mined():
+    answer = "press the red button on the back for ten seconds, then let go and wait for the green light"
+    kin = [f"Read this first. {answer.upper()}! Then go on.", "let go and wait for the green light", "Text of q?"]
+    data = collection([answer, *kin, *(f"another text, number {n}" for n in range(30))], {"q": {"d0": 1}})
+    for near_copy in (None, 0.4):
+        done = mine_all(data, Ranking(data.documents), Selection(negatives=30, ratio=None, near_copy=near_copy))
+        assert set(negatives(done.data)["q"]) == {f"d{n}" for n in range(4, 34)}
+        assert {rule: done.report.dropped[rule] for rule in ("contains", "part", "query")} == {
+            "contains": 1,
+            "part": 1,
+            "query": 1,
+        }
+    # Drawn at random where nothing is ranked, they are not taken either.
+    assert set(negatives(mine(data, Ranking([]), negatives=30))["q"]) == {f"d{n}" for n in range(4, 34)}
+
+
+def test_an_answer_of_one_word_does_not_empty_the_corpus():
+    data = collection(["Yes", *(f"yes, number {n}" for n in range(30))], {"q": {"d0": 1}})
+    assert len(negatives(mine(data, Ranking(data.documents), negatives=30, ratio=None))["q"]) == 30
+
+
+def test_what_the_user_says_is_no_answer_stays_a_negative_though_it_contains_one():
+    answer = "press the red button on the back for ten seconds, then let go and wait for the green light"
+    data = collection([answer, f"Never {answer}", "something else"], {"q": {"d0": 1, "d1": 0}})
+    assert "d1" in negatives(mine(data, Ranking(data.documents), negatives=1))["q"]

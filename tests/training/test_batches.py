@@ -162,3 +162,25 @@ def test_a_batch_without_rows_still_has_something_to_encode():
     for name in ("query_rows", "columns", "positives", "owners", "column_keys", "known_rows", "known_keys"):
         assert batch[name].shape == (0,), name
     assert batch["candidates"].shape == batch["teacher"].shape == (0, 1)
+
+
+def test_a_document_that_contains_another_query_s_positive_and_a_query_s_own_text_are_ignored():
+    answer = "press the red button on the back for ten seconds, then let go and wait for the green light"
+    texts = {
+        "answer": answer,
+        "article": f"First read this. {answer}. Then go on.",
+        "asked": "How to reset?",
+        "x": "x y",
+    }
+    data = TrainingSet(
+        documents={identity: Document(identity, text) for identity, text in texts.items()},
+        queries={"reset": "how to reset", "more": "what to read first"},
+        qrels={"reset": {"answer": 1}, "more": {"article": 1}},
+        split={"reset": "train", "more": "train"},
+        examples=[Example("reset", "answer", ("x",)), Example("more", "article", ("asked",))],
+    )
+    rows = [{"example": 0}, {"example": 1}]
+    # Columns: answer, article, x, asked.
+    assert ignored_in(collator(data)(rows)).tolist() == [[True, True, False, True], [True, True, False, False]]
+    unmasked = collator(data, mask_known_positives=False)(rows)
+    assert not ignored_in(unmasked).any()

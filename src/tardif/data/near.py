@@ -8,7 +8,7 @@ number of texts alone:
 - a text keeps a sketch and at most 1,024 numbers, however long it is;
 - of the texts that share a bucket it is compared with the 32 before it in the alphabet at most, where a template's
   next variation stands;
-- after 32 comparisons in vain it is compared no more. Texts that were not compared with all are counted.
+- after 16 comparisons in vain it is compared no more. Texts that were not compared with all are counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KEPT = 1_024
 _SLACK = 0.1
 # How often two texts at the threshold must share a bucket.
 _RECALL = 0.98
-_IN_VAIN = 32
+_IN_VAIN = 16
 # The order of the texts looks at so many characters.
 _PREFIX = 200
 _PAIRS = 1 << 17  # estimated at a time: the sketches of both are 64 MB

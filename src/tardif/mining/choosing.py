@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tardif.data.kin import asks, kin_among
 from tardif.data.synthesis.result import parent_of
 from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
@@ -69,8 +70,7 @@ class Chooser:
         self._seed = seed
         self._same = same_texts(data.documents)
         self._empty = frozenset(d.id for d in data.documents.values() if not d.content)
-        mines = searcher is not None and selection.near_copy is not None
-        self._near = NearCopies(data.documents, selection.near_copy) if mines and selection.near_copy else None
+        self._near = NearCopies(data.documents, selection.near_copy) if searcher is not None else None
         documents = data.documents.values()
         self._pool = Pool((d.id for d in documents if d.content and parent_of(d) is None), selection.max_uses)
         self._known: dict[str, list[str]] = {}
@@ -137,12 +137,25 @@ class Chooser:
             draft.asked_easy = int(open_places * selection.random_share + draft.draw.random())
         draft.easy = self._pool.draw(draft.draw, draft.seen, open_places)
         draft.seen.update(draft.easy)
-        if self._near is not None:
-            alike = self._near.among(draft.known, [*draft.hard, *draft.easy]).tolist()
-            hard, easy = alike[: len(draft.hard)], alike[len(draft.hard) :]
-            draft.dropped["near-copy"] += sum(hard)
-            draft.hard = [d for d, dropped in zip(draft.hard, hard, strict=True) if not dropped]
-            draft.easy = [d for d, dropped in zip(draft.easy, easy, strict=True) if not dropped]
+        says = self._say_the_same(draft, [*draft.hard, *draft.easy])
+        draft.dropped.update(says[d] for d in draft.hard if d in says)
+        draft.hard = [d for d in draft.hard if d not in says]
+        draft.easy = [d for d in draft.easy if d not in says]
+
+    def _say_the_same(self, draft: _Draft, candidates: Sequence[str]) -> dict[str, str]:
+        """The candidates that say what a known positive says, or what the query says, and the rule that drops each."""
+        if self._near is None:
+            return {}
+        documents, query = self._data.documents, self._data.queries[draft.query]
+        alike = self._near.compare(draft.known, candidates)
+        found = {candidates[number]: "near-copy" for number in np.flatnonzero(alike.near).tolist()}
+        if alike.originals:
+            holding, parts = (
+                [documents[candidates[number]] for number in np.flatnonzero(mask).tolist()]
+                for mask in (alike.holding, alike.parts)
+            )
+            found |= kin_among([documents[d] for d in alike.originals], holding, parts)
+        return found | {d: "query" for d in candidates if asks(query, documents[d])}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
         """Give every draft its documents' scores, and the reference to compare them with."""
@@ -231,10 +244,8 @@ class Chooser:
         """Draw more random documents; False where there are none."""
         found = self._pool.draw(draft.draw, draft.seen, 2 * self._selection.negatives)
         draft.seen.update(found)
-        fresh = found
-        if self._near is not None:
-            alike = self._near.among(draft.known, found).tolist()
-            fresh = [d for d, dropped in zip(found, alike, strict=True) if not dropped]
+        says = self._say_the_same(draft, found)
+        fresh = [d for d in found if d not in says]
         if self._score is not None and fresh:
             self._ask_scores([draft], [fresh])
         draft.easy += self._fair(draft, fresh)

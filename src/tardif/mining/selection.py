@@ -28,6 +28,9 @@ MANY = 1_000
 RULES = {
     "positive": "known to answer the query",
     "copy": "the text of a known positive, or no text",
+    "query": "is the query itself",
+    "contains": "contains a known positive",
+    "part": "is part of a known positive",
     "near-copy": "nearly the text of a known positive",
     "floor": "scores below the floor",
     "ceiling": "scores above the ceiling",

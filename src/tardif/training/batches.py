@@ -14,8 +14,8 @@ columns        ``[C]``           the encoded document in each column
 positives      ``[Q]``           the column of each row's positive
 owners         ``[C]``           the row that brought the column
 column_keys    ``[C]``           a hash of the column's normalised text
-known_rows     ``[K]``           rows, each as often as its query has known positives
-known_keys     ``[K]``           the hashes of those positives' texts
+known_rows     ``[K]``           rows, each as often as its query has known positives and kin of them
+known_keys     ``[K]``           the hashes of their texts
 candidates     ``[Q, n]``        each row's own columns, its positive first; -1: no such place
 teacher        ``[Q, n]``        the teacher's scores of them; NaN: there is none
 =============  ================  ==============================================================
@@ -33,6 +33,8 @@ from typing import Any
 import torch
 import xxhash
 
+from tardif.data.kin import LIMIT as KIN_LIMIT
+from tardif.data.kin import kin_of
 from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.tokens import Tokens
@@ -47,7 +49,8 @@ class Collator:
         tokens: turns texts into sub-batches.
         negatives_per_example: hard negatives drawn per example and epoch.
         mask_known_positives: tell which texts are known to answer a query, so that the loss can
-            leave them out of its negatives.
+            leave them out of its negatives; and which contain one of those, are part of one, or are the
+            query itself (:func:`tardif.data.kin.kin_of`).
         seed: of the draws.
     """
 
@@ -69,6 +72,7 @@ class Collator:
         self.mask_known_positives = mask_known_positives
         self.seed = seed
         self.epoch = 0
+        self._kin = _kin_keys(data) if mask_known_positives else {}
 
     def negatives(self, number: int) -> list[str]:
         """The hard negatives that an example uses in this epoch."""
@@ -116,6 +120,7 @@ class Collator:
         rows, keys = [], []
         for row, query in enumerate(query_ids if self.mask_known_positives else ()):
             known = {_key(self.data.documents[identity].content) for identity in self.data.positives(query)}
+            known.update(self._kin.get(query, ()))
             rows += [row] * len(known)
             keys += sorted(known)
         return rows, keys
@@ -137,6 +142,17 @@ def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]])
                 [example.scores[0], *(scores[identity] for identity in drawn)]
             )
     return columns, teacher
+
+
+def _kin_keys(data: TrainingSet) -> dict[str, tuple[int, ...]]:
+    """The keys of each training query's kin; empty for a corpus so large that they seldom meet in a batch."""
+    if len(data.documents) > KIN_LIMIT:
+        return {}
+    found = {}
+    for query, kin in kin_of(data).items():
+        judged = {_key(data.documents[identity].content) for identity in data.qrels[query]}
+        found[query] = tuple(sorted({_key(data.documents[identity].content) for identity in kin} - judged))
+    return found
 
 
 def _key(text: str) -> int:

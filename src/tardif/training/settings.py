@@ -157,7 +157,8 @@ class TrainingSettings(Short):
         dropout: probability of every dropout in the encoder; None keeps the base's own. 0: drawing
             the masks and the slower attention they force cost a third of the time on a CPU.
         mask_known_positives: leave a document that is known to answer a query, or a copy of one, out
-            of that query's negatives when another example brings it into the batch.
+            of that query's negatives when another example brings it into the batch; in collections of up
+            to 50,000 documents also what contains such a document, is part of one, or is the query itself.
         refresh: epochs between two minings of hard negatives with the model as it then is (ANCE: Xiong et
             al., 2021); 0.5 is twice an epoch. None: the negatives stay those that were prepared.
         refresh_steps: the same in steps, in place of ``refresh``.

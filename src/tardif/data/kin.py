@@ -1,0 +1,99 @@
+"""Documents that must not be a query's negatives though nobody judged them: they say what its answer says.
+
+An article that holds the answer word for word, or nearly so; a passage that the answer holds; and, where questions are
+documents too, the query itself. How much text tells where it comes from, :mod:`tardif.data.containment` decides: an
+answer as short as "yes" keeps nothing out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tardif.data.containment import NEAR, contained
+from tardif.data.text import words_in_order
+from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.types import Document
+
+CONTAINS, PART = "contains", "part"
+"""What such a document is: it contains a positive, or is part of one."""
+
+LIMIT = 50_000
+"""Above this many documents :func:`kin_of` does not look for them: it takes half a millisecond a document."""
+
+_OWN = 0.8  # the share of a document's words from which it is the query that it holds
+
+
+def kin_among(positives: Sequence[Document], holding: Sequence[Document], parts: Sequence[Document]) -> dict[str, str]:
+    """Which of some documents contain one of a query's positives, or are part of one.
+
+    Args:
+        positives: what is known to answer the query.
+        holding: documents that may contain one of them.
+        parts: documents that may be part of one.
+
+    Returns:
+        The document's id to :data:`CONTAINS` or :data:`PART`.
+    """
+    found = dict.fromkeys(contained(_bodies(parts), _contents(positives)).found, PART)
+    held = _holders(positives, holding)
+    # A document may nearly hold what another holds word for word.
+    held += _holders(positives, [document for document in holding if document.id not in held])
+    return found | dict.fromkeys(held, CONTAINS)
+
+
+def asks(query: str, document: Document) -> bool:
+    """Whether a document is the query itself, give or take punctuation and a word or two around it."""
+    if len(document.content) > 2 * len(query) + 40:
+        return False
+    asked, words = words_in_order(query), words_in_order(document.content)
+    if not asked or words == asked or words_in_order(document.text) == asked:
+        return bool(asked)
+    held = contained([("query", query)], [("document", document.content)]).found.get("query")
+    return held is not None and held[0].end - held[0].start >= _OWN * len(words)
+
+
+def kin_of(data: TrainingSet) -> dict[str, frozenset[str]]:
+    """For each training query that has any: the documents of the set that are kin of its positives, or the query.
+
+    Judged documents are never among them: somebody has looked at those. The query itself is found word for word.
+    """
+    asked = {query: data.positives(query) for query in data.query_ids(TRAIN)}
+    documents = data.documents
+    answers = {positive for positives in asked.values() for positive in positives}
+    mine = [documents[identity] for identity in sorted(answers)]
+    rest = [document for identity, document in sorted(documents.items()) if identity not in answers]
+    kin: dict[str, set[str]] = {}
+    for texts, others, near in ((mine, rest, NEAR), (mine, mine, None), (rest, mine, NEAR)):
+        for text, ones in contained(_bodies(texts), _contents(others), near=near).found.items():
+            for one in ones:
+                kin.setdefault(text, set()).add(one.document)
+                kin.setdefault(one.document, set()).add(text)
+    same: dict[tuple[str, ...], list[str]] = {}
+    for identity, document in documents.items():
+        same.setdefault(tuple(words_in_order(document.content)), []).append(identity)
+    found = {}
+    for query, positives in asked.items():
+        own = {other for positive in positives for other in kin.get(positive, ())}
+        own.update(same.get(tuple(words_in_order(data.queries[query])), ()))
+        if left := own.difference(data.qrels[query]):
+            found[query] = frozenset(left)
+    return found
+
+
+def spaced(text: str) -> str:
+    """The words of a text with a space around each: a text is part of another if this is part of that."""
+    return f" {' '.join(words_in_order(text))} "
+
+
+def _holders(texts: Sequence[Document], documents: Sequence[Document]) -> list[str]:
+    found = contained(_bodies(texts), _contents(documents)).found
+    return [one.document for ones in found.values() for one in ones]
+
+
+def _bodies(documents: Iterable[Document]) -> list[tuple[str, str]]:
+    """What must stand elsewhere: an article repeats an answer without its title."""
+    return [(document.id, document.text or document.title) for document in documents]
+
+
+def _contents(documents: Iterable[Document]) -> list[tuple[str, str]]:
+    return [(document.id, document.content) for document in documents]

@@ -1,0 +1,55 @@
+"""Documents that say what an answer says: what contains it, what it contains, the question itself."""
+
+import pytest
+
+from tardif.data.kin import CONTAINS, PART, asks, kin_among, kin_of
+from tardif.data.training_set import TrainingSet
+from tardif.types import Document
+
+ANSWER = "Press the red button on the back for ten seconds, then let go and wait for the light to turn green."
+RETYPED = ANSWER.upper().replace(",", " \u2013")
+QUESTION = "How do I reset my router?"
+DOCUMENTS = {
+    identity: Document(identity, text, title)
+    for identity, text, title in [
+        ("answer", ANSWER, QUESTION),
+        ("article", f"A fine device. To reset it: {RETYPED} After that, set it up.", ""),
+        ("typo", f"In short, {ANSWER.replace('seconds', 'secnds')} And then have a coffee.", ""),
+        ("passage", "\u201cthen let go and wait for the light to turn green\u201d", "Step two"),
+        ("question", "how do I reset  my router", ""),
+        ("faq", "Q: How do I reset my router?", ""),
+        ("other", "The red button is on the back. Never press it for ten seconds.", ""),
+        ("unrelated", "Bees dance to tell the others where the flowers are.", ""),
+    ]
+}
+
+
+def training_set(positive="answer", judged=()):
+    qrels = {"q": {positive: 1, **dict.fromkeys(judged, 0)}}
+    return TrainingSet(DOCUMENTS, {"q": QUESTION}, qrels, {"q": "train"})
+
+
+def test_what_contains_an_answer_and_what_is_part_of_it_are_found_among_candidates():
+    others = [document for identity, document in DOCUMENTS.items() if identity not in ("answer", "question")]
+    found = kin_among([DOCUMENTS["answer"]], others, others)
+    assert found == {"article": CONTAINS, "typo": CONTAINS, "passage": PART}
+    assert kin_among([], others, others) == kin_among([DOCUMENTS["answer"]], [], []) == {}
+
+
+@pytest.mark.parametrize("short", ["Yes", "42", "red", "It is."])
+def test_an_answer_too_short_to_tell_anything_keeps_nothing_out(short):
+    answer, others = Document("short", short), [Document(f"d{n}", f"{short} text {n}, {short}") for n in range(9)]
+    assert kin_among([answer], others, []) == {}
+
+
+def test_the_query_itself_is_told_from_a_document_on_it():
+    assert {identity for identity, document in DOCUMENTS.items() if asks(QUESTION, document)} == {"question", "faq"}
+    assert not asks("?", Document("d", "?"))
+    assert asks("Paris", Document("d", "paris!"))
+
+
+def test_a_set_s_kin_leaves_out_what_is_judged():
+    assert kin_of(training_set())["q"] >= {"article", "passage", "question"}
+    assert not kin_of(training_set())["q"] & {"answer", "other", "unrelated"}
+    assert not kin_of(training_set(judged=["article", "question"]))["q"] & {"article", "question"}
+    assert kin_of(training_set("unrelated", judged=["question"])) == {}
