@@ -187,8 +187,11 @@ def compare(
         for one, name in zip(data, names, strict=True)
     ]
     found = [find_system(name, running) for name in systems]
-    for line in itertools.chain.from_iterable(judged.report for judged in sets):
-        talk.tell(line)
+    for judged in sets:
+        for line in judged.shape:
+            talk.say(line)
+        for line in judged.report:
+            talk.tell(line)
     return _Bench(measures, running, runs).all(found, sets, against, base)
 
 

@@ -132,3 +132,18 @@ def test_nothing_mined_is_a_page_too():
 def test_one_score_alone_is_drawn():
     found = mine(collection(1), Falling(), Selection(first=11, last=11, ratio=None, negatives=1)).report
     assert "1 positives" in Outline(page(found.as_json())).text
+
+
+def test_on_a_narrow_screen_a_plot_keeps_its_height_and_words_stay_whole():
+    html = page(report(floor=60.0).as_json())
+    plots = [attrs for tag, attrs in Outline(html).tags if tag == "svg"]
+    assert plots and all(plot["preserveaspectratio"] == "none" for plot in plots)  # stretched, not shrunk
+    assert "<text" not in html  # words in a plot would be stretched with it
+    assert "anywhere" not in html  # it lets a column be one letter wide
+
+
+def test_each_cell_of_a_row_that_is_shown_as_a_block_has_its_name():
+    found = report(floor=60.0)
+    labels = [attrs.get("data-label") for tag, attrs in Outline(page(found.as_json())).tags if tag == "td"]
+    names = ("ratio", "query", "positive", "negative")
+    assert [labels.count(name) for name in names] == [len(found.suspicious)] * 4

@@ -63,7 +63,8 @@ class JudgedSet(Short):
         queries: the texts of the judged queries by id.
         qrels: their judgements.
         left_out: of queries, the document that is no hit of theirs: their own (the rule ``identical``).
-        report: what was read as what, and what was not used: lines for a reader.
+        shape: what was read as what: lines for a reader.
+        report: what it came to, and what was not used.
     """
 
     name: str
@@ -71,6 +72,7 @@ class JudgedSet(Short):
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
     left_out: frozenset[str] = frozenset()
+    shape: tuple[str, ...] = ()
     report: tuple[str, ...] = ()
 
     def hits(self, run: Run, depth: int | None = None) -> dict[str, dict[str, float]]:
@@ -213,7 +215,7 @@ class _Given:
 
 
 def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
-    report: list[str] = []
+    shape: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder)) as staging:
         opened = open_source(
             given.rows, columns=how.judging, split=split, form=how.form, positive_label=how.positive_label
@@ -222,12 +224,12 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
             found = DocumentReport()
             corpus = stream_documents(documents, reading=how.only_documents(), report=found)
             staging.add_documents(staging.source(source_name(documents)), corpus)
-            report += found.lines()
+            shape += found.lines()
         for queries in given.queries:
             listed = stream_queries(queries, columns=how.judging, form=how.form)
             staging.add_queries(staging.source(source_name(queries, "queries")), listed)
         staging.add(_Judgements(opened) if isinstance(opened, CollectionSource) else opened)
-        report.append(f"{name}: {opened.shape}")
+        shape.append(f"{name}: {opened.shape}")
         findings = hygiene.clean(
             staging,
             _training(how.actions),
@@ -235,11 +237,11 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
             scores=check_scores(how.scores),
             clicks=ClickRule.of(how.clicks),
         )
-        report += [*findings.lines, *([findings.labels] if findings.labels else [])]
+        shape += [findings.labels] if findings.labels else []
         dropped = _without_text(staging, how.actions["empty"])
         judged = _collected(staging, name, dropped)
-        report += _used(staging, findings, judged, dropped, has_corpus=bool(given.documents))
-    return replace(judged, report=tuple(report))
+        report = _used(staging, findings, judged, dropped, has_corpus=bool(given.documents))
+    return replace(judged, shape=tuple(shape), report=(*findings.lines, *report))
 
 
 class _Judgements:
@@ -315,10 +317,14 @@ def _used(
     """What came of the rows, as lines."""
     used = sum(map(len, judged.qrels.values()))
     lines = [f"{staging.rows} judgements read: {used} used, {staging.rows - used} not"]
-    told = {name: count for name, count in findings.counts.items() if name in RULES}
+    told = {name: count for name, count in findings.counts.items() if name in RULES and name != "empty"}
     lines += [f"{name}: {count} ({RULES[name].what}; {findings.done[name]})" for name, count in told.items()]
     if findings.done.get("unknown-id") == "drop":
         lines.append("what is dropped counts nowhere: not for recall either, where trec_eval counts it as not found")
+    if count := findings.counts.get("empty", 0):
+        lines.append(
+            f"{count} judgements are of a query or document without text, which finds nothing and is not found"
+        )
     if dropped:
         lines.append(f"empty: {len(dropped)} ({RULES['empty'].what}; drop)")
     if has_corpus and (

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tardif.visible import visible
 
 WIDTH, HEIGHT = 640, 64
-"""Of one histogram, in pixels."""
+"""Of one histogram, in units of its own: a screen stretches it to its width and draws it 64 pixels high."""
 
 _KINDS = {"positives": "positives", "mined": "mined negatives", "random": "random documents"}
 _SCALES = {"searcher": "The miner's scores", "teacher": "The teacher's scores"}
@@ -52,7 +52,7 @@ def _seen(value: Any) -> Any:
 
 
 def _histograms(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of each kind that has scores: its name, count and median, and its bars as (x, width, height) in pixels."""
+    """Of each kind that has scores: its name, count and median, and its bars as (x, width, height)."""
     low, high = scores["edges"][0], scores["edges"][-1]
     step = WIDTH / (len(scores["edges"]) - 1)
     rows = []
@@ -78,7 +78,7 @@ def _histograms(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _ticks(edges: Sequence[float]) -> list[tuple[float, float]]:
-    """Five values along the axis, and where they stand in pixels."""
+def _ticks(edges: Sequence[float]) -> list[float]:
+    """Five values along the axis, as far from each other."""
     low, high = edges[0], edges[-1]
-    return [(WIDTH * part / 4, low + (high - low) * part / 4) for part in range(5)]
+    return [low + (high - low) * part / 4 for part in range(5)]
