@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.labels import check_scores
 from tardif.data.near import LIMIT, NEIGHBOURS, Near, near_duplicates
-from tardif.data.parts import parts_of, stream_queries
+from tardif.data.parts import Input, stream_queries
 from tardif.data.provenance import source_json, source_name
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
@@ -306,7 +306,7 @@ def prepare_folder(
         if how.mining.is_needed or work.exists():
             held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
         with staged(out, overwrite=overwrite) as aside:
-            given = _Input.of(sources, documents, queries, None if share else validation, how.split)
+            given = Input.of(sources, documents, queries, None if share else validation, how.split)
             report = _make(aside, given, how, talk, work)
         forget(work)
     for line in report:
@@ -314,39 +314,7 @@ def prepare_folder(
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """What was given: rows, their lists of queries and their corpora. ``sources`` is what the user named."""
-
-    sources: list[Any]
-    rows: list[Any]
-    queries: list[Any]
-    documents: list[Any]
-    held_out: list[Any]
-    """Rows that a part of a source holds out; the user's own have columns of their own."""
-    own_held_out: Any
-
-    @classmethod
-    def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> _Input:
-        """Take sources apart that bring queries and documents beside their rows."""
-        found = cls([*sources, documents], [], [], [], [], held_out)
-        for source in sources:
-            parts = None if isinstance(source, Source) else parts_of(source, split)
-            if parts is None:
-                found.rows.append(source)
-                continue
-            found.rows.append(parts.rows)
-            found.held_out.extend(parts.held_out)
-            found.queries.extend([parts.queries] if parts.queries is not None else [])
-            found.documents.extend([parts.documents] if parts.documents is not None else [])
-        if queries is not None:
-            found.queries.append(queries)
-            found.sources.append(queries)
-        found.documents.extend([documents] if documents is not None else [])
-        return found
-
-
-def _make(aside: Path, given: _Input, how: Preparation, talk: Talk, work: Path) -> list[str]:
+def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -> list[str]:
     """Fill the folder of a set; returns its report."""
     actions = hygiene.choose(how.on)
     report: list[str] = []
@@ -397,7 +365,7 @@ def _make(aside: Path, given: _Input, how: Preparation, talk: Talk, work: Path) 
     return report
 
 
-def _gather(staging: Staging, given: _Input, how: Preparation, report: list[str], talk: Talk) -> tuple[list[int], int]:
+def _gather(staging: Staging, given: Input, how: Preparation, report: list[str], talk: Talk) -> tuple[list[int], int]:
     """Read everything into the staging database; returns the numbers of the held-out sources, and how many
     queries rules have made."""
     held: list[int] = []
@@ -431,7 +399,7 @@ def _gather(staging: Staging, given: _Input, how: Preparation, report: list[str]
     return held, made
 
 
-def _open(given: _Input, how: Preparation) -> list[tuple[Source, bool]]:
+def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
     """Open the rows, and those that are held out, which is said beside each."""
     columns = how.judging
     whole: dict[str, Any] = {"group_by": how.group_by, "form": how.form, "positive_label": how.positive_label}

@@ -17,6 +17,7 @@ from samples import write_beir, write_jsonl
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
 from tardif.data.metadata import as_stored
+from tardif.data.reading import Reading
 from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.types import Document
@@ -613,3 +614,19 @@ def test_what_is_missing_in_frames_and_tables_is_stored_nowhere(tmp_path):
     for write in (frame.to_parquet, lambda path: pq.write_table(table, path)):
         write(tmp_path / "documents.parquet")
         assert read_documents(tmp_path / "documents.parquet") == expected
+
+
+def test_the_documents_of_three_tables_are_those_of_their_part(tmp_path):
+    rows, queries = [{"query_id": 1, "document_ids": [7], "scores": [1.0]}], [{"query_id": 1, "text": "a question"}]
+    corpus = [{"document_id": 7, "text": "cats chase mice"}]
+    for name, table in (("train", rows), ("queries", queries), ("documents", corpus)):
+        write_jsonl(tmp_path / f"{name}.jsonl", table)
+    for source in (tmp_path, {"train": rows, "queries": queries, "documents": corpus}, {"text": ["cats"], "id": ["7"]}):
+        assert [document.id for document in read_documents(source)] == ["7"]
+
+
+def test_ids_in_a_table_of_queries_with_documents_are_no_documents():
+    rows = [{"query": f"what is {n}", "doc": f"kb-{n}"} for n in range(4)]
+    with pytest.raises(DataError, match=r"look like ids, such as 'kb-\d'.*--columns text=COLUMN"):
+        read_documents(rows, reading=Reading(columns={"positive": "doc"}))
+    assert len(read_documents(rows, text="doc")) == 4

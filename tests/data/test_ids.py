@@ -203,3 +203,22 @@ def test_a_list_of_queries_says_what_is_wrong_with_it():
     ):
         with pytest.raises(DataError, match=what), cleaned([("q", "d")], queries=queries):
             pass
+
+
+def test_a_text_beside_an_id_of_the_corpus_is_that_document_if_it_is_its_text_or_a_part():
+    documents = [Document("kb-1", "cats chase mice at night", "Cats"), Document("kb-2", "dogs bark")]
+    for text in ("cats chase mice at night", "Cats cats chase mice at night", "chase mice"):
+        rows = [{"query": "what do cats do", "positive": text, "positive_id": "kb-1"}]
+        with cleaned(rows, documents=documents) as (staging, _):
+            assert judged(staging) == [("kb-1", 1)] and staging.one("SELECT count(*) FROM texts") == 2
+    rows = [{"query": "what do cats do", "positive": "sleep", "positive_id": "kb-1"}]
+    assert "line 1: the document id 'kb-1' stands for two texts" in refusal(rows, documents=documents)
+
+
+def test_ids_that_the_documents_have_in_another_column_lead_there():
+    documents = [{"kb_id": f"kb-{n}", "text": f"a text about the thing {n}"} for n in range(6)]
+    for columns in ({"document_id": "doc"}, {"positive": "doc"}):
+        with pytest.raises(DataError, match=r"the documents have it in kb_id: .*--columns id=kb_id"):
+            prepare([ROWS], documents, columns=columns, miner="none")
+    made = prepare([ROWS], documents, columns={"document_id": "doc", "id": "kb_id"}, miner="none")
+    assert made.documents.keys() == {f"kb-{n}" for n in range(6)}

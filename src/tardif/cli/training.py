@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
 
 # Options of prepare that are not for the sets of --also.
-_OF_THE_FIRST = ("documents", "queries", "validation_columns", "synthesize", "synthesize_limit", "endpoint")
+_OF_THE_FIRST = (
+    "documents",
+    "queries",
+    "scores",
+    "clicks",
+    "validation_columns",
+    "synthesize",
+    "synthesize_limit",
+    "endpoint",
+)
 
 
 @verb(PreparationOptions)

@@ -122,6 +122,7 @@ def clean(
         SettingError: what is asked for fits no row.
     """
     findings = Findings()
+    ids.take_the_corpus(staging)
     _refuse_conflicts(staging)
     findings.lines += ids.join(staging, actions["id-as-text"])
     _resolve_documents(staging)

@@ -7,19 +7,13 @@ is said; a column that holds both is refused. Numbers are compared as such: a fr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tardif.data.likeness import LIKE_AN_ID, LONGEST, NEARLY_ALL
 from tardif.data.staging import Staging
 from tardif.errors import DataError
-
-NEARLY_ALL = 0.95
-"""The share of a column's values that must be ids for the others to be ids that are not known, and no texts."""
-
-LIKE_AN_ID = r"[!-~]*[0-9_/:#.-][!-~]*"
-"""What looks like an id: no white space, plain characters, and a digit or a mark that words do not hold."""
-
-_LONGEST = 200  # characters of what looks like an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,18 @@ class _Slot:
         """The judgements of the column."""
         side = "" if self.kind is QUERIES else f" AND (role = 'negative') = {self.against}"
         return f"source = {self.source}{side}"
+
+
+def take_the_corpus(staging: Staging) -> None:
+    """Let a text that stands beside the id of a document of the corpus be that document, where it is its text, its
+    text without the title, or a part of it."""
+    staging.run(
+        """DELETE FROM documents WHERE NOT corpus AND own_id AND EXISTS (
+          SELECT 1 FROM documents c WHERE c.corpus AND c.id = documents.id AND (
+            documents.content_id IN (c.content_id, c.body_id) OR contains(c.title || ' ' || c.text, documents.text)
+          )
+        )"""
+    )
 
 
 def join(staging: Staging, action: str) -> list[str]:
@@ -123,7 +129,7 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
         JOIN {kind.name}_ids AS known ON known.form = {_form("made.text")}
         WHERE made.id NOT IN ({given})"""
     )
-    like = f"strlen(v.text) <= {_LONGEST} AND regexp_full_match(v.text, '{LIKE_AN_ID}')"
+    like = f"strlen(v.text) <= {LONGEST} AND regexp_full_match(v.text, '{LIKE_AN_ID}')"
     slots = staging.all(
         f"""SELECT j.source, j.role = 'negative' AND {kind is DOCUMENTS} AS against, count(*), count(g.id),
           count(*) FILTER (g.id IS NULL AND {like} AND v.id NOT IN ({given}))
@@ -207,12 +213,13 @@ def _foreign(staging: Staging, slot: _Slot) -> DataError:
     """A column of what looks like ids, none of which is known."""
     (source, place, text), *_ = _examples(staging, slot, "true")
     known = staging.one(f"SELECT min(id) FROM {slot.kind.table} WHERE {slot.kind.given}")
+    hint = _elsewhere(staging, text) if slot.kind is DOCUMENTS else ""
     return staging.error(
         source,
         place,
         f"the {slot.rows:,} values of {_column(staging, slot)} look like ids, such as {text!r:.60}, and none is the id "
-        f"of one of the {_many(slot.kind)} (theirs are such as {known!r:.60}): give the {_many(slot.kind)} that they "
-        'name, or read them as texts with on={"id-as-text": "keep"} (--on id-as-text=keep).',
+        f"of one of the {_many(slot.kind)} (theirs are such as {known!r:.60}): {hint}give the {_many(slot.kind)} "
+        'that they name, or read them as texts with on={"id-as-text": "keep"} (--on id-as-text=keep).',
     )
 
 
@@ -227,7 +234,7 @@ def _examples(staging: Staging, slot: _Slot, which: str) -> list[tuple[int, int,
 
 def _note_alike(staging: Staging) -> list[str]:
     """Say that documents look like ids where no corpus was given that they could be ids of."""
-    like = f"strlen(text) <= {_LONGEST} AND regexp_full_match(text, '{LIKE_AN_ID}')"
+    like = f"strlen(text) <= {LONGEST} AND regexp_full_match(text, '{LIKE_AN_ID}')"
     count, alike, first = staging.all(
         f"SELECT count(*), count(*) FILTER ({like}), min(text) FILTER ({like}) FROM documents WHERE NOT own_id"
     )[0]
@@ -274,12 +281,29 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
     if not staging.one(f"SELECT 1 FROM {kind.table} LIMIT 1"):
         what = f", and no {option} were given: give them with --{option} ({option}=)"
     else:
+        elsewhere = _elsewhere(staging, identity) if kind is DOCUMENTS else ""
         many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {_some(some, ids)}"
         what = (
-            f" ({many}): give the {option} that they name, or leave the rows out with "
+            f" ({many}): {elsewhere}give the {option} that they name, or leave the rows out with "
             'on={"unknown-id": "drop"} (--on unknown-id=drop)'
         )
     return staging.error(source, place, f"the {kind.name} id {identity!r:.200} is not in {holder}{what}.")
+
+
+def _elsewhere(staging: Staging, identity: str) -> str:
+    """What to do where the documents have the id in a column that is not read as theirs."""
+    rows = staging.all(
+        "SELECT metadata FROM documents WHERE corpus AND contains(metadata, ?) LIMIT 20",
+        [json.dumps(identity, ensure_ascii=False).strip('"')],
+    )
+    for (metadata,) in rows:
+        for name, value in json.loads(metadata).items():
+            if str(value) == identity:
+                return (
+                    f'the documents have it in {name}: read that as their id with columns={{"id": "{name}"}} '
+                    f"(--columns id={name}); or else "
+                )
+    return ""
 
 
 def _counted(number: int, what: str) -> str:

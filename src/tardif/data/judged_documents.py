@@ -12,6 +12,7 @@ from pathlib import Path
 from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import TEXT_COLUMNS
 from tardif.data.formats.columns import Wishes, plain
+from tardif.data.likeness import NEARLY_ALL, looks_like_an_id
 from tardif.data.reading import Reading
 from tardif.data.records import Source
 from tardif.data.text import text_id
@@ -49,7 +50,8 @@ def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int,
         DataError: the source cannot be read, two texts have one id, or it holds no text of a document.
     """
     seen: dict[str, str] = {}
-    rows = repeated = 0
+    rows = repeated = alike = 0
+    example = ""
     kind = "from a collection"
     for place, document in source.documents():
         seen[document.id] = ""
@@ -69,8 +71,16 @@ def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int,
                 )
             repeated += 1
             continue
+        if looks_like_an_id(judgement.document):
+            alike, example = alike + 1, judgement.document
         report.read["from queries with documents"] += 1
         yield judgement.place, Document(identity, judgement.document)
+    if texts and alike >= NEARLY_ALL * len(seen) and seen:
+        raise DataError(
+            f"the texts of documents look like ids, such as {example!r:.60}: give the documents that they name. If "
+            "they are texts, name their column as one of documents: --columns text=COLUMN (columns={'text': ...}).",
+            source.name,
+        )
     if not seen:
         raise DataError("holds no text of a document: give the documents themselves.", source.name)
     said = f"{Path(source.name).name}: {source.shape}"

@@ -6,7 +6,7 @@ They come as a dict or as a folder. Either is another way to write three argumen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tardif.data.formats.files import kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
 from tardif.data.formats.workbooks import WORKBOOKS
+from tardif.data.records import Source
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
 from tardif.types import Query
@@ -83,6 +84,46 @@ def _table(folder: Path, name: str) -> Path | None:
     if (file := find_file(folder, *(f"{name}{suffix}" for suffix in _SUFFIXES))) is not None:
         return file
     return folder / name if any((folder / name).glob("*.parquet")) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is prepared: rows, their lists of queries and their corpora.
+
+    Attributes:
+        sources: what the user named.
+        rows: the rows of each source.
+        queries: lists of queries.
+        documents: corpora.
+        held_out: rows that a part of a source holds out.
+        own_held_out: rows that the user holds out, which may have columns of their own.
+    """
+
+    sources: list[Any]
+    rows: list[Any]
+    queries: list[Any]
+    documents: list[Any]
+    held_out: list[Any]
+    own_held_out: Any
+
+    @classmethod
+    def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> Input:
+        """Take sources apart that bring queries and documents beside their rows."""
+        found = cls([*sources, documents], [], [], [], [], held_out)
+        for source in sources:
+            parts = None if isinstance(source, Source) else parts_of(source, split)
+            if parts is None:
+                found.rows.append(source)
+                continue
+            found.rows.append(parts.rows)
+            found.held_out.extend(parts.held_out)
+            found.queries.extend([parts.queries] if parts.queries is not None else [])
+            found.documents.extend([parts.documents] if parts.documents is not None else [])
+        if queries is not None:
+            found.queries.append(queries)
+            found.sources.append(queries)
+        found.documents.extend([documents] if documents is not None else [])
+        return found
 
 
 def stream_queries(

@@ -347,7 +347,8 @@ class TrainingSettings(Short):
         if taught and not scored:
             raise SettingError(
                 f"loss={taught[0]} learns from a teacher's scores, and no example has any: prepare data with scores "
-                "(a column of n-way scores, or ColBERT triples with scores), or use loss=contrastive."
+                "(n-way scores, ColBERT triples with scores, or scores beside pairs with --scores teacher), or use "
+                "loss=contrastive."
             )
         if taught and "contrastive" not in self.terms and scored < len(data.examples):
             raise SettingError(

@@ -138,12 +138,14 @@ class Trainer:
         Args:
             data: anything that :func:`tardif.data.formats.open_source` reads: pairs, labelled pairs,
                 triplets, scored examples; as an iterable, a frame, a dataset, a file or a folder (BEIR,
-                ColBERT, TREC). A prepared folder, or a :class:`TrainingSet`. None with
+                ColBERT, TREC); or a dict or folder of rows, ``queries`` and ``documents``
+                (:func:`tardif.data.parts.parts_of`). A prepared folder, or a :class:`TrainingSet`. None with
                 ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
             validation: share of queries to hold out (by default a tenth, at most 500), or held-out rows of their own.
-            **options: of :class:`tardif.preparation.Preparation`: ``columns``, ``miner``, ``negatives``, ``ratio``,
-                ``teacher``, ``split``, ... They act when data are prepared: with a prepared folder or a
+            **options: ``queries``, the texts of queries that ``data`` names by ids, and those of
+                :class:`tardif.preparation.Preparation`: ``columns``, ``scores``, ``clicks``, ``miner``, ``negatives``,
+                ``ratio``, ``teacher``, ``split``, ... They act when data are prepared: with a prepared folder or a
                 :class:`TrainingSet` there can be none.
 
         Raises:

@@ -224,7 +224,8 @@ def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int |
         and "label" not in wishes.chosen
         and all(stem(name) in _RELEVANT for name in roles.get("positive", ("positive",)))
     ):
-        names = (*roles.get("positive", ()), *roles.get("negative", ()), *roles["label"])
+        sides = (("positive", "document_id"), ("negative", "negative_id"), ("label",))
+        names = tuple(name for side in sides for role in side if role in roles for name in roles[role])
         raise DataError(
             f"columns {_and(names)} say twice what is relevant: is {roles['label'][0]} a label, a teacher's score or "
             f"neither? Say so with one of {_choices(('label', 'scores'), roles['label'][0])}, "

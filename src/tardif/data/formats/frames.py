@@ -144,14 +144,17 @@ def open_polars(frame: Any) -> Frame:
 
 
 def frame_of(value: Any) -> Frame | None:
-    """A data frame, table or dataset as rows whose missing values are None; None for any other value."""
+    """A data frame, table, dataset or dict of columns as rows whose missing values are None; None for anything else."""
     if is_a(value, "datasets", "Dataset"):
         return open_dataset(value)
     if is_a(value, "pandas", "DataFrame"):
         return open_pandas(value)
     if is_a(value, "polars", "DataFrame", "LazyFrame"):
         return open_polars(value)
-    return open_arrow(value) if is_a(value, "pyarrow", "Table") else None
+    if is_a(value, "pyarrow", "Table"):
+        return open_arrow(value)
+    is_columns = isinstance(value, Mapping) and value and all(as_list(values) is not None for values in value.values())
+    return open_columns(value) if is_columns else None
 
 
 def open_columns(columns: Mapping[str, Any]) -> Frame:
