@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
 from tardif.modeling.tokens import Tokens
+from tardif.training import batches
 from tardif.training.batches import Collator
 from tardif.training.gathering import gather_columns
 from tardif.training.objective import ignored_columns
@@ -101,6 +103,19 @@ def test_known_positives_and_copies_are_ignored():
         known = {TEXTS[identity] for identity in answers[example.query_id]}
         for column, text in enumerate(columns):
             assert ignored[row, column] == (text in known)
+
+
+def test_a_text_is_hashed_once_whatever_the_epoch_and_the_negatives(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(batches, "normalise", lambda text: hashed.append(text) or normalise(text))
+    collate = collator(negatives_per_example=3)
+    collate(ALL)
+    assert sorted(hashed) == sorted(set(hashed))
+    collate.epoch, collate.data = 1, replace(DATA, examples=[replace(DATA.examples[0], negative_ids=("copy",))])
+    again, anew = collate(ALL[:1]), collator(collate.data)(ALL[:1])
+    assert len(hashed) == len(set(hashed)) + 3  # those of the new collator
+    for name in ("column_keys", "known_rows", "known_keys"):
+        assert again[name].tolist() == anew[name].tolist()
 
 
 def test_masking_is_an_option_and_changes_no_column():

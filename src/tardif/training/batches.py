@@ -72,7 +72,11 @@ class Collator:
         self.mask_known_positives = mask_known_positives
         self.seed = seed
         self.epoch = 0
-        self._kin = _kin_keys(data) if mask_known_positives else {}
+        # By document, the hash of its text; by query, those of the documents known to answer it. Made when first
+        # used: the texts of a set do not change, its examples' negatives do.
+        self._keys: dict[str, int] = {}
+        self._known_keys: dict[str, list[int]] = {}
+        self._kin = self._kin_keys() if mask_known_positives else {}
 
     def negatives(self, number: int) -> list[str]:
         """The hard negatives that an example uses in this epoch."""
@@ -108,7 +112,7 @@ class Collator:
             "columns": _whole_numbers(document_rows[: len(contents)]),
             "positives": torch.arange(len(rows)),
             "owners": _whole_numbers(owners),
-            "column_keys": _whole_numbers([_key(text) for text in contents]),
+            "column_keys": _whole_numbers([self._key(identity) for identity in column_ids]),
             "known_rows": _whole_numbers(known_rows),
             "known_keys": _whole_numbers(known_keys),
             "candidates": candidates,
@@ -119,11 +123,29 @@ class Collator:
         """The texts known to answer each row's query: rows, and the texts' keys."""
         rows, keys = [], []
         for row, query in enumerate(query_ids if self.mask_known_positives else ()):
-            known = {_key(self.data.documents[identity].content) for identity in self.data.positives(query)}
-            known.update(self._kin.get(query, ()))
+            if (known := self._known_keys.get(query)) is None:
+                found = {*map(self._key, self.data.positives(query)), *self._kin.get(query, ())}
+                known = self._known_keys[query] = sorted(found)
             rows += [row] * len(known)
-            keys += sorted(known)
+            keys += known
         return rows, keys
+
+    def _kin_keys(self) -> dict[str, set[int]]:
+        """The keys of each training query's kin; empty for a corpus so large that they seldom meet in a batch."""
+        if len(self.data.documents) > KIN_LIMIT:
+            return {}
+        return {
+            query: set(map(self._key, kin)) - set(map(self._key, self.data.qrels[query]))
+            for query, kin in kin_of(self.data).items()
+        }
+
+    def _key(self, identity: str) -> int:
+        """A hash of a document's normalised text, as a signed 64-bit number."""
+        if (key := self._keys.get(identity)) is None:
+            text = normalise(self.data.documents[identity].content)
+            digest = xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+            key = self._keys[identity] = digest - (1 << 64) if digest >> 63 else digest
+        return key
 
 
 def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,23 +164,6 @@ def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]])
                 [example.scores[0], *(scores[identity] for identity in drawn)]
             )
     return columns, teacher
-
-
-def _kin_keys(data: TrainingSet) -> dict[str, tuple[int, ...]]:
-    """The keys of each training query's kin; empty for a corpus so large that they seldom meet in a batch."""
-    if len(data.documents) > KIN_LIMIT:
-        return {}
-    found = {}
-    for query, kin in kin_of(data).items():
-        judged = {_key(data.documents[identity].content) for identity in data.qrels[query]}
-        found[query] = tuple(sorted({_key(data.documents[identity].content) for identity in kin} - judged))
-    return found
-
-
-def _key(text: str) -> int:
-    """A hash of the normalised text, as a signed 64-bit number."""
-    digest = xxhash.xxh3_64_intdigest(normalise(text).encode("utf-8", "surrogatepass"))
-    return digest - (1 << 64) if digest >> 63 else digest
 
 
 def _whole_numbers(values: Sequence[int]) -> torch.Tensor:
