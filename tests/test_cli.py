@@ -394,3 +394,32 @@ def test_a_format_that_is_not_known_is_refused(tardif, fails, pairs, tmp_path):
 def test_another_set_needs_a_weight_that_is_a_number(fails, pairs, base, tmp_path):
     given = ("train", pairs, "--name", "m", "--out", tmp_path / "out", "--base", base)
     assert "DATA=WEIGHT" in fails(*given, "--also", f"{pairs}=much", "--quiet")
+
+
+def test_evaluate_compares_every_pair_and_quiet_keeps_results_and_totals(tardif, tmp_path):
+    beir, run = write_beir(tmp_path / "animals"), tmp_path / "mine.run"
+    run.write_text("q1 Q0 d2 1 2 x\nq1 Q0 d1 2 1 x\nq1 Q0 d1 3 0 x\n")
+    asked = ("evaluate", "bm25", run, "--data", beir, "--measures", "RR@10", "--compare", "--quiet")
+    code, printed, err = tardif(*asked)
+    assert code == 0
+    figures, pairs = printed.split("\n\n")
+    assert figures.splitlines()[1:] == ["bm25\tanimals\t1.0000", f"{run}\tanimals\t0.2500"]
+    assert pairs.splitlines()[1].startswith(f"bm25\t{run}\tanimals\tRR@10\t+0.7500\t")
+    assert "animals: 2 judged queries over 3 documents" in err
+    assert "1 lines list a document again" in err
+    assert "BEIR folder" not in err  # a remark
+    found = json.loads(tardif(*asked, "--json")[1])
+    assert [item["name"] for item in found["systems"]] == ["bm25", str(run)]
+    assert [pair["difference"] for pair in found["comparisons"]] == [0.75]
+
+
+def test_evaluate_takes_a_labelled_table_with_its_documents(tardif, fails, tmp_path):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in CORPUS))
+    table = tmp_path / "labels.csv"
+    table.write_text("ask,document_id,label\nwhat do cats chase,d1,1\nwhen do birds sing,d3,1\nwho barks,gone,1\n")
+    options = ("--documents", corpus, "--columns", "query=ask", "--measures", "R@1", "--quiet")
+    assert "--on unknown-id=drop" in fails("evaluate", "bm25", "--data", table, *options)
+    code, printed, err = tardif("evaluate", "bm25", "--data", table, *options, "--on", "unknown-id=drop")
+    assert (code, printed.splitlines()[1]) == (0, "bm25\tlabels.csv\t1.0000")
+    assert "unknown-id: 1 " in err
