@@ -129,6 +129,17 @@ def test_numbers_are_ids_however_they_are_written(rows):
         assert judged(staging) == [("0", 1), ("1", 1), ("2", 1)]
 
 
+def test_the_name_of_a_file_is_an_id_with_its_suffix_or_without(tmp_path):
+    for name in ("kb-1.md", "kb-2.html", "kb-3.md", "kb-3.txt"):
+        (tmp_path / name).write_text(f"a text about {name}, long enough to be read", encoding="utf-8")
+    rows = [{"query": f"what is thing {n}", "doc_id": f"kb-{n}"} for n in (1, 2)]
+    made = prepare([rows], tmp_path, miner="none", validation=0.0)
+    assert {positive for judged in made.qrels.values() for positive in judged} == {"kb-1.md", "kb-2.html"}
+    assert "2 ids are written otherwise than those of the documents ('kb-1' for 'kb-1.md'): joined" in made.report
+    with pytest.raises(DataError, match=r"'kb-3' is not in the corpus .*theirs are such as 'kb-1.md'"):  # which one?
+        prepare([[*rows, {"query": "what is thing 3", "doc_id": "kb-3"}]], tmp_path, miner="none")
+
+
 def test_ids_that_only_look_alike_stay_apart():
     documents = [Document("1.0", "a release"), Document("1", "a number"), Document("2.0", "another release")]
     with cleaned([{"query": "what is it", "doc_id": i} for i in ("1.0", "1", "2")], documents=documents) as found:

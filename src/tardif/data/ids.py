@@ -114,14 +114,19 @@ def _know(staging: Staging, kind: Kind) -> None:
     )
 
 
+_FILES = r"\.(md|markdown|rst|txt|html?|pdf|docx)"
+
+
 def _form(value: str) -> str:
-    """An id as it is compared, in SQL: without white space around it, and a whole number without its fraction."""
-    return rf"regexp_replace(trim({value}), '^([+-]?[0-9]+)\.0+$', '\1')"
+    """An id as it is compared, in SQL: without white space around it, the fraction of a whole number, and the suffix of
+    a file, whose name is the id of the document read from it."""
+    number = rf"regexp_replace(trim({value}), '^([+-]?[0-9]+)\.0+$', '\1')"
+    return rf"regexp_replace({number}, '(?i)(.){_FILES}$', '\1')"
 
 
 def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
     given = _given(kind)
-    longest = int(staging.one(f"SELECT coalesce(max(strlen(form)), 0) FROM {kind.name}_ids")) + len(" .0")
+    longest = int(staging.one(f"SELECT coalesce(max(strlen(form)), 0) FROM {kind.name}_ids")) + len(".markdown")
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE given_ids AS
         SELECT made.id AS given, known.id AS id
@@ -282,7 +287,9 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
         what = f", and no {option} were given: give them with --{option} ({option}=)"
     else:
         elsewhere = _elsewhere(staging, identity) if kind is DOCUMENTS else ""
+        theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE {kind.known}")
         many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {_some(some, ids)}"
+        many += "" if theirs is None else f"; theirs are such as {theirs!r:.60}"
         what = (
             f" ({many}): {elsewhere}give the {option} that they name, or leave the rows out with "
             'on={"unknown-id": "drop"} (--on unknown-id=drop)'

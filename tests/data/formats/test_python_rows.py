@@ -24,6 +24,7 @@ def read(source, **options):
         (("a", "b"), [Judgement("a", "b", "positive", 1)]),
         (["a", "b"], [Judgement("a", "b", "positive", 1)]),
         (("a", "b", 0), [Judgement("a", "b", "labelled", 1, label=0)]),
+        (("a", "b", np.True_), [Judgement("a", "b", "labelled", 1, label=True)]),
         (("a", "b", np.float32(0.5)), [Judgement("a", "b", "labelled", 1, label=0.5)]),
         (("a", "b", "c"), [Judgement("a", "b", "positive", 1), Judgement("a", "c", "negative", 1)]),
         (("a", "b", "No"), [Judgement("a", "b", "labelled", 1, label="No")]),

@@ -79,6 +79,8 @@ class Cell:
             DataError: it is missing, not finite, or neither text nor number.
         """
         value = self.value
+        if type(value).__name__ in ("bool", "bool_"):  # NumPy's too, which is no number
+            return bool(value)
         if isinstance(value, str):
             bare = self.text().strip().lower()
             if not bare:
