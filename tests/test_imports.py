@@ -22,7 +22,7 @@ LEVELS = [
     {"terms", "light", "fusion"},
     {"lexical"},
     {"losses", "mining", "index", "evaluation", "runs"},
-    {"indexing", "syncing"},
+    {"indexing", "syncing", "verdict"},
     {"retrieval", "preparation", "repair"},
     {"training", "systems"},
     {"comparison"},

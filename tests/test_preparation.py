@@ -19,12 +19,27 @@ def by_query(data):
 def test_pairs_become_a_whole_training_set():
     data = prepare([ROWS], negatives=3, window=(2, 20))
     assert len(data.queries) == len(data.documents) == 40
-    assert len(data.query_ids(VALIDATION)) == 4
-    assert len(data.examples) == len(data.query_ids(TRAIN)) == 36
+    assert len(data.query_ids(VALIDATION)) == 13  # a third: a tenth could tell nothing
+    assert any(line.startswith("13 of 40 queries are held out") for line in data.report)
+    assert len(data.examples) == len(data.query_ids(TRAIN)) == 27
     assert {len(example.negative_ids) for example in data.examples} == {3}
     assert any("query from query, positive from positive (40 rows)" in line for line in data.report)
     made_with = {"language": "en", "miner": "lexical", "negatives": 3, "window": [2, 20], "seed": 0}
     assert {name: data.settings[name] for name in made_with} == made_with
+
+
+def test_where_no_share_could_tell_anything_none_is_held_out_and_said():
+    data = prepare([ROWS[:17]], miner="none")
+    assert not data.query_ids(VALIDATION)
+    assert any("a third of 17 is fewer than 6" in line for line in data.report)
+    assert len(prepare([ROWS[:18]], miner="none").query_ids(VALIDATION)) == 6
+    assert len(prepare([ROWS], miner="none", validation=0.1).query_ids(VALIDATION)) == 4
+
+
+def test_one_answer_to_everything_is_told():
+    told = "all queries have one answer: beside it, only mined negatives can teach anything"
+    assert told in prepare([[(query, "the same") for query, _ in ROWS]], miner="none").report
+    assert told not in prepare([ROWS], miner="none").report
 
 
 def test_the_order_of_the_input_does_not_matter():

@@ -200,7 +200,8 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
         TardifError: what any step raises.
     """
     from tardif.retrieval import Retriever
-    from tardif.training.trainer import Trainer, summary
+    from tardif.training.judging import summary
+    from tardif.training.trainer import Trainer
 
     out = expanded(out).absolute()
     again = (out / "results.json").is_file() or not out.exists()
@@ -232,6 +233,8 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     say(f"On {len(corpus.held_out)} queries of modules that it has never seen:")
     for line in summary(result):
         say(line)
+    for line in result.warnings:
+        trainer.talk.warn(line)
     for line in (
         "",
         f"The model:   {_shown(result.path)}",

@@ -25,7 +25,7 @@ from tardif.data.parts import Input, stream_queries
 from tardif.data.provenance import source_json, source_name
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
-from tardif.data.split import Split, split, why_nothing_is_held_out
+from tardif.data.split import AUTO, SHARE, VALIDATION, Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthesis.result import PARENT
 from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
@@ -46,12 +46,6 @@ if TYPE_CHECKING:
 
 CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
-
-SHARE = 0.1
-"""Of the queries, held out for validation: at most 500."""
-
-AUTO = "auto"
-"""The ratio that the number of queries decides."""
 
 _LANGUAGE_POOL = 20_000
 # Bytes of about 512 tokens: prepare has no model to ask, training says it exactly.
@@ -78,7 +72,8 @@ class Preparation(Reading):
         miner_model: the model of the dense miner, or of the late one; None: the language's.
         miner_size: of the language's model: ``small``, ``base`` or ``large``.
         device: where the models of miner and teacher compute.
-        validation: the share of queries to hold out, at most 500.
+        validation: the share of queries to hold out, at most 500; ``auto``: a tenth, but with fewer than 500 queries
+            50 of them, or a third where that is less (:func:`tardif.data.split.enough`).
         validation_columns: role to column in held-out rows of their own, where they are other than ``columns`` says.
         test: the share for a test that training never sees.
         documents_apart: no document is relevant to queries on two sides of the split.
@@ -120,7 +115,7 @@ class Preparation(Reading):
     miner_model: str | None = None
     miner_size: str = "small"
     device: str = "auto"
-    validation: float = SHARE
+    validation: float | str = AUTO
     validation_columns: Mapping[str, Any] | None = None
     test: float = 0.0
     documents_apart: bool = False
@@ -224,7 +219,7 @@ def prepare(
     documents: Any = None,
     *,
     queries: Any = None,
-    validation: Any = SHARE,
+    validation: Any = AUTO,
     talk: Talk | None = None,
     work: Path | None = None,
     **options: Any,
@@ -258,7 +253,7 @@ def prepare_folder(
     out: str | Path,
     *,
     queries: Any = None,
-    validation: Any = SHARE,
+    validation: Any = AUTO,
     overwrite: bool = False,
     talk: Talk | None = None,
     work: Path | None = None,
@@ -270,7 +265,7 @@ def prepare_folder(
     in ``work`` (``.NAME.mining`` beside the folder) until the folder is whole: the same call goes on
     from there after an interruption.
     """
-    share = isinstance(validation, int | float)
+    share = isinstance(validation, int | float) or (isinstance(validation, str) and validation == AUTO)
     unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
     if unknown:
         raise SettingError(f"The option {sorted(unknown)[0]!r} of prepare is not known.")
@@ -343,10 +338,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
             f"{rule}: {count} ({hygiene.RULES[rule].what}; {findings.done[rule]})"
             for rule, count in findings.counts.items()
         ]
-        if how.sides.validation and not staging.one("SELECT count(*) FROM chosen WHERE side = 'validation'"):
-            report.append(why_nothing_is_held_out(staging, how.sides, near=bool(alike.links)))
-        for side, count in staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"):
-            report.append(f"{side}: {count} queries")
+        report += _sides(staging, how, drawn=not held, near=bool(alike.links))
         if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {_READ}")):
             report.append(
                 f"{count} documents have more than {_READ:,} bytes: what a model does not read of them, about "
@@ -363,6 +355,21 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         report += how.mining.run(aside, manifest, talk, work=work)
     write_manifest(aside, counts, findings.counts, report, **manifest)
     return report
+
+
+def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> list[str]:
+    """What is told of the queries on each side, and why so many are held out, where they were ``drawn``."""
+    counts = dict(staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"))
+    total, held, share = sum(counts.values()), counts.get(VALIDATION, 0), how.sides.validation
+    told = []
+    if drawn and share == AUTO and held > round(SHARE * total):
+        told.append(f"{held} of {total} queries are held out: fewer could hardly tell a gain from chance")
+    if share and not held:
+        told.append(why_nothing_is_held_out(staging, how.sides, near=near))
+    relevant = "judged j JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
+    if staging.one(f"SELECT count(DISTINCT t.key) FROM {relevant}") == 1:
+        told.append("all queries have one answer: beside it, only mined negatives can teach anything")
+    return told + [f"{side}: {count} queries" for side, count in counts.items()]
 
 
 def _gather(staging: Staging, given: Input, how: Preparation, report: list[str], talk: Talk) -> tuple[list[int], int]:

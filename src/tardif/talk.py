@@ -24,7 +24,7 @@ _LINE_EVERY_SECONDS = 10.0
 
 
 class Talk:
-    """Says lines and shows progress; a quiet one does neither."""
+    """Says lines and shows progress; a quiet one does neither, and only tells and warns."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -39,6 +39,10 @@ class Talk:
         """Write one line to stderr, also where progress is not shown: a result, or what data came to."""
         sys.stderr.write(visible(line) + "\n")
         sys.stderr.flush()
+
+    def warn(self, line: str) -> None:
+        """Write what a person must know, marked as a warning: also where progress is not shown."""
+        self.tell(f"WARNING: {line}")
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import cleaned
-from tardif.data.split import MAX_HELD_OUT, TEST, TRAIN, VALIDATION, Split, split
+from tardif.data.split import MAX_HELD_OUT, TEST, TRAIN, VALIDATION, Split, enough, split
 from tardif.data.text import normalise
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare
@@ -89,6 +89,14 @@ def test_no_more_are_held_out_than_evaluation_needs():
     found = list(sides(pairs(4 * MAX_HELD_OUT), how=Split(validation=0.5, test=0.4)).values())
     assert MAX_HELD_OUT == 500
     assert (found.count(VALIDATION), found.count(TEST)) == (MAX_HELD_OUT, MAX_HELD_OUT)
+
+
+def test_of_few_queries_more_are_held_out():
+    held = {count: enough(count) for count in (0, 3, 17, 18, 86, 149, 200, 500, 800, 9000)}
+    expected = {0: 0, 3: 0, 17: 0, 18: 6, 86: 28, 149: 49, 200: 50, 500: 50, 800: 80, 9000: MAX_HELD_OUT}
+    assert held == expected
+    found = list(sides(pairs(86), how=Split(test=0.3)).values())
+    assert (found.count(TEST), found.count(VALIDATION)) == (26, 20)  # a third of what the test leaves
 
 
 def test_another_seed_is_another_split():

@@ -18,7 +18,8 @@ STEPS = 10
 def measured(monkeypatch, *scores):
     """The evaluations during training find these, whatever the model."""
     given = iter((0.1, 0.1, *scores))  # raw and step 0
-    monkeypatch.setattr(ValidationTask, "measure", lambda *args: {"nDCG@10": next(given)})
+    monkeypatch.setattr(ValidationTask, "bm25_values", lambda *args: {"nDCG@10": {"q": 0.1}})
+    monkeypatch.setattr(ValidationTask, "values", lambda *args: {"nDCG@10": {"q": next(given)}})
 
 
 def test_training_stops_after_evaluations_without_gain(make, monkeypatch):
@@ -53,7 +54,7 @@ def test_a_resumed_run_stops_early_where_an_unbroken_one_does(make, monkeypatch)
         patch.setattr(objective, "contrastive", wrapped)
         with pytest.raises(RuntimeError):
             make().train(**settings)
-    monkeypatch.setattr(ValidationTask, "measure", lambda *args: {"nDCG@10": 0.1})
+    monkeypatch.setattr(ValidationTask, "values", lambda *args: {"nDCG@10": {"q": 0.1}})
     result = make().train(resume=True, **settings)
     assert (result.settings["steps"], result.settings["best_step"]) == (5, 2)
 

@@ -70,7 +70,7 @@ def weighted(text: str) -> tuple[Path, float]:
 
 
 def share_or_path(text: str) -> float | str:
-    """A share of the queries, or else the path of held-out rows."""
+    """A share of the queries, ``auto``, or else the path of held-out rows."""
     try:
         return float(text)
     except ValueError:
@@ -295,8 +295,12 @@ class PreparationOptions(JudgingOptions):
         typer.Option(help="Of the language's dense model: small, base or large.", rich_help_panel=NEGATIVES),
     ] = "small"
     validation: Annotated[
-        str, typer.Option(help="Share of the queries to hold out, or a file of pairs.", rich_help_panel=SPLIT)
-    ] = "0.1"
+        str,
+        typer.Option(
+            help="Share of the queries to hold out, auto (a tenth; of few queries more), or a file of pairs.",
+            rich_help_panel=SPLIT,
+        ),
+    ] = "auto"
     validation_columns: Annotated[
         list[str] | None,
         typer.Option(

@@ -99,7 +99,7 @@ def train(
     DATA that is not prepared yet is prepared first: the options of its sections are those of prepare.
     """
     from tardif.training.settings import parse_assignment, settings_from
-    from tardif.training.trainer import Trainer, summary
+    from tardif.training.trainer import Trainer
 
     if data is None and not options.makes_queries:
         raise typer.BadParameter("give data, or --documents with --synthesize or --endpoint", param_hint="DATA")
@@ -130,8 +130,6 @@ def train(
     others = [weighted(text) for text in also or []]
     _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl")
     result = trainer.train(resume=resume, processes=processes, **settings)
-    for line in summary(result):
-        trainer.talk.say(line)
     put(str(result.path))
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -145,7 +143,7 @@ def _prepare(
 
     asked = {name: value for name, value in options.preparing(answers).items() if name in options.given}
     # Rows that are held out are the first set's, as are its documents and what is made of them.
-    is_file = isinstance(asked.get("validation"), str)
+    is_file = isinstance(asked.get("validation"), str) and asked["validation"] != "auto"
     shared = {
         name: value
         for name, value in asked.items()

@@ -17,6 +17,14 @@ from tardif.errors import DataError, SettingError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 MAX_HELD_OUT = 500
+AUTO = "auto"
+"""The share for validation that the number of queries decides."""
+
+SHARE, LEAST_HELD_OUT, MOST_OF_FEW = 0.1, 50, 3
+"""With ``auto``: a tenth is held out; where that is less than 50, 50, but at most one in three."""
+
+FEWEST = 6
+"""On fewer queries no difference can be told from chance, not even if all are won: p is 2 / 2 ** 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +33,13 @@ class Split:
 
     Args:
         validation: share of the queries for validation, at most :data:`MAX_HELD_OUT`: more costs
-            evaluation time and narrows the error little. 0 holds out none.
+            evaluation time and narrows the error little. 0 holds out none; ``auto`` as many as :func:`enough` says.
         test: share of the queries for a test that training never sees; the same cap.
         seed: key of the hash.
         documents_apart: no document is relevant on two sides.
     """
 
-    validation: float = 0.1
+    validation: float | str = AUTO
     test: float = 0.0
     seed: int = 0
     documents_apart: bool = False
@@ -44,10 +52,23 @@ class Split:
         """
         for name in ("validation", "test"):
             value = getattr(self, name)
+            if name == VALIDATION and value == AUTO:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
                 raise SettingError(f"{name}={value!r}: give a share from 0 up to (not with) 1.")
-        if self.validation + self.test >= 1:
+        if not isinstance(self.validation, str) and self.validation + self.test >= 1:
             raise SettingError("validation and test together leave nothing to train on.")
+
+
+def enough(queries: int) -> int:
+    """How many of so many queries are held out where nobody says it.
+
+    A tenth tells enough where there are many. Where there are few, a tenth of them tells nothing, and a training
+    whose gain is not known is worth little: then 50, but at most a third. Where a third is less than :data:`FEWEST`,
+    none: it would be taken from the training for nothing.
+    """
+    few = min(LEAST_HELD_OUT, queries // MOST_OF_FEW)
+    return 0 if few < FEWEST else min(max(round(queries * SHARE), few), MAX_HELD_OUT)
 
 
 def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: Sequence[Sequence[str]] = ()) -> None:
@@ -93,15 +114,31 @@ def why_nothing_is_held_out(staging: Staging, how: Split, *, near: bool) -> str:
     """
     queries = int(staging.one("SELECT count(*) FROM units"))
     smallest = int(staging.one("SELECT min(size) FROM (SELECT count(*) AS size FROM units GROUP BY unit)"))
-    room = min(round(queries * how.validation), MAX_HELD_OUT)
+    room = _room(how, queries)
+    if isinstance(how.validation, str) and not room:
+        return (
+            f"no query is held out: a third of {queries} is fewer than {FEWEST}, and could not tell any gain from "
+            "chance. Hold out rows of your own (--validation FILE)"
+        )
     why = f"the smallest group of queries that belong together has {smallest}, and the share has room for {room}"
     or_near = "; with --no-near (near=False), queries that are nearly the same may be on two sides" if near else ""
     return f"no query is held out: {why}. Hold out rows of your own (--validation FILE), or a larger share{or_near}"
 
 
+def _room(how: Split, queries: int) -> int:
+    """How many queries there is room for in validation."""
+    if isinstance(how.validation, str):
+        return enough(queries - _share(queries, how.test))
+    return _share(queries, how.validation)
+
+
+def _share(queries: int, share: float) -> int:
+    return min(round(queries * share), MAX_HELD_OUT)
+
+
 def _draw(staging: Staging, how: Split, queries: int) -> None:
     """The table ``chosen`` (unit, side): whole groups, in a keyed order, as many as fit into each share."""
-    room = {name: min(round(queries * getattr(how, name)), MAX_HELD_OUT) for name in (VALIDATION, TEST)}
+    room = {VALIDATION: _room(how, queries), TEST: _share(queries, how.test)}
     room[TEST] = min(room[TEST], max(queries - 1 - room[VALIDATION], 0))
     # A share holds at most MAX_HELD_OUT groups, so the first few thousand that fit are enough.
     candidates = staging.all(

@@ -34,25 +34,30 @@ from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
 from tardif.training.whole import MARK, checksums, damage
 from tardif.training.world import World
+from tardif.verdict import DECIDES, Values, means
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-SELECTED_BY = "nDCG@10"
 _TOLD_EXAMPLES = 8
+# So many steps without any loss are no accident.
+_FIRST_STEPS = 10
 
 
 @dataclass
 class Outcome:
     """What a training run came to so far; a checkpoint holds it.
 
-    ``seconds`` are those of the whole run in all its parts, evaluations and refreshes among them, up to the last step.
+    ``best`` are the measures of the best trained checkpoint, ``best_values`` those of each query; the loss of
+    ``steps_without_loss`` was exactly 0. ``seconds`` are those of the whole run in all its parts, evaluations and
+    refreshes among them, up to the last step.
     """
 
     steps: int = 0
     planned_steps: int = 0
     epochs: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
+    best_values: dict[str, dict[str, float]] = field(default_factory=dict)
     best_step: int = 0
     evaluations: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,6 +68,7 @@ class Outcome:
     finished: bool = False
     interrupted: bool = False
     diverged: bool = False
+    steps_without_loss: int = 0
     resumed_at: list[int] = field(default_factory=list)
     refreshed_at: list[int] = field(default_factory=list)
 
@@ -170,10 +176,18 @@ class Conductor(TrainerCallback):
         """Count the step, then measure, save or stop where it is time."""
         outcome = self.outcome
         outcome.steps, outcome.epochs, outcome.seconds = state.global_step, float(state.epoch or 0), self.seconds()
+        self._watch_loss(state.global_step)
         self.bar.advance(1, f"loss {self.loss():.3f}")
         chosen = self.world.from_lead(lambda: self._decide(state.global_step, control))
         control.should_save, control.should_log, control.should_training_stop = chosen
         outcome.seconds = self.seconds()
+
+    def _watch_loss(self, step: int) -> None:
+        """Count steps with nothing to learn, and say so early where all have been such."""
+        outcome = self.outcome
+        outcome.steps_without_loss += self.loss() == 0.0
+        if step == min(_FIRST_STEPS, outcome.planned_steps) and outcome.steps_without_loss == step and self.world.leads:
+            self.talk.warn(f"the loss of all {step} steps so far is exactly 0: nothing is being learnt.")
 
     def _decide(self, step: int, control: Any) -> tuple[bool, bool, bool]:
         """Whether to save, to log and to stop."""
@@ -198,7 +212,7 @@ class Conductor(TrainerCallback):
             control.should_save = True
         if not last and settings.patience is not None and outcome.without_gain() >= settings.patience:
             outcome.stopped_early = last = True
-            self.talk.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {SELECTED_BY}")
+            self.talk.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}")
         if last:
             outcome.finished = control.should_training_stop = True
 
@@ -227,28 +241,30 @@ class Conductor(TrainerCallback):
 
     def _measure_as_it_is(self, step: int) -> None:
         if self.task is None:
-            self._keep(step, {})
+            self._keep(step, {}, {})
             return
         began = time.monotonic()
-        figures = self.task.measure(self.model, Talk(quiet=True), "")
+        values = self.task.values(self.model, Talk(quiet=True), "")
+        figures = means(values)
         self.outcome.seconds_evaluating += time.monotonic() - began
         self.outcome.evaluations.append({"step": step, **figures})
         self.talk.say(f"  step {step}: {spoken(figures)}")
         self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
-        if figures[SELECTED_BY] > self.outcome.best.get(SELECTED_BY, -1.0):
-            self._keep(step, figures)
+        if figures[DECIDES] > self.outcome.best.get(DECIDES, -1.0):
+            self._keep(step, figures, values)
 
-    def _keep(self, step: int, figures: dict[str, float]) -> None:
+    def _keep(self, step: int, figures: dict[str, float], values: Values) -> None:
         keep_model(self.model, self.folder.best(step))
         self.outcome.best, self.outcome.best_step = figures, step
+        self.outcome.best_values = {name: dict(by) for name, by in values.items()}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the run, beside weights and optimizer."""
         return {
             "outcome": {**dataclasses.asdict(self.outcome), "interrupted": False},
             "divergence": self.divergence.state(),
-            # Whether it cannot go on without the weights that the run began with.
-            "start": bool(self.settings.base_share),
+            # It cannot go on without the weights that the run began with.
+            "start": True,
         }
 
 

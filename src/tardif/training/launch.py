@@ -70,7 +70,7 @@ def train_in_processes(
         raise FolderError(f"{place} cannot be written ({error.strerror or error}).") from error
     finally:
         remove(place)
-    return TrainingResult(path=job.path, **read_json(job.path / "results.json", what="a trained model"))
+    return TrainingResult.from_json(job.path, read_json(job.path / "results.json", what="a trained model"))
 
 
 @contextlib.contextmanager
@@ -121,6 +121,8 @@ def replay(lines: IO[str], talk: Talk) -> None:
             match name:
                 case "say":
                     talk.say(*given)
+                case "tell":
+                    talk.tell(*given)
                 case "progress":
                     bar = shown.enter_context(talk.progress(*given))
                 case "advance":

@@ -5,7 +5,7 @@
   log.jsonl       losses, speeds and evaluations
   step-00000120/  checkpoints to go on from: the last two
   best-00000120/  the best model so far, as it will be published
-  start/          the weights that the training began with
+  start/          the weights that the training began with: a share of the model, and what is kept if training is worse
   negatives-00000120/  the examples with the hard negatives that were mined at this step
 
 Each folder below it, and run.json, holds checksums. A run goes on from the newest checkpoint that is whole with all
@@ -32,7 +32,7 @@ from tardif.training.whole import damage, is_whole
 KEPT_CHECKPOINTS = 2
 RUN_STATE = "run_state.json"
 _RECORD = "run.json"
-VERSION = 2
+VERSION = 3
 
 
 class RunFolder:
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def start(self) -> Path:
-        """The weights that the training began with, where a share of them is in the model that is kept."""
+        """The weights that the training began with."""
         return self.path / "start"
 
     def best(self, step: int) -> Path:

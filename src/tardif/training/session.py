@@ -17,12 +17,14 @@ from tardif.errors import FolderError, TardifError
 from tardif.folders import staged, write_json
 from tardif.modeling.recipe import DOCUMENT_CAP
 from tardif.training.job import Job
+from tardif.training.judging import BM25, RAW, STEP_0, judge, stronger, summary
 from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.sampling import order_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.world import World
+from tardif.verdict import means
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
 _PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
+_NOT_HELD_OUT = "no query is held out"
 # What may differ when a run is resumed: how often it saves and where it reports to change no weight.
 _FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
@@ -41,11 +44,13 @@ _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_
 
 @dataclasses.dataclass
 class Found:
-    """What a run finds out before its first step; a resumed one reads it."""
+    """What a run finds out before its first step; a resumed one reads it.
+
+    ``untrained`` has each query's measures with BM25 and the two untrained systems; it is empty where none is held out.
+    """
 
     plan: Plan
-    before: dict[str, float]
-    baselines: dict[str, dict[str, float]]
+    untrained: dict[str, dict[str, dict[str, float]]]
     seconds: dict[str, float]
 
 
@@ -98,7 +103,7 @@ class Session:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
         self.world.equalise(model)
-        if checkpoint is None and settings.base_share:
+        if checkpoint is None:
             lead(lambda: keep_start(model, self.folder.start))
         collator = self._collator(model)
         loading = time.monotonic() - began
@@ -220,26 +225,26 @@ class Session:
 
     def _measure_before(
         self, model: MultiVectorEncoder
-    ) -> tuple[dict[str, float], dict[str, dict[str, float]], dict[str, float]]:
-        """The stronger of the two untrained systems, every system measured, and the seconds."""
+    ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, float]]:
+        """Each query's measures with BM25 and the untrained systems, and the seconds."""
         task = self.task
         if task is None:
-            self.talk.say("No held-out queries: the last checkpoint is kept, and nothing is measured.")
-            return {}, {}, {"loading": 0.0, "evaluation": 0.0}
+            self.talk.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
+            return {}, {"loading": 0.0, "evaluation": 0.0}
         from tardif.evaluation import spoken
         from tardif.modeling.build import raw_view
         from tardif.training.precision import computing
 
         self.talk.say(f"Validation: {task.describe()}.")
-        baselines = {"bm25": task.measure_bm25(self.job.language)}
+        untrained = {BM25: task.bm25_values(self.job.language)}
         with computing(self.settings.precision, self.device):
-            baselines["raw"] = task.measure(raw_view(model), self.talk, "Before: the base's raw vectors")
+            untrained[RAW] = task.values(raw_view(model), self.talk, "Before: the base's raw vectors")
             began = time.monotonic()
-            baselines["step 0"] = task.measure(model, self.talk, "Before: the recipe at step 0")
+            untrained[STEP_0] = task.values(model, self.talk, "Before: the recipe at step 0")
         seconds = {"loading": 0.0, "evaluation": time.monotonic() - began}
-        for name, figures in baselines.items():
-            self.talk.say(f"  {name}: {spoken(figures)}")
-        return stronger(baselines["raw"], baselines["step 0"]), baselines, seconds
+        for name, values in untrained.items():
+            self.talk.say(f"  {name}: {spoken(means(values))}")
+        return untrained, seconds
 
     def _train(
         self, model: MultiVectorEncoder, collator: Collator, found: Found, checkpoint: Path | None
@@ -267,9 +272,9 @@ class Session:
         except BaseException as error:
             self.folder.keep = not outcome.diverged
             if self.world.leads:
-                self._publish_what_there_is(outcome, found, error)
+                self._publish_what_there_is(model, outcome, found, error)
             raise
-        return self.world.from_lead(lambda: self._finish(outcome, found))
+        return self.world.from_lead(lambda: self._finish(model, outcome, found))
 
     def _refresher(self, model: MultiVectorEncoder) -> Refresher | None:
         from tardif.training.refresh import Refresher
@@ -278,33 +283,48 @@ class Session:
             return None
         return Refresher(model, self.data, self.job.language, self.settings, self.folder.path)
 
-    def _finish(self, outcome: Outcome, found: Found) -> TrainingResult:
+    def _finish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found) -> TrainingResult:
         result = self._result(outcome, found)
-        self._publish(outcome, result)
+        self._publish(model, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
             self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
+        self._tell(result)
         return result
 
-    def _publish_what_there_is(self, outcome: Outcome, found: Found, error: BaseException) -> None:
+    def _tell(self, result: TrainingResult) -> None:
+        for line in summary(result):
+            self.talk.say(line)
+        for line in result.warnings:
+            self.talk.warn(line)
+
+    def _publish_what_there_is(
+        self, model: MultiVectorEncoder, outcome: Outcome, found: Found, error: BaseException
+    ) -> None:
         """The best checkpoint of a run that failed; whatever hinders it, the failure itself is what is told."""
         if not outcome.best_step:
             return
         try:
-            self._publish(outcome, self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": ")))
+            result = self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": "))
+            self._publish(model, result)
         except TardifError as another:
             self.talk.say(str(another))
         else:
             self.talk.say(f"The best checkpoint so far is kept in {self.job.path}.")
+            self._tell(result)
 
-    def _publish(self, outcome: Outcome, result: TrainingResult) -> None:
-        """Copy the best model to the output, whole or not at all: until then the run can be resumed."""
-        from tardif.training.conductor import copy_model
+    def _publish(self, model: MultiVectorEncoder, result: TrainingResult) -> None:
+        """Copy the chosen model to the output, whole or not at all: until then the run can be resumed."""
+        from tardif.training.blending import blended
+        from tardif.training.conductor import copy_model, keep_model
 
+        if not result.kept:  # the whole way back to the weights that it began with
+            with blended(model, self.folder.start, 1.0):
+                keep_model(model, self.folder.best(0))
         replace = self.job.overwrite or self.folder.resumed
         with staged(self.job.path, overwrite=replace, held=True) as aside:
             try:
-                copy_model(self.folder.best(outcome.best_step), aside)
+                copy_model(self.folder.best(result.kept), aside)
                 for extra in (self.folder.log, *self.folder.path.glob("runs")):
                     if extra.is_dir():  # of a logger that writes files
                         shutil.copytree(extra, aside / extra.name)
@@ -315,12 +335,27 @@ class Session:
             write_json(aside / "results.json", result.as_json())
 
     def _result(self, outcome: Outcome, found: Found, failure: str = "") -> TrainingResult:
-        job, task = self.job, self.task
+        job, task, untrained = self.job, self.task, found.untrained
+        judged = judge(
+            untrained,
+            outcome.best_values,
+            outcome.best_step,
+            keep_untrained=self.settings.keep_untrained,
+            reason="" if task else _NOT_HELD_OUT,
+        )
+        warnings = [*judged.warnings]
+        if outcome.steps and outcome.steps_without_loss == outcome.steps:
+            warnings.append(f"The loss of all {outcome.steps} steps was exactly 0: the model has learnt nothing.")
         return TrainingResult(
             path=job.path,
-            before=found.before,
-            after=outcome.best,
-            baselines=found.baselines,
+            before=means(untrained[stronger(untrained)]) if untrained else {},
+            after=judged.after,
+            baselines={name: means(values) for name, values in untrained.items()},
+            kept=judged.kept,
+            comparison=judged.comparison,
+            beside_bm25=judged.beside_bm25,
+            reason=judged.reason,
+            warnings=warnings,
             settings={
                 "tardif": tardif.__version__,
                 "base": job.base.name,
@@ -337,6 +372,7 @@ class Session:
                 "resumed_at": outcome.resumed_at,
                 "refreshed_at": outcome.refreshed_at,
                 "best_step": outcome.best_step,
+                "steps_without_loss": outcome.steps_without_loss,
                 "evaluated": outcome.evaluations,
                 "validation": task.describe() if task else None,
                 "data": {**self.data.counts(), **dict(self.data.settings)},
@@ -350,11 +386,6 @@ class Session:
             interrupted=outcome.interrupted,
             failure=failure,
         )
-
-
-def stronger(*systems: dict[str, float]) -> dict[str, float]:
-    """The figures of the system with the highest nDCG@10: what ``before`` means everywhere."""
-    return max(systems, key=lambda figures: figures["nDCG@10"])
 
 
 def _mean_cut(lengths: Sequence[float], most: int) -> float:

@@ -182,6 +182,8 @@ class TrainingSettings(Short):
             0.5, and 0.7 where most queries were made from the documents, which teach less of what people ask.
         precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it at least
             three times as fast, of which a few milliseconds make sure, else fp32.
+        keep_untrained: publish the untrained recipe where the held-out queries show that the best checkpoint is worse
+            than it; false publishes the checkpoint, with the same warning.
         seed: of everything random.
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
     """
@@ -223,6 +225,7 @@ class TrainingSettings(Short):
     training_length: int | None = 128
     base_share: float | None = None
     precision: str = "auto"
+    keep_untrained: bool = True
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -256,6 +259,7 @@ class TrainingSettings(Short):
             "normalise_scores",
             "grad_cache",
             "gradient_checkpointing",
+            "keep_untrained",
         ):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name}={getattr(self, name)!r}: give true or false.")

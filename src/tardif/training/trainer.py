@@ -16,6 +16,7 @@ from tardif.modeling.base import Base, resolve_base
 from tardif.modeling.recipe import Recipe
 from tardif.showing import ShortDict, ShortList, called, short, table
 from tardif.talk import Talk
+from tardif.training.negatives import check_negatives
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings, settings_from
@@ -142,7 +143,8 @@ class Trainer:
                 (:func:`tardif.data.parts.parts_of`). A prepared folder, or a :class:`TrainingSet`. None with
                 ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
-            validation: share of queries to hold out (by default a tenth, at most 500), or held-out rows of their own.
+            validation: share of queries to hold out, or held-out rows of their own. None or ``auto`` holds out a tenth,
+                at most 500; with fewer than 500 queries 50 of them, or a third where that is less.
             **options: ``queries``, the texts of queries that ``data`` names by ids, and those of
                 :class:`tardif.preparation.Preparation`: ``columns``, ``scores``, ``clicks``, ``miner``, ``negatives``,
                 ``ratio``, ``teacher``, ``split``, ... They act when data are prepared: with a prepared folder or a
@@ -185,8 +187,9 @@ class Trainer:
             if late:
                 raise _come_too_late("The training set" if isinstance(data, TrainingSet) else str(data), late)
             return data if isinstance(data, TrainingSet) else TrainingSet.load(data)
+        from tardif.data.split import AUTO
         from tardif.mining.plan import work_folder
-        from tardif.preparation import SHARE, prepare
+        from tardif.preparation import prepare
 
         defaults: dict[str, Any] = {
             "language": self.language.code,
@@ -200,7 +203,7 @@ class Trainer:
         return prepare(
             [] if data is None else [data],
             documents,
-            validation=SHARE if validation is None else validation,
+            validation=AUTO if validation is None else validation,
             talk=self.talk,
             **{**defaults, **options},
         )
@@ -222,6 +225,7 @@ class Trainer:
         Raises:
             SettingError: a setting is not known or out of range, nothing has been prepared, or the run to
                 resume was started with something else.
+            DataError: no example has any negative, so that nothing could be learnt.
             FolderError: an unfinished run is there, and neither ``resume`` nor ``overwrite`` is set; or the
                 disk is full: the last checkpoint can be gone on from.
             ModelError: the weights cannot be loaded.
@@ -232,6 +236,8 @@ class Trainer:
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
+        if (remark := check_negatives(self.data, checked)) and own_number() == 0:
+            self.talk.warn(remark)
         count = self.process_count(processes, checked)
         from tardif.training.job import Job
 
@@ -314,16 +320,3 @@ def _come_too_late(data: str, names: Sequence[str]) -> SettingError:
         f"{data} is prepared already, and {', '.join(names)} ({spelt}) {act} when data are prepared: leave {them} out, "
         f"or prepare the data again with {them}."
     )
-
-
-def summary(result: TrainingResult) -> Sequence[str]:
-    """The lines that tell a person what came out."""
-    lines = []
-    for name in result.after:
-        gain = result.after[name] - result.before[name]
-        bm25 = result.baselines.get("bm25", {}).get(name)
-        beside = "" if bm25 is None else f"  (BM25 {bm25:.4f})"
-        lines.append(
-            f"{name:>8}: before {result.before[name]:.4f}, after {result.after[name]:.4f} ({gain:+.4f}){beside}"
-        )
-    return lines

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from tardif.data.judged import searchable
 from tardif.data.text import keyed_order
 from tardif.data.training_set import VALIDATION, TrainingSet
-from tardif.evaluation import DEPTH, MEASURES, measure, rank
+from tardif.evaluation import DEPTH, MEASURES, per_query, rank
 from tardif.languages import Language
 from tardif.lexical import LexicalSearcher
 from tardif.talk import Talk
 from tardif.types import Document, Run
+from tardif.verdict import means
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -31,15 +32,19 @@ class ValidationTask:
     documents: list[Document]
     corpus_size: int
 
-    def measure(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, float]:
-        """The measures of a model as it is now."""
+    def values(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, dict[str, float]]:
+        """Each measure of each query, of a model as it is now."""
         with talk.progress(what, len(self.documents), "documents") as bar:
             run = rank(model, self.queries, self.documents, k=DEPTH, advance=bar.advance)
-        return measure(self.qrels, run, MEASURES)
+        return per_query(self.qrels, run, MEASURES)
 
-    def measure_bm25(self, language: Language) -> dict[str, float]:
-        """The measures of BM25."""
-        return measure(self.qrels, self.bm25_run(language), MEASURES)
+    def measure(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, float]:
+        """The measures of a model as it is now."""
+        return means(self.values(model, talk, what))
+
+    def bm25_values(self, language: Language) -> dict[str, dict[str, float]]:
+        """Each measure of each query, of BM25."""
+        return per_query(self.qrels, self.bm25_run(language), MEASURES)
 
     def bm25_run(self, language: Language) -> Run:
         """BM25's run."""

@@ -72,6 +72,10 @@ class Relay(Talk):
         """Send a line."""
         self.send("say", line)
 
+    def tell(self, line: str) -> None:
+        """Send a line that is shown also where progress is not."""
+        self.send("tell", line)
+
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
         """Send how far something has come."""

@@ -1,0 +1,113 @@
+"""What the held-out queries say of a run: which model is published, whether it is better, and what must be told.
+
+The untrained model is a candidate too. A model that is not shown to be better than it is published with a warning only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tardif.training.result import TrainingResult
+from tardif.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, Values, compare_values, means, told_p
+
+RAW, STEP_0, BM25 = "raw", "step 0", "bm25"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is published, and what the held-out queries say of it.
+
+    Attributes:
+        kept: the step of the published model; 0 is the untrained recipe.
+        after: the measures of the published model.
+        comparison: the best trained checkpoint beside the stronger untrained system.
+        beside_bm25: the published model beside BM25.
+        reason: why nothing was measured.
+        warnings: what a person must be told.
+    """
+
+    kept: int
+    after: Mapping[str, float] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    beside_bm25: Comparison | None = None
+    reason: str = ""
+    warnings: Sequence[str] = ()
+
+
+def stronger(untrained: Mapping[str, Values]) -> str:
+    """The untrained system with the highest nDCG@10: what ``before`` means everywhere."""
+    return max((RAW, STEP_0), key=lambda name: means(untrained[name])[DECIDES])
+
+
+def judge(
+    untrained: Mapping[str, Values], trained: Values, step: int, *, keep_untrained: bool, reason: str = ""
+) -> Judged:
+    """Choose what is published, and compare.
+
+    Args:
+        untrained: each query's measures with ``raw``, ``step 0`` and ``bm25``; empty where nothing was measured.
+        trained: the same with the best trained checkpoint; empty where it was never measured.
+        step: of that checkpoint.
+        keep_untrained: publish the untrained recipe where the trained checkpoint is worse.
+        reason: why nothing was measured, where nothing was.
+    """
+    if not untrained or not trained:
+        reason = reason or "the run ended before its first evaluation"
+        told = f"Whether the model is better than the untrained base is not known: {reason}."
+        return Judged(step, reason=reason, warnings=[told])
+    before = stronger(untrained)
+    comparison = compare_values(trained, untrained[before], before)
+    falls_back = keep_untrained and compare_values(trained, untrained[STEP_0], STEP_0).verdict == WORSE
+    published = untrained[STEP_0] if falls_back else trained
+    beside_bm25 = compare_values(published, untrained[BM25], BM25)
+    warnings = [_not_better(comparison, falls_back)] if comparison.verdict != BETTER else []
+    if beside_bm25.deciding.difference < 0:
+        warnings.append(_bm25_is_ahead(beside_bm25, means(published), means(untrained[BM25])))
+    return Judged(0 if falls_back else step, means(published), comparison, beside_bm25, "", warnings)
+
+
+def _not_better(comparison: Comparison, falls_back: bool) -> str:
+    """The line without which a model that is not shown to be better is not published."""
+    kept = (
+        "The untrained model (step 0) is published in its place."
+        if falls_back
+        else "The trained model is published all the same."
+    )
+    if comparison.verdict == WORSE:
+        return f"Training made it worse: {DECIDES} {comparison.deciding}. {kept}"
+    if comparison.verdict == SAME:
+        return f"Training made {comparison.words()}: {DECIDES} {comparison.deciding}. {kept}"
+    assert comparison.verdict == FEW
+    return f"Whether training helped is not known: {comparison.words()}. {kept}"
+
+
+def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+    found = comparison.deciding
+    return (
+        f"BM25 is ahead of the model on these queries: {DECIDES} {theirs[DECIDES]:.4f}, the model {ours[DECIDES]:.4f} "
+        f"(p {told_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
+    )
+
+
+def summary(result: TrainingResult) -> Sequence[str]:
+    """The lines that tell a person what came out."""
+    comparison = result.comparison
+    if comparison is None:
+        return []
+    lines = []
+    trained = "after" if result.kept else "trained"
+    for name, found in comparison.measures.items():
+        before, bm25 = result.before[name], result.baselines[BM25][name]
+        lines.append(
+            f"{name:>8}: before {before:.4f}, {trained} {before + found.difference:.4f}: {found}; BM25 {bm25:.4f}"
+        )
+        if not result.kept:
+            lines.append(f"{'':>8}  published {result.after[name]:.4f} (the untrained model, step 0)")
+    chosen = len(result.settings.get("evaluated", ()))
+    if chosen > 1:
+        lines.append(
+            f"(The checkpoint was chosen on these queries, as the best of {chosen}: expect a little less on others.)"
+        )
+    lines.append(f"Verdict: {comparison.words()}.")
+    return lines

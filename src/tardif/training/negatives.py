@@ -1,0 +1,82 @@
+"""Whether there is anything to learn: an example without a single possible negative has a loss of 0 in every step."""
+
+from __future__ import annotations
+
+from tardif.data.text import normalise
+from tardif.data.training_set import TrainingSet
+from tardif.errors import DataError, SettingError
+from tardif.training.settings import TAUGHT, TrainingSettings
+from tardif.types import Example
+
+
+def check_negatives(data: TrainingSet, settings: TrainingSettings) -> str:
+    """A remark on the examples that no step can learn anything from; empty where there are none.
+
+    Raises:
+        DataError: that is so of all of them, whatever the settings.
+        SettingError: it is so of all of them, and settings are to blame.
+    """
+    count, stuck = len(data.examples), without_negatives(data, settings)
+    if stuck < count:
+        share = f"{stuck} of {count} examples teach nothing"
+        return f"{share}: no step can have a negative for them." if stuck else ""
+    if without_negatives(data, TrainingSettings(loss=settings.loss)) < count:
+        raise SettingError(
+            f"Nothing can be learnt: with batch_size={settings.batch_size}, "
+            f"negatives_per_example={settings.negatives_per_example} and "
+            f"other_negatives={settings.other_negatives} no example has any negative. Raise batch_size (--batch-size) "
+            "or negatives_per_example."
+        )
+    asked = len({example.query_id for example in data.examples})
+    raise DataError(
+        f"Nothing can be learnt from {count} examples of {asked} queries: the loss of every step would be 0, for no "
+        "query has a document that does not answer it. Give documents that answer something else (--documents, in "
+        "Python documents=), of which negatives are mined, or questions with other answers."
+    )
+
+
+def without_negatives(data: TrainingSet, settings: TrainingSettings) -> int:
+    """How many examples have no negative in any batch: neither hard ones of their own nor others' documents."""
+    contrastive = "contrastive" in settings.terms
+    others = _others(data, settings) if contrastive and settings.batch_size > 1 else set()
+    if others is None:
+        return 0
+    own = settings.negatives_per_example > 0
+    taught = any(name in TAUGHT for name in settings.terms)
+
+    def learns(example: Example) -> bool:
+        if own and taught and example.scores and example.negative_ids:
+            return True
+        if not contrastive:
+            return False
+        known = _known(data, example, masked=settings.mask_known_positives)
+        hard = {_text(data, identity) for identity in example.negative_ids} if own else set()
+        return not (hard | others) <= known
+
+    return sum(not learns(example) for example in data.examples)
+
+
+def _others(data: TrainingSet, settings: TrainingSettings) -> set[str] | None:
+    """The texts that examples bring into each other's batches; None where they are surely more than answer any query.
+
+    The examples are looked at only until that is sure, which in a usual set is after the first few.
+    """
+    most = max((len(judged) for judged in data.qrels.values()), default=0)
+    found: set[str] = set()
+    for example in data.examples:
+        found.add(_text(data, example.positive_id))
+        if settings.other_negatives and settings.negatives_per_example:
+            found.update(_text(data, identity) for identity in example.negative_ids)
+        if len(found) > max(most, 1):
+            return None
+    return found
+
+
+def _known(data: TrainingSet, example: Example, *, masked: bool) -> set[str]:
+    """The texts that are no negatives of an example: its positive, and where they are masked all that answer it."""
+    answers = [example.positive_id, *(data.positives(example.query_id) if masked else ())]
+    return {_text(data, identity) for identity in answers}
+
+
+def _text(data: TrainingSet, identity: str) -> str:
+    return normalise(data.documents[identity].content)
