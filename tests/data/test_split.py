@@ -164,6 +164,6 @@ def test_a_template_whose_questions_are_nearly_the_same_is_not_torn_and_the_repo
     data = prepare([rows], miner="none")
     assert set(data.split.values()) == {TRAIN}
     said = next(line for line in data.report if line.startswith("no query is held out"))
-    assert "queries that belong together has 30, and the share has room for 3" in said
+    assert "queries that belong together has 30, and the share has room for 10" in said
     assert "--no-near (near=False)" in said
     assert set(prepare([rows], miner="none", near=False).split.values()) == {TRAIN, VALIDATION}

@@ -153,9 +153,13 @@ def test_training_publishes_a_checkpoint_with_its_results(trainer):
     assert {"step": recorded["settings"]["best_step"], **recorded["after"]} == best
     assert all(seconds >= 0 for seconds in recorded["seconds"].values())
     files = {path.relative_to(trainer.path).as_posix(): path for path in trainer.path.rglob("*") if path.is_file()}
-    records = {"results.json", "log.jsonl", "checksums.json"}
+    records = {"results.json", "held_out.jsonl", "log.jsonl", "checksums.json"}
     sums = json.loads(files["checksums.json"].read_text())["files"]
     assert sums == {name: checksum(path) for name, path in files.items() if name not in records}
+    held_out = [json.loads(line) for line in (trainer.path / "held_out.jsonl").read_text().splitlines()]
+    assert len(held_out) == len(trainer.data.query_ids("validation")) == recorded["comparison"]["queries"]
+    for system, figures in {"bm25": baselines["bm25"], "trained": recorded["after"]}.items():
+        assert sum(line[system]["nDCG@10"] for line in held_out) / len(held_out) == pytest.approx(figures["nDCG@10"])
     settings = recorded["settings"]
     assert (settings["steps"], settings["planned_steps"], settings["epochs_done"]) == (STEPS, STEPS, 1.0)
     assert (settings["dim"], settings["language"], settings["device"], settings["lr"]) == (16, "en", "cpu", 1e-3)

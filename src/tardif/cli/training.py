@@ -56,6 +56,10 @@ def train(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget of minutes for training.")] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Judge every query by cross-validation, train on all: FOLDS + 1 trainings, for few queries."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     loss: Annotated[
@@ -104,7 +108,7 @@ def train(
     if data is None and not options.makes_queries:
         raise typer.BadParameter("give data, or --documents with --synthesize or --endpoint", param_hint="DATA")
     given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr, "loss": loss}
-    given["refresh"] = refresh
+    given |= {"refresh": refresh, "folds": folds}
     settings = {
         **{key: value for key, value in given.items() if value is not None},
         **dict(parse_assignment(text) for text in assignments or []),
@@ -128,7 +132,7 @@ def train(
     )
     trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
     others = [weighted(text) for text in also or []]
-    _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl")
+    _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=(folds or 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **settings)
     put(str(result.path))
     if result.interrupted:
@@ -136,9 +140,18 @@ def train(
 
 
 def _prepare(
-    trainer: Trainer, data: Path | None, also: Sequence[tuple[Path, float]], options: PreparationOptions, answers: Path
+    trainer: Trainer,
+    data: Path | None,
+    also: Sequence[tuple[Path, float]],
+    options: PreparationOptions,
+    answers: Path,
+    *,
+    in_folds: bool,
 ) -> None:
-    """Give a trainer its sets; what is not prepared yet is prepared with the options that were given."""
+    """Give a trainer its sets; what is not prepared yet is prepared with the options that were given.
+
+    Folds hold out every query once, so preparation holds out none.
+    """
     from tardif.data.training_set import is_training_set
 
     asked = {name: value for name, value in options.preparing(answers).items() if name in options.given}
@@ -156,6 +169,10 @@ def _prepare(
         asked = {
             name: value for name, value in asked.items() if name not in shared or (is_file and name == "validation")
         }
+    if in_folds and not (data is not None and is_training_set(data)):
+        asked.setdefault("validation", 0.0)
+    if in_folds and fresh:
+        shared.setdefault("validation", 0.0)
     trainer.prepare(data, **asked)
     for path, weight in also:
         trainer.add(path, weight=weight, **(shared if path in fresh else {}))

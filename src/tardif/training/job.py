@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tardif.modeling.base import Base
 from tardif.modeling.recipe import Recipe
 from tardif.talk import Talk
 from tardif.training.settings import TrainingSettings
+from tardif.verdict import Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Job:
         overwrite: replace what stands there.
         trust_remote_code: let the base bring its own code.
         talk: where to show progress.
+        crossed: the values that cross-validation has found, by system: they are the verdict on this training.
+        told: say at the end what came out.
     """
 
     base: Base
@@ -41,6 +45,8 @@ class Job:
     overwrite: bool
     trust_remote_code: bool
     talk: Talk
+    crossed: Mapping[str, Values] = dataclasses.field(default_factory=dict)
+    told: bool = True
 
     def save(self, folder: Path, settings: TrainingSettings, **more: Any) -> None:
         """Write all but the talk into a folder, with the settings and ``more`` plain values.
@@ -55,7 +61,7 @@ class Job:
             "recipe": _fields(self.recipe),
             "language": self.language.code,
             "path": str(self.path),
-            **{name: getattr(self, name) for name in ("seed", "overwrite", "trust_remote_code")},
+            **{name: getattr(self, name) for name in ("seed", "overwrite", "trust_remote_code", "crossed", "told")},
             "settings": settings.as_json(),
             **more,
         }
@@ -80,6 +86,8 @@ def load_job(folder: Path, talk: Talk) -> tuple[Job, TrainingSettings, dict[str,
         overwrite=read["overwrite"],
         trust_remote_code=read["trust_remote_code"],
         talk=talk,
+        crossed=read["crossed"],
+        told=read["told"],
     )
     return job, TrainingSettings(**read["settings"]), read
 

@@ -5,13 +5,17 @@ The untrained model is a candidate too. A model that is not shown to be better t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tardif.training.result import TrainingResult
 from tardif.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, Values, compare_values, means, told_p
 
-RAW, STEP_0, BM25 = "raw", "step 0", "bm25"
+RAW, STEP_0, BM25, TRAINED = "raw", "step 0", "bm25", "trained"
+VALUES = "held_out.jsonl"
+"""Beside ``results.json``: a line for each held-out query, with its measures by system."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,45 @@ class Judged:
     warnings: Sequence[str] = ()
 
 
+def write_values(folder: Path, systems: Mapping[str, Values]) -> None:
+    """Leave each query's measures in a model's folder, so that a person can see which queries were won and lost."""
+    queries = next(iter(next(iter(systems.values())).values()))
+    lines = [
+        {
+            "query_id": query,
+            **{system: {name: by[query] for name, by in found.items()} for system, found in systems.items()},
+        }
+        for query in queries
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (folder / VALUES).write_text(text, encoding="utf-8")
+
+
+def read_values(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Read what :func:`write_values` wrote: system -> measure -> query id -> value."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    with (folder / VALUES).open(encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            query = line.pop("query_id")
+            for system, measures in line.items():
+                for name, value in measures.items():
+                    found.setdefault(system, {}).setdefault(name, {})[query] = value
+    return found
+
+
 def stronger(untrained: Mapping[str, Values]) -> str:
     """The untrained system with the highest nDCG@10: what ``before`` means everywhere."""
     return max((RAW, STEP_0), key=lambda name: means(untrained[name])[DECIDES])
 
 
 def judge(
-    untrained: Mapping[str, Values], trained: Values, step: int, *, keep_untrained: bool, reason: str = ""
+    untrained: Mapping[str, Values],
+    trained: Values,
+    step: int,
+    *,
+    keep_untrained: bool,
+    reason: str = "",
+    advice: str = "",
 ) -> Judged:
     """Choose what is published, and compare.
 
@@ -51,23 +87,24 @@ def judge(
         step: of that checkpoint.
         keep_untrained: publish the untrained recipe where the trained checkpoint is worse.
         reason: why nothing was measured, where nothing was.
+        advice: what to do where that is so, or where the queries are too few to tell.
     """
     if not untrained or not trained:
         reason = reason or "the run ended before its first evaluation"
-        told = f"Whether the model is better than the untrained base is not known: {reason}."
+        told = f"Whether the model is better than the untrained base is not known: {reason}.{advice}"
         return Judged(step, reason=reason, warnings=[told])
     before = stronger(untrained)
     comparison = compare_values(trained, untrained[before], before)
     falls_back = keep_untrained and compare_values(trained, untrained[STEP_0], STEP_0).verdict == WORSE
     published = untrained[STEP_0] if falls_back else trained
     beside_bm25 = compare_values(published, untrained[BM25], BM25)
-    warnings = [_not_better(comparison, falls_back)] if comparison.verdict != BETTER else []
+    warnings = [_not_better(comparison, falls_back, advice)] if comparison.verdict != BETTER else []
     if beside_bm25.deciding.difference < 0:
         warnings.append(_bm25_is_ahead(beside_bm25, means(published), means(untrained[BM25])))
     return Judged(0 if falls_back else step, means(published), comparison, beside_bm25, "", warnings)
 
 
-def _not_better(comparison: Comparison, falls_back: bool) -> str:
+def _not_better(comparison: Comparison, falls_back: bool, advice: str) -> str:
     """The line without which a model that is not shown to be better is not published."""
     kept = (
         "The untrained model (step 0) is published in its place."
@@ -79,7 +116,7 @@ def _not_better(comparison: Comparison, falls_back: bool) -> str:
     if comparison.verdict == SAME:
         return f"Training made {comparison.words()}: {DECIDES} {comparison.deciding}. {kept}"
     assert comparison.verdict == FEW
-    return f"Whether training helped is not known: {comparison.words()}. {kept}"
+    return f"Whether training helped is not known: {comparison.words()}. {kept}{advice}"
 
 
 def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:

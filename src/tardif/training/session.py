@@ -17,14 +17,14 @@ from tardif.errors import FolderError, TardifError
 from tardif.folders import staged, write_json
 from tardif.modeling.recipe import DOCUMENT_CAP
 from tardif.training.job import Job
-from tardif.training.judging import BM25, RAW, STEP_0, judge, stronger, summary
+from tardif.training.judging import BM25, RAW, STEP_0, TRAINED, judge, stronger, summary, write_values
 from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.sampling import order_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.world import World
-from tardif.verdict import means
+from tardif.verdict import Values, means
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # Texts that the projection is fitted on: some 50,000 tokens, far more than its rank.
 _PROJECTION_DOCUMENTS, _PROJECTION_QUERIES = 256, 128
 _NOT_HELD_OUT = "no query is held out"
+# Cross-validation is recommended with so many folds, for as many queries at most: over more, a share tells enough.
+_FOLDS, _MOST_FOR_FOLDS = 5, 500
 # What may differ when a run is resumed: how often it saves and where it reports to change no weight.
 _FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
@@ -146,14 +148,11 @@ class Session:
 
     def _given(self, model: MultiVectorEncoder) -> dict[str, Any]:
         """All that the end of a run depends on, each under the name by which a person can set it."""
-        settings = {name: value for name, value in self.settings.as_json().items() if name not in _FREE_SETTINGS}
-        other = {name: value for name, value in self.settings.other.items() if name not in _FREE_ARGUMENTS}
         return {
-            **settings,
-            **other,
+            **deciding(self.settings),
             **dataclasses.asdict(self.job.recipe),
             "base": _fingerprint(model),
-            "data": _digest(self.data),
+            "data": data_digest(self.data),
             "language": self.job.language.code,
             "device": self.device,
             # Each has random numbers of its own, and sums come in another order.
@@ -228,6 +227,9 @@ class Session:
     ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, float]]:
         """Each query's measures with BM25 and the untrained systems, and the seconds."""
         task = self.task
+        if self.job.crossed:
+            untrained = {name: _plain(values) for name, values in self.job.crossed.items() if name != TRAINED}
+            return untrained, {"loading": 0.0, "evaluation": 0.0}
         if task is None:
             self.talk.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, {"loading": 0.0, "evaluation": 0.0}
@@ -285,7 +287,7 @@ class Session:
 
     def _finish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found) -> TrainingResult:
         result = self._result(outcome, found)
-        self._publish(model, result)
+        self._publish(model, outcome, found, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
             self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
@@ -293,6 +295,8 @@ class Session:
         return result
 
     def _tell(self, result: TrainingResult) -> None:
+        if not self.job.told:
+            return
         for line in summary(result):
             self.talk.say(line)
         for line in result.warnings:
@@ -306,14 +310,14 @@ class Session:
             return
         try:
             result = self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": "))
-            self._publish(model, result)
+            self._publish(model, outcome, found, result)
         except TardifError as another:
             self.talk.say(str(another))
         else:
             self.talk.say(f"The best checkpoint so far is kept in {self.job.path}.")
             self._tell(result)
 
-    def _publish(self, model: MultiVectorEncoder, result: TrainingResult) -> None:
+    def _publish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found, result: TrainingResult) -> None:
         """Copy the chosen model to the output, whole or not at all: until then the run can be resumed."""
         from tardif.training.blending import blended
         from tardif.training.conductor import copy_model, keep_model
@@ -333,15 +337,42 @@ class Session:
             except shutil.Error as error:
                 raise FolderError(f"{self.job.path} could not be written ({error.args[0][0][2]}).") from error
             write_json(aside / "results.json", result.as_json())
+            if found.untrained and (trained := self._trained(outcome)):
+                write_values(aside, {**found.untrained, TRAINED: trained})
+
+    def _trained(self, outcome: Outcome) -> Values:
+        """Each query's measures with the training that is judged; empty where there are none."""
+        return self.job.crossed.get(TRAINED) or outcome.best_values
+
+    def _advice(self) -> str:
+        """What to do where nothing was measured, or too little to tell."""
+        queries = self.data.query_ids(TRAIN)
+        if self.job.crossed or len(queries) > _MOST_FOR_FOLDS:
+            return " Hold out more, or rows of your own (--validation)."
+        total, folds = len(queries) + len(self.data.query_ids(VALIDATION)), min(_FOLDS, len(queries))
+        if folds < 2:
+            return ""
+        return (
+            f" Cross-validation judges all {total} queries, with {folds + 1} trainings in place of one: --folds "
+            f"{folds}, on data of which none is held out (--validation 0)."
+        )
+
+    def _crossed(self) -> str | None:
+        """How cross-validation has judged, if it has."""
+        if not self.job.crossed:
+            return None
+        queries = len(next(iter(self.job.crossed[TRAINED].values())))
+        return f"{queries} queries in {self.settings.folds} folds"
 
     def _result(self, outcome: Outcome, found: Found, failure: str = "") -> TrainingResult:
         job, task, untrained = self.job, self.task, found.untrained
         judged = judge(
             untrained,
-            outcome.best_values,
+            self._trained(outcome),
             outcome.best_step,
             keep_untrained=self.settings.keep_untrained,
             reason="" if task else _NOT_HELD_OUT,
+            advice=self._advice(),
         )
         warnings = [*judged.warnings]
         if outcome.steps and outcome.steps_without_loss == outcome.steps:
@@ -374,7 +405,7 @@ class Session:
                 "best_step": outcome.best_step,
                 "steps_without_loss": outcome.steps_without_loss,
                 "evaluated": outcome.evaluations,
-                "validation": task.describe() if task else None,
+                "validation": task.describe() if task else self._crossed(),
                 "data": {**self.data.counts(), **dict(self.data.settings)},
             },
             seconds={
@@ -386,6 +417,16 @@ class Session:
             interrupted=outcome.interrupted,
             failure=failure,
         )
+
+
+def deciding(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that decide what a run comes to."""
+    own = {name: value for name, value in settings.as_json().items() if name not in _FREE_SETTINGS}
+    return {**own, **{name: value for name, value in settings.other.items() if name not in _FREE_ARGUMENTS}}
+
+
+def _plain(values: Values) -> dict[str, dict[str, float]]:
+    return {name: dict(by) for name, by in values.items()}
 
 
 def _mean_cut(lengths: Sequence[float], most: int) -> float:
@@ -421,7 +462,7 @@ def _parameters(model: MultiVectorEncoder) -> int:
     return sum(weight.numel() for weight in model.parameters()) - embedded
 
 
-def _digest(data: TrainingSet) -> str:
+def data_digest(data: TrainingSet) -> str:
     """What a training set holds, in its order."""
     digest = hashlib.blake2b(digest_size=16)
 

@@ -60,6 +60,7 @@ _WHOLE = {
     "negatives_per_example": 0,
     "xtr_k": 1,
     "evaluations": 1,
+    "folds": 1,
     "validation_documents": 1,
     "max_steps": 1,
     "stop_at_step": 1,
@@ -184,6 +185,9 @@ class TrainingSettings(Short):
             three times as fast, of which a few milliseconds make sure, else fp32.
         keep_untrained: publish the untrained recipe where the held-out queries show that the best checkpoint is worse
             than it; false publishes the checkpoint, with the same warning.
+        folds: judge every query by cross-validation: train once for each fold without its queries, then, for the
+            published model, on all. It is for sets that are too small to hold queries out, and takes ``folds`` + 1
+            trainings, which share out ``minutes``. 1: none.
         seed: of everything random.
         other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
     """
@@ -226,6 +230,7 @@ class TrainingSettings(Short):
     base_share: float | None = None
     precision: str = "auto"
     keep_untrained: bool = True
+    folds: int = 1
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)
 

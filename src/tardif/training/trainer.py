@@ -252,24 +252,38 @@ class Trainer:
             trust_remote_code=self.trust_remote_code,
             talk=self.talk,
         )
-        if count > 1 and world_size() == 1:
-            from tardif.training.launch import train_in_processes
 
-            device, folder = self._device(), RunFolder(self.path)
-            with folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk):
-                return train_in_processes(count, job, checked, device, folder)
-        return self._train_here(job, checked, resume)
+        def train(job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+            if count > 1 and world_size() == 1:
+                return self._train_in_processes(count, job, settings, resume)
+            return self._train_here(job, settings, resume)
+
+        if checked.folds == 1:
+            return train(job, checked, resume)
+        if world_size() > 1:
+            raise SettingError("folds are trained one after the other by one script: start it once, with processes=.")
+        from tardif.training.folds import train_in_folds
+
+        return train_in_folds(job, checked, train, resume=resume)
+
+    def _train_in_processes(self, count: int, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+        """Train in processes that are started for it."""
+        from tardif.training.launch import train_in_processes
+
+        device, folder = self._device(), RunFolder(job.path)
+        with folder.held(resume=resume, overwrite=job.overwrite, talk=self.talk):
+            return train_in_processes(count, job, settings, device, folder)
 
     def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
         """Train in this process, with those that it was started with."""
         from tardif.training.session import Session
         from tardif.training.world import join
 
-        device, folder, failed = self._device(), RunFolder(self.path), True
+        device, folder, failed = self._device(), RunFolder(job.path), True
         world = join(device)
         try:
             with ExitStack() as held:
-                holding = folder.held(resume=resume, overwrite=self.overwrite, talk=self.talk)
+                holding = folder.held(resume=resume, overwrite=job.overwrite, talk=self.talk)
                 world.from_lead(lambda: held.enter_context(holding))
                 result = Session(job, settings, device, folder, world).run()
             failed = False

@@ -1,0 +1,92 @@
+"""A training set in folds: each query is held out once, in a set whose training never sees it or its like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tardif.data.near import LIMIT, near_duplicates
+from tardif.data.text import keyed_order, normalise
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.errors import SettingError
+
+
+def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
+    """As many sets as there are folds, each with another part of the training queries held out.
+
+    Queries that belong together, as :mod:`tardif.data.split` has it, are in one fold. The parts depend on texts and
+    seed, not on the order of the queries.
+
+    Raises:
+        SettingError: queries are held out already, belong together by a field that is not kept, or are too few.
+    """
+    if held := len(data.query_ids(VALIDATION)):
+        raise SettingError(
+            f"folds={folds} judges every query with a model that was trained without it, and {held} queries are held "
+            "out already: prepare with --validation 0 (validation=0)."
+        )
+    if any(made.get("group_by") for made in _made_with(data)):
+        raise SettingError(
+            f"folds={folds}: the set was split by a field (group_by), which a prepared set does not keep: hold out a "
+            "share instead (--validation)."
+        )
+    groups = _together(data)
+    if len(groups) < folds:
+        raise SettingError(
+            f"folds={folds}: there are {len(groups)} groups of training queries that do not belong together: give "
+            f"{len(groups)} folds or fewer."
+        )
+    parts: list[set[str]] = [set() for _ in range(folds)]
+    for key in sorted(groups, key=lambda key: (keyed_order(seed, key), key)):
+        min(parts, key=len).update(groups[key])
+    return [_without(data, part) for part in parts]
+
+
+def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:
+    """The settings of a set, or of each that was mixed into it."""
+    for settings in data.settings.get("mixed") or [data.settings]:
+        yield dict(settings)
+
+
+def _together(data: TrainingSet) -> dict[str, list[str]]:
+    """Training queries that must be in one fold, by the first of their normalised texts."""
+    asked = {query: normalise(data.queries[query]) for query in data.query_ids(TRAIN)}
+    leader: dict[str, str] = {}
+
+    def find(hub: str) -> str:
+        while (up := leader.setdefault(hub, hub)) != hub:
+            leader[hub] = hub = leader[up]
+        return hub
+
+    def join(one: str, other: str) -> None:
+        low, high = sorted((find(one), find(other)))
+        leader[high] = low
+
+    if any(made.get("near", True) for made in _made_with(data)) and len(asked) <= LIMIT:
+        for one, other in near_duplicates((query, data.queries[query]) for query in asked).links:
+            join(f"q{asked[one]}", f"q{asked[other]}")
+    if any(made.get("documents_apart") for made in _made_with(data)):
+        for query, text in asked.items():
+            for identity in data.positives(query):
+                join(f"q{text}", f"d{normalise(data.documents[identity].content)}")
+    groups: dict[str, list[str]] = {}
+    for query, text in asked.items():
+        groups.setdefault(find(f"q{text}"), []).append(query)
+    return {min(asked[query] for query in group): group for group in groups.values()}
+
+
+def _without(data: TrainingSet, held: set[str]) -> TrainingSet:
+    """The set with some of its training queries held out."""
+    trained = [example.query_id not in held for example in data.examples]
+    parts, first = [], 0
+    for size, weight in data.parts:
+        parts.append((sum(trained[first : first + size]), weight))
+        first += size
+    kept = [example for example, used in zip(data.examples, trained, strict=True) if used]
+    return replace(
+        data,
+        split={query: VALIDATION if query in held else side for query, side in data.split.items()},
+        examples=kept,
+        made=round(data.made * len(kept) / max(len(trained), 1)),
+        parts=tuple(part for part in parts if part[0]),
+    )

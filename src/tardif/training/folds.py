@@ -1,0 +1,117 @@
+"""Cross-validation: every query is judged by a model that was not trained on it, and the published one on all of them.
+
+Few queries must not be held out, and few held-out ones tell nothing. So the training is repeated, each time without
+another part of the queries; their values together are the verdict on the training that is published. It costs a
+training for each fold.
+
+.NAME.folds/
+  folds.json      what the folds were begun with
+  fold-1.json     each query's values in a finished fold
+  .fold-2.training/   an unfinished one's run
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+import tardif
+from tardif.checksums import checksum
+from tardif.data.folds import fold_sets
+from tardif.errors import FolderError, SettingError
+from tardif.folders import read_json, real_place, remove, write_json
+from tardif.training.job import Job
+from tardif.training.judging import read_values
+from tardif.training.result import TrainingResult
+from tardif.training.session import data_digest, deciding
+from tardif.training.settings import TrainingSettings
+
+Train = Callable[[Job, TrainingSettings, bool], TrainingResult]
+
+
+def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume: bool) -> TrainingResult:
+    """Train once for each fold, then on everything, with the folds' verdict.
+
+    Args:
+        job, settings: of the training that is published; ``minutes`` are those of all trainings together.
+        train: trains one job, and goes on with its unfinished run where it is told to.
+        resume: go on with what an unfinished cross-validation has left.
+
+    Raises:
+        SettingError: the set cannot be divided so, or the folds were begun with something else.
+        FolderError: unfinished folds are there, and neither ``resume`` nor ``overwrite`` is set.
+        KeyboardInterrupt: a fold was interrupted.
+    """
+    count, sets = settings.folds, fold_sets(job.data, settings.folds, settings.seed)
+    minutes = None if settings.minutes is None else settings.minutes / (count + 1)
+    cost = "" if minutes is None else f"; each has {minutes:.2g} of the {settings.minutes:g} minutes"
+    job.talk.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
+    place = folds_folder(job.path)
+    _begin(place, job, settings, resume=resume)
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for number, data in enumerate(sets, start=1):
+        fold = replace(job, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
+        record = place / f"fold-{number}.json"
+        if not record.is_file():
+            job.talk.say(f"Fold {number} of {count}: {len(data.query_ids('validation'))} queries are held out.")
+            # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
+            once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
+            if train(fold, once, resume).interrupted:
+                job.talk.say(f"Fold {number} of {count} was interrupted; --resume goes on.")
+                raise KeyboardInterrupt
+            write_json(record, read_values(fold.path))
+            remove(fold.path)
+        for system, measures in read_json(record, what="a fold").items():
+            for name, by_query in measures.items():
+                values.setdefault(system, {}).setdefault(name, {}).update(by_query)
+    job.talk.say(f"All {count} folds are done; the published model is trained on all queries.")
+    result = train(replace(job, crossed=values), replace(settings, minutes=minutes), resume)
+    if not result.interrupted:
+        remove(place)
+    return result
+
+
+def folds_folder(output: Path) -> Path:
+    """Where the folds of a training that is not finished are."""
+    place = real_place(output)
+    return place.with_name(f".{place.name}.folds")
+
+
+def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -> None:
+    """Have a folder for these folds: with what is done of them, or empty."""
+    key = {"key": _key(job, settings)}
+    if place.exists():
+        if not resume and not job.overwrite:
+            raise FolderError(
+                f"Unfinished folds of {job.path.name} are in {place}: go on with them (--resume), or start again "
+                "(--overwrite)."
+            )
+        if resume and (place / "folds.json").is_file():
+            if read_json(place / "folds.json", what="unfinished folds") == key:
+                return
+            if not job.overwrite:
+                raise SettingError(
+                    f"The unfinished folds in {place} were begun with other data, base or settings: give the same, or "
+                    "start again with --overwrite."
+                )
+        remove(place)
+    place.mkdir(parents=True)
+    write_json(place / "folds.json", key)
+
+
+def _key(job: Job, settings: TrainingSettings) -> str:
+    """What the values of a fold depend on."""
+    given: Mapping[str, Any] = {
+        "tardif": tardif.__version__,
+        "settings": deciding(settings),
+        "recipe": asdict(job.recipe),
+        "base": [checksum(path) for path in sorted(job.base.folder.rglob("*")) if path.is_file()],
+        "data": data_digest(job.data),
+        "language": job.language.code,
+    }
+    return xxhash.xxh3_128_hexdigest(json.dumps(given, sort_keys=True, default=str).encode())

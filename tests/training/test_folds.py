@@ -1,0 +1,84 @@
+"""Cross-validation: all queries judge, none of them a model that has seen it; interrupted, it goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tardif import FolderError, SettingError, Trainer
+from tardif.training import objective
+from tardif.training.folds import folds_folder
+
+SHORT = {"epochs": 1, "batch_size": 16, "lr": 1e-3, "folds": 2}
+
+
+@pytest.fixture
+def whole(base_folder, tmp_path, pairs):
+    """A trainer whose set holds out nothing."""
+
+    def made(name="tiny", **options):
+        options = {"devices": "cpu", "out": tmp_path / "out", "dim": 16, "quiet": True, **options}
+        trainer = Trainer(name, base_folder("bert"), **options)
+        trainer.prepare(pairs, validation=0, window=(1, 20), near=False, on={"query-is-document": "keep"})
+        return trainer
+
+    return made
+
+
+def recorded(trainer):
+    found = json.loads((trainer.path / "results.json").read_text())
+    found.pop("seconds")
+    found["settings"].pop("resumed_at")
+    weights = {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
+    return found, (trainer.path / "held_out.jsonl").read_bytes(), weights
+
+
+def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, capsys):
+    trainer = whole(quiet=False)
+    result = trainer.train(**SHORT)
+    told = capsys.readouterr().err
+    queries = set(trainer.queries)
+    lines = [json.loads(line) for line in (trainer.path / "held_out.jsonl").read_text().splitlines()]
+    assert {line["query_id"] for line in lines} == queries
+    assert result.comparison.queries == len(lines) == len(queries) == 40
+    assert result.settings["validation"] == "40 queries in 2 folds"
+    assert result.settings["steps"] == result.kept == 3  # of all 40, not of a fold's 20
+    for name in ("bm25", "raw"):
+        assert result.baselines[name]["nDCG@10"] == pytest.approx(sum(line[name]["nDCG@10"] for line in lines) / 40)
+    assert [path.name for path in trainer.path.parent.iterdir()] == ["tiny"]
+    assert "2 folds and the published model are 3 trainings" in told
+    assert told.count("Verdict: ") == 1
+    assert "nothing is measured" not in told
+
+
+def test_interrupted_folds_go_on_and_end_the_same(whole, monkeypatch):
+    unbroken = whole("unbroken")
+    unbroken.train(**SHORT)
+    contrastive, calls = objective.contrastive, []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:  # in the second fold
+            raise RuntimeError
+        return contrastive(*args, **kwargs)
+
+    broken = whole()
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "contrastive", wrapped)
+        with pytest.raises(RuntimeError):
+            broken.train(**SHORT)
+    place = folds_folder(broken.path)
+    assert (place / "fold-1.json").is_file()
+    with pytest.raises(FolderError, match=r"--resume.*--overwrite"):
+        whole().train(**SHORT)
+    with pytest.raises(SettingError, match="other data, base or settings"):
+        whole().train(resume=True, **{**SHORT, "lr": 1e-4})
+    again = whole()
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "contrastive", lambda *args, **kwargs: calls.append(1) or contrastive(*args, **kwargs))
+        calls.clear()
+        again.train(resume=True, **SHORT)
+    assert len(calls) == 2 + 3  # the second fold, and the published model
+    assert recorded(again) == recorded(unbroken)
+    assert not place.exists()
