@@ -29,7 +29,7 @@ from tardif.errors import TardifError
 
 SAME, REFUSED, SILENT, TRACEBACK = "same", "refused", "SILENT", "TRACEBACK"
 QUERY = "how do rivers carry sand to the sea"
-_RECORDS = ("results.json", "log.jsonl")  # they decide nothing, and tell times
+_RECORDS = ("results.json", "held_out.jsonl", "log.jsonl")  # they decide nothing, and tell times
 
 
 # Damage: what is done to a file, given random numbers, its twin and a file of another kind.

@@ -116,7 +116,7 @@ def kind(trial: dict) -> str:
         return f"{name}: {Path(*parts[:-1], '*' + Path(label).suffix) if label[-4:] in ('ment', '.npz') else label}"
     if name == "run":
         return f"{name}: {parts[0].rstrip('0123456789').rstrip('-')}{'/*' if len(parts) > 1 else ''}"
-    return f"{name}: {'records' if label in ('results.json', 'log.jsonl') else label}"
+    return f"{name}: {'records' if label in ('results.json', 'held_out.jsonl', 'log.jsonl') else label}"
 
 
 def table(made: list[dict], verdicts: list[str]) -> str:

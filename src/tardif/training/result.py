@@ -120,7 +120,7 @@ class TrainingResult:
         """Read what :meth:`as_json` gave of the model at ``path``."""
         fields = {name: value for name, value in read.items() if name != "verdict"}
         for name in ("comparison", "beside_bm25"):
-            fields[name] = Comparison.from_json(read[name]) if read[name] else None
+            fields[name] = Comparison.from_json(read[name]) if read.get(name) else None
         for name in ("before", "after"):
-            fields[name] = {} if None in read[name].values() else read[name]
+            fields[name] = {} if None in read.get(name, {}).values() else read.get(name, {})
         return cls(path=path, **fields)

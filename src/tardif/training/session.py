@@ -298,7 +298,7 @@ class Session:
         if not self.job.told:
             return
         for line in summary(result):
-            self.talk.say(line)
+            self.talk.tell(line)
         for line in result.warnings:
             self.talk.warn(line)
 
