@@ -19,7 +19,15 @@ from tardif.errors import TardifError
 from tardif.preparation import prepare_folder
 
 TABLES = ("documents", "queries", "qrels", "examples")
-ROW_RULES = ("empty", "no-positive", "duplicate", "contradiction", "positive-as-negative", "query-is-document")
+ROW_RULES = (
+    "empty",
+    "no-positive",
+    "duplicate",
+    "contradiction",
+    "positive-as-negative",
+    "negative-with-answer",
+    "query-is-document",
+)
 
 # Duplicates, contradictions, a group, scores that differ between copies of a row, near-duplicates.
 ROWS = [

@@ -11,8 +11,17 @@ from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare, prepare_folder
 from tardif.types import Document
 
-ROW_RULES = ("empty", "no-positive", "duplicate", "contradiction", "positive-as-negative", "query-is-document")
+ROW_RULES = (
+    "empty",
+    "no-positive",
+    "duplicate",
+    "contradiction",
+    "positive-as-negative",
+    "negative-with-answer",
+    "query-is-document",
+)
 
+ANSWER = "press the red button on the back for ten seconds, then let go"
 GOOD = {"query": "a question", "positive": "an answer", "negative": "a wrong one"}
 
 
@@ -31,6 +40,11 @@ CASES = {
         {"relevant": 3, "drop": 2},
     ),
     "positive-as-negative": (labelled(("q", "an answer", 1), ("q", "An  ANSWER", 0)), 2, {"drop": 1, "keep": 2}),
+    "negative-with-answer": (
+        labelled(("q", ANSWER, 1), ("q", f"As we said: {ANSWER.upper()}!", 0)),
+        2,
+        {"drop": 1, "keep": 2},
+    ),
     "query-is-document": ([GOOD, {"query": "the same", "positive": "The same "}], 2, {"drop": 2, "keep": 3}),
 }
 
@@ -57,6 +71,7 @@ def test_every_rule_has_a_default_and_can_refuse():
         "duplicate": "drop",
         "contradiction": "relevant",
         "positive-as-negative": "drop",
+        "negative-with-answer": "drop",
         "query-is-document": "drop",
         "duplicate-document": "keep",
         "duplicate-query": "keep",
@@ -222,6 +237,24 @@ def test_near_duplicates_and_other_languages_are_reported_with_the_reason(tmp_pa
     for rule in found:
         with pytest.raises(DataError, match=rf"rows.jsonl, line \d: .*{rule}=keep"):
             prepare_folder([path], None, tmp_path / "other", miner="none", on={rule: "refuse"})
+
+
+@pytest.mark.parametrize(
+    ("negative", "dropped"),
+    [
+        (f"First read this: {ANSWER.replace(',', ' -')}; then go on.", True),
+        ("Press the RED button on the back for ten seconds.", True),  # part of the answer
+        ("How do I reset it", True),  # the query
+        ("Press the red button", False),  # too short a part to tell
+        (ANSWER.replace("ten", "twelve"), False),
+        ("something else", False),
+    ],
+)
+def test_a_negative_that_says_what_the_answer_says_is_dropped_and_listed(negative, dropped):
+    with cleaned([("how do I reset it?", ANSWER, negative), ("another?", "yes", "yes, but no")]) as (staging, findings):
+        assert findings.counts.get("negative-with-answer", 0) == dropped
+        assert staging.one("SELECT count(*) FROM judged WHERE relevance <= 0") == 2 - dropped
+        assert [row["place"] for row in reported(staging) if row["rule"] == "negative-with-answer"] == [1] * dropped
 
 
 # Labels

@@ -166,12 +166,22 @@ def place_judgement(query: str, pieces: list[Document]) -> str:
     It is the one that shares most words with the query, each word weighing more the fewer pieces have
     it; the first of equals.
     """
-    wanted = _words(query)
-    shared = [wanted & _words(piece.text) for piece in pieces]
-    spread = Counter(word for words in shared for word in words)
-    # fsum: the same sum in whichever order a set gives its words.
-    weights = [math.fsum(math.log1p(len(pieces) / spread[word]) for word in words) for words in shared]
-    return pieces[weights.index(max(weights))].id
+    return placing(pieces)(query)
+
+
+def placing(pieces: list[Document]) -> Callable[[str], str]:
+    """:func:`place_judgement` for many queries of one document, whose pieces are looked at once."""
+    known = [_words(piece.text) for piece in pieces]
+
+    def place(query: str) -> str:
+        wanted = _words(query)
+        shared = [wanted & words for words in known]
+        spread = Counter(word for words in shared for word in words)
+        # fsum: the same sum in whichever order a set gives its words.
+        weights = [math.fsum(math.log1p(len(pieces) / spread[word]) for word in words) for words in shared]
+        return pieces[weights.index(max(weights))].id
+
+    return place
 
 
 def _words(text: str) -> set[str]:

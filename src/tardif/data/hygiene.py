@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tardif.data import clicks as clicked
 from tardif.data import ids, labels
-from tardif.data.chunking import place_judgement
+from tardif.data.chunking import placing
 from tardif.data.clicks import ClickRule
 from tardif.data.staging import Staging
 from tardif.data.text import text_id
+from tardif.data.wrong_negatives import with_answer
 from tardif.errors import SettingError
 from tardif.types import Document
 
@@ -52,6 +52,11 @@ RULES = {
         Rule(
             "positive-as-negative",
             "a negative with the text of one of its query's positives",
+            ("drop", "keep", "refuse"),
+        ),
+        Rule(
+            "negative-with-answer",
+            "a negative that contains one of its query's positives word for word, is part of one, or is the query",
             ("drop", "keep", "refuse"),
         ),
         Rule("query-is-document", "a query with the same text as its positive", ("drop", "keep", "refuse")),
@@ -210,18 +215,24 @@ def _move_to_pieces(staging: Staging) -> None:
         JOIN queries q ON q.id = s.query_id
         GROUP BY s.row, s.document_id ORDER BY s.document_id, s.row"""
     )
-    moved: list[list[Any]] = []
-    for parent, rows in itertools.groupby(judged, key=lambda row: row[1]):
-        pieces = [
-            Document(*piece)
-            for piece in staging.all(
-                "SELECT id, text, title FROM documents WHERE piece_of = ? ORDER BY length(id), id", [parent]
-            )
-        ]
-        moved += [[row, place_judgement(query, pieces)] for row, _, query in rows]
+    if not judged:
+        return
+    # All pieces in one pass: a search of the table for each document would take the square of their number.
+    batches = staging.batches(
+        """SELECT piece_of, id, text, title FROM documents
+        WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
+    )
+    pieces = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    moved: list[tuple[int, str]] = []
+    for (_, rows), (_, parts) in zip(
+        itertools.groupby(judged, key=lambda row: row[1]),
+        itertools.groupby(pieces, key=lambda row: row[0]),
+        strict=True,
+    ):
+        place = placing([Document(*part[1:]) for part in parts])
+        moved += [(row, place(query)) for row, _, query in rows]
     if moved:
-        staging.run("CREATE TEMP TABLE moved (row BIGINT, piece VARCHAR)")
-        staging.database.executemany("INSERT INTO moved VALUES (?, ?)", moved)
+        staging.table("moved", "row BIGINT, piece VARCHAR", moved)
         staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
 
 
@@ -264,6 +275,7 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
           WHERE p.fate IS NULL AND p.relevance > 0
         )""",
     )  # fmt: skip
+    _apply(staging, actions, findings, "negative-with-answer", with_answer(staging))
     # What is left of a query whose positives other rules took goes with them, and stops nothing.
     if actions["no-positive"] != "keep":
         left = _WITHOUT_POSITIVE.format("AND fate IS NULL")
