@@ -7,7 +7,7 @@ answer as short as "yes" keeps nothing out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from tardif.data.containment import NEAR, contained
 from tardif.data.text import words_in_order
@@ -23,22 +23,33 @@ LIMIT = 50_000
 _OWN = 0.8  # the share of a document's words from which it is the query that it holds
 
 
-def kin_among(positives: Sequence[Document], holding: Sequence[Document], parts: Sequence[Document]) -> dict[str, str]:
+def kin_among(
+    positives: Sequence[Document],
+    holding: Sequence[Document],
+    parts: Sequence[Document],
+    known: Container[str] = (),
+) -> dict[str, str]:
     """Which of some documents contain one of a query's positives, or are part of one.
 
     Args:
         positives: what is known to answer the query.
         holding: documents that may contain one of them.
         parts: documents that may be part of one.
+        known: ids of those that are looked at word for word only: they are kept out in any case.
 
     Returns:
         The document's id to :data:`CONTAINS` or :data:`PART`.
     """
-    found = dict.fromkeys(contained(_bodies(parts), _contents(positives)).found, PART)
-    held = _holders(positives, holding)
+    found = dict.fromkeys(_held(parts, positives, None), PART) | dict.fromkeys(
+        _holders(positives, holding, None), CONTAINS
+    )
     # A document may nearly hold what another holds word for word.
-    held += _holders(positives, [document for document in holding if document.id not in held])
-    return found | dict.fromkeys(held, CONTAINS)
+    left = [document for document in holding if document.id not in found and document.id not in known]
+    within = [document for document in parts if document.id not in found and document.id not in known]
+    nearly = dict.fromkeys(_held(within, positives, NEAR), PART) | dict.fromkeys(
+        _holders(positives, left, NEAR), CONTAINS
+    )
+    return found | nearly
 
 
 def asks(query: str, document: Document) -> bool:
@@ -85,8 +96,12 @@ def spaced(text: str) -> str:
     return f" {' '.join(words_in_order(text))} "
 
 
-def _holders(texts: Sequence[Document], documents: Sequence[Document]) -> list[str]:
-    found = contained(_bodies(texts), _contents(documents)).found
+def _held(texts: Sequence[Document], documents: Sequence[Document], near: float | None) -> list[str]:
+    return list(contained(_bodies(texts), _contents(documents), near=near).found) if texts else []
+
+
+def _holders(texts: Sequence[Document], documents: Sequence[Document], near: float | None) -> list[str]:
+    found = contained(_bodies(texts), _contents(documents), near=near).found if documents else {}
     return [one.document for ones in found.values() for one in ones]
 
 

@@ -154,7 +154,7 @@ class Chooser:
                 [documents[candidates[number]] for number in np.flatnonzero(mask).tolist()]
                 for mask in (alike.holding, alike.parts)
             )
-            found |= kin_among([documents[d] for d in alike.originals], holding, parts)
+            found |= kin_among([documents[d] for d in alike.originals], holding, parts, known=found)
         return found | {d: "query" for d in candidates if asks(query, documents[d])}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:

@@ -160,9 +160,11 @@ class NearCopies:
 
 def _places(document: Document) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The places of a document's words, and of those that its title alone has, if it has a text besides."""
-    found = _hashed(words(document.content))
-    alone = np.setdiff1d(found, _hashed(words(document.text))) if document.title and document.text else found[:0]
-    return found, alone
+    if not (document.title and document.text):
+        found = _hashed(words(document.content))
+        return found, found[:0]
+    title, text = words(document.title), words(document.text)
+    return _hashed(title | text), _hashed(title - text)
 
 
 def _hashed(found: Iterable[str]) -> NDArray[np.intp]:
