@@ -102,6 +102,15 @@ def test_what_looks_like_ids_and_is_none_is_refused():
 
 
 def test_ids_without_documents_ask_for_them():
+    for name in ("doc_id", "articleId", "docid", "page_ids"):
+        rows = [{"query": row["query"], name: row["doc"]} for row in ROWS]
+        said = refusal(rows, columns={"positive": name})
+        assert re.search(rf"line 1: column {name} holds ids, such as 'kb-0', .*--documents.*id-as-text=keep", said)
+        with cleaned(rows, columns={"positive": name}, on={"id-as-text": "keep"}) as (staging, _):
+            assert len(judged(staging)) == 6
+    with cleaned([{"query": "what is it", "said": "B-52"}], columns={"positive": "said"}) as (staging, findings):
+        assert len(judged(staging)) == 1 and "look like ids" in findings.lines[0]
+    assert "(--columns query_id=query)" in refusal([{"query": 7, "positive": "a text"}])
     assert re.search(
         r"'kb-0' is not in the corpus, and no documents were given: .*--documents",
         refusal(ROWS, columns={"document_id": "doc"}),

@@ -8,6 +8,7 @@ is said; a column that holds both is refused. Numbers are compared as such: a fr
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,7 @@ def join(staging: Staging, action: str) -> list[str]:
         if is_given and action != "keep":
             said += _join_kind(staging, kind, action)
         elif kind is DOCUMENTS and not is_given and action != "keep":
-            said += _note_alike(staging)
+            said += _without_corpus(staging, action)
         said += _join_numbers(staging, kind)
     return said
 
@@ -237,18 +238,34 @@ def _examples(staging: Staging, slot: _Slot, which: str) -> list[tuple[int, int,
     )
 
 
-def _note_alike(staging: Staging) -> list[str]:
-    """Say that documents look like ids where no corpus was given that they could be ids of."""
+def _without_corpus(staging: Staging, action: str) -> list[str]:
+    """Say that documents look like ids where no corpus was given that they could be ids of; refuse them where their
+    column is named as one of ids."""
     like = f"strlen(text) <= {LONGEST} AND regexp_full_match(text, '{LIKE_AN_ID}')"
     count, alike, first = staging.all(
         f"SELECT count(*), count(*) FILTER ({like}), min(text) FILTER ({like}) FROM documents WHERE NOT own_id"
     )[0]
     if not alike or alike < NEARLY_ALL * count:
         return []
+    for source, columns in sorted(staging.columns.items()):
+        names = [*columns.get("positive", ()), *columns.get("documents", ())]
+        if action == "refuse" and names and all(_NAMED_ID.search(name) for name in names):
+            place = int(staging.one("SELECT min(place) FROM judgements WHERE source = ?", [source]) or 1)
+            raise staging.error(
+                source,
+                place,
+                f"column {', '.join(names[:3])} holds ids, such as {first!r:.60}, and no documents were given: give "
+                'them with --documents (documents=), or read the ids as texts with on={"id-as-text": "keep"} '
+                "(--on id-as-text=keep).",
+            )
     return [
         f"the documents look like ids, such as {first!r:.60}, and are read as texts: if they are ids, give the "
         "documents with --documents (documents=)"
     ]
+
+
+_NAMED_ID = re.compile(r"(^|[^a-z])ids?$|[a-z](Id|ID|Ids|IDs)$|^(doc|p|page|url)ids?$|url$")
+"""Names of columns of ids: ``doc_id``, ``articleId``, ``docid``."""
 
 
 def _join_numbers(staging: Staging, kind: Kind) -> list[str]:

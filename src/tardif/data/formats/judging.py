@@ -121,7 +121,13 @@ class RowReader:
         if self._query is not None:
             query = row[self._query[1]]
             if type(query) is not str or not storable(query):
-                query = self._cell(row, self._query, place).text()
+                cell = self._cell(row, self._query, place)
+                if cell.is_number:
+                    raise cell.refuse(
+                        "must be text, and is a number: if it is the query's id, say so with "
+                        f'columns={{"query_id": "{cell.column}"}} (--columns query_id={cell.column}).'
+                    )
+                query = cell.text()
         if self._query_id is not None:
             cell = self._cell(row, self._query_id, place)
             query_id = cell.identity()
