@@ -15,7 +15,7 @@ from tardif.talk import Bar, Talk
 from tardif.training import launch
 from tardif.training.job import load_job
 from tardif.training.launch import replay
-from tardif.training.settings import settings_from
+from tardif.training.settings import TrainingSettings, settings_from
 from tardif.training.worker import Relay
 from tardif.training.world import World, join
 
@@ -154,7 +154,7 @@ def test_a_job_is_read_as_it_was_written(make, tmp_path):
     assert read.as_json() == settings.as_json()
     assert more["device"] == "cpu"
     with pytest.raises(SettingError, match="plain values"):
-        job.save(tmp_path / "other", settings_from({"report_to": [object()]}))
+        job.save(tmp_path / "other", TrainingSettings(other={"run_name": object()}))
 
 
 def test_talk_is_relayed():

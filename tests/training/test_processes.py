@@ -95,7 +95,7 @@ def test_two_processes_end_where_one_ends(make, start, capsys):
     [
         {"gradient_accumulation_steps": 2, "grad_cache": True},
         {"minutes": 0.02, "epochs": 1000},
-        {"lora": 4, "patience": 1},
+        {"lora": 4, "patience": 1, "evaluations": 2},
     ],
 )
 def test_two_processes_under_other_settings(make, start, more):
@@ -268,8 +268,8 @@ def test_a_script_that_was_started_several_times_trains_together(script, tmp_pat
 
 @pytest.mark.slow
 def test_an_error_of_all_processes_is_told_once(make):
-    with pytest.raises(SettingError, match="A training argument cannot be used"):
-        make().train(processes=2, **SHORT, report_to="no-such-logger")
+    with pytest.raises(SettingError, match="no weight of this model"):
+        make().train(processes=2, **SHORT, learning_rate_mapping={"no-such-weight": 1e-3})
     assert not Path(make().path).exists()
 
 

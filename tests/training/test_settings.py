@@ -41,7 +41,7 @@ def test_an_unknown_name_is_refused_with_a_suggestion(name, suggestion):
     [("learning_rate", "lr"), ("num_train_epochs", "epochs"), ("per_device_train_batch_size", "batch_size")],
 )
 def test_a_reserved_name_says_what_to_use(name, use):
-    with pytest.raises(SettingError, match=f"{name} is set by Tardif itself: use {use}"):
+    with pytest.raises(SettingError, match=f"{name} cannot be set: use {use}"):
         settings_from({name: 1})
 
 
@@ -49,7 +49,7 @@ def test_a_reserved_name_says_what_to_use(name, use):
     "name", ["output_dir", "save_strategy", "dataloader_drop_last", "use_cpu", "resume_from_checkpoint"]
 )
 def test_a_name_that_would_break_the_run_is_reserved(name):
-    with pytest.raises(SettingError, match="set by Tardif itself"):
+    with pytest.raises(SettingError, match="cannot be set: "):
         settings_from({name: "x"})
 
 
@@ -153,7 +153,7 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
         ("lora", 8),
         ("lora", {"r": 8, "lora_alpha": 16}),
         ("evaluation_share", None),
-        ("patience", 3),
+        ("patience", 1),
     ],
 )
 def test_a_value_in_range_is_taken(name, value):

@@ -138,6 +138,7 @@ def test_a_logger_of_the_library_hears_losses_and_evaluations(make, monkeypatch)
             heard.append((args.run_name, state.global_step, dict(logs)))
 
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "trackio", Heard)
+    monkeypatch.setattr("tardif.training.arguments.is_installed", lambda package: True)
     result = make().train(**SHORT, report_to="trackio", logging_steps=5)
     assert {name for name, _, _ in heard} == {"tiny"}
     losses = [(step, logs["loss"]) for _, step, logs in heard if "loss" in logs]

@@ -102,7 +102,7 @@ def train(
 
     DATA that is not prepared yet is prepared first: the options of its sections are those of prepare.
     """
-    from tardif.training.settings import parse_assignment, settings_from
+    from tardif.training.settings import parse_assignment
     from tardif.training.trainer import Trainer
 
     if data is None and not options.makes_queries:
@@ -130,7 +130,7 @@ def train(
         trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
-    trainer.process_count(processes, settings_from(settings))  # a wrong setting must not wait for the mining
+    trainer.check(processes=processes, **settings)  # a wrong setting must not wait for the mining
     others = [weighted(text) for text in also or []]
     _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=(folds or 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **settings)

@@ -241,6 +241,7 @@ def _make_loop(
         "weight_decay": 0.01,
         "learning_rate_mapping": learning_rates(model, settings),
         "bf16": settings.precision == "bf16",
+        "fp16": settings.precision == "fp16",
         "report_to": "none",
         "run_name": folder.output.name,
         "logging_strategy": "steps",

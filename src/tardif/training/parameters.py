@@ -113,9 +113,17 @@ def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dic
     (ULMFiT, Howard and Ruder, ACL 2018, for transformers as in ELECTRA).
 
     Raises:
-        SettingError: the model has no projection for ``projection_lr``.
+        SettingError: the model has no projection for ``projection_lr``, or no weight that a pattern of
+            ``learning_rate_mapping`` matches.
     """
-    rates: dict[str, float] = {}
+    rates: dict[str, float] = dict(settings.other.get("learning_rate_mapping", {}))
+    weights = [f"model.{name}" for name, _ in model.named_parameters()]  # as the trainer calls them
+    for pattern in rates:
+        if not any(_matches(pattern, name) for name in weights):
+            raise SettingError(
+                f"learning_rate_mapping: no weight of this model is called {pattern!r}: its first is {weights[0]}, its "
+                f"last {weights[-1]}."
+            )
     if settings.layer_lr_decay is None and settings.projection_lr is None:
         return rates
     parts = parts_of(model)
@@ -129,6 +137,13 @@ def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dic
             raise SettingError(f"projection_lr={settings.projection_lr}: this model has no projection.")
         rates[_pattern(parts.projection)] = settings.projection_lr
     return rates
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error as error:
+        raise SettingError(f"learning_rate_mapping: {pattern!r} is no regular expression ({error}).") from None
 
 
 def _pattern(names: Sequence[str]) -> str:

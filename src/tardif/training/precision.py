@@ -27,21 +27,22 @@ _FEW, _TOKENS, _WIDTH, _ROUNDS = 32, 2048, 384, 7
 
 
 def resolve(settings: TrainingSettings, device: str, width: int) -> str:
-    """``fp32`` or ``bf16``: what ``settings.precision`` means on this machine.
+    """``fp32``, ``bf16`` or ``fp16``: what ``settings.precision`` means on this machine.
 
     ``auto`` is bfloat16 on a CPU that multiplies it at least three times as fast as float32, for an encoder at least
     256 wide (``width``): measured, in some milliseconds, always at the same shapes. On other devices it is float32.
     """
     if settings.precision != "auto":
         return settings.precision
-    if device != "cpu" or settings.other.get("bf16") or settings.other.get("fp16"):
+    if device != "cpu":
         return "fp32"
     return "bf16" if width >= _LEAST_WIDTH and _gain() >= _FASTER else "fp32"
 
 
 def computing(precision: str, device: str) -> AbstractContextManager[object]:
     """The context in which a model's forward pass is computed in this precision."""
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
 
 
 def _gain() -> float:

@@ -6,53 +6,22 @@ import dataclasses
 import difflib
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tardif.errors import SettingError
 from tardif.showing import Short
+from tardif.training.arguments import REFUSED, TAKEN, check_arguments
 
 if TYPE_CHECKING:
     from tardif.data.training_set import TrainingSet
-
-# Ours to decide: they say where things go and which machinery runs.
-_RESERVED = frozenset(
-    {
-        "output_dir",
-        "num_train_epochs",
-        "per_device_train_batch_size",
-        "learning_rate",
-        "max_steps",
-        "seed",
-        "data_seed",
-        "use_cpu",
-        "save_strategy",
-        "eval_strategy",
-        "load_best_model_at_end",
-        "disable_tqdm",
-        "dataloader_drop_last",
-        "batch_sampler",
-        "remove_unused_columns",
-        "prompts",
-        "router_mapping",
-        "max_length",
-        "do_train",
-        "do_eval",
-        "eval_steps",
-        "resume_from_checkpoint",
-        "ignore_data_skip",
-        "restore_callback_states_from_checkpoint",
-        "auto_find_batch_size",
-    }
-)
-
 
 LOSSES = ("contrastive", "distillation", "margin")
 TAUGHT = ("distillation", "margin")
 """The losses that need a teacher's scores."""
 SCORINGS = ("maxsim", "mean", "xtr")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 # Settings by what they take: a whole number from so many on, a number above 0; and which may be None.
 _WHOLE = {
@@ -182,14 +151,16 @@ class TrainingSettings(Short):
             0.5 is halfway back (Wortsman et al., CVPR 2022). It keeps what few examples make a model forget. None:
             0.5, and 0.7 where most queries were made from the documents, which teach less of what people ask.
         precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it at least
-            three times as fast, of which a few milliseconds make sure, else fp32.
+            three times as fast, of which a few milliseconds make sure, else fp32; ``fp16``, mixed precision with a
+            scaled loss, for CUDA GPUs that have no bfloat16.
         keep_untrained: publish the untrained recipe where the held-out queries show that the best checkpoint is worse
             than it; false publishes the checkpoint, with the same warning.
         folds: judge every query by cross-validation: train once for each fold without its queries, then, for the
             published model, on all. It is for sets that are too small to hold queries out, and takes ``folds`` + 1
             trainings, which share out ``minutes``. 1: none.
         seed: of everything random.
-        other: any other argument of sentence-transformers' ``MultiVectorEncoderTrainingArguments``.
+        other: arguments of sentence-transformers' ``MultiVectorEncoderTrainingArguments``, of those that act here
+            (:data:`tardif.training.arguments.TAKEN`).
     """
 
     epochs: float | None = None
@@ -271,8 +242,8 @@ class TrainingSettings(Short):
         self._check_objective()
         self._check_parameters()
         self._check_refresh()
-        if self.other:
-            _check_other(self.other)
+        check_arguments(self.other)
+        self._check_effect()
 
     def _check_objective(self) -> None:
         weights = {self.loss: 1.0} if isinstance(self.loss, str) else self.loss
@@ -308,6 +279,38 @@ class TrainingSettings(Short):
             raise SettingError(f"lora={self.lora!r}: give a rank, 1 or more, or the arguments of peft's LoraConfig.")
         if self.freeze is not None:
             raise SettingError("freeze and lora exclude each other: with lora all of the encoder is frozen.")
+
+    def _check_effect(self) -> None:
+        """Refuse what would do nothing beside the other settings."""
+        terms, schedule = self.terms, self.other.get("lr_scheduler_type")
+        idle = {
+            "xtr_k": (self.scoring != "xtr", "scoring=xtr"),
+            "distillation_temperature": ("distillation" not in terms, "the loss distillation"),
+            "normalise_scores": ("distillation" not in terms, "the loss distillation"),
+            "temperature": ("contrastive" not in terms, "the loss contrastive"),
+            "other_negatives": ("contrastive" not in terms, "the loss contrastive"),
+            "mask_known_positives": ("contrastive" not in terms, "the loss contrastive"),
+            "refresh_share": (not self.refreshes, "refresh or refresh_steps"),
+            "layer_lr_decay": (self.freeze == "encoder", "layers that are trained, and freeze=encoder freezes all"),
+            "warmup": (schedule == "constant", "a schedule with a warm-up, such as constant_with_warmup"),
+        }
+        defaults = TrainingSettings.__dataclass_fields__
+        for name, (is_idle, needs) in idle.items():
+            value, default = getattr(self, name), _defaults_with({"scoring": self.scoring}).get(name)
+            if is_idle and value != (defaults[name].default if default is None else default):
+                raise SettingError(f"{name}={value!r} does nothing without {needs}: set that too, or leave it out.")
+        if "warmup_steps" in self.other and self.warmup != defaults["warmup"].default:
+            raise SettingError("warmup and warmup_steps say the same as a share and in steps: give one of them.")
+        if "learning_rate_mapping" in self.other and (self.layer_lr_decay or self.projection_lr):
+            raise SettingError(
+                "learning_rate_mapping and layer_lr_decay or projection_lr say the same: give one of them."
+            )
+        if self.patience is not None and self.patience >= self.evaluations:
+            raise SettingError(
+                f"patience={self.patience} does nothing with evaluations={self.evaluations}: ask for more of them."
+            )
+        if self.max_steps is not None and self.stop_at_step is not None and self.stop_at_step > self.max_steps:
+            raise SettingError(f"stop_at_step={self.stop_at_step} is after the last step (max_steps={self.max_steps}).")
 
     @property
     def refreshes(self) -> bool:
@@ -370,6 +373,14 @@ class TrainingSettings(Short):
                 "refresh mines negatives that have no teacher's scores, and every example has such scores and keeps "
                 "its negatives: leave refresh out, or prepare data without scores."
             )
+        self.check_width(dim)
+
+    def check_width(self, dim: int) -> None:
+        """Raise if the settings cannot be used on vectors of width ``dim``.
+
+        Raises:
+            SettingError: the widths that are asked for do not end with it.
+        """
         if self.widths and max(self.widths) != dim:
             raise SettingError(
                 f"matryoshka={self.matryoshka!r}: the widest must be the vectors' own width, which is {dim}."
@@ -386,7 +397,7 @@ class TrainingSettings(Short):
 
 
 def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
-    """Sort named values into our own settings and the library's arguments; check all of them.
+    """Sort named values into our own settings and the library's arguments; check all of them, without any work.
 
     Raises:
         SettingError: a name is not known, or a value is out of range.
@@ -394,6 +405,7 @@ def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
     own = {f.name for f in dataclasses.fields(TrainingSettings)} - {"other"}
     mine = {name: value for name, value in values.items() if name in own}
     other = {name: value for name, value in values.items() if name not in own}
+    _check_known(other)
     settings = TrainingSettings(**{**_defaults_with(mine), **mine}, other=other)
     settings.check()
     return settings
@@ -429,21 +441,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return name.strip(), value
 
 
-def _check_other(other: Mapping[str, Any]) -> None:
-    from sentence_transformers import MultiVectorEncoderTrainingArguments
-
-    known = {f.name for f in dataclasses.fields(MultiVectorEncoderTrainingArguments) if f.init}
+def _check_known(names: Iterable[str]) -> None:
+    """Raise if one is no argument that a run takes."""
     own = {f.name for f in dataclasses.fields(TrainingSettings)} - {"other"}
-    for name in other:
-        if name in _RESERVED:
-            near = {
-                "num_train_epochs": "epochs",
-                "per_device_train_batch_size": "batch_size",
-                "learning_rate": "lr",
-            }
-            hint = f": use {near[name]}" if name in near else ""
-            raise SettingError(f"The training argument {name} is set by Tardif itself{hint}.")
-        if name not in known:
-            close = difflib.get_close_matches(name, sorted(own | known - _RESERVED), n=3, cutoff=0.6)
+    for name in names:
+        if name in REFUSED:
+            raise SettingError(f"The training argument {name} cannot be set: {REFUSED[name]}.")
+        if name not in TAKEN:
+            close = difflib.get_close_matches(name, sorted(own | set(TAKEN)), n=3, cutoff=0.6)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
             raise SettingError(f"The training argument {name!r} is not known.{hint}")

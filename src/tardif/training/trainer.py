@@ -17,6 +17,7 @@ from tardif.modeling.recipe import Recipe
 from tardif.showing import ShortDict, ShortList, called, short, table
 from tardif.talk import Talk
 from tardif.training.negatives import check_negatives
+from tardif.training.preflight import check_run
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings, settings_from
@@ -232,7 +233,7 @@ class Trainer:
             TrainingError: the training diverged, memory ran out or a process died; the best checkpoint so far
                 is kept.
         """
-        checked = settings_from({"seed": self.seed, **settings})
+        checked = self.check(processes=processes, **settings)
         if self.data is None or not self.data.examples:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
@@ -290,6 +291,21 @@ class Trainer:
         finally:
             world.end(failed=failed)
         return result
+
+    def check(self, *, processes: int | None = None, **settings: Any) -> TrainingSettings:
+        """The settings that :meth:`train` would run with, checked before any data are read.
+
+        Args:
+            processes: as for :meth:`train`.
+            **settings: as for :meth:`train`.
+
+        Raises:
+            SettingError: an argument cannot be used, or the base, the device or this machine cannot serve it.
+        """
+        checked = settings_from({"seed": self.seed, **settings})
+        check_run(checked, self.base, self.recipe, self.devices.kind)
+        self.process_count(processes, checked)
+        return checked
 
     def process_count(self, asked: int | None, settings: TrainingSettings) -> int:
         """How many processes :meth:`train` has train together, when it is asked for so many.

@@ -1,0 +1,243 @@
+"""Which of the library's training arguments a run takes, and why it takes no others.
+
+Each that is taken was seen to act in our loop (``tests/training/test_arguments.py`` shows it again). Many of the others
+are about what Tardif does itself (evaluations, checkpoints, batches) or about machinery that our loop does not use: to
+accept one would record a setting that did nothing. A name that is not known here is refused, new ones too. Nothing is
+imported: settings are checked before any work.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tardif.checks import is_number, shown
+from tardif.errors import SettingError
+
+ACCUMULATION = "gradient_accumulation_steps"
+
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "adamw_torch_fused": (),
+    "adamw_torch": (),
+    "sgd": ("momentum", "dampening", "nesterov"),
+    "adagrad": ("lr_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "centered"),
+    "adafactor": (),
+}
+"""The optimizers that need nothing beside torch, and what ``optim_args`` can say of each."""
+
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "linear": (),
+    "cosine": ("num_cycles",),
+    "cosine_with_restarts": ("num_cycles",),
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate", "num_cycles"),
+    "polynomial": ("lr_end", "power"),
+    "constant": (),
+    "constant_with_warmup": (),
+    "inverse_sqrt": ("timescale",),
+    "warmup_stable_decay": ("num_decay_steps", "min_lr_ratio", "num_cycles"),
+}
+"""The schedules of the learning rate, and what ``lr_scheduler_kwargs`` can say of each."""
+
+LOGGERS = ("trackio", "wandb", "tensorboard", "mlflow", "comet_ml", "clearml", "swanlab", "dvclive", "codecarbon")
+_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "comet_ml": ("comet_ml",)}
+
+
+class Takes(NamedTuple):
+    """What an argument takes, in words, and whether a value is that."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
+    return lambda value: is_number(value) and least <= value < most
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_rates(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(is_number(rate) and rate > 0 for rate in value.values())
+
+
+def _is_loggers(value: Any) -> bool:
+    names = [value] if isinstance(value, str) else value
+    return isinstance(names, list) and all(name in (*LOGGERS, "none") for name in names)
+
+
+TAKEN = {
+    "optim": Takes(f"one of {', '.join(OPTIMIZERS)}", lambda value: value in OPTIMIZERS),
+    "optim_args": Takes(
+        "key=value, with commas between several", lambda value: isinstance(value, str) and "=" in value
+    ),
+    "weight_decay": Takes("a number, 0 or more", _number(0)),
+    "adam_beta1": Takes("a number from 0 up to (not with) 1", _number(0, 1)),
+    "adam_beta2": Takes("a number from 0 up to (not with) 1", _number(0, 1)),
+    "adam_epsilon": Takes("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
+    "max_grad_norm": Takes("a number, 0 or more (0: gradients are not clipped)", _number(0)),
+    "lr_scheduler_type": Takes(f"one of {', '.join(SCHEDULES)}", lambda value: value in SCHEDULES),
+    "lr_scheduler_kwargs": Takes('a dict, such as {"num_cycles": 2}', lambda value: isinstance(value, Mapping)),
+    "warmup_steps": Takes("a whole number, 0 or more", _whole(0)),
+    "learning_rate_mapping": Takes('learning rates by a pattern of weights, such as {"embeddings": 1e-5}', _is_rates),
+    ACCUMULATION: Takes("a whole number, 1 or more", _whole(1)),
+    "dataloader_num_workers": Takes("a whole number, 0 or more", _whole(0)),
+    "dataloader_prefetch_factor": Takes("a whole number, 1 or more", _whole(1)),
+    "logging_steps": Takes("a whole number, 1 or more", _whole(1)),
+    "logging_first_step": Takes("true or false", lambda value: isinstance(value, bool)),
+    "report_to": Takes(f"none, or one or a list of {', '.join(LOGGERS)}", _is_loggers),
+    "run_name": Takes("a text", lambda value: isinstance(value, str) and bool(value)),
+    "project": Takes("a text", lambda value: isinstance(value, str) and bool(value)),
+}
+"""The library's arguments that a run takes."""
+
+_OWN = {
+    "num_train_epochs": "use epochs",
+    "per_device_train_batch_size": "use batch_size, which is that of all processes together",
+    "learning_rate": "use lr",
+    "warmup_ratio": "use warmup",
+    "bf16": "use precision=bf16",
+    "fp16": "use precision=fp16 on a CUDA GPU, precision=bf16 elsewhere",
+    "bf16_full_eval": "use precision=bf16",
+    "fp16_full_eval": "use precision=bf16",
+    "tf32": "use precision=bf16",
+    "activation_checkpointing": "use gradient_checkpointing=true",
+    "data_seed": "use seed",
+    "use_cpu": "choose the device when training is set up (--device cpu, in Python devices='cpu')",
+    "eval_strategy": "use evaluations",
+    "eval_steps": "use evaluations",
+    "save_strategy": "use save_steps or save_minutes",
+    "logging_strategy": "use logging_steps",
+    "max_length": "choose query_length and document_length when training is set up",
+    "output_dir": "the name and the output folder say where everything goes",
+}
+_EVALUATION = "use evaluations, validation_documents and evaluation_share"
+_CHECKPOINTS = "the last two checkpoints and the best one are kept; use save_steps and save_minutes for how often"
+_BATCHES = "an epoch uses every example once, in an order that seed decides"
+_PROCESSES = "use --processes (in Python processes=), which share out every batch"
+_HUB = "nothing is sent anywhere; upload the finished folder with huggingface_hub"
+_COMPILED = "batches have no fixed shape here, and the loop does not go through it"
+_LANGUAGE_MODEL = "it acts in language models and classifiers, and a retriever has no such part"
+_TALK = "Tardif says itself what is going on; leave it out, or use --quiet (in Python quiet=True)"
+_WORKERS = "use dataloader_num_workers and dataloader_prefetch_factor"
+_DETERMINISM = "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms"
+_SAVING = "use gradient_checkpointing, grad_cache or a smaller batch_size to save memory"
+
+_REASONS: dict[str, tuple[str, ...]] = {
+    _EVALUATION: (
+        "do_eval eval_delay per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches",
+        "eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics do_predict",
+        "metric_for_best_model greater_is_better load_best_model_at_end",
+    ),
+    _CHECKPOINTS: (
+        "save_only_model save_on_each_node save_total_limit enable_jit_checkpoint resume_from_checkpoint",
+        "ignore_data_skip restore_callback_states_from_checkpoint do_train",
+    ),
+    _BATCHES: (
+        "dataloader_drop_last remove_unused_columns label_names train_sampling_strategy length_column_name",
+        "batch_sampler multi_dataset_batch_sampler prompts router_mapping auto_find_batch_size",
+    ),
+    _PROCESSES: (
+        "accelerator_config parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers",
+        "ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config deepspeed local_rank",
+    ),
+    _HUB: (
+        "push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision",
+        "trackio_space_id trackio_bucket_id trackio_static_space_id",
+    ),
+    _COMPILED: ("torch_compile torch_compile_backend torch_compile_mode",),
+    _LANGUAGE_MODEL: (
+        "label_smoothing_factor neftune_noise_alpha average_tokens_across_devices use_liger_kernel",
+        "liger_kernel_config use_cache include_num_input_tokens_seen optim_target_modules",
+    ),
+    _TALK: (
+        "disable_tqdm log_level log_level_replica log_on_each_node logging_nan_inf_filter debug skip_memory_metrics",
+    ),
+    _WORKERS: (
+        "dataloader_pin_memory dataloader_persistent_workers dataloader_multiprocessing_context dataloader_in_order",
+    ),
+    _DETERMINISM: ("full_determinism",),
+    _SAVING: ("torch_empty_cache_steps activation_checkpointing_kwargs gradient_checkpointing_kwargs",),
+}
+REFUSED = {**_OWN, **{name: why for why, lines in _REASONS.items() for line in lines for name in line.split()}}
+"""The library's arguments that a run does not take: what to use, or why there is nothing to set."""
+
+
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Raise if one of the library's arguments cannot be used, or would do nothing.
+
+    Args:
+        given: each of :data:`TAKEN`.
+
+    Raises:
+        SettingError: names it, and what it takes.
+    """
+    for name, value in given.items():
+        if not TAKEN[name].fits(value):
+            raise SettingError(f"{name}={shown(value)}: give {TAKEN[name].words}.")
+    _check_optimizer(given)
+    _check_schedule(given)
+    loggers = loggers_of(given)
+    for name in ("run_name", "project"):
+        if name in given and not loggers:
+            raise SettingError(f"{name} is for loggers, and there is none: choose one with report_to, or leave it out.")
+    if "project" in given and "trackio" not in loggers:
+        raise SettingError("project is for report_to=trackio: leave it out.")
+    if "dataloader_prefetch_factor" in given and not given.get("dataloader_num_workers"):
+        raise SettingError("dataloader_prefetch_factor is of workers: set dataloader_num_workers too, or leave it out.")
+    for name in loggers:
+        packages = _PACKAGES.get(name, (name,))
+        if not any(map(is_installed, packages)):
+            raise SettingError(f"report_to={name}: it is not installed: pip install {packages[0]}, or leave it out.")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def loggers_of(given: Mapping[str, Any]) -> list[str]:
+    """The loggers that are reported to."""
+    asked = given.get("report_to", "none")
+    return [name for name in ([asked] if isinstance(asked, str) else asked) if name != "none"]
+
+
+def _check_optimizer(given: Mapping[str, Any]) -> None:
+    optimizer = given.get("optim", "adamw_torch_fused")
+    if not optimizer.startswith("adamw"):
+        for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
+            if name in given:
+                raise SettingError(f"{name} does nothing with optim={optimizer}: leave it out.")
+    if "optim_args" not in given:
+        return
+    known = OPTIMIZERS[optimizer]
+    for part in given["optim_args"].split(","):
+        name = part.partition("=")[0].strip()
+        if name not in known:
+            can = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise SettingError(f"optim_args={shown(given['optim_args'])}: optim={optimizer} has no {name!r}: {can}.")
+
+
+def _check_schedule(given: Mapping[str, Any]) -> None:
+    schedule, kwargs = given.get("lr_scheduler_type", "linear"), given.get("lr_scheduler_kwargs", {})
+    known = SCHEDULES[schedule]
+    for name, value in kwargs.items():
+        if name not in known:
+            can = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise SettingError(f"lr_scheduler_kwargs: lr_scheduler_type={schedule} has no {name!r}: {can}.")
+        if not is_number(value):
+            raise SettingError(f"lr_scheduler_kwargs: {name}={shown(value)}: give a number.")
+    if schedule == "cosine_with_min_lr" and ("min_lr" in kwargs) == ("min_lr_rate" in kwargs):
+        raise SettingError(
+            "lr_scheduler_type=cosine_with_min_lr needs one of min_lr and min_lr_rate: "
+            """--set lr_scheduler_kwargs='{"min_lr_rate": 0.1}' (in Python lr_scheduler_kwargs={"min_lr_rate": 0.1})."""
+        )
+    if schedule == "warmup_stable_decay" and "num_decay_steps" not in kwargs:
+        raise SettingError(
+            "lr_scheduler_type=warmup_stable_decay needs num_decay_steps: "
+            """--set lr_scheduler_kwargs='{"num_decay_steps": 100}' (in Python lr_scheduler_kwargs={...})."""
+        )
+    if schedule == "constant" and given.get("warmup_steps"):
+        raise SettingError("lr_scheduler_type=constant has no warm-up: use constant_with_warmup, or no warmup_steps.")
