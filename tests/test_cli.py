@@ -292,7 +292,10 @@ def test_prepare_prints_the_folder_and_replaces_only_when_allowed(tardif, fails,
     assert "query from query, positive from positive (20 rows)" in err
     assert TrainingSet.load(out).counts()["training queries"] == 14  # of 20, six are held out
     assert "already exists" in fails("prepare", pairs, "--out", out)
-    assert tardif("prepare", pairs, "--out", out, "--overwrite", "--quiet") == (0, f"{out}\n", "")
+    code, printed, err = tardif("prepare", pairs, "--out", out, "--overwrite", "--quiet")
+    assert (code, printed) == (0, f"{out}\n")
+    assert err.splitlines()[0] == "  20 judgements read: 20 used, 0 not"  # of the data only what it came to
+    assert err.splitlines()[-1] == "  20 documents"
 
 
 def test_evaluate_keeps_the_contract(tardif, tmp_path):

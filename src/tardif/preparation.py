@@ -38,7 +38,7 @@ from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
 from tardif.modeling.base import MINILM, Base, resolve_base
-from tardif.talk import Talk
+from tardif.talk import Silent, Talk
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def prepare_folder(
         raise SettingError(
             f"columns: {named} are columns of documents, and none are given: give documents (--documents)."
         )
-    talk = talk or Talk(quiet=True)
+    talk = talk or Silent()
     out = Path(out)
     work = work or work_folder(out)
     check_output(out, overwrite=overwrite)
@@ -302,15 +302,15 @@ def prepare_folder(
             held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
         with staged(out, overwrite=overwrite) as aside:
             given = Input.of(sources, documents, queries, None if share else validation, how.split)
-            report = _make(aside, given, how, talk, work)
+            report, totals = _make(aside, given, how, talk, work)
         forget(work)
-    for line in report:
-        talk.say(f"  {line}")
+    for place, line in enumerate(report):
+        (talk.tell if place in totals else talk.say)(f"  {line}")
     return out
 
 
-def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -> list[str]:
-    """Fill the folder of a set; returns its report."""
+def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -> tuple[list[str], range]:
+    """Fill the folder of a set; returns its report, and which of its lines say what the data came to."""
     actions = hygiene.choose(how.on)
     report: list[str] = []
     language = find_language(how.language)
@@ -332,7 +332,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         split(staging, how.sides, held_out=held, alike=alike.links)
         counts = write_tables(staging, aside)
         write_report(staging, aside)
-        used = int(staging.one("SELECT count(*) FROM judged"))
+        used, before = int(staging.one("SELECT count(*) FROM judged")), len(report)
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")
         report += [
             f"{rule}: {count} ({hygiene.RULES[rule].what}; {findings.done[rule]})"
@@ -345,6 +345,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
                 "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256)"
             )
     report.append(f"{counts['documents']} documents")
+    totals = range(before, len(report))
     manifest: dict[str, Any] = {
         "settings": how.as_json(),
         "sources": [source_json(source) for source in given.sources],
@@ -354,7 +355,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
     if how.mining.is_needed:
         report += how.mining.run(aside, manifest, talk, work=work)
     write_manifest(aside, counts, findings.counts, report, **manifest)
-    return report
+    return report, totals
 
 
 def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> list[str]:

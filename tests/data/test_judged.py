@@ -180,3 +180,13 @@ def test_a_collection_as_arguana_is_published_needs_one_choice(tmp_path):
     judged = read_judged(beir, how=on(unknown_id="drop"))
     assert judged.left_out == {"a0", "a2"}
     assert judged.qrels == {"a0": {"a1": 1}, "a2": {"a3": 1}}
+
+
+def test_the_run_of_a_trec_folder_judges_nothing(tmp_path):
+    (tmp_path / "qrels.txt").write_text("q1 0 d1 1\n")
+    (tmp_path / "queries.tsv").write_text("q1\tcats\n")
+    write_jsonl(tmp_path / "corpus.jsonl", CORPUS)
+    (tmp_path / "run.txt").write_text("q1 Q0 d2 1 1.0 x\n")
+    judged = read_judged(tmp_path, name="trec")
+    assert judged.qrels == {"q1": {"d1": 1}}
+    assert not any("run.txt" in line for line in judged.shape)

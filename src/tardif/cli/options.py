@@ -27,7 +27,7 @@ SPLIT, ALONE = "Split", "Documents alone"
 
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at the output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr; results and totals stay.")]
 Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,11 @@ from tardif.data.clicks import ClickRule
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import open_source
-from tardif.data.formats.collection import CollectionSource
 from tardif.data.hygiene import Rule
 from tardif.data.labels import check_scores
 from tardif.data.parts import parts_of, stream_queries
 from tardif.data.provenance import source_name
 from tardif.data.reading import Reading
-from tardif.data.records import Judgement
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
 from tardif.data.synthesis.result import parent_of
@@ -33,7 +31,7 @@ from tardif.data.text import normalise, text_id
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
-from tardif.types import Document, Query, Run
+from tardif.types import Document, Run
 
 TEST, VALIDATION = "test", "validation"
 
@@ -218,7 +216,12 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
     shape: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder)) as staging:
         opened = open_source(
-            given.rows, columns=how.judging, split=split, form=how.form, positive_label=how.positive_label
+            given.rows,
+            columns=how.judging,
+            split=split,
+            form=how.form,
+            positive_label=how.positive_label,
+            runs=False,
         )
         for documents in given.documents:
             found = DocumentReport()
@@ -228,7 +231,7 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
         for queries in given.queries:
             listed = stream_queries(queries, columns=how.judging, form=how.form)
             staging.add_queries(staging.source(source_name(queries, "queries")), listed)
-        staging.add(_Judgements(opened) if isinstance(opened, CollectionSource) else opened)
+        staging.add(opened)
         shape.append(f"{name}: {opened.shape}")
         findings = hygiene.clean(
             staging,
@@ -242,31 +245,6 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
         judged = _collected(staging, name, dropped)
         report = _used(staging, findings, judged, dropped, has_corpus=bool(given.documents))
     return replace(judged, shape=tuple(shape), report=(*findings.lines, *report))
-
-
-class _Judgements:
-    """A collection without what a run or triples call negative: hits that nobody has judged."""
-
-    def __init__(self, opened: CollectionSource) -> None:
-        self._opened = opened
-        self.name, self.files = opened.name, opened.files
-
-    @property
-    def shape(self) -> str:
-        """As :attr:`tardif.data.records.Source.shape`."""
-        return self._opened.shape
-
-    def documents(self) -> Iterator[tuple[int, Document]]:
-        """As :meth:`tardif.data.records.Source.documents`."""
-        return self._opened.documents()
-
-    def queries(self) -> Iterator[tuple[int, Query]]:
-        """As :meth:`tardif.data.records.Source.queries`."""
-        return self._opened.queries()
-
-    def judgements(self) -> Iterator[Judgement]:
-        """As :meth:`tardif.data.records.Source.judgements`."""
-        return (judgement for judgement in self._opened.judgements() if judgement.role != "negative")
 
 
 def _training(actions: Mapping[str, str]) -> dict[str, str]:

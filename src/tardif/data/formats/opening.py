@@ -48,6 +48,7 @@ def open_source(
     group_by: str | None = None,
     form: Form | None = None,
     positive_label: str | None = None,
+    runs: bool = True,
 ) -> Source:
     """Open what a user has, whatever its format, without reading it all.
 
@@ -64,6 +65,7 @@ def open_source(
         group_by: the column (or field of queries or documents) whose value groups judgements.
         form: separator, encoding and sheet of a table, where its file does not say so itself.
         positive_label: the label that means relevant: where it is given, a tuple's third text is a label.
+        runs: whether hits of a TREC collection's run are negatives; nobody has judged them.
 
     Raises:
         DataError: nothing there can be read as one of these; says what was found and what is read.
@@ -71,14 +73,16 @@ def open_source(
     wishes = Wishes.of(columns, group_by, positive_label)
     if isinstance(source, str | Path):
         path = user_path(source)
-        return _open_folder(path, wishes, split) if is_folder(path) else _open_file(path, wishes, form or Form())
+        if not is_folder(path):
+            return _open_file(path, wishes, form or Form())
+        return _open_folder(path, wishes, split, runs=runs)
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), wishes, "data")
     if isinstance(source, Mapping) and source and not any(isinstance(value, str | Path) for value in source.values()):
         return _of_frame(open_columns(source), wishes, "data")
     if isinstance(source, Mapping):
         _no_columns(wishes, "a TREC collection")
-        return open_trec(named_files(source), group_by)
+        return open_trec(named_files(source), group_by, runs=runs)
     return _open_value(source, wishes)
 
 
@@ -148,7 +152,7 @@ def _of_cells(table: CellTable, wishes: Wishes) -> Source:
     )
 
 
-def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None) -> Source:
+def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None, runs: bool = True) -> Source:
     if is_training_set(folder):
         raise DataError("is prepared already: train on it.", folder)
     if splits := _saved_splits(folder):
@@ -161,7 +165,7 @@ def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None =
     if (found := find_colbert(folder)) is not None:
         return open_colbert(found, wishes.group_by)
     if (files := find_files(folder, split)) is not None:
-        return open_trec(files, wishes.group_by)
+        return open_trec(files, wishes.group_by, runs=runs)
     raise DataError(
         "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
         f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "

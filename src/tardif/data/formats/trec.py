@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def open_trec(
     group_by: str | None = None,
     *,
     held_out: bool = False,
+    runs: bool = True,
     id_maps: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
 ) -> CollectionSource:
     """Read a TREC collection.
@@ -76,8 +77,10 @@ def open_trec(
         files: its parts.
         group_by: a field of its queries or documents.
         held_out: the corpus is given by another source.
+        runs: whether hits of its run are negatives.
         id_maps: other ids for those of queries and documents.
     """
+    files = files if runs else replace(files, run=None)
     from_run = "" if files.run is None else f", negatives from {files.run.name} (hits that are not judged)"
     passed: Counter[str] = Counter()
     return CollectionSource(
