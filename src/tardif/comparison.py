@@ -189,9 +189,9 @@ def compare(
     found = [find_system(name, running) for name in systems]
     for judged in sets:
         for line in judged.shape:
-            talk.say(line)
+            talk.say(f"  {line}")
         for line in judged.report:
-            talk.tell(line)
+            talk.tell(f"  {line}")
     return _Bench(measures, running, runs).all(found, sets, against, base)
 
 
