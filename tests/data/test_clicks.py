@@ -2,13 +2,17 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from samples import cleaned, refusal, reported
 from tardif.data.clicks import ClickRule
+from tardif.data.mixing import mix
+from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError, SettingError
+from tardif.preparation import prepare_folder
 from tardif.types import Document
 
 DOCUMENTS = [Document(name, f"a text about {name}") for name in ("a", "b", "c", "d")]
@@ -131,3 +135,18 @@ def test_a_rule_is_clicks_a_share_or_both():
     for wrong in (0, -1, 1.5, True, "many", "2,3", "10%,20%", "1,2,3", "120%", "", [], {}):
         with pytest.raises(SettingError, match="--clicks"):
             ClickRule.of(wrong)
+
+
+def test_what_was_clicked_too_seldom_is_never_mined(tmp_path):
+    documents = [Document(f"d{n}", f"the thing and what it is, number {n}, by {'abcdefgh'[n]}") for n in range(8)]
+    clicks = {"d0": 3, "d1": 1, "d2": 1}
+    rows = [{"query": f"what is the thing {n}", "doc_id": d, "clicks": c} for n in range(9) for d, c in clicks.items()]
+    folder = prepare_folder([rows], documents, tmp_path / "set", near_copy=None, ratio=None, near=False)
+    made = TrainingSet.load(folder)
+    assert {tuple(found) for found in made.unclear.values()} == {("d1", "d2")}
+    assert {d for example in made.examples for d in example.negative_ids} == {f"d{n}" for n in range(3, 8)}
+    assert any("  unclear " in line for line in made.report)
+    again = TrainingSet.load(made.save(tmp_path / "again"))
+    assert again.unclear == made.unclear == mix([made], [1.0]).unclear
+    other = replace(made, documents={**made.documents, "d1": Document("d1", "another text")})
+    assert {d for found in mix([made, other], [1.0, 1.0]).unclear.values() for d in found} == {"d1", "2:d1", "d2"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.staging import Staging
+from tardif.data.training_set import UNCLEAR
 from tardif.visible import json_text
 
 # Rows per group of the Parquet files: what a reader must hold at a time.
@@ -42,7 +43,10 @@ def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     counts = {}
-    for name, statement in _TABLES.items():
+    tables = dict(_TABLES)
+    if staging.one("SELECT 1 FROM unclear LIMIT 1"):
+        tables[UNCLEAR.removesuffix(".parquet")] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
+    for name, statement in tables.items():
         reader = staging.database.sql(statement).to_arrow_reader(_ROWS)
         counts[name] = 0
         with pq.ParquetWriter(folder / f"{name}.parquet", reader.schema, compression="zstd") as writer:

@@ -124,6 +124,18 @@ def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
     ]
 
 
+def keep_unclear(staging: Staging) -> None:
+    """The table ``unclear`` (query_id, document_id): pairs of used queries that were clicked, but too seldom. They are
+    no positives, and mining must not take them for negatives."""
+    staging.run("CREATE TABLE unclear (query_id VARCHAR, document_id VARCHAR)")
+    if staging.one("SELECT 1 FROM duckdb_tables() WHERE table_name = 'clicked'"):
+        staging.run(
+            """INSERT INTO unclear SELECT DISTINCT a.id, c.document_id FROM clicked c JOIN asked a USING (key)
+            WHERE c.clicks > 0 AND NOT c.relevant AND (a.id, c.document_id) NOT IN (
+              SELECT (query_id, document_id) FROM judged)"""
+        )
+
+
 def _words_are_events(staging: Staging) -> None:
     """Labels that are ``click`` and ``skip`` label events."""
     sources = staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY source")

@@ -109,11 +109,12 @@ def clean(
     scores: str | float | None = None,
     clicks: ClickRule | None = None,
 ) -> Findings:
-    """Resolve ids and labels and apply the rules; leaves the tables ``texts``, ``asked`` and ``judged``.
+    """Resolve ids and labels and apply the rules; leaves the tables ``texts``, ``asked``, ``judged`` and ``unclear``.
 
         texts   id, title, text, metadata, key           one row per document
         asked   id, text, key                            one row per judged query that is used
         judged  query_id, document_id, relevance, score  one row per pair that is used
+        unclear  query_id, document_id                   pairs that are neither relevant nor not
 
     Args:
         staging: what was read.
@@ -136,6 +137,7 @@ def clean(
     findings.labels = "; ".join(labels.relevance(staging, positive_label, scores))
     _mark(staging, actions, findings)
     _finish(staging, actions, findings)
+    clicked.keep_unclear(staging)
     return findings
 
 

@@ -45,12 +45,15 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     split: dict[str, str] = {}
+    unclear: dict[str, list[str]] = {}
     examples, parts, report = [], [], []
     for number, (found, weight) in enumerate(zip(renamed, weights, strict=True), start=1):
         documents.update(found.documents)
         queries.update(found.queries)
         for query, judged in found.qrels.items():
             qrels.setdefault(query, {}).update(judged)
+        for query, unsure in found.unclear.items():
+            unclear.setdefault(query, []).extend(unsure)
         split.update({query: side for query, side in found.split.items() if split.get(query, TRAIN) == TRAIN})
         used = [example for example in found.examples if normalise(found.queries[example.query_id]) not in held]
         examples += used
@@ -69,6 +72,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
         settings={"mixed": [dict(found.settings) for found in sets], "weights": [float(weight) for weight in weights]},
         report=report,
         made=sum(found.made for found in sets),
+        unclear=unclear,
         parts=tuple(part for part in parts if part[0]),
     )
 
@@ -126,6 +130,7 @@ def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[s
         queries={q(i): text for i, text in given.queries.items()},
         qrels={q(i): {d(j): relevance for j, relevance in judged.items()} for i, judged in given.qrels.items()},
         split={q(i): side for i, side in given.split.items()},
+        unclear={q(i): [d(j) for j in found] for i, found in given.unclear.items()},
         examples=[
             replace(
                 example,

@@ -26,6 +26,8 @@ from tardif.types import Document, Example
 FORMAT = "tardif-training-set"
 VERSION = 1
 TRAIN, VALIDATION = "train", "validation"
+UNCLEAR = "unclear.parquet"
+"""The table of :attr:`TrainingSet.unclear`; a set without any has none."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,6 +43,7 @@ class TrainingSet:
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
         made: how many of the queries were made from the documents by rules, not asked by anybody.
+        unclear: by query id, documents that are neither relevant nor not: clicked, and too seldom. None is mined.
         parts: of a mixed set (:mod:`tardif.data.mixing`), how many of the examples in turn come from
             each set, and how often an epoch uses them.
     """
@@ -54,6 +57,7 @@ class TrainingSet:
     report: Sequence[str] = ()
     made: int = 0
     parts: Sequence[tuple[int, float]] = ()
+    unclear: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("documents", "queries", "qrels", "split"):
@@ -122,6 +126,10 @@ class TrainingSet:
             },
             "qrels": _qrels_table(self.qrels),
         }
+        if self.unclear:
+            pairs = [(query, document) for query, found in self.unclear.items() for document in found]
+            ids = zip(("query_id", "document_id"), zip(*pairs, strict=True), strict=True)
+            tables["unclear"] = {name: pa.array(values, text) for name, values in ids}
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
             counts = {"examples": len(self.examples)}
@@ -163,6 +171,9 @@ class TrainingSet:
         tables = {
             name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("documents", "queries", "qrels")
         }
+        unclear: dict[str, list[str]] = {}
+        for row in pq.read_table(place).to_pylist() if (place := folder / UNCLEAR).exists() else ():
+            unclear.setdefault(row["query_id"], []).append(row["document_id"])
         qrels: dict[str, dict[str, int]] = {}
         for row in tables["qrels"]:
             qrels.setdefault(row["query_id"], {})[row["document_id"]] = row["relevance"]
@@ -178,6 +189,7 @@ class TrainingSet:
             settings=manifest["settings"],
             report=manifest.get("report", []),
             made=manifest.get("made", 0),
+            unclear=unclear,
             parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
         )
 

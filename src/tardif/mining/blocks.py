@@ -126,6 +126,8 @@ def block_key(data: TrainingSet, settings: Mapping[str, Any]) -> str:
         add(document.id, document.title, document.text, document.metadata)
     for query, text in data.queries.items():
         add(query, text, data.split[query], list(data.qrels.get(query, {}).items()))
+    for query, documents in data.unclear.items():
+        add(query, documents)
     for example in data.examples:
         add(example.query_id, example.positive_id, example.negative_ids, example.scores)
     return digest.hexdigest()

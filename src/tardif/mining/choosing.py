@@ -37,6 +37,7 @@ class _Draft:
     known: list[str]  # all that answer its text
     draw: random.Random
     taken: dict[str, str]  # document to origin
+    unclear: frozenset[str] = frozenset()  # neither relevant nor not
     hard: list[str] = field(default_factory=list)  # what may be taken, the next one first
     easy: list[str] = field(default_factory=list)  # the same, drawn at random
     asked_easy: int = 0
@@ -111,8 +112,9 @@ class Chooser:
         ]
         taken = own if self._searcher is None else own[: self._selection.negatives]
         draw = random.Random(f"{self._seed}\x00{query}")
-        draft = _Draft(query, data.positives(query), known, draw, dict.fromkeys(taken, OWN))
-        draft.seen = banned.union(taken)
+        unclear = frozenset(data.unclear.get(query, ())) - set(known)
+        draft = _Draft(query, data.positives(query), known, draw, dict.fromkeys(taken, OWN), unclear)
+        draft.seen = banned.union(taken, unclear)
         self._pool.use(taken)
         return draft
 
@@ -127,6 +129,8 @@ class Chooser:
                 draft.dropped["positive"] += 1
             elif identity in draft.taken:
                 continue
+            elif identity in draft.unclear:
+                draft.dropped["unclear"] += 1
             elif identity in draft.seen or identity in self._empty:
                 draft.dropped["copy"] += 1
             else:
