@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from tardif.data import hygiene
 from tardif.data.assemble import write_report, write_tables
 from tardif.data.clicks import ClickRule
 from tardif.data.cutting import Chunk, cutter
-from tardif.data.document_report import DocumentReport
+from tardif.data.document_report import MARKUP, DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.labels import check_scores
@@ -57,7 +57,7 @@ class Preparation(Reading):
     """How a training set is made.
 
     Args:
-        columns, separator, encoding, sheet: as for :class:`tardif.data.reading.Reading`.
+        columns, separator, encoding, sheet, on: as for :class:`tardif.data.reading.Reading`.
         language: ISO 639 code of the texts; chooses stemmer and stopwords.
         miner: ``lexical`` (BM25), ``dense``, ``late``, ``hybrid`` or ``none``.
         negatives: hard negatives per query. 8 cost nothing to mine, and training draws from them.
@@ -85,7 +85,6 @@ class Preparation(Reading):
             document is relevant. None: they are refused, since reading them as grades makes negatives of positives.
         clicks: from when on a clicked document is relevant: a number of clicks (2), a share of the times that it was
             shown (0.3, "30%"), or both ("2,30%"). None: 2 clicks, in a tenth of the times where these are known.
-        on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`.
         near: look for near-duplicates (in collections of up to 50,000 texts).
         chunk: cut documents longer than so many of the base's tokens; ``auto`` cuts files of text,
             Markdown, HTML and PDF at 256 and keeps rows whole; None keeps all whole.
@@ -124,7 +123,6 @@ class Preparation(Reading):
     positive_label: str | None = None
     scores: str | float | None = None
     clicks: Any = None
-    on: Mapping[str, str] = field(default_factory=dict)
     near: bool = True
     chunk: Chunk = "auto"
     base: str = MINILM
@@ -141,12 +139,10 @@ class Preparation(Reading):
         """
         if not isinstance(self.window, tuple | list) or len(self.window) != 2:
             raise SettingError(f"window={shown(self.window)}: give two ranks, such as (1, 50).")
-        check_mapping(self.on, "on", '{"empty": "drop"}')
         super().check()
         check_columns("validation_columns", self.validation_columns)
         self.mining.check()
         self.sides.check()
-        hygiene.choose(self.on)
         check_scores(self.scores)
         ClickRule.of(self.clicks)
         limit = self.synthesize_limit
@@ -209,7 +205,7 @@ class Preparation(Reading):
             **options,
             "window": list(self.window),
             "teacher": None if self.teacher is None else teacher_name(self.teacher),
-            "on": dict(self.on),
+            "on": dict(self.on or {}),
             "endpoint": self._endpoint,
         }
 
@@ -311,10 +307,10 @@ def prepare_folder(
 
 def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -> tuple[list[str], range]:
     """Fill the folder of a set; returns its report, and which of its lines say what the data came to."""
-    actions = hygiene.choose(how.on)
+    actions = how.actions
     report: list[str] = []
     language = find_language(how.language)
-    with Staging(aside) as staging:
+    with Staging(aside, markup=actions["markup"]) as staging:
         held, made = _gather(staging, given, how, report, talk)
         rows = staging.rows
         if not rows:
@@ -335,7 +331,8 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         used, before = int(staging.one("SELECT count(*) FROM judged")), len(report)
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")
         report += [
-            f"{rule}: {count} ({hygiene.RULES[rule].what}; {findings.done[rule]})"
+            f"{rule}: {count} ({hygiene.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
+            f"{hygiene.way_out(rule, findings.done[rule])})"
             for rule, count in findings.counts.items()
         ]
         report += _sides(staging, how, drawn=not held, near=bool(alike.links))
@@ -388,11 +385,20 @@ def _gather(staging: Staging, given: Input, how: Preparation, report: list[str],
         number = staging.source(source_name(documents))
         stream = stream_documents(documents, reading=how.only_documents(), report=found)
         with talk.progress("Reading documents", None, "documents") as bar:
-            staging.add_documents(number, _counted(stream, bar.advance), chunk=cutter(documents, how.chunk, base))
+            staging.add_documents(
+                number,
+                _counted(stream, bar.advance),
+                chunk=cutter(documents, how.chunk, base),
+                rows=False,
+            )
         report += found.lines()
         for note in found.notes:
             what = ": ".join(filter(None, (note.file, note.reason, note.detail)))
-            staging.note("file", note.action, number, note.line, what)
+            if note.reason in MARKUP.values():
+                staging.note("markup", how.markup, number, note.line, f"{note.file}: {note.detail}")
+                staging.mark(f"{note.detail!r} in {note.place}")
+            else:
+                staging.note("file", note.action, number, note.line, what)
     for queries in given.queries:
         number = staging.source(source_name(queries, "queries"))
         count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))

@@ -77,6 +77,7 @@ def test_every_rule_has_a_default_and_can_refuse():
         "duplicate-query": "keep",
         "near-duplicate": "keep",
         "long": "keep",
+        "markup": "keep",
         "language": "keep",
     }
 

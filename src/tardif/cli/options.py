@@ -160,19 +160,23 @@ class ReadingOptions(Group):
         str | None, typer.Option(metavar="NAME", help="Which sheet of a workbook.", rich_help_panel=DATA)
     ] = None
 
-    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {"columns": _columns("--columns")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgingOptions(ReadingOptions):
-    """How rows become judgements: the options of every verb that reads judgements, and their documents."""
-
     on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="RULE=ACTION", help="What to do with rows in doubt; may be repeated.", rich_help_panel=DATA
         ),
     ] = None
+
+    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "columns": _columns("--columns"),
+        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingOptions(ReadingOptions):
+    """How rows become judgements: the options of every verb that reads judgements, and their documents."""
+
     positive_label: Annotated[str | None, typer.Option(help="The label that means relevant.", rich_help_panel=DATA)] = (
         None
     )
@@ -204,11 +208,6 @@ class JudgingOptions(ReadingOptions):
             help="A table of the queries' ids and texts, for rows that name them by ids.", rich_help_panel=DOCUMENTS
         ),
     ] = None
-
-    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
-        **ReadingOptions.READ,
-        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
-    }
 
     def judging(self) -> tuple[dict[str, Path | None], Judging]:
         """The documents and queries beside the judgements that systems are measured on, and how they are read.

@@ -11,6 +11,7 @@ from tardif.data.formats.columns import Wishes, listed, plain
 from tardif.data.formats.corpora import is_bare
 from tardif.data.formats.corpora import read_queries as stream_queries
 from tardif.data.formats.values import Cell
+from tardif.data.markup import without_markup
 from tardif.data.reading import Reading
 from tardif.data.text import text_id
 from tardif.errors import DataError
@@ -56,6 +57,8 @@ def _named(path: Path, reading: Reading) -> Iterator[tuple[int, Query]]:
                 'name it with columns={"query": ...} (--columns query=...).'
             )
         text = Cell(row.fields[column], column, path, row.line).text()
+        if reading.markup == "clean":
+            text = without_markup(text)
         own = roles.get("query_id") or [names[name] for name in ID_NAMES if name in names and "query_id" not in columns]
         identity = Cell(row.fields[own[0]], own[0], path, row.line).identity() if own else None
         if identity is None:

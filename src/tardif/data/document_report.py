@@ -14,6 +14,12 @@ from tardif.visible import json_text
 
 _SHOWN = 3
 
+MARKUP = {
+    "keep": "texts with HTML tags, entities or the like (--on markup=clean takes them out, in training and here alike)",
+    "clean": "texts whose HTML tags, entities or the like were taken out",
+}
+"""What is said of rows with markup, by what is done with it."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Note(Short):
@@ -74,9 +80,13 @@ class DocumentReport(Short):
         """Count a row that gives no document of its own."""
         self.notes.append(Note("skipped", reason, detail, path, line))
 
-    def remark(self, path: str, reason: str, *, line: int = 0, document: str = "") -> None:
+    def remark(self, path: str, reason: str, *, line: int = 0, document: str = "", detail: str = "") -> None:
         """Note something of a file, or of a row, that was read."""
-        self.notes.append(Note("read", reason, "", path, line, document))
+        self.notes.append(Note("read", reason, detail, path, line, document))
+
+    def mark(self, path: str, line: int, found: str, action: str) -> None:
+        """Note the markup in a row."""
+        self.remark(path, MARKUP[action], line=line, detail=found)
 
     def cut(self, document: str, detail: str) -> None:
         """Note a document that the model does not read to its end."""

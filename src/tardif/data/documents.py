@@ -19,6 +19,7 @@ from tardif.data.formats import open_source
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection
 from tardif.data.judged_documents import holds_judgements, stream_judged
+from tardif.data.markup import clean_document, treated
 from tardif.data.parts import parts_of
 from tardif.data.reading import Reading
 from tardif.data.regular import check_regular, is_folder, user_path
@@ -113,18 +114,18 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
         raise DataError(f"documents are one split, and this has {', '.join(source)}: give one, such as data[...].")
     if (frame := frame_of(source)) is not None:
         if holds_judgements(frame.names, reading):
-            yield from stream_judged(open_source(source, columns=reading.judging), report)
+            yield from stream_judged(open_source(source, columns=reading.judging), report, reading.markup)
             return
         items: Iterable[Any] = (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
     else:
         first, items = _glance(_records(source))
         if isinstance(first, tuple) or (isinstance(first, Mapping) and holds_judgements(first, reading)):
-            yield from stream_judged(open_source(items, columns=reading.judging), report)
+            yield from stream_judged(open_source(items, columns=reading.judging), report, reading.markup)
             return
     reader = _row_reader(reading)
     number = 0
     for number, item in enumerate(items, start=1):
-        document = _value(item, number, reader)
+        document = _treated(_value(item, number, reader), "documents", number, reading.markup, report)
         report.read["values"] += 1
         _note_empty(document, "", number, report)
         yield number, document
@@ -178,7 +179,7 @@ def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Plac
         yield from _from_table(folder / "corpus.jsonl", reading, report)
         return
     if (collection := open_collection(folder)) is not None:
-        yield from stream_judged(collection, report)
+        yield from stream_judged(collection, report, reading.markup)
         return
     paths = find_files(folder, report)
     if any(kind_of(Path(path)) for path in paths):
@@ -214,11 +215,12 @@ def _refuse_columns(reading: Reading, path: Path) -> None:
 def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
     first, rows = _glance(stream_rows(path, reading.form, report))
     if first is not None and holds_judgements(first.fields, reading):
-        yield from stream_judged(open_source(path, columns=reading.judging, form=reading.form), report)
+        source = open_source(path, columns=reading.judging, form=reading.form)
+        yield from stream_judged(source, report, reading.markup)
         return
     reader = _row_reader(reading)
     for row in rows:
-        document = reader.document(row)
+        document = _treated(reader.document(row), path, row.line, reading.markup, report)
         report.read["rows"] += 1
         _note_empty(document, path.name, row.line, report)
         yield row.line, document
@@ -238,6 +240,16 @@ def _row_reader(reading: Reading) -> RowReader:
             "(--columns text=COLUMN, in Python columns={'text': ...})."
         )
     return RowReader(reading.documents)
+
+
+def _treated(document: Document, path: str | Path, place: int, action: str, report: DocumentReport) -> Document:
+    """A row's document with its markup noted, and taken out where that is asked for."""
+    file = Path(path).name if isinstance(path, Path) else ""
+
+    def clean(text: str) -> str:
+        return treated(text, action, path, place, lambda found: report.mark(file, place, found, action))
+
+    return clean_document(document, clean)
 
 
 def _note_empty(document: Document, file: str, line: int, report: DocumentReport) -> None:

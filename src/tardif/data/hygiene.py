@@ -72,6 +72,7 @@ RULES = {
             f"over {LONG_CHARACTERS:,} characters, of which only the beginning is read",
             ("keep", "refuse"),
         ),
+        Rule("markup", "a text with HTML tags, entities or the like", ("keep", "clean", "refuse")),
         Rule("language", "a text that seems to be in another language than declared", ("keep", "refuse")),
     )
 }
@@ -79,12 +80,22 @@ RULES = {
 
 @dataclass
 class Findings:
-    """What the rules found: rows by rule, what was done with them, what labels mean, and lines on the rest."""
+    """What the rules found: rows by rule, what was done, examples, what labels mean, and lines on the rest."""
 
     counts: dict[str, int] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     labels: str = ""
     lines: list[str] = field(default_factory=list)
+
+    def example_of(self, rule: str) -> str:
+        """The rows' example, to follow what the rule says; empty where there is none."""
+        return f", such as {self.examples[rule]}" if rule in self.examples else ""
+
+
+def way_out(rule: str, done: str) -> str:
+    """What else can be done, to follow what was; for the rule whose default is worth a second thought."""
+    return ": --on markup=clean takes it out" if (rule, done) == ("markup", "keep") else ""
 
 
 def choose(asked: Mapping[str, str]) -> dict[str, str]:
@@ -128,6 +139,9 @@ def clean(
         SettingError: what is asked for fits no row.
     """
     findings = Findings()
+    if staging.marked:
+        findings.counts["markup"], findings.done["markup"] = staging.marked, staging.markup
+        findings.examples["markup"] = staging.example
     ids.take_the_corpus(staging)
     _refuse_conflicts(staging)
     findings.lines += ids.join(staging, actions["id-as-text"])

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import check_mapping
 from tardif.data import hygiene
 from tardif.data.clicks import ClickRule
 from tardif.data.document_report import DocumentReport
@@ -36,7 +35,7 @@ from tardif.types import Document, Run
 TEST, VALIDATION = "test", "validation"
 
 # Rules of prepare that say which judgements there are; all others are about training.
-_SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction")
+_SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction", "markup")
 RULES = {
     **{name: hygiene.RULES[name] for name in _SHARED},
     **{
@@ -95,7 +94,6 @@ class Judging(Reading):
     positive_label: str | None = None
     scores: str | float | None = None
     clicks: Any = None
-    on: Mapping[str, str] | None = None
 
     @property
     def actions(self) -> dict[str, str]:
@@ -114,9 +112,7 @@ class Judging(Reading):
 
     def check(self) -> None:
         """As :meth:`tardif.data.reading.Reading.check`, the rules among it."""
-        check_mapping(self.on or {}, "on", '{"unknown-id": "drop"}')
         super().check()
-        _ = self.actions
         check_scores(self.scores)
         ClickRule.of(self.clicks)
 
@@ -214,7 +210,7 @@ class _Given:
 
 def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
     shape: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder)) as staging:
+    with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder), markup=how.markup) as staging:
         opened = open_source(
             given.rows,
             columns=how.judging,
@@ -226,7 +222,7 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
         for documents in given.documents:
             found = DocumentReport()
             corpus = stream_documents(documents, reading=how.only_documents(), report=found)
-            staging.add_documents(staging.source(source_name(documents)), corpus)
+            staging.add_documents(staging.source(source_name(documents)), corpus, rows=False)
             shape += found.lines()
         for queries in given.queries:
             listed = stream_queries(queries, columns=how.judging, form=how.form)

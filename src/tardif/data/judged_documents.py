@@ -7,12 +7,14 @@ set: so what was trained on can be indexed as it stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import TEXT_COLUMNS
 from tardif.data.formats.columns import Wishes, plain
 from tardif.data.likeness import NEARLY_ALL, looks_like_an_id
+from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
 from tardif.data.records import Source
 from tardif.data.text import text_id
@@ -39,12 +41,13 @@ def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
     return "query" in found and not is_corpus
 
 
-def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int, Document]]:
+def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") -> Iterator[tuple[int, Document]]:
     """Each document of a source once, with its place: its corpus, and the texts that its rows hold.
 
     Args:
         source: opened, as for training.
         report: is told what was read as what.
+        markup: what is done with markup in texts, by the rule of that name.
 
     Raises:
         DataError: the source cannot be read, two texts have one id, or it holds no text of a document.
@@ -52,18 +55,23 @@ def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int,
     seen: dict[str, str] = {}
     rows = repeated = alike = 0
     example = ""
-    kind = "from a collection"
+    kind, file = "from a collection", Path(source.name).name
+
+    def clean(place: int, text: str) -> str:
+        return treated(text, markup, source.name, place, lambda found: report.mark(file, place, found, markup))
+
     for place, document in source.documents():
         seen[document.id] = ""
         report.read[kind] += 1
-        yield place, document
+        yield place, clean_document(document, partial(clean, place))
     texts = not seen  # a collection's judgements name documents by their ids
     for judgement in source.judgements() if texts else ():
         if judgement.document is None:
             continue
         rows += 1
-        identity = judgement.document_id or text_id("d-", judgement.document)
-        digest = text_id("", judgement.document)
+        text = clean(judgement.place, judgement.document)
+        identity = judgement.document_id or text_id("d-", text)
+        digest = text_id("", text)
         if (other := seen.setdefault(identity, digest)) is not digest:
             if other != digest:
                 raise DataError(
@@ -74,7 +82,7 @@ def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int,
         if looks_like_an_id(judgement.document):
             alike, example = alike + 1, judgement.document
         report.read["from queries with documents"] += 1
-        yield judgement.place, Document(identity, judgement.document)
+        yield judgement.place, Document(identity, text)
     if texts and alike >= NEARLY_ALL * len(seen) and seen:
         raise DataError(
             f"the texts of documents look like ids, such as {example!r:.60}: give the documents that they name. If "
@@ -83,7 +91,7 @@ def stream_judged(source: Source, report: DocumentReport) -> Iterator[tuple[int,
         )
     if not seen:
         raise DataError("holds no text of a document: give the documents themselves.", source.name)
-    said = f"{Path(source.name).name}: {source.shape}"
+    said = f"{file}: {source.shape}"
     if texts:
         again = f", {repeated} of the {rows} repeat one" if repeated else ""
         said += (

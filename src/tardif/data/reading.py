@@ -15,6 +15,7 @@ from tardif.checks import check_mapping
 from tardif.data.document_rows import Columns
 from tardif.data.formats.columns import ROLES, Wishes
 from tardif.data.formats.form import Form
+from tardif.data.hygiene import choose
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
 
@@ -33,12 +34,28 @@ class Reading(Short):
         separator: the character between the cells of a text table; None: found out by the rows.
         encoding: of text tables and JSON lines; None: UTF-8, UTF-16 or, of a table, a clear guess.
         sheet: of a workbook; None: its only sheet that holds anything.
+        on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`; of documents alone ``markup`` acts.
     """
 
     columns: Mapping[str, Any] | None = None
     separator: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    on: Mapping[str, str] | None = None
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """The action of every rule.
+
+        Raises:
+            SettingError: a rule or action is not known.
+        """
+        return choose(self.on or {})
+
+    @property
+    def markup(self) -> str:
+        """What is done with markup in texts."""
+        return self.actions["markup"]
 
     @property
     def form(self) -> Form:
@@ -57,6 +74,9 @@ class Reading(Short):
             DataError: a role is not known, or two roles want one column.
         """
         check_columns("columns", self.columns)
+        if self.on is not None:
+            check_mapping(self.on, "on", '{"markup": "clean"}')
+        _ = self.actions
         _ = self.form
 
     @property
@@ -67,7 +87,7 @@ class Reading(Short):
     def only_documents(self) -> Reading:
         """The same without the columns of other tables: for a table of documents beside one of queries."""
         own = {found.name: getattr(self, found.name) for found in fields(Reading)}
-        return Reading(**{**own, "columns": self.of_documents})
+        return Reading(**{**own, "columns": self.of_documents, "on": {"markup": self.markup}})
 
     @property
     def of_documents(self) -> dict[str, Any]:
@@ -115,7 +135,7 @@ def reading_from(given: Mapping[str, Any]) -> Reading:
         SettingError: one is not known, or cannot be used.
         DataError: as for :meth:`Reading.check`.
     """
-    known = [field.name for field in fields(Reading)]
+    known = [found.name for found in fields(Reading)]
     for name in given:
         if name not in known:
             raise SettingError(

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tardif.data.chunking import marked
+from tardif.data.markup import clean_document, treated
 from tardif.data.records import Judgement, Source
 from tardif.data.text import normalise, text_id
 from tardif.data.training_set import metadata_json
@@ -50,12 +52,13 @@ _COLUMNS = {
 class Staging:
     """The database that a collection is gathered and judged in; removed when it is closed."""
 
-    def __init__(self, folder: Path, *, memory: str = MEMORY) -> None:
+    def __init__(self, folder: Path, *, memory: str = MEMORY, markup: str = "keep") -> None:
         """Open an empty database.
 
         Args:
             folder: an existing folder for the database and what spills from memory.
             memory: DuckDB's limit.
+            markup: what is done with markup in the texts that come in: ``keep``, ``clean`` or ``refuse``.
         """
         import duckdb
 
@@ -63,6 +66,7 @@ class Staging:
         self.sources: list[str] = []
         self.columns: dict[int, Mapping[str, Sequence[str]]] = {}
         self.rows = 0
+        self.markup, self.marked, self.example = markup, 0, ""
         self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
         self.run(f"SET memory_limit = '{memory}'")
         self.run(f"SET temp_directory = '{folder.as_posix().replace(chr(39), chr(39) * 2)}'")
@@ -106,11 +110,24 @@ class Staging:
         return len(self.sources) - 1
 
     def add_documents(
-        self, source: int, documents: Iterable[tuple[int, Document]], *, chunk: Chunk | None = None
+        self,
+        source: int,
+        documents: Iterable[tuple[int, Document]],
+        *,
+        chunk: Chunk | None = None,
+        rows: bool = True,
     ) -> int:
-        """Add a corpus, cut into pieces where ``chunk`` does; returns how many documents it has."""
+        """Add a corpus, cut into pieces where ``chunk`` does; returns how many documents it has.
+
+        Args:
+            source: its number.
+            documents: with their places.
+            chunk: what cuts them.
+            rows: they are rows, in which markup is looked for: it was not yet.
+        """
         count = 0
-        for place, document in documents:
+        for place, given in documents:
+            document = clean_document(given, partial(self._cleaned, source, place)) if rows else given
             own_id = document.id not in (text_id("d-", document.content), text_id("d-", document.text))
             pieces = [document] if chunk is None else chunk(document)
             is_cut = len(pieces) > 1
@@ -125,7 +142,8 @@ class Staging:
         """Add a list of queries; returns how many."""
         count = 0
         for place, query in queries:
-            self._put("queries", (source, place, query.id, query.text, _hashes(query.text)[1], True, True))
+            text = self._cleaned(source, place, query.text)
+            self._put("queries", (source, place, query.id, text, _hashes(text)[1], True, True))
             count += 1
         self.flush()
         return count
@@ -181,16 +199,18 @@ class Staging:
     def _judgement(self, source: int, judgement: Judgement) -> None:
         query_id, document_id = judgement.query_id, judgement.document_id
         if judgement.query is not None:
-            exact, key = _hashes(judgement.query)
+            query = self._cleaned(source, judgement.place, judgement.query)
+            exact, key = _hashes(query)
             own = query_id is not None
             if query_id is None:
                 query_id = f"q-{exact}"
-            self._put("queries", (source, judgement.place, query_id, judgement.query, key, own, False))
+            self._put("queries", (source, judgement.place, query_id, query, key, own, False))
         if judgement.document is not None:
+            text = self._cleaned(source, judgement.place, judgement.document)
             own = document_id is not None
             if document_id is None:
-                document_id = text_id("d-", judgement.document)
-            self._document(source, judgement.place, Document(document_id, judgement.document), own_id=own)
+                document_id = text_id("d-", text)
+            self._document(source, judgement.place, Document(document_id, text), own_id=own)
         label = None if judgement.label is None else str(judgement.label)
         self._put(
             "judgements",
@@ -209,6 +229,24 @@ class Staging:
             ),
         )
         self.rows += 1
+
+    def _cleaned(self, source: int, place: int, text: str) -> str:
+        """A text with its markup counted, and taken out where that was asked for.
+
+        Raises:
+            DataError: it has some, and that is to be refused.
+        """
+
+        def note(found: str) -> None:
+            self.note("markup", self.markup, source, place, found)
+            self.mark(f"{found!r} in {Path(self.sources[source]).name}, line {place}")
+
+        return treated(text, self.markup, self.sources[source], place, note)
+
+    def mark(self, example: str) -> None:
+        """Count a text with markup."""
+        self.marked += 1
+        self.example = self.example or example
 
     def _document(
         self,

@@ -12,6 +12,9 @@ from tardif.scripts import MARKS, UNSPACED
 # 80 bits: among a hundred million texts, two share an id with a probability of 4 in a billion.
 _ID_BYTES = 10
 
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+"""Soft hyphens, spaces without width, byte order marks: a text with one is the same text."""
+
 
 # Soft hyphens, joiners and marks of direction are not seen: of two texts that read the same, one may have them.
 _UNSEEN = dict.fromkeys([0xAD, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F)])
@@ -23,10 +26,11 @@ _STRETCH = re.compile(f"[{UNSPACED}][\u3099\u309a]?|[^\\s{UNSPACED}]+")
 
 
 def normalise(text: str) -> str:
-    """The text as it is compared: compatibility characters unified, case folded, white space collapsed."""
+    """The text as it is compared: compatibility characters unified, case folded, white space collapsed, what nobody
+    sees left out."""
     if text.isascii():  # the same, ten times as fast
         return " ".join(text.lower().split())
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", text.translate(_UNSEEN)).casefold().split())
 
 
 def words_in_order(text: str) -> list[str]:

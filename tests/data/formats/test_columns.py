@@ -45,6 +45,20 @@ def test_usual_names(name, role):
     assert known_role(name) == role
 
 
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        (["Frage", "Antwort", "Kategorie"], {"query": ("Frage",), "positive": ("Antwort",)}),
+        (["Question", "Re\u0301ponse"], {"query": ("Question",), "positive": ("Re\u0301ponse",)}),
+        (["质问", "问题", "答案 1", "答案 2"], {"query": ("问题",), "positive": ("答案 1", "答案 2")}),
+        (["query", "positive", "Antwort"], {"query": ("query",), "positive": ("positive",)}),
+        (["Frage", "documents"], {"query": ("Frage",), "documents": ("documents",)}),
+    ],
+)
+def test_usual_names_in_other_languages_where_no_english_one_is(names, roles):
+    assert Wishes.of(None, None).find(names) == roles
+
+
 def test_a_chosen_role_is_guessed_no_more():
     wishes = Wishes.of({"query": "title", "positive": "body*", "label": None}, None)
     names = ["title", "query", "body1", "body2", "label", "documents", "negative"]

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.columns import known_role, listed, plain
+from tardif.data.formats.columns import foreign_role, known_role, listed, plain
 from tardif.data.formats.decoding import CODING, table_encoding
 from tardif.data.formats.files import LONGEST, check_file, kind_of, text_lines
 from tardif.data.formats.form import Form, spoken
@@ -142,7 +142,7 @@ def is_blank(cells: Iterable[Any]) -> bool:
 
 def known_name(name: str) -> bool:
     """Whether columns usually have this name."""
-    return known_role(name) is not None or plain(name) in _ALSO_KNOWN
+    return (known_role(name) or foreign_role(name)) is not None or plain(name) in _ALSO_KNOWN
 
 
 def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()) -> CellTable:

@@ -6,12 +6,14 @@ row happens to hold; where two columns would do for one role, nobody guesses.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from tardif.data.formats.names import POSITIVES, QUERIES
 from tardif.errors import DataError
 
 KNOWN = {
@@ -46,6 +48,8 @@ Roles = dict[str, tuple[str, ...]]
 
 def plain(name: str) -> str:
     """A column's name as it is compared: ``Query-ID`` is ``query_id``."""
+    if not name.isascii():  # a Macintosh writes é as two characters
+        name = unicodedata.normalize("NFC", name)
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
@@ -55,6 +59,7 @@ def stem(name: str) -> str:
 
 
 _ROLE_OF = {plain(name): role for role, names in KNOWN.items() for name in names if "*" not in name}
+_FOREIGN = {plain(name): "query" for name in QUERIES} | {plain(name): "positive" for name in POSITIVES}
 _IDS = ("_id", "_ids")
 _NOT_TEXTS = ("_score", "_scores", "_label", "_labels")  # these say something about negatives
 
@@ -70,6 +75,11 @@ def known_role(name: str) -> str | None:
     if role is None and _ROLE_OF.get(stem(name)) == "positive":
         return "positive"
     return role
+
+
+def foreign_role(name: str) -> str | None:
+    """The role of a column by its name in another language than English, if it is a usual one."""
+    return _FOREIGN.get(plain(name)) or ("positive" if _FOREIGN.get(stem(name)) == "positive" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,7 @@ class Wishes:
 
     def find(self, names: Iterable[str]) -> Roles:
         """The columns of each role among some names."""
+        names = list(names)
         exact = {name: role for role, wanted in self.chosen.items() for name in wanted}
         patterns = [(role, name) for role, wanted in self.chosen.items() for name in wanted if "*" in name]
         found: dict[str, list[str]] = {}
@@ -141,6 +152,11 @@ class Wishes:
             if role == "label" and _ROLE_OF.get(plain(name)) == "clicks":
                 role = "clicks"
             if role is not None:
+                found.setdefault(role, []).append(name)
+        own = {"query", "positive", "documents"} & (found.keys() | self.chosen.keys())
+        for name in () if {"query", "positive"} <= own else names:
+            role = foreign_role(name)  # only where no English name has it
+            if role is not None and role not in own and not (role == "positive" and "documents" in own):
                 found.setdefault(role, []).append(name)
         if "clicks" not in found:
             found.pop("impressions", None)

@@ -115,7 +115,7 @@ def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
     if kind in TEXT_TABLES:
         return _of_cells(open_cells(path, form, wishes.named), wishes)
     if kind in WORKBOOKS and not packed:
-        return _of_cells(open_sheet(path, form), wishes)
+        return _of_cells(open_sheet(path, form, wishes.named), wishes)
     if kind == ".parquet" and not packed:
         return _of_frame(open_parquet([path], path), wishes, name)
     if kind in ARROW and not packed:

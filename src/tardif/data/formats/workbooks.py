@@ -11,7 +11,7 @@ import datetime
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,13 @@ class _Package:
             yield {key.decode(): value.decode("utf-8", "replace") for key, value in _ATTRIBUTE.findall(found[2])}
 
 
-def open_sheet(path: Path, form: Form) -> CellTable:
+def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable:
     """Open a workbook's sheet: the one that is named, else the only one that holds a table.
+
+    Args:
+        path: the file.
+        form: which sheet, if the user says so.
+        named: the columns that the user named.
 
     Raises:
         DataError: the file is damaged, encrypted or too large, there is no such sheet, or several would do; names them.
@@ -103,7 +108,7 @@ def open_sheet(path: Path, form: Form) -> CellTable:
         for name, sheet in opened.items()
         if sheet.start is not None
     }
-    return _chosen(path, tables, sheets, form.sheet)
+    return _chosen(path, tables, sheets, form.sheet, named)
 
 
 def _among(sheets: Mapping[str, bool], asked: str | None, path: Path) -> list[str]:
@@ -115,14 +120,18 @@ def _among(sheets: Mapping[str, bool], asked: str | None, path: Path) -> list[st
     raise DataError(f"has no sheet {asked!r:.100}; it has {_listed(sheets)} (--sheet; in Python sheet=).", path)
 
 
-def _chosen(path: Path, tables: Mapping[str, _Sheet], sheets: Mapping[str, bool], asked: str | None) -> CellTable:
+def _chosen(
+    path: Path, tables: Mapping[str, _Sheet], sheets: Mapping[str, bool], asked: str | None, named: Collection[str]
+) -> CellTable:
     """The sheet that is read: of several that hold something, the one whose header has usual names."""
     if not tables:
         where = "" if asked is None else f" in its sheet {asked!r:.100}"
         raise DataError(f"is empty: it holds no row{where}.", path)
     among = list(tables)
     if len(among) > 1:
-        counts = {name: sum(map(known_name, tables[name].header)) for name in among}
+        counts = {
+            name: sum(column.strip() in named or known_name(column) for column in tables[name].header) for name in among
+        }
         among = [name for name in among if counts[name] and counts[name] == max(counts.values())]
     if len(among) != 1:
         raise DataError(
