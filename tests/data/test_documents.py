@@ -65,7 +65,7 @@ def test_a_folder_of_text_is_searched_through(tmp_path):
     (tmp_path / "c.txt").write_text(" \n")
     (tmp_path / "d.py").write_text("code")
     found = read_documents(tmp_path)
-    assert {d.id: d.text for d in found} == {"a.txt": "café", "deep/b.MD": "# B\ntext"}
+    assert {d.id: d.text for d in found} == {"a.txt": "café", "deep/b.MD": "# B\n\ntext"}
 
 
 @pytest.mark.parametrize(

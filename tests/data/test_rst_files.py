@@ -62,7 +62,7 @@ two
 a | b
 1 | 2
 
-code
+    code
 
 a picture"""
 
@@ -77,6 +77,41 @@ def read(tmp_path, text):
 def test_a_page_gives_its_title_and_text_with_headings(tmp_path):
     document, notes = read(tmp_path, PAGE)
     assert (document.title, document.text, notes) == ("Title", TEXT, [])
+
+
+def test_no_markup_of_sphinx_stays(tmp_path):
+    page = """Name ¶
+------
+
+.. versionchanged:: 2.1
+   Speeds are **numbers** in ``km/h``, see :prop_tgt:`<LANG>_SPEED` and :ref:`how to <speeds>`:
+
+   .. tip:: |why| `a site <http://x>`_.
+
+.. code-block:: python
+   :linenos:
+
+   # no heading
+   x = a[b](c)
+
+.. toctree::
+   :maxdepth: 2
+
+   other/page
+
+.. only:: html
+
+   As *HTML* alone.
+
+.. |why| replace:: for speed
+"""
+    document, notes = read(tmp_path, page)
+    assert document.title == "Name"
+    assert document.text == (
+        "2.1\nSpeeds are numbers in km/h, see <LANG>_SPEED and how to:\n\nfor speed a site.\n\n"
+        "    # no heading\n    x = a[b](c)\n\nAs HTML alone."
+    )
+    assert notes == []
 
 
 def test_nothing_is_included_or_passed_through(tmp_path, capfd):

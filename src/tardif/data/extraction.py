@@ -17,7 +17,9 @@ from typing import Any, BinaryIO
 
 from tardif.data.encodings import decode
 from tardif.data.extracted import LIBRARIES, Extracted, Refused, hushed, library, sound
+from tardif.data.markdown_files import read_markdown
 from tardif.data.outlines import lines_outline
+from tardif.data.pruning import pruned, seen
 from tardif.data.regular import check_regular, open_regular
 from tardif.data.rst_files import read_rst
 from tardif.data.word_files import read_word
@@ -90,6 +92,16 @@ def _plain(file: io.BufferedReader) -> Extracted | Refused:
     return Extracted(text.replace("\r\n", "\n").strip(), notes=(note,) if note else ())
 
 
+def _markdown(file: io.BufferedReader) -> Extracted | Refused:
+    found = _plain(file)
+    if isinstance(found, Refused) or not found.text:
+        return found
+    read = read_markdown(found.text)
+    if not read.text:
+        return Refused("without text", "its Markdown holds no text, but comments, pictures or layout.")
+    return Extracted(read.text, read.title, notes=(*found.notes, *read.notes))
+
+
 def _rst(file: io.BufferedReader) -> Extracted | Refused:
     found = _plain(file)
     if isinstance(found, Refused) or not found.text:
@@ -116,7 +128,9 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
     with hushed("trafilatura", "htmldate"):
         # Broad on purpose: whatever a page on the web makes the parsers raise is the page's fault.
         try:
-            main = trafilatura.bare_extraction(page, include_comments=False, with_metadata=True)
+            tree = trafilatura.load_html(page)
+            given = page if tree is None else pruned(tree)  # a fragment is no tree
+            main = trafilatura.bare_extraction(given, include_comments=False, with_metadata=True)
             whole = "" if main is not None and main.text else _all_text(page)
         except Exception as error:
             return Refused("damaged", f"its HTML cannot be read ({first_line(error)}).")
@@ -127,7 +141,7 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
         if not text.strip():
             return Refused("without text", "its HTML holds no text.")
         notes.append("no main text found: the whole page's text was taken")
-    text, title = sound(text, notes).strip(), " ".join(sound(title, notes).split())
+    text, title = sound(seen(text), notes).strip(), " ".join(sound(seen(title), notes).split())
     # The heading that gave the title opens the text again; said twice it would only weigh more.
     head, _, rest = text.partition("\n")
     if title and head.strip() == title and rest.strip():
@@ -140,14 +154,18 @@ def _headings(main: Any) -> list[tuple[int, str]]:
     body, found = getattr(main, "body", None), []
     for heading in () if body is None else body.iter("head"):
         level = re.fullmatch(r"h([1-6])", str(heading.get("rend", "")))
-        found.append((int(level[1]) if level else 1, " ".join("".join(heading.itertext()).split())))
+        found.append((int(level[1]) if level else 1, " ".join(seen("".join(heading.itertext())).split())))
     return found
 
 
 def _all_text(page: str) -> str:
     """All the text of a page, or of a fragment of one (which the library takes for no HTML)."""
-    html2txt = library("HTML").html2txt
-    return html2txt(page) or html2txt(f"<html><body>{page}</body></html>") or ""
+    trafilatura = library("HTML")
+    for whole in (page, f"<html><body>{page}</body></html>"):
+        tree = trafilatura.load_html(whole)
+        if tree is not None and (found := trafilatura.html2txt(pruned(tree))):
+            return str(found)
+    return ""
 
 
 def _pdf(file: io.BufferedReader) -> Extracted | Refused:
@@ -190,7 +208,7 @@ def _word(file: io.BufferedReader) -> Extracted | Refused:
 
 _READERS: dict[str, Callable[[io.BufferedReader], Extracted | Refused]] = {
     "text": _plain,
-    "Markdown": _plain,
+    "Markdown": _markdown,
     "reStructuredText": _rst,
     "HTML": _html,
     "PDF": _pdf,

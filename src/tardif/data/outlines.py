@@ -13,7 +13,7 @@ from tardif.types import Outline
 # As the parser counts lines.
 _LINE_END = re.compile(r"\r\n?|\n")
 # What site generators read ahead of the text, between lines of dashes: a parser would take its last line for a heading.
-_FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
+FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
 # Characters of a heading that are read: one is not longer but where somebody wants a parser to take long.
 _LONGEST = 500
 # Without one of these nothing is a heading.
@@ -22,7 +22,7 @@ _SIGNS = re.compile(r"^ {0,3}(?:#|=|-)", re.MULTILINE)
 
 def markdown_outline(text: str) -> Outline:
     """The headings of a Markdown text (CommonMark's: with ``#`` or underlined, not those in code or quotations)."""
-    front = _FRONT.match(text)
+    front = FRONT.match(text)
     begin = front.end() if front else 0
     body = text[begin:]
     if not _SIGNS.search(body):

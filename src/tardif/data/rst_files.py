@@ -37,7 +37,40 @@ _UNTITLED = frozenset({*_UNTOLD, "system_message"})
 _DIRECTIVE = re.compile(r"\s*\.\.(?: \|[^|\n]+\|)? ?([\w:.+-]+)::[ \t]*(.*)")
 _OPTION = re.compile(r"\s*:[\w-]+:(\s.*)?")
 _NOT_TAKEN = ("include", "raw", "csv-table", "literalinclude")
-_ROLE = re.compile(r":[\w:.+-]{1,60}:`[~!]?([^`<]*)(?:<[^`>]*>)?`")
+_CODE = frozenset(
+    {
+        "code",
+        "code-block",
+        "sourcecode",
+        "parsed-literal",
+        "testcode",
+        "testoutput",
+        "testsetup",
+        "testcleanup",
+        "doctest",
+    }
+    | {
+        "prompt",
+        "ipython",
+        "jupyter-execute",
+        "plot",
+        "graphviz",
+        "digraph",
+        "mermaid",
+        "uml",
+        "productionlist",
+        "math",
+    }
+)
+"""Directives of Sphinx and its like whose content is no text to be parsed."""
+
+_SETTINGS_ALONE = frozenset({"only", "ifconfig", "highlight", "tabularcolumns", "rst-class", "cssclass", "container"})
+"""Directives whose argument says nothing to a reader."""
+
+_UNREAD = frozenset({"toctree", "tabularcolumns", "highlight"})
+_NESTED = 5  # directives in directives that are parsed
+_ROLE = re.compile(r":[\w:.+-]{1,60}:`([^`]*)`")
+_ROLE_TARGET = re.compile(r"(?s)(.*\S)\s+<.*>")
 _SUBSTITUTED = 500  # characters of a substitution that are put in its places: a long one in many would fill the memory
 
 
@@ -54,7 +87,7 @@ def read_rst(source: str) -> Extracted:
     # Broad on purpose: whatever markup makes docutils raise, the text is still a text.
     try:
         with hushed("docutils"):
-            told = _Told(parse(source), notes)
+            told = _Told(parse, source, notes)
         text = "\n\n".join(block for block in told.blocks(told.root, 0) if block.strip())
     except Exception as error:
         why = f"not parsed as reStructuredText ({first_line(error)}): read as plain text"
@@ -89,9 +122,11 @@ def _takes_long(source: str) -> bool:
 class _Told:
     """Walks a tree of docutils; its title, and what was left out, are kept on the way."""
 
-    def __init__(self, document: Any, notes: list[str]) -> None:
-        self.notes = notes
-        self.substitutions = document.substitution_defs
+    def __init__(self, parse: Callable[[str], Any], source: str, notes: list[str], around: _Told | None = None) -> None:
+        document = parse(source)
+        self.notes, self._parse = notes, parse
+        self._nested: int = 0 if around is None else around._nested + 1
+        self.substitutions: dict[str, Any] = {**(around.substitutions if around else {}), **document.substitution_defs}
         # A lone section around everything is the document, and its title the document's.
         tops = [child for child in document.children if child.tagname not in _UNTITLED]
         self.root = tops[0] if len(tops) == 1 and tops[0].tagname == "section" else document
@@ -103,9 +138,9 @@ class _Told:
         if name in _UNTOLD:
             return
         if name == "title" and node.parent is self.root:
-            self.title = self._flat(node)
+            self.title = self._heading(node)
         elif name in ("title", "subtitle"):
-            yield f"{'#' * min(max(depth, 1), 6)} {self._flat(node)}"
+            yield f"{'#' * min(max(depth, 1), 6)} {self._heading(node)}"
         elif name == "system_message":
             yield from self._not_known(node)
         elif name == "row":
@@ -116,12 +151,15 @@ class _Told:
         elif name == "image":
             yield node.get("alt", "")
         elif name in ("literal_block", "doctest_block", "math_block"):
-            yield node.astext()
+            yield _code(node.astext())
         elif _is_inline(node):
             yield self._flat(node)
         else:
             for child in node.children:
                 yield from self.blocks(child, depth + (child.tagname == "section"))
+
+    def _heading(self, node: Any) -> str:
+        return self._flat(node).rstrip("¶🔗 ")
 
     def _flat(self, node: Any) -> str:
         """All that a node says in one line."""
@@ -156,17 +194,42 @@ class _Told:
             first, _, rest = child.astext().partition("\n")
             found = _DIRECTIVE.match(first)
             if found is None:
-                yield child.astext()
+                yield _without_roles(child.astext())
             elif found[1] in _NOT_TAKEN:
                 self._note(f"without what its {found[1]} directives would take in")
-            else:
-                lines = textwrap.dedent(rest).split("\n")
-                told = [line for line in lines if not _OPTION.fullmatch(line)]
-                yield _without_roles("\n".join([found[2], *told]).strip())
+            elif found[1] not in _UNREAD:
+                yield self._directive(found[1], found[2], textwrap.dedent(rest))
+
+    def _directive(self, name: str, argument: str, rest: str) -> str:
+        """What a directive says that docutils does not know: its argument and its content, which is text or code."""
+        lines = rest.split("\n")
+        while lines and (not lines[0].strip() or _OPTION.fullmatch(lines[0])):
+            lines.pop(0)
+        content = "\n".join(lines).strip("\n")
+        if name.rpartition(":")[2] in _CODE:
+            return _code(content)
+        if self._nested < _NESTED and content.strip():
+            within = _Told(self._parse, content, self.notes, self)
+            content = "\n\n".join(filter(str.strip, within.blocks(within.root, 1)))
+            content = f"{within.title}\n\n{content}" if within.title else content
+        said = "" if name in _SETTINGS_ALONE else _without_roles(argument).replace("``", "")
+        return "\n".join(filter(None, (said, content)))
+
+
+def _code(text: str) -> str:
+    """Code, indented as Markdown has it: a comment in it is no heading."""
+    return textwrap.indent(text.strip("\n"), "    ")
 
 
 def _without_roles(text: str) -> str:
-    return _ROLE.sub(lambda role: role[1].strip(), text)
+    return _ROLE.sub(_named, text)
+
+
+def _named(role: re.Match[str]) -> str:
+    """What a role names: its text, without the target that follows in angle brackets."""
+    said = role[1].strip()
+    target = _ROLE_TARGET.fullmatch(said)
+    return (target[1] if target else said).lstrip("~!").replace("\\", "").strip()
 
 
 def _is_inline(node: Any) -> bool:
