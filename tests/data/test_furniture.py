@@ -8,6 +8,8 @@ import pytest
 from tardif.data.documents import read_documents
 from tardif.data.markdown_files import read_markdown, words
 from tardif.data.synthesis import synthesize
+from tardif.data.synthesis.article import plain
+from tardif.data.synthesis.filters import is_prose
 from tardif.languages import language
 
 PAGES = Path(__file__).parent / "pages"
@@ -105,6 +107,26 @@ def test_definitions_of_links_are_used_wherever_they_stand():
 def test_long_markdown_is_read_as_it_stands():
     found = read_markdown("**a** " * 500_000)
     assert found.text.startswith("**a**") and "as it stands" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("# Making **bread** ¶ {#bread}", "Making bread"),
+        ("A [loaf](http://x) needs `flour` &amp; water.[^1]", "A loaf needs flour & water"),
+        ("The :ref:`moon <moon>` pulls with :py:func:`~sky.gravity`", "The moon pulls with sky.gravity"),
+        ("See {doc}`sea` for <b>tides</b> 🔗", "See sea for tides"),
+        ("<p>How do I change&nbsp;it?</p>", "How do I change it?"),
+    ],
+)
+def test_a_row_with_markup_is_asked_for_in_plain_words(text, query):
+    assert plain(text) == query
+
+
+@pytest.mark.parametrize("sign", ["¶", "`code", "**open", "[a](b", "&zzz;", "[^1]", ":role:`x"])
+def test_a_query_in_which_a_sign_is_left_is_none(sign):
+    words = "How do I change the address of my account"
+    assert is_prose(words) and not is_prose(f"{words} {sign}")
 
 
 def test_made_queries_hold_no_markup(tmp_path):

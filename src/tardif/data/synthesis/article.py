@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tardif.data.markup import without_markup
 from tardif.data.synthesis.words import count_words, sentences
 from tardif.data.text import normalise
 from tardif.types import Document
@@ -20,9 +21,12 @@ _NUMBERING = re.compile(r"(?:§\s*)?(?:\d+(?:\.\d+)*[.)]?|[IVX]+\.)\s+")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
-_ANY_MARKUP = re.compile(r"[*_`\\\]]")
+_ANY_MARKUP = re.compile(r"[*_`\\\]¶🔗{]")
 _PYTHON = re.compile(r"^\s*(?:def|class|async def|import|from) \w", re.MULTILINE)
 _MARKUP = (
+    (re.compile(r"(?<![\w:]):[\w.+-]{1,60}(?::[\w.+-]{1,60})?:`[~!]?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # rst's roles
+    (re.compile(r"\{[\w:.+-]{1,60}\}`[~!]?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # MyST's
+    (re.compile(r"\s*\{:?\s*[#.][^{}\n]{0,200}\}|\[\^[\w-]{1,60}\]:?|[¶🔗]"), ""),  # what sites add
     (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),  # images
     (re.compile(r"\[([^\]]+)\]\([^)]*\)"), r"\1"),  # links keep their words
     (re.compile(r"(\*\*|__|\*|``?)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
@@ -186,7 +190,8 @@ class Article:
 
 
 def plain(text: str) -> str:
-    """Text as a person would type it: one line, without Markdown's marks, numbering or the last full stop."""
+    """Text as a person would type it: one line, without Markdown's marks, HTML, numbering or the last full stop."""
+    text = without_markup(text)
     if _ANY_MARKUP.search(text):
         for pattern, replacement in _MARKUP:
             text = pattern.sub(replacement, text)

@@ -45,6 +45,8 @@ _PAIRS_IN_WORDS = 0.25
 """Most pairs of characters lie across two words, and recur with neither."""
 
 _TAG = re.compile(r"<[!/A-Za-z]|\{[{%]")
+_MARKUP = re.compile(r"[¶🔗`]|\*\*\S|\]\(|:[\w.+-]+:`|&#?\w{2,9};|\{[#:.]\s?\w|\[\^|_x00[01]|\\[nr]\b")
+"""What plain words have none of: a query with a sign of markup is nobody's."""
 _LETTERS = 0.75
 _FEWEST_CONTENT = {SUMMARY: 4, SENTENCE: 4}
 
@@ -87,7 +89,7 @@ def _form_fault(kind: str, candidate: Candidate) -> str:
     low, high = WORDS[kind]
     if not low <= count_words(candidate.query) <= high:
         return LENGTH
-    if not _is_prose(candidate.query):
+    if not is_prose(candidate.query):
         return NO_PROSE
     if count_words(candidate.text) < LEAST_POSITIVE:
         return NO_POSITIVE
@@ -96,10 +98,16 @@ def _form_fault(kind: str, candidate: Candidate) -> str:
     return ""
 
 
-def _is_prose(query: str) -> bool:
+def is_prose(query: str) -> bool:
     """Whether a query is made of words: letters and the marks on them, not formulas, paths or tables."""
     dense = "".join(query.split())
-    if "http" in query or "www." in query or _TAG.search(query) or query.count("(") != query.count(")"):
+    if (
+        "http" in query
+        or "www." in query
+        or _TAG.search(query)
+        or _MARKUP.search(query)
+        or query.count("(") != query.count(")")
+    ):
         return False
     letters = sum(map(str.isalpha, dense))
     if not dense.isascii():  # the vowel signs of many scripts are marks, not letters
