@@ -135,6 +135,10 @@ def _one_each(option: str, example: str) -> Callable[[Sequence[str] | None], dic
     return read_once
 
 
+def _rules(texts: Sequence[str] | None) -> dict[str, Any] | None:
+    return _one_each("--on", "RULE=ACTION, such as --on empty=drop")(texts) or None
+
+
 def _columns(option: str) -> Callable[[Sequence[str] | None], dict[str, Any] | None]:
     read = assigned(option, f"ROLE=COLUMN, such as {option} query=question")
     return lambda texts: read(texts) or None
@@ -169,7 +173,7 @@ class ReadingOptions(Group):
 
     READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
         "columns": _columns("--columns"),
-        "on": _one_each("--on", "RULE=ACTION, such as --on empty=drop"),
+        "on": _rules,
     }
 
 
