@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tardif.data.judged import JudgedSet
+from tardif.data.judged import JudgedSet, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.data.text import keyed_sample
 from tardif.errors import ModelError, SettingError
@@ -61,7 +61,7 @@ class System:
     def run(self, judged: JudgedSet, depth: int, talk: Talk) -> dict[str, dict[str, float]]:
         """The run that is measured, and written: without a query's own document where that is no hit."""
         found = self.rank(judged, depth + bool(judged.left_out))
-        run = judged.hits(found, None if self.kind == "run" else depth)
+        run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
         for line in _remarks(self, judged, run, depth):
             talk.say(f"{self.name} on {judged.name}: {line}")
         return run

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from samples import CORPUS, QRELS, QUERIES, write_beir, write_jsonl
-from tardif.data.judged import RULES, Judging, read_judged
+from tardif.data.judged import RULES, Judging, read_judged, without_own
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare_folder
 
@@ -105,7 +105,7 @@ def test_a_querys_own_document_is_no_hit_where_ids_name_the_same_texts(tmp_path,
     judged = read_judged(shared_ids(tmp_path, texts, OWN), how=on(identical=action))
     assert judged.left_out == left
     run = {"d1": {"d1": 3.0, "d2": 2.0, "d3": 1.0}}
-    assert list(judged.hits(run, 1)["d1"]) == (["d2"] if left else ["d1"])
+    assert list(without_own(run, judged.left_out, 1)["d1"]) == (["d2"] if left else ["d1"])
     (line,) = (line for line in judged.report if line.startswith("identical: "))
     assert ("it is no hit of theirs" in line) is bool(left)
 

@@ -56,3 +56,13 @@ def test_nothing_held_out_is_no_task():
     bare = TrainingSet(DOCUMENTS, QUERIES, DATA.qrels, dict.fromkeys(QUERIES, "train"))
     assert validation_task(bare, limit=100, language=language("en"), seed=0) is None
     assert searchable(bare) == []
+
+
+def test_a_querys_own_document_is_no_hit_of_it():
+    documents = {f"d{n}": Document(f"d{n}", f"argument {n} says this") for n in range(4)}
+    queries = {"d0": documents["d0"].text, "d2": documents["d2"].text}
+    data = TrainingSet(documents, queries, {"d0": {"d1": 1}, "d2": {"d3": 1}}, dict.fromkeys(queries, "validation"))
+    task = validation_task(data, limit=100, language=language("en"), seed=0)
+    assert task is not None and task.left_out == {"d0", "d2"}
+    run = task.bm25_run(language("en"))
+    assert all(query not in hits and len(hits) == 3 for query, hits in run.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from tardif.data.text import normalise, text_id
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
-from tardif.types import Document, Run
+from tardif.types import Document, Qrels, Run
 
 TEST, VALIDATION = "test", "validation"
 
@@ -72,13 +72,28 @@ class JudgedSet(Short):
     shape: tuple[str, ...] = ()
     report: tuple[str, ...] = ()
 
-    def hits(self, run: Run, depth: int | None = None) -> dict[str, dict[str, float]]:
-        """A run without the documents that are no hits, down to a depth. It must be in order where one is given."""
-        found = {}
-        for query, hits in run.items():
-            kept = [(d, score) for d, score in hits.items() if d != query or query not in self.left_out]
-            found[query] = dict(kept[:depth])
-        return found
+
+def without_own(run: Run, left_out: Collection[str], depth: int | None = None) -> dict[str, dict[str, float]]:
+    """A run without some queries' own documents, down to a depth. It must be in order where one is given."""
+    found = {}
+    for query, hits in run.items():
+        kept = [(d, score) for d, score in hits.items() if d != query or query not in left_out]
+        found[query] = dict(kept[:depth])
+    return found
+
+
+def own_documents(queries: Mapping[str, str], documents: Iterable[Document], qrels: Qrels) -> frozenset[str]:
+    """The queries that are documents of the corpus under their own id: such a document is no answer, and no hit.
+
+    BEIR leaves out every hit with the query's id (``ignore_identical_ids``). Where queries and documents are numbered
+    each for themselves that leaves out answers. So this is done only where ids name the same texts in both: where most
+    of the queries whose id a document has are that document's text. A document that is judged relevant stays.
+    """
+    texts = {document.id: document for document in documents if document.id in queries}
+    same = sum(_is_text_of(queries[identity], document) for identity, document in texts.items())
+    if 2 * same <= len(texts):
+        return frozenset()
+    return frozenset(identity for identity in texts if qrels[identity].get(identity, 0) <= 0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -313,28 +328,11 @@ def _totals(name: str, queries: int, documents: int) -> str:
 
 
 def _own(judged: JudgedSet, action: str) -> JudgedSet:
-    """Find queries that are documents of the corpus, and leave their own document out of their hits where that is
-    right.
-
-    BEIR leaves out every hit with the query's id (``ignore_identical_ids``). Where queries and documents are numbered
-    each for themselves that leaves out answers. So ``own`` does it only where ids name the same texts in both: where
-    most of the queries whose id a document has are that document's text. A document that is judged relevant stays.
-    """
-    texts = {document.id: document for document in judged.documents if document.id in judged.queries}
-    shared = [query for query in judged.queries if query in texts]
-    same = [query for query in shared if _is_text_of(judged.queries[query], texts[query])]
+    """Leave queries' own documents out of their hits, as the rule ``identical`` says, and say so."""
+    shared = sorted({document.id for document in judged.documents} & judged.queries.keys())
     relevant = {query for query in shared if judged.qrels[query].get(query, 0) > 0}
-    means_same = 2 * len(same) > len(shared)
-    left_out = frozenset(shared) if action == "drop" else frozenset()
-    if action == "own" and means_same:
-        left_out = frozenset(shared) - relevant
-    lines = _told_own(judged, shared, left_out, relevant, means_same=means_same)
-    return replace(judged, left_out=left_out, report=(*judged.report, *lines))
-
-
-def _told_own(
-    judged: JudgedSet, shared: list[str], left_out: frozenset[str], relevant: set[str], *, means_same: bool
-) -> list[str]:
+    own = own_documents(judged.queries, judged.documents, judged.qrels)
+    left_out = {"own": own, "drop": frozenset(shared), "keep": frozenset[str]()}[action]
     lines = []
     if left_out:
         lines.append(
@@ -343,15 +341,15 @@ def _told_own(
         )
         if gone := len(left_out & relevant):
             lines.append(f"identical: {gone} of these documents are judged relevant, and cannot be found now")
-    elif shared and len(relevant) < len(shared):
-        why = "with the same text" if means_same else "with another text"
+    elif len(relevant) < len(shared):
+        why = "with the same text" if own else "with another text"
         lines.append(
             f"identical: {len(shared)} queries have the id of a document, {why}: it stays a hit "
             "(--on identical=drop leaves it out, as BEIR does)"
         )
     if found := _elsewhere(judged):
         lines.append(f"{found} queries stand in the corpus word for word under another id, and find themselves")
-    return lines
+    return replace(judged, left_out=left_out, report=(*judged.report, *lines))
 
 
 def _elsewhere(judged: JudgedSet) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tardif.data.judged import searchable
+from tardif.data.judged import own_documents, searchable, without_own
 from tardif.data.text import keyed_order
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation import DEPTH, MEASURES, per_query, rank
@@ -25,18 +25,26 @@ _LEAST_QUERIES = 50
 
 @dataclass(frozen=True)
 class ValidationTask:
-    """Held-out queries, their judgements, and the documents that are searched."""
+    """Held-out queries, their judgements, and the documents that are searched.
+
+    A query's own document is no hit of it (:func:`tardif.data.judged.own_documents`): ``left_out`` holds such queries.
+    """
 
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
     documents: list[Document]
     corpus_size: int
+    left_out: frozenset[str] = frozenset()
+
+    @property
+    def _depth(self) -> int:
+        return DEPTH + bool(self.left_out)
 
     def values(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, dict[str, float]]:
         """Each measure of each query, of a model as it is now."""
         with talk.progress(what, len(self.documents), "documents") as bar:
-            run = rank(model, self.queries, self.documents, k=DEPTH, advance=bar.advance)
-        return per_query(self.qrels, run, MEASURES)
+            run = rank(model, self.queries, self.documents, k=self._depth, advance=bar.advance)
+        return per_query(self.qrels, without_own(run, self.left_out, DEPTH), MEASURES)
 
     def measure(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, float]:
         """The measures of a model as it is now."""
@@ -48,8 +56,9 @@ class ValidationTask:
 
     def bm25_run(self, language: Language) -> Run:
         """BM25's run."""
-        hits = LexicalSearcher(self.documents, language).search(list(self.queries.values()), DEPTH)
-        return {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
+        hits = LexicalSearcher(self.documents, language).search(list(self.queries.values()), self._depth)
+        run = {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
+        return without_own(run, self.left_out, DEPTH)
 
     def describe(self) -> str:
         """One line: how many queries over how many documents."""
@@ -80,12 +89,11 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
                 break
             room -= identity not in chosen
             chosen.add(identity)
-    return ValidationTask(
-        queries={query: text for query, text in data.queries.items() if query in asked},
-        qrels={query: dict(data.qrels[query]) for query in data.queries if query in asked},
-        documents=[document for document in everything if document.id in chosen],
-        corpus_size=len(everything),
-    )
+    queries = {query: text for query, text in data.queries.items() if query in asked}
+    qrels = {query: dict(data.qrels[query]) for query in queries}
+    documents = [document for document in everything if document.id in chosen]
+    left_out = own_documents(queries, everything, qrels)
+    return ValidationTask(queries, qrels, documents, len(everything), left_out)
 
 
 def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set[str]]:
