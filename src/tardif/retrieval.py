@@ -739,6 +739,8 @@ class _Reading:
 
     def tell(self, model: Any, corpus: Sequence[Document], way_out: str = "") -> None:
         """Say what was not read, and what of it the model will not read, before anything is encoded."""
+        from tardif.data.text import keyed_sample
+        from tardif.modeling.coverage import SAMPLE, of_texts
         from tardif.modeling.reach import document_reach, overlong, told
 
         found, reach = overlong(model, corpus), document_reach(model)
@@ -748,6 +750,9 @@ class _Reading:
         way_out = way_out or f"Cut them into pieces: --chunk {pieces} (in Python chunk={pieces})."
         self.report.lost = told(found, reach, len(corpus), way_out)
         self.say()
+        sample = keyed_sample(0, (document.content for document in corpus), SAMPLE)
+        if remark := of_texts("The model", model[0].tokenizer, sample, "these documents"):
+            self.talk.warn(remark)
 
     def say(self) -> None:
         """Say what was read as what and what was not, and write it where that was asked for."""

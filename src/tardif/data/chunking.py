@@ -206,7 +206,7 @@ def _check(base: Tokenized, tokens: Any, overlap: Any) -> None:
 
 def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
     """How many tokens a text has in the base's own tokenizer, and how many stand around every text."""
-    tokenizer = _load(base)
+    tokenizer = load_tokenizer(base)
     special = int(tokenizer.num_special_tokens_to_add(False))
 
     def count(text: str) -> int:
@@ -215,7 +215,7 @@ def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
     return count, special
 
 
-def _load(base: Tokenized) -> Any:
+def load_tokenizer(base: Tokenized) -> Any:
     """The base's ``tokenizers.Tokenizer``; transformers' own where it has none."""
     try:
         return _fast(base)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
-from tardif.errors import SettingError
+from tardif.errors import ModelError, SettingError
 from tardif.folders import check_name, check_output, expanded
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
+from tardif.modeling.coverage import SAMPLE, of_language, of_texts
 from tardif.modeling.recipe import Recipe
 from tardif.showing import ShortDict, ShortList, called, short, table
 from tardif.talk import Talk
@@ -99,6 +100,22 @@ class Trainer:
         self.talk = Talk(quiet=quiet or own_number() > 0)
         if self.base.note:
             self.talk.say(self.base.note)
+        self._warn(of_language(self.base, self.language))
+
+    def _warn(self, remark: str) -> None:
+        """Say what must be known; of several processes started together one does."""
+        if remark and own_number() == 0:
+            self.talk.warn(remark)
+
+    def _warn_of_texts(self, data: TrainingSet) -> None:
+        """Say it if the base reads the texts badly, whatever language they are declared to be in."""
+        from tardif.data.chunking import load_tokenizer
+        from tardif.data.text import keyed_sample
+
+        texts = [*(document.content for document in data.documents.values()), *data.queries.values()]
+        sample = keyed_sample(self.seed, texts, SAMPLE)
+        with suppress(ModelError):  # of a damaged tokenizer, which is told of when the model is loaded
+            self._warn(of_texts(f"The base {self.base.name}", load_tokenizer(self.base), sample, "these texts"))
 
     def __repr__(self) -> str:
         prepared = "nothing prepared" if self.data is None else f"data={self.data!r}"
@@ -157,6 +174,7 @@ class Trainer:
         """
         self._sets, self._weights = [self._prepared(data, documents, validation, options)], [1.0]
         self.data = self._sets[0]
+        self._warn_of_texts(self.data)
         return self.data
 
     def add(
@@ -177,6 +195,7 @@ class Trainer:
         if not self._sets:
             raise SettingError("There is nothing to add to: call prepare first.")
         sets = [*self._sets, self._prepared(data, documents, validation, options)]
+        self._warn_of_texts(sets[-1])
         self.data = mix(sets, [*self._weights, weight])
         self._sets, self._weights = sets, [*self._weights, weight]
         return self.data
