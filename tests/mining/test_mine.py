@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
+from tardif.mining.choosing import Chooser
 from tardif.mining.mine import mine as mine_all
+from tardif.mining.pool import Pool
 from tardif.mining.selection import Selection
 from tardif.types import Document, Example
 
@@ -212,3 +214,22 @@ def test_what_the_user_says_is_no_answer_stays_a_negative_though_it_contains_one
     answer = "press the red button on the back for ten seconds, then let go and wait for the green light"
     data = collection([answer, f"Never {answer}", "something else"], {"q": {"d0": 1, "d1": 0}})
     assert "d1" in negatives(mine(data, Ranking(data.documents), negatives=1))["q"]
+
+
+def test_where_most_texts_are_the_same_no_query_looks_at_all_of_them():
+    class Counting(dict):
+        looks = 0
+
+        def get(self, *key):
+            Counting.looks += 1
+            return super().get(*key)
+
+    copies = 500
+    texts = ["the same"] * copies + [f"another {n}" for n in range(3)]
+    data = collection(texts, {f"q{n}": {f"d{n}": 1} for n in range(40)})
+    chooser = Chooser(data, Ranking([]), Selection(ratio=None), None, 0)
+    chooser._pool = Pool(data.documents, None, chooser._same)
+    chooser._same = Counting(chooser._same)
+    choices = chooser.choose(data.query_ids(TRAIN))
+    assert all({n.id for n in choice.negatives} == {"d500", "d501", "d502"} for choice in choices)
+    assert Counting.looks < 40 * copies / 10

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.copies import NearCopies, same_texts
-from tardif.mining.pool import Pool
+from tardif.mining.pool import Barred, Pool
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import Reference, Selection, judge, order
 from tardif.mining.teacher import Teacher
@@ -26,6 +27,8 @@ Ranking = list[tuple[str, float]]
 # How often more random documents are drawn for one query, and a refused negative is replaced: where
 # so many in turn are dropped, more of them would be too.
 _ROUNDS = 4
+# Of many equal queries with a positive each, every one is compared with its own and so many of the others'.
+_OTHERS = 64
 
 
 @dataclass(slots=True)
@@ -34,14 +37,15 @@ class _Draft:
 
     query: str
     positives: list[str]  # the query's own
-    known: list[str]  # all that answer its text
+    known: list[str]  # these, and of what else answers its text the first ones
+    answers: Collection[str]  # all that answers its text
     draw: random.Random
     taken: dict[str, str]  # document to origin
+    seen: Barred  # not to be drawn any more
     unclear: frozenset[str] = frozenset()  # neither relevant nor not
     hard: list[str] = field(default_factory=list)  # what may be taken, the next one first
     easy: list[str] = field(default_factory=list)  # the same, drawn at random
     asked_easy: int = 0
-    seen: set[str] = field(default_factory=set)  # not to be drawn any more
     scores: dict[str, float] = field(default_factory=dict)
     taught: dict[str, float] = field(default_factory=dict)
     reference: Reference = field(default_factory=Reference)
@@ -73,10 +77,14 @@ class Chooser:
         self._empty = frozenset(d.id for d in data.documents.values() if not d.content)
         self._near = NearCopies(data.documents, selection.near_copy) if searcher is not None else None
         documents = data.documents.values()
-        self._pool = Pool((d.id for d in documents if d.content and parent_of(d) is None), selection.max_uses)
-        self._known: dict[str, list[str]] = {}
+        drawn = (d.id for d in documents if d.content and parent_of(d) is None)
+        self._pool = Pool(drawn, selection.max_uses, self._same)
+        self._known: dict[str, dict[str, None]] = {}
         for query, text in data.queries.items():
-            self._known.setdefault(normalise(text), []).extend(data.positives(query))
+            known = self._known.setdefault(normalise(text), {})
+            known.update(dict.fromkeys(data.positives(query)))
+        for known in self._known.values():
+            known.update(dict.fromkeys(p for d in known if (p := parent_of(data.documents[d])) is not None))
 
     def choose(self, queries: Sequence[str]) -> list[Choice]:
         """The choice of each query (ids); :meth:`count` must be told of it before the next block."""
@@ -102,19 +110,19 @@ class Chooser:
 
     def _begin(self, query: str) -> _Draft:
         data = self._data
-        known = list(dict.fromkeys(self._known[normalise(data.queries[query])]))
-        known += [parent for d in known if (parent := parent_of(data.documents[d])) is not None]
-        banned = {copy for positive in known for copy in self._same.get(positive, (positive,))}
+        answers, positives = self._known[normalise(data.queries[query])], data.positives(query)
+        known = list(dict.fromkeys([*positives, *itertools.islice(answers, _OTHERS)]))
+        barred = Barred(self._same, answers)
         own = [
             d
             for d, relevance in data.qrels[query].items()
-            if relevance <= 0 and d not in banned and d not in self._empty
+            if relevance <= 0 and d not in barred and d not in self._empty
         ]
         taken = own if self._searcher is None else own[: self._selection.negatives]
         draw = random.Random(f"{self._seed}\x00{query}")
-        unclear = frozenset(data.unclear.get(query, ())) - set(known)
-        draft = _Draft(query, data.positives(query), known, draw, dict.fromkeys(taken, OWN), unclear)
-        draft.seen = banned.union(taken, unclear)
+        unclear = frozenset(data.unclear.get(query, ())).difference(answers)
+        draft = _Draft(query, positives, known, answers, draw, dict.fromkeys(taken, OWN), barred, unclear)
+        draft.seen.update([*taken, *unclear])
         self._pool.use(taken)
         return draft
 
@@ -122,10 +130,9 @@ class Chooser:
         """Take the window's hits that may be negatives whatever they score, and some random documents."""
         selection = self._selection
         window = [identity for identity, _ in ranking[selection.first - 1 : selection.last]]
-        known = set(draft.known)
         draft.considered = len(window)
         for identity in window:
-            if identity in known:
+            if identity in draft.answers:
                 draft.dropped["positive"] += 1
             elif identity in draft.taken:
                 continue
