@@ -19,6 +19,7 @@ from tardif.data.cutting import Chunk, cutter
 from tardif.data.document_report import MARKUP, DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
+from tardif.data.joining import READ_BYTES
 from tardif.data.labels import check_scores
 from tardif.data.near import LIMIT, NEIGHBOURS, Near, near_duplicates
 from tardif.data.parts import Input, stream_queries
@@ -48,8 +49,6 @@ CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
 
 _LANGUAGE_POOL = 20_000
-# Bytes of about 512 tokens: prepare has no model to ask, training says it exactly.
-_READ = 2_300
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -328,7 +327,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         split(staging, how.sides, held_out=held, alike=alike.links)
         counts = write_tables(staging, aside)
         write_report(staging, aside)
-        used, before = int(staging.one("SELECT count(*) FROM judged")), len(report)
+        used, before = int(staging.one("SELECT count(row) FROM judged")), len(report)
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")
         report += [
             f"{rule}: {count} ({hygiene.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
@@ -336,9 +335,9 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
             for rule, count in findings.counts.items()
         ]
         report += _sides(staging, how, drawn=not held, near=bool(alike.links))
-        if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {_READ}")):
+        if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {READ_BYTES}")):
             report.append(
-                f"{count} documents have more than {_READ:,} bytes: what a model does not read of them, about "
+                f"{count} documents have more than {READ_BYTES:,} bytes: what a model does not read of them, about "
                 "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256)"
             )
     report.append(f"{counts['documents']} documents")

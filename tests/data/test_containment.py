@@ -73,6 +73,7 @@ def test_what_differs_in_a_name_alone_is_found_in_no_document_of_a_template():
 def test_every_document_that_holds_a_text_is_told_once():
     documents = {**around(ANSWER), "d": ANSWER, "e": f"{ANSWER} {ANSWER}"}
     assert holders(ANSWER, documents) == ["b", "d", "e"]
+    assert holders(ANSWER, documents, every=True) == ["b", "d", "e", "e"]
 
 
 def test_a_short_text_is_found_where_one_document_alone_holds_it_and_a_word_never():

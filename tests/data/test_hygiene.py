@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from samples import cleaned, read_lines, reported, used_and_not, write_beir, write_jsonl
 from tardif.data.hygiene import LONG_CHARACTERS, RULES, choose
-from tardif.data.text import normalise
+from tardif.data.text import normalise, text_id
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare, prepare_folder
 from tardif.types import Document
@@ -66,6 +66,9 @@ def test_every_rule_has_a_default_and_can_refuse():
         "unknown-id": "refuse",
         "repeated-click": "drop",
         "few-clicks": "drop",
+        "contained-positive": "link",
+        "contained-negative": "link",
+        "positive-not-found": "keep",
         "empty": "refuse",
         "no-positive": "refuse",
         "duplicate": "drop",
@@ -207,6 +210,7 @@ def test_documents_with_the_same_text_and_long_ones_are_reported_and_kept(tmp_pa
         ("duplicate-document", "keep", "corpus.jsonl", 1, "a"),
         ("duplicate-document", "keep", "corpus.jsonl", 2, "b"),
         ("long", "keep", "corpus.jsonl", 3, "c"),
+        ("positive-not-found", "keep", "data", 2, text_id("d-", "something")),
     ]
     assert used_and_not(out) == (2, 2, 0)
 

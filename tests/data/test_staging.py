@@ -147,10 +147,11 @@ def test_an_id_of_the_users_may_begin_as_ours_do():
         assert staging.all("SELECT id FROM texts") == [("d-2",)]
 
 
-def test_of_two_documents_with_the_text_the_smaller_id_is_taken():
+def test_of_documents_with_the_text_the_smallest_id_is_taken_and_all_are_relevant():
     corpus = [Document("z", "dogs bark"), Document("b", "dogs bark"), Document("m", "dogs bark")]
     with cleaned([("query", "dogs bark")], documents=corpus) as (staging, _):
-        assert staging.all("SELECT document_id FROM judged") == [("b",)]
+        assert staging.all("SELECT document_id FROM judged WHERE row IS NOT NULL") == [("b",)]
+        assert staging.all("SELECT document_id FROM judged ORDER BY document_id") == [("b",), ("m",), ("z",)]
 
 
 def test_rows_with_ids_keep_them(tmp_path):

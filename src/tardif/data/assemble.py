@@ -19,7 +19,7 @@ _TABLES = {
     "queries": "SELECT a.id, a.text, s.side AS split FROM asked a JOIN sides s USING (id) ORDER BY a.id",
     "qrels": "SELECT query_id, document_id, relevance FROM judged ORDER BY query_id, document_id",
     "examples": """
-      SELECT p.query_id, p.document_id AS positive_id,
+      SELECT p.query_id, coalesce(p.excerpt, p.document_id) AS positive_id,
         coalesce(n.ids, []::VARCHAR[]) AS negative_ids,
         CASE WHEN p.score IS NOT NULL AND n.unscored = 0
           THEN list_concat([p.score], n.scores) ELSE []::DOUBLE[] END AS scores
@@ -30,8 +30,8 @@ _TABLES = {
           list(score ORDER BY document_id) AS scores, count(*) - count(score) AS unscored
         FROM judged WHERE relevance <= 0 GROUP BY query_id
       ) n ON n.query_id = p.query_id
-      WHERE p.relevance > 0
-      ORDER BY p.query_id, p.document_id""",
+      WHERE p.relevance > 0 AND p.row IS NOT NULL
+      ORDER BY p.query_id, positive_id""",
 }
 
 

@@ -88,6 +88,7 @@ def contained(
     *,
     near: float | None = NEAR,
     most: int = MOST,
+    every: bool = False,
 ) -> Containment:
     """Find the documents that hold the texts.
 
@@ -104,6 +105,7 @@ def contained(
             over again; once where ``near`` is None.
         near: the least share of a text's words; None finds only what stands word for word.
         most: a text that more different documents hold is common, and found in none.
+        every: tell every place at which a text stands in a document word for word; else a document is told once.
 
     Raises:
         TypeError: the documents are an iterator, which can be read only once, and ``near`` is not None.
@@ -121,20 +123,20 @@ def contained(
     result = Containment()
     groups = _groups(texts, result)
     finds = [_Finds(text) for text in groups]
-    _look(finds, documents, 1, most, _exactly)
+    _look(finds, documents, 1, most, functools.partial(_exactly, every=every))
     if near is not None:
-        rest = [find for find in finds if not find.rows and _is_sure(find.words)]
+        rest = [find for find in finds if not find.rows and is_sure(find.words)]
         _look(rest, documents, _ANCHORS, most, functools.partial(_nearly, near=near))
     for find, names in zip(finds, groups.values(), strict=True):
         rows, holders = find.told()
         if holders > most:
             result.common.update(names)
-        elif holders > 1 and not _is_sure(find.words):
+        elif holders > 1 and not is_sure(find.words):
             result.short.update(names)
         elif rows:
             for name in names:
                 found = (Found(name, row.document, row.share, row.exact, row.start, row.end) for row in rows)
-                result.found[name] = sorted(found, key=lambda one: one.document)
+                result.found[name] = sorted(found, key=lambda one: (one.document, one.start))
     return result
 
 
@@ -144,7 +146,8 @@ def measure(words: Sequence[str]) -> tuple[int, int]:
     return len(words), letters
 
 
-def _is_sure(words: Sequence[str]) -> bool:
+def is_sure(words: Sequence[str]) -> bool:
+    """Whether a text of these words is found in every document that holds it."""
     count, letters = measure(words)
     return count >= SURE_WORDS and letters >= SURE_LETTERS
 
@@ -215,14 +218,16 @@ def _look(
         compare(sought, batch, rolling, finds, most)
 
 
-def _exactly(sought: Sought, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int) -> None:
+def _exactly(
+    sought: Sought, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, every: bool
+) -> None:
     """Find the texts that stand in the batch word for word."""
     hits = sought.hits(batch, rolling)
     ends = hits.begins + sought.lengths[hits.texts]
     inside = np.flatnonzero((hits.begins >= batch.starts[hits.homes]) & (ends <= batch.ends[hits.homes]))
     texts, homes, begins = hits.texts[inside], hits.homes[inside], hits.begins[inside]
     alike = rolling.between(begins, ends[inside]) == sought.hashes[texts]
-    for text, home, begin in _first_places(texts[alike], homes[alike], begins[alike]):
+    for text, home, begin in _places(texts[alike], homes[alike], begins[alike], every=every):
         find, count = finds[text], len(finds[text].words)
         if np.array_equal(batch.numbers[begin : begin + count], sought.row(text)):
             start = begin - int(batch.starts[home])
@@ -230,12 +235,12 @@ def _exactly(sought: Sought, batch: Batch, rolling: Rolling, finds: Sequence[_Fi
             find.add(_Find(*row), most)
 
 
-def _first_places(texts: Places, homes: Places, begins: Places) -> list[tuple[int, int, int]]:
-    """The first place of each text in each document: (text, document, first word)."""
+def _places(texts: Places, homes: Places, begins: Places, *, every: bool) -> list[tuple[int, int, int]]:
+    """The first place of each text in each document, or every: (text, document, first word)."""
     order = np.lexsort((begins, homes, texts))
     rows = np.stack([texts, homes, begins], axis=1)[order]
     first = np.ones(len(rows), dtype=np.bool_)
-    first[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+    first[1:] = every | (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
     return [(int(text), int(home), int(begin)) for text, home, begin in rows[first].tolist()]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tardif.data import clicks as clicked
-from tardif.data import ids, labels
+from tardif.data import ids, joined, joining, labels
 from tardif.data.chunking import placing
 from tardif.data.clicks import ClickRule
 from tardif.data.staging import Staging
@@ -45,6 +45,9 @@ RULES = {
         Rule("unknown-id", "an id that no document or query has", ("refuse", "drop")),
         Rule("repeated-click", "a further event of a pair, counted with the others", ("drop", "refuse")),
         Rule("few-clicks", "a pair with fewer clicks than make it relevant", ("drop", "negative", "refuse")),
+        Rule(joined.POSITIVE, "a positive that stands in a document given", ("link", "exact", "keep", "refuse")),
+        Rule(joined.NEGATIVE, "a negative that stands in a document given", ("link", "keep", "refuse")),
+        Rule(joined.MISSING, "a positive that stands in no document given", ("keep", "drop", "refuse")),
         Rule("empty", "a query or document without text", ("refuse", "drop")),
         Rule("no-positive", "a judged query without a relevant document", ("refuse", "drop")),
         Rule("duplicate", "a judgement that stands there already", ("drop", "refuse")),
@@ -124,7 +127,9 @@ def clean(
 
         texts   id, title, text, metadata, key           one row per document
         asked   id, text, key                            one row per judged query that is used
-        judged  query_id, document_id, relevance, score  one row per pair that is used
+        judged  query_id, document_id, relevance, score, row, excerpt
+                one row per pair that is used; without a row where a document is relevant because it holds what was
+                judged; excerpt: the text that is trained on in the document's place
         unclear  query_id, document_id                   pairs that are neither relevant nor not
 
     Args:
@@ -149,6 +154,7 @@ def clean(
     _resolve_judgements(staging, actions, findings)
     _count_clicks(staging, actions, findings, clicks or ClickRule())
     findings.labels = "; ".join(labels.relevance(staging, positive_label, scores))
+    _join(staging, actions, findings)
     _mark(staging, actions, findings)
     _finish(staging, actions, findings)
     clicked.keep_unclear(staging)
@@ -197,7 +203,7 @@ def _resolve_judgements(staging: Staging, actions: Mapping[str, str], findings: 
     staging.run(
         """CREATE TABLE stated AS
         SELECT j.row, j.source, j.place, j.query_id, coalesce(same.id, j.document_id) AS document_id,
-          j.role, j.label, j.score, j.family, j.clicks, j.shown,
+          j.document_id AS given, NULL::VARCHAR AS excerpt, j.role, j.label, j.score, j.family, j.clicks, j.shown,
           CASE role WHEN 'positive' THEN 1 WHEN 'negative' THEN 0 END::INT AS relevance, NULL::VARCHAR AS fate
         FROM judgements j LEFT JOIN same ON j.document_id = same.given"""
     )
@@ -252,6 +258,42 @@ def _move_to_pieces(staging: Staging) -> None:
         staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
 
 
+def _join(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
+    """Let judgements of texts that stand in documents be judgements of those documents."""
+    found = joining.find(staging, near=actions[joined.POSITIVE] != "exact")
+    if found is None:
+        staging.run("CREATE TABLE also (row BIGINT, document_id VARCHAR)")
+        return
+    findings.lines += found.lines
+    outcome = joined.settle(staging, found)
+    moved = [rule for rule in (joined.POSITIVE, joined.NEGATIVE) if actions[rule] in ("link", "exact")]
+    for rule in (joined.POSITIVE, joined.NEGATIVE):
+        if rule not in moved:
+            staging.table("kept", "row BIGINT", [[move.row] for move in outcome.moves if move.rule == rule])
+            _apply(staging, actions, findings, rule, "SELECT row FROM kept")
+    joined.write(staging, outcome, moved)
+    for rule in moved:
+        moves = [(move.row, move.detail) for move in outcome.moves if move.rule == rule]
+        staging.table("reported", "row BIGINT, detail VARCHAR", moves)
+        staging.run(
+            """INSERT INTO report SELECT ?, ?, s.source, s.place, s.row, s.query_id, s.document_id, r.detail
+            FROM stated s JOIN reported r USING (row)""",
+            [rule, actions[rule]],
+        )
+        if moves:
+            findings.counts[rule], findings.done[rule] = len(moves), actions[rule]
+    findings.lines += joined.said(staging, found, moved)
+    missing = """SELECT s.row FROM stated s JOIN judged_texts t ON t.id = s.given
+      WHERE s.fate IS NULL AND s.relevance > 0 AND s.document_id = s.given"""
+    if joined.POSITIVE in moved:
+        _apply(staging, actions, findings, joined.MISSING, missing)
+    if actions[joined.MISSING] == "drop":
+        staging.run(
+            f"""DELETE FROM texts WHERE id IN (SELECT given FROM stated WHERE fate = '{joined.MISSING}')
+            AND id NOT IN (SELECT document_id FROM stated WHERE fate IS NULL)"""
+        )
+
+
 _WITHOUT_POSITIVE = """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
   SELECT query_id FROM stated WHERE relevance > 0 {}
 )"""
@@ -286,10 +328,13 @@ def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> N
     _apply(
         staging, actions, findings, "positive-as-negative",
         """SELECT n.row FROM stated n JOIN texts nt ON nt.id = n.document_id
-        WHERE n.fate IS NULL AND n.relevance <= 0 AND (n.query_id, nt.key) IN (
+        WHERE n.fate IS NULL AND n.relevance <= 0 AND ((n.query_id, nt.key) IN (
           SELECT (p.query_id, pt.key) FROM stated p JOIN texts pt ON pt.id = p.document_id
           WHERE p.fate IS NULL AND p.relevance > 0
-        )""",
+        ) OR (n.query_id, n.document_id) IN (
+          SELECT (p.query_id, a.document_id) FROM stated p JOIN also a USING (row)
+          WHERE p.fate IS NULL AND p.relevance > 0
+        ))""",
     )  # fmt: skip
     _apply(staging, actions, findings, "negative-with-answer", with_answer(staging))
     # What is left of a query whose positives other rules took goes with them, and stops nothing.
@@ -362,7 +407,17 @@ def note_documents(
 def _finish(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     staging.run(
         """CREATE TABLE judged AS
-        SELECT query_id, document_id, relevance, score, row FROM stated WHERE fate IS NULL"""
+        SELECT query_id, document_id, relevance, score, row, CASE WHEN relevance > 0 THEN excerpt END AS excerpt
+        FROM stated WHERE fate IS NULL"""
+    )
+    # What else answers is judged too, but teaches nothing: it has no row.
+    staging.run(
+        """INSERT INTO judged
+        SELECT s.query_id, a.document_id, max(s.relevance), NULL, NULL, NULL FROM also a JOIN stated s USING (row)
+        WHERE (s.fate IS NULL OR s.fate = 'duplicate') AND s.relevance > 0
+          AND (s.query_id, a.document_id) NOT IN (SELECT (query_id, document_id) FROM judged)
+          AND s.query_id IN (SELECT query_id FROM judged)
+        GROUP BY ALL"""
     )
     staging.run(
         """CREATE TABLE asked AS

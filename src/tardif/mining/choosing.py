@@ -36,8 +36,8 @@ class _Draft:
     """A query on its way to its choice."""
 
     query: str
-    positives: list[str]  # the query's own
-    known: list[str]  # these, and of what else answers its text the first ones
+    positives: list[str]  # the query's own that are trained on
+    known: list[str]  # these, its other positives, and of what else answers its text the first ones
     answers: Collection[str]  # all that answers its text
     draw: random.Random
     taken: dict[str, str]  # document to origin
@@ -85,6 +85,10 @@ class Chooser:
             known.update(dict.fromkeys(data.positives(query)))
         for known in self._known.values():
             known.update(dict.fromkeys(p for d in known if (p := parent_of(data.documents[d])) is not None))
+        # Of documents that hold one and the same positive, one is trained on, or an excerpt of it.
+        self._taught: dict[str, list[str]] = {}
+        for example in data.examples:
+            self._taught.setdefault(example.query_id, []).append(example.positive_id)
 
     def choose(self, queries: Sequence[str]) -> list[Choice]:
         """The choice of each query (ids); :meth:`count` must be told of it before the next block."""
@@ -110,8 +114,9 @@ class Chooser:
 
     def _begin(self, query: str) -> _Draft:
         data = self._data
-        answers, positives = self._known[normalise(data.queries[query])], data.positives(query)
-        known = list(dict.fromkeys([*positives, *itertools.islice(answers, _OTHERS)]))
+        answers = self._known[normalise(data.queries[query])]
+        positives = self._taught.get(query) or data.positives(query)
+        known = list(dict.fromkeys([*positives, *data.positives(query), *itertools.islice(answers, _OTHERS)]))
         barred = Barred(self._same, answers)
         own = [
             d

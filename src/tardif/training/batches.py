@@ -103,7 +103,7 @@ class Collator:
         documents, document_rows = self.tokens.blocks(
             contents or [self.data.documents[stand_in.positive_id].content], "document"
         )
-        known_rows, known_keys = self._known([example.query_id for example in examples])
+        known_rows, known_keys = self._known(examples)
         candidates, teacher = _candidates(examples, negatives)
         return {
             "queries": queries,
@@ -119,13 +119,16 @@ class Collator:
             "teacher": teacher,
         }
 
-    def _known(self, query_ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    def _known(self, examples: Sequence[Example]) -> tuple[list[int], list[int]]:
         """The texts known to answer each row's query: rows, and the texts' keys."""
         rows, keys = [], []
-        for row, query in enumerate(query_ids if self.mask_known_positives else ()):
+        for row, example in enumerate(examples if self.mask_known_positives else ()):
+            query = example.query_id
             if (known := self._known_keys.get(query)) is None:
                 found = {*map(self._key, self.data.positives(query)), *self._kin.get(query, ())}
                 known = self._known_keys[query] = sorted(found)
+            own = self._key(example.positive_id)  # an excerpt is judged by the document that it is of
+            known = known if own in known else sorted([*known, own])
             rows += [row] * len(known)
             keys += known
         return rows, keys

@@ -91,7 +91,7 @@ class Refresher:
                 del searcher  # a mapped file cannot be removed everywhere
         finally:
             shutil.rmtree(self._vectors, ignore_errors=True)
-        mined = {(found.query_id, found.positive_id): found.negative_ids for found in done.data.examples}
+        mined = {found.query_id: found.negative_ids for found in done.data.examples}
         return [self._mixed(example, mined) for example in examples]
 
     def _lexical(self) -> LexicalSearcher:
@@ -99,14 +99,14 @@ class Refresher:
             self._candidates = LexicalSearcher(self._documents, self._language)
         return self._candidates
 
-    def _mixed(self, example: Example, mined: Mapping[tuple[str, str], Sequence[str]]) -> Example:
+    def _mixed(self, example: Example, mined: Mapping[str, Sequence[str]]) -> Example:
         """As many negatives as before: mined ones, then old ones, of these the judged ones first.
 
         An example without any gets as many as mining gives.
         """
         if example.scores:
             return example
-        found, judged = mined.get((example.query_id, example.positive_id), ()), self._judged[example.query_id]
+        found, judged = mined.get(example.query_id, ()), self._judged[example.query_id]
         count = len(example.negative_ids)
         share = max(round(count * self._settings.refresh_share), 1)
         new = list(found)[: share if count else self._selection.negatives]
