@@ -19,6 +19,22 @@ def verdict(ours, theirs):
     return compare_values({DECIDES: ours}, {DECIDES: theirs}, "raw")
 
 
+def mostly_tied(count, seed):
+    """Values of two systems of which one query in twelve differs, as trainings on little data make them differ."""
+    random_ = random.Random(seed)
+    theirs = {f"q{n}": 0.5 for n in range(count)}
+    return {q: 0.5 + (random_.choice((0.5, 0.37, -0.37)) if random_.random() < 1 / 12 else 0) for q in theirs}, theirs
+
+
+@pytest.mark.parametrize("count", [8, 30])
+def test_the_interval_covers_the_true_difference_where_most_queries_are_tied(count):
+    covered = 0
+    for seed in range(100):
+        found = paired(*mostly_tied(count, seed))
+        covered += found.low <= 0.5 / 36 <= found.high
+    assert covered >= 93
+
+
 @pytest.mark.parametrize("count", [8, 30])
 def test_the_interval_covers_the_true_difference_as_often_as_it_says(count):
     runs = 150
@@ -26,7 +42,7 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says(count):
     for seed in range(runs):
         found = paired(*drawn(count, 0.05, seed=seed))
         covered += found.low <= 0.05 <= found.high
-    assert 0.9 <= covered / runs <= 0.99
+    assert covered / runs >= 0.93
 
 
 def test_of_equal_systems_few_are_called_different():

