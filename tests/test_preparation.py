@@ -195,3 +195,20 @@ def test_documents_that_no_model_reads_whole_are_counted():
     said = [line for line in prepare([pairs], miner="none", validation=0).report if "bytes" in line]
     assert len(said) == 1 and said[0].startswith("1 documents have more than 2,300 bytes")
     assert "--chunk 256" in said[0]
+
+
+def test_of_a_query_with_very_many_positives_and_negatives_each_example_carries_some_of_the_negatives():
+    rows = [{"query": "which?", "document": f"text number {n}", "label": n % 2} for n in range(910)]
+    few = [{"query": "who?", "document": f"another text {n}", "label": n % 2} for n in range(6)]
+    data = prepare([rows + few], miner="none", near=False, validation=0)
+    carried = {}
+    for example in data.examples:
+        carried.setdefault(data.queries[example.query_id], []).append(example.negative_ids)
+    assert [len(negatives) for negatives in carried["who?"]] == [3, 3, 3]
+    assert {len(negatives) for negatives in carried["which?"]} == {200_000 // 455}
+    wrong = {d for judged in data.qrels.values() for d, relevance in judged.items() if relevance == 0}
+    assert {d for negatives in carried["which?"] for d in negatives} < wrong
+    assert len({d for negatives in carried["which?"] for d in negatives}) == 455
+    assert any(line.startswith("1 queries have so many positives and negatives") for line in data.report)
+    shuffled = prepare([few + rows[::-1]], miner="none", near=False, validation=0)
+    assert list(shuffled.examples) == list(data.examples)

@@ -326,6 +326,11 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         _foreign(staging, actions, findings, language, report)
         split(staging, how.sides, held_out=held, alike=alike.links)
         counts = write_tables(staging, aside)
+        if crowded := staging.one("SELECT count(*) FROM crowded"):
+            report.append(
+                f"{crowded} queries have so many positives and negatives that each of their examples carries some of "
+                "the negatives, in turn"
+            )
         write_report(staging, aside)
         used, before = int(staging.one("SELECT count(row) FROM judged")), len(report)
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")

@@ -13,13 +13,36 @@ from tardif.visible import json_text
 # Rows per group of the Parquet files: what a reader must hold at a time.
 _ROWS = 50_000
 
+# Of a query with very many positives and negatives each example carries a share of the negatives, in turn: all of them
+# would be the product of the two. So many pairs in all, and so many negatives of each example at least.
+_PAIRS, _LEAST = 200_000, 8
+_SHARED = """
+  SELECT query_id, positive_id, list(negative_id ORDER BY negative_id) AS negative_ids,
+    CASE WHEN any_value(own) IS NOT NULL AND count(*) = count(score)
+      THEN list_concat([any_value(own)], list(score ORDER BY negative_id)) ELSE []::DOUBLE[] END AS scores
+  FROM (
+    SELECT p.query_id, p.positive_id, p.nth, p.score AS own, n.document_id AS negative_id, n.score FROM (
+      SELECT c.query_id, positive_id, nth, score, negatives,
+        unnest(generate_series(nth * share, nth * share + share - 1)) % negatives AS place
+      FROM (
+        SELECT query_id, coalesce(excerpt, document_id) AS positive_id, score,
+          row_number() OVER (PARTITION BY query_id ORDER BY document_id) - 1 AS nth
+        FROM judged WHERE relevance > 0 AND row IS NOT NULL
+      ) JOIN crowded c USING (query_id)
+    ) p JOIN (
+      SELECT query_id, document_id, score,
+        row_number() OVER (PARTITION BY query_id ORDER BY document_id) - 1 AS place
+      FROM judged WHERE relevance <= 0 AND query_id IN (SELECT query_id FROM crowded)
+    ) n USING (query_id, place)
+  ) GROUP BY query_id, positive_id, nth"""
+
 # Every table is ordered by its ids, so the bytes do not depend on the order of the input.
 _TABLES = {
     "documents": "SELECT id, title, text, metadata FROM texts ORDER BY id",
     "queries": "SELECT a.id, a.text, s.side AS split FROM asked a JOIN sides s USING (id) ORDER BY a.id",
     "qrels": "SELECT query_id, document_id, relevance FROM judged ORDER BY query_id, document_id",
-    "examples": """
-      SELECT p.query_id, coalesce(p.excerpt, p.document_id) AS positive_id,
+    "examples": f"""
+      SELECT * FROM (SELECT p.query_id, coalesce(p.excerpt, p.document_id) AS positive_id,
         coalesce(n.ids, []::VARCHAR[]) AS negative_ids,
         CASE WHEN p.score IS NOT NULL AND n.unscored = 0
           THEN list_concat([p.score], n.scores) ELSE []::DOUBLE[] END AS scores
@@ -28,11 +51,19 @@ _TABLES = {
       LEFT JOIN (
         SELECT query_id, list(document_id ORDER BY document_id) AS ids,
           list(score ORDER BY document_id) AS scores, count(*) - count(score) AS unscored
-        FROM judged WHERE relevance <= 0 GROUP BY query_id
+        FROM judged WHERE relevance <= 0 AND query_id NOT IN (SELECT query_id FROM crowded) GROUP BY query_id
       ) n ON n.query_id = p.query_id
-      WHERE p.relevance > 0 AND p.row IS NOT NULL
-      ORDER BY p.query_id, positive_id""",
+      WHERE p.relevance > 0 AND p.row IS NOT NULL AND p.query_id NOT IN (SELECT query_id FROM crowded)
+      UNION ALL {_SHARED})
+      ORDER BY query_id, positive_id""",
 }
+
+# Queries whose positives, each with all their negatives, would make more than so many pairs.
+_CROWDED = f"""CREATE OR REPLACE TABLE crowded AS
+  SELECT query_id, positives, negatives, least(negatives, greatest({_PAIRS} // positives, {_LEAST})) AS share FROM (
+    SELECT query_id, count(row) FILTER (relevance > 0) AS positives, count(*) FILTER (relevance <= 0) AS negatives
+    FROM judged JOIN sides ON sides.id = query_id AND side = 'train' GROUP BY query_id
+  ) WHERE positives * negatives > {_PAIRS}"""
 
 
 def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
@@ -43,6 +74,7 @@ def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     counts = {}
+    staging.run(_CROWDED)
     tables = dict(_TABLES)
     if staging.one("SELECT 1 FROM unclear LIMIT 1"):
         tables[UNCLEAR.removesuffix(".parquet")] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
