@@ -78,6 +78,16 @@ def test_train_prepares_with_the_options_of_prepare(tardif, base_folder, questio
     assert results["before"]
 
 
+def test_train_in_folds_holds_out_nothing_and_judges_every_query(tardif, base_folder, questions, tmp_path):
+    given = (*NAMED, "--miner", "none", "--no-near", "--folds", "2")
+    code, _, err = tardif(*train(base_folder("bert"), questions, tmp_path / "out", *given))
+    assert code == 0
+    results = json.loads((tmp_path / "out" / "model" / "results.json").read_text())
+    count = len(questions.read_text().splitlines())
+    assert results["comparison"]["queries"] == results["settings"]["data"]["training queries"] == count
+    assert f"on {count} held-out queries" in err or f"({count}; about" in err
+
+
 def test_train_makes_queries_of_documents_alone(tardif, fails, endpoint, base_folder, tmp_path):
     rows = [{"id": f"d{n}", "text": f"Harbour {n} was built by sailors from island {n}."} for n in range(4)]
     documents = write_jsonl(tmp_path / "documents.jsonl", rows)
