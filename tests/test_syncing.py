@@ -273,3 +273,17 @@ def test_the_commands(home, tardif):
     code, _, err = tardif("delete", index, "short.txt#1")
     assert code == 0
     assert "0 documents deleted; 1 were not in the index" in err
+
+
+def test_a_table_is_read_as_the_index_was_built_of_it(tmp_path, base_folder):
+    table = tmp_path / "faq.csv"
+    table.write_text("nr|body\n1|Tom &amp; Jerry\n2|and <b>Spike</b>\n", encoding="utf-8")
+    options = {"columns": {"id": "nr", "text": "body"}, "separator": "|", "on": {"markup": "clean"}}
+    with Retriever.build(
+        tiny.save_multi_vector(base_folder("bert"), tmp_path / "model"), table, tmp_path / "i", quiet=True, **options
+    ) as found:
+        assert there(found) == {"1": "Tom & Jerry", "2": "and Spike"}
+        assert found.sync(table, quiet=True).unchanged == 2
+        table.write_text("nr|body\n1|Tom &amp; Jerry\n3|a &lt; b\n", encoding="utf-8")
+        assert found.sync(table, quiet=True).gone == ("2",)
+        assert there(found) == {"1": "Tom & Jerry", "3": "a < b"}

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # The fact of an index that says how its corpus was cut.
 _CHUNK = "chunk"
+# And how the tables were read that it came from.
+_READING = "reading"
 
 ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
@@ -151,6 +153,7 @@ def build_index(
     overwrite: bool = True,
     source: str = "",
     chunk: Any = "auto",
+    reading: Mapping[str, Any] | None = None,
     opened: Callable[[MultiVectorEncoder], None] = lambda model: None,
 ) -> MultiVectorEncoder:
     """Encode and index a corpus. Returns the model that did it.
@@ -169,6 +172,7 @@ def build_index(
         overwrite: replace what is there.
         source: the file or folder that the corpus came from.
         chunk: how it was cut, for the index to remember.
+        reading: how its tables were read, likewise.
         opened: is called with the model before anything is encoded.
 
     Raises:
@@ -194,12 +198,19 @@ def build_index(
         export_encoder(model, index.folder / ENCODER, talk)
         bind_encoder(index)
         index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
+        index.note(_READING, json.dumps(dict(reading or {})))
     return model
 
 
 def chunk_of(index: DiskIndex) -> Any:
     """How the corpus was cut that an index was built of: tokens of a piece, ``auto``, or None for not at all."""
     return json.loads(index.note(_CHUNK) or '"auto"')
+
+
+def reading_of(index: DiskIndex) -> dict[str, Any]:
+    """How the tables were read that an index was built of: options of :class:`tardif.data.reading.Reading`."""
+    found = json.loads(index.note(_READING) or "{}")
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
 from tardif.index.unknown import unknown_keys
-from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of
+from tardif.indexing import IndexedModel, build_index, check_pool, chunk_of, document_vectors, encoder_of, reading_of
 from tardif.languages import language as find_language
 from tardif.modeling.base import Base, resolve_base
 from tardif.ordering import best_first
@@ -214,6 +214,7 @@ class Retriever(Forking):
             overwrite=overwrite,
             source=source_of(documents),
             chunk=chunk,
+            reading=read.options.given(),
             opened=lambda model: read.tell(model, corpus),
         )
         retriever = cls(
@@ -389,7 +390,7 @@ class Retriever(Forking):
                 than they are count as changed.
             delete_others: delete also the documents that did not come from this folder.
             quiet: show no progress on stderr.
-            **reading: as for :meth:`build`.
+            **reading: as for :meth:`build`; by default as what the index was built of, if this is it.
 
         Raises:
             DataError: the folder cannot be read, or holds no document.
@@ -398,6 +399,9 @@ class Retriever(Forking):
         """
         from tardif.syncing import plan
 
+        said = any(value is not None for value in reading.values())
+        if not said and isinstance(self.index, DiskIndex) and source_of(folder) in self.index.sources().values():
+            reading = reading_of(self.index)
         read = _Reading(folder, Talk(quiet=quiet), None, reading)
         corpus, source = read.corpus(self._chunk if chunk == "same" else chunk, self._base), source_of(folder)
         found, changed = plan(self.index, corpus, source, read.report, delete_others=delete_others)

@@ -89,6 +89,11 @@ class Reading(Short):
         own = {found.name: getattr(self, found.name) for found in fields(Reading)}
         return Reading(**{**own, "columns": self.of_documents, "on": {"markup": self.markup}})
 
+    def given(self) -> dict[str, Any]:
+        """What was said, by the names of the options, as JSON can hold it."""
+        said = {found.name: getattr(self, found.name) for found in fields(Reading)}
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items() if value}
+
     @property
     def of_documents(self) -> dict[str, Any]:
         """The columns of a table of documents."""
