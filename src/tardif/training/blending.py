@@ -74,7 +74,11 @@ def blended(model: nn.Module, start: Path, share: float) -> Iterator[None]:
         for name, weight in model.named_parameters():
             if name in began:
                 own[name] = weight.detach().clone()
-                weight.lerp_(file.get_tensor(name).to(weight), share)
+                first = file.get_tensor(name).to(weight)
+                if share == 1:  # the start itself, whatever the weights have come to
+                    weight.copy_(first)
+                else:
+                    weight.lerp_(first, share)
     try:
         yield
     finally:
