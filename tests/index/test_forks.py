@@ -103,7 +103,7 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
         for thread in threads:
             thread.start()
         try:
-            for _ in range(10):
+            for _ in range(4):
                 assert len(child(index.search, QUERY, [6], 9)[0]) == 9
         finally:
             done.set()
