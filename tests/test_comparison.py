@@ -77,7 +77,7 @@ def test_an_index_is_scored_whole_where_that_is_asked_or_measured_deep(
     assert asked == [(100, False), (100, True), (1000, True)]
     monkeypatch.setattr(DiskIndex, "prunes", True)
     compare([str(index)], [beir], talk=Talk())
-    assert "0.99 of the exact hits; --exact scores every document" in capsys.readouterr().err
+    assert "0.99 of the exact hits; --exact (in Python exact=True) scores every document" in capsys.readouterr().err
 
 
 def test_queries_that_find_nothing_are_counted(beir, multi_vector_folder, tmp_path, capsys):

@@ -42,6 +42,7 @@ ENCODER = "encoder"
 """The folder in an index that holds the exported query encoder."""
 
 _MOVED = "model place"
+_SAY = "tardif search, add, sync and doctor take --model (in Python model=), and the index remembers it."
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,9 +94,9 @@ class IndexedModel(Short):
         if there:
             raise FolderError(
                 f"The model in {there[0]} is not the one that {self.index} was built with: "
-                "build the index again, or say where that model is (--model)."
+                "build the index again, or say where that model is: " + _SAY
             )
-        raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: say where it is (--model).")
+        raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: say where it is: " + _SAY)
 
     def _places(self) -> list[Path]:
         """Where the model may be: where the user says, or where it was found last and where it was at first."""

@@ -343,7 +343,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {READ_BYTES}")):
             report.append(
                 f"{count} documents have more than {READ_BYTES:,} bytes: what a model does not read of them, about "
-                "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256)"
+                "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256, in Python chunk=256)"
             )
     report.append(f"{counts['documents']} documents")
     totals = range(before, len(report))

@@ -58,7 +58,10 @@ class Synced:
         lines = [f"{words}{': nothing was done (--dry-run).' if dry_run else '.'}"]
         for ids, why in (
             (self.kept, "left: their files are there but were not read"),
-            (self.others, "left: they came from elsewhere (--delete-others deletes them)"),
+            (
+                self.others,
+                "left: they came from elsewhere (--delete-others deletes them, in Python delete_others=True)",
+            ),
         ):
             if ids:
                 named = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")

@@ -147,7 +147,8 @@ def _by_index(name: str, folder: Path, how: How, *, hybrid: bool) -> Callable[[J
             how.talk.say(f"{name}: every document is scored ({why}).")
         elif retriever.index.prunes:
             how.talk.say(
-                f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact scores every document."
+                f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact (in Python "
+                "exact=True) scores every document."
             )
         with how.talk.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
             return retriever.run(judged.queries, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)

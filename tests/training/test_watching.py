@@ -67,7 +67,9 @@ def test_divergence_tells_step_examples_and_advice_and_changes_no_weight(make, m
         return contrastive(*args, **kwargs) * (float("nan") if len(seen) == 8 else 1)
 
     monkeypatch.setattr(objective, "contrastive", wrapped)
-    with pytest.raises(TrainingError, match=r"diverged at step 8: the loss is nan.*Lower --lr") as caught:
+    with pytest.raises(
+        TrainingError, match=r"diverged at step 8: the loss is nan.*Lower the learning rate \(--lr"
+    ) as caught:
         trainer.train(**SHORT)
     told = re.findall(r"(\S+) -> ([^ ,.]+)", str(caught.value).partition("positive): ")[2])
     known = {(example.query_id, example.positive_id) for example in trainer.data.examples}

@@ -370,7 +370,9 @@ def _apply(staging: Staging, actions: Mapping[str, str], findings: Findings, rul
         others = ", ".join(f"{rule}={other}" for other in RULES[rule].actions if other != "refuse")
         if rule == "no-positive":
             what = f"the query {query[:60]!r} has no positive"
-        raise staging.error(source, place, f"{what} ({count} in all): mend it, or choose {others} (--on).")
+        raise staging.error(
+            source, place, f"{what} ({count} in all): mend it, or choose {others} (--on, in Python on={{...}})."
+        )
     staging.run(
         """INSERT INTO report
         SELECT ?, ?, s.source, s.place, s.row, s.query_id, s.document_id, NULL
@@ -395,7 +397,7 @@ def note_documents(
             source,
             place,
             f"the document {identity!r}: {RULES[rule].what} ({detail}; {len(found)} in all): mend it, or choose "
-            f"{rule}=keep (--on).",
+            f"{rule}=keep (--on, in Python on={{...}}).",
         )
     staging.run(
         "INSERT INTO report (rule, action, source, place, document_id, detail) "
@@ -451,7 +453,9 @@ def _finish(staging: Staging, actions: Mapping[str, str], findings: Findings) ->
         if actions[rule] == "refuse":
             _, source, place = staging.all(f"{concerned} ORDER BY source, place LIMIT 1")[0]
             raise staging.error(
-                source, place, f"{RULES[rule].what} ({count} in all): mend it, or choose {rule}=keep (--on)."
+                source,
+                place,
+                f"{RULES[rule].what} ({count} in all): mend it, or choose {rule}=keep (--on, in Python on={{...}}).",
             )
         staging.run(
             f"INSERT INTO report (rule, action, source, place, {column}) "

@@ -67,7 +67,7 @@ def blended(model: nn.Module, start: Path, share: float) -> Iterator[None]:
         yield
         return
     if problem := damage(start):
-        raise FolderError(f"{start} is damaged ({problem}): start again with --overwrite.")
+        raise FolderError(f"{start} is damaged ({problem}): start again with --overwrite (in Python overwrite=True).")
     own = {}
     with torch.no_grad(), safe_open(start / WEIGHTS, "pt") as file:
         began = set(file.keys())

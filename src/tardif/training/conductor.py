@@ -169,7 +169,8 @@ class Conductor(TrainerCallback):
         more = f" and {len(examples) - _TOLD_EXAMPLES} more" if len(examples) > _TOLD_EXAMPLES else ""
         raise TrainingError(
             f"The training diverged at step {done + 1}: {wrong}. Its examples (query -> positive): {told}{more}. "
-            "Lower --lr, or look for texts that are extreme among them; the best checkpoint so far is kept."
+            "Lower the learning rate (--lr, in Python lr=), or look for texts that are extreme among them; the "
+            "best checkpoint so far is kept."
         )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -285,7 +286,10 @@ def copy_model(folder: Path, into: Path) -> None:
         FolderError: it is not as it was written.
     """
     if problem := damage(folder):
-        raise FolderError(f"The best model, {folder}, is damaged ({problem}): start again with --overwrite.")
+        raise FolderError(
+            f"The best model, {folder}, is damaged ({problem}): start again with --overwrite (in Python "
+            "overwrite=True)."
+        )
     shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
     write_checksums(into, checksums(folder))
 

@@ -62,7 +62,7 @@ def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume
             # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
             if train(fold, once, resume).interrupted:
-                job.talk.say(f"Fold {number} of {count} was interrupted; --resume goes on.")
+                job.talk.say(f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on.")
                 raise KeyboardInterrupt
             write_json(record, read_values(fold.path))
             remove(fold.path)
@@ -88,8 +88,9 @@ def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -
     if place.exists():
         if not resume and not job.overwrite:
             raise FolderError(
-                f"Unfinished folds of {job.path.name} are in {place}: go on with them (--resume), or start again "
-                "(--overwrite)."
+                f"Unfinished folds of {job.path.name} are in {place}: go on with them (--resume, in Python "
+                "resume=True), or start again "
+                "(--overwrite, in Python overwrite=True)."
             )
         if resume and (place / "folds.json").is_file():
             if read_json(place / "folds.json", what="unfinished folds") == key:
@@ -97,7 +98,7 @@ def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -
             if not job.overwrite:
                 raise SettingError(
                     f"The unfinished folds in {place} were begun with other data, base or settings: give the same, or "
-                    "start again with --overwrite."
+                    "start again with --overwrite (in Python overwrite=True)."
                 )
         remove(place)
     place.mkdir(parents=True)

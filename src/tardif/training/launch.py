@@ -188,7 +188,7 @@ def _fail(codes: Sequence[int], place: Path, folder: RunFolder) -> NoReturn:
         if failure["type"]:
             raise error_named(failure["type"], failure["message"])
     last = folder.last_checkpoint()
-    way_out = "" if last is None else f" --resume goes on from step {step_of(last)}."
+    way_out = "" if last is None else f" --resume (in Python resume=True) goes on from step {step_of(last)}."
     for number, code in enumerate(codes):
         if code and number not in said:
             raise TrainingError(f"Process {number} of {len(codes)} {_death(code, _said(place, number))}.{way_out}")

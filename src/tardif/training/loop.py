@@ -219,7 +219,9 @@ def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
                     loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except torch.OutOfMemoryError as error:
             raise TrainingError(
-                f"The device ran out of memory at step {outcome.steps + 1}: lower --batch-size or --document-length."
+                f"The device ran out of memory at step {outcome.steps + 1}: lower the batch size (--batch-size, in "
+                "Python "
+                "batch_size=), or compute it in parts (--set grad_cache=true, in Python grad_cache=True)."
             ) from error
         except OSError as error:  # of the log; checkpoints say so themselves
             raise FolderError(f"{folder.path} cannot be written ({error.strerror or error}).") from error

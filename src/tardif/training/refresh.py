@@ -179,7 +179,8 @@ def examples_of(folder: RunFolder, step: int) -> list[Example]:
         return read_examples(folder.negatives(step))
     except (OSError, pa.ArrowException) as error:
         raise FolderError(
-            f"{folder.negatives(step)} cannot be read ({error}): start again with --overwrite."
+            f"{folder.negatives(step)} cannot be read ({error}): start again with --overwrite (in Python "
+            "overwrite=True)."
         ) from error
 
 

@@ -125,7 +125,8 @@ class RunFolder:
             wrong.append(f"{path.name} cannot be used ({problem})")
         if wrong:
             raise FolderError(
-                f"The unfinished run in {self.path} cannot go on: {'; '.join(wrong)}. Start again with --overwrite."
+                f"The unfinished run in {self.path} cannot go on: {'; '.join(wrong)}. Start again with --overwrite "
+                "(in Python overwrite=True)."
             )
         return None
 
@@ -174,8 +175,9 @@ class RunFolder:
         last = self.last_checkpoint()
         reached = "" if last is None else f", at step {step_of(last)}"
         return (
-            f"An unfinished run of {self.output.name} is in {self.path}{reached}: go on with it (--resume), or start "
-            "again (--overwrite)."
+            f"An unfinished run of {self.output.name} is in {self.path}{reached}: go on with it (--resume, in "
+            "Python resume=True), or start "
+            "again (--overwrite, in Python overwrite=True)."
         )
 
     def _go_on(self, talk: Talk) -> None:
@@ -185,7 +187,7 @@ class RunFolder:
             if self._steps():
                 raise FolderError(
                     f"The unfinished run in {self.path} cannot go on: {_RECORD} is missing. Start again with "
-                    "--overwrite."
+                    "--overwrite (in Python overwrite=True)."
                 )
             talk.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
             self._remove()
@@ -236,7 +238,7 @@ class RunFolder:
         Raises:
             FolderError: it is damaged, or another version's.
         """
-        way_out = "start again with --overwrite"
+        way_out = "start again with --overwrite (in Python overwrite=True)"
         try:
             record = read_json(self.path / _RECORD, what="an unfinished run")
         except FolderError as error:
@@ -276,7 +278,7 @@ class RunFolder:
         if different:
             raise SettingError(
                 f"The unfinished run in {self.path} cannot go on: {'; '.join(different)}. Give what it was started "
-                "with, or start again with --overwrite."
+                "with, or start again with --overwrite (in Python overwrite=True)."
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:

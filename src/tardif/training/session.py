@@ -142,7 +142,10 @@ class Session:
 
         documents = self.data.documents
         reach = document_reach(model)
-        way_out = "Prepare them in pieces (--chunk), or let it read more (--document-length)."
+        way_out = (
+            "Prepare them in pieces (--chunk 256, in Python chunk=256), or let it read more (--document-length, in "
+            "Python document_length=)."
+        )
         if line := told(overlong(model, documents.values()), reach, len(documents), way_out):
             self.talk.say(line)
 
@@ -290,7 +293,9 @@ class Session:
         self._publish(model, outcome, found, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
-            self.talk.say(f"The best checkpoint so far is in {self.job.path}; --resume goes on.")
+            self.talk.say(
+                f"The best checkpoint so far is in {self.job.path}; --resume (in Python resume=True) goes on."
+            )
         self._tell(result)
         return result
 
@@ -348,7 +353,7 @@ class Session:
         """What to do where nothing was measured, or too little to tell."""
         queries = self.data.query_ids(TRAIN)
         if self.job.crossed or len(queries) > _MOST_FOR_FOLDS:
-            return " Hold out more, or rows of your own (--validation)."
+            return " Hold out more, or rows of your own (--validation, in Python validation=)."
         total, folds = len(queries) + len(self.data.query_ids(VALIDATION)), min(_FOLDS, len(queries))
         if folds < 2:
             return ""

@@ -1,0 +1,116 @@
+"""Every option that a message advises exists in the verbs that can say it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import tardif
+from tardif.cli import _PARTS
+from tardif.cli.app import app
+
+SOURCE = Path(tardif.__file__).parent
+MAKING = ("prepare", "train")
+DOCUMENTS = ("prepare", "train", "index", "add", "sync", "rerank")
+TABLES = (*DOCUMENTS, "search")
+
+# The verbs that can say what a module says; of a message that names another verb, that verb.
+SAID_BY = {
+    "comparison.py": ("evaluate",),
+    "systems.py": ("evaluate",),
+    "runs.py": ("evaluate",),
+    "data/beir.py": ("search",),
+    "data/clicks.py": MAKING,
+    "data/document_report.py": DOCUMENTS,
+    "data/document_rows.py": DOCUMENTS,
+    "data/documents.py": DOCUMENTS,
+    "data/folds.py": ("train",),
+    "data/formats": TABLES,
+    "data/formats/judging.py": DOCUMENTS,
+    "data/hygiene.py": MAKING,
+    "data/ids.py": MAKING,
+    "data/joined.py": MAKING,
+    "data/judged.py": ("evaluate",),
+    "data/judged_documents.py": DOCUMENTS,
+    "data/labels.py": MAKING,
+    "data/markup.py": DOCUMENTS,
+    "data/split.py": MAKING,
+    "index": ("search", "add", "sync", "delete"),
+    "preparation.py": MAKING,
+    "syncing.py": ("sync",),
+    "training": ("train",),
+}
+# Options that belong to a verb that the message names, or that several verbs have where they can say it.
+OTHERWISE = {
+    ("demo.py", "minutes"): ("demo", "train"),
+    ("demo.py", "out"): ("demo", "train"),
+    ("demo.py", "name"): ("train",),
+    ("folders.py", "overwrite"): ("prepare", "train", "index", "export"),
+    ("index/disk.py", "hybrid"): ("index",),
+    ("index/protocol.py", "chunk"): ("index", "add", "sync"),
+    ("indexing.py", "model"): ("search", "add", "sync", "doctor"),
+    ("modeling/build.py", "base"): ("train",),
+    ("retrieval.py", "chunk"): ("index", "add", "sync"),
+    ("systems.py", "chunk"): ("index",),
+    ("systems.py", "hybrid"): ("index",),
+    ("training/judging.py", "hybrid"): ("index",),
+    ("runs.py", "on"): ("evaluate",),
+}
+# Of other programs' commands.
+FOREIGN = {("doctor.py", "force-reinstall"), ("training/world.py", "multi")}
+
+
+def options_of():
+    for part in _PARTS:
+        importlib.import_module(f"tardif.cli.{part}")
+    verbs = typer.main.get_command(app).commands
+    return {
+        name: {option for parameter in verb.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for name, verb in verbs.items()
+    }
+
+
+def advised():
+    """Each option that a module's texts name."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = path.relative_to(SOURCE).as_posix()
+        if module.startswith("cli/"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+        ]
+        found = {name for text in texts for name in re.findall(r"(?<![\w-])--([a-z][a-z-]*)", text)}
+        yield from ((module, name) for name in sorted(found))
+
+
+def verbs_of(module, option):
+    if (module, option) in OTHERWISE:
+        return OTHERWISE[module, option]
+    places = [module, *(parent.as_posix() for parent in Path(module).parents)]
+    return next((SAID_BY[place] for place in places if place in SAID_BY), None)
+
+
+@pytest.mark.parametrize(("module", "option"), sorted(advised()))
+def test_an_option_that_is_advised_exists_where_it_is(module, option):
+    if (module, option) in FOREIGN:
+        return
+    verbs = verbs_of(module, option)
+    assert verbs is not None, "say in SAID_BY which verbs can say it"
+    known = options_of()
+    assert [verb for verb in verbs if f"--{option}" not in known[verb]] == []
+
+
+def test_the_table_names_modules_that_advise():
+    there = set(advised())
+    assert set(OTHERWISE) | FOREIGN <= there
+    modules = {module for module, _ in there}
+    assert [place for place in SAID_BY if not any(m == place or m.startswith(f"{place}/") for m in modules)] == []
