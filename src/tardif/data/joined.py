@@ -164,7 +164,8 @@ def said(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
     ):
         lines.append(
             f"{count} positives end behind what a model reads of their document: they are trained on as they are, "
-            "but no search can find the documents by them; cut the documents into pieces (--chunk 256)"
+            "but no search can find the documents by them; cut the documents into pieces (--chunk 256, in Python "
+            "chunk=256)"
         )
     return lines
 
