@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from archives import unpacked
 from recipes import as_trained
 from tardif.data.judged import read_judged
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model, fit_projection, open_model, transformer_of
-from tardif.modeling.recipe import Recipe
-from tardif.talk import Talk
+from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder.build import build_model, fit_projection, open_model, transformer_of
+from tardif.encoder.recipe import Recipe
+from tardif.progress import Talk
 from tardif.types import Document, Qrels
 
 QUERIES = 1000
@@ -123,7 +123,7 @@ def model_folder(work: Path, documents: Sequence[Document], dim: int) -> Path:
 
 
 def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
-    from tardif.modeling.encoding import encode_texts
+    from tardif.encoder.encoding import encode_texts
 
     parts = [folder / f"{what}.{begin}.npz" for begin in range(0, len(texts), _BLOCK)]
     with Talk().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar, as_trained():

@@ -19,11 +19,11 @@ import numpy as np
 
 from peak import SHAPES, layer, work
 from tardif.data.documents import stream_documents
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model
-from tardif.modeling.encoding import SUB_BATCH_TOKENS, encode_texts
-from tardif.modeling.recipe import Recipe
-from tardif.modeling.tokens import tokens_for
+from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder.build import build_model
+from tardif.encoder.encoding import SUB_BATCH_TOKENS, encode_texts
+from tardif.encoder.recipe import Recipe
+from tardif.encoder.tokens import tokens_for
 
 
 def theirs(model: Any, texts: list[str]) -> tuple[Any, list[int]]:

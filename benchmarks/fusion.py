@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from recipes import ENGLISH, TALK, Bench, One, Task
-from tardif.evaluation import DEPTH, per_query, significance
-from tardif.fusion import blend, fuse
-from tardif.modeling.base import MINILM
+from tardif.encoder.base import MINILM
+from tardif.evaluation.measures import DEPTH, per_query, significance
+from tardif.ranking import blend, fuse
 
 TASKS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "scifact": ({"folds": 5}, {}),

@@ -22,13 +22,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
-from tardif.languages import language
 from tardif.mining.mine import Mined, mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import RATIO, Selection
+from tardif.text.languages import language
+from tardif.text.normal import normalise
 from tardif.types import Document
 
 _PAIRS = """
@@ -201,7 +201,7 @@ def cost(data: TrainingSet) -> None:
     """Print how long hybrid mining takes, beside one encoding of queries and corpus by sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    from tardif.modeling.base import MINILM, resolve_base
+    from tardif.encoder.base import MINILM, resolve_base
 
     documents = list(data.documents.values())
     queries = [data.queries[query] for query in data.query_ids(TRAIN)]

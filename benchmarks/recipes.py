@@ -33,18 +33,18 @@ from typing import Any
 from archives import unpacked
 from tardif import Trainer
 from tardif.data.judged import read_judged
-from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
-from tardif.evaluation import per_query, rank, significance
-from tardif.languages import language
+from tardif.encoder.base import resolve_base
+from tardif.encoder.build import build_model, fit_projection, open_model, raw_view
+from tardif.encoder.recipe import Recipe
+from tardif.evaluation.measures import per_query, rank, significance
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.selection import Selection, ratio_for
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model, fit_projection, open_model, raw_view
-from tardif.modeling.recipe import Recipe
 from tardif.preparation import prepare_folder
-from tardif.talk import Talk
+from tardif.progress import Talk
+from tardif.text.languages import language
+from tardif.text.normal import keyed_order, normalise
 from tardif.training.precision import computing, resolve
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask, validation_task

@@ -37,14 +37,14 @@ from numpy.typing import NDArray
 from archives import unpacked
 from collection_vectors import Collection, collection, model_folder
 from tardif.data.judged import read_judged
-from tardif.evaluation import measure
-from tardif.fusion import DEPTH, WORDS, blend
+from tardif.evaluation.measures import measure
 from tardif.index.building import fill
 from tardif.index.codes import Query, encode, scan, to_fixed
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
+from tardif.index.fulltext import words_of
 from tardif.index.store import Store
-from tardif.index.words import words_of
+from tardif.ranking import DEPTH, WORDS, blend
 from tardif.scoring import maxsim_arrays
 from tardif.types import Document
 
@@ -471,7 +471,7 @@ def hybrid(data: Collection, archives: Path, work: Path) -> None:
 
 def cold(data: Collection, work: Path) -> None:
     """The command line, from nothing to hits."""
-    from tardif.retrieval import Retriever
+    from tardif.search.retriever import Retriever
 
     dim = data.vectors.shape[1]
     folder = work / f"cold-{dim}.index"

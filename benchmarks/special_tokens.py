@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from tardif.data.judged import read_judged
-from tardif.evaluation import per_query, significance
+from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder.build import build_model
+from tardif.encoder.recipe import Recipe
+from tardif.encoder.tokens import tokens_for
+from tardif.evaluation.measures import per_query, significance
 from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model
-from tardif.modeling.recipe import Recipe
-from tardif.modeling.tokens import tokens_for
-from tardif.scoring import maxsim_arrays, top
+from tardif.ranking import top
+from tardif.scoring import maxsim_arrays
 from tardif.types import Document
 
 

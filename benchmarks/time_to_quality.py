@@ -23,10 +23,10 @@ from recipes import ENGLISH, TALK, Bench, Task, as_trained
 from steps import timed
 from tardif import Trainer
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model, raw_view
-from tardif.modeling.recipe import Recipe
-from tardif.training.session import stronger
+from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder.build import build_model, raw_view
+from tardif.encoder.recipe import Recipe
+from tardif.training.run import stronger
 from tardif.training.validation import ValidationTask, validation_task
 
 SYSTEMS = ("tardif", "tardif, fp32", "sentence-transformers, defaults", "sentence-transformers, raw projection")

@@ -79,9 +79,9 @@ def train_theirs(
     from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
     from sentence_transformers.multi_vector_encoder import losses
 
-    from tardif.modeling.base import MINILM, resolve_base
-    from tardif.modeling.build import build_model
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.base import MINILM, resolve_base
+    from tardif.encoder.build import build_model
+    from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(MINILM), Recipe(**LENGTHS), device=options.device)
     rows = {
@@ -152,10 +152,10 @@ class Tokens(NamedTuple):
 
 
 def tokens_per_step(options: argparse.Namespace) -> Tokens:
-    from tardif.modeling.base import MINILM, resolve_base
-    from tardif.modeling.build import build_model
-    from tardif.modeling.recipe import Recipe
-    from tardif.modeling.tokens import tokens_for
+    from tardif.encoder.base import MINILM, resolve_base
+    from tardif.encoder.build import build_model
+    from tardif.encoder.recipe import Recipe
+    from tardif.encoder.tokens import tokens_for
     from tardif.training.batches import Collator
 
     data = subset(options.set, options.steps * options.batch_size, options.negatives)

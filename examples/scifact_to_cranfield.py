@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import tardif
-from tardif.comparison import compare
+from tardif.evaluation.comparison import compare
 
 folder = Path(sys.argv[1])
 trainer = tardif.Trainer("scifact", base="sentence-transformers/all-MiniLM-L6-v2", out="models", overwrite=True)

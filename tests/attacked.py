@@ -93,7 +93,7 @@ def _rows(encoded) -> list:
 def _index(folder: Path, root: Path) -> dict[str, object]:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
-    from tardif.retrieval import Retriever
+    from tardif.search.retriever import Retriever
 
     answers: dict[str, object] = {}
     vectors = np.random.default_rng(5).standard_normal((6, 16)).astype(np.float32)
@@ -118,9 +118,9 @@ def _index(folder: Path, root: Path) -> dict[str, object]:
 
 
 def _checkpoint(folder: Path, root: Path) -> dict[str, object]:
-    from tardif.evaluation import encode_documents, encode_queries
-    from tardif.modeling.build import open_model
-    from tardif.retrieval import rerank
+    from tardif.encoder.build import open_model
+    from tardif.encoder.vectors import encode_documents, encode_queries
+    from tardif.search.retriever import rerank
 
     answers: dict[str, object] = {}
     texts = [row["text"] for row in specimens.documents(0)[:8]]
@@ -207,8 +207,8 @@ def judge(answers: dict[str, object], healthy: dict[str, object]) -> tuple[str, 
 
 def _doctored(folder: Path, root: Path, verdict: str, healthy: dict[str, object]) -> tuple[str, str]:
     """Have a damaged index examined and repaired, and judge what it answers then."""
-    from tardif.repair import examine, repair
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.repair import examine, repair
 
     answers: dict[str, object] = {}
     _ask(answers, "examine", lambda: examine(folder).problems)

@@ -28,9 +28,9 @@ def base_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def fresh(base_folder):
     """A family's base with the classic recipe around it: ``fresh("bert")``. Shared: not to be changed."""
-    from tardif.modeling.base import resolve_base
-    from tardif.modeling.build import build_model
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.base import resolve_base
+    from tardif.encoder.build import build_model
+    from tardif.encoder.recipe import Recipe
 
     return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe(expansion=32)))
 
@@ -58,7 +58,7 @@ def pylate_folder(base_folder, tmp_path_factory):
 @pytest.fixture(scope="session")
 def encoder(multi_vector_folder):
     """A tiny late-interaction model, opened. Shared: not to be changed."""
-    from tardif.modeling.build import open_model
+    from tardif.encoder.build import open_model
 
     return open_model(str(multi_vector_folder))
 

@@ -11,8 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from tardif import folders, indexing
+from tardif import folders
 from tardif.folders import holding, read_json, staged, write_json, write_output
+from tardif.search import build
 
 OLD, NEW = {"manifest.json": "old", "data": "old"}, {"manifest.json": "new", "data": "new"}
 STEPS = ("os.", "open", "shutil.", "fcntl.", "ctypes.call")
@@ -32,7 +33,7 @@ def publish(path: Path, what: str) -> None:
         work = path.with_name(f".{path.name}.indexing")
         with holding(path, overwrite=True):
             fill(work, "new")
-            indexing._finish(work, path)
+            build._finish(work, path)
     else:
         write_output(path, '"new"\n')
 

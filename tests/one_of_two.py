@@ -11,7 +11,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.tokens import tokens_for
+from tardif.encoder.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from

@@ -50,9 +50,9 @@ def write_encoder(folder, *, leave_out=(), **config):
 @contextmanager
 def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, documents=(), queries=(), **reading):
     """Sources read, and judged by the rules: gives the staging database and the findings."""
-    from tardif.data import hygiene
-    from tardif.data.clicks import ClickRule
     from tardif.data.formats import open_source
+    from tardif.data.hygiene import rules
+    from tardif.data.hygiene.clicks import ClickRule
     from tardif.data.parts import stream_queries
     from tardif.data.staging import Staging
 
@@ -63,7 +63,7 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
             staging.add(open_source(source, positive_label=positive_label, **reading))
         staging.add_queries(staging.source("queries"), stream_queries(queries))
         rules = {"positive_label": positive_label, "scores": scores, "clicks": ClickRule.of(clicks)}
-        yield staging, hygiene.clean(staging, hygiene.choose(on or {}), **rules)
+        yield staging, rules.clean(staging, rules.choose(on or {}), **rules)
 
 
 def refusal(*sources, **judging):

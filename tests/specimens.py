@@ -84,7 +84,7 @@ def _trained(root: Path, seed: int, twin: str) -> None:
 def _index(root: Path, bits: int, seed: int, twin: str) -> None:
     """A coded segment and a plain one, words, a query encoder, and documents that were deleted."""
     from tardif.index import disk, merging
-    from tardif.retrieval import Retriever
+    from tardif.search.retriever import Retriever
 
     place, rows = root / f"index-{bits}{twin}", documents(seed)
     with patch.object(disk, "PLAIN_TOKENS", 60), patch.object(merging, "PLAIN_TOKENS", 60):

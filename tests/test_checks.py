@@ -9,19 +9,20 @@ import pytest
 import token_vectors as plain
 from samples import write_jsonl
 from tardif.checks import MAX_ID, check_hits, check_ids, check_list, check_queries, id_fault
-from tardif.comparison import compare
 from tardif.data.documents import read_documents
 from tardif.data.formats import open_source
 from tardif.data.training_set import TrainingSet
+from tardif.encoder.vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
-from tardif.evaluation import encode_documents, encode_queries, measure, rank
+from tardif.evaluation.comparison import compare
+from tardif.evaluation.measures import measure, rank
 from tardif.index.disk import DiskIndex
 from tardif.index.memory import MemoryIndex
-from tardif.languages import language
-from tardif.lexical import LexicalSearcher
-from tardif.mining.hybrid import HybridSearcher
+from tardif.mining.miners import HybridSearcher
 from tardif.preparation import prepare
-from tardif.retrieval import Retriever, rerank
+from tardif.search.retriever import Retriever, rerank
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import language
 from tardif.types import Document, Query
 
 ENGLISH = language("en")

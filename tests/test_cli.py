@@ -352,7 +352,7 @@ except SystemExit as ended:
     ],
 )
 def test_what_is_not_ours_ends_in_one_line(tardif, monkeypatch, error, code, line):
-    from tardif import doctor
+    from tardif.cli import doctor
 
     def fail():
         raise error

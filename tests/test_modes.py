@@ -12,13 +12,13 @@ import pytest
 import tiny
 from tardif.data.export import KINDS, export
 from tardif.data.training_set import TrainingSet
+from tardif.evaluation.runs import write_run
 from tardif.folders import share, staged, write_output
 from tardif.index.disk import DiskIndex
 from tardif.preparation import prepare, prepare_folder
-from tardif.retrieval import Retriever
-from tardif.runs import write_run
+from tardif.search.retriever import Retriever
+from tardif.training.callbacks import copy_model, keep_model
 from tardif.training.checkpoints import write_whole
-from tardif.training.conductor import copy_model, keep_model
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 PAIRS = [(f"query {n}", text) for n, text in enumerate(tiny.SENTENCES[:6])]

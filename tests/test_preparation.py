@@ -4,10 +4,10 @@ import pytest
 
 from chat_server import answer
 from samples import write_beir
-from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare, prepare_folder
+from tardif.text.normal import normalise
 
 ROWS = [(f"question about thing{n}", f"thing{n} is a thing of kind{n % 7}") for n in range(40)]
 

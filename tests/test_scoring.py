@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tardif import scoring
-from tardif.scoring import LOWEST, TokenVectors, maxsim, maxsim_arrays, mean_maxsim, narrow, take, top, xtr
+from tardif.ranking import top
+from tardif.scoring import LOWEST, TokenVectors, maxsim, maxsim_arrays, mean_maxsim, narrow, take, xtr
 
 
 class Case:

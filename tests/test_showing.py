@@ -8,15 +8,15 @@ import pytest
 
 import tiny
 from tardif import Trainer, TrainingResult, TrainingSet
-from tardif.comparison import Figures
 from tardif.data.documents import read_documents
 from tardif.data.judged import JudgedSet
 from tardif.data.records import Judgement
 from tardif.data.training_set import TRAIN
+from tardif.evaluation.comparison import Figures
 from tardif.index.checking import Examination
 from tardif.preparation import Preparation
-from tardif.repair import examine
-from tardif.retrieval import Retriever, rerank
+from tardif.search.repair import examine
+from tardif.search.retriever import Retriever, rerank
 from tardif.showing import MOST, Hits, ShortDict, ShortList, short, table
 from tardif.types import Document, Example, Hit, Query
 

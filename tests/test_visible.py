@@ -16,7 +16,7 @@ from samples import write_jsonl
 from tardif import cli
 from tardif.cli import output
 from tardif.errors import DataError, TardifError, first_line
-from tardif.talk import Bar, Talk, _TerminalBar
+from tardif.progress import Bar, Talk, _TerminalBar
 from tardif.visible import json_text, visible
 
 HOSTILE = {

@@ -51,9 +51,9 @@ SENTENCES = [
 
 def exact_model(base: str | Path):
     """A model of ``base`` whose gradients can be told to the last digit: float64, no dropout, in training."""
-    from tardif.modeling.base import resolve_base
-    from tardif.modeling.build import build_model, set_dropout
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.base import resolve_base
+    from tardif.encoder.build import build_model, set_dropout
+    from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(base), Recipe(dim=16)).double()
     set_dropout(model, 0.0)
@@ -93,9 +93,9 @@ def save_dense(base: Path, folder: Path) -> Path:
 
 def save_multi_vector(base: Path, folder: Path, dim: int = 16) -> Path:
     """A late-interaction model in sentence-transformers' own format."""
-    from tardif.modeling.base import resolve_base
-    from tardif.modeling.build import build_model
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.base import resolve_base
+    from tardif.encoder.build import build_model
+    from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(base), Recipe(dim=dim, query_length=40, document_length=48, expansion=32))
     model.save_pretrained(str(folder), create_model_card=False)

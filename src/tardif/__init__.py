@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from tardif._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from tardif.data.training_set import TrainingSet as TrainingSet
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tardif.errors import SettingError as SettingError
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
-    from tardif.retrieval import Retriever as Retriever
-    from tardif.retrieval import rerank as rerank
+    from tardif.search.retriever import Retriever as Retriever
+    from tardif.search.retriever import rerank as rerank
     from tardif.training.result import TrainingResult as TrainingResult
     from tardif.training.trainer import Trainer as Trainer
     from tardif.types import Document as Document
@@ -36,8 +36,8 @@ _HOMES = {
     "Example": "tardif.types",
     "Hit": "tardif.types",
     "Query": "tardif.types",
-    "Retriever": "tardif.retrieval",
-    "rerank": "tardif.retrieval",
+    "Retriever": "tardif.search.retriever",
+    "rerank": "tardif.search.retriever",
     "Trainer": "tardif.training.trainer",
     "TrainingResult": "tardif.training.result",
     "TrainingSet": "tardif.data.training_set",

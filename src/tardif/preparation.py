@@ -12,38 +12,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.checks import check_list, check_mapping, shown
-from tardif.data import hygiene
-from tardif.data.assemble import write_report, write_tables
-from tardif.data.clicks import ClickRule
-from tardif.data.cutting import Chunk, cutter
+from tardif.data.assemble import source_json, source_name, write_report, write_tables
+from tardif.data.chunking import Chunk, cutter
 from tardif.data.document_report import MARKUP, DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
-from tardif.data.joining import READ_BYTES
-from tardif.data.labels import check_scores
-from tardif.data.near import LIMIT, NEIGHBOURS, Near, near_duplicates
+from tardif.data.hygiene import rules
+from tardif.data.hygiene.clicks import ClickRule
+from tardif.data.hygiene.joining import READ_BYTES
+from tardif.data.hygiene.labels import check_scores
+from tardif.data.made import PARENT
 from tardif.data.parts import Input, stream_queries
-from tardif.data.provenance import source_json, source_name
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
 from tardif.data.split import AUTO, SHARE, VALIDATION, Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
-from tardif.data.synthesis.result import PARENT
 from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
+from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_output, staged
-from tardif.languages import Language
-from tardif.languages import language as find_language
 from tardif.locks import hold
 from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
-from tardif.modeling.base import MINILM, Base, resolve_base
-from tardif.talk import Silent, Talk
+from tardif.progress import Silent, Talk
+from tardif.text.languages import Language
+from tardif.text.languages import language as find_language
+from tardif.text.near import LIMIT, NEIGHBOURS, Near, near_duplicates
 from tardif.types import Document
 
 if TYPE_CHECKING:
-    from tardif.data.endpoint import EndpointWriter
+    from tardif.synthesis.endpoint import EndpointWriter
 
 CAPS = ("max_requests", "max_tokens", "max_cost")
 """What caps an endpoint's spending; one of them must."""
@@ -91,7 +90,7 @@ class Preparation(Reading):
         synthesize: make training queries from the documents themselves.
         synthesize_limit: how many queries are made of them at most; None: all that there are.
         endpoint: let an OpenAI-compatible endpoint write queries for the documents: the arguments of
-            :class:`tardif.data.endpoint.EndpointWriter` (``url``, ``model``, ``cache`` and a cap at
+            :class:`tardif.synthesis.endpoint.EndpointWriter` (``url``, ``model``, ``cache`` and a cap at
             least). Nothing is sent anywhere without it.
         seed: of the split and the draws.
     """
@@ -187,7 +186,7 @@ class Preparation(Reading):
         Raises:
             SettingError: an argument is missing, not known or out of range, or there is no cap.
         """
-        from tardif.data.endpoint import EndpointWriter
+        from tardif.synthesis.endpoint import EndpointWriter
 
         given = {name: value for name, value in (self.endpoint or {}).items() if value is not None}
         if not any(name in given for name in CAPS):
@@ -314,7 +313,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         rows = staging.rows
         if not rows:
             raise DataError("There is nothing to train on: the input states no pair of query and document.")
-        findings = hygiene.clean(
+        findings = rules.clean(
             staging,
             actions,
             positive_label=how.positive_label,
@@ -335,8 +334,8 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
         used, before = int(staging.one("SELECT count(row) FROM judged")), len(report)
         report.append(f"{rows} judgements read: {used} used, {rows - used} not")
         report += [
-            f"{rule}: {count} ({hygiene.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
-            f"{hygiene.way_out(rule, findings.done[rule])})"
+            f"{rule}: {count} ({rules.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
+            f"{rules.way_out(rule, findings.done[rule])})"
             for rule, count in findings.counts.items()
         ]
         report += _sides(staging, how, drawn=not held, near=bool(alike.links))
@@ -439,7 +438,7 @@ def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
 def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> int:
     """Add queries made from the documents: by the rules of synthesis, by an endpoint, or both. Returns how many rules
     have made: an endpoint's are as good as asked."""
-    from tardif.data.synthesis import SynthesisResult, synthesize
+    from tardif.synthesis import SynthesisResult, synthesize
 
     corpus = [
         Document(identity, text, title, json.loads(metadata))
@@ -466,7 +465,7 @@ def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: 
 def _near(
     staging: Staging,
     actions: Mapping[str, str],
-    findings: hygiene.Findings,
+    findings: rules.Findings,
     how: Preparation,
     report: list[str],
     talk: Talk,
@@ -493,7 +492,7 @@ def _near(
                 "near-duplicates among them may be missed"
             )
     if found["texts"].links:
-        hygiene.note_documents(staging, actions, findings, "near-duplicate", list(found["texts"].partners.items()))
+        rules.note_documents(staging, actions, findings, "near-duplicate", list(found["texts"].partners.items()))
     if count := len(found["asked"].partners):
         report.append(
             f"{count} queries are nearly the same as another, in {found['asked'].groups} groups, each kept on one "
@@ -503,10 +502,10 @@ def _near(
 
 
 def _foreign(
-    staging: Staging, actions: Mapping[str, str], findings: hygiene.Findings, language: Language, report: list[str]
+    staging: Staging, actions: Mapping[str, str], findings: rules.Findings, language: Language, report: list[str]
 ) -> None:
     """Report documents of a sample that are in another language than declared."""
-    from tardif.data.detect import foreign_texts
+    from tardif.text.detect import foreign_texts
 
     rows = staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
     looked_at, foreign = foreign_texts(rows, language.code)
@@ -514,7 +513,7 @@ def _foreign(
         report.append(
             f"{len(foreign)} of {looked_at} documents looked at seem to be in another language than {language.name}"
         )
-        hygiene.note_documents(staging, actions, findings, "language", foreign)
+        rules.note_documents(staging, actions, findings, "language", foreign)
 
 
 def _counted(stream: Iterator[Any], advance: Callable[[int], None]) -> Iterator[Any]:

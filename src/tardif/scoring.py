@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.ordering import best_first
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -307,14 +305,3 @@ def _sum_rows(best: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.f
     if len(some):
         sums[some] = np.add.reduceat(best, (np.cumsum(counts) - counts)[some], axis=0)
     return sums
-
-
-def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of one row as (id, score), in the order of :func:`tardif.ordering.best_first`."""
-    k = min(k, len(scores))
-    if k <= 0:
-        return []
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    # All that tie with the last one are candidates: the cut must not depend on the partition's order.
-    near = np.flatnonzero(scores >= least)
-    return best_first(zip(ids[near].tolist(), scores[near].tolist(), strict=True), k)

@@ -21,48 +21,48 @@ TABLES = (*DOCUMENTS, "search")
 
 # The verbs that can say what a module says; of a message that names another verb, that verb.
 SAID_BY = {
-    "comparison.py": ("evaluate",),
-    "systems.py": ("evaluate",),
-    "runs.py": ("evaluate",),
+    "evaluation/comparison.py": ("evaluate",),
+    "evaluation/systems.py": ("evaluate",),
+    "evaluation/runs.py": ("evaluate",),
     "data/beir.py": ("search",),
-    "data/clicks.py": MAKING,
+    "data/hygiene/clicks.py": MAKING,
     "data/document_report.py": DOCUMENTS,
     "data/document_rows.py": DOCUMENTS,
     "data/documents.py": DOCUMENTS,
     "data/folds.py": ("train",),
     "data/formats": TABLES,
     "data/formats/judging.py": DOCUMENTS,
-    "data/hygiene.py": MAKING,
-    "data/ids.py": MAKING,
-    "data/joined.py": MAKING,
+    "data/hygiene/rules.py": MAKING,
+    "data/hygiene/ids.py": MAKING,
+    "data/hygiene/joined.py": MAKING,
     "data/judged.py": ("evaluate",),
     "data/judged_documents.py": DOCUMENTS,
-    "data/labels.py": MAKING,
+    "data/hygiene/labels.py": MAKING,
     "data/markup.py": DOCUMENTS,
     "data/split.py": MAKING,
     "index": ("search", "add", "sync", "delete"),
     "preparation.py": MAKING,
-    "syncing.py": ("sync",),
+    "search/sync.py": ("sync",),
     "training": ("train",),
 }
 # Options that belong to a verb that the message names, or that several verbs have where they can say it.
 OTHERWISE = {
-    ("demo.py", "minutes"): ("demo", "train"),
-    ("demo.py", "out"): ("demo", "train"),
-    ("demo.py", "name"): ("train",),
+    ("cli/demo.py", "minutes"): ("demo", "train"),
+    ("cli/demo.py", "out"): ("demo", "train"),
+    ("cli/demo.py", "name"): ("train",),
     ("folders.py", "overwrite"): ("prepare", "train", "index", "export"),
     ("index/disk.py", "hybrid"): ("index",),
     ("index/protocol.py", "chunk"): ("index", "add", "sync"),
-    ("indexing.py", "model"): ("search", "add", "sync", "doctor"),
-    ("modeling/build.py", "base"): ("train",),
-    ("retrieval.py", "chunk"): ("index", "add", "sync"),
-    ("systems.py", "chunk"): ("index",),
-    ("systems.py", "hybrid"): ("index",),
+    ("search/build.py", "model"): ("search", "add", "sync", "doctor"),
+    ("encoder/build.py", "base"): ("train",),
+    ("search/retriever.py", "chunk"): ("index", "add", "sync"),
+    ("evaluation/systems.py", "chunk"): ("index",),
+    ("evaluation/systems.py", "hybrid"): ("index",),
     ("training/judging.py", "hybrid"): ("index",),
-    ("runs.py", "on"): ("evaluate",),
+    ("evaluation/runs.py", "on"): ("evaluate",),
 }
 # Of other programs' commands.
-FOREIGN = {("doctor.py", "force-reinstall"), ("training/world.py", "multi")}
+FOREIGN = {("cli/doctor.py", "force-reinstall"), ("training/distributed.py", "multi")}
 
 
 def options_of():

@@ -18,8 +18,8 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
 from tardif.data.metadata import as_stored
 from tardif.data.reading import Reading
-from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 ARTICLE = """<!doctype html><html><head><title>The late train</title></head><body>

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tardif.data.documents import read_documents
-from tardif.data.markdown_files import read_markdown, words
-from tardif.data.synthesis import synthesize
-from tardif.data.synthesis.article import plain
-from tardif.data.synthesis.filters import is_prose
-from tardif.languages import language
+from tardif.data.extraction.markdown import read_markdown, words
+from tardif.synthesis import synthesize
+from tardif.synthesis.article import plain
+from tardif.synthesis.worth import is_prose
+from tardif.text.languages import language
 
 PAGES = Path(__file__).parent / "pages"
 FURNITURE = re.compile(

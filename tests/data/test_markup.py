@@ -10,9 +10,9 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
 from tardif.data.markup import clean_document, markup_in, without_markup
 from tardif.data.reading import Reading
-from tardif.data.text import normalise, text_id
 from tardif.errors import DataError
 from tardif.preparation import prepare, prepare_folder
+from tardif.text.normal import normalise, text_id
 from tardif.types import Document
 
 CLEANED = [

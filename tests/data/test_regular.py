@@ -10,22 +10,22 @@ import pytest
 
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.cli.options import lines_of
-from tardif.comparison import compare
-from tardif.data import extraction
+from tardif.data.assemble import source_json
 from tardif.data.beir import read_queries
-from tardif.data.cutting import cutter
+from tardif.data.chunking import cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
-from tardif.data.extraction import KINDS
+from tardif.data.extraction import extract
+from tardif.data.extraction.extract import KINDS
 from tardif.data.formats import SUFFIXES, open_source
 from tardif.data.judged import read_judged
-from tardif.data.provenance import source_json
 from tardif.data.regular import check_regular, is_folder, open_regular, user_path
 from tardif.data.training_set import is_training_set
 from tardif.errors import DataError
+from tardif.evaluation.comparison import compare
+from tardif.evaluation.runs import read_run
 from tardif.preparation import prepare
-from tardif.retrieval import Retriever, rerank
-from tardif.runs import read_run
+from tardif.search.retriever import Retriever, rerank
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 
@@ -99,9 +99,9 @@ READERS = {
     "queries.tsv": read_queries,
     "run.txt": read_run,
     "ids.txt": lines_of,
-    "page.html": extraction.extract,
-    "page.pdf": extraction.extract,
-    "page.md": extraction.extract,
+    "page.html": extract.extract,
+    "page.pdf": extract.extract,
+    "page.md": extract.extract,
     "a file": open_regular,
 }
 
@@ -255,7 +255,7 @@ def test_paths_that_lead_nowhere(path, tmp_path, monkeypatch):
 
 
 def test_a_document_file_too_large_to_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "LARGEST", 100)
+    monkeypatch.setattr(extract, "LARGEST", 100)
     (tmp_path / "a.txt").write_text("x" * 101)
     (tmp_path / "b.txt").write_text("x" * 100)
     report = DocumentReport()

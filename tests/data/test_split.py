@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from samples import cleaned
 from tardif.data.split import MAX_HELD_OUT, TEST, TRAIN, VALIDATION, Split, enough, split
-from tardif.data.text import normalise
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare
+from tardif.text.normal import normalise
 
 LAWS = settings(deadline=None, max_examples=8, database=None)  # each example is a database or two
 

@@ -6,9 +6,9 @@ from samples import cleaned, write_beir, write_jsonl
 from tardif.data import staging as module
 from tardif.data.formats import open_source
 from tardif.data.staging import Staging
-from tardif.data.text import text_id
 from tardif.errors import DataError
 from tardif.preparation import prepare_folder
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 ROWS = [

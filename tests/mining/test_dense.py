@@ -3,9 +3,9 @@ import pytest
 
 import tiny
 from tardif.errors import DataError, ModelError, SettingError
-from tardif.languages import language
 from tardif.mining import dense
 from tardif.mining.dense import MODELS, MULTILINGUAL, DenseSearcher, dense_model
+from tardif.text.languages import language
 from tardif.types import Document
 
 DOCUMENTS = [Document(f"d{n:02}", text) for n, text in enumerate(tiny.SENTENCES[:12])]

@@ -2,7 +2,7 @@ import pytest
 
 import tiny
 from tardif.errors import DataError
-from tardif.evaluation import rank
+from tardif.evaluation.measures import rank
 from tardif.mining import late
 from tardif.mining.late import LateSearcher
 from tardif.types import Document

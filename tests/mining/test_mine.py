@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
-from tardif.mining.choosing import Chooser
+from tardif.mining.choosing import Chooser, Pool
 from tardif.mining.mine import mine as mine_all
-from tardif.mining.pool import Pool
 from tardif.mining.selection import Selection
+from tardif.text.normal import normalise
 from tardif.types import Document, Example
 
 

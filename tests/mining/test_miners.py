@@ -2,9 +2,9 @@ import pytest
 
 import tiny
 from tardif.errors import SettingError
-from tardif.evaluation import rank
-from tardif.languages import language
+from tardif.evaluation.measures import rank
 from tardif.mining.miners import MINERS, check_miner, make_searcher
+from tardif.text.languages import language
 from tardif.types import Document
 
 DOCUMENTS = [Document(f"d{n:02}", text) for n, text in enumerate(tiny.SENTENCES[:12])]
@@ -36,9 +36,9 @@ def test_the_hybrid_is_judged_by_the_dense_one(dense_folder):
 
 
 def test_late_searches_by_the_base_s_raw_token_vectors(base_folder):
-    from tardif.modeling.base import resolve_base
-    from tardif.modeling.build import build_model, raw_view
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.base import resolve_base
+    from tardif.encoder.build import build_model, raw_view
+    from tardif.encoder.recipe import Recipe
 
     raw = raw_view(build_model(resolve_base(base_folder("bert")), Recipe()))
     expected = list(rank(raw, {"q": QUERY}, DOCUMENTS, k=5)["q"])

@@ -8,11 +8,11 @@ import pytest
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.languages import language
 from tardif.mining.plan import MINERS, MiningPlan
 from tardif.mining.selection import Selection
 from tardif.preparation import prepare, prepare_folder
-from tardif.talk import Talk
+from tardif.progress import Talk
+from tardif.text.languages import language
 from tardif.types import Document
 
 PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:30]]

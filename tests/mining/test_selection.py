@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tardif.data.text import normalise
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import SettingError
 from tardif.mining.copies import NearCopies
 from tardif.mining.mine import mine
 from tardif.mining.selection import Reference, Selection, judge, order
+from tardif.text.normal import normalise
 from tardif.types import Document
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from samples import read_lines
-from tardif.data.text import normalise
 from tardif.preparation import prepare_folder
+from tardif.text.normal import normalise
 
 pytestmark = pytest.mark.slow
 

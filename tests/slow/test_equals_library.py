@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.modeling.build import build_model, set_dropout
-from tardif.modeling.recipe import Recipe
-from tardif.modeling.tokens import tokens_for
+from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder.build import build_model, set_dropout
+from tardif.encoder.recipe import Recipe
+from tardif.encoder.tokens import tokens_for
 from tardif.preparation import prepare
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective

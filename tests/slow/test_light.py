@@ -9,11 +9,11 @@ import pytest
 
 from queries import QUERIES, assert_same_scores
 from tardif.data.documents import read_documents
-from tardif.light.encoder import LightEncoder
-from tardif.light.export import export_query_encoder
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model
-from tardif.modeling.recipe import Recipe
+from tardif.encoder.base import resolve_base
+from tardif.encoder.build import build_model
+from tardif.encoder.onnx.convert import export_query_encoder
+from tardif.encoder.onnx.encoder import LightEncoder
+from tardif.encoder.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_scores_of_real_documents_are_those_of_the_model(model, light, collectio
 
 def test_a_cold_process_needs_no_torch(light):
     script = (
-        "import sys; from tardif.light.encoder import LightEncoder;"
+        "import sys; from tardif.encoder.onnx.encoder import LightEncoder;"
         f"vectors, _ = LightEncoder({str(light.folder)!r}).encode_queries(['how do I reset my password?']);"
         "print(vectors.shape); print('torch' in sys.modules, 'transformers' in sys.modules)"
     )

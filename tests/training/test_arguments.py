@@ -128,11 +128,13 @@ def test_what_is_logged_shows_in_the_log(train, plain):
 
 
 def test_workers_make_the_batches(make, monkeypatch):
-    from tardif.training import loop
+    from tardif.training import library_trainer
 
     seen = []
-    original = loop._Loop.get_train_dataloader
-    monkeypatch.setattr(loop._Loop, "get_train_dataloader", lambda self: seen.append(original(self)) or seen[0])
+    original = library_trainer._Loop.get_train_dataloader
+    monkeypatch.setattr(
+        library_trainer._Loop, "get_train_dataloader", lambda self: seen.append(original(self)) or seen[0]
+    )
     make().train(**SHORT, dataloader_num_workers=1, dataloader_prefetch_factor=3)
     assert (seen[0].num_workers, seen[0].prefetch_factor) == (1, 3)
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.tokens import Tokens
+from tardif.encoder.tokens import Tokens
+from tardif.text.normal import normalise
 from tardif.training import batches
 from tardif.training.batches import Collator
-from tardif.training.gathering import gather_columns
+from tardif.training.distributed import gather_columns
 from tardif.training.objective import ignored_columns
 from tardif.types import Document, Example
 from words import TEXTS, Tokeniser, texts_of

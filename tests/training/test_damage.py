@@ -9,11 +9,11 @@ import shutil
 import pytest
 
 from tardif import FolderError, TardifError, Trainer
-from tardif.talk import Talk
-from tardif.training import conductor, objective
-from tardif.training.blending import blended
+from tardif.progress import Talk
+from tardif.training import callbacks, objective
+from tardif.training.averaging import blended
+from tardif.training.callbacks import cut_log
 from tardif.training.run_folder import RunFolder
-from tardif.training.run_log import cut_log
 from tardif.training.whole import MARK, damage, is_whole, mark_whole
 
 SETTINGS = {
@@ -261,7 +261,7 @@ def test_weights_that_were_damaged_while_it_ran_are_not_mixed_in_nor_published(f
         pass
     flip(folder.best(5) / "model.safetensors")
     with pytest.raises(FolderError, match="The best model, .*best-00000005, is damaged"):
-        conductor.copy_model(folder.best(5), tmp_path / "copy")
+        callbacks.copy_model(folder.best(5), tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from tardif.evaluation import MEASURES
+from tardif.evaluation.measures import MEASURES
+from tardif.evaluation.verdict import BETTER, FEW, SAME, UNMEASURED, WORSE
 from tardif.training import objective
 from tardif.training.judging import judge, summary
 from tardif.training.result import Measured, TrainingResult
 from tardif.training.validation import ValidationTask
-from tardif.verdict import BETTER, FEW, SAME, UNMEASURED, WORSE
 
 SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
 QUERIES = [f"q{n}" for n in range(200)]
@@ -104,15 +104,15 @@ def found_as(monkeypatch, trainer, before, after):
 def test_the_untrained_model_is_published_bit_by_bit_where_training_made_it_worse(make, monkeypatch, capsys):
     from safetensors.torch import load_file
 
-    from tardif.training import blending
+    from tardif.training import averaging
 
-    trainer, started, keep_start = make(), {}, blending.keep_start
+    trainer, started, keep_start = make(), {}, averaging.keep_start
 
     def watched(model, folder):
         started.update({name: weight.detach().clone() for name, weight in model.state_dict().items()})
         keep_start(model, folder)
 
-    monkeypatch.setattr(blending, "keep_start", watched)
+    monkeypatch.setattr(averaging, "keep_start", watched)
     result = found_as(monkeypatch, trainer, 0.5, 0.4)
     assert (result.kept, result.verdict) == (0, WORSE)
     assert result.after["nDCG@10"] == pytest.approx(0.5)

@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from tardif import FolderError, SettingError, TrainingError
-from tardif.talk import Bar, Talk
+from tardif.progress import Bar, Talk
 from tardif.training import launch
+from tardif.training.distributed import World, join
 from tardif.training.job import load_job
 from tardif.training.launch import replay
 from tardif.training.settings import TrainingSettings, settings_from
 from tardif.training.worker import Relay
-from tardif.training.world import World, join
 
 HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[2])\nrank = os.environ['RANK']\n"
 RESULTS = "(place.parents[1] / 'tiny' / 'results.json')"

@@ -12,10 +12,10 @@ from torch.nn.functional import normalize
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model, set_dropout
-from tardif.modeling.recipe import Recipe
-from tardif.modeling.tokens import tokens_for
+from tardif.encoder.base import resolve_base
+from tardif.encoder.build import build_model, set_dropout
+from tardif.encoder.recipe import Recipe
+from tardif.encoder.tokens import tokens_for
 from tardif.training import gradcache
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective

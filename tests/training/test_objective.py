@@ -5,7 +5,7 @@ import torch
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.modeling.tokens import tokens_for
+from tardif.encoder.tokens import tokens_for
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import TrainingSettings

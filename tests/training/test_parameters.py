@@ -7,10 +7,10 @@ import torch
 
 import tiny
 from tardif import SettingError, Trainer
-from tardif.modeling.base import resolve_base
-from tardif.modeling.build import build_model, set_dropout, transformer_of
-from tardif.modeling.recipe import Recipe
-from tardif.training import loop
+from tardif.encoder.base import resolve_base
+from tardif.encoder.build import build_model, set_dropout, transformer_of
+from tardif.encoder.recipe import Recipe
+from tardif.training import library_trainer
 from tardif.training.parameters import learning_rates, parts_of, set_up, without_adapters
 from tardif.training.settings import settings_from
 
@@ -86,7 +86,7 @@ def test_a_model_without_projection_has_nothing_to_train_beside_its_encoder(base
 def test_learning_rates_by_layer_reach_the_optimizer(trainer, monkeypatch, scheduled):
     seen = {}
 
-    class Watched(loop._Loop):
+    class Watched(library_trainer._Loop):
         def create_optimizer(self, *args, **kwargs):
             made = super().create_optimizer(*args, **kwargs)
             names = {id(weight): name for name, weight in self.model.named_parameters()}
@@ -94,7 +94,7 @@ def test_learning_rates_by_layer_reach_the_optimizer(trainer, monkeypatch, sched
                 seen.update({names[id(w)]: (group["lr"], group["weight_decay"]) for w in group["params"]})
             return made
 
-    monkeypatch.setattr(loop, "_Loop", Watched)
+    monkeypatch.setattr(library_trainer, "_Loop", Watched)
     options = {"layer_lr_decay": 0.5, "projection_lr": 0.02} if scheduled else {}
     trainer.train(**SHORT, max_steps=1, **options)
     parts = parts_of(fresh(trainer.base.folder))

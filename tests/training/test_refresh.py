@@ -13,13 +13,13 @@ from functools import partial
 import pytest
 
 from tardif.data.training_set import TRAIN, TrainingSet
-from tardif.languages import language
+from tardif.text.languages import language
 from tardif.training import objective, refresh
+from tardif.training.distributed import World
 from tardif.training.plan import Size, Work, make_plan
 from tardif.training.refresh import Refresher, examples_of
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings
-from tardif.training.world import World
 from tardif.types import Example
 
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4

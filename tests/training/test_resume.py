@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tardif import FolderError, SettingError, Trainer, TrainingError
-from tardif.training import checkpoints, conductor, loop, objective
+from tardif.training import callbacks, checkpoints, library_trainer, objective
 from tardif.training.run_folder import RunFolder
 
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
@@ -21,7 +21,7 @@ SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps
 HOLDER = """
 import sys
 from pathlib import Path
-from tardif.talk import Talk
+from tardif.progress import Talk
 from tardif.training.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, talk=Talk(quiet=True)):
     print("held", flush=True)
@@ -126,8 +126,8 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
 def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
     broken = make()
     break_off(monkeypatch, broken, 5, **SHORT)
-    monkeypatch.setattr("tardif.modeling.build.raw_view", None)
-    monkeypatch.setattr("tardif.modeling.build.fit_projection", None)
+    monkeypatch.setattr("tardif.encoder.build.raw_view", None)
+    monkeypatch.setattr("tardif.encoder.build.fit_projection", None)
     result = make().train(resume=True, **SHORT)
     assert result.baselines.keys() == {"bm25", "raw", "step 0"}
 
@@ -137,7 +137,7 @@ def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make
     broken = make()
     break_off(monkeypatch, broken, 8, **settings)  # four are timed
     planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
-    monkeypatch.setattr(loop, "timed_batch", None)
+    monkeypatch.setattr(library_trainer, "timed_batch", None)
     result = make().train(resume=True, **settings)
     assert result.settings["planned_steps"] == planned
     assert result.seconds["training"] < 2 * 60 * 0.05
@@ -292,7 +292,7 @@ def test_a_run_broken_off_while_it_published_is_published_by_resume(make, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(conductor, "copy_model", full)
+        patch.setattr(callbacks, "copy_model", full)
         with pytest.raises(FolderError, match="No space left"):
             broken.train(**SHORT)
     with monkeypatch.context() as patch:
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(make, monkeypatch, error):
         save(state, folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_state", full)
+        patch.setattr(library_trainer, "save_state", full)
         with pytest.raises(FolderError, match=r"step-00000004.*(No space|write failed).*MB are free.*--resume"):
             broken.train(**SHORT)
     folder = RunFolder(broken.path)

@@ -13,7 +13,7 @@ import pytest
 
 from tardif import DataError, FolderError, ModelError, SettingError, Trainer, TrainingError
 from tardif.checksums import checksum
-from tardif.training import loop, objective
+from tardif.training import library_trainer, objective
 
 STEPS = 5  # 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
@@ -122,7 +122,7 @@ assert "torch" not in sys.modules
 
 @pytest.mark.parametrize("wrong", [{"epoch": 3}, {"lr": 0}, {"output_dir": "x"}, {"lr_scheduler_type": "zigzag"}])
 def test_a_wrong_setting_is_refused_before_the_weights_are_read(trainer, monkeypatch, wrong):
-    monkeypatch.setattr("tardif.modeling.build.build_model", None)
+    monkeypatch.setattr("tardif.encoder.build.build_model", None)
     with pytest.raises(SettingError, match=next(iter(wrong))):
         trainer.train(**wrong)
     assert left_in(trainer) == []
@@ -160,8 +160,8 @@ def test_training_publishes_a_checkpoint_with_its_results(trainer):
 
 
 def test_the_figures_are_those_of_the_published_checkpoint(trainer):
-    from tardif.modeling.build import open_model
-    from tardif.talk import Talk
+    from tardif.encoder.build import open_model
+    from tardif.progress import Talk
     from tardif.training.validation import validation_task
 
     result = trainer.train(**SHORT)
@@ -185,13 +185,13 @@ def test_training_learns(trainer, monkeypatch):
 
 def test_no_example_is_dropped(trainer, monkeypatch):
     seen = []
-    call = loop.Collator.__call__
+    call = library_trainer.Collator.__call__
 
     def watched(self, rows):
         seen.append([row["example"] for row in rows])
         return call(self, rows)
 
-    monkeypatch.setattr(loop.Collator, "__call__", watched)
+    monkeypatch.setattr(library_trainer.Collator, "__call__", watched)
     result = trainer.train(**{**SHORT, "epochs": 2})
     count = len(trainer.data.examples)
     assert count % 8, "the test needs a short last batch"
@@ -210,13 +210,13 @@ def test_gradient_accumulation_counts_optimizer_steps(trainer):
 
 def test_negatives_are_drawn_anew_each_epoch(trainer, monkeypatch):
     epochs = []
-    negatives = loop.Collator.negatives
+    negatives = library_trainer.Collator.negatives
 
     def watched(self, number):
         epochs.append(self.epoch)
         return negatives(self, number)
 
-    monkeypatch.setattr(loop.Collator, "negatives", watched)
+    monkeypatch.setattr(library_trainer.Collator, "negatives", watched)
     trainer.train(**{**SHORT, "epochs": 3})
     assert epochs == [epoch for epoch in range(3) for _ in range(36)]
 
@@ -313,7 +313,7 @@ def test_only_one_copy_of_the_weights_is_alive_when_training_begins(trainer, mon
         counted.update(own=sum(own.values()), all=sum(size for at, size in alive().items() if at not in before))
         raise EnoughError
 
-    monkeypatch.setattr(loop, "run", run)
+    monkeypatch.setattr(library_trainer, "run", run)
     with pytest.raises(EnoughError):
         trainer.train(**SHORT)
     assert counted["own"] <= counted["all"] < 1.2 * counted["own"]  # buffers are small

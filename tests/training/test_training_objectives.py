@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tardif import SettingError
-from tardif.training import loop, objective
+from tardif.training import library_trainer, objective
 
 SHORT = {"epochs": 4, "batch_size": 8, "lr": 1e-3}
 
@@ -58,7 +58,7 @@ def test_every_objective_learns(trainer, monkeypatch, options):
 def test_distillation_sees_all_of_an_examples_negatives(trainer, monkeypatch):
     teach(trainer)
     shapes = set()
-    call = loop.Collator.__call__
+    call = library_trainer.Collator.__call__
 
     def watched(self, rows):
         batch = call(self, rows)
@@ -66,7 +66,7 @@ def test_distillation_sees_all_of_an_examples_negatives(trainer, monkeypatch):
         assert not batch["teacher"].isnan().any()
         return batch
 
-    monkeypatch.setattr(loop.Collator, "__call__", watched)
+    monkeypatch.setattr(library_trainer.Collator, "__call__", watched)
     trainer.train(**SHORT, loss="distillation", max_steps=2)
     assert shapes == {1 + 8}
 
@@ -76,7 +76,7 @@ def test_distillation_sees_all_of_an_examples_negatives(trainer, monkeypatch):
     [({"loss": "distillation"}, "no example has any"), ({"matryoshka": [64, 32]}, "own width, which is 16")],
 )
 def test_what_data_or_model_cannot_serve_is_refused_before_the_weights_are_read(trainer, monkeypatch, options, message):
-    monkeypatch.setattr("tardif.modeling.build.build_model", None)
+    monkeypatch.setattr("tardif.encoder.build.build_model", None)
     with pytest.raises(SettingError, match=message):
         trainer.train(**options)
     assert not trainer.path.exists()

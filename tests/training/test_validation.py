@@ -7,7 +7,7 @@ import pytest
 
 from tardif.data.judged import searchable
 from tardif.data.training_set import TrainingSet
-from tardif.languages import language
+from tardif.text.languages import language
 from tardif.training.validation import validation_task
 from tardif.types import Document
 

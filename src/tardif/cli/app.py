@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tardif import __version__
+from tardif._version import __version__
 
 app = typer.Typer(
     name="tardif",

@@ -14,7 +14,7 @@ from tardif.cli.output import leave_results, put, put_json, put_row
 from tardif.cli.sharing import verb
 
 if TYPE_CHECKING:
-    from tardif.comparison import Figures, Pair
+    from tardif.evaluation.comparison import Figures, Pair
 
 
 @verb(JudgingOptions)
@@ -52,11 +52,11 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on judged queries."""
-    from tardif import comparison
     from tardif.devices import allocate
+    from tardif.evaluation import comparison
     from tardif.folders import check_output
-    from tardif.languages import language as find_language
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.text.languages import language as find_language
 
     if not data:
         raise typer.BadParameter("give a BEIR, TREC or prepared folder, or a labelled table", param_hint="--data")

@@ -29,7 +29,7 @@ def prepare(
 ) -> None:
     """Read, judge, split and mine: what you have becomes a training set."""
     from tardif.preparation import prepare_folder
-    from tardif.talk import Talk
+    from tardif.progress import Talk
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
@@ -57,7 +57,7 @@ def export(
     """Write a training set in another tool's format."""
     from tardif.data.export import export as write
     from tardif.data.training_set import TrainingSet
-    from tardif.talk import Talk
+    from tardif.progress import Talk
 
     talk = Talk()
     for line in write(TrainingSet.load(what), out, form, overwrite=overwrite).lines():

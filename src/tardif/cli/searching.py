@@ -28,10 +28,10 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put, put_json, put_row, show_hits
 from tardif.cli.sharing import spelt, verb
-from tardif.fusion import WORDS
+from tardif.ranking import WORDS
 
 if TYPE_CHECKING:
-    from tardif.talk import Talk
+    from tardif.progress import Talk
 
 
 @verb(ReadingOptions)
@@ -55,7 +55,7 @@ def index(
 ) -> None:
     """Encode a corpus and index it. Interrupted, the same command goes on."""
     from tardif.devices import allocate
-    from tardif.retrieval import Retriever
+    from tardif.search.retriever import Retriever
 
     retriever = Retriever.build(
         model,
@@ -91,8 +91,8 @@ def add(
 ) -> None:
     """Add documents to an index, or replace them."""
     from tardif.devices import allocate
-    from tardif.retrieval import Retriever
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.retriever import Retriever
 
     kind = allocate(device).kind
     with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
@@ -115,7 +115,7 @@ def delete(
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
     from tardif.index.disk import DiskIndex
-    from tardif.talk import Talk
+    from tardif.progress import Talk
 
     if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
         raise typer.BadParameter("give ids, --ids FILE or --filter EXPR, one of them", param_hint="ID")
@@ -165,8 +165,8 @@ def sync(
 ) -> None:
     """Have an index hold what a folder holds now: what is new, changed and gone."""
     from tardif.devices import allocate
-    from tardif.retrieval import Retriever
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.retriever import Retriever
 
     kind = allocate(device).kind
     with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
@@ -218,8 +218,8 @@ def search(
     """Search an index."""
     from tardif.index.filters import parse_filter
     from tardif.index.unknown import unknown_keys
-    from tardif.retrieval import Retriever
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.retriever import Retriever
 
     if (query is None) == (queries is None):
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
@@ -253,7 +253,7 @@ def search(
         assert queries is not None
         asked = read_queries(queries, reading_from(options.arguments()))
         if run is not None:
-            from tardif.runs import told_lowered, write_run
+            from tardif.evaluation.runs import told_lowered, write_run
 
             with talk.progress("Searching", len(asked), "queries") as bar:
                 ranked = retriever.run(asked, k, **how, advance=bar.advance)
@@ -298,8 +298,8 @@ def rerank(
 ) -> None:
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
-    from tardif.retrieval import rerank as order
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.retriever import rerank as order
 
     hits = order(
         model,

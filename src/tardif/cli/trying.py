@@ -20,7 +20,7 @@ def demo(
     base: Annotated[str, typer.Option(help="The base to train.")] = MINILM,
 ) -> None:
     """The main job on the docstrings of this machine's Python packages, in under ten minutes."""
-    from tardif.demo import run_demo
+    from tardif.cli.demo import run_demo
 
     run_demo(out, minutes=minutes, base=base)
 
@@ -43,7 +43,7 @@ def doctor(
         return
     if repair:
         raise typer.BadParameter("name the index to repair", param_hint="--repair")
-    from tardif.doctor import examine, report
+    from tardif.cli.doctor import examine, report
 
     found = examine()
     if as_json:
@@ -57,9 +57,9 @@ def _examine_index(
     index: Path, repair: bool, model: Path | None, device: str, as_json: bool, trust_remote_code: bool, quiet: bool
 ) -> None:
     from tardif.devices import allocate
-    from tardif.repair import examine
-    from tardif.repair import repair as mended
-    from tardif.talk import Talk
+    from tardif.progress import Talk
+    from tardif.search.repair import examine
+    from tardif.search.repair import repair as mended
 
     done: list[str] = []
     if repair:

@@ -13,8 +13,8 @@ from tardif.data.formats.corpora import read_queries as stream_queries
 from tardif.data.formats.values import Cell
 from tardif.data.markup import without_markup
 from tardif.data.reading import Reading
-from tardif.data.text import text_id
 from tardif.errors import DataError
+from tardif.text.normal import text_id
 from tardif.types import Query
 
 ID_NAMES = ("_id", "id", "query_id", "qid")

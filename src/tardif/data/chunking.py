@@ -3,6 +3,8 @@
 The cuts are semantic-text-splitter's: at headings, paragraphs, sentences, words, whichever is the largest that
 fits. Around it stands what makes a piece a document: the title said again, an id, and which part of it the piece is
 (:class:`tardif.types.Piece`).
+
+Which corpora are cut into pieces: files of running text, whose length nobody chose, unless told otherwise.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from tardif.data.outlines import Places, markdown_outline
-from tardif.data.text import normalise
+from tardif.data.extraction.extract import kind_of
+from tardif.data.extraction.outlines import Places, markdown_outline
+from tardif.data.regular import is_folder, user_path
 from tardif.errors import ModelError, SettingError, first_line, is_failure
+from tardif.text.normal import normalise
 from tardif.types import Document, Piece
 
 MIN_TOKENS = 32
@@ -40,7 +44,7 @@ _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400
 
 
 class Tokenized(Protocol):
-    """What is asked of a base: :class:`tardif.modeling.base.Base`, which lies beside this package."""
+    """What is asked of a base: :class:`tardif.encoder.base.Base`, which lies beside this package."""
 
     @property
     def name(self) -> str:
@@ -242,3 +246,38 @@ def _fast(base: Tokenized) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+CHUNK_TOKENS = 256
+Chunk = int | Literal["auto"] | None
+
+
+def cutter(documents: Any, chunk: Chunk, base: Callable[[], Tokenized]) -> Callable[[Document], list[Document]] | None:
+    """What cuts the documents of a corpus, or None where they stay whole.
+
+    Args:
+        documents: the corpus as the user gave it; None for a corpus inside another source.
+        chunk: the most tokens of a piece; ``auto``: :data:`CHUNK_TOKENS` for files of text, Markdown,
+            HTML and PDF, and rows stay whole; None: all stay whole.
+        base: gives the base whose tokens count; called only where something is cut.
+
+    Raises:
+        SettingError: ``chunk`` is out of range.
+    """
+    if chunk is None or (chunk == "auto" and not _is_running_text(documents)):
+        return None
+    found = base()
+    tokens = min(CHUNK_TOKENS, found.max_tokens) if chunk == "auto" else chunk
+    return Chunker(found, tokens).chunk
+
+
+def _is_running_text(documents: Any) -> bool:
+    if not isinstance(documents, str | Path):
+        return False
+    path = user_path(documents)
+    if (path / "corpus.jsonl").is_file():
+        return False
+    if is_folder(path):
+        inside = (file.relative_to(path) for file in path.rglob("*"))
+        return any(kind_of(file) for file in inside if not any(part.startswith(".") for part in file.parts))
+    return kind_of(path) is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 from tardif.checks import id_fault, is_missing, plain_text, storable, text_fault, whole
 from tardif.data.formats.cells import BadCell, cell_text
-from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 ID_COLUMNS = (*("_id", "id", "document_id", "doc_id", "docid", "docno", "pid", "passage_id", "corpus_id", "corpus-id"),)

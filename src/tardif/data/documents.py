@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import shown, text_fault
-from tardif.data.document_files import find_files, read_file, stream_files
 from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import Columns, Row, RowReader, fields_of
 from tardif.data.document_tables import is_table, stream_rows
-from tardif.data.extraction import KINDS, kind_of
+from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection
@@ -23,9 +22,9 @@ from tardif.data.markup import clean_document, treated
 from tardif.data.parts import parts_of
 from tardif.data.reading import Reading
 from tardif.data.regular import check_regular, is_folder, user_path
-from tardif.data.text import text_id
 from tardif.errors import DataError, SettingError
 from tardif.showing import ShortList
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 Placed = Iterator[tuple[int, Document]]

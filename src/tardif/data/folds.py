@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tardif.data.near import LIMIT, near_duplicates
-from tardif.data.text import keyed_order, normalise
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
+from tardif.text.near import LIMIT, near_duplicates
+from tardif.text.normal import keyed_order, normalise
 
 
 def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:

@@ -13,23 +13,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data import hygiene
-from tardif.data.clicks import ClickRule
+from tardif.data.assemble import source_name
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import open_source
-from tardif.data.hygiene import Rule
-from tardif.data.labels import check_scores
+from tardif.data.hygiene import rules
+from tardif.data.hygiene.clicks import ClickRule
+from tardif.data.hygiene.labels import check_scores
+from tardif.data.hygiene.rules import Rule
+from tardif.data.made import parent_of
 from tardif.data.parts import parts_of, stream_queries
-from tardif.data.provenance import source_name
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
-from tardif.data.synthesis.result import parent_of
-from tardif.data.text import normalise, text_id
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
+from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Qrels, Run
 
 TEST, VALIDATION = "test", "validation"
@@ -37,7 +37,7 @@ TEST, VALIDATION = "test", "validation"
 # Rules of prepare that say which judgements there are; all others are about training.
 _SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction", "markup")
 RULES = {
-    **{name: hygiene.RULES[name] for name in _SHARED},
+    **{name: rules.RULES[name] for name in _SHARED},
     **{
         rule.name: rule
         for rule in (
@@ -244,7 +244,7 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
             staging.add_queries(staging.source(source_name(queries, "queries")), listed)
         staging.add(opened)
         shape.append(f"{name}: {opened.shape}")
-        findings = hygiene.clean(
+        findings = rules.clean(
             staging,
             _training(how.actions),
             positive_label=how.positive_label,
@@ -261,7 +261,7 @@ def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
 def _training(actions: Mapping[str, str]) -> dict[str, str]:
     """The actions of prepare's rules: those that are about training keep what they concern."""
     chosen = {name: actions[name] for name in _SHARED}
-    return {**dict.fromkeys(hygiene.RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
+    return {**dict.fromkeys(rules.RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
 
 
 def _without_text(staging: Staging, action: str) -> list[str]:
@@ -301,7 +301,7 @@ def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
 
 
 def _used(
-    staging: Staging, findings: hygiene.Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
+    staging: Staging, findings: rules.Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
 ) -> list[str]:
     """What came of the rows, as lines."""
     used = sum(map(len, judged.qrels.values()))

@@ -13,12 +13,12 @@ from pathlib import Path
 from tardif.data.document_report import DocumentReport
 from tardif.data.document_rows import TEXT_COLUMNS
 from tardif.data.formats.columns import Wishes, plain
-from tardif.data.likeness import NEARLY_ALL, looks_like_an_id
+from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
 from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
 from tardif.data.records import Source
-from tardif.data.text import text_id
 from tardif.errors import DataError
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 

@@ -1,7 +1,7 @@
 """Documents that must not be a query's negatives though nobody judged them: they say what its answer says.
 
 An article that holds the answer word for word, or nearly so; a passage that the answer holds; and, where questions are
-documents too, the query itself. How much text tells where it comes from, :mod:`tardif.data.containment` decides: an
+documents too, the query itself. How much text tells where it comes from, :mod:`tardif.text.containment` decides: an
 answer as short as "yes" keeps nothing out.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from tardif.data.containment import NEAR, contained
-from tardif.data.text import words_in_order
 from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.text.containment import NEAR, contained
+from tardif.text.normal import words_in_order
 from tardif.types import Document
 
 CONTAINS, PART = "contains", "part"

@@ -14,8 +14,8 @@ from dataclasses import replace
 from html.entities import name2codepoint
 from pathlib import Path
 
-from tardif.data.text import text_id
 from tardif.errors import DataError
+from tardif.text.normal import text_id
 from tardif.types import Document
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from tardif.checks import id_fault, is_missing, plain_text, text_fault, whole
 from tardif.data.document_tables import stream_rows
-from tardif.data.formats.collection import VALIDATION_SPLITS
 from tardif.data.formats.corpora import find_file, query_of, records
 from tardif.data.formats.files import kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
+from tardif.data.formats.trec import VALIDATION_SPLITS
 from tardif.data.formats.workbooks import WORKBOOKS
 from tardif.data.records import Source
 from tardif.data.regular import is_folder, user_path

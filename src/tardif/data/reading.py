@@ -15,7 +15,7 @@ from tardif.checks import check_mapping
 from tardif.data.document_rows import Columns
 from tardif.data.formats.columns import ROLES, Wishes
 from tardif.data.formats.form import Form
-from tardif.data.hygiene import choose
+from tardif.data.hygiene.rules import choose
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
 
@@ -34,7 +34,7 @@ class Reading(Short):
         separator: the character between the cells of a text table; None: found out by the rows.
         encoding: of text tables and JSON lines; None: UTF-8, UTF-16 or, of a table, a clear guess.
         sheet: of a workbook; None: its only sheet that holds anything.
-        on: rule to action, for the rules in :data:`tardif.data.hygiene.RULES`; of documents alone ``markup`` acts.
+        on: rule to action, for the rules in :data:`tardif.data.hygiene.rules.RULES`; of documents ``markup`` acts.
     """
 
     columns: Mapping[str, Any] | None = None

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Self
 from tardif.data.chunking import marked
 from tardif.data.markup import clean_document, treated
 from tardif.data.records import Judgement, Source
-from tardif.data.text import normalise, text_id
 from tardif.data.training_set import metadata_json
 from tardif.errors import DataError
+from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Query
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tardif
+from tardif._version import __version__
 from tardif.data.metadata import as_stored
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
@@ -228,7 +228,7 @@ def write_manifest(
         {
             "format": FORMAT,
             "version": VERSION,
-            "tardif": tardif.__version__,
+            "tardif": __version__,
             "counts": dict(sorted(counts.items())),
             "rules": dict(rules),
             **{name: dict(value) if isinstance(value, Mapping) else value for name, value in more.items()},

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.data.text import keyed_order
 from tardif.errors import DataError
 from tardif.index.codebooks import centroid_count
 from tardif.index.disk import DiskIndex
 from tardif.index.protocol import Index, check_pieces
+from tardif.text.normal import keyed_order
 from tardif.types import Document
 
 Encode = Callable[[Sequence[str]], tuple[NDArray[np.float32], list[int]]]

@@ -17,11 +17,11 @@ import numpy as np
 
 from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
-from tardif.index.folder import read_manifest
+from tardif.index.fulltext import words_of
+from tardif.index.manifest import read_manifest
 from tardif.index.segment import Segment, check_segment, serial_of
+from tardif.index.snapshot import without
 from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum, whole_of
-from tardif.index.view import without
-from tardif.index.words import words_of
 from tardif.showing import Short, table
 from tardif.types import Document
 
@@ -44,7 +44,7 @@ class Examination(Short):
         words_differ: the words are not those of the documents.
         is_malformed: SQLite itself finds the database malformed.
         encoder: the checksum of the query encoder that was bound to the index; "" for none.
-        encoder_is_damaged: it cannot be read, or is another one (:mod:`tardif.repair` looks).
+        encoder_is_damaged: it cannot be read, or is another one (:mod:`tardif.search.repair` looks).
     """
 
     documents: int = 0

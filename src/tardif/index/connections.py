@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tardif.errors import FolderError, ReplacedError, first_line
 from tardif.forks import Forking, register
-from tardif.index.folder import MANIFEST, read_manifest
+from tardif.index.manifest import MANIFEST, read_manifest
 
 WAIT = 30.0
 """Seconds that SQLite waits for another process's transaction."""

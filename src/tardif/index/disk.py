@@ -1,10 +1,10 @@
 """The index on disk: segments that never change, documents in SQLite, one transaction that makes both true.
 
-manifest.json           identity, format, version, bits, what is remembered of the model (:mod:`tardif.index.folder`)
+manifest.json           identity, format, version, bits, what is remembered of the model (:mod:`tardif.index.manifest`)
 index.sqlite            documents, living segments, deletions (:mod:`tardif.index.store`)
 segments/*.segment      token vectors (:mod:`tardif.index.segment`)
 codebooks/*.npz         centroids and residuals, once there are vectors enough to learn them from
-encoder/                the exported query encoder (:mod:`tardif.light`), put there by who builds the index
+encoder/                the exported query encoder (:mod:`tardif.encoder.onnx`), put there by who builds the index
 
 The database holds the identity of the index and the checksum of everything else, so no file of another index passes
 for one of this. Names of segments and codebooks begin with the identity and end with their content's checksum: none
@@ -35,15 +35,15 @@ from tardif.folders import share
 from tardif.forks import Forking, register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
-from tardif.index.folder import new_manifest, read_manifest, write_manifest
+from tardif.index.fulltext import words_of
+from tardif.index.manifest import new_manifest, read_manifest, write_manifest
 from tardif.index.merging import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.index.segment import SUFFIX, Segment, check_segment, living_name, sync_folder
+from tardif.index.snapshot import View, Workers, without
 from tardif.index.store import Store
-from tardif.index.view import View, Workers, without
-from tardif.index.words import words_of
 from tardif.locks import hold, is_held
-from tardif.ordering import best_first
+from tardif.ranking import best_first
 from tardif.scoring import LOWEST
 from tardif.types import Document
 

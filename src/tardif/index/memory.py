@@ -17,7 +17,8 @@ from tardif.index.asked import MemoryTable
 from tardif.index.codes import Query, scale_of, scan, to_fixed
 from tardif.index.metadata import as_kept
 from tardif.index.protocol import RECALL, Vectors, check_fit, check_free, check_whole
-from tardif.scoring import LOWEST, top
+from tardif.ranking import top
+from tardif.scoring import LOWEST
 from tardif.types import Document
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tardif.index.codes import Codebook, assign, encode
 from tardif.index.segment import MOST_DOCUMENTS, Segment, SegmentWriter, pairs_of
-from tardif.index.view import View, Workers
+from tardif.index.snapshot import View, Workers
 
 PLAIN_TOKENS = 100_000
 """Token vectors that are scanned whole, some milliseconds long, before it pays to search them by centroids."""

@@ -5,7 +5,7 @@ documents   number (never used twice), id, title, text, metadata (JSON); the doc
             terms (0 without words), and checksum (XXH3) of all these
 segments    name of the file, documents and tokens in it
 deleted     numbers whose rows still lie in a segment
-words       their terms, where they are searched by words as well (:mod:`tardif.index.words`)
+words       their terms, where they are searched by words as well (:mod:`tardif.index.fulltext`)
 facts       name, value: identity of the index, checksums of its manifest and query encoder; changes, next number,
             serial of the last segment, dim, the codebook's file; and what tells that all this is what was written
             (``documents``, ``rows``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from tardif.errors import FolderError
 from tardif.index.asked import Asked
 from tardif.index.connections import Connections
+from tardif.index.fulltext import Lengths, Words
 from tardif.index.metadata import columns_of
 from tardif.index.protocol import check_free, check_whole
-from tardif.index.words import Lengths, Words
 from tardif.types import Document, Piece
 
 # Compared with the file's own when it is opened, to the last letter: a change is another version of the format.

@@ -12,7 +12,7 @@ from typing import Any
 
 import xxhash
 
-import tardif
+from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
 from tardif.folders import read_bounded
 
@@ -121,7 +121,7 @@ def block_key(data: TrainingSet, settings: Mapping[str, Any]) -> str:
         digest.update(json.dumps(values, sort_keys=True, default=str).encode())
         digest.update(b"\n")
 
-    add(tardif.__version__, settings)
+    add(__version__, settings)
     for document in data.documents.values():
         add(document.id, document.title, document.text, document.metadata)
     for query, text in data.queries.items():

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.data.text import normalise
+from tardif.text.normal import normalise
 from tardif.types import Document
 
 # Words stand for places of a table, by hash: of the 100 or so different words of a text, fewer than

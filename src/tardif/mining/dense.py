@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.corpus import Ids
+from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.languages import Language
-from tardif.languages import language as find_language
-from tardif.mining.best import Best
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.modeling.base import MINILM, Base, resolve_base
-from tardif.talk import Talk
+from tardif.progress import Talk
+from tardif.ranking import Best, Ids
+from tardif.text.languages import Language
+from tardif.text.languages import language as find_language
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ def open_dense(base: Base, device: str) -> SentenceTransformer:
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    from tardif.modeling.loading import check_built, check_report, loading
+    from tardif.encoder.loading import check_built, check_report, loading
 
     what = f"The base {base.name}"
     check_report(what, base.transformer)

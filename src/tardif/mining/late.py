@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.corpus import Ids
 from tardif.errors import DataError, SettingError
-from tardif.mining.best import Best
 from tardif.mining.searcher import Searcher
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.ordering import best_first
+from tardif.progress import Talk
+from tardif.ranking import Best, Ids, best_first
 from tardif.scoring import LOWEST, maxsim_arrays
-from tardif.talk import Talk
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -137,7 +135,7 @@ class LateSearcher:
         return self._candidates  # type: ignore[return-value]
 
     def _encode(self, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
-        from tardif.modeling.encoding import encode_texts
+        from tardif.encoder.encoding import encode_texts
 
         return encode_texts(self._model, texts, task)
 

@@ -1,4 +1,7 @@
-"""The one place where a miner's name becomes a searcher."""
+"""The one place where a miner's name becomes a searcher.
+
+Several searchers as one, by reciprocal rank fusion.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tardif.checks import check_list
+from tardif.encoder.base import MINILM, resolve_base
 from tardif.errors import SettingError
-from tardif.languages import Language
-from tardif.lexical import LexicalSearcher
 from tardif.mining.dense import DenseSearcher
-from tardif.mining.hybrid import HybridSearcher
 from tardif.mining.late import LateSearcher
-from tardif.mining.searcher import Scorer
-from tardif.modeling.base import MINILM, resolve_base
-from tardif.talk import Talk
+from tardif.mining.searcher import Scorer, Searcher
+from tardif.progress import Talk
+from tardif.ranking import DEPTH, fuse
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import Language
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -97,8 +101,8 @@ def make_searcher(
 
 def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder:
     """The model given, or the base before any training: its raw token vectors, or itself if it is a ColBERT."""
-    from tardif.modeling.build import build_model, open_model, raw_view
-    from tardif.modeling.recipe import Recipe
+    from tardif.encoder.build import build_model, open_model, raw_view
+    from tardif.encoder.recipe import Recipe
 
     if isinstance(model, str | Path):
         return open_model(str(model), device=device)
@@ -107,3 +111,52 @@ def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder
     found = resolve_base(base)
     built = build_model(found, Recipe(), device=device)
     return built if found.is_colbert else raw_view(built)
+
+
+class HybridSearcher:
+    """Fuses the rankings of several searchers.
+
+    A ratio of two fused scores (:mod:`tardif.ranking`) means nothing, so :meth:`score` is that of one judge.
+
+    Args:
+        searchers: what is fused; all over the same corpus.
+        judge: whose scores :meth:`score` gives; by default the first searcher that is not lexical,
+            else the first.
+        depth: ranks of each that are fused, where no more are asked for.
+
+    Raises:
+        SettingError: there is no searcher, or the judge cannot score.
+    """
+
+    def __init__(self, searchers: Sequence[Searcher], judge: Scorer | None = None, *, depth: int = DEPTH) -> None:
+        if not searchers:
+            raise SettingError("A hybrid searcher needs at least one searcher.")
+        first = next((one for one in searchers if not isinstance(one, LexicalSearcher)), searchers[0])
+        self._judge: Scorer = first if judge is None else judge  # type: ignore[assignment]
+        if not hasattr(self._judge, "score"):
+            raise SettingError(
+                f"{type(self._judge).__name__} cannot judge a hybrid search, since it has no scores for given "
+                "documents: give another judge."
+            )
+        self._searchers = list(searchers)
+        self._depth = depth
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the searchers' models."""
+        return [note for searcher in self._searchers for note in getattr(searcher, "notes", [])]
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+        """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id, the highest
+        first."""
+        queries = check_list(queries, "queries", SettingError)
+        rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
+        return [fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
+
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
+        """The judge's scores of given documents (ids) of each query.
+
+        Raises:
+            DataError: a document is not in the corpus.
+        """
+        return self._judge.score(queries, documents)

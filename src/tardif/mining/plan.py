@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data.synthesis.result import parent_of
+from tardif.data.made import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, write_examples
 from tardif.devices import allocate
+from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.folders import expanded, write_json
-from tardif.languages import Language
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
-from tardif.modeling.base import resolve_base
-from tardif.talk import Talk
+from tardif.progress import Talk
+from tardif.text.languages import Language
 
 MINERS = ("lexical", "dense", "late", "hybrid", "none")
 SIZES = ("small", "base", "large")
@@ -94,7 +94,7 @@ class MiningPlan:
         Returns:
             Lines for the folder's report.
         """
-        from tardif.mining.page import page
+        from tardif.mining.report import page
 
         data = TrainingSet.read(folder, {**manifest, "report": []})
         queries, selection = len(data.query_ids(TRAIN)), self.selection

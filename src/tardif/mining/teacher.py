@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.encoder.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
 from tardif.errors import DataError, ModelError, SettingError
 from tardif.folders import expanded
 from tardif.mining.selection import Reference, check_distance, too_near
-from tardif.modeling.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
 
 Pair: TypeAlias = tuple[str, str]
 Rate: TypeAlias = Callable[[list[Pair]], Any]

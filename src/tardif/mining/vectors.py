@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tardif.errors import FolderError
 from tardif.folders import expanded, read_json, write_json
-from tardif.talk import Talk
+from tardif.progress import Talk
 
 FORMAT = "tardif-vectors"
 VERSION = 2

@@ -20,7 +20,7 @@ from typing import Any
 
 import xxhash
 
-import tardif
+from tardif._version import __version__
 from tardif.checksums import checksum
 from tardif.data.folds import fold_sets
 from tardif.errors import FolderError, SettingError
@@ -28,7 +28,7 @@ from tardif.folders import read_json, real_place, remove, write_json
 from tardif.training.job import Job
 from tardif.training.judging import read_values
 from tardif.training.result import TrainingResult
-from tardif.training.session import data_digest, deciding
+from tardif.training.run import data_digest, deciding
 from tardif.training.settings import TrainingSettings
 
 Train = Callable[[Job, TrainingSettings, bool], TrainingResult]
@@ -108,7 +108,7 @@ def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -
 def _key(job: Job, settings: TrainingSettings) -> str:
     """What the values of a fold depend on."""
     given: Mapping[str, Any] = {
-        "tardif": tardif.__version__,
+        "tardif": __version__,
         "settings": deciding(settings),
         "recipe": asdict(job.recipe),
         "base": [checksum(path) for path in sorted(job.base.folder.rglob("*")) if path.is_file()],

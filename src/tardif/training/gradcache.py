@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from tardif.modeling.encoding import Block, Encoded, encode
+from tardif.encoder.encoding import Block, Encoded, encode
 
 
 def encode_all(model: Any, blocks: Sequence[Block]) -> list[Encoded]:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.training_set import TrainingSet
+from tardif.encoder.base import Base
+from tardif.encoder.recipe import Recipe
 from tardif.errors import SettingError
+from tardif.evaluation.verdict import Values
 from tardif.folders import read_json, write_json
-from tardif.languages import Language
-from tardif.languages import language as find_language
-from tardif.modeling.base import Base
-from tardif.modeling.recipe import Recipe
-from tardif.talk import Talk
+from tardif.progress import Talk
+from tardif.text.languages import Language
+from tardif.text.languages import language as find_language
 from tardif.training.settings import TrainingSettings
-from tardif.verdict import Values
 
 
 @dataclasses.dataclass(frozen=True)

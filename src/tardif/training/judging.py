@@ -10,8 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tardif.evaluation.verdict import (
+    BETTER,
+    DECIDES,
+    FEW,
+    SAME,
+    WORSE,
+    Comparison,
+    Values,
+    compare_values,
+    means,
+    told_p,
+)
 from tardif.training.result import TrainingResult
-from tardif.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, Values, compare_values, means, told_p
 
 RAW, STEP_0, BM25, TRAINED = "raw", "step 0", "bm25", "trained"
 VALUES = "held_out.jsonl"

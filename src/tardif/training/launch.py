@@ -22,17 +22,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-import tardif
 from tardif.devices import core_count
 from tardif.errors import FolderError, TrainingError
 from tardif.folders import read_json, remove
-from tardif.talk import Bar, Talk
+from tardif.progress import Bar, Talk
+from tardif.training.distributed import error_named
 from tardif.training.job import Job
 from tardif.training.result import TrainingResult
 from tardif.training.run_folder import RunFolder, step_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.worker import INTERRUPTED
-from tardif.training.world import error_named
 
 # The package may be on this interpreter's path alone.
 _COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import run; run(sys.argv[2])"
@@ -77,7 +76,7 @@ def train_in_processes(
 def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Popen[str]]]:
     """The processes, the lead first; none is left when the block ends."""
     workers: list[subprocess.Popen[str]] = []
-    root = str(Path(tardif.__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     try:
         for number in range(count):
             with _said(place, number).open("wb") as said:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tardif.data.text import normalise
 from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError, SettingError
+from tardif.text.normal import normalise
 from tardif.training.settings import TAUGHT, TrainingSettings
 from tardif.types import Example
 

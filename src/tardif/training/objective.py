@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
+from tardif.encoder.encoding import Block, Encoded
 from tardif.losses import contrastive, distillation, margin
-from tardif.modeling.encoding import Block, Encoded
 from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, narrow, take, xtr
-from tardif.training.gathering import Columns, gather_columns, gather_vectors, processes
+from tardif.training.distributed import Columns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
 from tardif.training.settings import TrainingSettings
 

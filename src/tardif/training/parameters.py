@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from tardif.encoder.build import transformer_of
 from tardif.errors import SettingError, first_line
-from tardif.modeling.build import transformer_of
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

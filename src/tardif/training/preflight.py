@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 
+from tardif.encoder.base import Base
+from tardif.encoder.gate import read_config
+from tardif.encoder.recipe import Recipe
 from tardif.errors import SettingError
-from tardif.modeling.base import Base
-from tardif.modeling.gate import read_config
-from tardif.modeling.recipe import Recipe
 from tardif.training.settings import TrainingSettings
 
 # What configs call the number of layers.

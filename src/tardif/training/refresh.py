@@ -16,26 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from tardif.data.synthesis.result import parent_of
+from tardif.data.made import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
 from tardif.errors import FolderError
-from tardif.languages import Language
-from tardif.lexical import LexicalSearcher
 from tardif.mining.late import LateSearcher
 from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
-from tardif.talk import Bar, Talk
+from tardif.progress import Bar, Talk
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import Language
+from tardif.training.callbacks import NEW_NEGATIVES
 from tardif.training.checkpoints import write_whole
 from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
-from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings
 from tardif.types import Document, Example
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from tardif.training.conductor import Conductor
+    from tardif.training.callbacks import Conductor
 
 # Its name is one that RunFolder.sweep takes for what a killed process left.
 _VECTORS = ".refresh.partial"

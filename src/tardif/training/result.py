@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.evaluation import MEASURES
+from tardif.evaluation.measures import MEASURES
+from tardif.evaluation.verdict import UNMEASURED, Comparison
 from tardif.showing import called, figures_table, short
-from tardif.verdict import UNMEASURED, Comparison
 
 
 class Measured(dict[str, float]):

@@ -25,7 +25,7 @@ import xxhash
 
 from tardif.errors import FolderError, SettingError
 from tardif.folders import holding, name_aside, read_json, real_place, remove, write_json
-from tardif.talk import Talk
+from tardif.progress import Talk
 from tardif.training.whole import damage, is_whole
 
 # Two: should the disk lose the newest, there is another.

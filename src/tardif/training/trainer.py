@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
+from tardif.encoder.base import Base, resolve_base
+from tardif.encoder.coverage import SAMPLE, of_language, of_texts
+from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError, SettingError
 from tardif.folders import check_name, check_output, expanded
-from tardif.languages import language as find_language
-from tardif.modeling.base import Base, resolve_base
-from tardif.modeling.coverage import SAMPLE, of_language, of_texts
-from tardif.modeling.recipe import Recipe
+from tardif.progress import Talk
 from tardif.showing import ShortDict, ShortList, called, short, table
-from tardif.talk import Talk
+from tardif.text.languages import language as find_language
 from tardif.training.negatives import check_negatives
 from tardif.training.preflight import check_run
 from tardif.training.result import TrainingResult
@@ -110,7 +110,7 @@ class Trainer:
     def _warn_of_texts(self, data: TrainingSet) -> None:
         """Say it if the base reads the texts badly, whatever language they are declared to be in."""
         from tardif.data.chunking import load_tokenizer
-        from tardif.data.text import keyed_sample
+        from tardif.text.normal import keyed_sample
 
         texts = [*(document.content for document in data.documents.values()), *data.queries.values()]
         sample = keyed_sample(self.seed, texts, SAMPLE)
@@ -296,8 +296,8 @@ class Trainer:
 
     def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
         """Train in this process, with those that it was started with."""
-        from tardif.training.session import Session
-        from tardif.training.world import join
+        from tardif.training.distributed import join
+        from tardif.training.run import Session
 
         device, folder, failed = self._device(), RunFolder(job.path), True
         world = join(device)

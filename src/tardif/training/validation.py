@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tardif.data.judged import own_documents, searchable, without_own
-from tardif.data.text import keyed_order
 from tardif.data.training_set import VALIDATION, TrainingSet
-from tardif.evaluation import DEPTH, MEASURES, per_query, rank
-from tardif.languages import Language
-from tardif.lexical import LexicalSearcher
-from tardif.talk import Talk
+from tardif.evaluation.measures import DEPTH, MEASURES, per_query, rank
+from tardif.evaluation.verdict import means
+from tardif.progress import Talk
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import Language
+from tardif.text.normal import keyed_order
 from tardif.types import Document, Run
-from tardif.verdict import means
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder

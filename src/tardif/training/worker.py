@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from tardif.devices import own_number
 from tardif.errors import TardifError, first_line
 from tardif.folders import write_json
-from tardif.talk import Bar, Talk
+from tardif.progress import Bar, Talk
 
 INTERRUPTED = 130
 
@@ -107,10 +107,10 @@ class _RelayedBar(Bar):
 
 
 def _train(folder: Path, talk: Talk) -> None:
+    from tardif.training.distributed import join
     from tardif.training.job import load_job
+    from tardif.training.run import Session
     from tardif.training.run_folder import RunFolder
-    from tardif.training.session import Session
-    from tardif.training.world import join
 
     job, settings, more = load_job(folder, talk)
     run_folder = RunFolder(job.path)

@@ -7,10 +7,10 @@ import pytest
 from tardif.cli.options import lines_of
 from tardif.data.beir import read_queries
 from tardif.data.documents import read_documents
-from tardif.data.formats import cells, files, json_files, open_source, qrels
+from tardif.data.formats import cells, files, json_files, open_source, trec
 from tardif.data.records import Judgement
 from tardif.errors import DataError
-from tardif.runs import read_run
+from tardif.evaluation.runs import read_run
 
 ODD = ["\u2028", "\x85", "\x1c", "\x0b", "\x00", "\r", "\ufeff", "é", "\U0001f600"]
 
@@ -58,8 +58,8 @@ def test_every_reader_takes_any_line_end_and_a_mark(tmp_path, end):
     assert read_queries(write("h.tsv", "_id\ttext", f"a\t{odd}", f"b\t{odd}")) == queries
     assert lines_of(write("ids.txt", "a", "", "b\x1cc")) == ["a", "b\x1cc"]
     assert read_run(write("run.txt", "q Q0 a 1 2.5 x", "q Q0 b 2 1 x")) == {"q": {"a": 2.5, "b": 1.0}}
-    assert len(list(qrels.read_trec_qrels(write("q.trec", "q 0 a 1", "q 0 b 0")))) == 2
-    assert len(list(qrels.read_beir_qrels(write("test.tsv", "query-id\tcorpus-id\tscore", "q\ta\t1")))) == 1
+    assert len(list(trec.read_trec_qrels(write("q.trec", "q 0 a 1", "q 0 b 0")))) == 2
+    assert len(list(trec.read_beir_qrels(write("test.tsv", "query-id\tcorpus-id\tscore", "q\ta\t1")))) == 1
     pairs = [Judgement("a", odd, "positive", 2)]
     for name, mark in (("p.csv", ","), ("p.tsv", "\t")):
         assert list(open_source(write(name, f"query{mark}positive", f"a{mark}{odd}")).judgements()) == pairs

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from tardif.data import extracted
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
+from tardif.data.extraction import extracted
 from tardif.data.formats import open_source, workbooks
 from tardif.data.formats.form import Form
 from tardif.errors import DataError

@@ -1,8 +1,8 @@
 """Every format that a user may have, opened as one stream of judgements.
 
-``opening`` finds the format; ``files`` reads lines, JSON and cells; ``columns`` says which column is
-what; ``values`` and ``judging`` make judgements of rows, which ``tables`` and ``frames`` bring;
-``beir``, ``colbert`` and ``trec`` read collections, by ``corpora``, ``qrels`` and ``collection``.
+``opening`` finds the format; ``files``, ``cells``, ``json_files`` and ``workbooks`` read rows, by ``separators`` and
+``decoding``; ``columns`` says which column is what; ``values`` and ``judging`` make judgements of rows, which
+``tables`` and ``frames`` bring; ``beir``, ``colbert`` and ``trec`` read collections, by ``corpora``.
 """
 
 from tardif.data.formats.columns import ROLES

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tardif.data.formats.collection import VALIDATION_SPLITS, CollectionSource
 from tardif.data.formats.corpora import find_file
-from tardif.data.formats.qrels import read_beir_qrels
+from tardif.data.formats.trec import VALIDATION_SPLITS, CollectionSource, read_beir_qrels
 from tardif.data.records import Judgement
 from tardif.errors import DataError
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.collection import CollectionSource
 from tardif.data.formats.corpora import find_file
 from tardif.data.formats.json_files import json_lines
-from tardif.data.formats.qrels import read_trec_qrels
-from tardif.data.formats.trec import find_held_out, open_trec
+from tardif.data.formats.trec import CollectionSource, find_held_out, open_trec, read_trec_qrels
 from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
 from tardif.data.regular import open_regular

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tardif.data.detect import identifier
-from tardif.data.extracted import hushed
+from tardif.data.extraction.extracted import hushed
 from tardif.data.formats.files import marked_encoding, raw_blocks, raw_lines
 from tardif.errors import DataError
+from tardif.text.detect import identifier
 
 _SAMPLE = 2**16  # bytes that a guess looks at
 _HEAD = 2**12

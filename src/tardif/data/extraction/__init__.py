@@ -1,0 +1,1 @@
+"""A document file becomes its text: one module for each kind of file."""

@@ -1,0 +1,319 @@
+"""One document file becomes its text: plain text, Markdown, reStructuredText, HTML, PDF and Word's .docx.
+
+The libraries (trafilatura, pypdf, python-docx, docutils) are the extra ``documents`` and are imported when a file needs
+them. They meet whatever the web and office programs write; what they cannot read is refused with a reason, and never
+a crash.
+
+A folder of documents: what is read of it, and in which order. Nothing in it stops the reading of the rest.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tardif.checks import storable
+from tardif.data.document_report import DocumentReport
+from tardif.data.extraction.encodings import decode
+from tardif.data.extraction.extracted import LIBRARIES, Extracted, Refused, hushed, library, sound
+from tardif.data.extraction.markdown import read_markdown
+from tardif.data.extraction.outlines import lines_outline
+from tardif.data.extraction.pruning import pruned, seen
+from tardif.data.extraction.rst import read_rst
+from tardif.data.extraction.word import read_word
+from tardif.data.regular import check_regular, open_regular
+from tardif.errors import DataError, first_line
+from tardif.types import Document, Outline
+
+KINDS = {
+    ".txt": "text",
+    ".md": "Markdown",
+    ".markdown": "Markdown",
+    ".rst": "reStructuredText",
+    ".html": "HTML",
+    ".htm": "HTML",
+    ".pdf": "PDF",
+    ".docx": "Word",
+}
+"""What is read as a document, by suffix."""
+
+LARGEST = 256 * 2**20
+"""Bytes of a document file: it is held in memory whole, several times over while it is read."""
+
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+
+# The parser compares each attribute of a tag with all others: 50,000 would take it minutes. Pages have a few.
+_ATTRIBUTES = 200
+_LONG_TAG = re.compile(f"<[A-Za-z][^<>]{{{2 * _ATTRIBUTES},}}")
+# Between two pages of a PDF.
+_PAGE_END = "\n\n"
+_QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
+
+
+def kind_of(path: Path) -> str | None:
+    """The kind of document a file is by its suffix, or None."""
+    return KINDS.get(path.suffix.lower())
+
+
+def require(kinds: Iterable[str]) -> None:
+    """Check that what reading these kinds needs is installed, before any work.
+
+    Raises:
+        DataError: a library is missing, or cannot be imported; says how to install it.
+    """
+    for kind in sorted(set(kinds) & LIBRARIES.keys()):
+        library(kind)
+
+
+def extract(path: Path) -> Extracted | Refused:
+    """Read one document file whose suffix is in :data:`KINDS`.
+
+    Raises:
+        DataError: the file is missing or no regular one, or its kind's library is missing.
+    """
+    if check_regular(path).st_size > LARGEST:
+        return Refused("too large", f"has more than {LARGEST >> 20} MiB: cut it, or make rows of it.")
+    try:
+        with open_regular(path) as file:
+            found = _READERS[KINDS[path.suffix.lower()]](file)
+    except OSError as error:
+        return Refused("cannot be opened", f"cannot be read ({error.strerror or error}).")
+    if isinstance(found, Extracted) and not found.text:
+        return Refused("empty", "holds nothing but white space.")
+    return found
+
+
+def _plain(file: io.BufferedReader) -> Extracted | Refused:
+    found = decode(file.read())
+    if isinstance(found, Refused):
+        return found
+    text, note = found
+    return Extracted(text.replace("\r\n", "\n").strip(), notes=(note,) if note else ())
+
+
+def _markdown(file: io.BufferedReader) -> Extracted | Refused:
+    found = _plain(file)
+    if isinstance(found, Refused) or not found.text:
+        return found
+    read = read_markdown(found.text)
+    if not read.text:
+        return Refused("without text", "its Markdown holds no text, but comments, pictures or layout.")
+    return Extracted(read.text, read.title, notes=(*found.notes, *read.notes))
+
+
+def _rst(file: io.BufferedReader) -> Extracted | Refused:
+    found = _plain(file)
+    if isinstance(found, Refused) or not found.text:
+        return found
+    read = read_rst(found.text)
+    if not read.text:
+        return Refused("without text", "its reStructuredText holds no text, but comments or targets.")
+    return Extracted(read.text, read.title, notes=(*found.notes, *read.notes))
+
+
+def _html(file: io.BufferedReader) -> Extracted | Refused:
+    """Title and main text; where no main text is found, all the text there is."""
+    trafilatura = library("HTML")
+    raw = file.read()
+    declared = _CHARSET.search(raw[:4096])
+    decoded = decode(raw, declared[1].decode("ascii") if declared else "")
+    if isinstance(decoded, Refused):
+        return decoded
+    page, note = decoded
+    if not page.strip():
+        return Extracted("")
+    if any(len(_QUOTED.sub("", tag).split()) > _ATTRIBUTES for tag in _LONG_TAG.findall(page)):
+        return Refused("damaged", f"its HTML has a tag with more than {_ATTRIBUTES} attributes.")
+    with hushed("trafilatura", "htmldate"):
+        # Broad on purpose: whatever a page on the web makes the parsers raise is the page's fault.
+        try:
+            tree = trafilatura.load_html(page)
+            given = page if tree is None else pruned(tree)  # a fragment is no tree
+            main = trafilatura.bare_extraction(given, include_comments=False, with_metadata=True)
+            whole = "" if main is not None and main.text else _all_text(page)
+        except Exception as error:
+            return Refused("damaged", f"its HTML cannot be read ({first_line(error)}).")
+    text, title = (main.text or "", main.title or "") if main is not None else ("", "")
+    notes = [note] if note else []
+    if not text.strip():
+        text = whole
+        if not text.strip():
+            return Refused("without text", "its HTML holds no text.")
+        notes.append("no main text found: the whole page's text was taken")
+    text, title = sound(seen(text), notes).strip(), " ".join(sound(seen(title), notes).split())
+    # The heading that gave the title opens the text again; said twice it would only weigh more.
+    head, _, rest = text.partition("\n")
+    if title and head.strip() == title and rest.strip():
+        text = rest.strip()
+    return Extracted(text, title, notes=tuple(notes), outline=lines_outline(text, _headings(main)))
+
+
+def _headings(main: Any) -> list[tuple[int, str]]:
+    """Level and words of the headings in a page's main text, in their order."""
+    body, found = getattr(main, "body", None), []
+    for heading in () if body is None else body.iter("head"):
+        level = re.fullmatch(r"h([1-6])", str(heading.get("rend", "")))
+        found.append((int(level[1]) if level else 1, " ".join(seen("".join(heading.itertext())).split())))
+    return found
+
+
+def _all_text(page: str) -> str:
+    """All the text of a page, or of a fragment of one (which the library takes for no HTML)."""
+    trafilatura = library("HTML")
+    for whole in (page, f"<html><body>{page}</body></html>"):
+        tree = trafilatura.load_html(whole)
+        if tree is not None and (found := trafilatura.html2txt(pruned(tree))):
+            return str(found)
+    return ""
+
+
+def _pdf(file: io.BufferedReader) -> Extracted | Refused:
+    """The text of each page, pages apart by an empty line."""
+    pages = _pages(file) if os.fstat(file.fileno()).st_size else []
+    if isinstance(pages, Refused):
+        return pages
+    if not pages:
+        return Refused("empty", "holds no page.")
+    notes: list[str] = []
+    numbered = [(number, sound(page, notes).strip()) for number, page in enumerate(pages, start=1)]
+    numbered = [(number, page) for number, page in numbered if page]
+    if not numbered:
+        return Refused("without text", f"its {len(pages)} pages hold no text (a scan?): run OCR on it first.")
+    starts = accumulate((len(page) + len(_PAGE_END) for _, page in numbered), initial=0)
+    outline = Outline(pages=tuple(zip(starts, (number for number, _ in numbered), strict=False)))
+    text = _PAGE_END.join(page for _, page in numbered)
+    return Extracted(text, metadata={"pages": len(pages)}, notes=tuple(dict.fromkeys(notes)), outline=outline)
+
+
+def _pages(file: BinaryIO) -> list[str] | Refused:
+    pypdf = library("PDF")
+    with hushed("pypdf"):
+        # Broad on purpose: on a damaged file the library raises errors of every kind.
+        try:
+            reader = pypdf.PdfReader(file)
+            # Many files are "encrypted" with no password, only to forbid printing.
+            if reader.is_encrypted and not reader.decrypt(""):
+                return Refused("encrypted", "needs a password: save it without one.")
+            return [page.extract_text() for page in reader.pages]
+        except pypdf.errors.DependencyError:
+            return Refused("encrypted", "its encryption needs a library more: pip install cryptography.")
+        except Exception as error:
+            return Refused("damaged", f"its PDF cannot be read ({first_line(error)}).")
+
+
+def _word(file: io.BufferedReader) -> Extracted | Refused:
+    return read_word(file) if os.fstat(file.fileno()).st_size else Extracted("")
+
+
+_READERS: dict[str, Callable[[io.BufferedReader], Extracted | Refused]] = {
+    "text": _plain,
+    "Markdown": _markdown,
+    "reStructuredText": _rst,
+    "HTML": _html,
+    "PDF": _pdf,
+    "Word": _word,
+}
+
+
+def find_files(folder: Path, report: DocumentReport) -> list[str]:
+    """The paths inside ``folder`` of every regular file, in an order that no file system decides.
+
+    Hidden files and folders are left alone, and so is a link that leads out of the folder, nowhere, or to
+    a folder (one inside is read in its own place); so is what has a name that is not UTF-8, which can be no id, and a
+    folder inside that cannot be listed. All are counted.
+
+    Raises:
+        DataError: the folder itself cannot be listed.
+    """
+    root = folder.resolve()
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with os.scandir(root / inside) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if not inside:
+                raise DataError(f"cannot be listed ({error.strerror}).", folder) from error
+            report.skip(inside, "folders that cannot be listed", f"{error.strerror}.")
+            continue
+        for entry in listed:
+            path = f"{inside}/{entry.name}" if inside else entry.name
+            if not storable(path):  # Python holds other bytes as lone surrogates
+                report.skip(ascii(path)[1:-1], "names that are not UTF-8", "rename it: its name is its id.")
+                continue
+            reason = _why_not(entry, root)
+            if reason:
+                report.skip(path, reason)
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            else:
+                found.append(path)
+    report.notes.sort(key=lambda note: note.file)
+    return sorted(found)
+
+
+def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iterator[Document]:
+    """Read the documents among ``paths``; their ids are those paths.
+
+    Raises:
+        DataError: a library that a kind needs is missing.
+    """
+    require(kind for path in paths if (kind := kind_of(Path(path))))
+    for path in paths:
+        if kind_of(Path(path)) is None:
+            suffix = Path(path).suffix.lower()
+            report.skip(path, f"{suffix} files" if suffix else "files without a suffix")
+            continue
+        try:
+            found = extract(folder / path)
+        except DataError as error:  # gone, or no regular file any more, since the folder was listed
+            found = Refused("cannot be read", str(error))
+        if isinstance(found, Refused):
+            report.skip(path, found.reason, found.detail)
+        else:
+            yield as_document(path, found, report)
+
+
+def read_file(path: Path, report: DocumentReport) -> Document:
+    """Read a document file that was named itself: its id is its name.
+
+    Raises:
+        DataError: it cannot be read, or holds no text.
+    """
+    require([KINDS[path.suffix.lower()]])
+    found = extract(path)
+    if isinstance(found, Refused):
+        raise DataError(f"{found.reason}: {found.detail}", path)
+    return as_document(path.name, found, report)
+
+
+def as_document(path: str, found: Extracted, report: DocumentReport) -> Document:
+    """What a file says as a document, counted."""
+    report.read[KINDS[Path(path).suffix.lower()]] += 1
+    for note in found.notes:
+        report.remark(path, note)
+    return Document(path, found.text, found.title, {"path": path, **found.metadata}, outline=found.outline)
+
+
+def _why_not(entry: os.DirEntry[str], root: Path) -> str:
+    """Why an entry is left alone; empty if it is not."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.is_symlink():
+        target = Path(os.path.realpath(entry.path))  # resolve() raises on links in a ring
+        if not target.exists():
+            return "links to nothing"
+        if not target.is_relative_to(root):
+            return "links out of the folder"
+        if target.is_dir():
+            return "links to a folder inside"
+    elif entry.is_dir():
+        return ""
+    return "" if entry.is_file() else "no regular files"

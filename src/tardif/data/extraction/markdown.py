@@ -1,0 +1,241 @@
+"""A Markdown file as text: words without signs, headings marked as Markdown marks them, code indented as it stands.
+
+CommonMark's parser takes the blocks apart, and each line of text for itself. What site generators add is read ahead of
+it: front matter, admonitions (MkDocs's ``!!!``, Docusaurus's ``:::``), tabs, shortcodes, imports. All of it is layout;
+what it says stays.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tardif.data.extraction.extracted import Extracted
+from tardif.data.extraction.outlines import FRONT
+
+PARSED = 2**21
+"""Characters that are parsed; a longer file is read as it stands."""
+
+_LOOKS = 50_000_000  # as in rst_files: for each sign that may begin markup the parser may look through the rest
+_SIGNS = re.compile(r"[\[\]*_`<!~&\\]")
+_TITLE = re.compile(r"""^["']?title["']?\s*[:=]\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^\n#>|]*))""", re.MULTILINE)
+_TOML_FRONT = re.compile(r"\A\+\+\+[ \t\r]*\n(?:[^\n]*\n)*?\+\+\+[ \t\r]*(?:\n|\Z)")
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_ADMONITION = re.compile(r"( *)(?:!!!|\?\?\?\+?|===[!+]?) *(?:([\w-]+)(?: +[\w-]+)*)? *(?:\"([^\"]*)\")? *$")
+_COLONS = re.compile(r" {0,3}:{3,} *(?:\{?[\w-]+\}?)? *(?:\[([^\]]*)\]|([^{}\[]*))(?:\{[^}]*\})? *$")
+_ALERT = re.compile(r"( *(?:> ?)+)\[!\w+\][+-]? *")
+_LAYOUT = re.compile(
+    r"\s*(?:import\s[^'\"\n]*['\"][^'\"\n]+['\"];?|export\s+(?:const|default)\s.*|\{%[^\n]*%\}|\{\{[<%][^\n]*[%>]\}\}"
+    r"|\[(?:\[_)?TOC(?:_\])?\]|--8<--.*|\{:[^}\n]*\}|\([\w-]+\)=|%% .*)\s*"
+)
+_SHORTCODE = re.compile(r"\{\{[<%].{0,500}?[%>]\}\}|\{%.{0,500}?%\}")
+_ATTRIBUTES = re.compile(r"\s*\{:?\s*[.#][\w.#:\s=\"'-]{0,200}\}")
+_PERMALINK = re.compile(r"\s*[¶🔗§\u200b]+\s*$")
+_ICON = re.compile(r":(?:material|octicons|fontawesome|simple)-[\w-]{1,60}:")
+_FOOTNOTE = re.compile(r"\[\^[\w-]{1,60}\]:?")
+_WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\|)?([^\[\]|\n]{1,200})\]\]")
+_ROLE = re.compile(r"\{[\w:.+-]{1,60}\}$")
+_TARGET = re.compile(r"\s*<[^<>]*>$")
+_PROSE = (
+    "note",
+    "tip",
+    "warning",
+    "important",
+    "caution",
+    "danger",
+    "attention",
+    "hint",
+    "seealso",
+    "admonition",
+    "versionadded",
+    "versionchanged",
+    "deprecated",
+    "dropdown",
+    "card",
+    "tab-item",
+    "grid",
+    "tab-set",
+    "margin",
+    "sidebar",
+    "epigraph",
+)
+_OPTION = re.compile(r"\s*:[\w-]+:.*")
+
+
+def read_markdown(source: str) -> Extracted:
+    """Read the text of a file. The title is that of its front matter: a first heading stays in the text."""
+    if len(source) > PARSED:
+        return Extracted(source.strip(), notes=("too long to parse as Markdown: read as it stands",))
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    front = FRONT.match(source) or _TOML_FRONT.match(source)
+    title = _TITLE.search(front.group()) if front else None
+    text = _Told().text(source[front.end() if front else 0 :])
+    said = words("".join(filter(None, title.groups()))) if title else ""
+    if said and " ".join(text.partition("\n")[0].lstrip("# ").split()) == said:
+        said = ""
+    return Extracted(text, said) if text or not said else Extracted(said)
+
+
+def words(text: str) -> str:
+    """A line of Markdown without its signs."""
+    return " ".join(_Told().inline(text).split())
+
+
+class _Told:
+    """Walks the blocks of a text."""
+
+    def __init__(self) -> None:
+        from markdown_it import MarkdownIt
+
+        self._parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+        self._blocks = MarkdownIt("commonmark").enable("table")
+        self._blocks.core.ruler.disable("inline")
+        self._links: dict[str, Any] = {}  # definitions of links
+
+    def text(self, source: str) -> str:
+        """The text of some Markdown, blocks apart by empty lines."""
+        told = self._blocks.parse("\n".join(_without_layout(source.split("\n"))), self._links)
+        return "\n\n".join(block for block in self._walk(told) if block.strip()).strip("\n")
+
+    def _walk(self, tokens: Sequence[Any]) -> Iterator[str]:
+        """The blocks under some tokens, each heading, paragraph, item, row and code."""
+        lists: list[int | None] = []  # of each list around: its next number, if it has any
+        mark, heading = "", 0
+        cells: list[str] | None = None
+        for token in tokens:
+            kind = token.type
+            if kind.endswith("list_open"):
+                lists.append(int(token.attrGet("start") or 1) if kind[0] == "o" else None)
+            elif kind.endswith("list_close"):
+                lists.pop()
+            elif kind == "list_item_open":
+                mark = "- " if lists[-1] is None else f"{lists[-1]}. "
+                lists[-1] = None if lists[-1] is None else lists[-1] + 1
+            elif kind == "heading_open":
+                heading = int(token.tag[1:])
+            elif kind == "tr_open":
+                cells = []
+            elif kind == "tr_close":
+                yield " | ".join(filter(None, cells or ()))
+                cells = None
+            elif kind == "inline" and cells is not None:
+                cells.append(" ".join(self.inline(token.content).split()))
+            elif kind == "inline" and heading:
+                yield self._heading(heading, token.content)
+                heading = 0
+            elif block := self._block(token, len(lists)):
+                yield _inset(mark + block, len(lists), bool(mark))
+                mark = ""
+
+    def _heading(self, level: int, content: str) -> str:
+        said = _PERMALINK.sub("", _ATTRIBUTES.sub("", " ".join(self.inline(content).split())))
+        return f"{'#' * level} {said}" if said else ""
+
+    def _block(self, token: Any, lists: int) -> str:
+        """What a paragraph, code or HTML says."""
+        if token.type == "inline":
+            return self.inline(token.content)
+        if token.type in ("fence", "code_block"):
+            return self._code(token, lists)
+        return _without_tags(token.content) if token.type == "html_block" else ""
+
+    def _code(self, token: Any, lists: int) -> str:
+        """A block of code, indented; a directive of MyST in a fence is text, if it holds text."""
+        name = re.match(r"\{([\w:.+-]+)\}\s*(.*)", token.info)
+        if name and name[1] in _PROSE:
+            kept = [line for line in token.content.split("\n") if not _OPTION.fullmatch(line)]
+            return "\n\n".join(filter(None, (self.inline(name[2]), self.text("\n".join(kept)))))
+        if name is None or "code" in name[1] or name[1] in ("doctest", "math", "prompt", "parsed-literal"):
+            return textwrap.indent(token.content.rstrip("\n"), "    ")
+        return ""
+
+    def inline(self, text: str) -> str:
+        """A paragraph's text without its signs."""
+        if not _SIGNS.search(text) and "{" not in text and ":" not in text:
+            return _PERMALINK.sub("", text)
+        if len(text) * len(_SIGNS.findall(text)) > _LOOKS:
+            return text
+        tokens: list[Any] = []
+        self._parser.inline.parse(text, self._parser, self._links, tokens)
+        return _tidy("".join(_said(tokens))).strip()
+
+
+def _said(tokens: Sequence[Any]) -> Iterator[str]:
+    """What inline tokens say. A picture in a link is a badge, which says nothing."""
+    linked = 0
+    role = False
+    for place, token in enumerate(tokens):
+        kind = token.type
+        if kind in ("link_open", "link_close"):
+            linked += 1 if kind == "link_open" else -1
+        elif kind == "image":
+            if not linked:
+                yield "".join(_said(token.children or ()))
+        elif kind in ("softbreak", "hardbreak"):
+            yield "\n"
+        elif kind == "html_inline":
+            yield "\n" if token.content.lower().startswith("<br") else ""
+        elif kind == "code_inline":
+            yield _TARGET.sub("", token.content.lstrip("~!")) if role else token.content
+            role = False
+        elif kind in ("text", "text_special"):
+            said = str(token.content)
+            # MyST's {ref}`label` and rst's :ref:`label`, which some write in Markdown too.
+            if place + 1 < len(tokens) and tokens[place + 1].type == "code_inline":
+                bare = re.sub(r"(?:\{[\w:.+-]{1,60}\}|(?<![\w:]):[\w.+-]{1,60}(?::[\w.+-]{1,60})?:)$", "", said)
+                role, said = bare != said, bare
+            yield said
+
+
+def _tidy(text: str) -> str:
+    text = _FOOTNOTE.sub("", _ICON.sub("", _SHORTCODE.sub("", text)))
+    lines = [_ATTRIBUTES.sub("", line).strip() for line in _WIKI.sub(r"\1", text).split("\n")]
+    return _PERMALINK.sub("", "\n".join(lines))
+
+
+def _without_tags(source: str) -> str:
+    """What a block of HTML says."""
+    source = re.sub(r"<!--.*?(?:-->|\Z)", "", source, flags=re.DOTALL)
+    source = re.sub(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", "", source, flags=re.DOTALL | re.IGNORECASE)
+    lines = (" ".join(line.split()) for line in html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", "", source)).split("\n"))
+    return "\n".join(filter(None, lines))
+
+
+def _inset(text: str, lists: int, is_item: bool) -> str:
+    """A block of a list, as far in as its list is; its first line has the item's mark."""
+    if not lists:
+        return text
+    indent = "  " * (lists - 1)
+    first, end, rest = text.partition("\n")
+    return indent + ("" if is_item else "  ") + first + end + textwrap.indent(rest, indent + "  ")
+
+
+def _without_layout(lines: Sequence[str]) -> Iterator[str]:
+    """The lines without what site generators lay out with; code is passed through."""
+    fence, inside = "", ""
+    for line in lines:
+        if inside and line.strip() and not line.startswith(inside):
+            inside = inside[4:] if line.startswith(inside[4:]) else ""
+        bare = line.removeprefix(inside)
+        found = _FENCE.match(bare)
+        if fence:
+            if found and found[1].startswith(fence) and not found[2].strip():
+                fence = ""
+            yield bare
+            continue
+        if found:
+            fence = found[1]
+            yield bare
+        elif (opening := _ADMONITION.match(bare)) and (opening[2] or opening[3]):
+            inside += opening[1] + "    "
+            yield from ("", opening[3] or "", "")
+        elif colons := _COLONS.match(bare):
+            yield from ("", (colons[1] or colons[2] or "").strip(), "")
+        elif _LAYOUT.fullmatch(bare):
+            yield ""
+        else:
+            yield _ALERT.sub(r"\1", bare)

@@ -1,0 +1,181 @@
+"""A Word file (.docx) as text: its paragraphs, headings marked as Markdown marks them, and its tables row by row.
+
+python-docx opens the package and knows the styles. Its own list of paragraphs leaves out what stands in text boxes,
+content controls and tracked insertions, so the tree is walked here. What a file may make of it is bounded first: a
+package of a kilobyte can unpack to gigabytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from tardif.data.extraction.extracted import Extracted, Refused, hushed, library, sound
+from tardif.errors import first_line
+
+LARGEST = 64 * 2**20
+"""Bytes of all its XML, unpacked: a book of a thousand pages has a fourth of it."""
+
+_PARTS = 10_000
+_BLOCK = 2**20
+_PARSED = (".xml", ".rels")
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_TEXTS = (_W + "t", "{http://schemas.openxmlformats.org/officeDocument/2006/math}t")
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_LEFT_OUT = frozenset({_FALLBACK, *(_W + name for name in ("del", "moveFrom", "pPr", "rPr", "sectPr", "instrText"))})
+_CHARACTERS = {_W + "tab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-", _W + "softHyphen": ""}
+_HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
+_NOTES = ("/footnotes", "/endnotes")
+
+
+def read_word(file: io.BufferedReader) -> Extracted | Refused:
+    """Read an opened .docx. Headers, footers and comments are no part of the text.
+
+    Raises:
+        DataError: python-docx is not installed.
+    """
+    docx = library("Word")
+    head = file.read(8)
+    if head == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":  # how Office wraps an encrypted file, and the old .doc
+        return Refused("encrypted", "needs a password, or is an old .doc: save it as .docx without one.")
+    file.seek(0)
+    # Broad on purpose: on a damaged file zipfile, lxml and python-docx raise errors of every kind.
+    try:
+        package = _bounded(file)
+        if isinstance(package, Refused):
+            return package
+        with hushed("docx"):
+            return _read(docx.Document(package))
+    except Exception as error:
+        return Refused("damaged", f"its Word file cannot be read ({first_line(error)}).")
+
+
+def _bounded(file: io.BufferedReader) -> io.BytesIO | Refused:
+    """The package again with its XML only, unpacked a block at a time: what it says of its own sizes may be a lie."""
+    found, left = io.BytesIO(), LARGEST
+    with zipfile.ZipFile(file) as package, zipfile.ZipFile(found, "w") as kept:
+        parts = package.infolist()
+        if len(parts) > _PARTS:
+            return Refused("too large", f"its package has more than {_PARTS} parts.")
+        for part in parts:
+            if part.flag_bits & 1:
+                return Refused("encrypted", "needs a password: save it without one.")
+            content = bytearray()
+            if part.filename.lower().endswith(_PARSED):
+                with package.open(part) as packed:
+                    while block := packed.read(_BLOCK):
+                        content += block
+                        left -= len(block)
+                        if left < 0:
+                            return Refused("too large", f"its text unpacks to more than {LARGEST >> 20} MiB.")
+            if b"<!DOCTYPE" in content:  # would declare entities, whose text would be missing
+                return Refused("damaged", "its XML declares a document type, which Word's does not: save it again.")
+            kept.writestr(part.filename, bytes(content))
+    found.seek(0)
+    return found
+
+
+def _read(document: Any) -> Extracted:
+    levels = _levels(document)
+    notes: list[str] = []
+    title = ""
+    lines: list[str] = []
+    for level, text in _blocks(document.element, levels):
+        if level == 0 and not title and not lines:
+            title = " ".join(text.split())
+        else:
+            lines.append(f"{'#' * max(level, 1)} {' '.join(text.split())}" if level >= 0 else text)
+    for part in _note_parts(document):
+        lines += [text for _, text in _blocks(part, levels)]
+    text = sound("\n\n".join(lines), notes).strip()
+    if not text and title:
+        text, title = title, ""
+    return Extracted(text, sound(title, notes), notes=tuple(notes))
+
+
+def _note_parts(document: Any) -> Iterator[Any]:
+    """The trees of the foot- and endnotes."""
+    parse = library("Word", "oxml.parser").parse_xml  # resolves no entity and fetches nothing
+    for relation in document.part.rels.values():
+        if not relation.is_external and relation.reltype.endswith(_NOTES):
+            yield parse(relation.target_part.blob)
+
+
+def _levels(document: Any) -> dict[str, int]:
+    """The level of heading that a style has, by its id: 0 for a title. A style may be based on a heading's."""
+    own: dict[str, int] = {}
+    parents: dict[str, str] = {}
+    for style in document.styles.element.iter(_W + "style"):
+        identity = style.get(_W + "styleId") or ""
+        name = _value(style.find(_W + "name"))
+        parents[identity] = _value(style.find(_W + "basedOn"))
+        outline = _value(style.find(f"{_W}pPr/{_W}outlineLvl"))
+        if name.lower() == "title":
+            own[identity] = 0
+        elif found := _HEADING.fullmatch(name):
+            own[identity] = int(found[1])
+        elif outline.isascii() and outline.isdecimal() and int(outline) < 9:  # 9 is body text
+            own[identity] = int(outline) + 1
+    return {style: level for style in parents if (level := _inherited(style, own, parents)) >= 0}
+
+
+def _inherited(style: str, own: dict[str, int], parents: dict[str, str]) -> int:
+    seen: set[str] = set()
+    while style and style not in own and style not in seen:  # a damaged file may base two styles on each other
+        seen.add(style)
+        style = parents.get(style, "")
+    return own.get(style, -1)
+
+
+def _value(element: Any) -> str:
+    return "" if element is None else element.get(_W + "val") or ""
+
+
+def _blocks(root: Any, levels: dict[str, int]) -> Iterator[tuple[int, str]]:
+    """Paragraphs in order, each with its level of heading (-1: none); a table is one block, a line for each row."""
+    for table, paragraphs in groupby(_paragraphs(root), key=lambda paragraph: _outermost(paragraph, _W + "tbl")):
+        if table is None:
+            for paragraph in paragraphs:
+                if text := "".join(_texts(paragraph)).strip():
+                    yield levels.get(_value(paragraph.find(f"{_W}pPr/{_W}pStyle")), -1), text
+        elif text := "\n".join(_rows(paragraphs)):
+            yield -1, text
+
+
+def _rows(paragraphs: Iterator[Any]) -> Iterator[str]:
+    for _, row in groupby(paragraphs, key=lambda paragraph: _outermost(paragraph, _W + "tr")):
+        cells = (
+            " ".join(" ".join("".join(_texts(paragraph)).split()) for paragraph in cell).strip()
+            for _, cell in groupby(row, key=lambda paragraph: _outermost(paragraph, _W + "tc"))
+        )
+        if line := " | ".join(cell for cell in cells if cell):
+            yield line
+
+
+def _paragraphs(root: Any) -> Iterator[Any]:
+    for paragraph in root.iter(_W + "p"):
+        if not any(above.tag in _LEFT_OUT for above in paragraph.iterancestors()):
+            yield paragraph
+
+
+def _outermost(paragraph: Any, tag: str) -> Any:
+    found = None
+    for found in paragraph.iterancestors(tag):  # noqa: B007 - the last is the outermost
+        pass
+    return found
+
+
+def _texts(element: Any) -> Iterator[str]:
+    """What a paragraph says itself: not what a text box within it does, whose paragraphs come by themselves."""
+    for child in element:
+        if child.tag in _TEXTS:
+            yield child.text or ""
+        elif child.tag in _CHARACTERS:
+            yield _CHARACTERS[child.tag]
+        elif child.tag != _W + "p" and child.tag not in _LEFT_OUT:
+            yield from _texts(child)

@@ -1,0 +1,191 @@
+"""Clicks become relevance: all events of a pair are counted, and a rule that is said decides.
+
+One click says little: people click what stands first, and by mistake. So a pair is relevant from a number of clicks on,
+and from a share of the times that it was shown, where that is known. What was not clicked is no proof of anything
+either (it may have stood too low to be seen, or its title was answer enough): unless that is asked for, it is no
+negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tardif.checks import shown
+from tardif.data.hygiene.labels import CLICKS, POSITIVE
+from tardif.data.staging import Staging
+from tardif.errors import DataError, SettingError
+from tardif.text.normal import normalise
+
+LEAST = 2
+SHARE = 0.1
+
+REPEATED = """SELECT row FROM stated WHERE clicks IS NOT NULL AND fate IS NULL
+  AND row NOT IN (SELECT first FROM clicked)"""
+"""The rows of events that are counted into one of their pair."""
+
+FEW = "SELECT first AS row FROM clicked WHERE NOT relevant AND NOT negative"
+"""The pairs with too few clicks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickRule:
+    """From when on a clicked document is relevant.
+
+    Attributes:
+        least: from so many clicks.
+        share: and from this share of the times it was shown, where that is known.
+        asked: somebody chose the rule.
+    """
+
+    least: int = LEAST
+    share: float = SHARE
+    asked: bool = False
+
+    @classmethod
+    def of(cls, value: Any) -> ClickRule:
+        """Read a rule: a number of clicks (2), a share (0.3 or "30%"), or both ("2,30%"); None for the default.
+
+        Raises:
+            SettingError: it is anything else.
+        """
+        if value is None:
+            return cls()
+        parts = value.split(",") if isinstance(value, str) else [value]
+        parts = list(value) if isinstance(value, list | tuple) else parts
+        read = [_part(part) for part in parts]
+        counts = [int(number) for number in read if number is not None and number >= 1]
+        shares = [number for number in read if number is not None and number < 1]
+        if None in read or not 1 <= len(read) <= 2 or len(counts) > 1 or len(shares) > 1:
+            raise SettingError(
+                f"clicks={shown(value)}: give the clicks from which a document is relevant, such as 2, a share of the "
+                'times it was shown, such as "30%", or both: "2,30%" (--clicks 2,30%).'
+            )
+        return cls(counts[0] if counts else 1, shares[0] if shares else 0.0, asked=True)
+
+    def __str__(self) -> str:
+        clicks = "1 click" if self.least == 1 else f"{self.least} clicks"
+        return f"{clicks} and {self.share:.4g} of the times shown, where that is known" if self.share else clicks
+
+
+def _part(part: Any) -> float | None:
+    """A number from 1 for clicks, below 1 for a share; None for what is neither."""
+    is_share = isinstance(part, str) and part.strip().endswith("%")
+    try:
+        number = float(part.strip().removesuffix("%")) if isinstance(part, str) else float(part)
+    except (TypeError, ValueError):
+        return None
+    if is_share:
+        return number / 100 if 0 < number < 100 else None
+    if isinstance(part, bool) or not (0 < number < 1 or (number >= 1 and number.is_integer())):
+        return None
+    return number
+
+
+def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
+    """Count the clicks of each pair and give its first row the relevance; returns what was done.
+
+    The temporary table ``clicked`` holds the pairs: key, document_id, clicks, events, shown, first, relevant, negative.
+
+    Args:
+        staging: its table ``stated`` has its ids resolved.
+        rule: from when on a pair is relevant.
+        negatives: a document that was never clicked is a negative of a query that has a relevant one.
+
+    Raises:
+        DataError: no pair is relevant.
+        SettingError: a rule is asked for, and there are no clicks.
+    """
+    _words_are_events(staging)
+    _rows_are_events(staging, rule)
+    if not staging.one("SELECT 1 FROM stated WHERE clicks IS NOT NULL AND fate IS NULL LIMIT 1"):
+        return []
+    _pairs(staging, rule, negatives=negatives)
+    rows, pairs, relevant, seldom, never, against, most = staging.all(
+        """SELECT sum(events)::BIGINT, count(*), count(*) FILTER (relevant),
+          count(*) FILTER (NOT relevant AND clicks > 0), count(*) FILTER (clicks = 0),
+          count(*) FILTER (negative), max(clicks)
+        FROM clicked"""
+    )[0]
+    said = f"clicks: {rows:,} rows on {pairs:,} pairs; a pair is relevant from {rule} (--clicks)"
+    if not relevant:
+        raise DataError(
+            f"{said}: none is, and the most clicked has {most:,.0f}. Choose another rule, such as clicks=1 "
+            "(--clicks 1: every click counts)."
+        )
+    staging.run("UPDATE stated SET relevance = c.relevant::INT FROM clicked c WHERE stated.row = c.first")
+    said += f": {relevant:,} are; {seldom:,} clicked less are not used"
+    if not negatives:
+        return [f"{said}, nor are {never:,} never clicked (--on few-clicks=negative makes negatives of them)"]
+    return [
+        f"{said}; of {never:,} never clicked {against:,} are negatives, and {never - against:,}, of queries without a "
+        "relevant document, are not used"
+    ]
+
+
+def keep_unclear(staging: Staging) -> None:
+    """The table ``unclear`` (query_id, document_id): pairs of used queries that were clicked, but too seldom. They are
+    no positives, and mining must not take them for negatives."""
+    staging.run("CREATE TABLE unclear (query_id VARCHAR, document_id VARCHAR)")
+    if staging.one("SELECT 1 FROM duckdb_tables() WHERE table_name = 'clicked'"):
+        staging.run(
+            """INSERT INTO unclear SELECT DISTINCT a.id, c.document_id FROM clicked c JOIN asked a USING (key)
+            WHERE c.clicks > 0 AND NOT c.relevant AND (a.id, c.document_id) NOT IN (
+              SELECT (query_id, document_id) FROM judged)"""
+        )
+
+
+def _words_are_events(staging: Staging) -> None:
+    """Labels that are ``click`` and ``skip`` label events."""
+    sources = staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY source")
+    for (source,) in sources:
+        rows = staging.all(
+            "SELECT DISTINCT label FROM stated WHERE role = 'labelled' AND source = ? LIMIT 100", [source]
+        )
+        words = {label: normalise(label) for (label,) in rows}
+        if not all(word in CLICKS for word in words.values()):
+            continue
+        clicked = [label for label, word in words.items() if word in POSITIVE]
+        staging.run(
+            "UPDATE stated SET role = 'clicked', clicks = list_contains(?, label)::INT "
+            "WHERE role = 'labelled' AND source = ?",
+            [clicked, source],
+        )
+
+
+def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
+    """Where only a rule says that there are clicks, every row is one. A row that says clicked or not was shown once."""
+    sources: Sequence[tuple[int]] = staging.all(
+        "SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source "
+        "HAVING count(shown) = 0 AND max(clicks) <= 1"
+    )
+    for (source,) in sources:
+        staging.run("UPDATE stated SET shown = 1 WHERE source = ? AND clicks IS NOT NULL", [source])
+    if not rule.asked or staging.one("SELECT 1 FROM stated WHERE clicks IS NOT NULL LIMIT 1"):
+        return
+    plain = "role = 'positive' AND score IS NULL"
+    if not staging.one(f"SELECT 1 FROM stated WHERE {plain} LIMIT 1"):
+        raise SettingError(
+            'clicks (--clicks): no row has clicks; name their column with columns={"clicks": ...} '
+            "(--columns clicks=...), or leave the rule out."
+        )
+    staging.run(f"UPDATE stated SET role = 'clicked', clicks = 1, relevance = NULL WHERE {plain}")
+
+
+def _pairs(staging: Staging, rule: ClickRule, *, negatives: bool) -> None:
+    """Count by document and by the query's words: the same question is typed in many ways, and may have many ids."""
+    staging.run(
+        f"""CREATE TEMP TABLE clicked AS
+        WITH asked AS (SELECT id, min(key) AS key FROM queries GROUP BY id),
+        pairs AS (
+          SELECT a.key, s.document_id, sum(s.clicks) AS clicks, count(*) AS events,
+            CASE WHEN count(s.shown) = count(*) THEN sum(s.shown) END AS shown,
+            arg_min(s.row, (s.query_id, s.source, s.place, s.row)) AS first
+          FROM stated s JOIN asked a ON a.id = s.query_id
+          WHERE s.clicks IS NOT NULL AND s.fate IS NULL GROUP BY a.key, s.document_id
+        ), marked AS (
+          SELECT *, clicks >= {rule.least} AND clicks >= {rule.share!r} * coalesce(shown, 0) AS relevant FROM pairs
+        )
+        SELECT *, {negatives} AND clicks = 0 AND bool_or(relevant) OVER (PARTITION BY key) AS negative FROM marked"""
+    )

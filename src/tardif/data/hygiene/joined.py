@@ -1,0 +1,212 @@
+"""What judgements come to when their texts are joined to documents (:mod:`tardif.data.hygiene.joining`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tardif.data.chunking import place_judgement
+from tardif.data.hygiene.joining import HALF, Joined, Link
+from tardif.data.made import PARENT
+from tardif.data.staging import Staging
+from tardif.data.training_set import metadata_json
+from tardif.text.containment import MOST
+from tardif.text.normal import words_in_order
+from tardif.types import Document
+
+POSITIVE, NEGATIVE, MISSING = "contained-positive", "contained-negative", "positive-not-found"
+"""The rules on judged texts and the documents that hold them."""
+
+_WHOLE = 0.95  # of a text: a document that holds so much of it holds it
+_LETTERS = 4  # of words that tell what a query is about
+_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A judgement that goes to another document than its own text.
+
+    Attributes:
+        row: the judgement.
+        rule: by which it goes there.
+        document: the document that is judged from now on; the text itself where it stays a document.
+        excerpt_of: the document in whose place the text itself is trained on; None: it is not.
+        detail: how the text stands there.
+    """
+
+    row: int
+    rule: str
+    document: str
+    excerpt_of: str | None
+    detail: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All moves, and for rows of positives the other documents that are relevant too."""
+
+    moves: list[Move] = field(default_factory=list)
+    also: list[tuple[int, str]] = field(default_factory=list)
+
+
+def settle(staging: Staging, joined: Joined) -> Outcome:
+    """Decide where each judgement goes.
+
+    Args:
+        staging: with ``stated`` and the ``judged_texts`` that were looked for.
+        joined: what was found.
+    """
+    outcome = Outcome()
+    rows = staging.database.cursor().execute(
+        """SELECT s.row, s.given, s.relevance > 0, t.is_document, q.text FROM stated s
+        JOIN judged_texts t ON t.id = s.given
+        JOIN (SELECT id, min(text) AS text FROM queries GROUP BY id) q ON q.id = s.query_id
+        WHERE s.fate IS NULL ORDER BY s.given, s.row"""
+    )
+    while part := rows.fetchmany(_ROWS):
+        wanted = {
+            link.document
+            for _, given, _, _, _ in part
+            if len(links := joined.links.get(given, ())) > 1 or given in joined.unsure
+            for link in links
+        }
+        documents = _documents(staging, wanted)
+        for row, given, relevant, is_document, query in part:
+            links = joined.links.get(given, [])
+            if given in joined.unsure and not _fits(query, [documents[link.document] for link in links]):
+                continue
+            if relevant:
+                outcome.also += [(row, link.document) for link in (*links, *joined.parts.get(given, ()))]
+            if links and not is_document:
+                outcome.moves.append((_positive if relevant else _negative)(row, given, links, query, documents))
+    return outcome
+
+
+def write(staging: Staging, outcome: Outcome, rules: Iterable[str]) -> None:
+    """Carry moves out in ``stated``, and leave the table ``also`` (row, document_id).
+
+    Texts that are no longer judged leave the set; excerpts name the document whose place they take.
+    """
+    rules = set(rules)
+    moves = [move for move in outcome.moves if move.rule in rules]
+    staging.table(
+        "moves",
+        "row BIGINT, document_id VARCHAR, excerpt_of VARCHAR, metadata VARCHAR",
+        [(m.row, m.document, m.excerpt_of, m.excerpt_of and metadata_json({PARENT: m.excerpt_of})) for m in moves],
+    )
+    staging.run(
+        """UPDATE stated SET document_id = m.document_id, excerpt = CASE WHEN m.excerpt_of IS NOT NULL THEN given END
+        FROM moves m WHERE stated.row = m.row"""
+    )
+    staging.run(
+        """UPDATE texts SET metadata = x.metadata FROM (
+          SELECT s.given, min(m.metadata) AS metadata FROM moves m JOIN stated s USING (row)
+          WHERE m.excerpt_of IS NOT NULL GROUP BY s.given
+        ) x WHERE texts.id = x.given
+          AND texts.id NOT IN (SELECT document_id FROM stated WHERE relevance > 0 AND document_id IS NOT NULL)"""
+    )
+    staging.run(
+        """DELETE FROM texts WHERE id IN (SELECT s.given FROM moves JOIN stated s USING (row))
+        AND id NOT IN (SELECT document_id FROM stated WHERE document_id IS NOT NULL)
+        AND id NOT IN (SELECT excerpt FROM stated WHERE excerpt IS NOT NULL)"""
+    )
+    staging.table("also_found", "row BIGINT, document_id VARCHAR", outcome.also if POSITIVE in rules else [])
+    # Copies of what is judged, and the pieces of a document that is judged by its text, answer as well.
+    staging.run(
+        f"""CREATE TABLE also AS
+        SELECT row, document_id FROM also_found
+        UNION SELECT s.row, t.id FROM stated s JOIN judged_texts j ON j.id = s.given AND {POSITIVE in rules}
+          JOIN texts own ON own.id = s.document_id JOIN texts t ON t.key = own.key
+          WHERE s.relevance > 0 AND t.metadata NOT LIKE '%{PARENT}%'
+        UNION SELECT s.row, d.id FROM stated s JOIN same ON same.given = s.given AND {POSITIVE in rules}
+          JOIN documents d ON d.piece_of = same.id WHERE s.relevance > 0"""
+    )
+
+
+def said(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
+    """Lines on how many of the texts were found.
+
+    Args:
+        staging: after :func:`write`.
+        joined: what was found.
+        moved: the rules by which judgements were moved.
+    """
+    staging.table(
+        "told", "id VARCHAR, short BOOLEAN, common BOOLEAN",
+        [(identity, identity in joined.short or identity in joined.unsure, identity in joined.common)
+         for identity in {*joined.short, *joined.unsure, *joined.common}],
+    )  # fmt: skip
+    lines = []
+    for name, rule, which in (("positives", POSITIVE, "> 0"), ("negatives", NEGATIVE, "<= 0")):
+        if rule not in moved:
+            continue
+        every, lost, short, common = staging.all(
+            f"""SELECT count(*), count(*) FILTER (lost), count(*) FILTER (lost AND short),
+              count(*) FILTER (lost AND common)
+            FROM (
+              SELECT s.document_id = s.given AND s.excerpt IS NULL AS lost, coalesce(told.short, false) AS short,
+                coalesce(told.common, false) AS common
+              FROM stated s JOIN judged_texts t ON t.id = s.given LEFT JOIN told ON told.id = s.given
+              WHERE s.relevance {which} AND s.fate IS NULL
+            )"""
+        )[0]
+        if every and not (rule == NEGATIVE and lost == every):
+            why = ", ".join(
+                [f"{short} too short to tell"] * bool(short) + [f"{common} in over {MOST} documents"] * bool(common)
+            )
+            lines.append(
+                f"{every - lost} of {every} {name} found in the documents"
+                + (f", {lost} added as documents of their own" if lost else "")
+                + (f" ({why})" if why else "")
+            )
+    if count := int(
+        staging.one("SELECT count(DISTINCT excerpt) FROM stated WHERE relevance > 0 AND excerpt IS NOT NULL")
+    ):
+        lines.append(
+            f"{count} positives end behind what a model reads of their document: they are trained on as they are, "
+            "but no search can find the documents by them; cut the documents into pieces (--chunk 256, in Python "
+            "chunk=256)"
+        )
+    return lines
+
+
+def _documents(staging: Staging, identities: Iterable[str]) -> dict[str, Document]:
+    staging.table("wanted", "id VARCHAR", [[identity] for identity in sorted(identities)])
+    rows = staging.all("SELECT t.id, t.text, t.title FROM texts t JOIN wanted USING (id)")
+    return {identity: Document(identity, text, title) for identity, text, title in rows}
+
+
+def _positive(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
+    """To the document that holds all of it, and of several to the one that shares most of the query's words."""
+    candidates = [link for link in links if link.held >= _WHOLE] or list(links)
+    best = candidates[0]
+    if len(candidates) > 1:
+        ordered = sorted(candidates, key=lambda link: (link.behind, len(link.document), link.document))
+        candidates = [link for link in ordered if link.behind == ordered[0].behind]
+        place = place_judgement(query, [documents[link.document] for link in candidates])
+        best = next(link for link in candidates if link.document == place)
+    return Move(row, POSITIVE, best.document, best.document if best.behind else None, _detail(best, len(links)))
+
+
+def _negative(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
+    """To the document that it fills most of, if by half; else it is an excerpt."""
+    best = max(links, key=lambda link: (link.filled, link.held))
+    if best.filled >= HALF and best.held >= HALF:
+        return Move(row, NEGATIVE, best.document, None, _detail(best, len(links)))
+    return Move(row, NEGATIVE, given, best.document, f"a passage of {best.document}")
+
+
+def _detail(link: Link, count: int) -> str:
+    how = "word for word" if link.exact else "nearly word for word"
+    parts = [how if link.held >= _WHOLE else f"{link.held:.0%} of it, {how}"]
+    parts += ["behind what a model reads"] * link.behind
+    parts += [f"{count} documents hold it"] * (count > 1)
+    return "; ".join(parts)
+
+
+def _fits(query: str, documents: Sequence[Document]) -> bool:
+    """Whether half of the query's longer words are in one of the documents too."""
+    asked = {word for word in words_in_order(query) if len(word) >= _LETTERS or not word.isascii()}
+    return bool(asked) and any(
+        2 * len(asked.intersection(words_in_order(document.content))) >= len(asked) for document in documents
+    )

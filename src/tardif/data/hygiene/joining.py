@@ -1,0 +1,282 @@
+"""Judged texts joined to the documents that hold them.
+
+Who gives pairs and the corpus that they come from wants the corpus searched. A positive that stands in a document
+(:mod:`tardif.text.containment`) is therefore no document beside it: else the true document would count as wrong, and be
+mined as a hard negative. What counts and what is trained on:
+
+- every document that holds a positive is relevant; of one that was cut, the pieces that hold half of the positive's
+  words, or that it fills by half: at least the piece that holds most;
+- a document that is part of a positive is relevant;
+- one judgement teaches once: by the document that holds all of the positive and shares most of the query's words, for
+  that is what an index will hold. Where the positive ends behind what models read of the document, by the positive's
+  own text, in the document's place: an excerpt, which no corpus to search has;
+- a negative that fills half of a document stands for it. Else nothing is said about the rest of the document,
+  and the negative is an excerpt too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tardif.data.chunking import PIECE
+from tardif.data.made import PARENT
+from tardif.data.staging import Staging
+from tardif.text.containment import NEAR, Containment, Found, contained, is_sure
+from tardif.text.normal import word_places, words_in_order
+
+READ_BYTES = 2_300
+"""Bytes of about 512 tokens, which is what most models read: prepare has no model to ask."""
+
+LIMIT = 50_000
+"""Texts that are documents themselves; of more of them, none is looked for inside longer documents."""
+
+HALF = 0.5
+"""The share of a text that a piece must hold, or of a piece that the text must fill."""
+
+_BLOCK = 60_000_000  # characters of texts looked for at a time
+_LONGEST_TITLE = 30  # words of a title that a text may begin with
+_FETCHED = 2_000  # documents fetched at a time
+
+# Variants are for training alone: nobody finds them.
+_CORPUS = f"corpus AND metadata NOT LIKE '%{PARENT}%'"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A document of the set, whole or a piece, that holds a judged text, or a part of it.
+
+    Attributes:
+        document: its id.
+        held: the share of the text that stands in it.
+        filled: the share of it that the text fills.
+        exact: whether the text stands there word for word.
+        behind: whether the text ends behind what models read of it.
+    """
+
+    document: str
+    held: float = 1.0
+    filled: float = 1.0
+    exact: bool = True
+    behind: bool = False
+
+
+@dataclass(slots=True)
+class Joined:
+    """What was found.
+
+    Attributes:
+        links: for each text (id) that documents hold: those documents, by id.
+        parts: for each text that none holds: the documents that are part of it, by id.
+        unsure: texts so short that the one document that holds them must fit the query too.
+        short: texts too short to tell where they come from.
+        common: texts that are in too many documents to tell.
+        lines: what else is to be said.
+    """
+
+    links: dict[str, list[Link]] = field(default_factory=dict)
+    parts: dict[str, list[Link]] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+    short: set[str] = field(default_factory=set)
+    common: set[str] = field(default_factory=set)
+    lines: list[str] = field(default_factory=list)
+
+
+def find(staging: Staging, *, near: bool = True) -> Joined | None:
+    """Find the documents that hold the judged texts; None where no corpus is given.
+
+    Leaves the table ``judged_texts`` (id, text, is_document: it is the text of a document with an id of its own).
+
+    Args:
+        staging: with the tables ``stated`` (whose ``given`` is the document as it was judged), ``same`` and ``texts``.
+        near: find those that nearly hold them too.
+    """
+    if not staging.one(f"SELECT 1 FROM documents WHERE {_CORPUS} LIMIT 1"):
+        return None
+    staging.run(
+        """CREATE TABLE judged_texts AS
+        SELECT id, text, is_document, (sum(length(text)) OVER (PARTITION BY is_document ORDER BY id)) // ? AS block
+        FROM (
+          SELECT d.id, min(d.text) AS text, bool_or(same.id IS NOT NULL) AS is_document
+          FROM documents d SEMI JOIN stated s ON s.given = d.id LEFT JOIN same ON same.given = d.id
+          WHERE NOT d.corpus AND d.id NOT IN (SELECT id FROM documents WHERE corpus) GROUP BY d.id
+        )""",
+        [_BLOCK],
+    )
+    joined = Joined()
+    blocks = staging.all("SELECT is_document, block, count(*) FROM judged_texts GROUP BY ALL ORDER BY ALL")
+    if (count := sum(texts for is_document, _, texts in blocks if is_document)) > LIMIT:
+        joined.lines.append(
+            f"{count:,} judged texts that are documents were not looked for inside longer documents: there are over "
+            f"{LIMIT:,}"
+        )
+        blocks = [block for block in blocks if not block[0]]
+    for is_document, block, _ in blocks:
+        texts = dict(
+            staging.all(
+                "SELECT id, text FROM judged_texts WHERE is_document = ? AND block = ? ORDER BY id",
+                [is_document, block],
+            )
+        )
+        _find(staging, texts, joined, NEAR if near else None, parts=not is_document)
+    return joined
+
+
+class _Rows:
+    """Ids and texts that a query gives; asked again each time that they are iterated over."""
+
+    def __init__(self, staging: Staging, statement: str) -> None:
+        self._staging, self._statement = staging, statement
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for batch in self._staging.batches(self._statement, _FETCHED):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float | None, *, parts: bool) -> None:
+    """Find the documents of some texts."""
+    corpus = _Rows(
+        staging, f"SELECT id, title || ' ' || text AS content FROM documents WHERE {_CORPUS} AND piece_of IS NULL"
+    )
+    held = contained(texts.items(), corpus, near=near, every=True)
+    missing = [identity for identity in texts if identity not in held.found and identity not in held.common]
+    for found in _under_titles(staging, {identity: texts[identity] for identity in missing}, near):
+        held.found[found.text] = [*held.found.get(found.text, []), found]
+        held.short.discard(found.text)
+    joined.unsure |= {identity for identity in held.found if not is_sure(words_in_order(texts[identity]))}
+    joined.short |= held.short
+    joined.common |= held.common
+    _place(staging, held, joined)
+    missing = [identity for identity in missing if identity not in held.found]
+    if parts and missing:
+        _find_parts(staging, {identity: texts[identity] for identity in missing}, joined, near)
+
+
+def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -> Iterator[Found]:
+    """Find texts that begin with the title of a document, and go on with some of its text."""
+    heads: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    rest: dict[tuple[str, int], str] = {}
+    for identity, text in texts.items():
+        words = words_in_order(text)
+        for count in range(1, min(_LONGEST_TITLE, len(words) - 1) + 1):
+            heads[tuple(words[:count])].append(identity)
+    titled: dict[str, set[str]] = defaultdict(set)
+    lengths: dict[str, int] = {}
+    for document, title in _Rows(
+        staging, f"SELECT id, title FROM documents WHERE {_CORPUS} AND piece_of IS NULL AND title <> ''"
+    ):
+        head = tuple(words_in_order(title))
+        for identity in heads.get(head, ()):
+            titled[document].add(identity)
+            lengths[document] = len(head)
+    if not titled:
+        return
+    for document, identities in titled.items():
+        for identity in identities:
+            text, count = texts[identity], lengths[document]
+            rest.setdefault((identity, count), text[word_places(text)[count - 1][1] :])
+    names = {f"{identity} {count}": identity for identity, count in rest}
+    bodies = [(f"{identity} {count}", text) for (identity, count), text in rest.items()]
+    for found in contained(bodies, _contents(staging, titled), near=near, most=len(titled)).found.values():
+        for one in found:
+            identity = names[one.text]
+            if identity in titled[one.document] and one.text == f"{identity} {lengths[one.document]}":
+                yield Found(identity, one.document, one.share, one.exact, one.start, one.end)
+
+
+def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, str]]:
+    """The texts, below their titles, of some whole documents."""
+    staging.table("wanted", "id VARCHAR", [[identity] for identity in identities])
+    return staging.all(
+        f"""SELECT DISTINCT d.id, d.title || ' ' || d.text FROM documents d JOIN wanted USING (id)
+        WHERE {_CORPUS} AND d.piece_of IS NULL ORDER BY d.id"""
+    )
+
+
+def _place(staging: Staging, held: Containment, joined: Joined) -> None:
+    """Say for each text in which documents of the set it stands: pieces, where the document that holds it was cut."""
+    by_document: dict[str, list[Found]] = defaultdict(list)
+    for rows in held.found.values():
+        for found in rows:
+            by_document[found.document].append(found)
+    names = sorted(by_document)
+    for begin in range(0, len(names), _FETCHED):
+        part = names[begin : begin + _FETCHED]
+        contents = _contents(staging, part)
+        titles = dict(staging.all("SELECT DISTINCT d.id, length(d.title) FROM documents d JOIN wanted USING (id)"))
+        pieces: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+        for parent, identity, metadata in staging.all(
+            """SELECT d.piece_of, d.id, d.metadata FROM documents d JOIN wanted ON d.piece_of = wanted.id
+            ORDER BY length(d.id), d.id"""
+        ):
+            said = json.loads(metadata)[PIECE]
+            pieces[parent].append((identity, said["start"], said["end"]))
+        for document, content in contents:
+            places = word_places(content)
+            for found in by_document[document]:
+                begin_at, end_at = places[found.start][0], places[found.end - 1][1]
+                if document in pieces:
+                    before = titles[document] + 1
+                    links = _in_pieces(pieces[document], begin_at - before, end_at - before, exact=found.exact)
+                else:
+                    filled = (found.end - found.start) / len(places)
+                    behind = len(content[:end_at].encode()) > READ_BYTES
+                    links = [Link(document, 1.0, filled, found.exact, behind)]
+                joined.links.setdefault(found.text, []).extend(links)
+    for text in held.found:
+        # Of a document that holds a text at several places, the place where most of it stands.
+        best: dict[str, Link] = {}
+        for link in sorted(joined.links[text], key=lambda link: (-link.held, link.behind, -link.filled)):
+            best.setdefault(link.document, link)
+        joined.links[text] = [best[document] for document in sorted(best)]
+
+
+def _in_pieces(pieces: Sequence[tuple[str, int, int]], begin: int, end: int, *, exact: bool) -> list[Link]:
+    """The pieces that hold half of a passage, or that it fills by half; at least the one that holds most."""
+    links = []
+    for identity, start, stop in pieces:
+        shared = min(end, stop) - max(begin, start)
+        if shared > 0:
+            links.append(Link(identity, shared / (end - begin), shared / (stop - start), exact))
+    if not links:  # it stands in the title, which every piece has
+        return [Link(pieces[0][0], 1.0, 0.0, exact)]
+    found = [link for link in links if link.held >= HALF or link.filled >= HALF]
+    return found or [max(links, key=lambda link: link.held)]
+
+
+def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: float | None) -> None:
+    """Find the documents that are part of texts that no document holds.
+
+    Where they make up half of a text, they hold it; else they are parts.
+    """
+    lengths = {identity: len(words_in_order(text)) for identity, text in texts.items()}
+    found: dict[str, list[Found]] = defaultdict(list)
+    for block in _corpus_blocks(staging):
+        for document, rows in contained(block.items(), list(texts.items()), near=near).found.items():
+            if is_sure(words_in_order(block[document])):
+                for one in rows:
+                    found[one.document].append(one)
+    for identity, rows in found.items():
+        covered = len({word for one in rows for word in range(one.start, one.end)})
+        links = [
+            Link(one.text, (one.end - one.start) / lengths[identity], 1.0, one.exact)
+            for one in sorted(rows, key=lambda one: one.text)
+        ]
+        where = joined.links if covered >= HALF * lengths[identity] else joined.parts
+        where[identity] = links
+
+
+def _corpus_blocks(staging: Staging) -> Iterator[dict[str, str]]:
+    """The documents of the set that can be part of a text, without their titles, some at a time."""
+    block: dict[str, str] = {}
+    size = 0
+    for identity, text in _Rows(staging, f"SELECT id, text FROM documents WHERE {_CORPUS} AND NOT parent"):
+        block[identity] = text
+        size += len(text)
+        if size >= _BLOCK:
+            yield block
+            block, size = {}, 0
+    if block:
+        yield block

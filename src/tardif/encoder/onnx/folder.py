@@ -1,0 +1,163 @@
+"""The folder of a light query encoder: its files, and what its settings say.
+
+model.onnx       ids and attention mask [queries, tokens] to unit token vectors [queries, tokens, dim], float32
+tokenizer.json   in the format of the ``tokenizers`` library; lowercasing and normalisation are in it
+encoder.json     format and version; how a text becomes ids; checksums of the two others
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tardif.checksums import checksum
+from tardif.encoder.blanks import Blanks
+from tardif.errors import FolderError
+from tardif.folders import is_regular, read_json, write_json
+
+FORMAT = "tardif-query-encoder"
+VERSION = 1
+GRAPH, TOKENIZER, SETTINGS = "model.onnx", "tokenizer.json", "encoder.json"
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "token_embeddings"
+_WHAT = "a light query encoder"
+# Above the positions of any encoder and the tokens of any vocabulary, below what fills a memory.
+_LARGEST = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Tokens that fill a short query up.
+
+    ``length``: up to how many tokens; ``token_id``: with which one; ``attend``: whether the other
+    tokens attend to them; ``scored``: whether they have vectors in the query.
+    """
+
+    length: int
+    token_id: int
+    attend: bool
+    scored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryForm:
+    """How a text becomes token ids, and which of them have vectors.
+
+    Args:
+        prompt: what stands in front of every text (the query's marker).
+        max_tokens: the cap, start, marker and end among them; what is longer is cut.
+        truncation_side: where a long query loses its tokens.
+        split_special_tokens: whether ``[MASK]`` in a text is read as plain text.
+        pad_id: fills the rows of a batch; neither attended to nor scored.
+        expansion: None for none.
+        skipped_ids: tokens that are read and have no vector.
+        dim: the token vectors' width.
+        blanks: tells the queries that have no vector at all; None, as in what older versions wrote: all have some.
+    """
+
+    prompt: str
+    max_tokens: int
+    truncation_side: Literal["left", "right"]
+    split_special_tokens: bool
+    pad_id: int
+    expansion: Expansion | None
+    skipped_ids: tuple[int, ...]
+    dim: int
+    blanks: Blanks | None = None
+
+
+def write_form(folder: Path, form: QueryForm) -> None:
+    """Write the settings beside the graph and the tokenizer, which are there already."""
+    sums = {name: checksum(folder / name) for name in (GRAPH, TOKENIZER)}
+    said = {**asdict(replace(form, blanks=None)), "blanks": _blanks_as_json(form.blanks)}
+    write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **said, "checksums": sums})
+
+
+def read_form(folder: Path) -> QueryForm:
+    """Read the settings, and check that graph and tokenizer are the ones they were written with.
+
+    Raises:
+        FolderError: a file is missing, damaged, of another kind, or written by a newer version.
+    """
+    found = read_json(folder / SETTINGS, what=_WHAT)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise FolderError(f"{folder / SETTINGS} does not describe {_WHAT}: give a folder that Tardif exported.")
+    version = found.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise FolderError(
+            f"{folder} was written by a newer version of Tardif (format {version}, this one reads {VERSION}): "
+            "update Tardif, or export the query encoder again."
+        )
+    try:
+        form = _form(found)
+        sums = {name: str(found["checksums"][name]) for name in (GRAPH, TOKENIZER)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise FolderError(f"{folder / SETTINGS} is damaged ({error!r}): export the query encoder again.") from error
+    for name, expected in sums.items():
+        try:
+            if not is_regular(folder / name):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            actual = checksum(folder / name)
+        except OSError as error:
+            raise FolderError(
+                f"{folder / name} cannot be read ({error.strerror}): export the query encoder again."
+            ) from error
+        if actual != expected:
+            raise FolderError(
+                f"{folder / name} is damaged (its checksum is not the one written): export the query encoder again."
+            )
+    return form
+
+
+def _form(found: dict[str, Any]) -> QueryForm:
+    expansion = found["expansion"]
+    if expansion is not None:
+        expansion = Expansion(
+            length=_count(expansion["length"]),
+            token_id=_count(expansion["token_id"]),
+            attend=_flag(expansion["attend"]),
+            scored=_flag(expansion["scored"]),
+        )
+    side = found["truncation_side"]
+    if side not in ("left", "right") or not isinstance(found["prompt"], str):
+        raise ValueError("truncation_side or prompt")
+    return QueryForm(
+        prompt=found["prompt"],
+        max_tokens=_count(found["max_tokens"]),
+        truncation_side=side,
+        split_special_tokens=_flag(found["split_special_tokens"]),
+        pad_id=_count(found["pad_id"]),
+        expansion=expansion,
+        skipped_ids=tuple(_count(number) for number in found["skipped_ids"]),
+        dim=_count(found["dim"]),
+        blanks=_blanks(found.get("blanks")),
+    )
+
+
+def _blanks(found: dict[str, Any] | None) -> Blanks | None:
+    if found is None:
+        return None
+    return Blanks(
+        ids=frozenset(_count(number) for number in found["ids"]),
+        prompts={"query": _count(found["prompt"])},
+        punctuation=_flag(found["punctuation"]),
+    )
+
+
+def _blanks_as_json(blanks: Blanks | None) -> dict[str, Any] | None:
+    if blanks is None:
+        return None
+    return {"ids": sorted(blanks.ids), "prompt": blanks.prompts["query"], "punctuation": blanks.punctuation}
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+        raise ValueError(f"{value!r} counts nothing")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value

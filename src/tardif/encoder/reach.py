@@ -1,0 +1,111 @@
+"""How far into a document a model reads: what lies behind is in no vector, so no search can find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tardif.encoder.base import Base
+from tardif.encoder.gate import read_config
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+_TOGETHER = 256
+_WINDOW = 100_000  # characters counted at a time: a tokenizer keeps a hundred bytes for each token
+
+
+class Overlong(NamedTuple):
+    """A document that is not read to its end."""
+
+    id: str
+    tokens: int
+    """How many it has, with start, marker and end."""
+
+
+def as_read(base: Base) -> Base:
+    """A checkpoint whose ``max_tokens`` are those of a document that it reads, by its files: a ColBERT reads fewer than
+    its encoder has positions. Pieces are cut to what is read."""
+    if not base.is_colbert:
+        return base
+    settings = read_config(base.transformer / "sentence_bert_config.json") or {}
+    saved = read_config(base.folder / "config_sentence_transformers.json") or {}
+    metadata = read_config(base.folder / "artifact.metadata") or {}
+    tokenizer = read_config(base.transformer / "tokenizer_config.json") or {}
+    own = (settings.get("document_length"), saved.get("document_length"), metadata.get("doc_maxlen"))
+    # A length of its own goes before what its tokenizer stops at.
+    lengths = _numbers(own)[:1] or _numbers((settings.get("max_seq_length"), tokenizer.get("model_max_length")))
+    return replace(base, max_tokens=min(base.max_tokens, *lengths)) if lengths else base
+
+
+def _numbers(found: Iterable[Any]) -> list[int]:
+    return [number for number in found if isinstance(number, int) and number > 0]
+
+
+def document_reach(model: MultiVectorEncoder) -> int:
+    """How many tokens of a document a model reads, with start, marker and end."""
+    transformer: Any = model[0]
+    own = transformer.document_length
+    return int(transformer.tokenizer.model_max_length if own is None else own)
+
+
+def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[Overlong]:
+    """The documents that a model does not read to their end, in their order. Tokens are the model's own."""
+    transformer: Any = model[0]
+    tokenizer, reach = transformer.tokenizer, document_reach(model)
+    prompt = model.prompts.get("document") or ""
+    found = []
+    for block in _blocks(documents, reach):
+        texts = [prompt + document.content for document in block]
+        for document, tokens in zip(block, _counts(tokenizer, texts), strict=True):
+            if tokens > reach:
+                found.append(Overlong(document.id, tokens))
+    return found
+
+
+def told(found: Sequence[Overlong], reach: int, count: int, way_out: str) -> str:
+    """What a person is told of documents that are not read to their end; empty where there are none.
+
+    Args:
+        found: those documents.
+        reach: how many tokens are read.
+        count: of all the documents.
+        way_out: what to do about it.
+    """
+    if not found:
+        return ""
+    share = sum(document.tokens - reach for document in found) / sum(document.tokens for document in found)
+    longest = max(found, key=lambda document: document.tokens)
+    are = "is" if len(found) == 1 else "are"
+    return (
+        f"{len(found)} of {count} documents {are} longer than the model reads ({reach} tokens): "
+        f"{max(share, 0.001):.1%} of their text cannot be found (the longest, {longest.id}, has "
+        f"{longest.tokens} tokens). {way_out}"
+    )
+
+
+def _blocks(documents: Iterable[Document], reach: int) -> Iterator[list[Document]]:
+    """Those that may be too long: a token has a byte at least."""
+    block: list[Document] = []
+    for document in documents:
+        if len(document.content) * 4 > reach:
+            block.append(document)
+        if len(block) == _TOGETHER:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """The tokens of each text; of a very long one by parts, which may count one more where two meet."""
+    parts = [(row, text[at : at + _WINDOW]) for row, text in enumerate(texts) for at in range(0, len(text), _WINDOW)]
+    around = tokenizer.num_special_tokens_to_add(pair=False)
+    # verbose: the library would say of each that it is too long for the model.
+    read = tokenizer([part for _, part in parts], add_special_tokens=False, truncation=False, verbose=False)
+    counts = [around] * len(texts)
+    for (row, _), ids in zip(parts, read["input_ids"], strict=True):
+        counts[row] += len(ids)
+    return counts

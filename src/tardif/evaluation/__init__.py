@@ -1,0 +1,1 @@
+"""How good a ranking is: measures, runs, verdicts, and systems side by side."""

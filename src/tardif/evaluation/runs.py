@@ -1,0 +1,148 @@
+"""TREC run files: ``query Q0 document rank score name`` per line.
+
+The format states an order twice, by rank and by score, and tools go by the score: trec_eval in single precision and
+with equal scores by id, others as they like. So scores are written that fall strictly, and every tool sees the order of
+the ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tardif.checks import id_fault, is_number, shown
+from tardif.data.formats.trec import read_ranked_run
+from tardif.errors import DataError
+from tardif.folders import write_output
+from tardif.ranking import best_first
+from tardif.types import Run
+
+_MOST = float(np.finfo(np.float32).max)
+
+
+def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
+    """Write a run, whole or not at all, in the order of :func:`tardif.ranking.best_first`.
+
+    Scores are written as they are, but for one that is no lower than the one before in single precision: it is written
+    as the next lower number that single precision has (by 6e-8 of itself).
+
+    Args:
+        path: the file.
+        run: query id -> document id -> score.
+        name: the last column.
+
+    Returns:
+        How many scores were lowered.
+
+    Raises:
+        DataError: an id is none, or holds white space, which the format cannot carry; a score is not finite in single
+            precision.
+        FolderError: the file cannot be written.
+    """
+    lines, lowered, tag = [], 0, "-".join(name.split())
+    for query, hits in run.items():
+        for document, score in hits.items():
+            _check_hit(query, document, score)
+        ranked = best_first((document, float(score)) for document, score in hits.items())
+        for place, (text, is_own) in enumerate(_falling([score for _, score in ranked])):
+            lowered += not is_own
+            lines.append(f"{query} Q0 {ranked[place][0]} {place + 1} {text} {tag}\n")
+    write_output(path, "".join(lines))
+    return lowered
+
+
+def told_lowered(lowered: int) -> list[str]:
+    """A line for the person at the terminal, where scores were lowered."""
+    if not lowered:
+        return []
+    return [
+        f"{lowered} scores equal the one before in single precision: each is written as the next lower number, so that "
+        "every tool reads this order."
+    ]
+
+
+def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
+    """Falling scores as texts that fall strictly, also in single precision, and whether each is the score itself."""
+    before, low = np.float32(np.inf), np.float32(-np.inf)
+    for score in scores:
+        near = np.float32(score)
+        if near < before:
+            before = near
+            yield repr(score), True
+        else:
+            before = np.nextafter(before, low)
+            yield str(before), False
+
+
+def _check_hit(query: object, document: object, score: object) -> None:
+    for identity in (query, document):
+        if not isinstance(identity, str) or id_fault(identity) or identity.split() != [identity]:
+            raise DataError(f"the id {shown(identity)} cannot stand in a run file: give a text without white space.")
+    if not is_number(score) or not math.isfinite(score) or abs(score) > _MOST:  # type: ignore[arg-type]
+        raise DataError(
+            f"the score {shown(score)} of {shown(document)} cannot stand in a run file: it must be finite in single "
+            "precision, in which other tools read it."
+        )
+
+
+def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None) -> dict[str, dict[str, float]]:
+    """Read a run. Its scores say the order, as for every tool; ranks are only compared with it.
+
+    Args:
+        path: the file.
+        twice: what to do where a query lists a document twice: keep its ``best`` score, or ``refuse``.
+        notes: a list that takes a line for what is worth saying: documents listed twice, ranks that say another order.
+
+    Raises:
+        DataError: a line is malformed, a document is listed twice and that is refused, or the file is empty.
+    """
+    run: dict[str, dict[str, float]] = {}
+    ranks: dict[str, dict[str, int | None]] = {}
+    doubled = 0
+    for line, query, document, rank, score in read_ranked_run(path):
+        hits = run.setdefault(query, {})
+        if document in hits:
+            doubled += 1
+            if twice == "refuse":
+                raise DataError(
+                    f"the query {query!r} lists the document {document!r} twice: list it once, or keep its best score "
+                    '(--on duplicate-hit=best; in Python on={"duplicate-hit": "best"}).',
+                    path,
+                    line,
+                )
+            if score <= hits[document]:
+                continue
+        hits[document] = score
+        ranks.setdefault(query, {})[document] = rank
+    if not run:
+        raise DataError("is empty: it holds no hit.", path)
+    if notes is not None:
+        notes += _notes(run, ranks, doubled)
+    return run
+
+
+def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int) -> list[str]:
+    said = []
+    if doubled:
+        said.append(
+            f"{doubled} lines list a document again for their query: its best score counts (duplicate-hit: best)."
+        )
+    other = sum(_says_another_order(hits, ranks[query]) for query, hits in run.items())
+    if other:
+        said.append(
+            f"the ranks of {other} of {len(run)} queries say another order than the scores: the scores count, equal "
+            "ones by id, the highest first, as for trec_eval."
+        )
+    return said
+
+
+def _says_another_order(hits: Mapping[str, float], ranks: Mapping[str, int | None]) -> bool:
+    """Whether a query's ranks, where they say an order at all, say another than its scores."""
+    known = [rank for rank in ranks.values() if rank is not None]
+    if len(set(known)) < len(ranks):
+        return False
+    said = [ranks[identity] for identity, _ in best_first(hits.items())]
+    return said != sorted(known)

@@ -1,0 +1,1 @@
+"""What is known of texts alone: languages, scripts, words, the normal form, copies and containment, BM25."""

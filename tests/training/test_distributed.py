@@ -1,0 +1,81 @@
+"""What processes hear from the lead, in two real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """\
+import json, sys, time
+import torch
+from torch import nn
+from tardif.errors import FolderError
+from tardif.training.distributed import join
+
+world = join("cpu", sys.argv[1])
+found = {"rank": world.rank, "size": world.size, "share": world.share([5, 6, 7])}
+found["heard"] = world.from_lead(lambda: ["from", world.rank])
+found["gathered"] = world.gather(world.rank)
+model = nn.Linear(1, 1, bias=False)
+model.weight.data.fill_(3.0 + world.rank)
+model.weight.grad = torch.full((1, 1), 1.0 + world.rank)
+world.average(model)
+world.equalise(model)
+found["weight"], found["gradient"] = float(model.weight), float(model.weight.grad)
+
+def fail():
+    raise FolderError(f"The disk of {world.rank} is full.")
+
+try:
+    world.from_lead(fail)
+except FolderError as error:
+    found["error"] = str(error)
+if world.leads:
+    time.sleep(0.5)  # it publishes
+    told = time.time()
+world.end(failed=True)
+found["ended"] = time.time() if world.rank else told
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    meeting = (tmp_path_factory.mktemp("world") / "meeting").as_uri()
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", CODE, meeting],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        return [json.loads(process.communicate(timeout=120)[0]) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+
+
+def test_each_has_its_place(found):
+    assert [(one["rank"], one["size"]) for one in found] == [(0, 2), (1, 2)]
+    assert [one["share"] for one in found] == [[5, 6], [7]]
+
+
+def test_all_hear_the_lead_and_the_lead_hears_all(found):
+    assert [one["heard"] for one in found] == [["from", 0]] * 2
+    assert [one["gathered"] for one in found] == [[0, 1], []]
+
+
+def test_all_have_the_weights_of_the_lead_and_the_mean_of_the_gradients(found):
+    assert [(one["weight"], one["gradient"]) for one in found] == [(3.0, 1.5)] * 2
+
+
+def test_all_fail_as_the_lead_does_and_wait_until_it_has_published(found):
+    assert [one["error"] for one in found] == ["The disk of 0 is full."] * 2
+    assert found[1]["ended"] >= found[0]["ended"]
