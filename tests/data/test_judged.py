@@ -103,7 +103,7 @@ OWN = "query-id\tcorpus-id\tscore\nd1\td2\t1\nd2\td3\t1\nd3\td1\t1\n"
 def test_a_querys_own_document_is_no_hit_where_ids_name_the_same_texts(tmp_path, action, left):
     texts = [CORPUS[0]["text"], f"{CORPUS[1]['title']}  {CORPUS[1]['text']}".upper(), "a text that was changed a bit"]
     judged = read_judged(shared_ids(tmp_path, texts, OWN), how=on(identical=action))
-    assert judged.left_out == left
+    assert set(judged.left_out) == left
     run = {"d1": {"d1": 3.0, "d2": 2.0, "d3": 1.0}}
     assert list(without_own(run, judged.left_out, 1)["d1"]) == (["d2"] if left else ["d1"])
     (line,) = (line for line in judged.report if line.startswith("identical: "))
@@ -115,16 +115,16 @@ def test_numbers_that_queries_and_documents_have_in_common_mean_nothing(tmp_path
     judged = read_judged(beir)
     assert not judged.left_out
     assert "identical: 3 queries have the id of a document, with another text: it stays a hit" in judged.report[-1]
-    assert read_judged(beir, how=on(identical="drop")).left_out == {"d1", "d2", "d3"}
+    assert read_judged(beir, how=on(identical="drop")).left_out.keys() == {"d1", "d2", "d3"}
 
 
 def test_a_document_that_is_judged_relevant_to_its_own_query_stays_a_hit(tmp_path):
     texts = [row["text"] for row in CORPUS]
     qrels = OWN.replace("d2\td3", "d2\td2")
     beir = shared_ids(tmp_path, texts, qrels)
-    assert read_judged(beir).left_out == {"d1", "d3"}
+    assert read_judged(beir).left_out.keys() == {"d1", "d3"}
     judged = read_judged(beir, how=on(identical="drop"))
-    assert judged.left_out == {"d1", "d2", "d3"}
+    assert judged.left_out.keys() == {"d1", "d2", "d3"}
     assert "1 of these documents are judged relevant" in judged.report[-1]
 
 
@@ -178,7 +178,7 @@ def test_a_collection_as_arguana_is_published_needs_one_choice(tmp_path):
         qrels={"test": "a0\ta1\t1\na2\ta3\t1\na4\tgone\t1\n"},
     )
     judged = read_judged(beir, how=on(unknown_id="drop"))
-    assert judged.left_out == {"a0", "a2"}
+    assert judged.left_out.keys() == {"a0", "a2"}
     assert judged.qrels == {"a0": {"a1": 1}, "a2": {"a3": 1}}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tardif.data.kin import CONTAINS, PART, asks, kin_among, kin_of
+from tardif.data.kin import CONTAINS, PART, asks, kin_among, kin_of, own_documents
 from tardif.data.training_set import TrainingSet
 from tardif.types import Document
 
@@ -53,3 +53,20 @@ def test_a_set_s_kin_leaves_out_what_is_judged():
     assert not kin_of(training_set())["q"] & {"answer", "other", "unrelated"}
     assert not kin_of(training_set(judged=["article", "question"]))["q"] & {"article", "question"}
     assert kin_of(training_set("unrelated", judged=["question"])) == {}
+
+
+def cut(piece, number, text, whole):
+    said = {"tardif_piece": {"document": whole, "number": number, "of": 2, "start": 0, "end": len(text)}}
+    return Document(piece, text, metadata=said)
+
+
+def test_the_pieces_of_a_querys_own_document_are_the_query_itself():
+    texts = {"a": ("the sea is deep and blue", "so nobody can walk over it"), "b": ("bees dance", "to tell others")}
+    pieces = [cut(f"{d}#{n}", n, text, d) for d, own in texts.items() for n, text in enumerate(own, 1)]
+    documents = {piece.id: piece for piece in [*pieces, Document("answer", "but ships can cross the sea")]}
+    queries = {"a": " ".join(texts["a"])}
+    data = TrainingSet(documents, queries, {"a": {"answer": 1}}, {"a": "train"})
+    assert own_documents(queries, documents.values(), data.qrels) == {"a": {"a#1", "a#2"}}
+    assert kin_of(data)["a"] >= {"a#1", "a#2"}
+    assert own_documents(queries, documents.values(), {"a": {"a#2": 1}}) == {}
+    assert own_documents({"b": "bees dance"}, documents.values(), {"b": {}}) == {}

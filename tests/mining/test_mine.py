@@ -232,3 +232,15 @@ def test_where_most_texts_are_the_same_no_query_looks_at_all_of_them():
     choices = chooser.choose(data.query_ids(TRAIN))
     assert all({n.id for n in choice.negatives} == {"d500", "d501", "d502"} for choice in choices)
     assert Counting.looks < 40 * copies / 10
+
+
+def test_pieces_of_a_querys_own_document_are_never_its_negatives():
+    part = ("the sea is deep and blue", "so nobody can walk over it")
+    documents = {
+        f"q#{n}": Document(f"q#{n}", text, metadata={"tardif_piece": {"document": "q", "number": n, "of": 2}})
+        for n, text in enumerate(part, 1)
+    }
+    documents |= {f"d{n}": Document(f"d{n}", f"text {n}") for n in range(4)}
+    data = TrainingSet(documents, {"q": " ".join(part)}, {"q": {"d0": 1}}, {"q": TRAIN})
+    mined = mine_all(data, Ranking(documents), Selection(negatives=8, ratio=None))
+    assert set(negatives(mined.data)["q"]) == {"d1", "d2", "d3"}

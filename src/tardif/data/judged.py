@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tardif.data.hygiene import rules
 from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.labels import check_scores
 from tardif.data.hygiene.rules import Rule
+from tardif.data.kin import Own, of_the_same_id, own_documents
 from tardif.data.made import parent_of
 from tardif.data.parts import parts_of, stream_queries
 from tardif.data.reading import Reading
@@ -30,7 +31,7 @@ from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
 from tardif.text.normal import normalise, text_id
-from tardif.types import Document, Qrels, Run
+from tardif.types import Document, Run
 
 TEST, VALIDATION = "test", "validation"
 
@@ -59,7 +60,8 @@ class JudgedSet(Short):
         documents: the corpus, by id.
         queries: the texts of the judged queries by id.
         qrels: their judgements.
-        left_out: of queries, the document that is no hit of theirs: their own (the rule ``identical``).
+        left_out: of queries, the documents that are no hits of theirs: their own, or its pieces (the rule
+            ``identical``).
         shape: what was read as what: lines for a reader.
         report: what it came to, and what was not used.
     """
@@ -68,32 +70,24 @@ class JudgedSet(Short):
     documents: list[Document]
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
-    left_out: frozenset[str] = frozenset()
+    left_out: Own = field(default_factory=dict)
     shape: tuple[str, ...] = ()
     report: tuple[str, ...] = ()
 
 
-def without_own(run: Run, left_out: Collection[str], depth: int | None = None) -> dict[str, dict[str, float]]:
+def without_own(run: Run, left_out: Own, depth: int | None = None) -> dict[str, dict[str, float]]:
     """A run without some queries' own documents, down to a depth. It must be in order where one is given."""
     found = {}
     for query, hits in run.items():
-        kept = [(d, score) for d, score in hits.items() if d != query or query not in left_out]
+        own = left_out.get(query, ())
+        kept = [(d, score) for d, score in hits.items() if d not in own]
         found[query] = dict(kept[:depth])
     return found
 
 
-def own_documents(queries: Mapping[str, str], documents: Iterable[Document], qrels: Qrels) -> frozenset[str]:
-    """The queries that are documents of the corpus under their own id: such a document is no answer, and no hit.
-
-    BEIR leaves out every hit with the query's id (``ignore_identical_ids``). Where queries and documents are numbered
-    each for themselves that leaves out answers. So this is done only where ids name the same texts in both: where most
-    of the queries whose id a document has are that document's text. A document that is judged relevant stays.
-    """
-    texts = {document.id: document for document in documents if document.id in queries}
-    same = sum(_is_text_of(queries[identity], document) for identity, document in texts.items())
-    if 2 * same <= len(texts):
-        return frozenset()
-    return frozenset(identity for identity in texts if qrels[identity].get(identity, 0) <= 0)
+def most_own(left_out: Own) -> int:
+    """How many hits deeper a ranking must go, so that it is as deep as asked without the queries' own documents."""
+    return max(map(len, left_out.values()), default=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -329,17 +323,19 @@ def _totals(name: str, queries: int, documents: int) -> str:
 
 def _own(judged: JudgedSet, action: str) -> JudgedSet:
     """Leave queries' own documents out of their hits, as the rule ``identical`` says, and say so."""
-    shared = sorted({document.id for document in judged.documents} & judged.queries.keys())
-    relevant = {query for query in shared if judged.qrels[query].get(query, 0) > 0}
+    named = of_the_same_id(judged.queries, judged.documents)
+    shared = {query: frozenset(document.id for document in own) for query, own in sorted(named.items())}
+    relevant = {query for query, own in shared.items() if any(judged.qrels[query].get(d, 0) > 0 for d in own)}
     own = own_documents(judged.queries, judged.documents, judged.qrels)
-    left_out = {"own": own, "drop": frozenset(shared), "keep": frozenset[str]()}[action]
+    actions: dict[str, Own] = {"own": own, "drop": shared, "keep": {}}
+    left_out = actions[action]
     lines = []
     if left_out:
         lines.append(
             f"identical: {len(left_out)} queries have their own document in the corpus: it is no hit of theirs, as in "
             "BEIR (--on identical=keep counts it)"
         )
-        if gone := len(left_out & relevant):
+        if gone := len(left_out.keys() & relevant):
             lines.append(f"identical: {gone} of these documents are judged relevant, and cannot be found now")
     elif len(relevant) < len(shared):
         why = "with the same text" if own else "with another text"
@@ -366,7 +362,3 @@ def _elsewhere(judged: JudgedSet) -> int:
                     if query != document.id and judged.qrels[query].get(document.id, 0) <= 0:
                         found.add(query)
     return len(found)
-
-
-def _is_text_of(query: str, document: Document) -> bool:
-    return normalise(query) in (normalise(document.text), normalise(document.content))

@@ -7,12 +7,16 @@ answer as short as "yes" keeps nothing out.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
+from tardif.data.made import parent_of, whole_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.text.containment import NEAR, contained
-from tardif.text.normal import words_in_order
-from tardif.types import Document
+from tardif.text.normal import normalise, words_in_order
+from tardif.types import Document, Qrels
+
+Own = Mapping[str, frozenset[str]]
+"""Queries, each with the documents that are the query itself: query id -> document ids."""
 
 CONTAINS, PART = "contains", "part"
 """What such a document is: it contains a positive, or is part of one."""
@@ -83,13 +87,45 @@ def kin_of(data: TrainingSet) -> dict[str, frozenset[str]]:
     same: dict[tuple[str, ...], list[str]] = {}
     for identity, document in documents.items():
         same.setdefault(tuple(words_in_order(document.content)), []).append(identity)
+    themselves = own_documents({query: data.queries[query] for query in asked}, documents.values(), data.qrels)
     found = {}
     for query, positives in asked.items():
         own = {other for positive in positives for other in kin.get(positive, ())}
-        own.update(same.get(tuple(words_in_order(data.queries[query])), ()))
+        own.update(same.get(tuple(words_in_order(data.queries[query])), ()), themselves.get(query, ()))
         if left := own.difference(data.qrels[query]):
             found[query] = frozenset(left)
     return found
+
+
+def own_documents(queries: Mapping[str, str], documents: Iterable[Document], qrels: Qrels) -> Own:
+    """The queries that are documents of the corpus under their own id: such a document is no answer, and no hit.
+
+    BEIR leaves out every hit with the query's id (``ignore_identical_ids``). Where queries and documents are numbered
+    each for themselves that leaves out answers. So this is done only where ids name the same texts in both: where most
+    of the queries whose id a document has are that document's text. A document that is judged relevant stays. One that
+    was cut is all its pieces: each holds a part of the query, and would be found first.
+    """
+    named = of_the_same_id(queries, documents)
+    same = sum(all(_is_text_of(queries[query], document) for document in own) for query, own in named.items())
+    if 2 * same <= len(named):
+        return {}
+    found = {query: frozenset(document.id for document in own) for query, own in named.items()}
+    return {query: own for query, own in found.items() if not any(qrels[query].get(d, 0) > 0 for d in own)}
+
+
+def of_the_same_id(queries: Container[str], documents: Iterable[Document]) -> dict[str, list[Document]]:
+    """Of queries whose id a document of the corpus has: the document, or its pieces."""
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        if parent_of(document) is None and (whole := whole_of(document)) in queries:
+            found.setdefault(whole, []).append(document)
+    return found
+
+
+def _is_text_of(query: str, document: Document) -> bool:
+    if whole_of(document) != document.id:
+        return spaced(document.text) in spaced(query)
+    return normalise(query) in (normalise(document.text), normalise(document.content))
 
 
 def spaced(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tardif.data.judged import JudgedSet, without_own
+from tardif.data.judged import JudgedSet, most_own, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
@@ -60,7 +60,7 @@ class System:
 
     def run(self, judged: JudgedSet, depth: int, talk: Talk) -> dict[str, dict[str, float]]:
         """The run that is measured, and written: without a query's own document where that is no hit."""
-        found = self.rank(judged, depth + bool(judged.left_out))
+        found = self.rank(judged, depth + most_own(judged.left_out))
         run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
         for line in _remarks(self, judged, run, depth):
             talk.say(f"{self.name} on {judged.name}: {line}")
@@ -140,7 +140,7 @@ def _by_index(name: str, folder: Path, how: How, *, hybrid: bool) -> Callable[[J
     retriever = Retriever(folder, device=None if how.device == "cpu" else how.device)
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
-        measured = depth - bool(judged.left_out)
+        measured = depth - most_own(judged.left_out)
         exact = how.exact or measured > DEPTH
         if exact:
             why = "--exact" if how.exact else f"{measured} hits a query are measured"

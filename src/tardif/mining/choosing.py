@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tardif.data.kin import asks, kin_among
+from tardif.data.kin import asks, kin_among, own_documents
 from tardif.data.made import parent_of
-from tardif.data.training_set import TrainingSet
+from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.copies import NearCopies, same_texts
 from tardif.mining.searcher import Searcher
@@ -81,6 +81,8 @@ class Chooser:
         documents = data.documents.values()
         drawn = (d.id for d in documents if d.content and parent_of(d) is None)
         self._pool = Pool(drawn, selection.max_uses, self._same)
+        asked = {query: data.queries[query] for query in data.query_ids(TRAIN)}
+        self._own = own_documents(asked, documents, data.qrels)
         self._known: dict[str, dict[str, None]] = {}
         for query, text in data.queries.items():
             known = self._known.setdefault(normalise(text), {})
@@ -173,7 +175,8 @@ class Chooser:
                 for mask in (alike.holding, alike.parts)
             )
             found |= kin_among([documents[d] for d in alike.originals], holding, parts, known=found)
-        return found | {d: "query" for d in candidates if asks(query, documents[d])}
+        own = self._own.get(draft.query, ())
+        return found | {d: "query" for d in candidates if d in own or asks(query, documents[d])}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
         """Give every draft its documents' scores, and the reference to compare them with."""

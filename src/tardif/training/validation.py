@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tardif.data.judged import own_documents, searchable, without_own
+from tardif.data.judged import most_own, searchable, without_own
+from tardif.data.kin import Own, own_documents
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation.measures import DEPTH, MEASURES, per_query, rank
 from tardif.evaluation.verdict import means
@@ -27,18 +28,18 @@ _LEAST_QUERIES = 50
 class ValidationTask:
     """Held-out queries, their judgements, and the documents that are searched.
 
-    A query's own document is no hit of it (:func:`tardif.data.judged.own_documents`): ``left_out`` holds such queries.
+    A query's own document is no hit of it (:func:`tardif.data.kin.own_documents`): ``left_out`` holds these.
     """
 
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
     documents: list[Document]
     corpus_size: int
-    left_out: frozenset[str] = frozenset()
+    left_out: Own = field(default_factory=dict)
 
     @property
     def _depth(self) -> int:
-        return DEPTH + bool(self.left_out)
+        return DEPTH + most_own(self.left_out)
 
     def values(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, dict[str, float]]:
         """Each measure of each query, of a model as it is now."""
