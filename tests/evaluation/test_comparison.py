@@ -207,6 +207,24 @@ def test_runs_of_several_systems_go_to_a_folder_a_file_for_each(beir, tmp_path):
         compare(["bm25", first], [beir], run_file=first)
 
 
+def test_no_run_is_written_over_another_or_over_one_that_is_measured(beir, tmp_path):
+    old = written(tmp_path / "old" / "bm25.run", q1=["d2"])
+    before, out = Path(old).read_bytes(), tmp_path / "runs"
+    compare(["bm25", old], [beir], run_file=out)
+    assert sorted(path.name for path in out.iterdir()) == ["bm25-2.run", "bm25.run"]
+    assert read_run(out / "bm25-2.run") == read_run(Path(old)) != read_run(out / "bm25.run")
+    for systems, place in ((["bm25", old], tmp_path / "old"), ([old], old)):
+        with pytest.raises(FolderError, match="a run would be written over it"):
+            compare(systems, [beir], run_file=place)
+    assert Path(old).read_bytes() == before
+
+
+def test_two_spellings_of_one_system_are_one_system(beir, tmp_path):
+    old = written(tmp_path / "old.run", q1=["d2"])
+    with pytest.raises(SettingError, match="is given 2 times"):
+        compare([old, str(tmp_path / "." / "x" / ".." / "old.run").replace("/x/..", "/.")], [beir])
+
+
 @pytest.mark.parametrize("names", [["AP"], ["nDCG"], ["Rprec"], ["R@1000"], ["RR"]])
 def test_all_relevant_documents_can_be_found_however_many_they_are(tmp_path, multi_vector_folder, names):
     corpus = [{"_id": f"d{n:03}", "text": f"the sea {n}"} for n in range(150)]

@@ -267,8 +267,7 @@ class _Runs:
     def __init__(self, where: str | Path | None, systems: Sequence[str], sets: Sequence[str], *, only: bool) -> None:
         self._where = None if where is None else user_path(where)
         self._only = (systems[0], sets[0]) if only and len(sets) == 1 else None
-        self._several = len(sets) > 1
-        self._names = dict(zip(systems, told_apart(systems), strict=True))
+        self._files = _file_names(systems, sets)
         if self._where is not None and self._only is not None:
             check_file(self._where)
         elif self._where is not None and self._where.exists() and not self._where.is_dir():
@@ -276,21 +275,50 @@ class _Runs:
                 f"{self._where} is a file, and several runs are written: give the folder for them (--run; in Python "
                 "run_file)."
             )
+        if self._where is not None:
+            self._keep_inputs(systems)
+
+    def _keep_inputs(self, systems: Sequence[str]) -> None:
+        """Raise if a run would be written over a run file that is measured here."""
+        names = [self._where] if self._only else [self._path(*key) for key in self._files]
+        written = {path.resolve() for path in names if path is not None}
+        if over := next((name for name in systems if user_path(name).resolve() in written), None):
+            raise FolderError(
+                f"{over} is measured, and a run would be written over it: give another place for the runs (--run; in "
+                "Python run_file)."
+            )
 
     def write(self, system: str, data: str, run: Run, talk: Talk) -> None:
         """Write a run, where it is asked for; say where, where the name of the file is ours."""
         if self._where is None or (self._only is not None and self._only != (system, data)):
             return
-        path = self._where if self._only is not None else self._where / f"{self._name(system, data)}.run"
+        path = self._path(system, data)
         lowered = write_run(path, run)
         if self._only is None:
             talk.say(f"{system} on {data}: {path}")
         for line in told_lowered(lowered):
             talk.say(f"{path.name}: {line}")
 
-    def _name(self, system: str, data: str) -> str:
-        parts = [self._names[system].removesuffix(".run"), *([data] if self._several else [])]
-        return ".".join(parts).replace("/", "-").replace(":", "-")
+    def _path(self, system: str, data: str) -> Path:
+        assert self._where is not None
+        return self._where if self._only is not None else self._where / self._files[system, data]
+
+
+def _file_names(systems: Sequence[str], sets: Sequence[str]) -> dict[tuple[str, str], str]:
+    """The file of each run: named after its system, and after its data set where there are several.
+
+    Two that would have one name (``bm25`` and ``old/bm25.run``) are numbered: no run is written over another.
+    """
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for system, short in zip(systems, told_apart(systems), strict=True):
+        for data in sets:
+            parts = [short.removesuffix(".run"), *([data] if len(sets) > 1 else [])]
+            stem = ".".join(parts).replace("/", "-").replace(":", "-")
+            names = (f"{stem}{'' if number == 1 else f'-{number}'}.run" for number in itertools.count(1))
+            found[system, data] = next(name for name in names if name.casefold() not in taken)
+            taken.add(found[system, data].casefold())
+    return found
 
 
 def _check(systems: Sequence[str], against: str | None) -> None:
@@ -298,9 +326,10 @@ def _check(systems: Sequence[str], against: str | None) -> None:
         raise SettingError(
             "Give a system to evaluate: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file."
         )
-    for name in systems:
-        if systems.count(name) > 1:
-            raise SettingError(f"{name} is given {systems.count(name)} times: give each system once.")
+    places = [_place(name) for name in systems]
+    for name, place in zip(systems, places, strict=True):
+        if places.count(place) > 1:
+            raise SettingError(f"{name} is given {places.count(place)} times: give each system once.")
     if against is not None and (against == "bm25" or against.startswith(("dense:", "hybrid:"))):
         raise SettingError(
             f"--against {against}: it takes a base, which is measured untrained. Give {against} as a system, and "
@@ -316,6 +345,13 @@ def _base(against: str) -> Base:
             "difference of every pair (in Python tardif.evaluation.comparison.pairs)."
         )
     return resolve_base(against)
+
+
+def _place(system: str) -> str:
+    """A system's name, the same for all spellings of one path."""
+    kind, colon, rest = system.rpartition(":")
+    path = user_path(rest)
+    return f"{kind}{colon}{path.resolve() if path.exists() else rest}"
 
 
 def _names(data: Sequence[Any]) -> list[str]:
