@@ -62,8 +62,8 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
         for source in sources:
             staging.add(open_source(source, positive_label=positive_label, **reading))
         staging.add_queries(staging.source("queries"), stream_queries(queries))
-        rules = {"positive_label": positive_label, "scores": scores, "clicks": ClickRule.of(clicks)}
-        yield staging, rules.clean(staging, rules.choose(on or {}), **rules)
+        labels = {"positive_label": positive_label, "scores": scores, "clicks": ClickRule.of(clicks)}
+        yield staging, rules.clean(staging, rules.choose(on or {}), **labels)
 
 
 def refusal(*sources, **judging):

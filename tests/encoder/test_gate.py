@@ -384,7 +384,7 @@ OPENERS = {
 # Where each is called, behind the gate. Whoever opens a model somewhere else brings it through the gate, then here.
 KNOWN = {
     "data/chunking.py", "encoder/onnx/encoder.py", "mining/dense.py", "encoder/base.py", "encoder/build.py",
-    "encoder/cross_encoder.py", "encoder/loading.py", "training/checkpoints.py",
+    "encoder/coverage.py", "encoder/cross_encoder.py", "encoder/loading.py", "training/checkpoints.py",
 }  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def test_order_of_the_corpus_changes_nothing():
 SCRIPT = """
 import json, sys
 sys.path[:0] = {path!r}
-from test_synthesis import made
+from test_mix import made
 print(json.dumps([(p.query, p.kind, p.document_id, p.document and p.document.text) for p in made(seed=3).pairs]))
 """
 

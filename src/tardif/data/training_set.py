@@ -86,7 +86,7 @@ class TrainingSet:
 
     def query_ids(self, split: str) -> list[str]:
         """The ids of one split's queries."""
-        return [query for query in self.queries if self.split[query] == split]
+        return [query for query in self.queries if self.split.get(query) == split]
 
     def positives(self, query_id: str) -> list[str]:
         """The ids of the documents relevant to a query."""

@@ -134,8 +134,8 @@ class Comparison:
         queries: how many there are.
         measures: the difference of each measure.
         verdict: of :data:`DECIDES`: ``better``, ``no real difference``, ``worse`` or ``too few to tell``.
-        needed: about how many queries would tell the difference that was found, or one of 0.03 where that is
-            smaller, four times in five.
+        needed: about how many queries would tell a difference of ``size``, four times in five.
+        size: the difference that was found, where more queries than these would be needed to tell it; else 0.03.
     """
 
     against: str
@@ -143,6 +143,7 @@ class Comparison:
     measures: Mapping[str, Paired]
     verdict: str
     needed: int
+    size: float
 
     @property
     def deciding(self) -> Paired:
@@ -151,12 +152,10 @@ class Comparison:
 
     def words(self) -> str:
         """The verdict as a person says it."""
-        found = self.deciding
         if self.verdict == FEW:
-            size = max(abs(found.difference), LEAST_GAIN)
             return (
                 f"too few held-out queries to tell ({self.queries}; about {self.needed} would be needed to tell a "
-                f"difference of {size:.2f})"
+                f"difference of {self.size:.2f})"
             )
         if self.verdict == SAME:
             return f"no real difference on {self.queries} held-out queries"
@@ -169,6 +168,7 @@ class Comparison:
             "queries": self.queries,
             "verdict": self.verdict,
             "needed": self.needed,
+            "size": self.size,
             "measures": {name: asdict(found) for name, found in self.measures.items()},
         }
 
@@ -189,22 +189,30 @@ def compare_values(ours: Values, theirs: Values, against: str, *, seed: int = 0)
     """
     found = {name: paired(ours[name], theirs[name], seed=seed) for name in ours}
     deciding, count = found[DECIDES], len(ours[DECIDES])
-    needed = _needed(ours[DECIDES], theirs[DECIDES], deciding.difference)
+    spread = _spread(ours[DECIDES], theirs[DECIDES], deciding.difference)
+    least = _needed(spread, LEAST_GAIN)
+    size = max(abs(deciding.difference), LEAST_GAIN)
+    if _needed(spread, size) <= count:  # they should have told it, and may not have
+        size = LEAST_GAIN
     if deciding.p < LEVEL and deciding.low > 0:
         verdict = BETTER
     elif deciding.p < LEVEL and deciding.high < 0:
         verdict = WORSE
     else:
-        verdict = FEW if count < needed else SAME
-    return Comparison(against, count, found, verdict, needed)
+        verdict = FEW if count < least else SAME
+    return Comparison(against, count, found, verdict, _needed(spread, size), size)
 
 
-def _needed(ours: Mapping[str, float], theirs: Mapping[str, float], difference: float) -> int:
-    """About how many queries tell a difference like this one, but of :data:`LEAST_GAIN` or more, from chance."""
+def _spread(ours: Mapping[str, float], theirs: Mapping[str, float], difference: float) -> float:
+    """The variance of the queries' differences, with the two that are assumed."""
     squares = [(ours[query] - theirs[query] - difference) ** 2 for query in ours]
     squares += [value**2 for value in _ASSUMED]
-    spread = math.fsum(squares) / len(squares)
-    exact = _POWER * spread / max(abs(difference), LEAST_GAIN) ** 2
+    return math.fsum(squares) / len(squares)
+
+
+def _needed(spread: float, size: float) -> int:
+    """About how many queries tell a difference of this size from chance."""
+    exact = _POWER * spread / size**2
     # To two figures: the spread of the queries to come is not known better.
     grain = int(10 ** max(math.floor(math.log10(max(exact, 1))) - 1, 0))
     return math.ceil(exact / grain) * grain
