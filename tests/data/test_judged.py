@@ -190,3 +190,9 @@ def test_the_run_of_a_trec_folder_judges_nothing(tmp_path):
     judged = read_judged(tmp_path, name="trec")
     assert judged.qrels == {"q1": {"d1": 1}}
     assert not any("run.txt" in line for line in judged.shape)
+
+
+def test_judgements_of_which_none_is_relevant_measure_nothing(tmp_path):
+    beir = shared_ids(tmp_path, ["one", "two", "three"], "query-id\tcorpus-id\tscore\nd1\td2\t0\nd2\td3\t-1\n")
+    with pytest.raises(DataError, match="none of its 2 judged queries has a relevant document"):
+        read_judged(beir)

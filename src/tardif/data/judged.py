@@ -291,6 +291,13 @@ def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
             qrels[query][document] = relevance
     if not queries:
         raise DataError("No judged query is left to measure on.", name)
+    if not any(relevance > 0 for found in qrels.values() for relevance in found.values()):
+        raise DataError(
+            f"none of its {len(queries)} judged queries has a relevant document (a label of 1 or more), so that every "
+            "system would measure 0: give another split (--split; in Python split=), or say what its labels mean "
+            "(--positive-label, --scores; in Python Judging(positive_label=, scores=)).",
+            name,
+        )
     return JudgedSet(name, documents, queries, qrels)
 
 
