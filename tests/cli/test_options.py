@@ -156,3 +156,19 @@ def test_what_was_trained_on_is_read_by_every_verb_with_the_same_options(
     assert "--columns query=" in fails("search", index, "--queries", questions)
     code, _, err = tardif("search", index, "a query", *NAMED)
     assert (code, "--columns" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--set", "seed=3"), "--set seed: this is an option of its own: write it as --seed."),
+        (("--set", "document_length=30"), "write it as --document-length."),
+        (("--set", "negatives=4"), "write it as --negatives."),
+        (("--epochs", "2", "--set", "epochs=3"), "epochs is given as --epochs and with --set: give it once."),
+        (("--set", "warmup=0.1", "--set", "warmup=0.2"), "warmup is given with --set twice: give it once."),
+    ],
+)
+def test_a_setting_is_said_once_and_never_without_effect(tardif, base_folder, questions, tmp_path, more, said):
+    code, _, err = tardif(*train(base_folder("bert"), questions, tmp_path / "out", *NAMED, *more))
+    assert code == 1 and said in err
+    assert not (tmp_path / "out").exists()

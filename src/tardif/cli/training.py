@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -102,18 +103,13 @@ def train(
 
     DATA that is not prepared yet is prepared first: the options of its sections are those of prepare.
     """
-    from tardif.training.settings import parse_assignment
     from tardif.training.trainer import Trainer
 
     if data is None and not options.makes_queries:
         raise typer.BadParameter("give data, or --documents with --synthesize or --endpoint", param_hint="DATA")
     given = {"epochs": epochs, "minutes": minutes, "batch_size": batch_size, "lr": lr, "loss": loss}
     given |= {"refresh": refresh, "folds": folds}
-    settings = {
-        **{key: value for key, value in given.items() if value is not None},
-        **dict(parse_assignment(text) for text in assignments or []),
-        "seed": seed,
-    }
+    settings = {**_settings(given, assignments or []), "seed": seed}
     trainer = Trainer(
         name,
         base,
@@ -132,11 +128,33 @@ def train(
     )
     trainer.check(processes=processes, **settings)  # a wrong setting must not wait for the mining
     others = [weighted(text) for text in also or []]
-    _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=(folds or 1) > 1)
+    _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=settings.get("folds", 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **settings)
     put(str(result.path))
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _settings(given: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """The settings by name, each said once: by its own option or with ``--set``.
+
+    Raises:
+        SettingError: one is said twice, or ``--set`` names what only an option says: it would do nothing.
+    """
+    from tardif.errors import SettingError
+    from tardif.training.settings import parse_assignment
+
+    found = {name: value for name, value in given.items() if value is not None}
+    options = set(inspect.signature(train).parameters) - given.keys() - {"data", "assignments"}
+    for name, value in map(parse_assignment, assignments):
+        option = "--" + name.replace("_", "-")
+        if name in options:
+            raise SettingError(f"--set {name}: this is an option of its own: write it as {option}.")
+        if name in found:
+            ways = f"as {option} and with --set" if given.get(name) is not None else "with --set twice"
+            raise SettingError(f"{name} is given {ways}: give it once.")
+        found[name] = value
+    return found
 
 
 def _prepare(

@@ -352,7 +352,9 @@ class Session:
     def _advice(self) -> str:
         """What to do where nothing was measured, or too little to tell."""
         queries = self.data.query_ids(TRAIN)
-        if self.job.crossed or len(queries) > _MOST_FOR_FOLDS:
+        if self.job.crossed:  # every query is judged already
+            return " More judged queries would tell."
+        if len(queries) > _MOST_FOR_FOLDS:
             return " Hold out more, or rows of your own (--validation, in Python validation=)."
         total, folds = len(queries) + len(self.data.query_ids(VALIDATION)), min(_FOLDS, len(queries))
         if folds < 2:
