@@ -60,6 +60,18 @@ def test_documents_have_the_ids_of_the_prepared_set(tmp_path):
     }
 
 
+def test_an_empty_cell_is_no_document_of_the_set_nor_of_the_index(tmp_path):
+    rows = [*FAQ, {"question": "Sum", "answer": " \u00a0", "area": ""}, {"question": "Total", "answer": "", "area": ""}]
+    source = write_jsonl(tmp_path / "faq.jsonl", rows)
+    prepare_folder([source], None, tmp_path / "set", miner="none", on={"empty": "drop"})
+    report = DocumentReport()
+    found = list(read_documents(source, report=report))
+    prepared = TrainingSet.load(tmp_path / "set").documents.values()
+    assert {d.id: d.text for d in found} == {d.id: d.text for d in prepared}
+    assert texts(found) == ["press the button", "on the left"]
+    assert "2 skipped, without text: faq.jsonl, line 4, faq.jsonl, line 5" in report.lines()
+
+
 def test_columns_are_named_as_for_training(tmp_path):
     rows = [{"ask": "a", "reply": "one", "id": 7}, {"ask": "b", "reply": "two", "id": 8}]
     source = write_jsonl(tmp_path / "rows.jsonl", rows)

@@ -18,7 +18,7 @@ from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
 from tardif.data.records import Source
 from tardif.errors import DataError
-from tardif.text.normal import text_id
+from tardif.text.normal import normalise, text_id
 from tardif.types import Document
 
 
@@ -78,6 +78,10 @@ def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") 
                     f"two documents have the id {identity!r:.200}: ids must be unique.", source.name, judgement.place
                 )
             repeated += 1
+            continue
+        if judgement.document_id is None and not normalise(text):  # an empty cell, as the rule `empty` says: no document
+            del seen[identity]
+            report.skip_row(file, judgement.place, "without text")
             continue
         if looks_like_an_id(judgement.document):
             alike, example = alike + 1, judgement.document

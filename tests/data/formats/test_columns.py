@@ -65,6 +65,15 @@ def test_a_chosen_role_is_guessed_no_more():
     assert wishes.find(names) == {"query": ("title",), "positive": ("body1", "body2"), "negative": ("negative",)}
 
 
+def test_all_that_is_missing_is_named_at_once(tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("Anliegen,Hilfetext\na,b\n")
+    with pytest.raises(DataError, match=r"\(--columns query=\.\.\. --columns positive=\.\.\.\), or columns of ids"):
+        open_source(path)
+    with pytest.raises(DataError, match=r"name it with columns=\{\"positive\": \.\.\.\} \(--columns positive=\.\.\.\)"):
+        open_source(path, columns={"query": "Anliegen"})
+
+
 def test_long_headers_are_cut_short(tmp_path):
     path = tmp_path / "r.tsv"
     path.write_text("x" * 99 + "\ta" * 30 + "\n", encoding="utf-8")

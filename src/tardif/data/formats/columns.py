@@ -192,17 +192,7 @@ def check_row(
     Raises:
         DataError: says which, and how to choose.
     """
-    for role, others in _NEEDED.items():
-        if role in roles or any(other in roles for other in others):
-            continue
-        wanted = "|".join(wishes.chosen.get(role) or KNOWN[role])
-        raise DataError(
-            f"missing column {wanted}; it has {listed(names)}: "
-            f'name it with columns={{"{role}": ...}} (--columns {role}=...), or a column of ids with '
-            f"{others[-1]}.{hint}",
-            path,
-            line,
-        )
+    _check_needed(roles, names, wishes, path, line, hint)
     for one, other in _RIVALS:
         if one in roles and other in roles and one not in wishes.chosen:
             both = roles[one] + roles[other]
@@ -219,6 +209,30 @@ _NEEDED = {"query": ("query_id",), "positive": ("documents", "document_ids", "do
 
 _RIVALS = (("positive", "documents"), ("document_id", "document_ids"))
 _RELEVANT = ("positive", "positives")
+
+
+def _check_needed(
+    roles: Roles, names: Sequence[str], wishes: Wishes, path: str | Path, line: int | None, hint: str
+) -> None:
+    """Refuse columns that lack a query or a document: all that is missing at once, so that one answer mends it."""
+    missing = {
+        role: others
+        for role, others in _NEEDED.items()
+        if role not in roles and not any(other in roles for other in others)
+    }
+    if not missing:
+        return
+    wanted = " and ".join("|".join(wishes.chosen.get(role) or KNOWN[role]) for role in missing)
+    values = ", ".join(f'"{role}": ...' for role in missing)
+    options = " ".join(f"--columns {role}=..." for role in missing)
+    ids = " and ".join(others[-1] for others in missing.values())
+    few, them = ("column", "it") if len(missing) == 1 else ("columns", "them")
+    raise DataError(
+        f"missing {few} {wanted}; it has {listed(names)}: name {them} with columns={{{values}}} ({options}), or "
+        f"{'a column' if len(missing) == 1 else 'columns'} of ids with {ids}.{hint}",
+        path,
+        line,
+    )
 
 
 def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:

@@ -154,6 +154,7 @@ def clean(
     _resolve_judgements(staging, actions, findings)
     _count_clicks(staging, actions, findings, clicks or ClickRule())
     findings.labels = "; ".join(labels.relevance(staging, positive_label, scores))
+    _leave_out_empty(staging, actions, findings)
     _join(staging, actions, findings)
     _mark(staging, actions, findings)
     _finish(staging, actions, findings)
@@ -258,6 +259,25 @@ def _move_to_pieces(staging: Staging) -> None:
         staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
 
 
+def _leave_out_empty(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
+    """Drop judgements of no text, and with them the document that is nothing but a row's empty cell.
+
+    Before texts are looked for in documents: what is not there is not missed there. A document with an id of its own
+    stays, though it is empty: published collections have some.
+    """
+    empty = text_id("", "")
+    _apply(
+        staging, actions, findings, "empty",
+        f"""SELECT s.row FROM stated s
+        WHERE s.fate IS NULL AND (s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
+        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}'))""",
+    )  # fmt: skip
+    staging.run(
+        f"""DELETE FROM texts WHERE key = '{empty}'
+        AND id NOT IN (SELECT id FROM documents WHERE key = '{empty}' AND (own_id OR corpus))"""
+    )
+
+
 def _join(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     """Let judgements of texts that stand in documents be judgements of those documents."""
     found = joining.find(staging, near=actions[joined.POSITIVE] != "exact")
@@ -301,13 +321,6 @@ _WITHOUT_POSITIVE = """SELECT row FROM stated WHERE fate IS NULL AND query_id NO
 
 def _mark(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     """Decide each judgement's fate: used (NULL), or the rule that it fell to."""
-    empty = text_id("", "")
-    _apply(
-        staging, actions, findings, "empty",
-        f"""SELECT s.row FROM stated s
-        WHERE s.fate IS NULL AND (s.query_id IN (SELECT id FROM queries WHERE key = '{empty}')
-        OR s.document_id IN (SELECT id FROM texts WHERE key = '{empty}'))""",
-    )  # fmt: skip
     _apply(staging, actions, findings, "no-positive", _WITHOUT_POSITIVE.format(""))
     _contradictions(staging, actions, findings)
     _apply(
