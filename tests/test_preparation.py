@@ -212,3 +212,10 @@ def test_of_a_query_with_very_many_positives_and_negatives_each_example_carries_
     assert any(line.startswith("1 queries have so many positives and negatives") for line in data.report)
     shuffled = prepare([few + rows[::-1]], miner="none", near=False, validation=0)
     assert list(shuffled.examples) == list(data.examples)
+
+
+def test_held_out_rows_are_told_their_own_option(tmp_path):
+    rows = tmp_path / "other.csv"
+    rows.write_text("Anliegen,Hilfetext\na,b\n")
+    with pytest.raises(DataError, match=r"validation_columns=\{.*\(--validation-columns query=\.\.\. --validation-col"):
+        prepare_folder([[("q", "a")]], None, tmp_path / "set", miner="none", validation=rows)

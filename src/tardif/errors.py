@@ -64,6 +64,7 @@ class DataError(TardifError):
     """
 
     def __init__(self, what: str, path: str | Path | None = None, line: int | None = None) -> None:
+        self.what = what
         self.path = path
         self.line = line
         where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "

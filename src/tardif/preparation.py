@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -431,8 +432,17 @@ def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
     opened += [(open_source(source, columns=columns, **whole), True) for source in given.held_out]
     if given.own_held_out is not None:
         own = columns if how.validation_columns is None else how.validation_columns
-        opened.append((open_source(given.own_held_out, columns=own, **whole), True))
+        try:
+            opened.append((open_source(given.own_held_out, columns=own, **whole), True))
+        except DataError as error:
+            raise _of_held_out(error) from None
     return opened
+
+
+def _of_held_out(error: DataError) -> DataError:
+    """An error in words of the option that names the columns of held-out rows: another names those of the others."""
+    what = error.what.replace("--columns ", "--validation-columns ")
+    return DataError(re.sub(r"\bcolumns=(?=\{)", "validation_columns=", what), error.path, error.line)
 
 
 def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> int:

@@ -79,7 +79,7 @@ def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") 
                 )
             repeated += 1
             continue
-        if judgement.document_id is None and not normalise(text):  # an empty cell, as the rule `empty` says: no document
+        if judgement.document_id is None and not normalise(text):  # an empty cell is no document
             del seen[identity]
             report.skip_row(file, judgement.place, "without text")
             continue

@@ -304,7 +304,7 @@ BAD = [
     ("r.csv", b'query,answer\n"a"b,c\n', 2, "malformed CSV"),
     ("r.csv", b"query,query\na,b\n", 1, "twice"),
     ("r.csv", b"query,title\na,b\n", 1, "missing column positive"),
-    ("r.csv", b"a cat,it purrs\n", 1, "missing column query"),
+    ("r.csv", b"a cat,it purrs\n", 1, "missing columns query"),
     ("r.csv", b"query,answer,label\na,b,\n", 2, "column label is empty"),
     ("r.csv", b"query,documents,scores\na,\"['b']\",[1]\n", 2, "is not JSON"),
     ("r.csv", b"query,answer,scores\na,b,1_0\n", 2, "must be a number"),
