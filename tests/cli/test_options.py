@@ -122,7 +122,7 @@ def test_options_are_for_the_sets_that_are_not_prepared_yet(fails, tardif, quest
     others = write_jsonl(tmp_path / "others.jsonl", [{"a": "x", "b": "y"}])
     given = train(base, prepared, tmp_path / "out", "--also", others)
     assert "others.jsonl, line 1: missing columns query" in fails(*given)
-    assert "missing column ask" in fails(*given, *NAMED)
+    assert "missing columns ask" in fails(*given, *NAMED)
     assert "prepared already, and documents (--documents)" in fails(*given, *NAMED, "--documents", others)
 
 
