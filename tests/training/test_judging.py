@@ -61,6 +61,26 @@ def test_few_queries_decide_nothing():
     assert "too few held-out queries to tell (6; about" in found.warnings[0]
 
 
+def test_training_that_gained_is_not_said_to_have_made_it_worse():
+    (told,) = judged(0.5, 0.3, 0.4).warnings
+    assert told.startswith("The trained model is better than what it began as (step 0), and worse than the base's raw")
+    assert judged(0.5, 0.5, 0.4).warnings[0].startswith("Training made it worse")
+
+
+def test_where_nothing_is_left_to_gain_more_queries_are_not_advised():
+    perfect = {name: dict.fromkeys(QUERIES[:6], 1.0) for name in MEASURES}
+    found = judge(
+        {"bm25": perfect, "raw": perfect, "step 0": perfect}, perfect, 7, keep_untrained=True, advice=" Fold."
+    )
+    assert "finds the answers of all of them first" in found.warnings[0] and "Fold" not in found.warnings[0]
+
+
+def test_a_run_that_ended_too_soon_is_not_told_to_hold_out_more():
+    (told,) = judge({}, {}, 7, keep_untrained=True, advice=" Fold.").warnings
+    assert told.endswith("the run ended before its first evaluation.")
+    assert judge({}, {}, 7, keep_untrained=True, reason="none", advice=" Fold.").warnings[0].endswith("none. Fold.")
+
+
 def test_bm25_ahead_is_said_with_the_way_out():
     found = judged(0.5, 0.4, 0.6, bm25=0.7)
     assert len(found.warnings) == 1

@@ -101,27 +101,39 @@ def judge(
         advice: what to do where that is so, or where the queries are too few to tell.
     """
     if not untrained or not trained:
-        reason = reason or "the run ended before its first evaluation"
+        # More held-out queries would not have helped a run that ended too soon.
+        reason, advice = (reason, advice) if reason else ("the run ended before its first evaluation", "")
         told = f"Whether the model is better than the untrained base is not known: {reason}.{advice}"
         return Judged(step, reason=reason, warnings=[told])
     before = stronger(untrained)
     comparison = compare_values(trained, untrained[before], before)
+    gained = means(trained)[DECIDES] > means(untrained[STEP_0])[DECIDES]
+    if min(untrained[before][DECIDES].values()) == 1:
+        advice = (
+            f" The untrained base finds the answers of all of them first ({DECIDES} 1), so that no gain can be seen: "
+            "hold out harder queries, or more documents to find them among (--documents, in Python documents=)."
+        )
     falls_back = keep_untrained and compare_values(trained, untrained[STEP_0], STEP_0).verdict == WORSE
     published = untrained[STEP_0] if falls_back else trained
     beside_bm25 = compare_values(published, untrained[BM25], BM25)
-    warnings = [_not_better(comparison, falls_back, advice)] if comparison.verdict != BETTER else []
+    warnings = [_not_better(comparison, falls_back, gained, advice)] if comparison.verdict != BETTER else []
     if beside_bm25.deciding.difference < 0:
         warnings.append(_bm25_is_ahead(beside_bm25, means(published), means(untrained[BM25])))
     return Judged(0 if falls_back else step, means(published), comparison, beside_bm25, "", warnings)
 
 
-def _not_better(comparison: Comparison, falls_back: bool, advice: str) -> str:
+def _not_better(comparison: Comparison, falls_back: bool, gained: bool, advice: str) -> str:
     """The line without which a model that is not shown to be better is not published."""
     kept = (
         "The untrained model (step 0) is published in its place."
         if falls_back
         else "The trained model is published all the same."
     )
+    if comparison.verdict == WORSE and gained:  # so it is the raw vectors that it is compared with
+        return (
+            f"The trained model is better than what it began as (step 0), and worse than the base's raw token vectors: "
+            f"{DECIDES} {comparison.deciding}. {kept}"
+        )
     if comparison.verdict == WORSE:
         return f"Training made it worse: {DECIDES} {comparison.deciding}. {kept}"
     if comparison.verdict == SAME:
