@@ -92,3 +92,9 @@ def test_all_names_are_there():
         assert getattr(tardif, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         tardif.nothing  # noqa: B018
+
+
+def test_formats_know_nothing_of_the_rules():
+    """What is read is judged later: else a rule imported first would meet itself half made."""
+    folder = Path(tardif.__file__).parent / "data" / "formats"
+    assert not [path.name for path in folder.glob("*.py") if "tardif.data.hygiene" in path.read_text("utf-8")]

@@ -19,9 +19,9 @@ from tardif.checks import is_missing, shown
 from tardif.data.formats.columns import THIRD, Wishes, describe
 from tardif.data.formats.files import check_file
 from tardif.data.formats.judging import RowReader
+from tardif.data.formats.label_words import label_word
 from tardif.data.formats.tables import LooseSource, TextlessSource
 from tardif.data.formats.values import as_list
-from tardif.data.hygiene.labels import label_word
 from tardif.data.records import Judgement, Source
 from tardif.errors import DataError
 

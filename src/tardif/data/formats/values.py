@@ -10,7 +10,7 @@ from typing import Any
 
 from tardif.checks import MAX_ID, id_fault, is_missing, storable, whole
 from tardif.data.formats.json_files import json_value
-from tardif.data.hygiene.labels import label_word
+from tardif.data.formats.label_words import label_word
 from tardif.errors import DataError
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tardif.checks import shown
-from tardif.data.hygiene.labels import CLICKS, POSITIVE
+from tardif.data.formats.label_words import CLICKS, POSITIVE
 from tardif.data.staging import Staging
 from tardif.errors import DataError, SettingError
 from tardif.text.normal import normalise

@@ -1,10 +1,8 @@
 """What the labels of each source mean: grades, words, scores that somebody has explained; nothing is guessed.
 
-A whole number is a grade, a word of :mod:`tardif.data.hygiene.labels` says it itself, and of two numbers in a column
-called label the higher is relevant. Other numbers beside a query and a document can be a teacher's scores, weights or
-similarities, and reading them as grades makes negatives of positives: the user is asked.
-
-The words that people label with: what is relevant, what is not, what was clicked.
+A whole number is a grade, a word of :mod:`tardif.data.formats.label_words` says it itself, and of two numbers in a
+column called label the higher is relevant. Other numbers beside a query and a document can be a teacher's scores,
+weights or similarities, and reading them as grades makes negatives of positives: the user is asked.
 """
 
 from __future__ import annotations
@@ -15,28 +13,9 @@ from typing import Any
 
 from tardif.checks import is_number, shown
 from tardif.data.formats.columns import KNOWN, THIRD, plain, stem
+from tardif.data.formats.label_words import label_word
 from tardif.data.staging import Staging
 from tardif.errors import DataError, SettingError
-from tardif.text.normal import normalise
-
-POSITIVE = frozenset(
-    ("1", "true", "yes", "y", "positive", "pos", "relevant", "correct", "entailment", "click", "clicked")
-)
-NEGATIVE = frozenset(
-    (
-        *("0", "false", "no", "n", "negative", "neg", "irrelevant", "not relevant", "not_relevant", "non-relevant"),
-        *("incorrect", "contradiction", "neutral", "skip", "skipped", "not clicked", "not_clicked"),
-    )
-)
-CLICKS = frozenset(("click", "clicked", "skip", "skipped", "not clicked", "not_clicked"))
-"""Words that label an event, not a judgement: a pair may have many, and they may contradict each other."""
-
-
-def label_word(text: str) -> bool | None:
-    """What a word says: relevant, not relevant, or None where it is no label's word."""
-    word = normalise(text)
-    return True if word in POSITIVE else False if word in NEGATIVE else None
-
 
 TEACHER = "teacher"
 
