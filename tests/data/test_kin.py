@@ -1,5 +1,7 @@
 """Documents that say what an answer says: what contains it, what it contains, the question itself."""
 
+from dataclasses import replace
+
 import pytest
 
 from tardif.data.kin import CONTAINS, PART, asks, kin_among, kin_of, own_documents
@@ -40,6 +42,16 @@ def test_what_contains_an_answer_and_what_is_part_of_it_are_found_among_candidat
 def test_an_answer_too_short_to_tell_anything_keeps_nothing_out(short):
     answer, others = Document("short", short), [Document(f"d{n}", f"{short} text {n}, {short}") for n in range(9)]
     assert kin_among([answer], others, []) == {}
+
+
+def test_of_a_handbook_the_beginning_is_compared():
+    handbook = Document("handbook", f"{ANSWER} {'Lights are green. ' * 9_000} {DOCUMENTS['other'].text}")
+    assert kin_among([handbook], [], [DOCUMENTS["answer"], DOCUMENTS["other"]]) == {"answer": PART}
+
+
+def test_what_is_unclear_is_kin():
+    given = replace(training_set(), unclear={"q": ["unrelated", "gone"]})
+    assert "unrelated" in kin_of(given)["q"] and "gone" not in kin_of(given)["q"]
 
 
 def test_the_query_itself_is_told_from_a_document_on_it():

@@ -8,6 +8,7 @@ answer as short as "yes" keeps nothing out.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tardif.data.made import parent_of, whole_of
 from tardif.data.training_set import TRAIN, TrainingSet
@@ -24,6 +25,10 @@ CONTAINS, PART = "contains", "part"
 LIMIT = 50_000
 """Above this many documents :func:`kin_of` does not look for them: it takes half a millisecond a document."""
 
+_LOOKED_AT = 20_000
+"""Characters of a positive that candidates are compared with: a handbook that answers thousands of queries would be
+read once for each of them, and what a model reads of it is a tenth of that."""
+
 _OWN = 0.8  # the share of a document's words from which it is the query that it holds
 
 
@@ -36,7 +41,7 @@ def kin_among(
     """Which of some documents contain one of a query's positives, or are part of one.
 
     Args:
-        positives: what is known to answer the query.
+        positives: what is known to answer the query; of a long one the first 20,000 characters are compared.
         holding: documents that may contain one of them.
         parts: documents that may be part of one.
         known: ids of those that are looked at word for word only: they are kept out in any case.
@@ -44,6 +49,7 @@ def kin_among(
     Returns:
         The document's id to :data:`CONTAINS` or :data:`PART`.
     """
+    positives = [_beginning(document) for document in positives]
     found = dict.fromkeys(_held(parts, positives, None), PART) | dict.fromkeys(
         _holders(positives, holding, None), CONTAINS
     )
@@ -68,7 +74,8 @@ def asks(query: str, document: Document) -> bool:
 
 
 def kin_of(data: TrainingSet) -> dict[str, frozenset[str]]:
-    """For each training query that has any: the documents of the set that are kin of its positives, or the query.
+    """For each training query that has any: the documents of the set that are kin of its positives, or the query; and
+    those that are neither relevant nor not.
 
     Judged documents are never among them: somebody has looked at those. All are found word for word: to look for what
     nearly holds a text takes minutes on some corpora, and a document seldom meets another's query in one batch.
@@ -92,6 +99,7 @@ def kin_of(data: TrainingSet) -> dict[str, frozenset[str]]:
     for query, positives in asked.items():
         own = {other for positive in positives for other in kin.get(positive, ())}
         own.update(same.get(tuple(words_in_order(data.queries[query])), ()), themselves.get(query, ()))
+        own.update(unsure for unsure in data.unclear.get(query, ()) if unsure in documents)
         if left := own.difference(data.qrels[query]):
             found[query] = frozenset(left)
     return found
@@ -131,6 +139,14 @@ def _is_text_of(query: str, document: Document) -> bool:
 def spaced(text: str) -> str:
     """The words of a text with a space around each: a text is part of another if this is part of that."""
     return f" {' '.join(words_in_order(text))} "
+
+
+def _beginning(document: Document) -> Document:
+    """A document as far as it is compared, ending with a whole word where it has spaces."""
+    if len(document.text) <= _LOOKED_AT:
+        return document
+    cut = document.text[:_LOOKED_AT]
+    return replace(document, text=cut.rpartition(" ")[0] or cut)
 
 
 def _held(texts: Sequence[Document], documents: Sequence[Document], near: float | None) -> list[str]:

@@ -43,7 +43,8 @@ class TrainingSet:
         settings: what it was made with.
         report: what was read as what, dropped, filled up: lines for a reader.
         made: how many of the queries were made from the documents by rules, not asked by anybody.
-        unclear: by query id, documents that are neither relevant nor not: clicked, and too seldom. None is mined.
+        unclear: by query id, documents that are neither relevant nor not: clicked, and too seldom; or other pieces of
+            a document that was judged as a whole. None is mined.
         parts: of a mixed set (:mod:`tardif.data.mixing`), how many of the examples in turn come from
             each set, and how often an epoch uses them.
     """

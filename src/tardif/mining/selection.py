@@ -28,7 +28,7 @@ MANY = 1_000
 RULES = {
     "positive": "known to answer the query",
     "copy": "the text of a known positive, or no text",
-    "unclear": "clicked too seldom to be relevant, and yet clicked",
+    "unclear": "neither relevant nor not: clicked too seldom, or another piece of a document that answers",
     "query": "is the query itself",
     "contains": "contains a known positive",
     "part": "is part of a known positive",

@@ -130,6 +130,25 @@ def cleaned_raw():
     return Staging(Path(tempfile.mkdtemp(prefix="tardif-test-")))
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_other_pieces_of_a_document_judged_by_its_id_are_no_negatives_unless_there_is_nothing_else(alone):
+    from tardif.data.formats import open_source
+    from tardif.data.hygiene import rules
+
+    page, chunk = in_pieces(f"{CATS} ", f"{HARBOUR} ", BREAD)
+    others = [] if alone else [(n, Document(f"other{n}", f"something else {n}")) for n in range(2, 5)]
+    with cleaned_raw() as staging:
+        staging.add_documents(staging.source("corpus"), [(1, page)], chunk=chunk)
+        staging.add_documents(staging.source("more"), others)
+        staging.add(open_source([{"query": "when was the harbour dredged", "document_id": "page"}]))
+        findings = rules.clean(staging, rules.choose({}))
+        assert [document for _, document, _, _ in judged(staging)] == ["page#2"]
+        unclear = staging.all("SELECT document_id FROM unclear ORDER BY document_id")
+        assert unclear == ([] if alone else [("page#1",), ("page#3",)])
+        told = "over half of the corpus" if alone else "no other piece of the document is mined"
+        assert [line for line in findings.lines if "judged as a whole" in line and told in line]
+
+
 def test_a_positive_goes_to_the_pieces_that_hold_it():
     one, two = HARBOUR[:50], HARBOUR[50:]
     # Overlapping pieces that both hold all of it: both are relevant, one is taught.

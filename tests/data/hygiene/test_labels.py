@@ -27,6 +27,9 @@ UNCERTAIN = {
     "labels": (rows(CONTINUOUS, "label"), "column label holds numbers from 0.4 to 5.1"),
     "halves": (rows([1, 0.5, 0, 1, 0.5], "label"), "column label holds numbers from 0 to 1"),
     "whole, of what is called positive": (rows([1, 0, 1, 0, 1]), "column score holds numbers from 0 to 1"),
+    "percentages": (rows([95, 20, 60, 5, 100], document="document"), "column score holds numbers from 5 to 100"),
+    "labels out of a hundred": (rows([95, 20, 60, 5, 100], "label", "document"), "column label holds numbers from 5"),
+    "decimal commas": (rows(["5,1", "0,4", "0,85", ",8", "1"]), "column score holds numbers from 0.4 to 5.1"),
     "a tuple's third": (
         [(q, f"text {n}", v) for n, (q, v) in enumerate(zip(QUERIES, CONTINUOUS, strict=True))],
         "third item holds",
@@ -83,6 +86,19 @@ def test_grades_are_read_as_they_stand():
             assert "graded" in findings.labels
     with cleaned(rows([87, 93, 12, 40, 5])) as (staging, _):  # whatever it is, all are relevant
         assert staging.all("SELECT min(relevance) FROM judged") == [(5,)]
+
+
+def test_grades_that_make_every_row_relevant_are_said_with_another_reading():
+    given = rows([1, 5, 3, 1, 5], document="document")
+    with cleaned(given) as (staging, findings):
+        assert "every row is, from 1 to 5" in findings.labels and "--scores 5" in findings.labels
+        assert staging.one("SELECT count(*) FROM judged WHERE relevance > 0") == 5
+    with cleaned(given, scores=5) as (staging, _):
+        assert staging.one("SELECT count(*) FROM judged WHERE relevance > 0") == 2
+
+
+def test_what_may_be_over_a_thousand_is_no_number():
+    assert "'1,234' has no known meaning" in refusal(rows(["1,234", "0,5", "1", "2", "3"]))
 
 
 def test_each_source_has_labels_of_its_own(tmp_path):

@@ -23,7 +23,14 @@ _MOST = 10**9  # the highest relevance kept: more than fits a table's column is 
 _LABELS = ("label", "labels", "grade")
 """Names that say that what is in the column is a label."""
 
-_VALUE = "TRY_CAST(label AS DOUBLE)"
+_GRADES = 10
+"""The highest whole number that can be a grade; above it, numbers are percentages, counts or scores."""
+
+# "0,85" has a decimal comma; "1,234" may be over a thousand, and is no number.
+_VALUE = (
+    "TRY_CAST(CASE WHEN regexp_full_match(trim(label), '[+-]?(0?,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))') "
+    "THEN replace(label, ',', '.') ELSE label END AS DOUBLE)"
+)
 
 _Columns = Mapping[str, Sequence[str]]
 
@@ -160,9 +167,16 @@ def _by_numbers(staging: Staging, source: int, columns: _Columns, numbers: _Numb
     name = next(iter(columns.get("label", ())), "")
     is_score = name != "" and plain(name) in map(plain, KNOWN["label"]) and plain(name) not in _LABELS
     relevant_by_name = all(stem(column) in ("positive", "positives") for column in columns.get("positive", ("",)))
-    if numbers.are_whole and not (is_score and relevant_by_name and numbers.low < 1 <= numbers.high):
+    mixed = numbers.low < 1 <= numbers.high if relevant_by_name else bool(columns) and numbers.high > _GRADES
+    if numbers.are_whole and not (mixed and (is_score or not relevant_by_name)):
         _set(staging, source, f"floor(greatest(least({_VALUE}, {_MOST}), -{_MOST}))::INT")
-        return "labels are graded relevance: 1 and above is relevant, below 1 is not"
+        said = "labels are graded relevance: 1 and above is relevant, below 1 is not"
+        if not columns or numbers.values == 1 or numbers.low < 1:
+            return said
+        return (
+            f"{said}: every row is, from {numbers.low:g} to {numbers.high:g}; scores={numbers.high:g} "
+            f"(--scores {numbers.high:g}) would take those from {numbers.high:g} on alone"
+        )
     if numbers.values == 2 and columns and not is_score and name != THIRD:
         _set(staging, source, f"({_VALUE} = ?)::INT", [numbers.high])
         return f"label {numbers.high:g} is relevant, {numbers.low:g} is not"

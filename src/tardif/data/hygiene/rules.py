@@ -159,6 +159,7 @@ def clean(
     _mark(staging, actions, findings)
     _finish(staging, actions, findings)
     clicked.keep_unclear(staging)
+    _keep_other_pieces(staging, findings)
     return findings
 
 
@@ -276,6 +277,43 @@ def _leave_out_empty(staging: Staging, actions: Mapping[str, str], findings: Fin
         f"""DELETE FROM texts WHERE key = '{empty}'
         AND id NOT IN (SELECT id FROM documents WHERE key = '{empty}' AND (own_id OR corpus))"""
     )
+
+
+def _keep_other_pieces(staging: Staging, findings: Findings) -> None:
+    """Of a document that was judged as a whole, nobody knows which pieces answer: those that the judgement did not go
+    to are unclear. Where one document makes up most of the corpus, they are not: there would be no negatives."""
+    staging.run(
+        """CREATE TEMP TABLE other_pieces AS
+        WITH sizes AS (
+          SELECT piece_of, 2 * count(*) > (SELECT count(*) FROM texts) AS most
+          FROM documents WHERE piece_of IS NOT NULL GROUP BY piece_of
+        ), whole AS (
+          SELECT DISTINCT a.id AS query_id, s.given, z.most FROM stated s
+          JOIN sizes z ON z.piece_of = s.given
+          JOIN asked own ON own.id = s.query_id JOIN asked a ON a.key = own.key
+          WHERE s.relevance > 0 AND (s.fate IS NULL OR s.fate = 'duplicate')
+        )
+        SELECT DISTINCT w.query_id, w.given, w.most, d.id AS document_id FROM whole w
+        JOIN documents d ON d.piece_of = w.given
+        WHERE (w.query_id, d.id) NOT IN (SELECT (query_id, document_id) FROM judged)"""
+    )
+    kept, left = staging.all(
+        "SELECT count(DISTINCT given) FILTER (NOT most), count(DISTINCT given) FILTER (most) FROM other_pieces"
+    )[0]
+    staging.run(
+        """INSERT INTO unclear SELECT DISTINCT query_id, document_id FROM other_pieces WHERE NOT most
+        AND (query_id, document_id) NOT IN (SELECT (query_id, document_id) FROM unclear)"""
+    )
+    if kept:
+        findings.lines.append(
+            f"{kept:,} documents that are judged as a whole were cut: the piece that shares most of the query's words "
+            "is relevant, and no other piece of the document is mined as a negative"
+        )
+    if left:
+        findings.lines.append(
+            f"{left:,} documents that are judged as a whole were cut and make up over half of the corpus: of their "
+            "pieces all but the one that shares most of the query's words may be mined as negatives"
+        )
 
 
 def _join(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
