@@ -222,7 +222,6 @@ def test_defaults_hang_on_the_loss_and_the_scoring():
         ({"refresh_share": 0}, "refresh_share=0: give a share above 0, at most 1"),
         ({"refresh_share": 1.5}, "refresh_share=1.5"),
         ({"refresh": 1, "refresh_steps": 10}, "give one of them"),
-        ({"refresh": 1, "dataloader_num_workers": 2}, "copies of the old negatives"),
         ({"refresh_steps": 5, "negatives_per_example": 0}, "uses none: give 1 or more"),
     ],
 )
@@ -232,8 +231,8 @@ def test_refreshes_that_cannot_be_are_refused(values, message):
 
 
 def test_refreshes_that_can_be_are_taken():
-    assert not settings_from({"dataloader_num_workers": 2}).refreshes
-    assert settings_from({"refresh": 0.5, "refresh_share": 1, "dataloader_num_workers": 0}).refreshes
+    assert not settings_from({}).refreshes
+    assert settings_from({"refresh": 0.5, "refresh_share": 1}).refreshes
     assert settings_from({"refresh_steps": 5}).refreshes
 
 

@@ -83,8 +83,6 @@ TAKEN = {
     "warmup_steps": Takes("a whole number, 0 or more", _whole(0)),
     "learning_rate_mapping": Takes('learning rates by a pattern of weights, such as {"embeddings": 1e-5}', _is_rates),
     ACCUMULATION: Takes("a whole number, 1 or more", _whole(1)),
-    "dataloader_num_workers": Takes("a whole number, 0 or more", _whole(0)),
-    "dataloader_prefetch_factor": Takes("a whole number, 1 or more", _whole(1)),
     "logging_steps": Takes("a whole number, 1 or more", _whole(1)),
     "logging_first_step": Takes("true or false", lambda value: isinstance(value, bool)),
     "report_to": Takes(f"none, or one or a list of {', '.join(LOGGERS)}", _is_loggers),
@@ -121,7 +119,8 @@ _HUB = "nothing is sent anywhere; upload the finished folder with huggingface_hu
 _COMPILED = "batches have no fixed shape here, and the loop does not go through it"
 _LANGUAGE_MODEL = "it acts in language models and classifiers, and a retriever has no such part"
 _TALK = "Tardif says itself what is going on; leave it out, or use --quiet (in Python quiet=True)"
-_WORKERS = "use dataloader_num_workers and dataloader_prefetch_factor"
+# The threads of a fast tokenizer do not survive a fork: a worker that tokenises may wait for them for ever.
+_WORKERS = "a batch is made in milliseconds, and a worker could wait for ever for the tokenizer's threads"
 _DETERMINISM = "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms"
 _SAVING = "use gradient_checkpointing, grad_cache or a smaller batch_size to save memory"
 
@@ -156,6 +155,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "disable_tqdm log_level log_level_replica log_on_each_node logging_nan_inf_filter debug skip_memory_metrics",
     ),
     _WORKERS: (
+        "dataloader_num_workers dataloader_prefetch_factor",
         "dataloader_pin_memory dataloader_persistent_workers dataloader_multiprocessing_context dataloader_in_order",
     ),
     _DETERMINISM: ("full_determinism",),
@@ -185,8 +185,6 @@ def check_arguments(given: Mapping[str, Any]) -> None:
             raise SettingError(f"{name} is for loggers, and there is none: choose one with report_to, or leave it out.")
     if "project" in given and "trackio" not in loggers:
         raise SettingError("project is for report_to=trackio: leave it out.")
-    if "dataloader_prefetch_factor" in given and not given.get("dataloader_num_workers"):
-        raise SettingError("dataloader_prefetch_factor is of workers: set dataloader_num_workers too, or leave it out.")
     for name in loggers:
         packages = _PACKAGES.get(name, (name,))
         if not any(map(is_installed, packages)):

@@ -326,11 +326,6 @@ class TrainingSettings(Short):
             raise SettingError("refresh and refresh_steps say the same in epochs and in steps: give one of them.")
         if self.negatives_per_example == 0:
             raise SettingError("refresh mines hard negatives, and negatives_per_example=0 uses none: give 1 or more.")
-        if self.other.get("dataloader_num_workers"):
-            raise SettingError(
-                "refresh and dataloader_num_workers exclude each other: the workers would go on with copies of the "
-                "old negatives."
-            )
 
     @property
     def terms(self) -> dict[str, float]:
