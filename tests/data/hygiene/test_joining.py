@@ -89,6 +89,15 @@ def test_every_document_that_holds_a_positive_is_relevant_and_none_a_negative_bu
     assert set(example.negative_ids) <= {"bread", "cats"}
 
 
+def test_of_too_many_copies_of_a_text_one_is_judged(monkeypatch):
+    text = "Deep."
+    copies = [Document(f"copy {n}", text) for n in range(4)]
+    for most, count in ((4, 4), (3, 1)):
+        monkeypatch.setattr("tardif.data.hygiene.joined._COPIES", most)
+        data = prepare([[("How deep is it?", text)]], copies, validation=0, miner="none")
+        assert [len(found) for found in data.qrels.values()] == [count]
+
+
 def test_held_out_rows_are_joined_too():
     data = prepare([PAIRS[1:]], PAGES, validation=[PAIRS[0]], miner="none")
     assert relevant(data)["when was it dredged"] == ["harbour"]

@@ -20,6 +20,7 @@ POSITIVE, NEGATIVE, MISSING = "contained-positive", "contained-negative", "posit
 _WHOLE = 0.95  # of a text: a document that holds so much of it holds it
 _LETTERS = 4  # of words that tell what a query is about
 _ROWS = 20_000
+_COPIES = 1_000  # of more copies of a text, one is judged: each query would be judged with all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def write(staging: Staging, outcome: Outcome, rules: Iterable[str]) -> None:
         UNION SELECT s.row, t.id FROM stated s JOIN judged_texts j ON j.id = s.given AND {POSITIVE in rules}
           JOIN texts own ON own.id = s.document_id JOIN texts t ON t.key = own.key
           WHERE s.relevance > 0 AND t.metadata NOT LIKE '%{PARENT}%'
+            AND t.key NOT IN (SELECT key FROM texts GROUP BY key HAVING count(*) > {_COPIES})
         UNION SELECT s.row, d.id FROM stated s JOIN same ON same.given = s.given AND {POSITIVE in rules}
           JOIN documents d ON d.piece_of = same.id WHERE s.relevance > 0"""
     )
