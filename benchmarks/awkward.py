@@ -21,7 +21,7 @@ from tardif.preparation import prepare_folder
 
 TEMPLATE = (
     "The product numbered {} is made in our factory by hand and comes in three sizes with a warranty of two years on "
-    "all parts and labour, and it ships within five working days to every country. Whoever is not content with it sends "
+    "all parts and labour, and it ships within five days to every country. Whoever is not content with it sends "
     "it back within thirty days, unused and in its box, and is paid the whole price but for what sending it has cost; "
     "a part that breaks is replaced by our workshop, which answers every letter within a week"
 )

@@ -361,7 +361,8 @@ class Session:
             return ""
         return (
             f" Cross-validation judges all {total} queries, with {folds + 1} trainings in place of one: --folds "
-            f"{folds}, on data of which none is held out (--validation 0)."
+            f"{folds} (in Python folds={folds}), on data of which none is held out (--validation 0, in Python "
+            "validation=0)."
         )
 
     def _crossed(self) -> str | None:

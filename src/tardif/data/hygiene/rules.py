@@ -111,7 +111,8 @@ def choose(asked: Mapping[str, str]) -> dict[str, str]:
         if name not in RULES:
             raise SettingError(f"The rule {name!r} is not known; there are: {', '.join(RULES)}.")
         if action not in RULES[name].actions:
-            raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}.")
+            several = " (give --on once for each rule)" if "," in action else ""
+            raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}{several}.")
     return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
 
 
