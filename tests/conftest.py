@@ -90,13 +90,13 @@ def tardif(capsys):
 
 @pytest.fixture
 def fails(tardif):
-    """Run a verb that must fail with one readable line; gives the line. What the data came to may stand before it."""
+    """Run a verb that must fail with one readable line; gives the line. Totals and warnings may stand before it."""
 
     def run(*arguments):
         code, out, err = tardif(*arguments)
         assert (code, out) == (1, "")
         *totals, line = err.splitlines(keepends=True)
-        assert all(total.startswith("  ") for total in totals), err
+        assert all(total.startswith(("  ", "WARNING: ")) for total in totals), err
         assert line.startswith("tardif: ")
         assert "Traceback" not in err
         assert "unexpected" not in err

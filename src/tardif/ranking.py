@@ -1,23 +1,19 @@
-"""Several rankings as one: by their ranks, or by their scores.
+"""The one order of hits, the best of a query's documents, and several rankings as one, by their ranks or scores.
 
-The documents that a searcher knows, by position and by id.
-
-The one order of hits: of searches, runs and measures alike.
-
-The best documents of each query, gathered a block of documents at a time.
+NumPy is imported where it is needed: the command line reads defaults from here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from tardif.checks import is_number
 from tardif.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def best_first(hits: Iterable[tuple[str, float]], k: int | None = None) -> list[tuple[str, float]]:
@@ -43,6 +39,8 @@ class Ids:
     """
 
     def __init__(self, ids: Iterable[str]) -> None:
+        import numpy as np
+
         listed = list(ids)
         self.array: NDArray[Any] = np.array(listed, dtype=object)
         self._row = {identity: row for row, identity in enumerate(listed)}
@@ -138,6 +136,8 @@ def _best(scores: dict[str, float], k: int) -> list[tuple[str, float]]:
 
 def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
     """The ``k`` best of one row as (id, score), in the order of :func:`tardif.ranking.best_first`."""
+    import numpy as np
+
     k = min(k, len(scores))
     if k <= 0:
         return []
@@ -156,6 +156,8 @@ class Best:
 
     def add(self, scores: NDArray[Any], ids: NDArray[Any]) -> None:
         """Take in the scores ``[queries, documents]`` of the documents ``ids``."""
+        import numpy as np
+
         if self._k <= 0:
             return
         for query, row in enumerate(scores):

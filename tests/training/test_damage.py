@@ -164,7 +164,7 @@ def test_none_that_is_whole_is_refused_kept_and_cleared_by_overwrite(runs, folde
     with pytest.raises(FolderError, match=r"cannot go on: .*start: weights\.safetensors is damaged.*--overwrite"):
         make().train(resume=True, **SETTINGS)
     assert sorted(path.name for path in folder.path.iterdir()) == before
-    with pytest.raises(FolderError, match=r"at step 9: go on with it \(--resume\)"):
+    with pytest.raises(FolderError, match=r"at step 9: go on with it \(--resume, in Python"):
         make().train(**SETTINGS)
     result = make(overwrite=True).train(resume=True, **SETTINGS)
     assert result.settings["resumed_at"] == []

@@ -32,6 +32,7 @@ SHORT = {
     "refresh_steps": 4,
     "refresh_share": 1.0,
 }
+PLAIN = {name: value for name, value in SHORT.items() if not name.startswith("refresh")}
 
 
 class BrokenError(Exception):
@@ -142,7 +143,7 @@ def test_a_teachers_examples_keep_theirs_and_judged_ones_stay_longest(refresher,
 
 def test_without_refresh_nothing_is_mined(make, monkeypatch):
     monkeypatch.setattr(refresh.Refresher, "renew", None)
-    result = make().train(**{**SHORT, "refresh_steps": None})
+    result = make().train(**PLAIN)
     assert result.settings["refreshed_at"] == []
     assert "refreshing" not in result.seconds
 
@@ -169,7 +170,7 @@ def test_the_same_seed_gives_the_same_bytes_and_new_negatives_other_ones(make):
     one, two, without = make("one"), make("two"), make("without")
     one.train(**SHORT)
     two.train(**SHORT)
-    without.train(**{**SHORT, "refresh_steps": None})
+    without.train(**PLAIN)
     assert weights(one) == weights(two)
     assert weights(one) != weights(without)
 

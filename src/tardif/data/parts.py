@@ -6,6 +6,7 @@ They come as a dict or as a folder. Either is another way to write three argumen
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,8 @@ def parts_of(source: Any, split: str) -> Parts | None:
     """
     if isinstance(source, str | Path):
         folder = user_path(source)
-        return _in_folder(folder, split) if is_folder(folder) else None
+        # What is no path at all, a long text say, is refused by who reads it.
+        return _in_folder(folder, split) if os.path.lexists(folder) and is_folder(folder) else None
     if not isinstance(source, Mapping) or split not in source:
         return None
     if not any(name in source for name in (*QUERIES, *DOCUMENTS)):
