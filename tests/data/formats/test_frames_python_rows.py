@@ -73,7 +73,6 @@ def test_dicts_are_streamed_once_and_numbered():
         ([("a", "b"), "ab"], 2, "each row must be"),
         ([("a", "b"), None], 2, "each row must be"),
         ([("a", "b", None)], 1, "third item is missing"),
-        ([("a", None)], 1, "column positive is missing"),
         ([("a", "\ud800")], 1, "lone surrogate"),
         ([("a", b"b")], 1, "must be text, and is bytes"),
         ([("a", "b", float("inf"))], 1, "not finite"),
@@ -117,15 +116,15 @@ MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, Decimal("NaN"),
 def test_what_is_missing_is_missing_in_every_role(missing):
     row = {"query": "q", "positive": "p", "query_id": missing, "document_id": missing, "negative_1": missing}
     assert read([row]) == [Judgement("q", "p", "positive", 1)]
+    for row in ({"query": missing, "positive": "p"}, (missing, "p")):  # for the rule "empty" to judge
+        assert read([row]) == [Judgement("", "p", "positive", 1)]
+    assert read([{"query": "q", "positive": missing}]) == [Judgement("q", "", "positive", 1)]
     scored = {"query": "q", "positive": "p", "negative": "n", "scores": missing}
     assert [judgement.score for judgement in read([scored])] == [None, None]
     for wrong, what in (
-        ({"query": missing, "positive": "p"}, "column query is missing"),
-        ({"query": "q", "positive": missing}, "column positive is missing"),
         ({"query": "q", "document": "p", "label": missing}, "column label is missing"),
         ({**scored, "scores": [1.0, missing]}, "column scores is missing"),
         (("q", "p", missing), "third item is missing"),
-        ((missing, "p"), "column query is missing"),
     ):
         with pytest.raises(DataError, match=what):
             read([wrong])

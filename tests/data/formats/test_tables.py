@@ -270,7 +270,6 @@ def test_parquet_with_a_dotted_name_and_large_strings(tmp_path):
 BAD = [
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "a"\n', 2, "malformed JSON"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "a"}\n', 2, "missing column positive"),
-    ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": null, "answer": "b"}\n', 2, "column query is missing"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": 3, "answer": "b"}\n', 2, "must be text, and is a number"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n["a", "b"]\n', 2, "one JSON object"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "\\ud800", "answer": "b"}\n', 2, "lone surrogate"),

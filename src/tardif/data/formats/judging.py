@@ -127,7 +127,11 @@ class RowReader:
                         "must be text, and is a number: if it is the query's id, say so with "
                         f'columns={{"query_id": "{cell.column}"}} (--columns query_id={cell.column}).'
                     )
-                query = cell.text()
+                # A missing text is as an empty cell of a CSV file: the rule "empty" judges both.
+                if cell.value is not None:
+                    query = cell.text()
+                elif self._query_id is None:
+                    query = ""
         if self._query_id is not None:
             cell = self._cell(row, self._query_id, place)
             query_id = cell.identity()
@@ -183,6 +187,8 @@ class RowReader:
         is_missing = cell.value is None or (self._cells and cell.value == "")
         if is_missing and (spare or column in self._further):
             return []
+        if is_missing and self._ids_beside is None:
+            return [("", None)]
         return [(None, item.identity()) if item.is_number else (item.text(), None) for item in cell.items()]
 
     def _labels(self, row: Any, place: int, count: int) -> list[str | float | None]:
