@@ -41,7 +41,8 @@ def start(pairs, bert_tiny):
     def started(out, *more):
         sets = [word for setting in SETS for word in ("--set", setting)]
         command = [sys.executable, "-m", "tardif", "train", str(pairs), "--name", "model", "--out", str(out)]
-        command += ["--base", str(bert_tiny), "--document-length", "48", "--device", "cpu", *sets, *more]
+        command += ["--base", str(bert_tiny), "--document-length", "48", "--device", "cpu", "--validation", "0.1"]
+        command += [*sets, *more]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     return started
