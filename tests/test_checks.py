@@ -413,10 +413,16 @@ def test_sources_are_a_list(value):
         prepare(value)
 
 
-@pytest.mark.parametrize("value", [5, b"query", [b"query"], [("a", b"b")], [("a", None)], [(None, "b")], [5]], ids=repr)
+@pytest.mark.parametrize("value", [5, b"query", [b"query"], [("a", b"b")], [5]], ids=repr)
 def test_training_rows(value):
     with pytest.raises(DataError):
         list(open_source(value).judgements())
+
+
+@pytest.mark.parametrize("row", [("a", None), (None, "b"), ("a", "")], ids=repr)
+def test_a_missing_text_is_an_empty_one(row):
+    with pytest.raises(DataError, match=r"line 2: a query or document without text .*empty=drop"):
+        prepare([[("q", "d"), row]], miner="none", validation=0)
 
 
 @pytest.mark.parametrize("name", ["systems", "data", "measures"])
