@@ -1,6 +1,6 @@
 """From a cleaned and split collection to the folder of a training set, streamed in a fixed order.
 
-What a source was: its name, and the checksums of its files.
+The folder's manifest says what each source was: its name, and the checksums of its files.
 """
 
 from __future__ import annotations

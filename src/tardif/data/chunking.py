@@ -4,7 +4,7 @@ The cuts are semantic-text-splitter's: at headings, paragraphs, sentences, words
 fits. Around it stands what makes a piece a document: the title said again, an id, and which part of it the piece is
 (:class:`tardif.types.Piece`).
 
-Which corpora are cut into pieces: files of running text, whose length nobody chose, unless told otherwise.
+Files of running text, whose length nobody chose, are cut unless told otherwise; rows are kept whole.
 """
 
 from __future__ import annotations

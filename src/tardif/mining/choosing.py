@@ -1,6 +1,6 @@
 """The choice itself, a block of queries at a time: rank, judge, draw, ask the teacher.
 
-The documents that random negatives are drawn from, and how often each has been used.
+Random negatives are drawn from a pool, which knows how often each document has been used.
 """
 
 from __future__ import annotations

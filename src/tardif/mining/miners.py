@@ -1,7 +1,4 @@
-"""The one place where a miner's name becomes a searcher.
-
-Several searchers as one, by reciprocal rank fusion.
-"""
+"""The one place where a miner's name becomes a searcher; a hybrid one fuses several."""
 
 from __future__ import annotations
 

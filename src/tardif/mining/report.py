@@ -1,8 +1,7 @@
 """What mining did, for a reader: scores, rules, and the negatives that most look like answers.
 
-The mining report as one page for a browser: what was drawn, what each rule dropped, and what to look at.
-
-The page holds all it shows and asks for nothing else: no script, no font, no picture from elsewhere.
+It is data and one page for a browser: what was drawn, what each rule dropped, and what to look at. The page holds all
+it shows and asks for nothing else: no script, no font, no picture from elsewhere.
 """
 
 from __future__ import annotations

@@ -22,9 +22,8 @@ teacher        ``[Q, n]``        the teacher's scores of them; NaN: there is non
 
 Hashes and not columns, because a column may come from another process.
 
-The order of the batches: a pure function of seed and epoch, so that a run can begin at any step.
-
-The batches are those of the whole run, whoever computes them: several processes share each out among them.
+The order of the batches is a pure function of seed and epoch, so that a run can begin at any step. The batches are
+those of the whole run, whoever computes them: several processes share each out among them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The conductor: between the steps it measures, keeps the best model, and stops a run in time or when asked.
+"""What happens between the steps of a run: it is measured, watched, logged, and stopped in time or when asked.
 
-When a training has gone wrong: the loss or the gradient is no number, or the gradient explodes.
-
-``log.jsonl``: one line per logged step and per evaluation, whatever else the run reports to.
+The conductor measures, keeps the best model and ends the run; it stops one that has gone wrong, whose loss or gradient
+is no number, or whose gradient explodes. ``log.jsonl`` has one line per logged step and per evaluation, whatever else
+the run reports to.
 
 Step lines hold step, epoch, loss (the mean since the line before), grad_norm (before clipping),
 learning_rate, examples_per_second and seconds (of training so far); evaluation lines hold step, epoch, seconds

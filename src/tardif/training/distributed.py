@@ -3,8 +3,6 @@
 All make the same steps. The lead alone measures, decides, saves and publishes, and the others hear from it what
 came out, so that they act alike and none waits for one that has gone elsewhere.
 
-The loss's columns: of the local batch, or of the batches of all processes together.
-
 With several processes a query's negatives are the documents of the global batch. Token vectors are
 gathered with their gradients: each process scores its own queries with all columns, and what its
 loss says of another's vectors is sent back there and added up.

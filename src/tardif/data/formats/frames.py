@@ -1,8 +1,7 @@
-"""Columnar data in batches of rows: Parquet, Arrow IPC, Hugging Face datasets, pandas, polars.
+"""Values as rows: Parquet, Arrow IPC, Hugging Face datasets, pandas, polars; dicts and tuples out of any iterable.
 
-Nothing here imports a library that the caller's value does not come from.
-
-Python rows: dicts and tuples out of any iterable, read one by one and only once.
+Columnar data come in batches of rows, Python's own rows one by one and only once. Nothing here imports a library that
+the caller's value does not come from.
 """
 
 from __future__ import annotations

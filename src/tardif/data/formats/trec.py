@@ -1,8 +1,7 @@
-"""TREC qrels with queries and a corpus, and a run whose hits that are not relevant are negatives.
+"""TREC collections, and what all folders of collections share: a corpus, queries, and judgements that name their ids.
 
-What folders share: a corpus and a list of queries in files, and judgements that name their ids.
-
-Judgements by id: lines of BEIR's ``qrels/SPLIT.tsv``, of TREC qrels, and of TREC runs.
+Judgements are lines of TREC qrels, of BEIR's ``qrels/SPLIT.tsv``, and of TREC runs, whose hits that are not relevant
+are negatives.
 """
 
 from __future__ import annotations
