@@ -16,6 +16,17 @@ CORPUS = [
     {"_id": "d3", "title": "Birds", "text": "birds sing in the morning"},
 ]
 QUERIES = [{"_id": "q1", "text": "what do cats chase"}, {"_id": "q2", "text": "when do birds sing"}]
+ROW_RULES = (
+    "empty",
+    "no-positive",
+    "duplicate",
+    "contradiction",
+    "positive-as-negative",
+    "negative-with-answer",
+    "query-is-document",
+)
+"""The rules that concern rows of judgements."""
+
 QRELS = "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td3\t1\n"
 
 

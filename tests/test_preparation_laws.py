@@ -13,21 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samples import content, read_lines, used_and_not, write_jsonl
+from samples import ROW_RULES, content, read_lines, used_and_not, write_jsonl
 from tardif.data.training_set import TrainingSet
 from tardif.errors import TardifError
 from tardif.preparation import prepare_folder
 
 TABLES = ("documents", "queries", "qrels", "examples")
-ROW_RULES = (
-    "empty",
-    "no-positive",
-    "duplicate",
-    "contradiction",
-    "positive-as-negative",
-    "negative-with-answer",
-    "query-is-document",
-)
 
 # Duplicates, contradictions, a group, scores that differ between copies of a row, near-duplicates.
 ROWS = [

@@ -26,9 +26,9 @@ from tardif.data.made import PARENT
 from tardif.data.parts import Input, stream_queries
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
-from tardif.data.split import AUTO, SHARE, VALIDATION, Split, split, why_nothing_is_held_out
+from tardif.data.split import AUTO, SHARE, Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
-from tardif.data.training_set import TrainingSet, is_training_set, write_manifest
+from tardif.data.training_set import VALIDATION, TrainingSet, is_training_set, write_manifest
 from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_output, staged

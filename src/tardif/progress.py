@@ -32,8 +32,7 @@ class Talk:
     def say(self, line: str) -> None:
         """Write one line to stderr. A line end within it is part of a text, and shown as an escape."""
         if not self.quiet:
-            sys.stderr.write(visible(line) + "\n")
-            sys.stderr.flush()
+            self.tell(line)
 
     def tell(self, line: str) -> None:
         """Write one line to stderr, also where progress is not shown: a result, or what data came to."""

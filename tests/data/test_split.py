@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samples import cleaned
-from tardif.data.split import MAX_HELD_OUT, TEST, TRAIN, VALIDATION, Split, enough, split
+from tardif.data.split import MAX_HELD_OUT, Split, enough, split
+from tardif.data.training_set import TEST, TRAIN, VALIDATION
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare
 from tardif.text.normal import normalise

@@ -14,7 +14,7 @@ from tardif.errors import DataError, SettingError
 from tardif.text.normal import text_id
 from tardif.types import Document
 
-ID_COLUMNS = (*("_id", "id", "document_id", "doc_id", "docid", "docno", "pid", "passage_id", "corpus_id", "corpus-id"),)
+ID_COLUMNS = ("_id", "id", "document_id", "doc_id", "docid", "docno", "pid", "passage_id", "corpus_id", "corpus-id")
 TEXT_COLUMNS = ("text", "document", "passage", "content", "contents", "body")
 
 

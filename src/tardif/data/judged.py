@@ -23,17 +23,15 @@ from tardif.data.hygiene.labels import check_scores
 from tardif.data.hygiene.rules import Rule
 from tardif.data.kin import Own, of_the_same_id, own_documents
 from tardif.data.made import parent_of
-from tardif.data.parts import parts_of, stream_queries
+from tardif.data.parts import Input, stream_queries
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
-from tardif.data.training_set import TrainingSet, is_training_set
+from tardif.data.training_set import TEST, VALIDATION, TrainingSet, is_training_set
 from tardif.errors import DataError, SettingError
 from tardif.showing import Short
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Run
-
-TEST, VALIDATION = "test", "validation"
 
 # Rules of prepare that say which judgements there are; all others are about training.
 _SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction", "markup")
@@ -111,13 +109,7 @@ class Judging(Reading):
         Raises:
             SettingError: a rule or action is not known.
         """
-        asked = self.on or {}
-        for name, action in asked.items():
-            if name not in RULES:
-                raise SettingError(f"The rule {name!r} is not known; for measuring there are: {', '.join(RULES)}.")
-            if action not in RULES[name].actions:
-                raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}.")
-        return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
+        return rules.choose(self.on or {}, RULES, "for measuring there")
 
     def check(self) -> None:
         """As :meth:`tardif.data.reading.Reading.check`, the rules among it."""
@@ -166,7 +158,8 @@ def read_judged(
                     f"{path} is prepared and holds its texts: leave documents and queries out (--documents, --queries)."
                 )
             return _own(_prepared(path, split, name), actions["identical"])
-    found = _read(_Given.of(source, split, documents, queries), split, how, name or "data")
+    given = Input.of([source], documents, queries, None, split)
+    found = _read(given, split, how, name or "data")
     return _own(found, actions["identical"])
 
 
@@ -201,27 +194,11 @@ def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A source's rows, and the queries and documents beside them."""
-
-    rows: Any
-    documents: list[Any]
-    queries: list[Any]
-
-    @classmethod
-    def of(cls, source: Any, split: str, documents: Any, queries: Any) -> _Given:
-        parts = parts_of(source, split)
-        found = cls(source, [], []) if parts is None else cls(parts.rows, [parts.documents], [parts.queries])
-        given = [one for one in (*found.documents, documents) if one is not None]
-        return cls(found.rows, given, [one for one in (*found.queries, queries) if one is not None])
-
-
-def _read(given: _Given, split: str, how: Judging, name: str) -> JudgedSet:
+def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
     shape: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder), markup=how.markup) as staging:
         opened = open_source(
-            given.rows,
+            given.rows[0],
             columns=how.judging,
             split=split,
             form=how.form,

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tardif.data.staging import Staging
+from tardif.data.training_set import TEST, VALIDATION
 from tardif.errors import DataError, SettingError
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
 MAX_HELD_OUT = 500
 AUTO = "auto"
 """The share for validation that the number of queries decides."""

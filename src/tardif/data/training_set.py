@@ -25,7 +25,7 @@ from tardif.types import Document, Example
 
 FORMAT = "tardif-training-set"
 VERSION = 1
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 UNCLEAR = "unclear.parquet"
 """The table of :attr:`TrainingSet.unclear`; a set without any has none."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
-from tardif.data.judged import TEST, JudgedSet, Judging, read_judged
+from tardif.data.judged import JudgedSet, Judging, read_judged
 from tardif.data.regular import user_path
+from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.evaluation.measures import MEASURES, depth_of, parse_measures, per_query, significance, uncut

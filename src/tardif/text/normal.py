@@ -12,10 +12,6 @@ from tardif.text.scripts import MARKS, UNSPACED
 # 80 bits: among a hundred million texts, two share an id with a probability of 4 in a billion.
 _ID_BYTES = 10
 
-_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Soft hyphens, spaces without width, byte order marks: a text with one is the same text."""
-
-
 # Soft hyphens, joiners and marks of direction are not seen: of two texts that read the same, one may have them.
 _UNSEEN = dict.fromkeys([0xAD, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F)])
 # In scripts without spaces every character counts as a word. Underscores are Markdown's, not the word's.
@@ -43,7 +39,7 @@ def words_in_order(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(normalise(text.translate(_UNSEEN)))
+    return _WORD.findall(normalise(text))
 
 
 def word_places(text: str) -> list[tuple[int, int]]:

@@ -23,6 +23,7 @@ import xxhash
 from tardif._version import __version__
 from tardif.checksums import checksum
 from tardif.data.folds import fold_sets
+from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json
 from tardif.training.job import Job
@@ -58,7 +59,7 @@ def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume
         fold = replace(job, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
         record = place / f"fold-{number}.json"
         if not record.is_file():
-            job.talk.say(f"Fold {number} of {count}: {len(data.query_ids('validation'))} queries are held out.")
+            job.talk.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
             # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
             if train(fold, once, resume).interrupted:

@@ -4,22 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samples import cleaned, read_lines, reported, used_and_not, write_beir, write_jsonl
+from samples import ROW_RULES, cleaned, read_lines, reported, used_and_not, write_beir, write_jsonl
 from tardif.data.hygiene.rules import LONG_CHARACTERS, RULES, choose
 from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare, prepare_folder
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document
-
-ROW_RULES = (
-    "empty",
-    "no-positive",
-    "duplicate",
-    "contradiction",
-    "positive-as-negative",
-    "negative-with-answer",
-    "query-is-document",
-)
 
 ANSWER = "press the red button on the back for ten seconds, then let go"
 GOOD = {"query": "a question", "positive": "an answer", "negative": "a wrong one"}

@@ -96,24 +96,23 @@ def _plain(file: io.BufferedReader) -> Extracted | Refused:
     return Extracted(text.replace("\r\n", "\n").strip(), notes=(note,) if note else ())
 
 
-def _markdown(file: io.BufferedReader) -> Extracted | Refused:
+def _marked_up(file: io.BufferedReader, read: Callable[[str], Extracted], kind: str, rest: str) -> Extracted | Refused:
+    """The text that markup says; ``rest`` is what a file without any may hold."""
     found = _plain(file)
     if isinstance(found, Refused) or not found.text:
         return found
-    read = read_markdown(found.text)
-    if not read.text:
-        return Refused("without text", "its Markdown holds no text, but comments, pictures or layout.")
-    return Extracted(read.text, read.title, notes=(*found.notes, *read.notes))
+    text = read(found.text)
+    if not text.text:
+        return Refused("without text", f"its {kind} holds no text, but {rest}.")
+    return Extracted(text.text, text.title, notes=(*found.notes, *text.notes))
+
+
+def _markdown(file: io.BufferedReader) -> Extracted | Refused:
+    return _marked_up(file, read_markdown, "Markdown", "comments, pictures or layout")
 
 
 def _rst(file: io.BufferedReader) -> Extracted | Refused:
-    found = _plain(file)
-    if isinstance(found, Refused) or not found.text:
-        return found
-    read = read_rst(found.text)
-    if not read.text:
-        return Refused("without text", "its reStructuredText holds no text, but comments or targets.")
-    return Extracted(read.text, read.title, notes=(*found.notes, *read.notes))
+    return _marked_up(file, read_rst, "reStructuredText", "comments or targets")
 
 
 def _html(file: io.BufferedReader) -> Extracted | Refused:

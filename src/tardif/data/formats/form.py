@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,16 +47,6 @@ class Form:
     def given(self) -> bool:
         """Whether the user said anything."""
         return self != Form()
-
-    def as_json(self) -> dict[str, Any]:
-        """What was said, for a record."""
-        said = {"separator": self.separator, "encoding": self.encoding, "sheet": self.sheet}
-        return {name: value for name, value in said.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Form:
-        """What :meth:`as_json` recorded."""
-        return cls.of(said.get("separator"), said.get("encoding"), said.get("sheet"))
 
 
 def spoken(separator: str) -> str:

@@ -3,8 +3,6 @@
 Whoever names a column of ids as a column of texts would train on documents that read ``kb-78``. So the values of
 each column are compared with the ids that were given before any is taken for a text: a column of ids is joined, which
 is said; a column that holds both is refused. Numbers are compared as such: a frame with gaps writes 17 as 17.0.
-
-What looks like an id and not like a text.
 """
 
 from __future__ import annotations
@@ -152,12 +150,12 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
         JOIN {kind.name}_ids AS known ON known.form = {_form("made.text")}
         WHERE made.id NOT IN ({given})"""
     )
-    like = f"strlen(v.text) <= {LONGEST} AND regexp_full_match(v.text, '{LIKE_AN_ID}')"
+    like = _like("v.text")
     slots = staging.all(
         f"""SELECT j.source, j.role = 'negative' AND {kind is DOCUMENTS} AS against, count(*), count(g.id),
           count(*) FILTER (g.id IS NULL AND {like} AND v.id NOT IN ({given}))
         FROM judgements j
-        JOIN (SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made}) v ON v.id = j.{kind.column}
+        JOIN {_values(kind)} v ON v.id = j.{kind.column}
         LEFT JOIN given_ids g ON g.given = v.id
         GROUP BY 1, 2 ORDER BY 1, 2"""
     )
@@ -180,6 +178,16 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
     return said
 
 
+def _like(text: str) -> str:
+    """Whether a text looks like an id, in SQL."""
+    return f"strlen({text}) <= {LONGEST} AND regexp_full_match({text}, '{LIKE_AN_ID}')"
+
+
+def _values(kind: Kind) -> str:
+    """The texts that ids were made of, with these, in SQL."""
+    return f"(SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made})"
+
+
 def _given(kind: Kind) -> str:
     """The ids that a text would get which is given as a text of the corpus: it is that document, whatever it looks
     like."""
@@ -198,19 +206,18 @@ def _join_slot(staging: Staging, slot: _Slot, *, rest: bool) -> str:
     if rest and slot.ids < slot.rows:
         staging.run(
             f"""UPDATE judgements SET {kind.column} = v.text
-            FROM (SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made}) v
+            FROM {_values(kind)} v
             WHERE judgements.{kind.column} = v.id AND {slot.where}"""
         )
-    of = "documents" if kind is DOCUMENTS else "queries"
     many = f"the {slot.ids:,} values" if slot.ids == slot.rows else f"{slot.ids:,} of the {slot.rows:,} values"
-    return f"{many} of {_column(staging, slot)} are ids of the {of}: joined"
+    return f"{many} of {_column(staging, slot)} are ids of the {kind.table}: joined"
 
 
 def _drop_slot(staging: Staging, slot: _Slot, like: str) -> None:
     kind = slot.kind
     staging.run(
         f"""INSERT INTO id_texts SELECT j.row FROM (SELECT * FROM judgements WHERE {slot.where}) j
-        JOIN (SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made}) v ON v.id = j.{kind.column}
+        JOIN {_values(kind)} v ON v.id = j.{kind.column}
         LEFT JOIN given_ids g ON g.given = v.id WHERE g.id IS NOT NULL OR ({not slot.ids} AND {like})"""
     )
 
@@ -225,7 +232,7 @@ def _mixed(staging: Staging, slot: _Slot) -> DataError:
     return staging.error(
         source,
         place,
-        f"{name} holds {slot.ids:,} ids of the {_many(slot.kind)}, such as {identity!r:.60}, and "
+        f"{name} holds {slot.ids:,} ids of the {slot.kind.table}, such as {identity!r:.60}, and "
         f"{slot.rows - slot.ids:,} other values, such as {text!r:.60} in line {other_place}. "
         f'{declare if column else ""}join the ids and read the others as texts with on={{"id-as-text": "join"}} '
         "(--on id-as-text=join), or read all as texts with id-as-text=keep.",
@@ -241,7 +248,7 @@ def _foreign(staging: Staging, slot: _Slot) -> DataError:
         source,
         place,
         f"the {slot.rows:,} values of {_column(staging, slot)} look like ids, such as {text!r:.60}, and none is the id "
-        f"of one of the {_many(slot.kind)} (theirs are such as {known!r:.60}): {hint}give the {_many(slot.kind)} "
+        f"of one of the {slot.kind.table} (theirs are such as {known!r:.60}): {hint}give the {slot.kind.table} "
         'that they name, or read them as texts with on={"id-as-text": "keep"} (--on id-as-text=keep).',
     )
 
@@ -250,7 +257,7 @@ def _examples(staging: Staging, slot: _Slot, which: str) -> list[tuple[int, int,
     kind = slot.kind
     return staging.all(
         f"""SELECT j.source, j.place, v.text FROM (SELECT * FROM judgements WHERE {slot.where}) j
-        JOIN (SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made}) v ON v.id = j.{kind.column}
+        JOIN {_values(kind)} v ON v.id = j.{kind.column}
         LEFT JOIN given_ids g ON g.given = v.id WHERE {which} ORDER BY j.place, j.row LIMIT 1"""
     )
 
@@ -258,7 +265,7 @@ def _examples(staging: Staging, slot: _Slot, which: str) -> list[tuple[int, int,
 def _without_corpus(staging: Staging, action: str) -> list[str]:
     """Say that documents look like ids where no corpus was given that they could be ids of; refuse them where their
     column is named as one of ids."""
-    like = f"strlen(text) <= {LONGEST} AND regexp_full_match(text, '{LIKE_AN_ID}')"
+    like = _like("text")
     count, alike, first = staging.all(
         f"SELECT count(*), count(*) FILTER ({like}), min(text) FILTER ({like}) FROM documents WHERE NOT own_id"
     )[0]
@@ -298,7 +305,7 @@ def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
         return []
     count, given, identity = found[0]
     staging.run(f"UPDATE judgements SET {kind.column} = w.id FROM written w WHERE judgements.{kind.column} = w.given")
-    return [f"{count:,} ids are written otherwise than those of the {_many(kind)} ({given!r} for {identity!r}): joined"]
+    return [f"{count:,} ids are written otherwise than those of the {kind.table} ({given!r} for {identity!r}): joined"]
 
 
 def unknown(kind: Kind) -> str:
@@ -316,16 +323,15 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
     count, ids = staging.all(f"SELECT count(*), count(DISTINCT {kind.column}) FROM ({rows})")[0]
     some = [row[0] for row in staging.all(f"SELECT DISTINCT {kind.column} FROM ({rows}) ORDER BY 1 LIMIT 3")]
     holder = "the corpus" if kind is DOCUMENTS else "the list of queries"
-    option = _many(kind)
     if not staging.one(f"SELECT 1 FROM {kind.table} LIMIT 1"):
-        what = f", and no {option} were given: give them with --{option} ({option}=)"
+        what = f", and no {kind.table} were given: give them with --{kind.table} ({kind.table}=)"
     else:
         elsewhere = _elsewhere(staging, identity) if kind is DOCUMENTS else ""
         theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE {kind.known}")
         many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {_some(some, ids)}"
         many += "" if theirs is None else f"; theirs are such as {theirs!r:.60}"
         what = (
-            f" ({many}): {elsewhere}give the {option} that they name, or leave the rows out with "
+            f" ({many}): {elsewhere}give the {kind.table} that they name, or leave the rows out with "
             'on={"unknown-id": "drop"} (--on unknown-id=drop)'
         )
     return staging.error(source, place, f"the {kind.name} id {identity!r:.200} is not in {holder}{what}.")
@@ -353,10 +359,6 @@ def _counted(number: int, what: str) -> str:
 
 def _some(names: Sequence[str], count: int) -> str:
     return ", ".join(f"{name!r:.60}" for name in names) + (", ..." if count > len(names) else "")
-
-
-def _many(kind: Kind) -> str:
-    return "documents" if kind is DOCUMENTS else "queries"
 
 
 def _role(slot: _Slot) -> str:

@@ -101,19 +101,25 @@ def way_out(rule: str, done: str) -> str:
     return ": --on markup=clean takes it out" if (rule, done) == ("markup", "keep") else ""
 
 
-def choose(asked: Mapping[str, str]) -> dict[str, str]:
+def choose(asked: Mapping[str, str], known: Mapping[str, Rule] | None = None, what: str = "there") -> dict[str, str]:
     """The action for every rule: what is asked, else the default.
+
+    Args:
+        asked: rule to action.
+        known: the rules that there are; by default :data:`RULES`.
+        what: begins the words that list them.
 
     Raises:
         SettingError: a rule or action is not known.
     """
+    known = RULES if known is None else known
     for name, action in asked.items():
-        if name not in RULES:
-            raise SettingError(f"The rule {name!r} is not known; there are: {', '.join(RULES)}.")
-        if action not in RULES[name].actions:
+        if name not in known:
+            raise SettingError(f"The rule {name!r} is not known; {what} are: {', '.join(known)}.")
+        if action not in known[name].actions:
             several = " (give --on once for each rule)" if "," in action else ""
-            raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(RULES[name].actions)}{several}.")
-    return {name: asked.get(name, rule.default) for name, rule in RULES.items()}
+            raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(known[name].actions)}{several}.")
+    return {name: asked.get(name, rule.default) for name, rule in known.items()}
 
 
 def clean(

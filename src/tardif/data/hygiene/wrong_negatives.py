@@ -9,7 +9,7 @@ from typing import Any
 
 from tardif.data.kin import spaced
 from tardif.data.staging import Staging
-from tardif.text.containment import SURE_LETTERS, SURE_WORDS, measure
+from tardif.text.containment import is_sure
 
 ANSWERS = 64
 """With so many of its query's positives a negative is compared, the first by id."""
@@ -67,13 +67,8 @@ def _functions(staging: Staging) -> None:
         return pa.array([spaced(text) for text in column.to_pylist()], pa.string())
 
     def tells(column: Any) -> Any:
-        return pa.array([_tells(text) for text in column.to_pylist()], pa.bool_())
+        return pa.array([is_sure(text.split()) for text in column.to_pylist()], pa.bool_())
 
     database, arrow = staging.database, PythonUDFType.ARROW
     database.create_function("spaced", words, ["VARCHAR"], "VARCHAR", type=arrow)
     database.create_function("tells", tells, ["VARCHAR"], "BOOLEAN", type=arrow)
-
-
-def _tells(words: str) -> bool:
-    count, letters = measure(words.split())
-    return count >= SURE_WORDS and letters >= SURE_LETTERS
