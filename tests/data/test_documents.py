@@ -16,7 +16,7 @@ import pytest
 from samples import write_beir, write_jsonl
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
-from tardif.data.metadata import as_stored
+from tardif.data.json_metadata import as_stored
 from tardif.data.reading import Reading
 from tardif.errors import DataError, SettingError
 from tardif.text.normal import text_id

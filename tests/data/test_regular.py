@@ -11,7 +11,6 @@ import pytest
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.cli.options import lines_of
 from tardif.data.assemble import source_json
-from tardif.data.beir import read_queries
 from tardif.data.chunking import cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
@@ -19,6 +18,7 @@ from tardif.data.extraction import extract
 from tardif.data.extraction.extract import KINDS
 from tardif.data.formats import SUFFIXES, open_source
 from tardif.data.judged import read_judged
+from tardif.data.queries import read_queries
 from tardif.data.regular import check_regular, is_folder, open_regular, user_path
 from tardif.data.training_set import is_training_set
 from tardif.errors import DataError

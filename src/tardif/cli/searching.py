@@ -247,7 +247,7 @@ def search(
                     talk.say(line)
             show_hits(query, hits, as_json)
             return
-        from tardif.data.beir import read_queries
+        from tardif.data.queries import read_queries
         from tardif.data.reading import reading_from
 
         assert queries is not None

@@ -40,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class DocumentColumns:
     """The columns that were chosen; none by default, and the common names are looked for."""
 
     text: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Columns:
     @classmethod
     def of(
         cls, text: str | Sequence[str] | None, title: str | None, identity: str | None, metadata: Sequence[str] | None
-    ) -> Columns:
+    ) -> DocumentColumns:
         """Check and hold a user's choice.
 
         Raises:
@@ -74,10 +74,10 @@ class Columns:
         return (*self.text, *(name for name in (self.title, self.id) if name), *(self.metadata or ()))
 
 
-class RowReader:
+class DocumentReader:
     """Makes documents of one table's rows, and holds that every chosen column was there at all."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: DocumentColumns) -> None:
         self.columns = columns
         self.rows = 0
         self._missing = set(columns.named)

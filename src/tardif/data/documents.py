@@ -11,7 +11,7 @@ from typing import Any
 
 from tardif.checks import shown, text_fault
 from tardif.data.document_report import DocumentReport
-from tardif.data.document_rows import Columns, Row, RowReader, fields_of
+from tardif.data.document_rows import DocumentColumns, DocumentReader, Row, fields_of
 from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
@@ -90,7 +90,7 @@ def stream_documents(
     own = {"text": text, "title": title, "id": id, "metadata": metadata}
     given = {role: names for role, names in own.items() if names is not None}
     if text is not None and not isinstance(text, str) and not text:
-        Columns.of(text, None, None, None)  # refuses it
+        DocumentColumns.of(text, None, None, None)  # refuses it
     reading = reading or Reading()
     reading = replace(reading, columns={**(reading.columns or {}), **given})
     reading.check()
@@ -133,7 +133,7 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
     reader.finish(Path("documents"))
 
 
-def _value(item: Any, number: int, reader: RowReader) -> Document:
+def _value(item: Any, number: int, reader: DocumentReader) -> Document:
     """The document that a value is."""
     if isinstance(item, Document):
         return item
@@ -226,7 +226,7 @@ def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
     reader.finish(path)
 
 
-def _row_reader(reading: Reading) -> RowReader:
+def _row_reader(reading: Reading) -> DocumentReader:
     """What reads the rows of a table of documents.
 
     Raises:
@@ -238,7 +238,7 @@ def _row_reader(reading: Reading) -> RowReader:
             f"this is a table of documents, which has no {roles}: leave --columns out, or say which column is the text "
             "(--columns text=COLUMN, in Python columns={'text': ...})."
         )
-    return RowReader(reading.documents)
+    return DocumentReader(reading.documents)
 
 
 def _treated(document: Document, path: str | Path, place: int, action: str, report: DocumentReport) -> Document:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
-from tardif.data.metadata import as_stored
+from tardif.data.json_metadata import as_stored
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
 from tardif.folders import expanded, staged, write_json

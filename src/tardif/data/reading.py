@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from tardif.checks import check_mapping
-from tardif.data.document_rows import Columns
+from tardif.data.document_rows import DocumentColumns
 from tardif.data.formats.columns import ROLES, Wishes
 from tardif.data.formats.form import Form
 from tardif.data.hygiene.rules import choose
@@ -100,7 +100,7 @@ class Reading(Short):
         return {role: names for role, names in (self.columns or {}).items() if role in DOCUMENT_ROLES}
 
     @cached_property
-    def documents(self) -> Columns:
+    def documents(self) -> DocumentColumns:
         """The same, checked.
 
         Raises:
@@ -110,7 +110,7 @@ class Reading(Short):
         metadata = found.get("metadata")
         if "metadata" in found and not metadata:
             metadata = ()
-        return Columns.of(found.get("text"), found.get("title") or None, found.get("id") or None, metadata)
+        return DocumentColumns.of(found.get("text"), found.get("title") or None, found.get("id") or None, metadata)
 
 
 def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:

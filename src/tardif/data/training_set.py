@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif._version import __version__
-from tardif.data.metadata import as_stored
+from tardif.data.json_metadata import as_stored
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
 from tardif.showing import ShortDict, ShortList, called, table

@@ -1,4 +1,4 @@
-"""Metadata as an index's column holds it; :mod:`tardif.data.metadata` says what that is of what was given."""
+"""Metadata as an index's column holds it; :mod:`tardif.data.json_metadata` says what that is of what was given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tardif.data.metadata import MAX_NESTING, as_stored, clean_text
+from tardif.data.json_metadata import MAX_NESTING, as_stored, clean_text
 from tardif.types import Document
 
 __all__ = ["MAX_NESTING", "as_kept", "as_stored", "clean_text", "columns_of", "metadata_json"]

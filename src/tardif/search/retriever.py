@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, is_number, shown
-from tardif.data.metadata import as_stored
+from tardif.data.json_metadata import as_stored
 from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.vectors import encode_queries
 from tardif.errors import DataError, SettingError

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tardif.cli.options import lines_of
-from tardif.data.beir import read_queries
 from tardif.data.documents import read_documents
 from tardif.data.formats import cells, files, json_files, open_source, trec
+from tardif.data.queries import read_queries
 from tardif.data.records import Judgement
 from tardif.errors import DataError
 from tardif.evaluation.runs import read_run

@@ -73,7 +73,7 @@ def read_markdown(source: str) -> Extracted:
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     front = FRONT.match(source) or _TOML_FRONT.match(source)
     title = _TITLE.search(front.group()) if front else None
-    text = _Told().text(source[front.end() if front else 0 :])
+    text = _MarkdownConverter().text(source[front.end() if front else 0 :])
     said = words("".join(filter(None, title.groups()))) if title else ""
     if said and " ".join(text.partition("\n")[0].lstrip("# ").split()) == said:
         said = ""
@@ -82,10 +82,10 @@ def read_markdown(source: str) -> Extracted:
 
 def words(text: str) -> str:
     """A line of Markdown without its signs."""
-    return " ".join(_Told().inline(text).split())
+    return " ".join(_MarkdownConverter().inline(text).split())
 
 
-class _Told:
+class _MarkdownConverter:
     """Walks the blocks of a text."""
 
     def __init__(self) -> None:

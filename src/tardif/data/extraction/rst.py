@@ -87,7 +87,7 @@ def read_rst(source: str) -> Extracted:
     # Broad on purpose: whatever markup makes docutils raise, the text is still a text.
     try:
         with hushed("docutils"):
-            told = _Told(parse, source, notes)
+            told = _RstConverter(parse, source, notes)
         text = "\n\n".join(block for block in told.blocks(told.root, 0) if block.strip())
     except Exception as error:
         why = f"not parsed as reStructuredText ({first_line(error)}): read as plain text"
@@ -119,10 +119,12 @@ def _takes_long(source: str) -> bool:
     return sum(len(block) * len(_MARKS.findall(block)) for block in _BLOCKS.split(source)) > _LOOKS
 
 
-class _Told:
+class _RstConverter:
     """Walks a tree of docutils; its title, and what was left out, are kept on the way."""
 
-    def __init__(self, parse: Callable[[str], Any], source: str, notes: list[str], around: _Told | None = None) -> None:
+    def __init__(
+        self, parse: Callable[[str], Any], source: str, notes: list[str], around: _RstConverter | None = None
+    ) -> None:
         document = parse(source)
         self.notes, self._parse = notes, parse
         self._nested: int = 0 if around is None else around._nested + 1
@@ -209,7 +211,7 @@ class _Told:
         if name.rpartition(":")[2] in _CODE:
             return _code(content)
         if self._nested < _NESTED and content.strip():
-            within = _Told(self._parse, content, self.notes, self)
+            within = _RstConverter(self._parse, content, self.notes, self)
             content = "\n\n".join(filter(str.strip, within.blocks(within.root, 1)))
             content = f"{within.title}\n\n{content}" if within.title else content
         said = "" if name in _SETTINGS_ALONE else _without_roles(argument).replace("``", "")

@@ -1,7 +1,7 @@
 """Every format that a user may have, opened as one stream of judgements.
 
 ``opening`` finds the format; ``files``, ``cells``, ``json_files`` and ``workbooks`` read rows, by ``separators`` and
-``decoding``; ``columns`` says which column is what; ``values`` and ``judging`` make judgements of rows, which
+``decoding``; ``columns`` says which column is what; ``values`` and ``judgement_rows`` make judgements of rows, which
 ``tables`` and ``frames`` bring; ``beir``, ``colbert`` and ``trec`` read collections, by ``corpora``.
 """
 

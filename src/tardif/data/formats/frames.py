@@ -17,7 +17,7 @@ from typing import Any
 from tardif.checks import is_missing, shown
 from tardif.data.formats.columns import THIRD, Wishes, describe
 from tardif.data.formats.files import check_file
-from tardif.data.formats.judging import RowReader
+from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.formats.label_words import label_word
 from tardif.data.formats.tables import LooseSource, TextlessSource
 from tardif.data.formats.values import as_list
@@ -280,7 +280,7 @@ class TupleSource(TextlessSource):
         negatives = [f"negative_{number}" for number in range(1, len(first) - 1)]
         names = ("query", "document", "label") if self._kind == _LABEL else ("query", "positive", *negatives)
         roles = Wishes.of(None, None).find(names)
-        self._reader = RowReader(roles, {column: at for at, column in enumerate(names)}, name)
+        self._reader = JudgementReader(roles, {column: at for at, column in enumerate(names)}, name)
         # Tuples have no names that a user could choose a column by.
         self.columns: dict[str, Sequence[str]] = {"label": (THIRD,)} if self._kind == _LABEL else {"positive": ()}
         self.shape = f"tuples: {describe(roles, (), None)}"

@@ -95,7 +95,7 @@ def _first_of_each(dialects: Iterable[Dialect]) -> list[Dialect]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _DialectFit:
     """The header under a dialect, how many cells it has, and whether every row has as many."""
 
     header: Sequence[str]
@@ -103,7 +103,7 @@ class _Look:
     even: bool
 
 
-def _look(dialect: Dialect, lines: Sequence[str], whole: bool) -> _Look | None:
+def _look(dialect: Dialect, lines: Sequence[str], whole: bool) -> _DialectFit | None:
     rows: list[Sequence[str]] = []
     is_sound = True
     try:
@@ -118,7 +118,7 @@ def _look(dialect: Dialect, lines: Sequence[str], whole: bool) -> _Look | None:
         return None
     width, least = len(rows[0]), len(trimmed(rows[0]))
     even = is_sound and all(len(row) >= least and len(trimmed(row)) <= width for row in rows[1:])
-    return _Look(rows[0], least, even)
+    return _DialectFit(rows[0], least, even)
 
 
 def trimmed(cells: Sequence[str]) -> Sequence[str]:

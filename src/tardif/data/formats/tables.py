@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed, plain, stem
-from tardif.data.formats.judging import RowReader
+from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.records import Judgement
 from tardif.errors import DataError
 from tardif.types import Document, Query
@@ -78,7 +78,7 @@ class TableSource(TextlessSource):
             used.append(wishes.group_by)
         self._used, self._rows, self._remarks = used, rows, remarks
         self.columns: Mapping[str, Sequence[str]] = roles
-        self._reader = RowReader(
+        self._reader = JudgementReader(
             roles, {column: at for at, column in enumerate(used)}, name, group_by=wishes.group_by, cells=cells
         )
         self.shape = f"{what}: {describe(roles, unused, wishes.group_by)}"
@@ -111,7 +111,7 @@ class LooseSource(TextlessSource):
     ) -> None:
         self.name = name
         self._rows, self._wishes, self._what = rows, wishes, what
-        self._readers: dict[tuple[str, ...], RowReader] = {}
+        self._readers: dict[tuple[str, ...], JudgementReader] = {}
         self._roles: dict[str, dict[str, None]] = {}
         self._unused: dict[str, None] = {}
         self._seen: dict[str, None] = {}
@@ -170,7 +170,7 @@ class LooseSource(TextlessSource):
         if looked < count:
             self._check_seen()
 
-    def _settle(self, names: tuple[str, ...], place: int) -> RowReader:
+    def _settle(self, names: tuple[str, ...], place: int) -> JudgementReader:
         """The reader of rows with these names."""
         for name in names:
             if not isinstance(name, str):
@@ -183,7 +183,7 @@ class LooseSource(TextlessSource):
         self._note(names, roles)
         if len(self._readers) >= _SHAPES:
             self._forget()
-        reader = RowReader(roles, {name: name for name in names}, self.name, group_by=wishes.group_by)
+        reader = JudgementReader(roles, {name: name for name in names}, self.name, group_by=wishes.group_by)
         self._readers[names] = reader
         return reader
 

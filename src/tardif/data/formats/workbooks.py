@@ -224,7 +224,7 @@ def _examined(content: bytes, path: Path) -> _Package:
                 if part.flag_bits & 1:
                     raise DataError("needs a password: save it without one.", path)
                 name = part.filename.rpartition("/")[2]
-                look, kept = _Look(path), bytearray()
+                look, kept = _SheetScan(path), bytearray()
                 with package.open(part) as packed:
                     while block := packed.read(_BLOCK):
                         left -= len(block)
@@ -241,7 +241,7 @@ def _examined(content: bytes, path: Path) -> _Package:
     return found
 
 
-class _Look:
+class _SheetScan:
     """A sheet's XML as it passes by: its rectangle, and its faulty cells."""
 
     def __init__(self, path: Path) -> None:

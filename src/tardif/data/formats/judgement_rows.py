@@ -23,7 +23,7 @@ Item = tuple[str | None, str | None]
 _LABELS_KEPT = 1000  # labels known to be good: most data has few
 
 
-class RowReader:
+class JudgementReader:
     """Reads rows that all have the same columns.
 
     Args:
