@@ -22,9 +22,9 @@ from archives import unpacked
 from recipes import as_trained
 from tardif.data.judged import read_judged
 from tardif.encoder.base import MINILM, resolve_base
-from tardif.encoder.build import build_model, fit_projection, open_model, transformer_of
+from tardif.encoder.model import build_model, fit_projection, open_model, transformer_of
 from tardif.encoder.recipe import Recipe
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.types import Document, Qrels
 
 QUERIES = 1000
@@ -126,7 +126,7 @@ def _encode(model: Any, what: str, texts: Sequence[str], folder: Path) -> None:
     from tardif.encoder.encoding import encode_texts
 
     parts = [folder / f"{what}.{begin}.npz" for begin in range(0, len(texts), _BLOCK)]
-    with Talk().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar, as_trained():
+    with Console().progress(f"Encoding ({folder.name})", len(texts), "texts") as bar, as_trained():
         for number, part in enumerate(parts):
             block = texts[number * _BLOCK : (number + 1) * _BLOCK]
             if not part.exists():
@@ -158,7 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.names:
         found = collection(name, options.data, options.work, options.dim)
-        Talk().say(f"{name}: {len(found.documents)} documents, {len(found.vectors)} token vectors")
+        Console().say(f"{name}: {len(found.documents)} documents, {len(found.vectors)} token vectors")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes import ENGLISH, TALK, Bench, One, Task
+from recipes import CONSOLE, ENGLISH, Bench, One, Task
 from tardif.encoder.base import MINILM
 from tardif.evaluation.measures import DEPTH, per_query, significance
 from tardif.ranking import blend, fuse
@@ -34,7 +34,7 @@ def made(bench: Bench, name: str, fold: int) -> None:
     """Train without a fold, and keep both rankings of its queries and of the unseen collection's."""
     about, training = TASKS[name]
     task = Task(name, held_out=(fold,), **about)
-    TALK.say(f"==> {name}, fold {fold}")
+    CONSOLE.say(f"==> {name}, fold {fold}")
     runs, _ = bench.run(One(f"fold {fold}", name, task, MINILM, 0, also=(UNSEEN,), training=training))
     for where, (run, held) in runs.items():
         found = {"late": run, "bm25": held.bm25_run(ENGLISH), "qrels": held.qrels}

@@ -35,14 +35,14 @@ from tardif import Trainer
 from tardif.data.judged import read_judged
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import build_model, fit_projection, open_model, raw_view
+from tardif.encoder.model import build_model, fit_projection, open_model, raw_view
 from tardif.encoder.recipe import Recipe
 from tardif.evaluation.measures import per_query, rank, significance
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.selection import Selection, ratio_for
 from tardif.preparation import prepare_folder
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.languages import language
 from tardif.text.normal import keyed_order, normalise
 from tardif.training.precision import computing, resolve
@@ -52,7 +52,7 @@ from tardif.types import Document, Run
 
 ENGLISH = language("en")
 MEASURES = ("nDCG@10", "R@100")
-TALK = Talk()
+CONSOLE = Console()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Task:
         folder = work / "sets" / self.collection
         if not folder.exists():
             source = unpacked(archives / f"{self.collection}.tar.gz", work / "collections")
-            prepare_folder([source], None, folder, miner="none", validation=0.0, talk=TALK)
+            prepare_folder([source], None, folder, miner="none", validation=0.0, console=CONSOLE)
         data = TrainingSet.load(folder)
         fold = {q: int.from_bytes(keyed_order(0, normalise(t))[:8]) % self.folds for q, t in data.queries.items()}
         split = {query: VALIDATION if fold[query] in self.held_out else TRAIN for query in data.queries}
@@ -156,7 +156,7 @@ class Bench:
         data = task.data(self.archives, self.work)
         held = validation_task(data, limit=task.searched, language=ENGLISH, seed=0)
         assert held is not None
-        TALK.say(f"{task.collection}: {data.counts()}; {held.describe()}")
+        CONSOLE.say(f"{task.collection}: {data.counts()}; {held.describe()}")
         return data, held
 
     @cache  # noqa: B019 - as above
@@ -168,7 +168,7 @@ class Bench:
         options.setdefault("ratio", ratio_for(len(data.query_ids(TRAIN)), data.is_mostly_made))
         done = mine(data, self.searcher(task, base, miner), Selection(**options), seed=seed)
         for line in done.report.lines():
-            TALK.say(f"  {line}")
+            CONSOLE.say(f"  {line}")
         return done.data
 
     @cache  # noqa: B019 - as above
@@ -177,7 +177,7 @@ class Bench:
         folder = self.work / "sets" / f"{task.collection}-{task.documents}-synthetic-{seed}"
         if not folder.exists():
             documents = list(self.data(task)[0].documents.values())
-            prepare_folder([], documents, folder, synthesize=True, validation=0.0, seed=seed, talk=TALK)
+            prepare_folder([], documents, folder, synthesize=True, validation=0.0, seed=seed, console=CONSOLE)
         return TrainingSet.load(folder)
 
     @cache  # noqa: B019 - as above
@@ -191,7 +191,9 @@ class Bench:
     def searcher(self, task: Task, base: str, miner: str) -> Any:
         """A miner over a task's corpus."""
         documents = list(self.data(task)[0].documents.values())
-        return make_searcher(miner, documents, language=ENGLISH, base=base, cache=self.work / "vectors", talk=TALK)
+        return make_searcher(
+            miner, documents, language=ENGLISH, base=base, cache=self.work / "vectors", console=CONSOLE
+        )
 
     def run(self, one: One) -> tuple[dict[str, tuple[Run, ValidationTask]], dict[str, float]]:
         """A system's runs, on the held-out queries (under no name) and on each collection besides, and how long its
@@ -215,7 +217,7 @@ class Bench:
             began = time.perf_counter()
         found = {}
         for name, held in tasks.items():
-            with TALK.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, as_trained():
+            with CONSOLE.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, as_trained():
                 found[name] = rank(model, held.queries, held.documents, advance=bar.advance), held
         seconds["searching"] = time.perf_counter() - began
         return found, seconds
@@ -315,12 +317,12 @@ def make(plan: Mapping[str, Any], bench: Bench, log: Log) -> None:
     for one in runs_of(plan):
         if one.key in log.rows():
             continue
-        TALK.say(f"==> {one.task_name}: {one.name}, seed {one.seed} ({one.key})")
+        CONSOLE.say(f"==> {one.task_name}: {one.name}, seed {one.seed} ({one.key})")
         try:
             runs, seconds = bench.run(one)
         except Exception as error:
             log.add(one, failed=f"{type(error).__name__}: {error}")
-            TALK.say(traceback.format_exc())
+            CONSOLE.say(traceback.format_exc())
             continue
         values = {
             f"{where} {measure}".strip(): of
@@ -330,7 +332,7 @@ def make(plan: Mapping[str, Any], bench: Bench, log: Log) -> None:
         means = {name: sum(of.values()) / len(of) for name, of in values.items()}
         log.write_values(one.key, values)
         log.add(one, figures=means, seconds={part: round(value, 1) for part, value in seconds.items()})
-        TALK.say(f"    {means}")
+        CONSOLE.say(f"    {means}")
 
 
 def table(plan: Mapping[str, Any], log: Log) -> None:

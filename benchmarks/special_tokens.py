@@ -19,7 +19,7 @@ import torch
 
 from tardif.data.judged import read_judged
 from tardif.encoder.base import MINILM, resolve_base
-from tardif.encoder.build import build_model
+from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for
 from tardif.evaluation.measures import per_query, significance

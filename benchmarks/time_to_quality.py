@@ -19,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes import ENGLISH, TALK, Bench, Task, as_trained
+from recipes import CONSOLE, ENGLISH, Bench, Task, as_trained
 from steps import timed
 from tardif import Trainer
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.base import MINILM, resolve_base
-from tardif.encoder.build import build_model, raw_view
+from tardif.encoder.model import build_model, raw_view
 from tardif.encoder.recipe import Recipe
 from tardif.training.run import stronger
 from tardif.training.validation import ValidationTask, validation_task
@@ -115,7 +115,7 @@ def theirs(
 def measured(model: Any, held: ValidationTask) -> dict[str, float]:
     """The one evaluator of all systems, in the precision that this machine trains ours in."""
     with as_trained():
-        return held.measure(model, TALK, "Measuring")
+        return held.measure(model, CONSOLE, "Measuring")
 
 
 def untrained(held: ValidationTask) -> dict[str, float]:
@@ -184,7 +184,7 @@ def main() -> None:
         for name in options.systems:
             if any((curve["system"], curve["seed"]) == (name, seed) for curve in curves()):
                 continue
-            TALK.say(f"==> {name}, seed {seed}")
+            CONSOLE.say(f"==> {name}, seed {seed}")
             seconds = timed(loading=False)
             if name.startswith("tardif"):
                 settings = {"precision": "fp32"} if name.endswith("fp32") else {}

@@ -80,7 +80,7 @@ def train_theirs(
     from sentence_transformers.multi_vector_encoder import losses
 
     from tardif.encoder.base import MINILM, resolve_base
-    from tardif.encoder.build import build_model
+    from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(MINILM), Recipe(**LENGTHS), device=options.device)
@@ -153,7 +153,7 @@ class Tokens(NamedTuple):
 
 def tokens_per_step(options: argparse.Namespace) -> Tokens:
     from tardif.encoder.base import MINILM, resolve_base
-    from tardif.encoder.build import build_model
+    from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
     from tardif.encoder.tokens import tokens_for
     from tardif.training.batches import Collator

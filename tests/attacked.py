@@ -118,8 +118,8 @@ def _index(folder: Path, root: Path) -> dict[str, object]:
 
 
 def _checkpoint(folder: Path, root: Path) -> dict[str, object]:
-    from tardif.encoder.build import open_model
-    from tardif.encoder.vectors import encode_documents, encode_queries
+    from tardif.encoder.model import open_model
+    from tardif.encoder.token_vectors import encode_documents, encode_queries
     from tardif.search.retriever import rerank
 
     answers: dict[str, object] = {}
@@ -207,7 +207,7 @@ def judge(answers: dict[str, object], healthy: dict[str, object]) -> tuple[str, 
 
 def _doctored(folder: Path, root: Path, verdict: str, healthy: dict[str, object]) -> tuple[str, str]:
     """Have a damaged index examined and repaired, and judge what it answers then."""
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.repair import examine, repair
 
     answers: dict[str, object] = {}
@@ -217,7 +217,7 @@ def _doctored(folder: Path, root: Path, verdict: str, healthy: dict[str, object]
         silent = verdict == REFUSED
         return (SILENT, "doctor finds nothing, and a search is refused") if silent else (SAME, "")
     if isinstance(problems, list):
-        _ask(answers, "repair", lambda: _repaired(repair(folder, talk=Talk(quiet=True))))
+        _ask(answers, "repair", lambda: _repaired(repair(folder, console=Console(quiet=True))))
     for said in answers.values():
         if isinstance(said, dict) and TRACEBACK in said:
             return TRACEBACK, f"doctor: {said[TRACEBACK]}"

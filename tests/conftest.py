@@ -29,7 +29,7 @@ def base_folder(tmp_path_factory):
 def fresh(base_folder):
     """A family's base with the classic recipe around it: ``fresh("bert")``. Shared: not to be changed."""
     from tardif.encoder.base import resolve_base
-    from tardif.encoder.build import build_model
+    from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
 
     return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe(expansion=32)))
@@ -58,7 +58,7 @@ def pylate_folder(base_folder, tmp_path_factory):
 @pytest.fixture(scope="session")
 def encoder(multi_vector_folder):
     """A tiny late-interaction model, opened. Shared: not to be changed."""
-    from tardif.encoder.build import open_model
+    from tardif.encoder.model import open_model
 
     return open_model(str(multi_vector_folder))
 

@@ -10,7 +10,7 @@ QUERIES = [*tiny.SENTENCES[:12], "a", *EMPTYISH, "very long " * 300, "x" * 500, 
 
 def assert_same_scores(model, light, queries=QUERIES, documents=tiny.SENTENCES, atol=1e-5):
     """The light encoder's queries score documents as the model's own do."""
-    from tardif.encoder.vectors import encode_documents, encode_queries
+    from tardif.encoder.token_vectors import encode_documents, encode_queries
     from tardif.scoring import maxsim_arrays
 
     ours, our_lengths = light.encode_queries(queries)

@@ -12,7 +12,7 @@ from tardif.checks import MAX_ID, check_hits, check_ids, check_list, check_queri
 from tardif.data.documents import read_documents
 from tardif.data.formats import open_source
 from tardif.data.training_set import TrainingSet
-from tardif.encoder.vectors import encode_documents, encode_queries
+from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.comparison import compare
 from tardif.evaluation.measures import measure, rank

@@ -15,9 +15,9 @@ import tardif
 
 # A module imports from its own package and from lower levels only; __init__ only names things, lazily.
 LEVELS = [
-    {"_version", "visible"},
+    {"_version", "escaping"},
     {"errors"},
-    {"checks", "checksums", "locks", "exchange", "showing"},
+    {"checks", "checksums", "locks", "exchange", "display"},
     {"types", "progress", "forks", "folders", "devices", "ranking"},
     {"scoring", "text"},
     {"losses", "encoder"},

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from tardif import progress
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_notebook_with_widgets_gets_a_bar_and_one_without_gets_lines(notebook,
     monkeypatch.setattr(progress, "_TerminalBar", lambda *args: drawn.append(args) or Bar(*args))
     for spec, count in ((None, 0), (importlib.machinery.ModuleSpec("ipywidgets", None), 1)):
         widgets(monkeypatch, spec)
-        with Talk().progress("Training", 3, "steps"):
+        with Console().progress("Training", 3, "steps"):
             pass
         assert len(drawn) == count
 

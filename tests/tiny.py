@@ -52,7 +52,7 @@ SENTENCES = [
 def exact_model(base: str | Path):
     """A model of ``base`` whose gradients can be told to the last digit: float64, no dropout, in training."""
     from tardif.encoder.base import resolve_base
-    from tardif.encoder.build import build_model, set_dropout
+    from tardif.encoder.model import build_model, set_dropout
     from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(base), Recipe(dim=16)).double()
@@ -94,7 +94,7 @@ def save_dense(base: Path, folder: Path) -> Path:
 def save_multi_vector(base: Path, folder: Path, dim: int = 16) -> Path:
     """A late-interaction model in sentence-transformers' own format."""
     from tardif.encoder.base import resolve_base
-    from tardif.encoder.build import build_model
+    from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
 
     model = build_model(resolve_base(base), Recipe(dim=dim, query_length=40, document_length=48, expansion=32))

@@ -10,14 +10,14 @@
 
 Every message says what was wrong, where, and the way out. The command line prints it as one line
 and exits with 1; nothing else derives from these. Messages quote what came in, so they are made safe to show
-(:mod:`tardif.visible`).
+(:mod:`tardif.escaping`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tardif.visible import visible
+from tardif.escaping import visible
 
 
 class TardifError(Exception):

@@ -11,7 +11,7 @@ import os
 import weakref
 
 
-class Forking:
+class ForkAware:
     """What has something that does not survive a fork; a subclass says what."""
 
     def before_fork(self) -> None:
@@ -21,12 +21,12 @@ class Forking:
         """Go on, in the parent or in the child."""
 
 
-_LIVING: weakref.WeakSet[Forking] = weakref.WeakSet()
-_PUT_DOWN: list[Forking] = []
+_LIVING: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_PUT_DOWN: list[ForkAware] = []
 _HOOKED: list[bool] = []
 
 
-def register(one: Forking) -> None:
+def register(one: ForkAware) -> None:
     """Have an object told of forks for as long as it lives."""
     if not _HOOKED and hasattr(os, "register_at_fork"):
         os.register_at_fork(

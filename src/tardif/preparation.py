@@ -36,7 +36,7 @@ from tardif.locks import hold
 from tardif.mining.plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
-from tardif.progress import Silent, Talk
+from tardif.progress import Console, Silent
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.text.near import LIMIT, NEIGHBOURS, Near, near_duplicates
@@ -215,7 +215,7 @@ def prepare(
     *,
     queries: Any = None,
     validation: Any = AUTO,
-    talk: Talk | None = None,
+    console: Console | None = None,
     work: Path | None = None,
     **options: Any,
 ) -> TrainingSet:
@@ -228,7 +228,7 @@ def prepare(
         queries: the queries' texts by id, where the sources name them by ids: anything that
             :func:`tardif.data.parts.stream_queries` reads.
         validation: the share of queries to hold out, or held-out rows of their own.
-        talk: where to show progress.
+        console: where to show progress.
         **options: of :class:`Preparation`.
 
     Raises:
@@ -237,7 +237,7 @@ def prepare(
     """
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder:
         out = Path(folder) / "set"
-        more = {"queries": queries, "validation": validation, "talk": talk, "work": work}
+        more = {"queries": queries, "validation": validation, "console": console, "work": work}
         path = prepare_folder(sources, documents, out, **more, **options)
         return TrainingSet.load(path)
 
@@ -250,7 +250,7 @@ def prepare_folder(
     queries: Any = None,
     validation: Any = AUTO,
     overwrite: bool = False,
-    talk: Talk | None = None,
+    console: Console | None = None,
     work: Path | None = None,
     **options: Any,
 ) -> Path:
@@ -288,7 +288,7 @@ def prepare_folder(
         raise SettingError(
             f"columns: {named} are columns of documents, and none are given: give documents (--documents)."
         )
-    talk = talk or Silent()
+    console = console or Silent()
     out = Path(out)
     work = work or work_folder(out)
     check_output(out, overwrite=overwrite)
@@ -297,20 +297,20 @@ def prepare_folder(
             held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
         with staged(out, overwrite=overwrite) as aside:
             given = Input.of(sources, documents, queries, None if share else validation, how.split)
-            report, totals = _make(aside, given, how, talk, work)
+            report, totals = _make(aside, given, how, console, work)
         forget(work)
     for place, line in enumerate(report):
-        (talk.tell if place in totals else talk.say)(f"  {line}")
+        (console.tell if place in totals else console.say)(f"  {line}")
     return out
 
 
-def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -> tuple[list[str], range]:
+def _make(aside: Path, given: Input, how: Preparation, console: Console, work: Path) -> tuple[list[str], range]:
     """Fill the folder of a set; returns its report, and which of its lines say what the data came to."""
     actions = how.actions
     report: list[str] = []
     language = find_language(how.language)
     with Staging(aside, markup=actions["markup"]) as staging:
-        held, made = _gather(staging, given, how, report, talk)
+        held, made = _gather(staging, given, how, report, console)
         rows = staging.rows
         if not rows:
             raise DataError("There is nothing to train on: the input states no pair of query and document.")
@@ -322,7 +322,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
             clicks=ClickRule.of(how.clicks),
         )
         report += [*findings.lines, *([findings.labels] if findings.labels else [])]
-        alike = _near(staging, actions, findings, how, report, talk)
+        alike = _near(staging, actions, findings, how, report, console)
         _foreign(staging, actions, findings, language, report)
         split(staging, how.sides, held_out=held, alike=alike.links)
         counts = write_tables(staging, aside)
@@ -354,7 +354,7 @@ def _make(aside: Path, given: Input, how: Preparation, talk: Talk, work: Path) -
     if made:
         manifest["made"] = made
     if how.mining.is_needed:
-        report += how.mining.run(aside, manifest, talk, work=work)
+        report += how.mining.run(aside, manifest, console, work=work)
     write_manifest(aside, counts, findings.counts, report, **manifest)
     return report, totals
 
@@ -374,7 +374,9 @@ def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> li
     return told + [f"{side}: {count} queries" for side, count in counts.items()]
 
 
-def _gather(staging: Staging, given: Input, how: Preparation, report: list[str], talk: Talk) -> tuple[list[int], int]:
+def _gather(
+    staging: Staging, given: Input, how: Preparation, report: list[str], console: Console
+) -> tuple[list[int], int]:
     """Read everything into the staging database; returns the numbers of the held-out sources, and how many
     queries rules have made."""
     held: list[int] = []
@@ -388,7 +390,7 @@ def _gather(staging: Staging, given: Input, how: Preparation, report: list[str],
         found = DocumentReport()
         number = staging.source(source_name(documents))
         stream = stream_documents(documents, reading=how.only_documents(), report=found)
-        with talk.progress("Reading documents", None, "documents") as bar:
+        with console.progress("Reading documents", None, "documents") as bar:
             staging.add_documents(
                 number,
                 _counted(stream, bar.advance),
@@ -408,12 +410,12 @@ def _gather(staging: Staging, given: Input, how: Preparation, report: list[str],
         count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))
         report.append(f"{Path(staging.sources[number]).name}: a list of {count:,} queries")
     for source, is_held in opened:
-        with talk.progress(f"Reading {Path(source.name).name}", None, "rows") as bar:
+        with console.progress(f"Reading {Path(source.name).name}", None, "rows") as bar:
             number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, base))
         held += [number] if is_held else []
         report.append(f"{Path(source.name).name}: {source.shape}" + (", held out" if is_held else ""))
     if how.synthesize or how.endpoint is not None:
-        made = _write_queries(staging, how, report, talk)
+        made = _write_queries(staging, how, report, console)
     return held, made
 
 
@@ -445,7 +447,7 @@ def _of_held_out(error: DataError) -> DataError:
     return DataError(re.sub(r"\bcolumns=(?=\{)", "validation_columns=", what), error.path, error.line)
 
 
-def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: Talk) -> int:
+def _write_queries(staging: Staging, how: Preparation, report: list[str], console: Console) -> int:
     """Add queries made from the documents: by the rules of synthesis, by an endpoint, or both. Returns how many rules
     have made: an endpoint's are as good as asked."""
     from tardif.synthesis import SynthesisResult, synthesize
@@ -459,12 +461,12 @@ def _write_queries(staging: Staging, how: Preparation, report: list[str], talk: 
     made: list[SynthesisResult] = []
     by_rules = 0
     if how.synthesize:
-        talk.say("Making queries from the documents ...")
+        console.say("Making queries from the documents ...")
         limit = how.synthesize_limit
         made.append(synthesize(corpus, language=find_language(how.language), seed=how.seed, limit=limit))
         by_rules = len(made[0].pairs)
     if how.endpoint is not None:
-        talk.say("Asking the endpoint for queries ...")
+        console.say("Asking the endpoint for queries ...")
         made.append(how.writer().write(corpus))
     for result in made:
         staging.add(result)
@@ -478,7 +480,7 @@ def _near(
     findings: rules.Findings,
     how: Preparation,
     report: list[str],
-    talk: Talk,
+    console: Console,
 ) -> Near:
     """Report documents that are nearly the same; returns such queries, to keep on one side."""
     found = {"texts": Near(), "asked": Near()}
@@ -494,7 +496,7 @@ def _near(
         real = f"WHERE metadata NOT LIKE '%{PARENT}%'" if table == "texts" else ""
         batches = staging.batches(f"SELECT id, {content} AS content FROM {table} {real}")
         rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
-        with talk.progress(f"Looking for near-duplicate {what}", None, what) as bar:
+        with console.progress(f"Looking for near-duplicate {what}", None, what) as bar:
             found[table] = near_duplicates(rows, advance=bar.advance)
         if unsure := found[table].unsure:
             report.append(

@@ -2,7 +2,7 @@
 
 stdout belongs to data. Progress bars are drawn where stderr is a terminal, and in a notebook; elsewhere
 (a log file, CI) one line every ten seconds says the same. Texts, ids and names of files in what is said are made safe
-to show (:mod:`tardif.visible`).
+to show (:mod:`tardif.escaping`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tardif.visible import visible
+from tardif.escaping import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LINE_EVERY_SECONDS = 10.0
 
 
-class Talk:
+class Console:
     """Says lines and shows progress; a quiet one does neither, and only tells and warns."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -59,14 +59,14 @@ class Talk:
             bar.close()
 
 
-class Silent(Talk):
+class Silent(Console):
     """Says nothing at all, results neither: for whoever takes them as values."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
 
     def tell(self, line: str) -> None:
-        """As :meth:`Talk.tell`, and does not."""
+        """As :meth:`Console.tell`, and does not."""
 
 
 class Bar:
@@ -105,9 +105,9 @@ class Bar:
 
 
 class _LineBar(Bar):
-    def __init__(self, what: str, total: int | None, unit: str, talk: Talk) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, console: Console) -> None:
         super().__init__(what, total, unit)
-        self.talk = talk
+        self.console = console
         self.last = self.started
         self.note = ""
 
@@ -117,11 +117,11 @@ class _LineBar(Bar):
         now = time.monotonic()
         if now - self.last >= _LINE_EVERY_SECONDS and self.done != self.total:
             self.last = now
-            self.talk.say(self.line(note))
+            self.console.say(self.line(note))
 
     def close(self) -> None:
         if self.done > self.earlier:
-            self.talk.say(f"{self.line(self.note)} ({clock(time.monotonic() - self.started)})")
+            self.console.say(f"{self.line(self.note)} ({clock(time.monotonic() - self.started)})")
 
 
 class _TerminalBar(Bar):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tardif.checks import called, id_fault, plain_text, text_fault
+from tardif.display import Short
 from tardif.errors import DataError
-from tardif.showing import Short
 
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 """Judgements: query id -> document id -> relevance (1 and above: relevant; 0 and below: not)."""

@@ -7,8 +7,8 @@ import pytest
 
 import tiny
 from tardif.encoder.blanks import Blanks, blanks_of
-from tardif.encoder.build import open_model
-from tardif.encoder.vectors import encode_documents, encode_queries
+from tardif.encoder.model import open_model
+from tardif.encoder.token_vectors import encode_documents, encode_queries
 
 BLANK = ["", "  \n\t", "... !!!", "—", "。。。", "…“”", "+ = $", "\u200b", "\x00", "-- ??? ((()))"]
 WORDS = ["the cat", "7", "bread!", "...and", "é", "a"]

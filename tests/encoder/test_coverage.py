@@ -6,7 +6,7 @@ import pytest
 
 from tardif import Trainer
 from tardif.encoder.base import MINILM, offline_base, resolve_base
-from tardif.encoder.coverage import coverage, of_language, of_texts
+from tardif.encoder.coverage import coverage, language_warning, texts_warning
 from tardif.encoder.samples import SENTENCES
 from tardif.text.languages import language
 
@@ -34,7 +34,7 @@ def test_unknown_tokens_and_single_letters_are_poor():
 @pytest.mark.skipif(offline_base() is None, reason="the offline base is not installed")
 @pytest.mark.parametrize(("code", "poor"), [("en", False), ("de", False), ("vi", False), ("ja", True), ("ru", True)])
 def test_the_default_base_is_for_languages_in_the_latin_script(code, poor):
-    said = of_language(resolve_base(MINILM), language(code))
+    said = language_warning(resolve_base(MINILM), language(code))
     assert bool(said) is poor
     if code == "ja":
         assert "17% of the tokens are unknown" in said
@@ -61,6 +61,6 @@ def test_texts_that_a_model_reads_badly_are_told_of(base_folder, family):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base_folder(family))
-    said = of_texts("The model", tokenizer, ["ქართული ენა და დამწერლობა"] * 200, "these documents")
+    said = texts_warning("The model", tokenizer, ["ქართული ენა და დამწერლობა"] * 200, "these documents")
     assert "The model reads these documents badly" in said
-    assert of_texts("The model", tokenizer, ["The cat sat on the mat, and the dog slept."] * 200, "x") == ""
+    assert texts_warning("The model", tokenizer, ["The cat sat on the mat, and the dog slept."] * 200, "x") == ""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from tardif.encoder.base import offline_base, resolve_base
-from tardif.encoder.build import build_model, open_model
+from tardif.encoder.model import build_model, open_model
 from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError
 from tardif.mining.dense import open_dense

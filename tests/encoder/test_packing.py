@@ -8,8 +8,8 @@ from torch.nn.functional import pad
 
 from tardif.encoder import packing
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import build_model
 from tardif.encoder.encoding import Block, encode
+from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 
 TEXTS = [

@@ -8,7 +8,7 @@ from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.evaluation.comparison import compare, differences, holm, pairs, results
 from tardif.evaluation.runs import read_run, write_run
 from tardif.index.disk import DiskIndex
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.search.retriever import Retriever
 
 
@@ -40,8 +40,8 @@ def test_a_written_run_measures_like_its_system(beir, tmp_path):
 def test_what_a_model_does_not_read_of_the_documents_is_said(tmp_path, multi_vector_folder, capsys):
     corpus = [*CORPUS[:-1], {**CORPUS[-1], "text": "a word and more " * 50}]
     beir = write_beir(tmp_path / "animals", corpus=corpus)
-    compare([str(multi_vector_folder)], [beir], talk=Talk())
-    compare([], [beir], against=str(multi_vector_folder), talk=Talk())
+    compare([str(multi_vector_folder)], [beir], console=Console())
+    compare([], [beir], against=str(multi_vector_folder), console=Console())
     lines = [line for line in capsys.readouterr().err.splitlines() if "longer than the model reads" in line]
     assert len(lines) == 2
     assert f"1 of {len(corpus)} documents is longer than the model reads (48 tokens)" in lines[0]
@@ -70,13 +70,13 @@ def test_an_index_is_scored_whole_where_that_is_asked_or_measured_deep(
     monkeypatch.setattr(Retriever, "run", lambda *a, **how: asked.append((a[2], how["exact"])) or run(*a, **how))
     for options in ({}, {"exact": True}, {"measures": ["R@1000"]}):
         capsys.readouterr()
-        compare([str(index)], [beir], talk=Talk(), **options)
+        compare([str(index)], [beir], console=Console(), **options)
         said = capsys.readouterr().err
         assert f"{index} on animals: 2/2 queries" in said
         assert ("every document is scored" in said) is bool(options)
     assert asked == [(100, False), (100, True), (1000, True)]
     monkeypatch.setattr(DiskIndex, "prunes", True)
-    compare([str(index)], [beir], talk=Talk())
+    compare([str(index)], [beir], console=Console())
     assert "0.99 of the exact hits; --exact (in Python exact=True) scores every document" in capsys.readouterr().err
 
 
@@ -85,7 +85,7 @@ def test_queries_that_find_nothing_are_counted(beir, multi_vector_folder, tmp_pa
     Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, quiet=True).close()
     (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "?"}\n{"_id": "q2", "text": "birds"}\n')
     for system in (str(index), str(multi_vector_folder)):
-        (figures,) = compare([system], [beir], measures=["RR@10"], talk=Talk())
+        (figures,) = compare([system], [beir], measures=["RR@10"], console=Console())
         assert figures.values["RR@10"]["q1"] == 0
         assert f"{system} on animals: 1 of 2 queries found nothing, and count 0." in capsys.readouterr().err
 
@@ -176,12 +176,12 @@ def test_holms_correction():
 def test_a_model_among_the_systems_is_compared_as_it_is(beir, multi_vector_folder, base_folder, tmp_path, capsys):
     model, again = str(multi_vector_folder), f"{multi_vector_folder}/."
     alone = compare([model], [beir])[0].measures
-    found = compare(["bm25", model], [beir], against=again, talk=Talk(quiet=True))
+    found = compare(["bm25", model], [beir], against=again, console=Console(quiet=True))
     assert [(item.name, item.untrained) for item in found] == [("bm25", ""), (again, "")]
     assert found[1].measures == alone
     assert found[1].p == {} and found[0].p
     assert "is among the systems: it is compared as it is" in capsys.readouterr().err
-    (base,) = compare([], [beir], against=str(base_folder("bert")), talk=Talk(quiet=True))
+    (base,) = compare([], [beir], against=str(base_folder("bert")), console=Console(quiet=True))
     assert base.untrained in ("raw token vectors", "the recipe at step 0")
     assert base.as_json()["untrained"] == base.untrained
     assert "of its two untrained systems the stronger one counts (nDCG@10: " in capsys.readouterr().err
@@ -241,7 +241,7 @@ def test_all_relevant_documents_can_be_found_however_many_they_are(tmp_path, mul
 
 def test_what_a_run_file_lacks_is_said(beir, tmp_path, capsys):
     run = written(tmp_path / "run", q1=["d1", "elsewhere"], q9=["d1"])
-    compare([run], [beir], measures=["R@5"], talk=Talk())
+    compare([run], [beir], measures=["R@5"], console=Console())
     err = capsys.readouterr().err
     assert "1 of 2 queries found nothing, and count 0" in err
     assert "1 hits are no documents of this corpus" in err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tiny
-from tardif.encoder.vectors import encode_documents, encode_queries
+from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.evaluation import measures
 from tardif.evaluation.measures import rank
 from tardif.types import Document

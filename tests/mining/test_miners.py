@@ -37,7 +37,7 @@ def test_the_hybrid_is_judged_by_the_dense_one(dense_folder):
 
 def test_late_searches_by_the_base_s_raw_token_vectors(base_folder):
     from tardif.encoder.base import resolve_base
-    from tardif.encoder.build import build_model, raw_view
+    from tardif.encoder.model import build_model, raw_view
     from tardif.encoder.recipe import Recipe
 
     raw = raw_view(build_model(resolve_base(base_folder("bert")), Recipe()))

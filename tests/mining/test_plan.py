@@ -11,7 +11,7 @@ from tardif.data.training_set import TrainingSet
 from tardif.mining.plan import MINERS, MiningPlan
 from tardif.mining.selection import Selection
 from tardif.preparation import prepare, prepare_folder
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.languages import language
 from tardif.types import Document
 
@@ -49,7 +49,7 @@ def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, que
     tables = tmp_path / "set"
     examples.save(tables)
     plan = MiningPlan("lexical", language("en"), "none", selection=Selection(**given), decides_ratio=not given)
-    said = plan.run(tables, {"settings": {}, "made": queries if made else 0}, Talk(quiet=True))
+    said = plan.run(tables, {"settings": {}, "made": queries if made else 0}, Console(quiet=True))
     asked = json.loads((tables / "mining.json").read_text())["settings"]["selection"]
     assert asked["ratio"] == ratio
     assert any("over 1,000 queries" in line for line in said) == (ratio is None)

@@ -11,7 +11,7 @@ import tiny
 from tardif import Retriever
 from tardif.errors import FolderError
 from tardif.index import disk, merging
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.search.repair import examine, repair
 from tardif.types import Document, Piece
 
@@ -41,7 +41,7 @@ def answers(folder):
 
 
 def mended(folder):
-    return repair(folder, talk=Talk(quiet=True))
+    return repair(folder, console=Console(quiet=True))
 
 
 def segment_of(folder):
@@ -185,7 +185,7 @@ def test_what_cannot_be_mended_says_so(folder):
 def test_a_repair_without_the_model_asks_for_it(folder, multi_vector_folder, monkeypatch):
     segment_of(folder).unlink()
     with pytest.raises(FolderError, match="--model"):
-        repair(folder, model=folder / "nowhere", talk=Talk(quiet=True))
+        repair(folder, model=folder / "nowhere", console=Console(quiet=True))
     _, after = mended(folder)  # nothing was lost by the first try
     assert after.problems == []
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from samples import write_jsonl
-from tardif.encoder.reach import document_reach
+from tardif.encoder.truncation import document_reach
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.search.retriever import Retriever, rerank
 

@@ -10,7 +10,7 @@ import pytest
 from queries import QUERIES, assert_same_scores
 from tardif.data.documents import read_documents
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import build_model
+from tardif.encoder.model import build_model
 from tardif.encoder.onnx.convert import export_query_encoder
 from tardif.encoder.onnx.encoder import LightEncoder
 from tardif.encoder.recipe import Recipe

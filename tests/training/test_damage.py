@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tardif import FolderError, TardifError, Trainer
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.training import callbacks, objective
 from tardif.training.averaging import blended
 from tardif.training.callbacks import cut_log
@@ -68,7 +68,7 @@ def folder(runs, tmp_path):
     return RunFolder(tmp_path / "out" / "tiny")
 
 
-class Told(Talk):
+class Told(Console):
     def __init__(self):
         super().__init__(quiet=True)
         self.lines = []
@@ -190,7 +190,10 @@ def test_the_record_is_not_damaged_unnoticed(folder, make, how):
         path.write_text(json.dumps({**record, "checksum": _checksum(record)}))
     else:
         DAMAGES[how](path)
-    with pytest.raises(FolderError, match=r"run.*--overwrite"), folder.held(resume=True, overwrite=False, talk=Told()):
+    with (
+        pytest.raises(FolderError, match=r"run.*--overwrite"),
+        folder.held(resume=True, overwrite=False, console=Told()),
+    ):
         pass
     assert folder.step(9).is_dir()
 
@@ -201,9 +204,9 @@ def test_the_record_is_not_damaged_unnoticed(folder, make, how):
 def test_overwrite_clears_the_way_whatever_is_there(folder, name, how):
     DAMAGES[how](folder.path / name)
     for resume in (False, True):
-        with RunFolder(folder.output).held(resume=resume, overwrite=True, talk=Told()):
+        with RunFolder(folder.output).held(resume=resume, overwrite=True, console=Told()):
             pass
-    with RunFolder(folder.output).held(resume=False, overwrite=True, talk=Told()):
+    with RunFolder(folder.output).held(resume=False, overwrite=True, console=Told()):
         assert not list(folder.path.iterdir())
     assert [path.name for path in folder.output.parent.iterdir()] == ["tiny"]  # what had been published
 
@@ -217,7 +220,7 @@ def test_overwrite_clears_what_is_no_folder_at_all(tmp_path, kind):
         folder.path.symlink_to("nowhere")
     else:
         os.mkfifo(folder.path)
-    with folder.held(resume=False, overwrite=True, talk=Told()):
+    with folder.held(resume=False, overwrite=True, console=Told()):
         assert folder.path.is_dir()
     assert not list(tmp_path.iterdir())
 
@@ -229,7 +232,7 @@ def test_what_cannot_be_removed_is_told(folder, monkeypatch):
     monkeypatch.setattr("pathlib.Path.rename", refused)
     with (
         pytest.raises(FolderError, match=r"cannot be removed \(Operation not permitted\): remove it by hand"),
-        folder.held(resume=False, overwrite=True, talk=Told()),
+        folder.held(resume=False, overwrite=True, console=Told()),
     ):
         pass
 

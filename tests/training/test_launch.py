@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tardif import FolderError, SettingError, TrainingError
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 from tardif.training import launch
 from tardif.training.distributed import World, join
 from tardif.training.job import load_job
@@ -26,7 +26,7 @@ DONE = (
 )
 
 
-class Listening(Talk):
+class Listening(Console):
     def __init__(self):
         super().__init__()
         self.said = []
@@ -43,7 +43,7 @@ def two(make, monkeypatch):
     def train(code, **settings):
         monkeypatch.setattr(launch, "_COMMAND", HEAD + code)
         trainer = make()
-        trainer.talk = Listening()
+        trainer.console = Listening()
         return trainer, lambda: trainer.train(processes=2, **settings)
 
     return train
@@ -76,7 +76,7 @@ def test_what_the_lead_says_is_said_here(two):
         "  print(json.dumps(['say', 'Größe']), flush=True)"
     )
     train()
-    assert trainer.talk.said == ["Starting 2 processes.", "Größe"]
+    assert trainer.console.said == ["Starting 2 processes.", "Größe"]
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_a_job_is_read_as_it_was_written(make, tmp_path):
 
     trainer = make(query_length=20, language="de", trust_remote_code=True)
     settings = settings_from({"matryoshka": [16, 4], "loss": {"contrastive": 1.0}, "lora": {"r": 4}, "optim": "sgd"})
-    names = ("base", "recipe", "data", "language", "path", "seed", "overwrite", "trust_remote_code", "talk")
+    names = ("base", "recipe", "data", "language", "path", "seed", "overwrite", "trust_remote_code", "console")
     job = Job(**{name: getattr(trainer, name) for name in names})
     job.save(tmp_path / "job", settings, device="cpu")
-    found, read, more = load_job(tmp_path / "job", trainer.talk)
+    found, read, more = load_job(tmp_path / "job", trainer.console)
     assert (found.base, found.recipe, found.language, found.path) == (job.base, job.recipe, job.language, job.path)
     assert found.data.examples == job.data.examples
     assert read.as_json() == settings.as_json()
@@ -171,7 +171,7 @@ def test_talk_is_relayed():
     os.close(write)
     seen = []
 
-    class Shown(Talk):
+    class Shown(Console):
         def say(self, line):
             seen.append(line)
 

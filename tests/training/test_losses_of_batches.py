@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 import tiny
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import build_model, set_dropout
+from tardif.encoder.model import build_model, set_dropout
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for
 from tardif.training import gradcache

@@ -8,7 +8,7 @@ import torch
 import tiny
 from tardif import SettingError, Trainer
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import build_model, set_dropout, transformer_of
+from tardif.encoder.model import build_model, set_dropout, transformer_of
 from tardif.encoder.recipe import Recipe
 from tardif.training import library_trainer
 from tardif.training.parameters import learning_rates, parts_of, set_up, without_adapters

@@ -219,13 +219,13 @@ def test_ctrl_c_keeps_the_best_and_can_be_resumed(script, tmp_path, whole):
         assert running.poll() is None, running.communicate()
         time.sleep(0.002)
     running.send_signal(signal.SIGINT)
-    said, talk = running.communicate(timeout=60)
-    assert running.returncode == 0, talk
+    said, console = running.communicate(timeout=60)
+    assert running.returncode == 0, console
     assert json.loads(said) == [str(out / "model"), True]
-    assert "goes on" in talk
+    assert "goes on" in console
     again = start_process(script(settings, processes=2, resume=True))
-    said, talk = again.communicate(timeout=200)
-    assert json.loads(said) == [str(out / "model"), False], talk
+    said, console = again.communicate(timeout=200)
+    assert json.loads(said) == [str(out / "model"), False], console
     found = {path.relative_to(out / "model"): path.read_bytes() for path in (out / "model").rglob("*.safetensors")}
     assert found == whole
 
@@ -253,11 +253,11 @@ def test_a_script_that_was_started_several_times_trains_together(script, tmp_pat
         "accelerate.commands.launch": ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no"],
     }[module]
     running = start_process(script(SHORT, ["-m", module, *options]))
-    said, talk = running.communicate(timeout=200)
-    assert running.returncode == 0, talk
+    said, console = running.communicate(timeout=200)
+    assert running.returncode == 0, console
     path = tmp_path / "out" / "model"
     assert said.count(json.dumps([str(path), False])) == 2, said  # the lines of two processes may run together
-    assert talk.count("Validation:") == 1
+    assert console.count("Validation:") == 1
     one = make("one")
     one.train(**SHORT)
     two = make("two")

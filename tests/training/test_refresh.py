@@ -266,7 +266,7 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
             seconds=lambda: 1.0,
             folder=RunFolder(tmp_path / "out"),
             bar=None,
-            talk=SimpleNamespace(say=lambda line: None),
+            console=SimpleNamespace(say=lambda line: None),
             report=lambda figures: None,
         )
 

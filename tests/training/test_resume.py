@@ -21,9 +21,9 @@ SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps
 HOLDER = """
 import sys
 from pathlib import Path
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.training.run_folder import RunFolder
-with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, talk=Talk(quiet=True)):
+with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, console=Console(quiet=True)):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -126,8 +126,8 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
 def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
     broken = make()
     break_off(monkeypatch, broken, 5, **SHORT)
-    monkeypatch.setattr("tardif.encoder.build.raw_view", None)
-    monkeypatch.setattr("tardif.encoder.build.fit_projection", None)
+    monkeypatch.setattr("tardif.encoder.model.raw_view", None)
+    monkeypatch.setattr("tardif.encoder.model.fit_projection", None)
     result = make().train(resume=True, **SHORT)
     assert result.baselines.keys() == {"bm25", "raw", "step 0"}
 

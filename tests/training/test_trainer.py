@@ -122,7 +122,7 @@ assert "torch" not in sys.modules
 
 @pytest.mark.parametrize("wrong", [{"epoch": 3}, {"lr": 0}, {"output_dir": "x"}, {"lr_scheduler_type": "zigzag"}])
 def test_a_wrong_setting_is_refused_before_the_weights_are_read(trainer, monkeypatch, wrong):
-    monkeypatch.setattr("tardif.encoder.build.build_model", None)
+    monkeypatch.setattr("tardif.encoder.model.build_model", None)
     with pytest.raises(SettingError, match=next(iter(wrong))):
         trainer.train(**wrong)
     assert left_in(trainer) == []
@@ -160,13 +160,13 @@ def test_training_publishes_a_checkpoint_with_its_results(trainer):
 
 
 def test_the_figures_are_those_of_the_published_checkpoint(trainer):
-    from tardif.encoder.build import open_model
-    from tardif.progress import Talk
+    from tardif.encoder.model import open_model
+    from tardif.progress import Console
     from tardif.training.validation import validation_task
 
     result = trainer.train(**SHORT)
     task = validation_task(trainer.data, limit=1000, language=trainer.language, seed=0)
-    assert task.measure(open_model(str(trainer.path)), Talk(quiet=True), "") == pytest.approx(dict(result.after))
+    assert task.measure(open_model(str(trainer.path)), Console(quiet=True), "") == pytest.approx(dict(result.after))
 
 
 def test_training_learns(trainer, monkeypatch):

@@ -1,4 +1,4 @@
-"""The command line: one verb per step of the story. stdout is data, stderr is talk.
+"""The command line: one verb per step of the story. stdout is data, stderr is console.
 
 Exit codes: 0 done; 1 the work failed, with one readable line; 2 wrong usage; 130 interrupted.
 Heavy imports happen inside the verbs, so that ``--help`` answers at once.
@@ -19,7 +19,7 @@ from typing import Any
 
 from tardif.cli.app import INTERRUPTED, app
 from tardif.errors import TardifError, first_line
-from tardif.visible import visible
+from tardif.escaping import visible
 
 __all__ = ["main"]
 

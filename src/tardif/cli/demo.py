@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tardif.display import Short
 from tardif.encoder.base import MINILM
 from tardif.folders import expanded, write_json
-from tardif.showing import Short
 from tardif.text.normal import keyed_order, normalise
 from tardif.types import Document
 
@@ -206,7 +206,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     out = expanded(out).absolute()
     again = (out / "results.json").is_file() or not out.exists()
     trainer = Trainer("docstrings", base, out=out, overwrite=again)
-    say = trainer.talk.say
+    say = trainer.console.say
     say("Reading the docstrings of this machine's Python packages (parsed, never imported) ...")
     corpus = docstring_corpus()
     say(
@@ -234,7 +234,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     for line in summary(result):
         say(line)
     for line in result.warnings:
-        trainer.talk.warn(line)
+        trainer.console.warn(line)
     for line in (
         "",
         f"The model:   {_shown(result.path)}",

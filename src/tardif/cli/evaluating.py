@@ -55,7 +55,7 @@ def evaluate(
     from tardif.devices import allocate
     from tardif.evaluation import comparison
     from tardif.folders import check_output
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.text.languages import language as find_language
 
     if not data:
@@ -67,7 +67,7 @@ def evaluate(
     find_language(language)
     if out is not None:
         check_output(out, overwrite=True, replaced=False)
-    began, talk = time.monotonic(), Talk(quiet=quiet)
+    began, console = time.monotonic(), Console(quiet=quiet)
     names = [name.strip() for name in measures.split(",") if name.strip()]
     beside, how = options.judging()
     figures = comparison.compare(
@@ -82,7 +82,7 @@ def evaluate(
         device=allocate(device).kind,
         exact=exact,
         how=how,
-        talk=talk,
+        console=console,
     )
     compared = comparison.pairs(figures) if compare else []
     if out is not None:
@@ -98,7 +98,7 @@ def evaluate(
         leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
     _show(figures, compared, as_json=as_json, with_pairs=compare)
     for line in comparison.differences(figures, against):
-        talk.tell(line)
+        console.tell(line)
 
 
 def _show(figures: Sequence[Figures], compared: Sequence[Pair], *, as_json: bool, with_pairs: bool) -> None:

@@ -1,6 +1,6 @@
 """What verbs leave: lines, tables and JSON on stdout, results.json in a folder.
 
-Texts and ids come from anywhere: what a terminal would obey is written as escapes (:mod:`tardif.visible`), in JSON as
+Texts and ids come from anywhere: what a terminal would obey is written as escapes (:mod:`tardif.escaping`), in JSON as
 JSON's own, so that it reads back to the same text.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.errors import FolderError
-from tardif.visible import json_text, visible
+from tardif.escaping import json_text, visible
 
 
 def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:

@@ -29,7 +29,7 @@ def prepare(
 ) -> None:
     """Read, judge, split and mine: what you have becomes a training set."""
     from tardif.preparation import prepare_folder
-    from tardif.progress import Talk
+    from tardif.progress import Console
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
@@ -42,7 +42,7 @@ def prepare(
         language=language,
         seed=seed,
         overwrite=overwrite,
-        talk=Talk(quiet=quiet),
+        console=Console(quiet=quiet),
     )
     put(str(out))
 
@@ -57,9 +57,9 @@ def export(
     """Write a training set in another tool's format."""
     from tardif.data.export import export as write
     from tardif.data.training_set import TrainingSet
-    from tardif.progress import Talk
+    from tardif.progress import Console
 
-    talk = Talk()
+    console = Console()
     for line in write(TrainingSet.load(what), out, form, overwrite=overwrite).lines():
-        talk.say(line)
+        console.say(line)
     put(str(out))

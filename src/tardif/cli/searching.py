@@ -31,7 +31,7 @@ from tardif.cli.sharing import spelt, verb
 from tardif.ranking import WORDS
 
 if TYPE_CHECKING:
-    from tardif.progress import Talk
+    from tardif.progress import Console
 
 
 @verb(ReadingOptions)
@@ -91,14 +91,14 @@ def add(
 ) -> None:
     """Add documents to an index, or replace them."""
     from tardif.devices import allocate
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
     kind = allocate(device).kind
     with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
         cut = whole_number("--chunk", chunk)
         count, replaced = retriever.add(documents, chunk=cut, report=report, quiet=quiet, **options.arguments())
-        Talk(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
+        Console(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
         put(str(len(retriever)))
 
 
@@ -115,23 +115,23 @@ def delete(
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
     from tardif.index.disk import DiskIndex
-    from tardif.progress import Talk
+    from tardif.progress import Console
 
     if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
         raise typer.BadParameter("give ids, --ids FILE or --filter EXPR, one of them", param_hint="ID")
     if where is not None:
-        _delete_where(index, where, Talk(quiet=quiet))
+        _delete_where(index, where, Console(quiet=quiet))
         return
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     with DiskIndex(index) as opened:
         count = opened.delete(wanted)
         missing = len(set(wanted)) - count
         absent = f"; {missing} were not in the index" if missing else ""
-        Talk(quiet=quiet).say(f"{count} documents deleted{absent}.")
+        Console(quiet=quiet).say(f"{count} documents deleted{absent}.")
         put(str(len(opened)))
 
 
-def _delete_where(index: Path, where: str, talk: Talk) -> None:
+def _delete_where(index: Path, where: str, console: Console) -> None:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
     from tardif.index.unknown import unknown_keys
@@ -139,9 +139,9 @@ def _delete_where(index: Path, where: str, talk: Talk) -> None:
     chosen = parse_filter(where)
     with DiskIndex(index) as opened:
         count = opened.delete_where(chosen)
-        talk.say(f"{count} documents deleted." if count else "No document passes the filter: none was deleted.")
+        console.say(f"{count} documents deleted." if count else "No document passes the filter: none was deleted.")
         for line in unknown_keys(opened, chosen):
-            talk.say(line)
+            console.say(line)
         put(str(len(opened)))
 
 
@@ -165,7 +165,7 @@ def sync(
 ) -> None:
     """Have an index hold what a folder holds now: what is new, changed and gone."""
     from tardif.devices import allocate
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
     kind = allocate(device).kind
@@ -178,9 +178,9 @@ def sync(
             quiet=quiet,
             **options.arguments(),
         )
-    talk = Talk(quiet=quiet)
+    console = Console(quiet=quiet)
     for line in done.lines(dry_run=dry_run):
-        talk.say(line)
+        console.say(line)
     if as_json:
         put_json(done.as_json())
         return
@@ -218,7 +218,7 @@ def search(
     """Search an index."""
     from tardif.index.filters import parse_filter
     from tardif.index.unknown import unknown_keys
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
     if (query is None) == (queries is None):
@@ -236,15 +236,15 @@ def search(
         "word_share": word_share,
         "group": group,
     }
-    talk = Talk(quiet=quiet)
+    console = Console(quiet=quiet)
     with Retriever(index, model=model, device=torch_device(device)) as retriever:
         if query is not None:
             hits = retriever.search(query, k, **how)
             if not hits:
-                talk.say(retriever.why_nothing(query, where=chosen))
+                console.say(retriever.why_nothing(query, where=chosen))
             elif chosen is not None:
                 for line in unknown_keys(retriever.index, chosen):
-                    talk.say(line)
+                    console.say(line)
             show_hits(query, hits, as_json)
             return
         from tardif.data.queries import read_queries
@@ -255,16 +255,16 @@ def search(
         if run is not None:
             from tardif.evaluation.runs import told_lowered, write_run
 
-            with talk.progress("Searching", len(asked), "queries") as bar:
+            with console.progress("Searching", len(asked), "queries") as bar:
                 ranked = retriever.run(asked, k, **how, advance=bar.advance)
-            _say_unanswered(talk, list(ranked.values()))
+            _say_unanswered(console, list(ranked.values()))
             for line in told_lowered(write_run(run, ranked)):
-                talk.say(line)
+                console.say(line)
             put(str(run))
             return
-        with talk.progress("Searching", len(asked), "queries") as bar:
+        with console.progress("Searching", len(asked), "queries") as bar:
             found = retriever.search_many(list(asked.values()), k, **how, advance=bar.advance)
-        _say_unanswered(talk, found)
+        _say_unanswered(console, found)
     if as_json:
         put_json(
             [
@@ -277,10 +277,10 @@ def search(
         show_hits(text, hits, as_json=False)
 
 
-def _say_unanswered(talk: Talk, found: Sequence[Sized]) -> None:
+def _say_unanswered(console: Console, found: Sequence[Sized]) -> None:
     count = sum(not len(hits) for hits in found)
     if count:
-        talk.say(f"{count} of {len(found)} queries found nothing.")
+        console.say(f"{count} of {len(found)} queries found nothing.")
 
 
 @verb(ReadingOptions)
@@ -298,7 +298,7 @@ def rerank(
 ) -> None:
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.retriever import rerank as order
 
     hits = order(
@@ -313,5 +313,5 @@ def rerank(
         **options.arguments(),
     )
     if not hits:
-        Talk(quiet=quiet).say("No hit: the query, or every document, has no token that can be matched.")
+        Console(quiet=quiet).say("No hit: the query, or every document, has no token that can be matched.")
     show_hits(query, hits, as_json)

@@ -57,7 +57,7 @@ def _examine_index(
     index: Path, repair: bool, model: Path | None, device: str, as_json: bool, trust_remote_code: bool, quiet: bool
 ) -> None:
     from tardif.devices import allocate
-    from tardif.progress import Talk
+    from tardif.progress import Console
     from tardif.search.repair import examine
     from tardif.search.repair import repair as mended
 
@@ -65,7 +65,7 @@ def _examine_index(
     if repair:
         kind = allocate(device).kind
         done, found = mended(
-            index, model=model, device=kind, trust_remote_code=trust_remote_code, talk=Talk(quiet=quiet)
+            index, model=model, device=kind, trust_remote_code=trust_remote_code, console=Console(quiet=quiet)
         )
     else:
         found = examine(index)

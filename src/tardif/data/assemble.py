@@ -13,7 +13,7 @@ from typing import Any
 from tardif.data.regular import open_regular, user_path
 from tardif.data.staging import Staging
 from tardif.data.training_set import UNCLEAR
-from tardif.visible import json_text
+from tardif.escaping import json_text
 
 # Rows per group of the Parquet files: what a reader must hold at a time.
 _ROWS = 50_000

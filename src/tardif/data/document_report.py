@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tardif.display import Short
+from tardif.escaping import json_text
 from tardif.folders import write_output
-from tardif.showing import Short
-from tardif.visible import json_text
 
 _SHOWN = 3
 

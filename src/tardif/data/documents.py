@@ -22,8 +22,8 @@ from tardif.data.markup import clean_document, treated
 from tardif.data.parts import parts_of
 from tardif.data.reading import Reading
 from tardif.data.regular import check_regular, is_folder, user_path
+from tardif.display import ShortList
 from tardif.errors import DataError, SettingError
-from tardif.showing import ShortList
 from tardif.text.normal import text_id
 from tardif.types import Document
 

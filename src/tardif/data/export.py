@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
 from tardif.data.json_metadata import as_stored
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.display import Short
 from tardif.errors import DataError, SettingError
 from tardif.folders import expanded, staged, write_json
-from tardif.showing import Short
 from tardif.types import Example
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
 from tardif.data.training_set import TEST, VALIDATION, TrainingSet, is_training_set
+from tardif.display import Short
 from tardif.errors import DataError, SettingError
-from tardif.showing import Short
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Run
 

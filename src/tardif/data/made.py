@@ -9,7 +9,7 @@ from typing import Any
 
 from tardif.data.chunking import PIECE
 from tardif.data.records import Judgement
-from tardif.showing import Short
+from tardif.display import Short
 from tardif.types import Document, Query
 
 KIND = "synthetic_kind"

@@ -16,8 +16,8 @@ from tardif.data.document_rows import DocumentColumns
 from tardif.data.formats.columns import ROLES, Wishes
 from tardif.data.formats.form import Form
 from tardif.data.hygiene.rules import choose
+from tardif.display import Short
 from tardif.errors import DataError, SettingError
-from tardif.showing import Short
 
 DOCUMENT_ROLES = ("text", "title", "id", "metadata")
 """What a column can be in a table of documents."""

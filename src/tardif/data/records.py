@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from tardif.showing import Short
+from tardif.display import Short
 from tardif.types import Document, Query
 
 Role = Literal["positive", "negative", "labelled", "clicked"]

@@ -18,9 +18,9 @@ from typing import Any
 
 from tardif._version import __version__
 from tardif.data.json_metadata import as_stored
+from tardif.display import ShortDict, ShortList, brief_repr, table
 from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
-from tardif.showing import ShortDict, ShortList, called, table
 from tardif.types import Document, Example
 
 FORMAT = "tardif-training-set"
@@ -68,7 +68,7 @@ class TrainingSet:
             object.__setattr__(self, "examples", ShortList(self.examples))
 
     def __repr__(self) -> str:
-        return called(self, *(f"{count} {what}" for what, count in self._sizes().items()))
+        return brief_repr(self, *(f"{count} {what}" for what, count in self._sizes().items()))
 
     def _repr_html_(self) -> str:
         return table((), self._sizes().items(), caption="Training set")

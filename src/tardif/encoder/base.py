@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from tardif.encoder.gate import check_files, read_config
+from tardif.display import Short
+from tardif.encoder.config_checks import check_files, read_config
 from tardif.encoder.weights import check_weights
 from tardif.errors import ModelError, first_line
 from tardif.folders import expanded, recover
-from tardif.showing import Short
 
 Found = TypeVar("Found")
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
@@ -89,7 +89,7 @@ def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
 
     Raises:
         ModelError: it does not exist, is no encoder, its files are missing or damaged, its weights are NaN or
-            infinite, or its configs name what :mod:`tardif.encoder.gate` refuses.
+            infinite, or its configs name what :mod:`tardif.encoder.config_checks` refuses.
     """
     return find_model(
         f"The base {name}",

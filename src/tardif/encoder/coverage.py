@@ -82,7 +82,7 @@ def coverage(
     return Coverage(unknown / tokens, letters / tokens, SYLLABLES if whole > letters / 2 else LETTERS)
 
 
-def of_language(base: Base, language: Language) -> str:
+def language_warning(base: Base, language: Language) -> str:
     """What a person is told of a base that reads a language badly, in a second and without torch; empty if it does not,
     or if its files do not say."""
     sentence, path = SENTENCES.get(language.code), base.transformer / "tokenizer.json"
@@ -99,10 +99,10 @@ def of_language(base: Base, language: Language) -> str:
         if not is_failure(error):
             raise
         return ""
-    return told(f"The base {base.name}", f"{language.name} sentences", found, language.name)
+    return _warning(f"The base {base.name}", f"{language.name} sentences", found, language.name)
 
 
-def of_texts(who: str, tokenizer: Any, texts: Iterable[str], what: str) -> str:
+def texts_warning(who: str, tokenizer: Any, texts: Iterable[str], what: str) -> str:
     """What a person is told of a model that reads these texts badly; empty if it does not.
 
     Args:
@@ -111,7 +111,7 @@ def of_texts(who: str, tokenizer: Any, texts: Iterable[str], what: str) -> str:
         texts: a sample.
         what: they are, such as ``these documents``.
     """
-    return told(who, what, _coverage_of(tokenizer, texts))
+    return _warning(who, what, _coverage_of(tokenizer, texts))
 
 
 def _coverage_of(tokenizer: Any, texts: Iterable[str], fewest: int = _FEWEST) -> Coverage | None:
@@ -127,7 +127,7 @@ def _coverage_of(tokenizer: Any, texts: Iterable[str], fewest: int = _FEWEST) ->
     return coverage(texts, ids_of, {tokenizer.unk_token_id}, fewest)
 
 
-def told(who: str, what: str, found: Coverage | None, language: str = "their language") -> str:
+def _warning(who: str, what: str, found: Coverage | None, language: str = "their language") -> str:
     """The warning of a coverage that is poor; empty if it is not.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.base import find_model
-from tardif.encoder.gate import check_files, read_config
+from tardif.encoder.config_checks import check_files, read_config
 from tardif.encoder.weights import check_weights
 from tardif.errors import ModelError
 
@@ -42,7 +42,7 @@ def resolve_cross_encoder(name: str | Path) -> CrossBase:
 
     Raises:
         ModelError: it does not exist, or its files are missing, damaged or name what
-            :mod:`tardif.encoder.gate` refuses.
+            :mod:`tardif.encoder.config_checks` refuses.
     """
     return find_model(f"The teacher {name}", str(name), lambda folder, _: _inspect(str(name), folder), _EXAMPLE)
 

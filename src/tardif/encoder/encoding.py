@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tardif.checks import check_list
-from tardif.encoder.memory import kept_memory
+from tardif.encoder.malloc import kept_memory
 from tardif.encoder.packing import LENGTHS, lengths_of
 from tardif.encoder.tokens import BLANK, tokens_for
 from tardif.errors import SettingError

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tardif.encoder.gate import read_config
+from tardif.encoder.config_checks import read_config
 from tardif.errors import ModelError, TardifError, first_line, is_failure
 
 # Nothing that Tardif computes comes from these, so that a checkpoint may lack them or hold them.

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.encoder.gate import read_config
+from tardif.encoder.config_checks import read_config
 from tardif.errors import ModelError
 from tardif.folders import parse_json
 

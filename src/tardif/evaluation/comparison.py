@@ -12,14 +12,14 @@ from tardif.checks import check_list
 from tardif.data.judged import JudgedSet, Judging, read_judged
 from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
+from tardif.display import Short
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.evaluation.measures import MEASURES, depth_of, parse_measures, per_query, significance, uncut
 from tardif.evaluation.runs import told_lowered, write_run
 from tardif.evaluation.systems import How, System, find_system, told_apart, untrained
 from tardif.folders import check_file
-from tardif.progress import Silent, Talk
-from tardif.showing import Short
+from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
 
@@ -137,7 +137,7 @@ def compare(
     device: str = "cpu",
     exact: bool = False,
     how: Judging | None = None,
-    talk: Talk | None = None,
+    console: Console | None = None,
 ) -> list[Figures]:
     """Measure systems on data sets; the one to compare with, last.
 
@@ -162,7 +162,7 @@ def compare(
         exact: let indexes score every document. Else they are searched as always, expecting 0.99 of the exact hits,
             down to rank 100; deeper measures have every document scored.
         how: how data is read, and what is done with what is in doubt (:data:`tardif.data.judged.RULES`).
-        talk: where to show progress. What the data came to is written to stderr also where it is quiet; without one,
+        console: where to show progress. What the data came to is written to stderr also where it is quiet; without one,
             nothing is.
 
     Raises:
@@ -171,13 +171,13 @@ def compare(
         ModelError: a system cannot be loaded.
         FolderError: a run cannot be written.
     """
-    talk = talk or Silent()
+    console = console or Silent()
     systems, data = check_list(systems, "systems", SettingError), check_list(data, "data", SettingError)
     measures = check_list(measures, "measures", SettingError)
     parse_measures(measures)
     find_language(language)
     judging = how or Judging()
-    running = How(language, device, talk, exact, judging.actions["duplicate-hit"])
+    running = How(language, device, console, exact, judging.actions["duplicate-hit"])
     _check(systems, against)
     base = None if against is None else _base(against)
     names = _names(data)
@@ -190,9 +190,9 @@ def compare(
     found = [find_system(name, running) for name in systems]
     for judged in sets:
         for line in judged.shape:
-            talk.say(f"  {line}")
+            console.say(f"  {line}")
         for line in judged.report:
-            talk.tell(f"  {line}")
+            console.tell(f"  {line}")
     return _Bench(measures, running, runs).all(found, sets, against, base)
 
 
@@ -217,7 +217,7 @@ class _Bench:
         if same is None:
             others = [self._untrained(against, base, judged) for judged in sets]
         else:
-            self.how.talk.tell(
+            self.how.console.tell(
                 f"{against} is among the systems: it is compared as it is, not with its raw token vectors."
             )
             others = [replace(item, name=against) for item in found if item.name == same]
@@ -228,17 +228,17 @@ class _Bench:
     def _say_depth(self, judged: JudgedSet) -> None:
         depth, names = depth_of(self.measures, judged.qrels, len(judged.documents)), uncut(self.measures)
         if names and depth < len(judged.documents):
-            self.how.talk.tell(
+            self.how.console.tell(
                 f"{', '.join(names)} on {judged.name}: without a cutoff, {depth:,} hits a query are measured, as in "
                 f"TREC's runs, of {len(judged.documents):,} documents."
             )
 
     def _run(self, system: System, judged: JudgedSet) -> Run:
-        return system.run(judged, depth_of(self.measures, judged.qrels, len(judged.documents)), self.how.talk)
+        return system.run(judged, depth_of(self.measures, judged.qrels, len(judged.documents)), self.how.console)
 
     def _figures(self, system: System, judged: JudgedSet) -> Figures:
         run = self._run(system, judged)
-        self.runs.write(system.name, judged.name, run, self.how.talk)
+        self.runs.write(system.name, judged.name, run, self.how.console)
         return self._measured(system.name, judged, run)
 
     def _measured(self, name: str, judged: JudgedSet, run: Run) -> Figures:
@@ -255,10 +255,10 @@ class _Bench:
         first = next(iter(tried[0][0].measures))
         best, run = max(tried, key=lambda one: one[0].measures[first])
         both = " and ".join(f"{figures.untrained} {figures.measures[first]:.4f}" for figures, _ in tried)
-        self.how.talk.tell(
+        self.how.console.tell(
             f"{name} on {judged.name}: of its two untrained systems the stronger one counts ({first}: {both})."
         )
-        self.runs.write(name, judged.name, run, self.how.talk)
+        self.runs.write(name, judged.name, run, self.how.console)
         return best
 
 
@@ -289,16 +289,16 @@ class _Runs:
                 "Python run_file)."
             )
 
-    def write(self, system: str, data: str, run: Run, talk: Talk) -> None:
+    def write(self, system: str, data: str, run: Run, console: Console) -> None:
         """Write a run, where it is asked for; say where, where the name of the file is ours."""
         if self._where is None or (self._only is not None and self._only != (system, data)):
             return
         path = self._path(system, data)
         lowered = write_run(path, run)
         if self._only is None:
-            talk.say(f"{system} on {data}: {path}")
+            console.say(f"{system} on {data}: {path}")
         for line in told_lowered(lowered):
-            talk.say(f"{path.name}: {line}")
+            console.say(f"{path.name}: {line}")
 
     def _path(self, system: str, data: str) -> Path:
         assert self._where is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tardif.checks import check_list
-from tardif.encoder.vectors import encode_documents, encode_queries
+from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
 from tardif.ranking import best_first, top
 from tardif.scoring import maxsim_arrays

@@ -14,7 +14,7 @@ from tardif.errors import ModelError, SettingError
 from tardif.evaluation.measures import DEPTH, rank
 from tardif.evaluation.runs import read_run
 from tardif.index.manifest import is_index
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import language as find_language
 from tardif.text.normal import keyed_sample
@@ -30,14 +30,14 @@ class How:
     Attributes:
         language: of BM25.
         device: torch's name of the device.
-        talk: where progress is shown, and what is worth a remark is said.
+        console: where progress is shown, and what is worth a remark is said.
         exact: let indexes score every document.
         twice: what is done where a run file lists a document twice (:func:`tardif.evaluation.runs.read_run`).
     """
 
     language: str
     device: str
-    talk: Talk
+    console: Console
     exact: bool
     twice: str
 
@@ -58,12 +58,12 @@ class System:
     rank: Callable[[JudgedSet, int], Run]
     home: Path | None = None
 
-    def run(self, judged: JudgedSet, depth: int, talk: Talk) -> dict[str, dict[str, float]]:
+    def run(self, judged: JudgedSet, depth: int, console: Console) -> dict[str, dict[str, float]]:
         """The run that is measured, and written: without a query's own document where that is no hit."""
         found = self.rank(judged, depth + most_own(judged.left_out))
         run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
         for line in _remarks(self, judged, run, depth):
-            talk.say(f"{self.name} on {judged.name}: {line}")
+            console.say(f"{self.name} on {judged.name}: {line}")
         return run
 
 
@@ -111,7 +111,7 @@ def find_system(name: str, how: How) -> System:
         notes: list[str] = []
         run = read_run(path, twice=how.twice, notes=notes)
         for line in notes:
-            how.talk.tell(f"{name}: {line}")
+            how.console.tell(f"{name}: {line}")
         return System(name, "run", lambda judged, depth: run)
     if is_index(path):
         return System(name, "index", _by_index(name, path, how, hybrid=False))
@@ -144,13 +144,13 @@ def _by_index(name: str, folder: Path, how: How, *, hybrid: bool) -> Callable[[J
         exact = how.exact or measured > DEPTH
         if exact:
             why = "--exact" if how.exact else f"{measured} hits a query are measured"
-            how.talk.say(f"{name}: every document is scored ({why}).")
+            how.console.say(f"{name}: every document is scored ({why}).")
         elif retriever.index.prunes:
-            how.talk.say(
+            how.console.say(
                 f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact (in Python "
                 "exact=True) scores every document."
             )
-        with how.talk.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
+        with how.console.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
             return retriever.run(judged.queries, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
 
     return ranked
@@ -160,12 +160,12 @@ def _by_model(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Run
     loaded: list[Any] = []
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
-        from tardif.encoder.build import open_model
+        from tardif.encoder.model import open_model
 
         if not loaded:
             loaded.append(open_model(str(base.folder), device=how.device))
-        _say_lost(name, loaded[0], judged, how.talk)
-        with how.talk.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
+        _say_lost(name, loaded[0], judged, how.console)
+        with how.console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
             return rank(loaded[0], judged.queries, judged.documents, k=depth, advance=bar.advance)
 
     return ranked
@@ -181,12 +181,12 @@ def _by_vector(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Ru
         from tardif.ranking import top
 
         model = open_dense(base, how.device)
-        _say_lost(name, model, judged, how.talk)
+        _say_lost(name, model, judged, how.console)
         queries = model.encode_query(list(judged.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         # Equal texts are encoded once, so that they tie.
         rows = {text: row for row, text in enumerate(dict.fromkeys(d.content for d in judged.documents))}
         texts, blocks = list(rows), []
-        with how.talk.progress(f"{name} on {judged.name}", len(texts), "documents") as bar:
+        with how.console.progress(f"{name} on {judged.name}", len(texts), "documents") as bar:
             for begin in range(0, len(texts), 512):
                 block = texts[begin : begin + 512]
                 blocks.append(model.encode_document(block, normalize_embeddings=True, show_progress_bar=False))
@@ -201,17 +201,17 @@ def _by_vector(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Ru
 def untrained(name: str, base: Base, judged: JudgedSet, how: How) -> list[System]:
     """The two untrained systems around a base: its raw token vectors, and the recipe at step 0, or the base itself
     where it is a late-interaction model already."""
-    from tardif.encoder.build import build_model, fit_projection, raw_view
+    from tardif.encoder.model import build_model, fit_projection, raw_view
     from tardif.encoder.recipe import Recipe
 
     model = build_model(base, Recipe(), device=how.device)
     if not base.is_colbert:
         fit_projection(model, keyed_sample(0, (document.content for document in judged.documents), 256))
-    _say_lost(name, model, judged, how.talk)
+    _say_lost(name, model, judged, how.console)
 
     def system(label: str, view: Any) -> System:
         def ranked(judged: JudgedSet, depth: int) -> Run:
-            with how.talk.progress(f"{label} on {judged.name}", len(judged.documents), "documents") as bar:
+            with how.console.progress(f"{label} on {judged.name}", len(judged.documents), "documents") as bar:
                 return rank(view, judged.queries, judged.documents, k=depth, advance=bar.advance)
 
         return System(label, "model", ranked)
@@ -220,14 +220,14 @@ def untrained(name: str, base: Base, judged: JudgedSet, how: How) -> list[System
     return [system("raw token vectors", raw_view(model)), system(itself, model)]
 
 
-def _say_lost(name: str, model: Any, judged: JudgedSet, talk: Talk) -> None:
+def _say_lost(name: str, model: Any, judged: JudgedSet, console: Console) -> None:
     """Say what a model does not read of the documents. They are judged whole, so they are not cut."""
-    from tardif.encoder.reach import document_reach, overlong, told
+    from tardif.encoder.truncation import document_reach, overlong, truncation_warning
 
     reach = document_reach(model)
     way_out = "Documents are judged whole, so they are not cut here; a search of pieces (--chunk) finds it."
-    if line := told(overlong(model, judged.documents), reach, len(judged.documents), way_out):
-        talk.say(f"{name} on {judged.name}: {line}")
+    if line := truncation_warning(overlong(model, judged.documents), reach, len(judged.documents), way_out):
+        console.say(f"{name} on {judged.name}: {line}")
 
 
 def told_apart(paths: Sequence[str | Path]) -> list[str]:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 from tardif.index.filter_nodes import Filter
 from tardif.index.metadata import columns_of
 from tardif.types import Document
@@ -60,7 +60,7 @@ class Asked(ABC):
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
 
 
-class _Turns(Forking):
+class _Turns(ForkAware):
     """One thread at a time has SQLite open, ask or close a table in memory, and none while a process forks: SQLite has
     locks of its own, which a child would inherit as they are. There is no file, so its copy of a table is its own."""
 
@@ -70,11 +70,11 @@ class _Turns(Forking):
         register(self)
 
     def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
+        """As :meth:`tardif.forks.ForkAware.before_fork`."""
         self.lock.acquire()
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`."""
+        """As :meth:`tardif.forks.ForkAware.after_fork`."""
         self.lock.release()
 
     def close(self, database: sqlite3.Connection) -> None:

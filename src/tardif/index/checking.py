@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tardif.display import Short, table
 from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.fulltext import words_of
@@ -22,7 +23,6 @@ from tardif.index.manifest import read_manifest
 from tardif.index.segment import Segment, check_segment, serial_of
 from tardif.index.snapshot import without
 from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum, whole_of
-from tardif.showing import Short, table
 from tardif.types import Document
 
 MOST_PROBLEMS = 20

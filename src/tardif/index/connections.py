@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tardif.errors import FolderError, ReplacedError, first_line
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 from tardif.index.manifest import MANIFEST, read_manifest
 
 WAIT = 30.0
@@ -46,7 +46,7 @@ class _Opened:
     snapshot: tuple[int, ...] | None
 
 
-class Connections(Forking):
+class Connections(ForkAware):
     """Transactions on an index's database. Each thread has a connection of its own; a fork closes them first.
 
     Args:
@@ -272,7 +272,7 @@ class Connections(Forking):
     # Forks
 
     def before_fork(self) -> None:
-        """As :meth:`tardif.forks.Forking.before_fork`."""
+        """As :meth:`tardif.forks.ForkAware.before_fork`."""
         self._gate.acquire()
         # A transaction of this thread ends after the fork; those of others are waited for.
         own = 1 if getattr(self._depth, "count", 0) else 0
@@ -280,7 +280,7 @@ class Connections(Forking):
             self._close_all()
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`."""
+        """As :meth:`tardif.forks.ForkAware.after_fork`."""
         if in_child:
             _LEFT.extend(self._all)
             self._begin_anew()

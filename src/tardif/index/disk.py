@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.folders import share
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
 from tardif.index.fulltext import words_of
@@ -57,7 +57,7 @@ _ASIDE = ".partial"
 _TRIES = 3
 
 
-class DiskIndex(Forking):
+class DiskIndex(ForkAware):
     """An index in a folder. Any number of threads and processes may search and write it at once."""
 
     def __init__(self, folder: str | Path, *, threads: int | None = None, incomplete: bool = False) -> None:
@@ -122,7 +122,7 @@ class DiskIndex(Forking):
         self._open_files()
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`."""
+        """As :meth:`tardif.forks.ForkAware.after_fork`."""
         if in_child:
             self._opening, self._held = threading.Lock(), threading.local()
             self._compaction, self._starting = None, threading.Lock()

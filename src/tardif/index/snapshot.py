@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 from tardif.index.codes import Query
 from tardif.index.pruned import search_pruned
 from tardif.index.segment import Segment
@@ -106,7 +106,7 @@ def without(numbers: NDArray[np.int64], gone: NDArray[np.int64]) -> NDArray[np.b
     return alive
 
 
-class Workers(Forking):
+class Workers(ForkAware):
     """The threads that score; started when there is something to share out."""
 
     def __init__(self, count: int) -> None:
@@ -115,7 +115,7 @@ class Workers(Forking):
         register(self)
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`: a child has none of its parent's threads."""
+        """As :meth:`tardif.forks.ForkAware.after_fork`: a child has none of its parent's threads."""
         if in_child:
             self._pool = None
 

@@ -14,7 +14,7 @@ from tardif.checks import check_list
 from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import ModelError, SettingError
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.ranking import Best, Ids
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
@@ -90,7 +90,7 @@ class DenseSearcher:
             local cache. :attr:`notes` then says so.
         device: torch's name of the device.
         cache: a folder for the corpus's vectors; a run that was killed goes on from there.
-        talk: where to show progress.
+        console: where to show progress.
 
     Raises:
         ModelError: a model that was named cannot be had, or neither can the base.
@@ -111,7 +111,7 @@ class DenseSearcher:
         base: str | Path = MINILM,
         device: str = "cpu",
         cache: str | Path | None = None,
-        talk: Talk | None = None,
+        console: Console | None = None,
     ) -> None:
         self.notes: list[str] = []
         ordered = sorted(documents, key=lambda document: (-len(document.content), document.id))
@@ -131,7 +131,7 @@ class DenseSearcher:
             dtype="float32",
             folder=None if cache is None else Path(cache),
             identity=identity,
-            talk=talk,
+            console=console,
             what="Encoding documents (dense)",
         ).rows  # [documents, dim]
         self._query_vectors = Remembered(self._encode_queries, limit=8192)

@@ -13,7 +13,7 @@ from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
 from tardif.mining.searcher import Searcher
 from tardif.mining.vectors import Remembered, encode_all, fingerprint
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.ranking import Best, Ids, best_first
 from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.types import Document
@@ -52,7 +52,7 @@ class LateSearcher:
         depth: candidates per query.
         whole: score the whole corpus where that takes at most so many multiplications per query.
         cache: a folder for the corpus's token vectors; a run that was killed goes on from there.
-        talk: where to show progress.
+        console: where to show progress.
 
     Raises:
         DataError: two documents have the same id.
@@ -68,7 +68,7 @@ class LateSearcher:
         depth: int = DEPTH,
         whole: int = WHOLE,
         cache: str | Path | None = None,
-        talk: Talk | None = None,
+        console: Console | None = None,
     ) -> None:
         documents = check_list(documents, "documents", DataError)
         self._model = model
@@ -81,7 +81,7 @@ class LateSearcher:
             dtype="float16",
             folder=None if cache is None else Path(cache),
             identity="" if cache is None else fingerprint(model, "late", "no vectors of blank texts"),
-            talk=talk,
+            console=console,
             what="Encoding documents (late)",
         )
         self._starts = np.cumsum(self._lengths) - self._lengths

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.display import Short
 from tardif.mining.blocks import Blocks, Choice, block_key
 from tardif.mining.choosing import Chooser
 from tardif.mining.report import MiningReport, Reporter
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import Selection
 from tardif.mining.teacher import Teacher
-from tardif.showing import Short
 from tardif.types import Example
 
 

@@ -12,7 +12,7 @@ from tardif.errors import SettingError
 from tardif.mining.dense import DenseSearcher
 from tardif.mining.late import LateSearcher
 from tardif.mining.searcher import Scorer, Searcher
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.ranking import DEPTH, fuse
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
@@ -46,7 +46,7 @@ def make_searcher(
     size: str = "small",
     device: str = "cpu",
     cache: str | Path | None = None,
-    talk: Talk | None = None,
+    console: Console | None = None,
 ) -> Scorer:
     """A searcher over a corpus, by its miner's name.
 
@@ -62,7 +62,7 @@ def make_searcher(
         size: of the language's dense model: small, base or large.
         device: torch's name of the device.
         cache: a folder for the corpus's vectors.
-        talk: where to show progress.
+        console: where to show progress.
 
     Raises:
         SettingError: the name or size is not known.
@@ -81,7 +81,7 @@ def make_searcher(
             base=base,
             device=device,
             cache=cache,
-            talk=talk,
+            console=console,
         )
 
     def hybrid() -> HybridSearcher:
@@ -93,12 +93,12 @@ def make_searcher(
         return dense()
     if name == "hybrid":
         return hybrid()
-    return LateSearcher(_late_model(model, base, device), documents, hybrid, cache=cache, talk=talk)
+    return LateSearcher(_late_model(model, base, device), documents, hybrid, cache=cache, console=console)
 
 
 def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder:
     """The model given, or the base before any training: its raw token vectors, or itself if it is a ColBERT."""
-    from tardif.encoder.build import build_model, open_model, raw_view
+    from tardif.encoder.model import build_model, open_model, raw_view
     from tardif.encoder.recipe import Recipe
 
     if isinstance(model, str | Path):

@@ -19,7 +19,7 @@ from tardif.mining.miners import make_searcher
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.languages import Language
 
 MINERS = ("lexical", "dense", "late", "hybrid", "none")
@@ -82,13 +82,15 @@ class MiningPlan:
         """Whether there is anything to do."""
         return self.miner != "none" or self.teacher is not None
 
-    def run(self, folder: Path, manifest: Mapping[str, Any], talk: Talk, *, work: Path | None = None) -> list[str]:
+    def run(
+        self, folder: Path, manifest: Mapping[str, Any], console: Console, *, work: Path | None = None
+    ) -> list[str]:
         """Replace the examples in a folder by mined ones, and leave :data:`REPORT` and :data:`PAGE` there.
 
         Args:
             folder: of the tables, not published yet.
             manifest: what they were made with.
-            talk: where to show progress.
+            console: where to show progress.
             work: where what is done is kept until the folder is whole; None keeps nothing.
 
         Returns:
@@ -100,11 +102,11 @@ class MiningPlan:
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:
             selection = replace(selection, ratio=ratio_for(queries, data.is_mostly_made))
-        searcher = self._searcher(data, work, talk)
+        searcher = self._searcher(data, work, console)
         teacher = None if self.teacher is None else self._teacher(work)
         named = {"miner": self.miner, "model": self.model, "size": self.size, "language": self.language.code}
         try:
-            with talk.progress("Mining hard negatives", queries, "queries") as bar:
+            with console.progress("Mining hard negatives", queries, "queries") as bar:
                 done = mine(
                     data,
                     searcher,
@@ -128,7 +130,7 @@ class MiningPlan:
             lines.append(f"negatives of any score: there are over {MANY:,} queries (ratio {RATIO} keeps them lower)")
         return [*getattr(searcher, "notes", []), *lines]
 
-    def _searcher(self, data: TrainingSet, work: Path | None, talk: Talk) -> Searcher | None:
+    def _searcher(self, data: TrainingSet, work: Path | None, console: Console) -> Searcher | None:
         if self.miner == "none":
             return None
         return make_searcher(
@@ -141,7 +143,7 @@ class MiningPlan:
             size=self.size,
             device=allocate(self.device).kind,
             cache=None if work is None else work / "vectors",
-            talk=talk,
+            console=console,
         )
 
     def _teacher(self, work: Path | None) -> Teacher:

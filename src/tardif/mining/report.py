@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tardif.display import Short
+from tardif.escaping import visible
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.selection import RULES, Selection
-from tardif.showing import Short
 from tardif.text.normal import keyed_sample, normalise
 from tardif.types import Document
-from tardif.visible import visible
 
 SHOWN = 20
 # Suspects that are kept to show so many different ones of: equal questions have the same.

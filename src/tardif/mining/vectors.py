@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tardif.errors import FolderError
 from tardif.folders import expanded, read_json, write_json
-from tardif.progress import Talk
+from tardif.progress import Console
 
 FORMAT = "tardif-vectors"
 VERSION = 2
@@ -49,7 +49,7 @@ def encode_all(
     dtype: str,
     folder: Path | None = None,
     identity: str = "",
-    talk: Talk | None = None,
+    console: Console | None = None,
     what: str = "Encoding documents",
 ) -> Vectors:
     """Encode texts a block at a time, or read what was encoded before.
@@ -62,18 +62,18 @@ def encode_all(
         folder: the cache; without one the vectors are kept in memory.
         identity: what makes the vectors besides the texts: the model with its settings. Vectors of
             another identity, or of other texts, lie in another place of the same cache.
-        talk: where to show progress.
+        console: where to show progress.
         what: the words of the progress.
 
     Raises:
         FolderError: the cache cannot be written or holds something else.
     """
-    talk = talk or Talk(quiet=True)
+    console = console or Console(quiet=True)
     store: _Memory | _Disk = _Memory(dtype)
     if folder is not None:
         store = _Disk(expanded(folder) / _key(texts, identity, dtype), dtype, len(texts), block)
     if store.done < len(texts):
-        with talk.progress(what, len(texts), "documents") as bar:
+        with console.progress(what, len(texts), "documents") as bar:
             if store.done:
                 bar.resume(store.done)
             for begin in range(store.done, len(texts), block):

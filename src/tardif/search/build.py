@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from tardif.checks import is_number
 from tardif.checksums import checksum
+from tardif.display import Short
 from tardif.encoder.base import Base
 from tardif.encoder.published import CHECKSUMS
-from tardif.encoder.vectors import encode_documents
+from tardif.encoder.token_vectors import encode_documents
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
 from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import is_index
 from tardif.locks import lock_file
-from tardif.progress import Talk
-from tardif.showing import Short
+from tardif.progress import Console
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def build_index(
     device: str,
     threads: int | None,
     trust_remote_code: bool,
-    talk: Talk,
+    console: Console,
     overwrite: bool = True,
     source: str = "",
     chunk: Any = "auto",
@@ -169,7 +169,7 @@ def build_index(
         device: torch's name of the device to encode on.
         threads: that compare vectors; all processors by default.
         trust_remote_code: let the model bring its own code.
-        talk: where to show progress.
+        console: where to show progress.
         overwrite: replace what is there.
         source: the file or folder that the corpus came from.
         chunk: how it was cut, for the index to remember.
@@ -181,13 +181,13 @@ def build_index(
         DataError: the corpus is empty, or an id stands twice.
         FolderError: the folder cannot be written, or another process builds this index.
     """
-    from tardif.encoder.build import open_model
+    from tardif.encoder.model import open_model
 
     model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
     opened(model)
     wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
     with _under_way(out, wanted, threads, overwrite=overwrite) as index:
-        with talk.progress("Indexing", len(documents), "documents") as bar:
+        with console.progress("Indexing", len(documents), "documents") as bar:
             fill(
                 index,
                 documents,
@@ -196,7 +196,7 @@ def build_index(
                 resumed=lambda count: bar.resume(bar.done + count),
                 source=source,
             )
-        export_encoder(model, index.folder / ENCODER, talk)
+        export_encoder(model, index.folder / ENCODER, console)
         bind_encoder(index)
         index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
         index.note(_READING, json.dumps(dict(reading or {})))
@@ -279,7 +279,7 @@ def _left(work: Path, wanted: Mapping[str, Any], threads: int | None) -> DiskInd
     return None
 
 
-def export_encoder(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> None:
+def export_encoder(encoder: MultiVectorEncoder, folder: Path, console: Console) -> None:
     """Put the query encoder beside the index, for searches without PyTorch."""
     from tardif.encoder.onnx.convert import export_query_encoder
 
@@ -288,7 +288,7 @@ def export_encoder(encoder: MultiVectorEncoder, folder: Path, talk: Talk) -> Non
     try:
         export_query_encoder(encoder, folder)
     except ModelError as error:
-        talk.say(f"{error} Searches load PyTorch.")
+        console.say(f"{error} Searches load PyTorch.")
 
 
 def bind_encoder(index: DiskIndex) -> None:

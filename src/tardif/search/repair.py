@@ -12,7 +12,7 @@ from tardif.folders import publish
 from tardif.index.building import BLOCK, blocks_of, by_whole, encoded
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.search.build import ENCODER, IndexedModel, bind_encoder, check_encoder, document_vectors, export_encoder
 from tardif.text.normal import keyed_order
 from tardif.types import Document
@@ -45,7 +45,7 @@ def repair(
     model: str | Path | None = None,
     device: str = "cpu",
     trust_remote_code: bool = False,
-    talk: Talk,
+    console: Console,
 ) -> tuple[list[str], Examination]:
     """Mend an index. A document whose text is damaged is given up and named; all else comes back.
 
@@ -56,7 +56,7 @@ def repair(
         model: where the model is now, if it was moved since.
         device: torch's name of the device to encode on.
         trust_remote_code: let the model bring its own code.
-        talk: where to show progress.
+        console: where to show progress.
 
     Returns:
         A line for each thing that was done, and how the index is now.
@@ -72,24 +72,24 @@ def repair(
     done = mend(folder, found)
     documents = to_encode(folder, found)
     if documents or found.encoder_is_damaged:
-        from tardif.encoder.build import open_model
+        from tardif.encoder.model import open_model
 
         with DiskIndex(folder, incomplete=True) as opened:
             home = IndexedModel.of(opened, model)
             encoder = open_model(str(home.path), device=device, trust_remote_code=trust_remote_code)
-            _encode_again(opened, documents, encoder, talk)
+            _encode_again(opened, documents, encoder, console)
             if documents:
                 done.append(f"{len(documents)} documents were encoded again.")
             if found.encoder_is_damaged:
-                done.append(_export_again(opened, encoder, talk))
+                done.append(_export_again(opened, encoder, console))
     return done, examine(folder)
 
 
-def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, talk: Talk) -> str:
+def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Console) -> str:
     folder = index.folder
     aside = folder / f".{ENCODER}"
     shutil.rmtree(aside, ignore_errors=True)  # of a repair that was broken off
-    export_encoder(encoder, aside, talk)
+    export_encoder(encoder, aside, console)
     if aside.is_dir():
         publish(aside, folder / ENCODER)
         said = "The query encoder was exported again."
@@ -100,12 +100,14 @@ def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, talk: Talk) -> 
     return said
 
 
-def _encode_again(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, talk: Talk) -> None:
+def _encode_again(
+    index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, console: Console
+) -> None:
     pool = float(index.manifest["pool"])
     # In no order: the first block may have to be a sample that centroids are learnt from.
     ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))
     sources = index.sources()
-    with talk.progress("Encoding again", len(ordered), "documents") as bar:
+    with console.progress("Encoding again", len(ordered), "documents") as bar:
         for source in sorted({sources[document.whole_id] for document in ordered}):
             own = by_whole(document for document in ordered if sources[document.whole_id] == source)
             for block in blocks_of(own, BLOCK):

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, is_number, shown
 from tardif.data.json_metadata import as_stored
+from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import Base, resolve_base
-from tardif.encoder.vectors import encode_queries
+from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_file, check_output
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 from tardif.index.building import blocks_of, by_whole, encoded
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
@@ -24,7 +25,7 @@ from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
 from tardif.index.unknown import unknown_keys
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.ranking import DEPTH, WORDS, best_first, blend, check_share, top
 from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.search.build import (
@@ -37,8 +38,6 @@ from tardif.search.build import (
     reading_of,
 )
 from tardif.search.sync import source_of
-from tardif.showing import Hits, ShortDict, ShortList, short, table
-from tardif.showing import called as named
 from tardif.text.languages import language as find_language
 from tardif.types import Document, Hit, Run
 
@@ -60,7 +59,7 @@ Where = str | Mapping[Any, Any] | Filter | None
 """Which documents may be found: an expression, a dict (:mod:`tardif.index.filters`), or None for all."""
 
 
-class Retriever(Forking):
+class Retriever(ForkAware):
     """A model and an index, searched together.
 
     Queries are encoded without PyTorch where the index holds an exported query encoder, so a search begins in about
@@ -125,7 +124,7 @@ class Retriever(Forking):
         return _opened_again, self._again
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`: the threads that PyTorch computes with are the parent's, and a
+        """As :meth:`tardif.forks.ForkAware.after_fork`: the threads that PyTorch computes with are the parent's, and a
         child that waited for them would wait for ever."""
         if in_child and self._model is not None:
             import torch
@@ -203,8 +202,8 @@ class Retriever(Forking):
         out = check_output(Path(out), overwrite=overwrite)
         bits, pool = check_bits(bits), check_pool(pool)
         words = find_language(language).code if hybrid else None
-        talk = Talk(quiet=quiet)
-        read = _Reading(documents, talk, report, reading)
+        console = Console(quiet=quiet)
+        read = _Reading(documents, console, report, reading)
         base = resolve_base(model, trust_remote_code=trust_remote_code)
         corpus = read.corpus(chunk, lambda: base)
         encoder = build_index(
@@ -217,7 +216,7 @@ class Retriever(Forking):
             device=device,
             threads=threads,
             trust_remote_code=trust_remote_code,
-            talk=talk,
+            console=console,
             overwrite=overwrite,
             source=source_of(documents),
             chunk=chunk,
@@ -264,9 +263,9 @@ class Retriever(Forking):
             DataError: the documents cannot be read.
             SettingError: an option cannot be used.
         """
-        from tardif.encoder.build import open_model
+        from tardif.encoder.model import open_model
 
-        read = _Reading(documents, Talk(quiet=quiet), report, reading)
+        read = _Reading(documents, Console(quiet=quiet), report, reading)
         self = cls.__new__(cls)
         self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
         self._chunk = chunk
@@ -296,7 +295,7 @@ class Retriever(Forking):
         return len(self.index)
 
     def __repr__(self) -> str:
-        return named(self, *self._facts())
+        return brief_repr(self, *self._facts())
 
     def _repr_html_(self) -> str:
         return table((), [(fact,) for fact in self._facts()], caption="Retriever")
@@ -336,7 +335,7 @@ class Retriever(Forking):
             FolderError: the model is gone or was trained anew, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
-        read = _Reading(documents, Talk(quiet=quiet), report, reading)
+        read = _Reading(documents, Console(quiet=quiet), report, reading)
         return self._put(read, read.corpus(chunk, self._base), source_of(documents))
 
     def _put(self, reading: _Reading, corpus: Sequence[Document], source: str) -> tuple[int, int]:
@@ -345,7 +344,7 @@ class Retriever(Forking):
         reading.tell(self.model, corpus)
         self.report = reading.report
         wholes, replaced = by_whole(corpus), 0
-        with reading.talk.progress("Adding", len(corpus), "documents") as bar:
+        with reading.console.progress("Adding", len(corpus), "documents") as bar:
             for block in blocks_of(wholes, _TOGETHER):
                 vectors, lengths = encoded(block, self._document_vectors, bar.advance)
                 replaced += self.index.add(block, vectors, lengths, source=source)
@@ -409,7 +408,7 @@ class Retriever(Forking):
         said = any(value is not None for value in reading.values())
         if not said and isinstance(self.index, DiskIndex) and source_of(folder) in self.index.sources().values():
             reading = reading_of(self.index)
-        read = _Reading(folder, Talk(quiet=quiet), None, reading)
+        read = _Reading(folder, Console(quiet=quiet), None, reading)
         corpus, source = read.corpus(self._chunk if chunk == "same" else chunk, self._base), source_of(folder)
         found, changed = plan(self.index, corpus, source, read.report, delete_others=delete_others)
         self.report = read.report
@@ -656,7 +655,7 @@ class Retriever(Forking):
             ModelError: it cannot be loaded.
         """
         if self._model is None:
-            from tardif.encoder.build import open_model
+            from tardif.encoder.model import open_model
 
             assert self.home is not None
             self._model = open_model(str(self.home.path), device=self._device, trust_remote_code=self._trust)
@@ -700,19 +699,19 @@ class _Reading:
 
     Args:
         documents: as the user gave them.
-        talk: where it is said.
+        console: where it is said.
         file: where it is written, if anywhere.
         options: how tables are read.
     """
 
-    def __init__(self, documents: Any, talk: Talk, file: str | Path | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, documents: Any, console: Console, file: str | Path | None, options: Mapping[str, Any]) -> None:
         # Imported here, as below: a search needs none of what reads documents, and is to answer at once.
         from tardif.data.document_report import DocumentReport
         from tardif.data.reading import reading_from
 
         if file is not None and not isinstance(file, str | Path):
             raise SettingError(f"report={shown(file)}: give the path of a file to write.")
-        self.documents, self.talk = documents, talk
+        self.documents, self.console = documents, console
         self.file = None if file is None else Path(file)
         if self.file is not None:
             check_file(self.file)
@@ -723,7 +722,7 @@ class _Reading:
         """The documents, whose ids are unique, cut into pieces where ``chunk`` says so."""
         from tardif.data.chunking import cutter
         from tardif.data.documents import read_documents
-        from tardif.encoder.reach import as_read
+        from tardif.encoder.truncation import as_read
 
         cut = cutter(self.documents, chunk, lambda: as_read(base()))
         read = self._read(lambda: read_documents(self.documents, reading=self.options, report=self.report))
@@ -750,8 +749,8 @@ class _Reading:
 
     def tell(self, model: Any, corpus: Sequence[Document], way_out: str = "") -> None:
         """Say what was not read, and what of it the model will not read, before anything is encoded."""
-        from tardif.encoder.coverage import SAMPLE, of_texts
-        from tardif.encoder.reach import document_reach, overlong, told
+        from tardif.encoder.coverage import SAMPLE, texts_warning
+        from tardif.encoder.truncation import document_reach, overlong, truncation_warning
         from tardif.text.normal import keyed_sample
 
         found, reach = overlong(model, corpus), document_reach(model)
@@ -759,18 +758,18 @@ class _Reading:
             self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")
         pieces = min(_PIECE, reach)
         way_out = way_out or f"Cut them into pieces: --chunk {pieces} (in Python chunk={pieces})."
-        self.report.lost = told(found, reach, len(corpus), way_out)
+        self.report.lost = truncation_warning(found, reach, len(corpus), way_out)
         self.say()
         sample = keyed_sample(0, (document.content for document in corpus), SAMPLE)
-        if remark := of_texts("The model", model[0].tokenizer, sample, "these documents"):
-            self.talk.warn(remark)
+        if remark := texts_warning("The model", model[0].tokenizer, sample, "these documents"):
+            self.console.warn(remark)
 
     def say(self) -> None:
         """Say what was read as what and what was not, and write it where that was asked for."""
         # Of values that are all taken there is nothing to say.
         if self.report.notes or isinstance(self.documents, str | Path):
             for line in self.report.lines():
-                self.talk.say(line)
+                self.console.say(line)
         self._write()
 
     def _write(self) -> None:
@@ -813,11 +812,11 @@ def rerank(
         DataError: the documents cannot be read.
         ModelError: the model cannot be loaded.
     """
-    from tardif.encoder.build import open_model
+    from tardif.encoder.model import open_model
 
     query, k = check_query(query), check_hits(k)
     base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
-    read = _Reading(documents, Talk(quiet=quiet), report, reading)
+    read = _Reading(documents, Console(quiet=quiet), report, reading)
     given = read.whole()
     opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
     read.tell(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")

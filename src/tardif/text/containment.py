@@ -21,9 +21,9 @@ from itertools import groupby
 
 import numpy as np
 
+from tardif.text.anchors import AnchoredTexts, Batch
 from tardif.text.normal import words_in_order
 from tardif.text.rolling import Hashes, Places, Rolling
-from tardif.text.sought import Batch, Sought
 from tardif.text.wording import matched
 
 NEAR = 0.9
@@ -43,11 +43,11 @@ _BEHIND = 0.1  # a document that has so much less of a text's pairs of words tha
 _FEW = 300
 _KANA_AND_ON = "\u3040"  # kana, Han and Hangul
 
-_Compare = Callable[[Sought, Batch, Rolling, "Sequence[_Finds]", int], None]
+_Compare = Callable[[AnchoredTexts, Batch, Rolling, "Sequence[_Finds]", int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Occurrence:
     """A document that holds a text.
 
     Attributes:
@@ -77,7 +77,7 @@ class Containment:
         common: texts that more different documents hold than can be meant.
     """
 
-    found: dict[str, list[Found]] = field(default_factory=dict)
+    found: dict[str, list[Occurrence]] = field(default_factory=dict)
     short: set[str] = field(default_factory=set)
     common: set[str] = field(default_factory=set)
 
@@ -135,7 +135,7 @@ def contained(
             result.short.update(names)
         elif rows:
             for name in names:
-                found = (Found(name, row.document, row.share, row.exact, row.start, row.end) for row in rows)
+                found = (Occurrence(name, row.document, row.share, row.exact, row.start, row.end) for row in rows)
                 result.found[name] = sorted(found, key=lambda one: (one.document, one.start))
     return result
 
@@ -212,24 +212,24 @@ def _look(
     """Look for texts in documents, and compare them where their anchors stand."""
     if not finds:
         return
-    sought = Sought([find.words for find in finds], anchors=anchors)
-    for batch in sought.batches(documents):
+    anchored = AnchoredTexts([find.words for find in finds], anchors=anchors)
+    for batch in anchored.batches(documents):
         rolling = Rolling(batch.numbers)
-        compare(sought, batch, rolling, finds, most)
+        compare(anchored, batch, rolling, finds, most)
 
 
 def _exactly(
-    sought: Sought, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, every: bool
+    anchored: AnchoredTexts, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, every: bool
 ) -> None:
     """Find the texts that stand in the batch word for word."""
-    hits = sought.hits(batch, rolling)
-    ends = hits.begins + sought.lengths[hits.texts]
+    hits = anchored.hits(batch, rolling)
+    ends = hits.begins + anchored.lengths[hits.texts]
     inside = np.flatnonzero((hits.begins >= batch.starts[hits.homes]) & (ends <= batch.ends[hits.homes]))
     texts, homes, begins = hits.texts[inside], hits.homes[inside], hits.begins[inside]
-    alike = rolling.between(begins, ends[inside]) == sought.hashes[texts]
+    alike = rolling.between(begins, ends[inside]) == anchored.hashes[texts]
     for text, home, begin in _places(texts[alike], homes[alike], begins[alike], every=every):
         find, count = finds[text], len(finds[text].words)
-        if np.array_equal(batch.numbers[begin : begin + count], sought.row(text)):
+        if np.array_equal(batch.numbers[begin : begin + count], anchored.row(text)):
             start = begin - int(batch.starts[home])
             row = batch.names[home], 1.0, True, start, start + count, 0, 1.0, _hash(batch, home)
             find.add(_Find(*row), most)
@@ -244,20 +244,22 @@ def _places(texts: Places, homes: Places, begins: Places, *, every: bool) -> lis
     return [(int(text), int(home), int(begin)) for text, home, begin in rows[first].tolist()]
 
 
-def _nearly(sought: Sought, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, near: float) -> None:
+def _nearly(
+    anchored: AnchoredTexts, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, near: float
+) -> None:
     """Find the texts that nearly stand in the batch: where a quarter of their anchors are about where they belong."""
-    hits, pairs = sought.hits(batch, rolling), rolling.runs(2)
+    hits, pairs = anchored.hits(batch, rolling), rolling.runs(2)
     rows = np.stack([hits.texts, hits.homes, hits.begins, hits.anchors], axis=1)
     rows = rows[np.lexsort(rows.T[::-1])]
     for (text, home), group in groupby(rows.tolist(), key=lambda row: (row[0], row[1])):
         find, count = finds[text], len(finds[text].words)
         slack = count // 5 + 2
-        begin = _crowded([(row[2], row[3]) for row in group], slack, max(int(sought.counts[text]) // 4, 1))
+        begin = _crowded([(row[2], row[3]) for row in group], slack, max(int(anchored.counts[text]) // 4, 1))
         if begin is None:
             continue
         start = int(batch.starts[home])
         first, last = max(begin - slack, start), min(begin + count + 2 * slack, int(batch.ends[home]))
-        alike = _share_among(sought.pairs(text), pairs[first : last - 1])
+        alike = _share_among(anchored.pairs(text), pairs[first : last - 1])
         if alike < max(1 - _broken(count, near), find.best - _BEHIND):
             continue
         match = matched(find.words, batch.words[first:last], near)

@@ -33,7 +33,7 @@ from tardif.errors import FolderError, TrainingError
 from tardif.evaluation.measures import spoken
 from tardif.evaluation.verdict import DECIDES, Values, means
 from tardif.folders import remove
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 from tardif.training.averaging import blended
 from tardif.training.batches import BatchOrder, Collator
 from tardif.training.checkpoints import write_whole
@@ -101,7 +101,7 @@ class Conductor(TrainerCallback):
         folder: where models are kept.
         settings: how often to measure and save, when to stop.
         outcome: filled as the run goes.
-        bar, talk: where it is shown.
+        bar, console: where it is shown.
         seconds_per_evaluation: to end within a budget of minutes.
         accumulation: batches per step.
         world: the processes that train together: the lead decides for all.
@@ -118,14 +118,14 @@ class Conductor(TrainerCallback):
         settings: TrainingSettings,
         outcome: Outcome,
         bar: Bar,
-        talk: Talk,
+        console: Console,
         seconds_per_evaluation: float,
         accumulation: int,
         world: World,
     ) -> None:
         self.model, self.collator, self.order = model, collator, order
         self.task, self.folder, self.settings = task, folder, settings
-        self.outcome, self.bar, self.talk = outcome, bar, talk
+        self.outcome, self.bar, self.console = outcome, bar, console
         self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
         self.world = world
         self.divergence = Divergence()
@@ -197,7 +197,7 @@ class Conductor(TrainerCallback):
         outcome = self.outcome
         outcome.steps_without_loss += self.loss() == 0.0
         if step == min(_FIRST_STEPS, outcome.planned_steps) and outcome.steps_without_loss == step and self.world.leads:
-            self.talk.warn(f"the loss of all {step} steps so far is exactly 0: nothing is being learnt.")
+            self.console.warn(f"the loss of all {step} steps so far is exactly 0: nothing is being learnt.")
 
     def _decide(self, step: int, control: Any) -> tuple[bool, bool, bool]:
         """Whether to save, to log and to stop."""
@@ -222,7 +222,7 @@ class Conductor(TrainerCallback):
             control.should_save = True
         if not last and settings.patience is not None and outcome.without_gain() >= settings.patience:
             outcome.stopped_early = last = True
-            self.talk.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}")
+            self.console.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}")
         if last:
             outcome.finished = control.should_training_stop = True
 
@@ -254,11 +254,11 @@ class Conductor(TrainerCallback):
             self._keep(step, {}, {})
             return
         began = time.monotonic()
-        values = self.task.values(self.model, Talk(quiet=True), "")
+        values = self.task.values(self.model, Console(quiet=True), "")
         figures = means(values)
         self.outcome.seconds_evaluating += time.monotonic() - began
         self.outcome.evaluations.append({"step": step, **figures})
-        self.talk.say(f"  step {step}: {spoken(figures)}")
+        self.console.say(f"  step {step}: {spoken(figures)}")
         self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
         if figures[DECIDES] > self.outcome.best.get(DECIDES, -1.0):
             self._keep(step, figures, values)
@@ -304,7 +304,7 @@ def copy_model(folder: Path, into: Path) -> None:
 
 
 @contextmanager
-def interruptible(outcome: Outcome, talk: Talk) -> Iterator[None]:
+def interruptible(outcome: Outcome, console: Console) -> Iterator[None]:
     """The first Ctrl-C lets the step end and keeps the best checkpoint; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -315,7 +315,7 @@ def interruptible(outcome: Outcome, talk: Talk) -> Iterator[None]:
         if outcome.interrupted:
             raise KeyboardInterrupt
         outcome.interrupted = True
-        talk.say("Interrupted: the step is ended and the best checkpoint kept; again stops at once.")
+        console.say("Interrupted: the step is ended and the best checkpoint kept; again stops at once.")
 
     signal.signal(signal.SIGINT, handle)
     try:

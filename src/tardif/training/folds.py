@@ -51,7 +51,7 @@ def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume
     count, sets = settings.folds, fold_sets(job.data, settings.folds, settings.seed)
     minutes = None if settings.minutes is None else settings.minutes / (count + 1)
     cost = "" if minutes is None else f"; each has {minutes:.2g} of the {settings.minutes:g} minutes"
-    job.talk.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
+    job.console.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
     place = folds_folder(job.path)
     _begin(place, job, settings, resume=resume)
     values: dict[str, dict[str, dict[str, float]]] = {}
@@ -59,18 +59,18 @@ def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume
         fold = replace(job, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
         record = place / f"fold-{number}.json"
         if not record.is_file():
-            job.talk.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
+            job.console.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
             # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
             if train(fold, once, resume).interrupted:
-                job.talk.say(f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on.")
+                job.console.say(f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on.")
                 raise KeyboardInterrupt
             write_json(record, read_values(fold.path))
             remove(fold.path)
         for system, measures in read_json(record, what="a fold").items():
             for name, by_query in measures.items():
                 values.setdefault(system, {}).setdefault(name, {}).update(by_query)
-    job.talk.say(f"All {count} folds are done; the published model is trained on all queries.")
+    job.console.say(f"All {count} folds are done; the published model is trained on all queries.")
     result = train(replace(job, crossed=values), replace(settings, minutes=minutes), resume)
     if not result.interrupted:
         remove(place)

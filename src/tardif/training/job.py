@@ -13,7 +13,7 @@ from tardif.encoder.recipe import Recipe
 from tardif.errors import SettingError
 from tardif.evaluation.verdict import Values
 from tardif.folders import read_json, write_json
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.training.settings import TrainingSettings
@@ -31,7 +31,7 @@ class Job:
         seed: of the projection's texts.
         overwrite: replace what stands there.
         trust_remote_code: let the base bring its own code.
-        talk: where to show progress.
+        console: where to show progress.
         crossed: the values that cross-validation has found, by system: they are the verdict on this training.
         told: say at the end what came out.
     """
@@ -44,12 +44,12 @@ class Job:
     seed: int
     overwrite: bool
     trust_remote_code: bool
-    talk: Talk
+    console: Console
     crossed: Mapping[str, Values] = dataclasses.field(default_factory=dict)
     told: bool = True
 
     def save(self, folder: Path, settings: TrainingSettings, **more: Any) -> None:
-        """Write all but the talk into a folder, with the settings and ``more`` plain values.
+        """Write all but the console into a folder, with the settings and ``more`` plain values.
 
         Raises:
             SettingError: a setting cannot be written.
@@ -71,7 +71,7 @@ class Job:
             raise SettingError(f"Settings for several processes must be plain values ({error}).") from error
 
 
-def load_job(folder: Path, talk: Talk) -> tuple[Job, TrainingSettings, dict[str, Any]]:
+def load_job(folder: Path, console: Console) -> tuple[Job, TrainingSettings, dict[str, Any]]:
     """Read what :meth:`Job.save` wrote: the job, the settings, and everything as it is in the file."""
     read: dict[str, Any] = read_json(folder / "job.json", what="a training job")
     base: dict[str, Any] = dict(read["base"])
@@ -85,7 +85,7 @@ def load_job(folder: Path, talk: Talk) -> tuple[Job, TrainingSettings, dict[str,
         seed=read["seed"],
         overwrite=read["overwrite"],
         trust_remote_code=read["trust_remote_code"],
-        talk=talk,
+        console=console,
         crossed=read["crossed"],
         told=read["told"],
     )

@@ -25,7 +25,7 @@ from typing import IO, Any, NoReturn
 from tardif.devices import core_count
 from tardif.errors import FolderError, TrainingError
 from tardif.folders import read_json, remove
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 from tardif.training.distributed import error_named
 from tardif.training.job import Job
 from tardif.training.result import TrainingResult
@@ -58,8 +58,8 @@ def train_in_processes(
             where = (Path(meeting) / "meeting").as_uri()
             chosen = folder.chosen and folder.chosen.name
             job.save(place, settings, device=device, resumed=folder.resumed, chosen=chosen, meeting=where)
-            job.talk.say(f"Starting {count} processes.")
-            with _started(count, place, job.talk) as workers:
+            job.console.say(f"Starting {count} processes.")
+            with _started(count, place, job.console) as workers:
                 codes = _wait(workers, place)
         if (place / "end.json").is_file():
             folder.keep = read_json(place / "end.json", what="a training job")["keep"]
@@ -73,7 +73,7 @@ def train_in_processes(
 
 
 @contextlib.contextmanager
-def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Popen[str]]]:
+def _started(count: int, place: Path, console: Console) -> Iterator[list[subprocess.Popen[str]]]:
     """The processes, the lead first; none is left when the block ends."""
     workers: list[subprocess.Popen[str]] = []
     root = str(Path(__file__).parents[2])
@@ -94,7 +94,7 @@ def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Po
                         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     )
                 )
-        listener = threading.Thread(target=replay, args=(workers[0].stdout, talk), daemon=True)
+        listener = threading.Thread(target=replay, args=(workers[0].stdout, console), daemon=True)
         listener.start()
         yield workers
         listener.join(timeout=_GRACE_SECONDS)
@@ -108,8 +108,8 @@ def _started(count: int, place: Path, talk: Talk) -> Iterator[list[subprocess.Po
                     worker.stdin.close()
 
 
-def replay(lines: IO[str], talk: Talk) -> None:
-    """Say and show on ``talk`` what a :class:`~tardif.training.worker.Relay` sends, until it ends."""
+def replay(lines: IO[str], console: Console) -> None:
+    """Say and show on ``console`` what a :class:`~tardif.training.worker.Relay` sends, until it ends."""
     bar = Bar("", None, "")
     with lines, contextlib.ExitStack() as shown:
         for line in lines:
@@ -119,11 +119,11 @@ def replay(lines: IO[str], talk: Talk) -> None:
                 continue
             match name:
                 case "say":
-                    talk.say(*given)
+                    console.say(*given)
                 case "tell":
-                    talk.tell(*given)
+                    console.tell(*given)
                 case "progress":
-                    bar = shown.enter_context(talk.progress(*given))
+                    bar = shown.enter_context(console.progress(*given))
                 case "advance":
                     bar.advance(*given)
                 case "resume":

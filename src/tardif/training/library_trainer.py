@@ -18,10 +18,10 @@ from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderT
 from torch.utils.data import DataLoader
 
 from tardif.encoder.encoding import to_device
-from tardif.encoder.memory import kept_memory
+from tardif.encoder.malloc import kept_memory
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.training.batches import BatchOrder, Collator, Shares, order_of
 from tardif.training.callbacks import Conductor, Outcome, RunLog, cut_log, interruptible
 from tardif.training.checkpoints import (
@@ -141,7 +141,7 @@ def run(
     checkpoint: Path | None,
     device: str,
     seconds_per_evaluation: float,
-    talk: Talk,
+    console: Console,
     world: World,
     refresher: Refresher | None = None,
 ) -> None:
@@ -160,11 +160,11 @@ def run(
     order = order_of(collator.data, settings)
     loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps, world)
     together = f" in {world.size} processes" if world.size > 1 else ""
-    talk.say(
+    console.say(
         f"Training on {order.count} examples: {plan.steps} steps of {settings.batch_size} "
         f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}{together}."
     )
-    with talk.progress("Training", plan.steps, "steps") as bar:
+    with console.progress("Training", plan.steps, "steps") as bar:
         conductor = loop.conductor = Conductor(
             model=model,
             collator=collator,
@@ -174,7 +174,7 @@ def run(
             settings=settings,
             outcome=outcome,
             bar=bar,
-            talk=talk,
+            console=console,
             seconds_per_evaluation=seconds_per_evaluation,
             accumulation=accumulated(settings),
             world=world,
@@ -188,11 +188,11 @@ def run(
         if world.leads:
             per_step = settings.batch_size * accumulated(settings)
             loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
-        _train(loop, checkpoint, talk)
+        _train(loop, checkpoint, console)
     world.from_lead(conductor.keep_one)
 
 
-def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
+def _train(loop: _Loop, checkpoint: Path | None, console: Console) -> None:
     """Train from the start or from a checkpoint to the end, unless the checkpoint is the end."""
     outcome, folder = loop.conductor.outcome, loop.folder
     step = 0
@@ -205,8 +205,8 @@ def _train(loop: _Loop, checkpoint: Path | None, talk: Talk) -> None:
         if outcome.refreshed_at:
             mined = loop.world.from_lead(lambda: examples_of(folder, outcome.refreshed_at[-1]))
             loop.conductor.collator.data = dataclasses.replace(loop.conductor.collator.data, examples=mined)
-        talk.say(f"Going on from step {step}.")
-    with interruptible(outcome, talk):
+        console.say(f"Going on from step {step}.")
+    with interruptible(outcome, console):
         try:
             if loop.world.leads:
                 cut_log(folder.log, step)

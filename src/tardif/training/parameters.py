@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from tardif.encoder.build import transformer_of
+from tardif.encoder.model import transformer_of
 from tardif.errors import SettingError, first_line
 from tardif.training.settings import TrainingSettings
 

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 
 from tardif.encoder.base import Base
-from tardif.encoder.gate import read_config
+from tardif.encoder.config_checks import read_config
 from tardif.encoder.recipe import Recipe
 from tardif.errors import SettingError
 from tardif.training.settings import TrainingSettings

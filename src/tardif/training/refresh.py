@@ -22,7 +22,7 @@ from tardif.errors import FolderError
 from tardif.mining.late import LateSearcher
 from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.training.callbacks import NEW_NEGATIVES
@@ -80,12 +80,14 @@ class Refresher:
         Raises:
             FolderError: the vectors cannot be written.
         """
-        talk = _Noting(bar or Bar("", None, ""))
+        console = _Noting(bar or Bar("", None, ""))
         shutil.rmtree(self._vectors, ignore_errors=True)
         try:
             with computing(self._settings.precision, self._model.device.type):
-                searcher = LateSearcher(self._model, self._documents, self._lexical, cache=self._vectors, talk=talk)
-                with talk.progress("Mining", len(self._data.query_ids(TRAIN)), "queries") as noted:
+                searcher = LateSearcher(
+                    self._model, self._documents, self._lexical, cache=self._vectors, console=console
+                )
+                with console.progress("Mining", len(self._data.query_ids(TRAIN)), "queries") as noted:
                     seed = self._settings.seed + step
                     done = mine(self._data, searcher, self._selection, seed=seed, advance=noted.advance)
                 del searcher  # a mapped file cannot be removed everywhere
@@ -162,7 +164,7 @@ class Refreshing(TrainerCallback):
         write_whole(conductor.folder.negatives(step), lambda aside: write_examples(aside, examples))
         new = sum(len(set(a.negative_ids).difference(b.negative_ids)) for a, b in zip(examples, old, strict=True))
         total = sum(len(example.negative_ids) for example in examples)
-        conductor.talk.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
+        conductor.console.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
         conductor.report({NEW_NEGATIVES: new})
         return examples
 
@@ -206,7 +208,7 @@ def _to_be_mined(data: TrainingSet) -> TrainingSet:
     )
 
 
-class _Noting(Talk):
+class _Noting(Console):
     """Notes progress on a bar that is shown already: two cannot be drawn at once."""
 
     def __init__(self, bar: Bar) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tardif.display import brief_repr, figures_table, short
 from tardif.evaluation.measures import MEASURES
 from tardif.evaluation.verdict import UNMEASURED, Comparison
-from tardif.showing import called, figures_table, short
 
 
 class Measured(dict[str, float]):
@@ -90,7 +90,7 @@ class TrainingResult:
         told = self.comparison.words() if self.comparison else f"{UNMEASURED}: {self.reason}"
         state = ["interrupted"] * self.interrupted + [f"failure={short(self.failure)}"] * bool(self.failure)
         untrained = ["the untrained model is kept"] * bool(self.comparison and not self.kept)
-        return called(self, short(str(self.path)), *figures, told, *untrained, *state)
+        return brief_repr(self, short(str(self.path)), *figures, told, *untrained, *state)
 
     def _repr_html_(self) -> str:
         systems = {"before": self.before, "after": self.after, **self.baselines}

@@ -71,7 +71,7 @@ class Session:
         self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder, world: World | None = None
     ) -> None:
         self.job, self.settings, self.device, self.folder = job, settings, device, folder
-        self.data, self.talk = job.data, job.talk
+        self.data, self.console = job.data, job.console
         self.world = world or World()
         # The lead's alone: what a resumed run must be given again, and what it is measured on.
         self.given: dict[str, Any] = {}
@@ -79,7 +79,7 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
-        from tardif.encoder.build import build_model, set_dropout
+        from tardif.encoder.model import build_model, set_dropout
         from tardif.training.averaging import keep_start, share_for
         from tardif.training.parameters import set_up
         from tardif.training.precision import resolve
@@ -116,7 +116,7 @@ class Session:
     def _unfinished(self, model: MultiVectorEncoder) -> tuple[dict[str, Any] | None, Path | None]:
         """What an unfinished run has found out, and the checkpoint to go on from."""
         self.given = self._given(model)
-        record = self.folder.read_record(self.given, _versions(), self.talk)
+        record = self.folder.read_record(self.given, _versions(), self.console)
         self.folder.drop_newer()
         return record, self.folder.chosen if record else None
 
@@ -138,7 +138,7 @@ class Session:
 
     def _say_lost(self, model: MultiVectorEncoder) -> None:
         """Say what the model will not read of the documents."""
-        from tardif.encoder.reach import document_reach, overlong, told
+        from tardif.encoder.truncation import document_reach, overlong, truncation_warning
 
         documents = self.data.documents
         reach = document_reach(model)
@@ -146,8 +146,8 @@ class Session:
             "Prepare them in pieces (--chunk 256, in Python chunk=256), or let it read more (--document-length, in "
             "Python document_length=)."
         )
-        if line := told(overlong(model, documents.values()), reach, len(documents), way_out):
-            self.talk.say(line)
+        if line := truncation_warning(overlong(model, documents.values()), reach, len(documents), way_out):
+            self.console.say(line)
 
     def _given(self, model: MultiVectorEncoder) -> dict[str, Any]:
         """All that the end of a run depends on, each under the name by which a person can set it."""
@@ -164,7 +164,7 @@ class Session:
 
     def _fit_projection(self, model: MultiVectorEncoder) -> None:
         """Start a fresh projection from the base's own directions on the training texts."""
-        from tardif.encoder.build import fit_projection
+        from tardif.encoder.model import fit_projection
 
         job = self.job
         if job.base.is_colbert or not job.recipe.projects(job.base):
@@ -211,7 +211,7 @@ class Session:
 
     def _tokens(self, model: MultiVectorEncoder, contents: Sequence[float]) -> Size:
         """About how many tokens a document (uncut: ``contents``) and a query have, as the model reads them."""
-        from tardif.encoder.build import transformer_of
+        from tardif.encoder.model import transformer_of
 
         transformer = transformer_of(model)
         most = transformer.document_length or DOCUMENT_CAP
@@ -234,21 +234,21 @@ class Session:
             untrained = {name: _plain(values) for name, values in self.job.crossed.items() if name != TRAINED}
             return untrained, {"loading": 0.0, "evaluation": 0.0}
         if task is None:
-            self.talk.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
+            self.console.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, {"loading": 0.0, "evaluation": 0.0}
-        from tardif.encoder.build import raw_view
+        from tardif.encoder.model import raw_view
         from tardif.evaluation.measures import spoken
         from tardif.training.precision import computing
 
-        self.talk.say(f"Validation: {task.describe()}.")
+        self.console.say(f"Validation: {task.describe()}.")
         untrained = {BM25: task.bm25_values(self.job.language)}
         with computing(self.settings.precision, self.device):
-            untrained[RAW] = task.values(raw_view(model), self.talk, "Before: the base's raw vectors")
+            untrained[RAW] = task.values(raw_view(model), self.console, "Before: the base's raw vectors")
             began = time.monotonic()
-            untrained[STEP_0] = task.values(model, self.talk, "Before: the recipe at step 0")
+            untrained[STEP_0] = task.values(model, self.console, "Before: the recipe at step 0")
         seconds = {"loading": 0.0, "evaluation": time.monotonic() - began}
         for name, values in untrained.items():
-            self.talk.say(f"  {name}: {spoken(means(values))}")
+            self.console.say(f"  {name}: {spoken(means(values))}")
         return untrained, seconds
 
     def _train(
@@ -270,7 +270,7 @@ class Session:
                 checkpoint=checkpoint,
                 device=self.device,
                 seconds_per_evaluation=found.seconds["evaluation"],
-                talk=self.talk,
+                console=self.console,
                 world=self.world,
                 refresher=self._refresher(model),
             )
@@ -293,7 +293,7 @@ class Session:
         self._publish(model, outcome, found, result)
         self.folder.keep = outcome.interrupted
         if outcome.interrupted:
-            self.talk.say(
+            self.console.say(
                 f"The best checkpoint so far is in {self.job.path}; --resume (in Python resume=True) goes on."
             )
         self._tell(result)
@@ -303,9 +303,9 @@ class Session:
         if not self.job.told:
             return
         for line in summary(result):
-            self.talk.tell(line)
+            self.console.tell(line)
         for line in result.warnings:
-            self.talk.warn(line)
+            self.console.warn(line)
 
     def _publish_what_there_is(
         self, model: MultiVectorEncoder, outcome: Outcome, found: Found, error: BaseException
@@ -317,9 +317,9 @@ class Session:
             result = self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": "))
             self._publish(model, outcome, found, result)
         except TardifError as another:
-            self.talk.say(str(another))
+            self.console.say(str(another))
         else:
-            self.talk.say(f"The best checkpoint so far is kept in {self.job.path}.")
+            self.console.say(f"The best checkpoint so far is kept in {self.job.path}.")
             self._tell(result)
 
     def _publish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found, result: TrainingResult) -> None:

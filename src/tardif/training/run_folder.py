@@ -25,7 +25,7 @@ import xxhash
 
 from tardif.errors import FolderError, SettingError
 from tardif.folders import holding, name_aside, read_json, real_place, remove, write_json
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.training.whole import damage, is_whole
 
 # Two: should the disk lose the newest, there is another.
@@ -109,7 +109,7 @@ class RunFolder:
         """Whether a run was broken off here after its first checkpoint."""
         return bool(self._steps())
 
-    def choose(self, talk: Talk) -> Path | None:
+    def choose(self, console: Console) -> Path | None:
         """The newest checkpoint that is whole, with every folder that it names; None where there is none at all.
 
         Raises:
@@ -120,7 +120,7 @@ class RunFolder:
             problem = self._problem(path)
             if not problem:
                 if wrong:
-                    talk.say(f"{'; '.join(wrong)}: going on from the checkpoint before.")
+                    console.say(f"{'; '.join(wrong)}: going on from the checkpoint before.")
                 return path
             wrong.append(f"{path.name} cannot be used ({problem})")
         if wrong:
@@ -140,7 +140,7 @@ class RunFolder:
         return next((f"{folder.name}: {problem}" for folder in needed if (problem := damage(folder))), "")
 
     @contextmanager
-    def held(self, *, resume: bool, overwrite: bool, talk: Talk) -> Iterator[None]:
+    def held(self, *, resume: bool, overwrite: bool, console: Console) -> Iterator[None]:
         """Have the output and this folder to oneself: with what an unfinished run left (``resume``), or empty.
 
         When the block ends, the folder is removed, unless there is a checkpoint to resume from and
@@ -153,9 +153,9 @@ class RunFolder:
         what = f"{self.output.name} is being trained in {self.path}"
         with holding(self.output, overwrite=overwrite or self.is_unfinished(), what=what):
             if resume and not overwrite:
-                self._go_on(talk)
+                self._go_on(console)
             elif resume:
-                self._go_on_or_not(talk)
+                self._go_on_or_not(console)
             elif self.is_unfinished() and not overwrite:
                 raise FolderError(self._unfinished())
             else:
@@ -180,7 +180,7 @@ class RunFolder:
             "again (--overwrite, in Python overwrite=True)."
         )
 
-    def _go_on(self, talk: Talk) -> None:
+    def _go_on(self, console: Console) -> None:
         """Choose a checkpoint; begin again only where there has never been one."""
         record = self.path / _RECORD
         if not record.is_file():
@@ -189,20 +189,20 @@ class RunFolder:
                     f"The unfinished run in {self.path} cannot go on: {_RECORD} is missing. Start again with "
                     "--overwrite (in Python overwrite=True)."
                 )
-            talk.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
+            console.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
             self._remove()
             return
-        self.chosen = self.choose(talk)
+        self.chosen = self.choose(console)
         if self.chosen is not None:
             self._read_record()  # damaged, it is told before anything is loaded
 
-    def _go_on_or_not(self, talk: Talk) -> None:
+    def _go_on_or_not(self, console: Console) -> None:
         """The same where what cannot be gone on with may be removed."""
         try:
-            self._go_on(talk)
+            self._go_on(console)
         except FolderError as error:
-            talk.say(str(error))
-            talk.say("It starts from the beginning.")
+            console.say(str(error))
+            console.say("It starts from the beginning.")
             self.chosen = None
             self._remove()
 
@@ -249,7 +249,9 @@ class RunFolder:
             raise FolderError(f"The unfinished run in {self.path} was begun by another version of Tardif: {way_out}.")
         return record
 
-    def read_record(self, given: Mapping[str, Any], made_with: Mapping[str, Any], talk: Talk) -> dict[str, Any] | None:
+    def read_record(
+        self, given: Mapping[str, Any], made_with: Mapping[str, Any], console: Console
+    ) -> dict[str, Any] | None:
         """What an unfinished run found out before its first step; None where there is no such run.
 
         Without a checkpoint nothing is lost: then a record that is damaged, or of something else, is none.
@@ -282,7 +284,7 @@ class RunFolder:
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:
-                talk.say(
+                console.say(
                     f"The run was started with {name} {record['made_with'].get(name)}, this is {version}: the end may "
                     "differ from an unbroken run's in the last bits."
                 )

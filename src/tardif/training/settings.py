@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tardif.display import Short
 from tardif.errors import SettingError
-from tardif.showing import Short
 from tardif.training.arguments import REFUSED, TAKEN, check_arguments
 
 if TYPE_CHECKING:

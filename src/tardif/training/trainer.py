@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
+from tardif.display import ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import Base, resolve_base
-from tardif.encoder.coverage import SAMPLE, of_language, of_texts
+from tardif.encoder.coverage import SAMPLE, language_warning, texts_warning
 from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError, SettingError
 from tardif.folders import check_name, check_output, expanded
-from tardif.progress import Talk
-from tardif.showing import ShortDict, ShortList, called, short, table
+from tardif.progress import Console
 from tardif.text.languages import language as find_language
 from tardif.training.negatives import check_negatives
 from tardif.training.preflight import check_run
@@ -97,15 +97,15 @@ class Trainer:
         self.data: TrainingSet | None = None
         self._sets: list[TrainingSet] = []
         self._weights: list[float] = []
-        self.talk = Talk(quiet=quiet or own_number() > 0)
+        self.console = Console(quiet=quiet or own_number() > 0)
         if self.base.note:
-            self.talk.say(self.base.note)
-        self._warn(of_language(self.base, self.language))
+            self.console.say(self.base.note)
+        self._warn(language_warning(self.base, self.language))
 
     def _warn(self, remark: str) -> None:
         """Say what must be known; of several processes started together one does."""
         if remark and own_number() == 0:
-            self.talk.warn(remark)
+            self.console.warn(remark)
 
     def _warn_of_texts(self, data: TrainingSet) -> None:
         """Say it if the base reads the texts badly, whatever language they are declared to be in."""
@@ -115,11 +115,11 @@ class Trainer:
         texts = [*(document.content for document in data.documents.values()), *data.queries.values()]
         sample = keyed_sample(self.seed, texts, SAMPLE)
         with suppress(ModelError):  # of a damaged tokenizer, which is told of when the model is loaded
-            self._warn(of_texts(f"The base {self.base.name}", load_tokenizer(self.base), sample, "these texts"))
+            self._warn(texts_warning(f"The base {self.base.name}", load_tokenizer(self.base), sample, "these texts"))
 
     def __repr__(self) -> str:
         prepared = "nothing prepared" if self.data is None else f"data={self.data!r}"
-        return called(
+        return brief_repr(
             self, short(self.name), f"base={short(self.base.name)}", f"path={short(str(self.path))}", prepared
         )
 
@@ -224,7 +224,7 @@ class Trainer:
             [] if data is None else [data],
             documents,
             validation=AUTO if validation is None else validation,
-            talk=self.talk,
+            console=self.console,
             **{**defaults, **options},
         )
 
@@ -257,7 +257,7 @@ class Trainer:
             raise SettingError("There is nothing to train on: call prepare first.")
         checked.check_against(self.data, self.recipe.width(self.base))
         if (remark := check_negatives(self.data, checked)) and own_number() == 0:
-            self.talk.warn(remark)
+            self.console.warn(remark)
         count = self.process_count(processes, checked)
         from tardif.training.job import Job
 
@@ -270,7 +270,7 @@ class Trainer:
             seed=self.seed,
             overwrite=self.overwrite,
             trust_remote_code=self.trust_remote_code,
-            talk=self.talk,
+            console=self.console,
         )
 
         def train(job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
@@ -291,7 +291,7 @@ class Trainer:
         from tardif.training.launch import train_in_processes
 
         device, folder = self._device(), RunFolder(job.path)
-        with folder.held(resume=resume, overwrite=job.overwrite, talk=self.talk):
+        with folder.held(resume=resume, overwrite=job.overwrite, console=self.console):
             return train_in_processes(count, job, settings, device, folder)
 
     def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
@@ -303,7 +303,7 @@ class Trainer:
         world = join(device)
         try:
             with ExitStack() as held:
-                holding = folder.held(resume=resume, overwrite=job.overwrite, talk=self.talk)
+                holding = folder.held(resume=resume, overwrite=job.overwrite, console=self.console)
                 world.from_lead(lambda: held.enter_context(holding))
                 result = Session(job, settings, device, folder, world).run()
             failed = False

@@ -11,7 +11,7 @@ from tardif.data.kin import Own, own_documents
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation.measures import DEPTH, MEASURES, per_query, rank
 from tardif.evaluation.verdict import means
-from tardif.progress import Talk
+from tardif.progress import Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.text.normal import keyed_order
@@ -41,15 +41,15 @@ class ValidationTask:
     def _depth(self) -> int:
         return DEPTH + most_own(self.left_out)
 
-    def values(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, dict[str, float]]:
+    def values(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, dict[str, float]]:
         """Each measure of each query, of a model as it is now."""
-        with talk.progress(what, len(self.documents), "documents") as bar:
+        with console.progress(what, len(self.documents), "documents") as bar:
             run = rank(model, self.queries, self.documents, k=self._depth, advance=bar.advance)
         return per_query(self.qrels, without_own(run, self.left_out, DEPTH), MEASURES)
 
-    def measure(self, model: MultiVectorEncoder, talk: Talk, what: str) -> dict[str, float]:
+    def measure(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, float]:
         """The measures of a model as it is now."""
-        return means(self.values(model, talk, what))
+        return means(self.values(model, console, what))
 
     def bm25_values(self, language: Language) -> dict[str, dict[str, float]]:
         """Each measure of each query, of BM25."""

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from tardif.devices import own_number
 from tardif.errors import TardifError, first_line
 from tardif.folders import write_json
-from tardif.progress import Bar, Talk
+from tardif.progress import Bar, Console
 
 INTERRUPTED = 130
 
@@ -45,7 +45,7 @@ def main(place: str) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_listen, daemon=True).start()
     try:
-        _train(folder, relay if number == 0 else Talk(quiet=True))
+        _train(folder, relay if number == 0 else Console(quiet=True))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
@@ -57,8 +57,8 @@ def main(place: str) -> int:
     return 0
 
 
-class Relay(Talk):
-    """Sends what is said as lines of JSON: the name of what is done with the talk or its bar, and its arguments.
+class Relay(Console):
+    """Sends what is said as lines of JSON: the name of what is done with the console or its bar, and its arguments.
 
     Args:
         out: the number of the open file where to.
@@ -106,13 +106,13 @@ class _RelayedBar(Bar):
         self.relay.send("resume", done)
 
 
-def _train(folder: Path, talk: Talk) -> None:
+def _train(folder: Path, console: Console) -> None:
     from tardif.training.distributed import join
     from tardif.training.job import load_job
     from tardif.training.run import Session
     from tardif.training.run_folder import RunFolder
 
-    job, settings, more = load_job(folder, talk)
+    job, settings, more = load_job(folder, console)
     run_folder = RunFolder(job.path)
     run_folder.resumed = more["resumed"]
     run_folder.chosen = more["chosen"] and run_folder.path / more["chosen"]

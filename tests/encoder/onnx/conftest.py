@@ -7,7 +7,7 @@ import pytest
 def plain(base_folder):
     """As ``fresh``, without query expansion. Shared: not to be changed."""
     from tardif.encoder.base import resolve_base
-    from tardif.encoder.build import build_model
+    from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
 
     return cache(lambda family: build_model(resolve_base(base_folder(family)), Recipe(expansion=0, query_length=24)))

@@ -8,11 +8,11 @@ from torch import nn
 
 from queries import QUERIES, assert_same_scores
 from samples import content
-from tardif.encoder.build import open_model
+from tardif.encoder.model import open_model
 from tardif.encoder.onnx import convert as module
 from tardif.encoder.onnx.convert import export_query_encoder, query_form
 from tardif.encoder.onnx.encoder import LightEncoder
-from tardif.encoder.vectors import encode_queries
+from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import FolderError, ModelError
 
 

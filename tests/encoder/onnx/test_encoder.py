@@ -16,7 +16,7 @@ from queries import EMPTYISH, QUERIES, assert_same_scores
 from samples import content
 from tardif.encoder.onnx import encoder as module
 from tardif.encoder.onnx.encoder import LightEncoder
-from tardif.encoder.vectors import encode_queries
+from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import FolderError, SettingError
 
 families = pytest.mark.parametrize("family", tiny.FAMILIES)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from tardif.data.chunking import PIECE
 from tardif.data.made import PARENT
 from tardif.data.staging import Staging
-from tardif.text.containment import NEAR, Containment, Found, contained, is_sure
+from tardif.text.containment import NEAR, Containment, Occurrence, contained, is_sure
 from tardif.text.normal import word_places, words_in_order
 
 READ_BYTES = 2_300
@@ -154,7 +154,7 @@ def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float |
         _find_parts(staging, {identity: texts[identity] for identity in missing}, joined, near)
 
 
-def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -> Iterator[Found]:
+def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -> Iterator[Occurrence]:
     """Find texts that begin with the title of a document, and go on with some of its text."""
     heads: dict[tuple[str, ...], list[str]] = defaultdict(list)
     rest: dict[tuple[str, int], str] = {}
@@ -183,7 +183,7 @@ def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -
         for one in found:
             identity = names[one.text]
             if identity in titled[one.document] and one.text == f"{identity} {lengths[one.document]}":
-                yield Found(identity, one.document, one.share, one.exact, one.start, one.end)
+                yield Occurrence(identity, one.document, one.share, one.exact, one.start, one.end)
 
 
 def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, str]]:
@@ -197,7 +197,7 @@ def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, st
 
 def _place(staging: Staging, held: Containment, joined: Joined) -> None:
     """Say for each text in which documents of the set it stands: pieces, where the document that holds it was cut."""
-    by_document: dict[str, list[Found]] = defaultdict(list)
+    by_document: dict[str, list[Occurrence]] = defaultdict(list)
     for rows in held.found.values():
         for found in rows:
             by_document[found.document].append(found)
@@ -252,7 +252,7 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
     Where they make up half of a text, they hold it; else they are parts.
     """
     lengths = {identity: len(words_in_order(text)) for identity, text in texts.items()}
-    found: dict[str, list[Found]] = defaultdict(list)
+    found: dict[str, list[Occurrence]] = defaultdict(list)
     for block in _corpus_blocks(staging):
         for document, rows in contained(block.items(), list(texts.items()), near=near).found.items():
             if is_sure(words_in_order(block[document])):

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from tardif.encoder.blanks import blanks_of
-from tardif.encoder.build import transformer_of
 from tardif.encoder.encoding import Block, encode, to_device
 from tardif.encoder.loading import quiet_libraries
+from tardif.encoder.model import transformer_of
 from tardif.encoder.onnx.encoder import LightEncoder
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, Expansion, QueryForm, write_form
 from tardif.encoder.packing import ATTENTION

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.encoder.gate import check_tokenizer
+from tardif.encoder.config_checks import check_tokenizer
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.encoder.onnx.graph import check_graph
 from tardif.errors import FolderError, SettingError, first_line, is_failure
-from tardif.forks import Forking, register
+from tardif.forks import ForkAware, register
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     scored: NDArray[np.bool_]
 
 
-class LightEncoder(Forking):
+class LightEncoder(ForkAware):
     """The query side of a late-interaction model, as :mod:`tardif.encoder.onnx.convert` wrote it."""
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
@@ -58,7 +58,7 @@ class LightEncoder(Forking):
         register(self)
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.Forking.after_fork`: a child opens the graph again, with threads of its own."""
+        """As :meth:`tardif.forks.ForkAware.after_fork`: a child opens the graph again, with threads of its own."""
         if in_child:
             # Kept: to end it would wait for threads that are the parent's.
             self._parents, self._session = self._session, None

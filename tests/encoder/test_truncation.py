@@ -1,9 +1,9 @@
 import pytest
 
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import open_model
-from tardif.encoder.reach import as_read, document_reach, overlong, told
+from tardif.encoder.model import open_model
 from tardif.encoder.tokens import tokens_for
+from tardif.encoder.truncation import as_read, document_reach, overlong, truncation_warning
 from tardif.types import Document
 
 LONG = " ".join(f"Sentence number {n} says something about the {n}th thing." for n in range(60))
@@ -40,7 +40,7 @@ def test_a_very_long_text_is_counted_by_parts(encoder):
 
 def test_what_a_person_is_told(encoder):
     found = overlong(encoder, [Document("short", "a word"), Document("long", LONG)])
-    line = told(found, 48, 2, "Cut it.")
+    line = truncation_warning(found, 48, 2, "Cut it.")
     assert line.startswith("1 of 2 documents is longer than the model reads (48 tokens): ")
     assert line.endswith(f"(the longest, long, has {found[0].tokens} tokens). Cut it.")
-    assert told([], 48, 2, "Cut it.") == ""
+    assert truncation_warning([], 48, 2, "Cut it.") == ""

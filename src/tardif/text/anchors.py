@@ -18,7 +18,7 @@ _BATCH = 400_000  # words of documents looked through at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
+class AnchorHits:
     """Where texts may stand in a batch of documents; each row is an anchor that stands there.
 
     Attributes:
@@ -52,7 +52,7 @@ class Batch:
     numbers: Numbers
 
 
-class Sought:
+class AnchoredTexts:
     """The texts.
 
     Args:
@@ -106,7 +106,7 @@ class Sought:
         if names:
             yield _batch(names, ends, words, self._numbers)
 
-    def hits(self, batch: Batch, rolling: Rolling) -> Hits:
+    def hits(self, batch: Batch, rolling: Rolling) -> AnchorHits:
         """Where anchors stand in a batch, whose hashes are ``rolling``."""
         texts, places, begins, numbers = [], [], [], []
         before = 0
@@ -118,7 +118,7 @@ class Sought:
             numbers.append(which + before)
             before += len(anchors.texts)
         homes = np.searchsorted(batch.starts, np.concatenate(places), side="right") - 1
-        return Hits(np.concatenate(texts), homes, np.concatenate(begins), np.concatenate(numbers))
+        return AnchorHits(np.concatenate(texts), homes, np.concatenate(begins), np.concatenate(numbers))
 
     def _choose(self, rolling: Rolling, size: int, most: int) -> _Anchors:
         runs = rolling.runs(size)

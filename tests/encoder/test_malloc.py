@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from tardif.encoder.memory import _glibc, kept_memory
+from tardif.encoder.malloc import _glibc, kept_memory
 
 FAULTS = """
 import json, resource
 import numpy as np
-from tardif.encoder.memory import kept_memory
+from tardif.encoder.malloc import kept_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

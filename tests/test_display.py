@@ -12,12 +12,12 @@ from tardif.data.documents import read_documents
 from tardif.data.judged import JudgedSet
 from tardif.data.records import Judgement
 from tardif.data.training_set import TRAIN
+from tardif.display import MOST, Hits, ShortDict, ShortList, short, table
 from tardif.evaluation.comparison import Figures
 from tardif.index.checking import Examination
 from tardif.preparation import Preparation
 from tardif.search.repair import examine
 from tardif.search.retriever import Retriever, rerank
-from tardif.showing import MOST, Hits, ShortDict, ShortList, short, table
 from tardif.types import Document, Example, Hit, Query
 
 LONG = "<script>alert('x')</script>\u202e\x1b[31m " * 1000

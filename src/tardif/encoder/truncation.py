@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tardif.encoder.base import Base
-from tardif.encoder.gate import read_config
+from tardif.encoder.config_checks import read_config
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[O
     return found
 
 
-def told(found: Sequence[Overlong], reach: int, count: int, way_out: str) -> str:
+def truncation_warning(found: Sequence[Overlong], reach: int, count: int, way_out: str) -> str:
     """What a person is told of documents that are not read to their end; empty where there are none.
 
     Args:

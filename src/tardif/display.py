@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tardif.visible import visible
+from tardif.escaping import visible
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -47,10 +47,10 @@ class Short:
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return called(self, *(f"{f.name}={short(getattr(self, f.name))}" for f in fields if f.repr))
+        return brief_repr(self, *(f"{f.name}={short(getattr(self, f.name))}" for f in fields if f.repr))
 
 
-def called(value: object, *facts: str) -> str:
+def brief_repr(value: object, *facts: str) -> str:
     """The ``repr`` of a value of which only some facts are told."""
     text = visible(f"{type(value).__qualname__}({', '.join(facts)})")
     return text if len(text) <= MOST else f"{text[: MOST - 4]}...)"

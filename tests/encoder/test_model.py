@@ -8,7 +8,7 @@ import torch
 
 import tiny
 from tardif.encoder.base import resolve_base
-from tardif.encoder.build import (
+from tardif.encoder.model import (
     build_model,
     fit_projection,
     open_model,

@@ -16,8 +16,8 @@ from samples import write_jsonl
 from tardif import cli
 from tardif.cli import output
 from tardif.errors import DataError, TardifError, first_line
-from tardif.progress import Bar, Talk, _TerminalBar
-from tardif.visible import json_text, visible
+from tardif.escaping import json_text, visible
+from tardif.progress import Bar, Console, _TerminalBar
 
 HOSTILE = {
     "colour": "\x1b[31mred\x1b[0m",
@@ -90,9 +90,9 @@ def test_only_what_is_kept_stays():
 
 @hostile
 def test_talk(text, capsys):
-    talk = Talk()
-    talk.say(f"read {text}")
-    with talk.progress(text, 2, text) as bar:
+    console = Console()
+    console.say(f"read {text}")
+    with console.progress(text, 2, text) as bar:
         bar.advance(1, text)
     err = capsys.readouterr().err
     assert is_safe(err)
