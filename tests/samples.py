@@ -64,7 +64,7 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
     from tardif.data.formats import open_source
     from tardif.data.hygiene import rules
     from tardif.data.hygiene.clicks import ClickRule
-    from tardif.data.parts import stream_queries
+    from tardif.data.inputs import stream_queries
     from tardif.data.staging import Staging
 
     with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:

@@ -22,12 +22,12 @@ from tardif.data.hygiene import rules
 from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.hygiene.labels import check_scores
-from tardif.data.made import PARENT
-from tardif.data.parts import Input, stream_queries
+from tardif.data.inputs import Input, stream_queries
 from tardif.data.reading import Reading, check_columns
 from tardif.data.records import Source
 from tardif.data.split import AUTO, SHARE, Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
+from tardif.data.synthetic import PARENT
 from tardif.data.training_set import VALIDATION, TrainingSet, is_training_set, write_manifest
 from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import DataError, SettingError
@@ -226,7 +226,7 @@ def prepare(
         documents: the corpus, if it is not in the sources: anything that
             :func:`tardif.data.documents.stream_documents` reads.
         queries: the queries' texts by id, where the sources name them by ids: anything that
-            :func:`tardif.data.parts.stream_queries` reads.
+            :func:`tardif.data.inputs.stream_queries` reads.
         validation: the share of queries to hold out, or held-out rows of their own.
         console: where to show progress.
         **options: of :class:`Preparation`.

@@ -17,9 +17,9 @@ from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file
 from tardif.data.formats import open_source
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection
+from tardif.data.inputs import source_tables
 from tardif.data.judged_documents import holds_judgements, stream_judged
 from tardif.data.markup import clean_document, treated
-from tardif.data.parts import parts_of
 from tardif.data.reading import Reading
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.display import ShortList
@@ -94,7 +94,7 @@ def stream_documents(
     reading = reading or Reading()
     reading = replace(reading, columns={**(reading.columns or {}), **given})
     reading.check()
-    parts = parts_of(source, "train")
+    parts = source_tables(source, "train")
     source = source if parts is None or parts.documents is None else parts.documents
     if not isinstance(source, str | Path):
         return _from_values(source, reading, report)

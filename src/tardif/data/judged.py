@@ -16,17 +16,17 @@ from typing import Any
 from tardif.data.assemble import source_name
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
+from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
 from tardif.data.hygiene import rules
 from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.labels import check_scores
 from tardif.data.hygiene.rules import Rule
-from tardif.data.kin import Own, of_the_same_id, own_documents
-from tardif.data.made import parent_of
-from tardif.data.parts import Input, stream_queries
+from tardif.data.inputs import Input, stream_queries
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
+from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TEST, VALIDATION, TrainingSet, is_training_set
 from tardif.display import Short
 from tardif.errors import DataError, SettingError

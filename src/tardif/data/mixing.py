@@ -9,7 +9,7 @@ from typing import Any
 
 from tardif.checks import check_list
 from tardif.data.chunking import PIECE
-from tardif.data.made import PARENT
+from tardif.data.synthetic import PARENT
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import SettingError
 from tardif.text.normal import normalise

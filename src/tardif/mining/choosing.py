@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tardif.data.kin import asks, kin_among, own_documents
-from tardif.data.made import parent_of
+from tardif.data.excluded_negatives import asks, overlapping, own_documents
+from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
 from tardif.mining.copies import NearCopies, same_texts
@@ -174,7 +174,7 @@ class Chooser:
                 [documents[candidates[number]] for number in np.flatnonzero(mask).tolist()]
                 for mask in (alike.holding, alike.parts)
             )
-            found |= kin_among([documents[d] for d in alike.originals], holding, parts, known=found)
+            found |= overlapping([documents[d] for d in alike.originals], holding, parts, known=found)
         own = self._own.get(draft.query, ())
         return found | {d: "query" for d in candidates if d in own or asks(query, documents[d])}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data.made import parent_of
+from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, write_examples
 from tardif.devices import allocate
 from tardif.encoder.base import resolve_base

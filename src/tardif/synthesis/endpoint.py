@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import storable
-from tardif.data.made import KindCount, SynthesisResult, SyntheticPair, whole_of
+from tardif.data.synthetic import KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.errors import SettingError
 from tardif.folders import expanded
 from tardif.synthesis.answers import AnswerCache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tardif.checks import check_list
-from tardif.data.made import KIND, PARENT, KindCount, SynthesisResult, SyntheticPair, whole_of
+from tardif.data.synthetic import KIND, PARENT, KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.errors import SettingError
 from tardif.synthesis.article import Article
 from tardif.synthesis.kinds import (

@@ -14,7 +14,7 @@ columns        ``[C]``           the encoded document in each column
 positives      ``[Q]``           the column of each row's positive
 owners         ``[C]``           the row that brought the column
 column_keys    ``[C]``           a hash of the column's normalised text
-known_rows     ``[K]``           rows, each as often as its query has known positives and kin of them
+known_rows     ``[K]``           rows, each as often as its query has known positives and excluded documents
 known_keys     ``[K]``           the hashes of their texts
 candidates     ``[Q, n]``        each row's own columns, its positive first; -1: no such place
 teacher        ``[Q, n]``        the teacher's scores of them; NaN: there is none
@@ -37,8 +37,8 @@ from typing import Any
 import torch
 import xxhash
 
-from tardif.data.kin import LIMIT as KIN_LIMIT
-from tardif.data.kin import kin_of
+from tardif.data.excluded_negatives import LIMIT as MOST_DOCUMENTS
+from tardif.data.excluded_negatives import excluded_negatives
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.tokens import Tokens
 from tardif.text.normal import normalise
@@ -55,7 +55,7 @@ class Collator:
         negatives_per_example: hard negatives drawn per example and epoch.
         mask_known_positives: tell which texts are known to answer a query, so that the loss can
             leave them out of its negatives; and which contain one of those, are part of one, or are the
-            query itself (:func:`tardif.data.kin.kin_of`).
+            query itself (:func:`tardif.data.excluded_negatives.excluded_negatives`).
         seed: of the draws.
     """
 
@@ -140,11 +140,11 @@ class Collator:
 
     def _kin_keys(self) -> dict[str, set[int]]:
         """The keys of each training query's kin; empty for a corpus so large that they seldom meet in a batch."""
-        if len(self.data.documents) > KIN_LIMIT:
+        if len(self.data.documents) > MOST_DOCUMENTS:
             return {}
         return {
             query: set(map(self._key, kin)) - set(map(self._key, self.data.qrels[query]))
-            for query, kin in kin_of(self.data).items()
+            for query, kin in excluded_negatives(self.data).items()
         }
 
     def _key(self, identity: str) -> int:

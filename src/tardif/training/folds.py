@@ -22,7 +22,7 @@ import xxhash
 
 from tardif._version import __version__
 from tardif.checksums import checksum
-from tardif.data.folds import fold_sets
+from tardif.data.cross_validation import fold_sets
 from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from tardif.data.made import parent_of
+from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
 from tardif.errors import FolderError
 from tardif.mining.late import LateSearcher

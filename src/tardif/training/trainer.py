@@ -158,7 +158,7 @@ class Trainer:
             data: anything that :func:`tardif.data.formats.open_source` reads: pairs, labelled pairs,
                 triplets, scored examples; as an iterable, a frame, a dataset, a file or a folder (BEIR,
                 ColBERT, TREC); or a dict or folder of rows, ``queries`` and ``documents``
-                (:func:`tardif.data.parts.parts_of`). A prepared folder, or a :class:`TrainingSet`. None with
+                (:func:`tardif.data.inputs.source_tables`). A prepared folder, or a :class:`TrainingSet`. None with
                 ``synthesize=True``: queries are made from the documents.
             documents: the corpus, if it is not in ``data``: a list, a file, or a folder of text.
             validation: share of queries to hold out, or held-out rows of their own. None or ``auto`` holds out a tenth,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tardif.data.excluded_negatives import Own, own_documents
 from tardif.data.judged import most_own, searchable, without_own
-from tardif.data.kin import Own, own_documents
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation.measures import DEPTH, MEASURES, per_query, rank
 from tardif.evaluation.verdict import means
@@ -28,7 +28,8 @@ _LEAST_QUERIES = 50
 class ValidationTask:
     """Held-out queries, their judgements, and the documents that are searched.
 
-    A query's own document is no hit of it (:func:`tardif.data.kin.own_documents`): ``left_out`` holds these.
+    ``left_out`` holds each query's own document, which is no hit of it
+    (:func:`tardif.data.excluded_negatives.own_documents`).
     """
 
     queries: dict[str, str]

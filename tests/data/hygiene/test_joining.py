@@ -6,7 +6,7 @@ import pytest
 
 from samples import cleaned, read_lines, reported
 from tardif.data.hygiene.joining import READ_BYTES
-from tardif.data.made import parent_of
+from tardif.data.synthetic import parent_of
 from tardif.data.training_set import VALIDATION
 from tardif.errors import DataError
 from tardif.preparation import prepare, prepare_folder
@@ -93,7 +93,7 @@ def test_of_too_many_copies_of_a_text_one_is_judged(monkeypatch):
     text = "Deep."
     copies = [Document(f"copy {n}", text) for n in range(4)]
     for most, count in ((4, 4), (3, 1)):
-        monkeypatch.setattr("tardif.data.hygiene.joined._COPIES", most)
+        monkeypatch.setattr("tardif.data.hygiene.moves._COPIES", most)
         data = prepare([[("How deep is it?", text)]], copies, validation=0, miner="none")
         assert [len(found) for found in data.qrels.values()] == [count]
 

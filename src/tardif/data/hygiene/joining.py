@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tardif.data.chunking import PIECE
-from tardif.data.made import PARENT
 from tardif.data.staging import Staging
+from tardif.data.synthetic import PARENT
 from tardif.text.containment import NEAR, Containment, Occurrence, contained, is_sure
 from tardif.text.normal import word_places, words_in_order
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tardif.data.chunking import placing
 from tardif.data.hygiene import clicks as clicked
-from tardif.data.hygiene import ids, joined, joining, labels
+from tardif.data.hygiene import ids, joining, labels, moves
 from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.wrong_negatives import with_answer
 from tardif.data.staging import Staging
@@ -45,9 +45,9 @@ RULES = {
         Rule("unknown-id", "an id that no document or query has", ("refuse", "drop")),
         Rule("repeated-click", "a further event of a pair, counted with the others", ("drop", "refuse")),
         Rule("few-clicks", "a pair with fewer clicks than make it relevant", ("drop", "negative", "refuse")),
-        Rule(joined.POSITIVE, "a positive that stands in a document given", ("link", "exact", "keep", "refuse")),
-        Rule(joined.NEGATIVE, "a negative that stands in a document given", ("link", "keep", "refuse")),
-        Rule(joined.MISSING, "a positive that stands in no document given", ("keep", "drop", "refuse")),
+        Rule(moves.POSITIVE, "a positive that stands in a document given", ("link", "exact", "keep", "refuse")),
+        Rule(moves.NEGATIVE, "a negative that stands in a document given", ("link", "keep", "refuse")),
+        Rule(moves.MISSING, "a positive that stands in no document given", ("keep", "drop", "refuse")),
         Rule("empty", "a query or document without text", ("refuse", "drop")),
         Rule("no-positive", "a judged query without a relevant document", ("refuse", "drop")),
         Rule("duplicate", "a judgement that stands there already", ("drop", "refuse")),
@@ -325,36 +325,36 @@ def _keep_other_pieces(staging: Staging, findings: Findings) -> None:
 
 def _join(staging: Staging, actions: Mapping[str, str], findings: Findings) -> None:
     """Let judgements of texts that stand in documents be judgements of those documents."""
-    found = joining.find(staging, near=actions[joined.POSITIVE] != "exact")
+    found = joining.find(staging, near=actions[moves.POSITIVE] != "exact")
     if found is None:
         staging.run("CREATE TABLE also (row BIGINT, document_id VARCHAR)")
         return
     findings.lines += found.lines
-    outcome = joined.settle(staging, found)
-    moved = [rule for rule in (joined.POSITIVE, joined.NEGATIVE) if actions[rule] in ("link", "exact")]
-    for rule in (joined.POSITIVE, joined.NEGATIVE):
+    outcome = moves.settle(staging, found)
+    moved = [rule for rule in (moves.POSITIVE, moves.NEGATIVE) if actions[rule] in ("link", "exact")]
+    for rule in (moves.POSITIVE, moves.NEGATIVE):
         if rule not in moved:
             staging.table("kept", "row BIGINT", [[move.row] for move in outcome.moves if move.rule == rule])
             _apply(staging, actions, findings, rule, "SELECT row FROM kept")
-    joined.write(staging, outcome, moved)
+    moves.write(staging, outcome, moved)
     for rule in moved:
-        moves = [(move.row, move.detail) for move in outcome.moves if move.rule == rule]
-        staging.table("reported", "row BIGINT, detail VARCHAR", moves)
+        found_rows = [(move.row, move.detail) for move in outcome.moves if move.rule == rule]
+        staging.table("reported", "row BIGINT, detail VARCHAR", found_rows)
         staging.run(
             """INSERT INTO report SELECT ?, ?, s.source, s.place, s.row, s.query_id, s.document_id, r.detail
             FROM stated s JOIN reported r USING (row)""",
             [rule, actions[rule]],
         )
-        if moves:
-            findings.counts[rule], findings.done[rule] = len(moves), actions[rule]
-    findings.lines += joined.said(staging, found, moved)
+        if found_rows:
+            findings.counts[rule], findings.done[rule] = len(found_rows), actions[rule]
+    findings.lines += moves.said(staging, found, moved)
     missing = """SELECT s.row FROM stated s JOIN judged_texts t ON t.id = s.given
       WHERE s.fate IS NULL AND s.relevance > 0 AND s.document_id = s.given"""
-    if joined.POSITIVE in moved:
-        _apply(staging, actions, findings, joined.MISSING, missing)
-    if actions[joined.MISSING] == "drop":
+    if moves.POSITIVE in moved:
+        _apply(staging, actions, findings, moves.MISSING, missing)
+    if actions[moves.MISSING] == "drop":
         staging.run(
-            f"""DELETE FROM texts WHERE id IN (SELECT given FROM stated WHERE fate = '{joined.MISSING}')
+            f"""DELETE FROM texts WHERE id IN (SELECT given FROM stated WHERE fate = '{moves.MISSING}')
             AND id NOT IN (SELECT document_id FROM stated WHERE fate IS NULL)"""
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tardif.data.kin import spaced
+from tardif.data.excluded_negatives import spaced
 from tardif.data.staging import Staging
 from tardif.text.containment import is_sure
 

@@ -30,7 +30,7 @@ _SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow",
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SourceTables:
     """Where the rows, the queries and the documents are; and any rows that the user holds out."""
 
     rows: Any
@@ -39,7 +39,7 @@ class Parts:
     held_out: list[Any] = field(default_factory=list)
 
 
-def parts_of(source: Any, split: str) -> Parts | None:
+def source_tables(source: Any, split: str) -> SourceTables | None:
     """The parts of a dict or folder that names them; None for any other source.
 
     Args:
@@ -65,13 +65,13 @@ def parts_of(source: Any, split: str) -> Parts | None:
     return _parts(source, split)
 
 
-def _parts(found: Mapping[Any, Any], split: str) -> Parts:
+def _parts(found: Mapping[Any, Any], split: str) -> SourceTables:
     documents = next((found[name] for name in DOCUMENTS if name in found), None)
     held_out = [found[name] for name in VALIDATION_SPLITS if name in found and name != split]
-    return Parts(found[split], found.get(QUERIES[0]), documents, held_out)
+    return SourceTables(found[split], found.get(QUERIES[0]), documents, held_out)
 
 
-def _in_folder(folder: Path, split: str) -> Parts | None:
+def _in_folder(folder: Path, split: str) -> SourceTables | None:
     found = {name: place for name in (split, *QUERIES, *DOCUMENTS) if (place := _table(folder, name))}
     if split not in found and any(folder.glob(f"{split}-*.parquet")):
         found[split] = folder
@@ -113,7 +113,7 @@ class Input:
         """Take sources apart that bring queries and documents beside their rows."""
         found = cls([*sources, documents], [], [], [], [], held_out)
         for source in sources:
-            parts = None if isinstance(source, Source) else parts_of(source, split)
+            parts = None if isinstance(source, Source) else source_tables(source, split)
             if parts is None:
                 found.rows.append(source)
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tardif.data.made import parent_of, whole_of
+from tardif.data.synthetic import parent_of, whole_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.text.containment import NEAR, contained
 from tardif.text.normal import normalise, words_in_order
@@ -22,8 +22,8 @@ Own = Mapping[str, frozenset[str]]
 CONTAINS, PART = "contains", "part"
 """What such a document is: it contains a positive, or is part of one."""
 
+# The search takes half a millisecond per document: training skips it above this many.
 LIMIT = 50_000
-"""Above this many documents :func:`kin_of` does not look for them: it takes half a millisecond a document."""
 
 _LOOKED_AT = 20_000
 """Characters of a positive that candidates are compared with: a handbook that answers thousands of queries would be
@@ -32,7 +32,7 @@ read once for each of them, and what a model reads of it is a tenth of that."""
 _OWN = 0.8  # the share of a document's words from which it is the query that it holds
 
 
-def kin_among(
+def overlapping(
     positives: Sequence[Document],
     holding: Sequence[Document],
     parts: Sequence[Document],
@@ -73,7 +73,7 @@ def asks(query: str, document: Document) -> bool:
     return held is not None and held[0].end - held[0].start >= _OWN * len(words)
 
 
-def kin_of(data: TrainingSet) -> dict[str, frozenset[str]]:
+def excluded_negatives(data: TrainingSet) -> dict[str, frozenset[str]]:
     """For each training query that has any: the documents of the set that are kin of its positives, or the query; and
     those that are neither relevant nor not.
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tardif.data.kin import CONTAINS, PART, asks, kin_among, kin_of, own_documents
+from tardif.data.excluded_negatives import CONTAINS, PART, asks, excluded_negatives, overlapping, own_documents
 from tardif.data.training_set import TrainingSet
 from tardif.types import Document
 
@@ -33,25 +33,25 @@ def training_set(positive="answer", judged=()):
 
 def test_what_contains_an_answer_and_what_is_part_of_it_are_found_among_candidates():
     others = [document for identity, document in DOCUMENTS.items() if identity not in ("answer", "question")]
-    found = kin_among([DOCUMENTS["answer"]], others, others)
+    found = overlapping([DOCUMENTS["answer"]], others, others)
     assert found == {"article": CONTAINS, "typo": CONTAINS, "passage": PART}
-    assert kin_among([], others, others) == kin_among([DOCUMENTS["answer"]], [], []) == {}
+    assert overlapping([], others, others) == overlapping([DOCUMENTS["answer"]], [], []) == {}
 
 
 @pytest.mark.parametrize("short", ["Yes", "42", "red", "It is."])
 def test_an_answer_too_short_to_tell_anything_keeps_nothing_out(short):
     answer, others = Document("short", short), [Document(f"d{n}", f"{short} text {n}, {short}") for n in range(9)]
-    assert kin_among([answer], others, []) == {}
+    assert overlapping([answer], others, []) == {}
 
 
 def test_of_a_handbook_the_beginning_is_compared():
     handbook = Document("handbook", f"{ANSWER} {'Lights are green. ' * 9_000} {DOCUMENTS['other'].text}")
-    assert kin_among([handbook], [], [DOCUMENTS["answer"], DOCUMENTS["other"]]) == {"answer": PART}
+    assert overlapping([handbook], [], [DOCUMENTS["answer"], DOCUMENTS["other"]]) == {"answer": PART}
 
 
 def test_what_is_unclear_is_kin():
     given = replace(training_set(), unclear={"q": ["unrelated", "gone"]})
-    assert "unrelated" in kin_of(given)["q"] and "gone" not in kin_of(given)["q"]
+    assert "unrelated" in excluded_negatives(given)["q"] and "gone" not in excluded_negatives(given)["q"]
 
 
 def test_the_query_itself_is_told_from_a_document_on_it():
@@ -61,10 +61,10 @@ def test_the_query_itself_is_told_from_a_document_on_it():
 
 
 def test_a_set_s_kin_leaves_out_what_is_judged():
-    assert kin_of(training_set())["q"] >= {"article", "passage", "question"}
-    assert not kin_of(training_set())["q"] & {"answer", "other", "unrelated"}
-    assert not kin_of(training_set(judged=["article", "question"]))["q"] & {"article", "question"}
-    assert kin_of(training_set("unrelated", judged=["question"])) == {}
+    assert excluded_negatives(training_set())["q"] >= {"article", "passage", "question"}
+    assert not excluded_negatives(training_set())["q"] & {"answer", "other", "unrelated"}
+    assert not excluded_negatives(training_set(judged=["article", "question"]))["q"] & {"article", "question"}
+    assert excluded_negatives(training_set("unrelated", judged=["question"])) == {}
 
 
 def cut(piece, number, text, whole):
@@ -79,6 +79,6 @@ def test_the_pieces_of_a_querys_own_document_are_the_query_itself():
     queries = {"a": " ".join(texts["a"])}
     data = TrainingSet(documents, queries, {"a": {"answer": 1}}, {"a": "train"})
     assert own_documents(queries, documents.values(), data.qrels) == {"a": {"a#1", "a#2"}}
-    assert kin_of(data)["a"] >= {"a#1", "a#2"}
+    assert excluded_negatives(data)["a"] >= {"a#1", "a#2"}
     assert own_documents(queries, documents.values(), {"a": {"a#2": 1}}) == {}
     assert own_documents({"b": "bees dance"}, documents.values(), {"b": {}}) == {}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tardif.data.chunking import place_judgement
 from tardif.data.hygiene.joining import HALF, Joined, Link
-from tardif.data.made import PARENT
 from tardif.data.staging import Staging
+from tardif.data.synthetic import PARENT
 from tardif.data.training_set import metadata_json
 from tardif.text.containment import MOST
 from tardif.text.normal import words_in_order
@@ -43,21 +43,21 @@ class Move:
 
 
 @dataclass(slots=True)
-class Outcome:
+class JudgementMoves:
     """All moves, and for rows of positives the other documents that are relevant too."""
 
     moves: list[Move] = field(default_factory=list)
     also: list[tuple[int, str]] = field(default_factory=list)
 
 
-def settle(staging: Staging, joined: Joined) -> Outcome:
+def settle(staging: Staging, joined: Joined) -> JudgementMoves:
     """Decide where each judgement goes.
 
     Args:
         staging: with ``stated`` and the ``judged_texts`` that were looked for.
         joined: what was found.
     """
-    outcome = Outcome()
+    outcome = JudgementMoves()
     rows = staging.database.cursor().execute(
         """SELECT s.row, s.given, s.relevance > 0, t.is_document, q.text FROM stated s
         JOIN judged_texts t ON t.id = s.given
@@ -83,7 +83,7 @@ def settle(staging: Staging, joined: Joined) -> Outcome:
     return outcome
 
 
-def write(staging: Staging, outcome: Outcome, rules: Iterable[str]) -> None:
+def write(staging: Staging, outcome: JudgementMoves, rules: Iterable[str]) -> None:
     """Carry moves out in ``stated``, and leave the table ``also`` (row, document_id).
 
     Texts that are no longer judged leave the set; excerpts name the document whose place they take.
