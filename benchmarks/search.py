@@ -39,7 +39,7 @@ from collection_vectors import Collection, collection, model_folder
 from tardif.data.judged import read_judged
 from tardif.evaluation.measures import measure
 from tardif.index.building import fill
-from tardif.index.codes import Query, encode, scan, to_fixed
+from tardif.index.codes import TiledQuery, encode, scan, to_fixed
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.fulltext import words_of
@@ -120,8 +120,8 @@ def scanning(data: Collection) -> None:
     coded = encode(fixed, 8, None, None)
     exact = [_by_gemm(rows, starts, query) for query in queries]
     systems: dict[str, Callable[[NDArray[np.float32]], Any]] = {
-        "Tardif, 16 bits": lambda q: scan(Query.of(q), {"codes": fixed}, 16, None, starts, everything),
-        "Tardif, 8 bits": lambda q: scan(Query.of(q), coded, 8, None, starts, everything),
+        "Tardif, 16 bits": lambda q: scan(TiledQuery.of(q), {"codes": fixed}, 16, None, starts, everything),
+        "Tardif, 8 bits": lambda q: scan(TiledQuery.of(q), coded, 8, None, starts, everything),
         "packed torch GEMM, maximum.reduceat": lambda q: _by_gemm(rows, starts, q),
     }
     if importlib.util.find_spec("maxsim_cpu"):

@@ -6,8 +6,8 @@ import operator
 import re
 from fnmatch import fnmatchcase
 
+from tardif.data.json_metadata import as_stored, clean_text
 from tardif.index.filter_nodes import And, Compare, Exists, In, Not, Or
-from tardif.index.metadata import as_stored, clean_text
 
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 MISSING = object()

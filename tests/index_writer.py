@@ -12,7 +12,7 @@ import random
 import sys
 from pathlib import Path
 
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.index.disk import DiskIndex
 from tardif.types import Document
 
@@ -25,9 +25,9 @@ POOL = 120
 
 def small_segments() -> None:
     """Have segments be coded and compacted at sizes that a test reaches."""
-    for module in (disk, merging):
+    for module in (disk, compaction):
         module.PLAIN_TOKENS = 200
-    merging.MOST_PLAIN = merging.MOST_CODED = 3
+    compaction.MOST_PLAIN = compaction.MOST_CODED = 3
 
 
 def say(*parts: object) -> None:

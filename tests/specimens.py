@@ -83,11 +83,11 @@ def _trained(root: Path, seed: int, twin: str) -> None:
 
 def _index(root: Path, bits: int, seed: int, twin: str) -> None:
     """A coded segment and a plain one, words, a query encoder, and documents that were deleted."""
-    from tardif.index import disk, merging
+    from tardif.index import compaction, disk
     from tardif.search.retriever import Retriever
 
     place, rows = root / f"index-{bits}{twin}", documents(seed)
-    with patch.object(disk, "PLAIN_TOKENS", 60), patch.object(merging, "PLAIN_TOKENS", 60):
+    with patch.object(disk, "PLAIN_TOKENS", 60), patch.object(compaction, "PLAIN_TOKENS", 60):
         index = Retriever.build(root / f"checkpoint{twin}", rows[:35], place, bits=bits, hybrid=True, quiet=True)
     with index:
         index.add(rows[35:], quiet=True)

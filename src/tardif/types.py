@@ -91,7 +91,7 @@ class Document(Short):
         id: a text, not empty; a whole number is taken as its digits.
         text: what is read.
         title: what is read before it.
-        metadata: a mapping, of JSON's types when it is stored (:func:`tardif.index.metadata.as_stored`).
+        metadata: a mapping, of JSON's types when it is stored (:func:`tardif.data.json_metadata.as_stored`).
         piece: which part it is of the document that it was cut from; None for a whole document.
         outline: where its pages and sections begin, which cutting reads; it is not stored.
 

@@ -15,7 +15,7 @@ import xxhash
 
 import token_vectors as plain
 from tardif.errors import FolderError
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.index import segment as segments
 from tardif.index.checking import examine_index
 from tardif.index.codebooks import write_codebook
@@ -31,7 +31,7 @@ QUERY = plain.vectors_of(3, 6)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Segments are coded at sizes that a test reaches."""
-    for module in (disk, merging):
+    for module in (disk, compaction):
         monkeypatch.setattr(module, "PLAIN_TOKENS", 60)
 
 

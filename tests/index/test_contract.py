@@ -7,7 +7,7 @@ import pytest
 
 import token_vectors as plain
 from tardif.errors import DataError
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
@@ -23,7 +23,7 @@ def index(request, tmp_path, monkeypatch):
         yield MemoryIndex()
         return
     if request.param.endswith("coded"):
-        for module in (disk, merging):
+        for module in (disk, compaction):
             monkeypatch.setattr(module, "PLAIN_TOKENS", 100)
     with DiskIndex.create(tmp_path / "index", model={}, bits=int(request.param.split()[0]), threads=1) as made:
         yield made

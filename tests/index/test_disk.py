@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import token_vectors as plain
 from tardif.errors import FolderError, SettingError
-from tardif.index import connections, disk, merging
+from tardif.index import compaction, connections, disk
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.locks import hold
@@ -26,10 +26,10 @@ from tardif.types import Document
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Segments are coded and compacted at sizes that a test reaches."""
-    for module in (disk, merging):
+    for module in (disk, compaction):
         monkeypatch.setattr(module, "PLAIN_TOKENS", 60)
-    monkeypatch.setattr(merging, "MOST_PLAIN", 3)
-    monkeypatch.setattr(merging, "MOST_CODED", 3)
+    monkeypatch.setattr(compaction, "MOST_PLAIN", 3)
+    monkeypatch.setattr(compaction, "MOST_CODED", 3)
 
 
 def create(folder, bits=8, **options):
@@ -114,7 +114,7 @@ def test_small_writes_are_compacted_in_the_background_and_nothing_is_lost(tmp_pa
 
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
 def test_compaction_comes_to_an_end(tmp_path, monkeypatch, most):
-    monkeypatch.setattr(merging, "MOST_CODED", most)
+    monkeypatch.setattr(compaction, "MOST_CODED", most)
     with create(tmp_path / "index") as index:
         for seed in range(12):
             index.add(*plain.some(30, seed=seed))

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filter_reference import meets
+from tardif.data.json_metadata import MAX_NESTING
 from tardif.errors import SettingError
 from tardif.index import filter_rules
+from tardif.index.document_columns import metadata_json
 from tardif.index.filter_nodes import OPERATORS, ORDERS, OWN_FIELDS, And, Compare, Exists, Field, In, Not, Or, Value
 from tardif.index.filters import Filter, parse_filter
-from tardif.index.metadata import MAX_NESTING, metadata_json
 from tardif.index.patterns import MAX_PATTERN
 from tardif.types import Document, Piece
 

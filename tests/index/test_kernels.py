@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from tardif.index.codes import QUERY_ONE, Query, decode, encode, scan, to_fixed, train
+from tardif.index.codes import QUERY_ONE, TiledQuery, decode, encode, scan, to_fixed, train
 
 LENGTHS = [0, 1, 2, 5, 23, 24, 25, 47, 48, 49, 120, 0, 7]  # around the 24 rows that are decoded at a time
 STARTS = np.concatenate([[0], np.cumsum(LENGTHS)])
@@ -48,16 +48,16 @@ def test_a_scan_is_maxsim_over_the_vectors_that_are_stored(bits, tokens):
         products[:, STARTS[n] : STARTS[n + 1]].max(axis=1).sum() if LENGTHS[n] else np.iinfo(np.int64).min
         for n in wanted
     ]
-    assert scan(Query.of(query), arrays, bits, codebook, STARTS, wanted).tolist() == expected
+    assert scan(TiledQuery.of(query), arrays, bits, codebook, STARTS, wanted).tolist() == expected
 
 
 SCORING = """
 import sys
 import numpy as np
 from tardif.index import kernels
-from tardif.index.codes import Query, scan
+from tardif.index.codes import TiledQuery, scan
 with np.load(sys.argv[1]) as file:
-    query, starts = Query.of(file["query"]), file["starts"]
+    query, starts = TiledQuery.of(file["query"]), file["starts"]
     for bits, arrays in ((16, {"codes": file["fixed"]}), (8, {"codes": file["codes"], "steps": file["steps"]})):
         print(*scan(query, arrays, bits, None, starts, np.arange(len(starts) - 1)))
 print(kernels._HAS_AVX2)
@@ -95,5 +95,5 @@ def test_a_processor_that_has_less_gives_the_same_scores(tmp_path, missing):
     everything = np.arange(len(LENGTHS))
     *scores, has_avx2 = done.stdout.splitlines()
     for line, bits, arrays in zip(scores, (16, 8), ({"codes": fixed}, coded), strict=True):
-        assert line.split() == [str(s) for s in scan(Query.of(query), arrays, bits, None, STARTS, everything)]
+        assert line.split() == [str(s) for s in scan(TiledQuery.of(query), arrays, bits, None, STARTS, everything)]
     assert has_avx2 == str("avx" not in missing)

@@ -11,7 +11,7 @@ import pytest
 
 import token_vectors as plain
 from tardif.errors import FolderError, ReplacedError
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 
@@ -19,9 +19,9 @@ from tardif.index.disk import DiskIndex
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Segments are coded and compacted at sizes that a test reaches."""
-    for module in (disk, merging):
+    for module in (disk, compaction):
         monkeypatch.setattr(module, "PLAIN_TOKENS", 60)
-    monkeypatch.setattr(merging, "MOST_PLAIN", 3)
+    monkeypatch.setattr(compaction, "MOST_PLAIN", 3)
 
 
 def built(folder, seed=0, count=30):

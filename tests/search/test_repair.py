@@ -10,7 +10,7 @@ import pytest
 import tiny
 from tardif import Retriever
 from tardif.errors import FolderError
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.progress import Console
 from tardif.search.repair import examine, repair
 from tardif.types import Document, Piece
@@ -21,7 +21,7 @@ DOCUMENTS = [Document(f"d{n}", text, "title", {"n": n}) for n, text in enumerate
 @pytest.fixture(params=["scanned", "coded"])
 def folder(request, multi_vector_folder, tmp_path, monkeypatch):
     if request.param == "coded":
-        for module in (disk, merging):
+        for module in (disk, compaction):
             monkeypatch.setattr(module, "PLAIN_TOKENS", 20)
     Retriever.build(multi_vector_folder, DOCUMENTS, tmp_path / "index", bits=4, hybrid=True, quiet=True).close()
     with Retriever(tmp_path / "index") as retriever:

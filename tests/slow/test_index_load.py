@@ -13,7 +13,7 @@ import pytest
 import index_reader
 import token_vectors as plain
 from index_writer import small_segments
-from tardif.index import disk, merging
+from tardif.index import compaction, disk
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 from tardif.types import Document
@@ -27,8 +27,8 @@ SECONDS = float(os.environ.get("TARDIF_LOAD_SECONDS", "20"))
 def small(monkeypatch):
     for module, name in (
         (disk, "PLAIN_TOKENS"),
-        (merging, "PLAIN_TOKENS"),
-        *((merging, f"MOST_{kind}") for kind in ("PLAIN", "CODED")),
+        (compaction, "PLAIN_TOKENS"),
+        *((compaction, f"MOST_{kind}") for kind in ("PLAIN", "CODED")),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))  # restored afterwards
     small_segments()

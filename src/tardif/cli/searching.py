@@ -134,7 +134,7 @@ def delete(
 def _delete_where(index: Path, where: str, console: Console) -> None:
     from tardif.index.disk import DiskIndex
     from tardif.index.filters import parse_filter
-    from tardif.index.unknown import unknown_keys
+    from tardif.index.unknown_keys import unknown_keys
 
     chosen = parse_filter(where)
     with DiskIndex(index) as opened:
@@ -217,7 +217,7 @@ def search(
 ) -> None:
     """Search an index."""
     from tardif.index.filters import parse_filter
-    from tardif.index.unknown import unknown_keys
+    from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 

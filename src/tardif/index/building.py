@@ -110,7 +110,7 @@ def blocks_of(wholes: Mapping[str, Sequence[Document]], size: int) -> Iterator[l
 def differing(index: Index, documents: Sequence[Document]) -> list[Document]:
     """The documents, with all of their pieces, that the index does not hold as they are: title, text, metadata, and how
     they are cut."""
-    from tardif.index.metadata import as_kept
+    from tardif.index.document_columns import as_kept
 
     wholes = by_whole(documents)
     there = by_whole(index.get([*wholes, *(document.id for document in documents)]).values())

@@ -196,7 +196,7 @@ def decode(arrays: Arrays, bits: int, codebook: Codebook | None, begin: int, end
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
+class TiledQuery:
     """A query as a scan wants it.
 
     Attributes:
@@ -210,7 +210,7 @@ class Query:
     scale: float
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32]) -> Query:
+    def of(cls, vectors: NDArray[np.float32]) -> TiledQuery:
         """Of float vectors ``[tokens, dim]``.
 
         Raises:
@@ -224,7 +224,7 @@ class Query:
 
 
 def scan(
-    query: Query,
+    query: TiledQuery,
     arrays: Arrays,
     bits: int,
     codebook: Codebook | None,

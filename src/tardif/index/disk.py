@@ -34,10 +34,10 @@ from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.folders import share
 from tardif.forks import ForkAware, register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
-from tardif.index.codes import Codebook, Query, check_bits, scale_of, to_fixed, train
+from tardif.index.codes import Codebook, TiledQuery, check_bits, scale_of, to_fixed, train
+from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import new_manifest, read_manifest, write_manifest
-from tardif.index.merging import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.protocol import RECALL, Vectors, check_fit
 from tardif.index.segment import SUFFIX, Segment, check_segment, living_name, sync_folder
 from tardif.index.snapshot import View, Workers, without
@@ -308,11 +308,11 @@ class DiskIndex(ForkAware):
         with self._reading() as now:
             view = now
             self._check_width(vectors)
-            queries = [Query.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+            queries = [TiledQuery.of(vectors[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
             if where is not None:
                 view = now.only(self._passing(now, where))
 
-            def found(query: Query) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+            def found(query: TiledQuery) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
                 return view.search(query, k, exact=exact, recall=recall, workers=self._workers)
 
             return [self._named(numbers, scores, k) for numbers, scores in self._workers.map(found, queries)]
@@ -321,7 +321,7 @@ class DiskIndex(ForkAware):
         """As :meth:`tardif.index.protocol.Index.score`."""
         with self._reading() as view:
             self._check_width(vectors)
-            query, ids = Query.of(vectors), check_ids(ids)
+            query, ids = TiledQuery.of(vectors), check_ids(ids)
             numbers = self.store.numbers(ids)
             missing = next((identity for identity in ids if identity not in numbers), None)
             if missing is not None:

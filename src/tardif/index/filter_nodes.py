@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from tardif.data.json_metadata import clean_text
 from tardif.index import patterns
-from tardif.index.metadata import clean_text
 
 Kind: TypeAlias = Literal["text", "number", "true", "false", "null"]
 Condition: TypeAlias = tuple[str, list[Any]]
@@ -92,7 +92,7 @@ class Filter(ABC):
         """A WHERE condition on the table ``documents`` and the parameters to bind to its question marks.
 
         Nothing of what the user wrote is in the text. The table must go by the name ``documents``, with columns
-        ``document``, ``title``, ``metadata`` and ``piece`` (:func:`tardif.index.metadata.columns_of`).
+        ``document``, ``title``, ``metadata`` and ``piece`` (:func:`tardif.index.document_columns.columns_of`).
         """
 
 

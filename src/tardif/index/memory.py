@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
-from tardif.index.asked import MemoryTable
-from tardif.index.codes import Query, scale_of, scan, to_fixed
-from tardif.index.metadata import as_kept
+from tardif.index.codes import TiledQuery, scale_of, scan, to_fixed
+from tardif.index.document_columns import as_kept
+from tardif.index.document_table import MemoryTable
 from tardif.index.protocol import RECALL, Vectors, check_fit, check_free, check_whole
 from tardif.ranking import top
 from tardif.scoring import LOWEST
@@ -157,7 +157,7 @@ class MemoryIndex:
         named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
         found = []
         for end, length in zip(ends, lengths, strict=True):
-            scores = self._scores(Query.of(vectors[end - length : end]), ids)
+            scores = self._scores(TiledQuery.of(vectors[end - length : end]), ids)
             found.append([hit for hit in top(scores, named, k) if hit[1] > LOWEST])
         return found
 
@@ -168,14 +168,14 @@ class MemoryIndex:
         missing = next((identity for identity in ids if identity not in self._documents), None)
         if missing is not None:
             raise DataError(f"The document {missing!r:.200} is not in the index.")
-        scores: list[float] = self._scores(Query.of(vectors), ids).tolist()
+        scores: list[float] = self._scores(TiledQuery.of(vectors), ids).tolist()
         return scores
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Never: see :meth:`tardif.index.protocol.Index.search_words`."""
         raise SettingError("Documents in memory are not searched by words: build an index for hybrid search.")
 
-    def _scores(self, query: Query, ids: Sequence[str]) -> NDArray[np.float64]:
+    def _scores(self, query: TiledQuery, ids: Sequence[str]) -> NDArray[np.float64]:
         """MaxSim with documents, in their order; the least float without a token."""
         scores = np.full(len(ids), LOWEST)
         blocks: dict[int, tuple[_Block, list[int], list[int]]] = {}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.index.codes import Query
+from tardif.index.codes import TiledQuery
 from tardif.index.segment import Segment
 
 _PROBES = 8
@@ -34,7 +34,7 @@ _CHANCE = 0.3
 
 
 @dataclass
-class Scored:
+class ScoredRows:
     """What a search scored: (segment, row) of each document, and its score."""
 
     segments: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Scored:
 class Estimates:
     """The documents that a query's probes met, over several segments."""
 
-    def __init__(self, query: Query, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> None:
+    def __init__(self, query: TiledQuery, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> None:
         """Compare the query with the centroids, which all segments share."""
         from tardif.index import kernels
 
@@ -102,8 +102,8 @@ def _best_first(estimates: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def search_pruned(
-    query: Query, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], k: int, recall: float
-) -> Scored | None:
+    query: TiledQuery, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], k: int, recall: float
+) -> ScoredRows | None:
     """Documents among which, as far as can be told, are ``recall`` of the ``k`` best.
 
     Args:
@@ -144,13 +144,13 @@ def search_pruned(
             _score(query, segments, places, rows, scores, np.arange(min(done, len(rows))))
         if unmet <= allowed or probes >= 256:
             kept = ~np.isnan(scores)
-            return Scored(places[kept], rows[kept], scores[kept])
+            return ScoredRows(places[kept], rows[kept], scores[kept])
         known = dict(zip(zip(places.tolist(), rows.tolist(), strict=True), scores.tolist(), strict=True))
         probes *= 2
 
 
 def _score(
-    query: Query,
+    query: TiledQuery,
     segments: Sequence[Segment],
     places: NDArray[np.int64],
     rows: NDArray[np.int64],

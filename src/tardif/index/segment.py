@@ -32,7 +32,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
-from tardif.index.codes import BITS, Codebook, Query, decode, scan, width_of
+from tardif.index.codes import BITS, Codebook, TiledQuery, decode, scan, width_of
 
 MAGIC = b"TARDIF-S"
 SUFFIX = ".segment"
@@ -382,7 +382,7 @@ class Segment:
             return True
         return int(self.arrays["nearest"][begin:end].max()) < len(self.codebook.centroids)
 
-    def scan(self, query: Query, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def scan(self, query: TiledQuery, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Exact integer scores of documents; the least int64 for one without a token."""
         self.check(rows)
         return scan(query, self.arrays, self.bits, self.codebook, self.starts, rows)

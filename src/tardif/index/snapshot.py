@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.forks import ForkAware, register
-from tardif.index.codes import Query
+from tardif.index.codes import TiledQuery
 from tardif.index.pruned import search_pruned
 from tardif.index.segment import Segment
 
@@ -57,7 +57,7 @@ class View:
         return replace(self, alive=tuple(alive))
 
     def search(
-        self, query: Query, k: int, *, exact: bool, recall: float, workers: Workers
+        self, query: TiledQuery, k: int, *, exact: bool, recall: float, workers: Workers
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Numbers and scores of documents among which the hits are."""
         numbers: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
@@ -83,7 +83,7 @@ class View:
             scores.append(scored[some] * (segment.scale * query.scale))
         return np.concatenate(numbers), np.concatenate(scores)
 
-    def score(self, query: Query, numbers: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
+    def score(self, query: TiledQuery, numbers: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
         """The scores of documents by their numbers; ``empty`` without a token vector."""
         scores = np.full(len(numbers), empty)
         for segment, living in zip(self.segments, self.alive, strict=True):
@@ -134,7 +134,7 @@ class Workers(ForkAware):
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix=_NAME)
         return list(self._pool.map(work, items))
 
-    def scan(self, segment: Segment, query: Query, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def scan(self, segment: Segment, query: TiledQuery, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Integer scores of a segment's documents."""
         chunks = np.array_split(rows, max(1, len(rows) // _CHUNK))
         return np.concatenate(self.map(lambda chunk: segment.scan(query, chunk), chunks))

@@ -31,10 +31,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
-from tardif.index.asked import Asked
 from tardif.index.connections import Connections
+from tardif.index.document_columns import columns_of
+from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
-from tardif.index.metadata import columns_of
 from tardif.index.protocol import check_free, check_whole
 from tardif.types import Document, Piece
 
@@ -69,7 +69,7 @@ _LOST = "its index of the ids does not hold them all"
 _BLOCK = 500
 
 
-class Store(Asked):
+class Store(DocumentTable):
     """The database of an index.
 
     Args:

@@ -24,7 +24,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import Filter, parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
-from tardif.index.unknown import unknown_keys
+from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
 from tardif.ranking import DEPTH, WORDS, best_first, blend, check_share, top
 from tardif.scoring import LOWEST, maxsim_arrays

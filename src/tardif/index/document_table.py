@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tardif.forks import ForkAware, register
+from tardif.index.document_columns import columns_of
 from tardif.index.filter_nodes import Filter
-from tardif.index.metadata import columns_of
 from tardif.types import Document
 
 _SCHEMA = """
@@ -30,7 +30,7 @@ CREATE INDEX documents_whole ON documents (document);
 """
 
 
-class Asked(ABC):
+class DocumentTable(ABC):
     """What a table ``documents`` is asked."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class _Turns(ForkAware):
 _TURNS = _Turns()
 
 
-class MemoryTable(Asked):
+class MemoryTable(DocumentTable):
     """The rows of documents in memory."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tardif import Retriever
 from tardif.index.filters import parse_filter
-from tardif.index.unknown import unknown_keys
+from tardif.index.unknown_keys import unknown_keys
 
 DOCUMENTS = [{"id": str(n), "text": f"the sea {n}", "lang": "en", "made": {"year": n}} for n in range(3)]
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from tardif.data.json_metadata import MAX_NESTING, as_stored
 from tardif.errors import DataError
-from tardif.index.metadata import MAX_NESTING, as_stored, metadata_json
+from tardif.index.document_columns import metadata_json
 
 
 def test_what_json_can_hold_comes_back_as_it_was():
