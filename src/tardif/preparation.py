@@ -33,7 +33,7 @@ from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_output, staged
 from tardif.locks import hold
-from tardif.mining.plan import MiningPlan, forget, work_folder
+from tardif.mining.mining_plan import MiningPlan, forget, work_folder
 from tardif.mining.selection import NEAR_COPY, RATIO, Selection
 from tardif.mining.teacher import teacher_name
 from tardif.progress import Console, Silent

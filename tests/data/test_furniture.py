@@ -9,7 +9,7 @@ from tardif.data.documents import read_documents
 from tardif.data.extraction.markdown import read_markdown, words
 from tardif.synthesis import synthesize
 from tardif.synthesis.article import plain
-from tardif.synthesis.worth import is_prose
+from tardif.synthesis.candidate_filter import is_prose
 from tardif.text.languages import language
 
 PAGES = Path(__file__).parent / "pages"

@@ -13,24 +13,31 @@ from samples import content, write_jsonl
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import FolderError
 from tardif.locks import hold
-from tardif.mining.blocks import Blocks, Choice, Scored, block_key
+from tardif.mining.blocks import Blocks, Choice, ScoredDocument, block_key
 from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
 from tardif.preparation import prepare_folder
 from tardif.types import Document
 
 CHOICE = Choice(
-    "q", (Scored("p", "positive", 0.1),), (Scored("n", "mined", 0.1 + 0.2, -1e-9),), 7, {"ratio": 2}, None, 1, True
+    "q",
+    (ScoredDocument("p", "positive", 0.1),),
+    (ScoredDocument("n", "mined", 0.1 + 0.2, -1e-9),),
+    7,
+    {"ratio": 2},
+    None,
+    1,
+    True,
 )
 
 # Mining by prepare, in blocks that each wait a little, so that it can be killed between them.
 RUN = """
 import json, sys, time
 import tardif.mining.choosing as choosing
-import tardif.mining.plan as plan
+import tardif.mining.mining_plan as mining_plan
 from tardif.preparation import prepare_folder
 source, out, wait, log, options = json.loads(sys.argv[1])
-real, whole = choosing.Chooser.choose, plan.mine
+real, whole = choosing.Chooser.choose, mining_plan.mine
 def slow(self, queries):
     with open(log, "a") as file:
         file.write("x")
@@ -39,7 +46,7 @@ def slow(self, queries):
 def rate(pairs):
     return [float(len(set(q.split()) & set(d.split()))) for q, d in pairs]
 choosing.Chooser.choose = slow
-plan.mine = lambda *values, **named: whole(*values, batch=5, **named)
+mining_plan.mine = lambda *values, **named: whole(*values, batch=5, **named)
 if options.pop("taught"):
     options["teacher"] = rate
 prepare_folder([source], None, out, miner="lexical", **options)

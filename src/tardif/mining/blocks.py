@@ -20,7 +20,7 @@ OWN, MINED, RANDOM = "own", "mined", "random"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredDocument:
     """A document beside a query: its id, where it comes from, the searcher's and the teacher's score of it."""
 
     id: str
@@ -45,8 +45,8 @@ class Choice:
     """
 
     query: str
-    positives: tuple[Scored, ...]
-    negatives: tuple[Scored, ...]
+    positives: tuple[ScoredDocument, ...]
+    negatives: tuple[ScoredDocument, ...]
     considered: int
     dropped: Mapping[str, int]
     reference: float | None
@@ -62,10 +62,12 @@ class Choice:
     def parse(cls, line: str) -> Choice:
         """The choice that :meth:`line` wrote."""
         query, positives, negatives, *rest = json.loads(line)
-        return cls(query, tuple(Scored(*p) for p in positives), tuple(Scored(*n) for n in negatives), *rest)
+        return cls(
+            query, tuple(ScoredDocument(*p) for p in positives), tuple(ScoredDocument(*n) for n in negatives), *rest
+        )
 
 
-def _rows(scored: Sequence[Scored]) -> list[list[Any]]:
+def _rows(scored: Sequence[ScoredDocument]) -> list[list[Any]]:
     return [[s.id, s.origin, s.score, s.teacher] for s in scored]
 
 

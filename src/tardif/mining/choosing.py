@@ -17,7 +17,7 @@ import numpy as np
 from tardif.data.excluded_negatives import asks, overlapping, own_documents
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
-from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
+from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, ScoredDocument
 from tardif.mining.copies import NearCopies, same_texts
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import Reference, Selection, judge, order
@@ -299,10 +299,12 @@ class Chooser:
         return Choice(
             query=draft.query,
             positives=tuple(
-                Scored(d, "positive", draft.scores.get(self._as_searched(d)), draft.taught.get(d))
+                ScoredDocument(d, "positive", draft.scores.get(self._as_searched(d)), draft.taught.get(d))
                 for d in draft.positives
             ),
-            negatives=tuple(Scored(d, origin, draft.scores.get(d), draft.taught.get(d)) for d, origin in chosen),
+            negatives=tuple(
+                ScoredDocument(d, origin, draft.scores.get(d), draft.taught.get(d)) for d, origin in chosen
+            ),
             considered=draft.considered,
             dropped=dict(sorted(draft.dropped.items())),
             reference=draft.reference.ratio,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_list
 from tardif.encoder.base import MINILM, Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.mining.vectors import Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Best, Ids
 from tardif.text.languages import Language

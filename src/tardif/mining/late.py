@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
 from tardif.mining.searcher import Searcher
-from tardif.mining.vectors import Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Best, Ids, best_first
 from tardif.scoring import LOWEST, maxsim_arrays

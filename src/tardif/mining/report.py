@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tardif.display import Short
 from tardif.escaping import visible
-from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, Scored
+from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, ScoredDocument
 from tardif.mining.selection import RULES, Selection
 from tardif.text.normal import keyed_sample, normalise
 from tardif.types import Document
@@ -135,12 +135,12 @@ class Reporter:
         self._scores = {
             by: {what: array("d") for what in ("positives", MINED, RANDOM)} for by in ("searcher", "teacher")
         }
-        self._suspicious: list[tuple[float, Choice, Scored]] = []
+        self._suspicious: list[tuple[float, Choice, ScoredDocument]] = []
         self._examples: list[Choice] = []
 
     def add(self, choices: Iterable[Choice]) -> None:
         """Take in what was chosen for some queries."""
-        suspicious: list[tuple[float, Choice, Scored]] = []
+        suspicious: list[tuple[float, Choice, ScoredDocument]] = []
         for choice in choices:
             self._counts.update(negative.origin for negative in choice.negatives)
             self._dropped.update(choice.dropped)
@@ -160,7 +160,7 @@ class Reporter:
             _SUSPECTS, [*self._suspicious, *suspicious], key=lambda row: (-row[0], row[1].query, row[2].id)
         )
 
-    def _add_scores(self, scored: Scored) -> None:
+    def _add_scores(self, scored: ScoredDocument) -> None:
         what = scored.origin if scored.origin in (MINED, RANDOM) else "positives"
         if scored.origin == OWN:
             return
@@ -168,7 +168,7 @@ class Reporter:
             if score is not None:
                 self._scores[by][what].append(score)
 
-    def _suspicion(self, choice: Choice, negative: Scored) -> float | None:
+    def _suspicion(self, choice: Choice, negative: ScoredDocument) -> float | None:
         """A kept negative's score in proportion to its positive's; the teacher's where there is one."""
         if negative.origin == OWN:
             return None
@@ -185,14 +185,14 @@ class Reporter:
     ) -> MiningReport:
         """The whole report, with the texts of what it shows."""
 
-        def show(scored: Scored) -> dict[str, Any]:
+        def show(scored: ScoredDocument) -> dict[str, Any]:
             text = " ".join(documents[scored.id].content.split())
             cut = text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
             return {"id": scored.id, "origin": scored.origin, "score": scored.score, "teacher": scored.teacher} | {
                 "text": cut
             }
 
-        def shown(choice: Choice, negatives: Sequence[Scored]) -> dict[str, Any]:
+        def shown(choice: Choice, negatives: Sequence[ScoredDocument]) -> dict[str, Any]:
             return {
                 "query_id": choice.query,
                 "query": " ".join(queries[choice.query].split())[:_LINE],
@@ -200,7 +200,7 @@ class Reporter:
                 "negatives": [show(negative) for negative in negatives],
             }
 
-        suspects: dict[tuple[str, str], tuple[float, Choice, Scored]] = {}
+        suspects: dict[tuple[str, str], tuple[float, Choice, ScoredDocument]] = {}
         for suspect in self._suspicious:
             suspects.setdefault((normalise(queries[suspect[1].query]), suspect[2].id), suspect)
 

@@ -26,7 +26,7 @@ NOT_JSON = "malformed answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """What became of a request.
 
     Attributes:
@@ -55,7 +55,7 @@ class Meter(Protocol):
     def sending(self) -> None:
         """It is being sent."""
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: RequestOutcome) -> None:
         """What became of it; called also where nothing could be sent."""
 
     def waiting(self, asked: float) -> None:
@@ -131,7 +131,7 @@ class ChatClient:
         often = f", {self._tries} times in a row" if self._tries > 1 else ""
         raise DataError(f"{trouble}{often}: try again later; the answers so far are kept.", self.url)
 
-    def _once(self, body: Mapping[str, Any], sending: Callable[[], None]) -> Outcome:
+    def _once(self, body: Mapping[str, Any], sending: Callable[[], None]) -> RequestOutcome:
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -142,24 +142,24 @@ class ChatClient:
         try:
             response = exchange(self._address, headers, data, timeout=self._timeout, sending=sending)
         except NoAnswer as error:
-            return Outcome(trouble=self._plain(str(error)), again=not error.final)
+            return RequestOutcome(trouble=self._plain(str(error)), again=not error.final)
         return self._read(response)
 
-    def _read(self, response: Response) -> Outcome:
+    def _read(self, response: Response) -> RequestOutcome:
         status, length = response.status, len(response.body)
         if status in _PASSING or status >= 500:
             asked = response.headers.get("retry-after", "").strip()
             wait = float(asked) if _SECONDS.fullmatch(asked) else None
-            return Outcome(trouble=f"answered {status}", length=length, again=True, wait=wait)
+            return RequestOutcome(trouble=f"answered {status}", length=length, again=True, wait=wait)
         if not 200 <= status < 300:
-            return Outcome(trouble=f"answered {status}", length=length, error=self._refusal(response))
+            return RequestOutcome(trouble=f"answered {status}", length=length, error=self._refusal(response))
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             # Never unpacked: a few bytes can hold gigabytes.
-            return Outcome(trouble="compressed answer", length=length)
+            return RequestOutcome(trouble="compressed answer", length=length)
         try:
-            return Outcome(json.loads(response.body), length=length)
+            return RequestOutcome(json.loads(response.body), length=length)
         except (ValueError, RecursionError):  # not JSON, not UTF-8, a number of thousands of digits, nested too deep
-            return Outcome(trouble=NOT_JSON, length=length)
+            return RequestOutcome(trouble=NOT_JSON, length=length)
 
     def _pause(self, turn: int, asked: float | None, meter: Meter) -> float:
         if asked is not None:

@@ -21,7 +21,7 @@ from tardif.data.synthetic import KindCount, SynthesisResult, SyntheticPair, who
 from tardif.errors import SettingError
 from tardif.folders import expanded
 from tardif.synthesis.answers import AnswerCache
-from tardif.synthesis.chat import LONGEST_WAIT, NOT_JSON, ChatClient, Outcome
+from tardif.synthesis.chat import LONGEST_WAIT, NOT_JSON, ChatClient, RequestOutcome
 from tardif.synthesis.sentences import count_words
 from tardif.synthesis.spending import Cap, Cost, Spending, believed, check_number, estimate
 from tardif.text.normal import normalise
@@ -307,7 +307,7 @@ class _Meter:
         self._cache.sending(self._number, self._key)
         self._is_sent = True
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: RequestOutcome) -> None:
         """Count what it has cost, and keep the answer."""
         assert self._number is not None
         number, self._number = self._number, None
@@ -324,7 +324,7 @@ class _Meter:
         """Remember it for the report."""
         self._cache.waits.append(asked)
 
-    def _cost(self, outcome: Outcome, answer: str | None) -> Cost:
+    def _cost(self, outcome: RequestOutcome, answer: str | None) -> Cost:
         if outcome.trouble:
             written = self._answer_tokens if outcome.length is None else estimate(outcome.length)
             return Cost(estimate(self._length), written, True)

@@ -11,6 +11,7 @@ from tardif.checks import check_list
 from tardif.data.synthetic import KIND, PARENT, KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.errors import SettingError
 from tardif.synthesis.article import Article
+from tardif.synthesis.candidate_filter import DUPLICATE, LIMIT, CandidateFilter
 from tardif.synthesis.kinds import (
     HEADING,
     KEYPHRASES,
@@ -24,7 +25,6 @@ from tardif.synthesis.kinds import (
 )
 from tardif.synthesis.sentences import Vocabulary
 from tardif.synthesis.statistics import Statistics, unit
-from tardif.synthesis.worth import DUPLICATE, LIMIT, Filter
 from tardif.text.languages import Language
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document
@@ -67,7 +67,7 @@ def synthesize(
 
     The corpus is read twice (frequencies, then queries), one document at a time. Documents with the
     same text count once. What is dropped, and why, is counted by kind; the thresholds and where they
-    come from are in :class:`~tardif.synthesis.worth.Filter`. Draws are keyed by the texts, so the
+    come from are in :class:`~tardif.synthesis.candidate_filter.CandidateFilter`. Draws are keyed by the texts, so the
     order of the corpus, the process and the platform change nothing.
 
     Args:
@@ -98,7 +98,7 @@ def synthesize(
     statistics.read(corpus)
     work = _Work(
         Workshop(statistics, vocabulary, seed, removed),
-        Filter(statistics, vocabulary),
+        CandidateFilter(statistics, vocabulary),
         weights,
         per_document,
         {kind: KindCount() for kind in weights},
@@ -134,7 +134,7 @@ class _Work:
     """Makes, filters and draws the pairs of one document."""
 
     shop: Workshop
-    filter: Filter
+    filter: CandidateFilter
     weights: Mapping[str, float]
     per_document: int
     counts: Mapping[str, KindCount]

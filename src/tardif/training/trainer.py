@@ -208,7 +208,7 @@ class Trainer:
                 raise _come_too_late("The training set" if isinstance(data, TrainingSet) else str(data), late)
             return data if isinstance(data, TrainingSet) else TrainingSet.load(data)
         from tardif.data.split import AUTO
-        from tardif.mining.plan import work_folder
+        from tardif.mining.mining_plan import work_folder
         from tardif.preparation import prepare
 
         defaults: dict[str, Any] = {

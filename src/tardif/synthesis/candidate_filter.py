@@ -51,7 +51,7 @@ _LETTERS = 0.75
 _FEWEST_CONTENT = {SUMMARY: 4, SENTENCE: 4}
 
 
-class Filter:
+class CandidateFilter:
     """Judges one candidate by its own words and its positive's."""
 
     def __init__(self, statistics: Statistics, vocabulary: Vocabulary) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tardif.errors import FolderError
-from tardif.mining.vectors import Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 
 TEXTS = [f"text {n}" * (n % 3 + 1) for n in range(11)]
 

@@ -8,7 +8,7 @@ import pytest
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.mining.plan import MINERS, MiningPlan
+from tardif.mining.mining_plan import MINERS, MiningPlan
 from tardif.mining.selection import Selection
 from tardif.preparation import prepare, prepare_folder
 from tardif.progress import Console
