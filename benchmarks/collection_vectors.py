@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from archives import unpacked
 from recipes import as_trained
 from tardif.data.judged import read_judged
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, fit_projection, open_model, transformer_of
 from tardif.encoder.recipe import Recipe
 from tardif.progress import Console

@@ -19,7 +19,8 @@ import numpy as np
 
 from peak import SHAPES, layer, work
 from tardif.data.documents import stream_documents
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.encoder.encoding import SUB_BATCH_TOKENS, encode_texts
 from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe

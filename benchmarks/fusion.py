@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import CONSOLE, ENGLISH, Bench, One, Task
-from tardif.encoder.base import MINILM
+from tardif.encoder import MINILM
 from tardif.evaluation.measures import DEPTH, per_query, significance
 from tardif.ranking import blend, fuse
 

@@ -201,7 +201,8 @@ def cost(data: TrainingSet) -> None:
     """Print how long hybrid mining takes, beside one encoding of queries and corpus by sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    from tardif.encoder.base import MINILM, resolve_base
+    from tardif.encoder import MINILM
+    from tardif.encoder.base import resolve_base
 
     documents = list(data.documents.values())
     queries = [data.queries[query] for query in data.query_ids(TRAIN)]

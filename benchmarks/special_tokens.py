@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from tardif.data.judged import read_judged
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for

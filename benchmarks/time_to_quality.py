@@ -23,7 +23,8 @@ from recipes import CONSOLE, ENGLISH, Bench, Task, as_trained
 from steps import timed
 from tardif import Trainer
 from tardif.data.training_set import TrainingSet
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, raw_view
 from tardif.encoder.recipe import Recipe
 from tardif.training.run import stronger

@@ -79,7 +79,8 @@ def train_theirs(
     from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
     from sentence_transformers.multi_vector_encoder import losses
 
-    from tardif.encoder.base import MINILM, resolve_base
+    from tardif.encoder import MINILM
+    from tardif.encoder.base import resolve_base
     from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
 
@@ -152,7 +153,8 @@ class Tokens(NamedTuple):
 
 
 def tokens_per_step(options: argparse.Namespace) -> Tokens:
-    from tardif.encoder.base import MINILM, resolve_base
+    from tardif.encoder import MINILM
+    from tardif.encoder.base import resolve_base
     from tardif.encoder.model import build_model
     from tardif.encoder.recipe import Recipe
     from tardif.encoder.tokens import tokens_for

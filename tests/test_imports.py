@@ -62,8 +62,16 @@ def test_a_module_imports_only_what_lies_below_it(module):
         assert package == home or LEVEL[package] < LEVEL[home], f"{module} imports {other}"
 
 
+def executed(module):
+    """The modules that importing ``module`` runs: those it imports, and the ``__init__`` of each package above them."""
+    found = imported(module)
+    packages = {package for package in MODULES for name in found if name.startswith(f"{package}.")}
+    # A module's own packages have begun to run before it: importing them again is no cycle.
+    return {name for name in found | packages if not f"{module}.".startswith(f"{name}.")}
+
+
 def test_no_module_imports_itself_by_a_detour():
-    order = graphlib.TopologicalSorter({module: imported(module) - {module} for module in MODULES})
+    order = graphlib.TopologicalSorter({module: executed(module) for module in MODULES})
     order.prepare()  # raises CycleError
 
 

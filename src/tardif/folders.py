@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tardif.errors import FolderError, SettingError
 from tardif.exchange import exchange
@@ -327,30 +327,56 @@ def write_output(path: Path, text: str) -> None:
             return
         place = real_place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with hold(place, what=f"{path} is being written"):
-            aside = place.with_name(f".{place.name}.partial")
-            try:
-                aside.write_text(text, encoding="utf-8")
-                if place.exists():
-                    with suppress(OSError):
-                        shutil.copymode(place, aside)  # somebody may have closed it to others
-                aside.replace(place)
-            finally:
-                remove(aside)
+        with hold(place, what=f"{path} is being written") as lock:
+            if lock.is_firm:
+                sweep(place)
+            with replacing(place) as file:
+                file.write(text.encode("utf-8"))
+                with suppress(OSError):
+                    shutil.copymode(place, file.name)  # the user may have closed the file to others
     except OSError as error:
         raise FolderError(f"{path} cannot be written ({error.strerror or error}).") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as readable UTF-8 JSON, whole or not at all. A link is followed and stays."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-    place = real_place(path)
-    aside = name_aside(place, "partial")
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """Give a file to write beside ``path``. When the block ends well, the file takes the name ``path``.
+
+    Args:
+        path: the file to be; no link.
+        durable: wait until the bytes and the name are on the disk, so that a power cut cannot undo them.
+
+    Raises:
+        OSError: the file cannot be written. What was at ``path`` is unchanged.
+    """
+    aside = name_aside(path, "partial")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(place)
+        with aside.open("wb") as file:
+            yield file
+        if durable:
+            sync(aside)
+        aside.replace(path)
+        if durable:
+            sync(path.parent)
     finally:
         remove(aside)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    with suppress(PermissionError):  # Windows opens no folders; it journals the renaming itself
+        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable UTF-8 JSON, whole or not at all. A link is followed and stays."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with replacing(real_place(path)) as file:
+        file.write(text.encode("utf-8"))
 
 
 def is_regular(path: Path) -> bool:

@@ -29,7 +29,8 @@ from tardif.data.split import AUTO, SHARE, Split, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
 from tardif.data.training_set import VALIDATION, TrainingSet, is_training_set, write_manifest
-from tardif.encoder.base import MINILM, Base, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_output, staged
 from tardif.locks import hold

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from samples import write_encoder
-from tardif.encoder import base
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM, base
+from tardif.encoder.base import resolve_base
 from tardif.errors import ModelError
 
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}

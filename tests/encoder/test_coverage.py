@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tardif import Trainer
-from tardif.encoder.base import MINILM, offline_base, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import offline_base, resolve_base
 from tardif.encoder.coverage import coverage, language_warning, texts_warning
 from tardif.encoder.samples import SENTENCES
 from tardif.text.languages import language

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from tardif.data.training_set import TrainingSet
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, set_dropout
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for

@@ -183,11 +183,11 @@ def test_the_record_is_not_damaged_unnoticed(folder, make, how):
     elif how == "no JSON":
         path.write_text(path.read_text().replace(":", ";", 1))
     elif how == "older":
-        from tardif.training.run_folder import _checksum
+        from tardif.checksums import json_checksum
 
         del record["checksum"]
         record["version"] = 1
-        path.write_text(json.dumps({**record, "checksum": _checksum(record)}))
+        path.write_text(json.dumps({**record, "checksum": json_checksum(record)}))
     else:
         DAMAGES[how](path)
     with (

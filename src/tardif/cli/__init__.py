@@ -1,4 +1,4 @@
-"""The command line: one verb per step of the story. stdout is data, stderr is console.
+"""The command line: one verb per step of the story. stdout is data, stderr is for the person.
 
 Exit codes: 0 done; 1 the work failed, with one readable line; 2 wrong usage; 130 interrupted.
 Heavy imports happen inside the verbs, so that ``--help`` answers at once.

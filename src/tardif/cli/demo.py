@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tardif.display import Short
-from tardif.encoder.base import MINILM
+from tardif.encoder import MINILM
 from tardif.folders import expanded, write_json
 from tardif.text.normal import keyed_order, normalise
 from tardif.types import Document

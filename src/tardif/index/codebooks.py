@@ -5,7 +5,6 @@ A file's name is the beginning of the index's identity and the checksum of the c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from tardif.errors import FolderError
+from tardif.folders import replacing
 from tardif.index.codes import Codebook
-from tardif.index.segment import sync_folder
 
 IDENTITY = 12
 """Digits of an index's identity that its files' names begin with."""
@@ -52,16 +51,8 @@ def write_codebook(folder: Path, book: Codebook, identity: str) -> str:
         arrays |= {f"cuts_{bits}": book.cuts[bits], f"values_{bits}": book.values[bits]}
     name = _digest(arrays)
     path = _file(folder, identity, name)
-    aside = folder / f".{path.name}.{os.urandom(6).hex()}"
-    try:
-        with aside.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_folder(folder)
+    with replacing(path, durable=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return name
 
 

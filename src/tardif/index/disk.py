@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
-from tardif.folders import share
+from tardif.folders import share, sync
 from tardif.forks import ForkAware, register
 from tardif.index.codebooks import IDENTITY, centroid_count, read_codebook, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, scale_of, to_fixed, train
@@ -39,7 +39,7 @@ from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import new_manifest, read_manifest, write_manifest
 from tardif.index.protocol import RECALL, Vectors, check_fit
-from tardif.index.segment import SUFFIX, Segment, check_segment, living_name, sync_folder
+from tardif.index.segment import SUFFIX, Segment, check_segment, living_name
 from tardif.index.snapshot import View, Workers, without
 from tardif.index.store import Store
 from tardif.locks import hold, is_held
@@ -510,7 +510,7 @@ class DiskIndex(ForkAware):
         serial = self.store.number("serial") + 1
         name = living_name(self.identity[:IDENTITY], serial, made)
         made.replace(made.parent / name)
-        sync_folder(made.parent)
+        sync(made.parent)
         database.execute("INSERT INTO segments VALUES (?, ?, ?)", (name, documents, tokens))
         self.store.set_fact(database, "serial", serial)
         self.store.touch(database)

@@ -204,16 +204,6 @@ def pairs_of(nearest: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[
     return np.unique((nearest.astype(np.int64) << _SHIFT) + document)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have a folder's entries on disk, where the system can say so."""
-    if os.name == "posix":
-        place = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(place)
-        finally:
-            os.close(place)
-
-
 def _check(arrays: Mapping[str, NDArray[Any]], begin: int, end: int) -> int:
     digest = xxhash.xxh3_64()
     for name in _ROWS:

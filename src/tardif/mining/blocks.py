@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import xxhash
 
 from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
-from tardif.folders import read_bounded
+from tardif.folders import read_bounded, replacing
 
 OWN, MINED, RANDOM = "own", "mined", "random"
 
@@ -99,12 +98,8 @@ class Blocks:
         path = self._path(number)
         self._folder.mkdir(parents=True, exist_ok=True)
         lines = [choice.line() + "\n" for choice in choices]
-        aside = path.with_name(f"{path.name}.partial")  # the folder is held
-        with aside.open("w", encoding="ascii", newline="\n") as file:
-            file.writelines([*lines, _checksum(lines)])
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with replacing(path, durable=True) as file:
+            file.write("".join([*lines, _checksum(lines)]).encode("ascii"))
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{self._key}-{number:06d}.jsonl"

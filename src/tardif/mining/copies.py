@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.text.normal import normalise
+from tardif.text.scripts import UNSPACED, is_unspaced
 from tardif.types import Document
 
 # Words stand for places of a table, by hash: of the 100 or so different words of a text, fewer than
@@ -32,9 +33,8 @@ _KEPT = 200_000
 # The share of a text's weight from which another may hold it: of its words nine in ten, the rarest not among them.
 _MAY = 0.7
 
-# Scripts written without spaces (Thai, Lao, Burmese, Khmer, kana, Han) are compared by pairs of characters.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+# Scripts written without spaces are compared by pairs of characters.
+_WORDS = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
 _ASCII_WORDS = re.compile(r"\w+", re.ASCII)
 
 
@@ -181,7 +181,7 @@ def words(text: str) -> set[str]:
         return set(_ASCII_WORDS.findall(flat))
     found: set[str] = set()
     for run in _WORDS.findall(flat):
-        if re.match(f"[{_UNSPACED}]", run):
+        if is_unspaced(run):
             found.update(run[n : n + 2] for n in range(max(len(run) - 1, 1)))
         else:
             found.add(run)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.encoder.base import MINILM, Base, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
 from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 from tardif.progress import Console

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.checks import check_list
-from tardif.encoder.base import MINILM, resolve_base
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.mining.dense import DenseSearcher
 from tardif.mining.late import LateSearcher

@@ -17,9 +17,10 @@ from tardif.synthesis.kinds import (
     TITLE,
     Candidate,
 )
-from tardif.synthesis.sentences import Vocabulary, count_words, is_unspaced
+from tardif.synthesis.sentences import Vocabulary, count_words
 from tardif.synthesis.statistics import Statistics
 from tardif.text.normal import normalise
+from tardif.text.scripts import is_unspaced
 
 TRIVIAL = "trivial"
 UNRELATED = "share too few words"

@@ -86,11 +86,6 @@ def count_words(text: str) -> int:
     return len((_IS_UNSPACED.sub(" ", text) if unspaced else text).split()) + (unspaced + 1) // 2
 
 
-def is_unspaced(text: str) -> bool:
-    """Whether a text holds a script that is written without spaces."""
-    return not text.isascii() and _IS_UNSPACED.search(text) is not None
-
-
 def sentences(text: str) -> list[tuple[int, int]]:
     """The sentences of a text as (start, end), without the bullets and white space around them.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese characters, in Chinese, Japanese and Korean alike."""
 
@@ -34,3 +36,14 @@ STACKERS = "\u1039\u17d2"
 
 LEADING_VOWELS = "\u0e40-\u0e44\u0ec0-\u0ec4"
 """Thai and Lao vowels written before the consonant that they follow in speech."""
+
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+
+
+def is_unspaced(text: str) -> bool:
+    """Return whether a text holds a character of a script that is written without spaces.
+
+    >>> is_unspaced("late interaction"), is_unspaced("late 交互")
+    (False, True)
+    """
+    return not text.isascii() and _UNSPACED.search(text) is not None

@@ -7,11 +7,9 @@ Its state is read with ``weights_only``: no pickle is run.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from tardif.errors import FolderError, first_line
-from tardif.folders import remove, share
+from tardif.folders import remove, share, sync
 from tardif.training.whole import mark_whole
 
 if TYPE_CHECKING:
@@ -44,12 +42,12 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(aside)
         for path in aside.rglob("*"):
             if path.is_file():
-                _to_disk(path)
-        _to_disk(mark_whole(aside))
+                sync(path)
+        sync(mark_whole(aside))
         share(aside)
         remove(folder)
         aside.rename(folder)
-        _to_disk(folder.parent)
+        sync(folder.parent)
     # A full disk is a RuntimeError in torch, and an error of its own in safetensors.
     except (OSError, RuntimeError, SafetensorError) as error:
         remove(aside)
@@ -110,17 +108,6 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"].cpu())
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    # Windows opens no folders; there the renaming itself is journalled.
-    with suppress(PermissionError):
-        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _reason(error: BaseException) -> str:

@@ -12,16 +12,13 @@ training for each fold.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from tardif._version import __version__
-from tardif.checksums import checksum
+from tardif.checksums import checksum, json_checksum
 from tardif.data.cross_validation import fold_sets
 from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
@@ -116,4 +113,4 @@ def _key(job: Job, settings: TrainingSettings) -> str:
         "data": data_digest(job.data),
         "language": job.language.code,
     }
-    return xxhash.xxh3_128_hexdigest(json.dumps(given, sort_keys=True, default=str).encode())
+    return json_checksum(given)

@@ -21,8 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
+from tardif.checksums import json_checksum
 from tardif.errors import FolderError, SettingError
 from tardif.folders import holding, name_aside, read_json, real_place, remove, write_json
 from tardif.progress import Console
@@ -230,7 +229,7 @@ class RunFolder:
             "given": dict(given),
             "found": dict(found),
         }
-        write_json(self.path / _RECORD, {**record, "checksum": _checksum(record)})
+        write_json(self.path / _RECORD, {**record, "checksum": json_checksum(record)})
 
     def _read_record(self) -> dict[str, Any]:
         """The record, as it was written.
@@ -243,7 +242,7 @@ class RunFolder:
             record = read_json(self.path / _RECORD, what="an unfinished run")
         except FolderError as error:
             raise FolderError(f"{str(error).rstrip('.')}; {way_out}.") from error
-        if not isinstance(record, dict) or record.pop("checksum", None) != _checksum(record):
+        if not isinstance(record, dict) or record.pop("checksum", None) != json_checksum(record):
             raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong): {way_out}.")
         if record.get("version") != VERSION:
             raise FolderError(f"The unfinished run in {self.path} was begun by another version of Tardif: {way_out}.")
@@ -313,10 +312,6 @@ def step_of(checkpoint: Path) -> int:
 
 def _state(checkpoint: Path) -> Any:
     return read_json(checkpoint / RUN_STATE, what="a checkpoint")
-
-
-def _checksum(record: Mapping[str, Any]) -> str:
-    return xxhash.xxh3_128_hexdigest(json.dumps(record, sort_keys=True, default=str).encode())
 
 
 def _shown(value: Any) -> str:

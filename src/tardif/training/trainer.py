@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
 from tardif.display import ShortDict, ShortList, brief_repr, short, table
+from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.coverage import SAMPLE, language_warning, texts_warning
 from tardif.encoder.recipe import Recipe
@@ -67,7 +68,7 @@ class Trainer:
     def __init__(
         self,
         name: str,
-        base: str | Path = "sentence-transformers/all-MiniLM-L6-v2",
+        base: str | Path = MINILM,
         language: str = "en",
         devices: str | int = "auto",
         *,
