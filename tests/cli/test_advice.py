@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tardif.cli import _PARTS
 from tardif.cli.app import app
 
 SOURCE = Path(tardif.__file__).parent
+OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 # Of the command line, what does the work; the rest is parsed by typer, which knows the options.
 RUN_BY_VERBS = ("cli/demo.py", "cli/doctor.py")
 MAKING = ("prepare", "train")
@@ -67,6 +69,7 @@ OTHERWISE = {
 FOREIGN = {("cli/doctor.py", "force-reinstall"), ("training/distributed.py", "multi")}
 
 
+@cache
 def options_of():
     for part in _PARTS:
         importlib.import_module(f"tardif.cli.{part}")
@@ -77,21 +80,29 @@ def options_of():
     }
 
 
+@cache
 def advised():
-    """Each option that a module's texts name."""
+    """Each option that a module's texts name, with the module."""
+    return sorted(found_in_texts())
+
+
+def found_in_texts():
     for path in sorted(SOURCE.rglob("*.py")):
         module = path.relative_to(SOURCE).as_posix()
         if module.startswith("cli/") and module not in RUN_BY_VERBS:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        if not OPTION.search(source):  # parsing them all takes seconds
+            continue
+        tree = ast.parse(source)
         documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         texts = [
             node.value
             for node in ast.walk(tree)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
         ]
-        found = {name for text in texts for name in re.findall(r"(?<![\w-])--([a-z][a-z-]*)", text)}
-        yield from ((module, name) for name in sorted(found))
+        found = {name for text in texts for name in OPTION.findall(text)}
+        yield from ((module, name) for name in found)
 
 
 def verbs_of(module, option):
@@ -101,7 +112,7 @@ def verbs_of(module, option):
     return next((SAID_BY[place] for place in places if place in SAID_BY), None)
 
 
-@pytest.mark.parametrize(("module", "option"), sorted(advised()))
+@pytest.mark.parametrize(("module", "option"), advised())
 def test_an_option_that_is_advised_exists_where_it_is(module, option):
     if (module, option) in FOREIGN:
         return

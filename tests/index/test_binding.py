@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -28,19 +29,29 @@ from tardif.index.store import Store
 QUERY = plain.vectors_of(3, 6)
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def small():
     """Segments are coded at sizes that a test reaches."""
-    for module in (disk, compaction):
-        monkeypatch.setattr(module, "PLAIN_TOKENS", 60)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (disk, compaction):
+            patch.setattr(module, "PLAIN_TOKENS", 60)
+        yield
 
 
-def built(folder, seed, bits=8):
-    with DiskIndex.create(folder, model={"path": "here"}, bits=bits, words="en", threads=1) as index:
-        documents, vectors, lengths = plain.some(40, seed=seed)
-        index.add([replace(d, text=f"text of cats {n}") for n, d in enumerate(documents)], vectors, lengths)
-        index.add(*plain.some(3, seed=seed + 100))
-    return folder
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Copy an index, which is built once, to a folder: ``built(folder, seed, bits)``."""
+
+    @cache
+    def original(seed, bits):
+        folder = tmp_path_factory.mktemp("built") / "index"
+        with DiskIndex.create(folder, model={"path": "here"}, bits=bits, words="en", threads=1) as index:
+            documents, vectors, lengths = plain.some(40, seed=seed)
+            index.add([replace(d, text=f"text of cats {n}") for n, d in enumerate(documents)], vectors, lengths)
+            index.add(*plain.some(3, seed=seed + 100))
+        return folder
+
+    return lambda folder, seed, bits=8: shutil.copytree(original(seed, bits), folder)
 
 
 def answers(folder):
@@ -65,7 +76,7 @@ def kind(path, folder):
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("what", ["manifest.json.json", "index.sqlite.sqlite", "segments.segment", "codebooks.npz"])
-def test_a_file_of_another_index_is_refused_when_it_is_opened(tmp_path, what, bits):
+def test_a_file_of_another_index_is_refused_when_it_is_opened(built, tmp_path, what, bits):
     ours, theirs = built(tmp_path / "ours", 0, bits), built(tmp_path / "theirs", 1, bits)
     mine = sorted(path for path in ours.rglob("*") if path.is_file() and kind(path, ours) == what)
     others = sorted(path for path in theirs.rglob("*") if path.is_file() and kind(path, theirs) == what)
@@ -81,7 +92,7 @@ def test_a_file_of_another_index_is_refused_when_it_is_opened(tmp_path, what, bi
 
 
 @pytest.mark.parametrize("what", ["segments.segment", "codebooks.npz"])
-def test_a_file_of_another_index_with_its_own_name_is_left_alone(tmp_path, what):
+def test_a_file_of_another_index_with_its_own_name_is_left_alone(built, tmp_path, what):
     ours, theirs = built(tmp_path / "ours", 0), built(tmp_path / "theirs", 1)
     expected = answers(ours)
     for path in theirs.rglob(f"*{what[what.index('.') :]}"):
@@ -90,7 +101,7 @@ def test_a_file_of_another_index_with_its_own_name_is_left_alone(tmp_path, what)
     assert examine_index(ours).problems == []
 
 
-def test_a_copy_that_was_broken_off_is_noticed_whichever_files_came_through(tmp_path):
+def test_a_copy_that_was_broken_off_is_noticed_whichever_files_came_through(built, tmp_path):
     old, new = built(tmp_path / "old", 0), built(tmp_path / "new", 1)
     names = sorted(path.relative_to(new) for path in new.rglob("*") if path.is_file())
     for count in range(1, len(names)):
@@ -216,7 +227,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_segment_with_right_checksums_that_makes_no_sense_is_refused(tmp_path, forgery, bits):
+def test_a_segment_with_right_checksums_that_makes_no_sense_is_refused(built, tmp_path, forgery, bits):
     folder = built(tmp_path / "index", 0, bits)
     _forged(folder, FORGERIES[forgery])
     with pytest.raises(FolderError, match="damaged|newer|missing"):
@@ -224,7 +235,7 @@ def test_a_segment_with_right_checksums_that_makes_no_sense_is_refused(tmp_path,
     assert examine_index(folder).problems
 
 
-def test_a_row_whose_centroid_there_is_not_is_refused(tmp_path):
+def test_a_row_whose_centroid_there_is_not_is_refused(built, tmp_path):
     folder = built(tmp_path / "index", 0, 4)
     _forged(folder, setting("nearest", 7, 65_535))
     with pytest.raises(FolderError, match="damaged"):
@@ -243,7 +254,7 @@ CODEBOOKS = {
 
 
 @pytest.mark.parametrize("change", CODEBOOKS)
-def test_a_codebook_that_does_not_fit_is_refused(tmp_path, change):
+def test_a_codebook_that_does_not_fit_is_refused(built, tmp_path, change):
     folder = built(tmp_path / "index", 0, 4)
     with DiskIndex(folder, threads=1) as index:
         identity, name = index.identity, index.store.fact("codebook")
@@ -284,7 +295,7 @@ def test_a_codebook_that_does_not_fit_is_refused(tmp_path, change):
         "DELETE FROM words_idx",
     ],
 )
-def test_words_that_are_not_what_was_written_are_an_error(tmp_path, damage):
+def test_words_that_are_not_what_was_written_are_an_error(built, tmp_path, damage):
     folder = built(tmp_path / "index", 0)
     before = answers(folder)
     with closing(sqlite3.connect(folder / "index.sqlite")) as database, database:
@@ -296,7 +307,7 @@ def test_words_that_are_not_what_was_written_are_an_error(tmp_path, damage):
     assert any("words" in problem for problem in examine_index(folder).problems)
 
 
-def test_words_that_a_document_was_not_indexed_by_are_not_what_it_is_deleted_by(tmp_path):
+def test_words_that_a_document_was_not_indexed_by_are_not_what_it_is_deleted_by(built, tmp_path):
     folder = built(tmp_path / "index", 0)
     with closing(sqlite3.connect(folder / "index.sqlite")) as database, database:
         assert database.execute("UPDATE words_content SET c0 = 'dogs' WHERE id = 3").rowcount
@@ -327,7 +338,7 @@ def test_words_that_a_document_was_not_indexed_by_are_not_what_it_is_deleted_by(
         "DROP TABLE facts",
     ],
 )
-def test_facts_that_are_not_what_was_written_are_an_error(tmp_path, damage):
+def test_facts_that_are_not_what_was_written_are_an_error(built, tmp_path, damage):
     folder = built(tmp_path / "index", 0)
     with closing(sqlite3.connect(folder / "index.sqlite")) as database, database:
         database.execute(damage)
@@ -336,7 +347,7 @@ def test_facts_that_are_not_what_was_written_are_an_error(tmp_path, damage):
     assert examine_index(folder).problems
 
 
-def test_an_id_that_its_index_has_lost_is_an_error_never_a_document_that_is_not_there(tmp_path):
+def test_an_id_that_its_index_has_lost_is_an_error_never_a_document_that_is_not_there(built, tmp_path):
     folder = built(tmp_path / "index", 0)
     with closing(sqlite3.connect(folder / "index.sqlite")) as database, database:
         # As a flipped bit in the tree does: the index of the ids leads from one id to another's row.
@@ -362,7 +373,7 @@ def test_an_id_that_its_index_has_lost_is_an_error_never_a_document_that_is_not_
 
 
 @pytest.mark.parametrize("at", [b"d0-7", b"d0-31"])
-def test_ids_are_not_listed_that_were_never_written(tmp_path, at):
+def test_ids_are_not_listed_that_were_never_written(built, tmp_path, at):
     path = built(tmp_path / "index", 0) / "index.sqlite"
     with closing(sqlite3.connect(path)) as database:
         (root,) = database.execute(
@@ -388,7 +399,7 @@ def test_ids_are_not_listed_that_were_never_written(tmp_path, at):
         (b"CREATE TABLE documents (\n  number   INTEGER PRIMARY KEY,\n  id ", 0x40),  # said in two lines by SQLite
     ],
 )
-def test_a_damaged_schema_is_told_in_one_line(tmp_path, what, bit):
+def test_a_damaged_schema_is_told_in_one_line(built, tmp_path, what, bit):
     path = built(tmp_path / "index", 0) / "index.sqlite"
     raw = bytearray(path.read_bytes())
     raw[raw.index(what) + len(what) - 1] ^= bit
