@@ -62,7 +62,7 @@ OTHERWISE = {
     ("search/retriever.py", "chunk"): ("index", "add", "sync"),
     ("evaluation/systems.py", "chunk"): ("index",),
     ("evaluation/systems.py", "hybrid"): ("index",),
-    ("training/judging.py", "hybrid"): ("index",),
+    ("training/decision.py", "hybrid"): ("index",),
     ("evaluation/runs.py", "on"): ("evaluate",),
 }
 # Of other programs' commands.

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tardif.training.batches import BatchOrder, Shares
-from tardif.training.distributed import World
+from tardif.training.distributed import ProcessGroup
 
 
 def flat(batches):
@@ -64,7 +64,7 @@ def test_the_examples_of_a_step(accumulation):
 @pytest.mark.parametrize(("count", "size"), [(1, 8), (7, 8), (36, 8), (33, 4)])
 def test_processes_share_every_batch_and_make_the_same_steps(count, size, processes):
     order = BatchOrder(count, size)
-    shares = [Shares(BatchOrder(count, size), World(rank, processes).share) for rank in range(processes)]
+    shares = [Shares(BatchOrder(count, size), ProcessGroup(rank, processes).shard) for rank in range(processes)]
     for epoch in range(2):
         for share in (order, *shares):
             share.set_epoch(epoch)

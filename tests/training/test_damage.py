@@ -11,7 +11,7 @@ import pytest
 from tardif import FolderError, TardifError, Trainer
 from tardif.progress import Console
 from tardif.training import callbacks, objective
-from tardif.training.averaging import blended
+from tardif.training.averaging import averaged
 from tardif.training.callbacks import cut_log
 from tardif.training.run_folder import RunFolder
 from tardif.training.whole import MARK, damage, is_whole, mark_whole
@@ -260,7 +260,7 @@ def test_a_log_is_cut_where_the_run_goes_on(tmp_path):
 
 def test_weights_that_were_damaged_while_it_ran_are_not_mixed_in_nor_published(folder, tmp_path, monkeypatch):
     flip(folder.start / "weights.safetensors")
-    with pytest.raises(FolderError, match="start is damaged"), blended(None, folder.start, 0.5):
+    with pytest.raises(FolderError, match="start is damaged"), averaged(None, folder.start, 0.5):
         pass
     flip(folder.best(5) / "model.safetensors")
     with pytest.raises(FolderError, match="The best model, .*best-00000005, is damaged"):

@@ -1,4 +1,4 @@
-"""What processes hear from the lead, in two real ones."""
+"""What processes receive from rank 0, in two real ones."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from torch import nn
 from tardif.errors import FolderError
 from tardif.training.distributed import join
 
-world = join("cpu", sys.argv[1])
-found = {"rank": world.rank, "size": world.size, "share": world.share([5, 6, 7])}
-found["heard"] = world.from_lead(lambda: ["from", world.rank])
-found["gathered"] = world.gather(world.rank)
+group = join("cpu", sys.argv[1])
+found = {"rank": group.rank, "size": group.size, "share": group.shard([5, 6, 7])}
+found["heard"] = group.on_main(lambda: ["from", group.rank])
+found["gathered"] = group.gather(group.rank)
 model = nn.Linear(1, 1, bias=False)
-model.weight.data.fill_(3.0 + world.rank)
-model.weight.grad = torch.full((1, 1), 1.0 + world.rank)
-world.average(model)
-world.equalise(model)
+model.weight.data.fill_(3.0 + group.rank)
+model.weight.grad = torch.full((1, 1), 1.0 + group.rank)
+group.average_gradients(model)
+group.broadcast_weights(model)
 found["weight"], found["gradient"] = float(model.weight), float(model.weight.grad)
 
 def fail():
-    raise FolderError(f"The disk of {world.rank} is full.")
+    raise FolderError(f"The disk of {group.rank} is full.")
 
 try:
-    world.from_lead(fail)
+    group.on_main(fail)
 except FolderError as error:
     found["error"] = str(error)
-if world.leads:
+if group.is_main:
     time.sleep(0.5)  # it publishes
     told = time.time()
-world.end(failed=True)
-found["ended"] = time.time() if world.rank else told
+group.wait(failed=True)
+found["ended"] = time.time() if group.rank else told
 print(json.dumps(found))
 """
 
@@ -67,15 +67,15 @@ def test_each_has_its_place(found):
     assert [one["share"] for one in found] == [[5, 6], [7]]
 
 
-def test_all_hear_the_lead_and_the_lead_hears_all(found):
+def test_all_receive_from_rank_0_and_rank_0_gathers_from_all(found):
     assert [one["heard"] for one in found] == [["from", 0]] * 2
     assert [one["gathered"] for one in found] == [[0, 1], []]
 
 
-def test_all_have_the_weights_of_the_lead_and_the_mean_of_the_gradients(found):
+def test_all_have_the_weights_of_rank_0_and_the_mean_of_the_gradients(found):
     assert [(one["weight"], one["gradient"]) for one in found] == [(3.0, 1.5)] * 2
 
 
-def test_all_fail_as_the_lead_does_and_wait_until_it_has_published(found):
+def test_all_fail_as_rank_0_does_and_wait_until_it_has_published(found):
     assert [one["error"] for one in found] == ["The disk of 0 is full."] * 2
     assert found[1]["ended"] >= found[0]["ended"]

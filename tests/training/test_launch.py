@@ -13,11 +13,11 @@ import pytest
 from tardif import FolderError, SettingError, TrainingError
 from tardif.progress import Bar, Console
 from tardif.training import launch
-from tardif.training.distributed import World, join
-from tardif.training.job import load_job
-from tardif.training.launch import replay
+from tardif.training.distributed import ProcessGroup, join
+from tardif.training.launch import show_piped
+from tardif.training.process import PipeConsole
+from tardif.training.run_config import load_config
 from tardif.training.settings import TrainingSettings, settings_from
-from tardif.training.worker import Relay
 
 HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[2])\nrank = os.environ['RANK']\n"
 RESULTS = "(place.parents[1] / 'tiny' / 'results.json')"
@@ -62,7 +62,8 @@ def test_each_process_knows_its_number_and_has_its_share_of_the_cores(two, monke
     monkeypatch.setattr(launch, "core_count", lambda: 7)
     names = "'RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', 'OMP_NUM_THREADS'"
     trainer, train = two(
-        f"(place / rank).write_text(' '.join(os.environ[name] for name in ({names})))\n"
+        f"own = place / f'{{rank}}.partial'\n"
+        f"own.write_text(' '.join(os.environ[name] for name in ({names})))\nown.rename(place / rank)\n"
         "while not (place / '1').exists() or not (place / '0').exists(): time.sleep(0.01)\n"
         f"told = [(place / str(n)).read_text() for n in range(2)]\nif rank == '0': {DONE}"
     )
@@ -70,7 +71,7 @@ def test_each_process_knows_its_number_and_has_its_share_of_the_cores(two, monke
     assert left_in(trainer) == ["tiny"]
 
 
-def test_what_the_lead_says_is_said_here(two):
+def test_what_rank_0_says_is_said_here(two):
     trainer, train = two(
         f"told = {{}}\nif rank == '0':\n  {DONE}  print('no json'); print(3)\n"
         "  print(json.dumps(['say', 'Größe']), flush=True)"
@@ -111,7 +112,7 @@ def test_a_process_that_fails_ends_the_others_and_says_why(two, monkeypatch, cod
     assert left_in(trainer) == []  # nothing to resume
 
 
-def test_the_first_ctrl_c_asks_the_lead_to_end(two):
+def test_the_first_ctrl_c_asks_rank_0_to_end(two):
     trainer, train = two(
         "(place / rank).touch()\n"
         "if rank == '0':\n"
@@ -132,7 +133,7 @@ def test_the_second_ctrl_c_ends_all(two):
     assert not children()
 
 
-def test_a_lead_that_was_interrupted_before_it_trained(two):
+def test_a_rank_0_that_was_interrupted_before_it_trained(two):
     _, train = two("if rank == '0': sys.exit(130)\ntime.sleep(60)")
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -140,33 +141,34 @@ def test_a_lead_that_was_interrupted_before_it_trained(two):
     assert time.monotonic() - began < launch._GRACE_SECONDS
 
 
-def test_a_job_is_read_as_it_was_written(make, tmp_path):
-    from tardif.training.job import Job
+def test_a_config_is_read_as_it_was_written(make, tmp_path):
+    from tardif.training.run_config import RunConfig
 
     trainer = make(query_length=20, language="de", trust_remote_code=True)
     settings = settings_from({"matryoshka": [16, 4], "loss": {"contrastive": 1.0}, "lora": {"r": 4}, "optim": "sgd"})
     names = ("base", "recipe", "data", "language", "path", "seed", "overwrite", "trust_remote_code", "console")
-    job = Job(**{name: getattr(trainer, name) for name in names})
-    job.save(tmp_path / "job", settings, device="cpu")
-    found, read, more = load_job(tmp_path / "job", trainer.console)
-    assert (found.base, found.recipe, found.language, found.path) == (job.base, job.recipe, job.language, job.path)
-    assert found.data.examples == job.data.examples
+    config = RunConfig(**{name: getattr(trainer, name) for name in names})
+    config.save(tmp_path / "processes", settings, device="cpu")
+    found, read, more = load_config(tmp_path / "processes", trainer.console)
+    for name in ("base", "recipe", "language", "path"):
+        assert getattr(found, name) == getattr(config, name)
+    assert found.data.examples == config.data.examples
     assert read.as_json() == settings.as_json()
     assert more["device"] == "cpu"
     with pytest.raises(SettingError, match="plain values"):
-        job.save(tmp_path / "other", TrainingSettings(other={"run_name": object()}))
+        config.save(tmp_path / "other", TrainingSettings(other={"run_name": object()}))
 
 
-def test_talk_is_relayed():
+def test_talk_goes_through_a_pipe():
     read, write = os.pipe()
-    relay = Relay(write)
-    relay.say("one")
-    with relay.progress("Training", 10, "steps") as bar:
+    pipe = PipeConsole(write)
+    pipe.say("one")
+    with pipe.progress("Training", 10, "steps") as bar:
         bar.resume(3)
         bar.advance(2, "loss 1")
-    with relay.progress("Before", None, "documents") as bar:
+    with pipe.progress("Before", None, "documents") as bar:
         bar.advance()
-    relay.say("two")
+    pipe.say("two")
     os.write(write, b'["say", "hal')  # of a process that was killed
     os.close(write)
     seen = []
@@ -186,7 +188,7 @@ def test_talk_is_relayed():
 
             return shown()
 
-    replay(os.fdopen(read, encoding="utf-8"), Shown())
+    show_piped(os.fdopen(read, encoding="utf-8"), Shown())
     assert seen == ["one", ("Training", 10, "steps", 5), ("Before", None, "documents", 1), "two"]
 
 
@@ -227,8 +229,8 @@ def test_processes_that_are_there_already_are_joined_or_refused(make, monkeypatc
 
 
 def test_alone_it_decides_for_itself():
-    world = World()
-    assert (world.leads, world.from_lead(lambda: 3), world.gather(4), world.share([1, 2])) == (True, 3, [4], [1, 2])
+    group = ProcessGroup()
+    assert (group.is_main, group.on_main(lambda: 3), group.gather(4), group.shard([1, 2])) == (True, 3, [4], [1, 2])
     with pytest.raises(TrainingError, match="so"):
-        world.from_lead(lambda: (_ for _ in ()).throw(TrainingError("so")))
-    world.end(failed=True)
+        group.on_main(lambda: (_ for _ in ()).throw(TrainingError("so")))
+    group.wait(failed=True)

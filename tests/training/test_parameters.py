@@ -11,7 +11,7 @@ from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, set_dropout, transformer_of
 from tardif.encoder.recipe import Recipe
 from tardif.training import library_trainer
-from tardif.training.parameters import learning_rates, parts_of, set_up, without_adapters
+from tardif.training.parameters import learning_rates, set_up, weight_names, without_adapters
 from tardif.training.settings import settings_from
 
 PAIRS = [(" ".join(text.split()[-4:]), text) for text in tiny.SENTENCES[:20]]
@@ -43,7 +43,7 @@ def state(path):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_every_weight_is_in_one_part(family, base_folder):
     model = fresh(base_folder(family))
-    parts = parts_of(model)
+    parts = weight_names(model)
     names = [*parts.encoder, *parts.projection]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
     assert len(parts.layers) == 2
@@ -59,7 +59,7 @@ def test_frozen_weights_stay_and_the_others_move(freeze, trainer):
     result = trainer.train(**SHORT, freeze=freeze)
     assert result.settings["freeze"] == freeze
     model = fresh(trainer.base.folder)
-    parts, after = parts_of(model), state(trainer.path)
+    parts, after = weight_names(model), state(trainer.path)
     layers = {"embeddings": 0, "encoder": 2}.get(freeze, freeze)
     still = {*parts.embeddings, *(name for layer in parts.layers[:layers] for name in layer)}
     before = dict(model.named_parameters())
@@ -86,7 +86,7 @@ def test_a_model_without_projection_has_nothing_to_train_beside_its_encoder(base
 def test_learning_rates_by_layer_reach_the_optimizer(trainer, monkeypatch, scheduled):
     seen = {}
 
-    class Watched(library_trainer._Loop):
+    class Watched(library_trainer.LibraryTrainer):
         def create_optimizer(self, *args, **kwargs):
             made = super().create_optimizer(*args, **kwargs)
             names = {id(weight): name for name, weight in self.model.named_parameters()}
@@ -94,10 +94,10 @@ def test_learning_rates_by_layer_reach_the_optimizer(trainer, monkeypatch, sched
                 seen.update({names[id(w)]: (group["lr"], group["weight_decay"]) for w in group["params"]})
             return made
 
-    monkeypatch.setattr(library_trainer, "_Loop", Watched)
+    monkeypatch.setattr(library_trainer, "LibraryTrainer", Watched)
     options = {"layer_lr_decay": 0.5, "projection_lr": 0.02} if scheduled else {}
     trainer.train(**SHORT, max_steps=1, **options)
-    parts = parts_of(fresh(trainer.base.folder))
+    parts = weight_names(fresh(trainer.base.folder))
     factors = [0.25, 0.5, 1.0, 1.0] if scheduled else [1.0] * 4
     for names, factor in zip([parts.embeddings, *parts.layers, parts.top], factors, strict=True):
         assert {seen[name][0] for name in names} == {factor * 1e-3}

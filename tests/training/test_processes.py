@@ -136,7 +136,7 @@ class Running:
         return self.error
 
 
-def workers():
+def running_processes():
     found = {}
     for child in psutil.Process().children():
         if child.status() != psutil.STATUS_ZOMBIE and "RANK" in child.environ():
@@ -164,14 +164,14 @@ def test_a_killed_process_ends_the_run_in_seconds_and_it_can_be_resumed(make, wh
     running = Running(broken, **LONG)
     running.wait_for(4)
     killed = time.monotonic()
-    workers()[rank].kill()
+    running_processes()[rank].kill()
     error = running.end()
     assert time.monotonic() - killed < 15
     assert isinstance(error, TrainingError)
     assert f"Process {rank} of 2 was killed by signal 9" in str(error)
     assert "goes on from step" in str(error)
-    assert not workers()
-    assert not (RunFolder(broken.path).path / "job").exists()
+    assert not running_processes()
+    assert not (RunFolder(broken.path).path / "processes").exists()
     with pytest.raises(SettingError, match="processes is not set, was 2"):
         make("broken").train(resume=True, **LONG)
     result = make("broken").train(resume=True, processes=2, **LONG)

@@ -15,7 +15,7 @@ import pytest
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.text.languages import language
 from tardif.training import objective, refresh
-from tardif.training.distributed import World
+from tardif.training.distributed import ProcessGroup
 from tardif.training.plan import Size, Work, make_plan
 from tardif.training.refresh import Refresher, examples_of
 from tardif.training.run_folder import RunFolder
@@ -238,17 +238,17 @@ def test_what_is_kept_is_what_is_read(refresher, data, tmp_path):
 
 
 def test_two_processes_hear_the_same_negatives(tmp_path, data):
-    """The lead mines; the other one has no miner at all."""
+    """Rank 0 mines; the other one has no miner at all."""
     from types import SimpleNamespace
 
     said: list[object] = []
     ready = threading.Event()
 
-    class Pair(World):
-        """Two processes as two threads: what the lead makes, the other is told."""
+    class Pair(ProcessGroup):
+        """Two processes as two threads: what rank 0 makes, the other receives."""
 
-        def from_lead(self, make):
-            if self.leads:
+        def on_main(self, make):
+            if self.is_main:
                 said.append(make())
                 ready.set()
             assert ready.wait(20)
@@ -258,11 +258,11 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
         def renew(self, examples, step, bar=None):
             return [replace(example, negative_ids=(f"mined at {step}",)) for example in examples]
 
-    def conductor(rank):
+    def run_callback(rank):
         return SimpleNamespace(
             collator=SimpleNamespace(data=data),
-            outcome=SimpleNamespace(refreshed_at=[], seconds_refreshing=0.0, seconds=0.0),
-            world=Pair(rank, 2),
+            run_state=SimpleNamespace(refreshed_at=[], seconds_refreshing=0.0, seconds=0.0),
+            group=Pair(rank, 2),
             seconds=lambda: 1.0,
             folder=RunFolder(tmp_path / "out"),
             bar=None,
@@ -270,9 +270,9 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
             report=lambda figures: None,
         )
 
-    both = [conductor(0), conductor(1)]
+    both = [run_callback(0), run_callback(1)]
     threads = [
-        threading.Thread(target=refresh.Refreshing(miner, 4, one).on_step_end, args=(None, at, control))
+        threading.Thread(target=refresh.RefreshCallback(miner, 4, one).on_step_end, args=(None, at, control))
         for miner, one in zip((Miner(), None), both, strict=True)
         for at, control in [
             (SimpleNamespace(global_step=4), SimpleNamespace(should_training_stop=False, should_log=True))
@@ -284,7 +284,7 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
         thread.join(30)
     assert both[0].collator.data.examples == both[1].collator.data.examples
     assert both[1].collator.data.examples[0].negative_ids == ("mined at 4",)
-    assert both[0].outcome.refreshed_at == both[1].outcome.refreshed_at == [4]
+    assert both[0].run_state.refreshed_at == both[1].run_state.refreshed_at == [4]
 
 
 EXAMPLES = [Example(f"q{n}", f"d{n}", ("a", "b", "c")) for n in range(1000)]

@@ -200,7 +200,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
         TardifError: what any step raises.
     """
     from tardif.search.retriever import Retriever
-    from tardif.training.judging import summary
+    from tardif.training.decision import summary
     from tardif.training.trainer import Trainer
 
     out = expanded(out).absolute()

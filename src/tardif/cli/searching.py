@@ -253,12 +253,12 @@ def search(
         assert queries is not None
         asked = read_queries(queries, reading_from(options.arguments()))
         if run is not None:
-            from tardif.evaluation.runs import told_lowered, write_run
+            from tardif.evaluation.runs import lowered_note, write_run
 
             with console.progress("Searching", len(asked), "queries") as bar:
                 ranked = retriever.run(asked, k, **how, advance=bar.advance)
             _say_unanswered(console, list(ranked.values()))
-            for line in told_lowered(write_run(run, ranked)):
+            for line in lowered_note(write_run(run, ranked)):
                 console.say(line)
             put(str(run))
             return

@@ -16,8 +16,8 @@ from tardif.display import Short
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.evaluation.measures import MEASURES, depth_of, parse_measures, per_query, significance, uncut
-from tardif.evaluation.runs import told_lowered, write_run
-from tardif.evaluation.systems import How, System, find_system, told_apart, untrained
+from tardif.evaluation.runs import lowered_note, write_run
+from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
 from tardif.folders import check_file
 from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
@@ -177,7 +177,7 @@ def compare(
     parse_measures(measures)
     find_language(language)
     judging = how or Judging()
-    running = How(language, device, console, exact, judging.actions["duplicate-hit"])
+    running = SystemOptions(language, device, console, exact, judging.actions["duplicate-hit"])
     _check(systems, against)
     base = None if against is None else _base(against)
     names = _names(data)
@@ -201,7 +201,7 @@ class _Bench:
     """What every system is measured with."""
 
     measures: Sequence[str]
-    how: How
+    how: SystemOptions
     runs: _Runs
 
     def all(
@@ -297,7 +297,7 @@ class _Runs:
         lowered = write_run(path, run)
         if self._only is None:
             console.say(f"{system} on {data}: {path}")
-        for line in told_lowered(lowered):
+        for line in lowered_note(lowered):
             console.say(f"{path.name}: {line}")
 
     def _path(self, system: str, data: str) -> Path:
@@ -312,7 +312,7 @@ def _file_names(systems: Sequence[str], sets: Sequence[str]) -> dict[tuple[str, 
     """
     found: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
-    for system, short in zip(systems, told_apart(systems), strict=True):
+    for system, short in zip(systems, distinct_names(systems), strict=True):
         for data in sets:
             parts = [short.removesuffix(".run"), *([data] if len(sets) > 1 else [])]
             stem = ".".join(parts).replace("/", "-").replace(":", "-")
@@ -362,7 +362,7 @@ def _names(data: Sequence[Any]) -> list[str]:
     paths = [user_path(one).resolve() if isinstance(one, str | Path) else Path("data") for one in data]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise SettingError(f"The data {twice} is given twice: give each once.")
-    return told_apart(paths)
+    return distinct_names(paths)
 
 
 def _with_p(figures: Figures, other: Figures) -> Figures:

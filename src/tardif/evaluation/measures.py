@@ -95,7 +95,7 @@ def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 
     return max(deepest, _TREC_DEPTH, *relevant)
 
 
-def placed(run: Run) -> dict[str, dict[str, float]]:
+def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
     """A run with whole numbers for scores, the last hit's 1: the order of :func:`tardif.ranking.best_first`, without a
     tie that one tool would break otherwise than another.
 
@@ -130,7 +130,7 @@ def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dic
     for begin in range(0, len(asked), _QUERIES):  # what the measures make of a run is many times as large as the run
         block = asked[begin : begin + _QUERIES]
         judged = {query: dict(qrels[query]) for query in block}
-        for value in ir_measures.iter_calc(parsed, judged, placed({query: run[query] for query in block})):
+        for value in ir_measures.iter_calc(parsed, judged, with_rank_scores({query: run[query] for query in block})):
             values[str(value.measure)][value.query_id] = float(value.value)
     return values
 
@@ -143,7 +143,7 @@ def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[
     }
 
 
-def spoken(figures: Mapping[str, float]) -> str:
+def format_measures(figures: Mapping[str, float]) -> str:
     """Measures as one line for a reader."""
     return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 

@@ -54,7 +54,7 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
     return lowered
 
 
-def told_lowered(lowered: int) -> list[str]:
+def lowered_note(lowered: int) -> list[str]:
     """A line for the person at the terminal, where scores were lowered."""
     if not lowered:
         return []

@@ -24,7 +24,7 @@ Kind = Literal["model", "index", "bm25", "dense", "run"]
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class SystemOptions:
     """What all systems are run with.
 
     Attributes:
@@ -87,7 +87,7 @@ def _remarks(system: System, judged: JudgedSet, run: Run, depth: int) -> list[st
     return lines
 
 
-def find_system(name: str, how: How) -> System:
+def find_system(name: str, how: SystemOptions) -> System:
     """The system of a name. Its arguments are checked now, models are loaded when it runs.
 
     Raises:
@@ -123,7 +123,7 @@ def find_system(name: str, how: How) -> System:
     return System(name, "model", _by_model(name, base, how), base.folder)
 
 
-def _by_words(how: How) -> Callable[[JudgedSet, int], Run]:
+def _by_words(how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
     found_language = find_language(how.language)
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
@@ -133,7 +133,7 @@ def _by_words(how: How) -> Callable[[JudgedSet, int], Run]:
     return ranked
 
 
-def _by_index(name: str, folder: Path, how: How, *, hybrid: bool) -> Callable[[JudgedSet, int], Run]:
+def _by_index(name: str, folder: Path, how: SystemOptions, *, hybrid: bool) -> Callable[[JudgedSet, int], Run]:
     from tardif.index.protocol import RECALL
     from tardif.search.retriever import Retriever
 
@@ -156,7 +156,7 @@ def _by_index(name: str, folder: Path, how: How, *, hybrid: bool) -> Callable[[J
     return ranked
 
 
-def _by_model(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Run]:
+def _by_model(name: str, base: Base, how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
     loaded: list[Any] = []
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
@@ -171,7 +171,7 @@ def _by_model(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Run
     return ranked
 
 
-def _by_vector(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Run]:
+def _by_vector(name: str, base: Base, how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
     """One vector per text: cosine similarity of a dense sentence-transformers model."""
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
@@ -198,7 +198,7 @@ def _by_vector(name: str, base: Base, how: How) -> Callable[[JudgedSet, int], Ru
     return ranked
 
 
-def untrained(name: str, base: Base, judged: JudgedSet, how: How) -> list[System]:
+def untrained(name: str, base: Base, judged: JudgedSet, how: SystemOptions) -> list[System]:
     """The two untrained systems around a base: its raw token vectors, and the recipe at step 0, or the base itself
     where it is a late-interaction model already."""
     from tardif.encoder.model import build_model, fit_projection, raw_view
@@ -230,10 +230,10 @@ def _say_lost(name: str, model: Any, judged: JudgedSet, console: Console) -> Non
         console.say(f"{name} on {judged.name}: {line}")
 
 
-def told_apart(paths: Sequence[str | Path]) -> list[str]:
+def distinct_names(paths: Sequence[str | Path]) -> list[str]:
     """Short names of paths: the last part of each, and as many before it as tell those apart that end alike.
 
-    >>> told_apart(["models/new", "old/new", "bm25"])
+    >>> distinct_names(["models/new", "old/new", "bm25"])
     ['models/new', 'old/new', 'bm25']
     """
     parts = [Path(path).parts or (str(path),) for path in paths]

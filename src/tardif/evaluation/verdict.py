@@ -67,12 +67,12 @@ class Paired:
 
     def __str__(self) -> str:
         return (
-            f"{self.difference:+.4f} (95 % {self.low:+.4f} to {self.high:+.4f}, p {told_p(self.p)}; "
+            f"{self.difference:+.4f} (95 % {self.low:+.4f} to {self.high:+.4f}, p {format_p(self.p)}; "
             f"{self.won} won, {self.lost} lost, {self.tied} tied)"
         )
 
 
-def told_p(p: float) -> str:
+def format_p(p: float) -> str:
     """A p-value as a person reads it."""
     return f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
 

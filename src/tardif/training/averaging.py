@@ -34,15 +34,15 @@ MADE_SHARE = 0.7
 _KEPT = "lora_A"
 
 
-def share_for(share: float | None, made: bool) -> float:
+def share_of_start(share: float | None, made: bool) -> float:
     """How much of the start is kept, where ``share`` does not say it: more if most queries were made from documents."""
     if share is not None:
         return share
     return MADE_SHARE if made else SHARE
 
 
-def keep_start(model: nn.Module, folder: Path) -> None:
-    """Write the weights that training changes, as they are, for :func:`blended`.
+def save_start(model: nn.Module, folder: Path) -> None:
+    """Write the weights that training changes, as they are, for :func:`averaged`.
 
     Raises:
         FolderError: they could not be written.
@@ -56,8 +56,8 @@ def keep_start(model: nn.Module, folder: Path) -> None:
 
 
 @contextmanager
-def blended(model: nn.Module, start: Path, share: float) -> Iterator[None]:
-    """Within it, every weight is ``share`` of what :func:`keep_start` wrote and the rest of its own; afterwards it is
+def averaged(model: nn.Module, start: Path, share: float) -> Iterator[None]:
+    """Within it, every weight is ``share`` of what :func:`save_start` wrote and the rest of its own; afterwards it is
     its own, bit by bit.
 
     Raises:

@@ -1,7 +1,7 @@
 """What happens between the steps of a run: it is measured, watched, logged, and stopped in time or when asked.
 
-The conductor measures, keeps the best model and ends the run; it stops one that has gone wrong, whose loss or gradient
-is no number, or whose gradient explodes. ``log.jsonl`` has one line per logged step and per evaluation, whatever else
+:class:`RunCallback` measures, keeps the best model and ends the run. It stops a run that has diverged: loss or gradient
+is no number, or the gradient explodes. ``log.jsonl`` has one line per logged step and per evaluation, whatever else
 the run reports to.
 
 Step lines hold step, epoch, loss (the mean since the line before), grad_norm (before clipping),
@@ -30,14 +30,14 @@ from transformers import TrainerCallback
 from tardif.encoder.loading import quiet_libraries
 from tardif.encoder.published import write_checksums
 from tardif.errors import FolderError, TrainingError
-from tardif.evaluation.measures import spoken
+from tardif.evaluation.measures import format_measures
 from tardif.evaluation.verdict import DECIDES, Values, means
 from tardif.folders import remove
 from tardif.progress import Bar, Console
-from tardif.training.averaging import blended
+from tardif.training.averaging import averaged
 from tardif.training.batches import BatchOrder, Collator
 from tardif.training.checkpoints import write_whole
-from tardif.training.distributed import World
+from tardif.training.distributed import ProcessGroup
 from tardif.training.parameters import without_adapters
 from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
@@ -54,7 +54,7 @@ _FIRST_STEPS = 10
 
 
 @dataclass
-class Outcome:
+class RunState:
     """What a training run came to so far; a checkpoint holds it.
 
     ``best`` are the measures of the best trained checkpoint, ``best_values`` those of each query; the loss of
@@ -91,7 +91,7 @@ class Outcome:
         return sum(figures["step"] > self.best_step for figures in self.evaluations)
 
 
-class Conductor(TrainerCallback):
+class RunCallback(TrainerCallback):
     """Watches the run from between its steps.
 
     Args:
@@ -100,11 +100,11 @@ class Conductor(TrainerCallback):
         task: the held-out queries; None keeps the last model.
         folder: where models are kept.
         settings: how often to measure and save, when to stop.
-        outcome: filled as the run goes.
+        run_state: filled as the run goes.
         bar, console: where it is shown.
         seconds_per_evaluation: to end within a budget of minutes.
         accumulation: batches per step.
-        world: the processes that train together: the lead decides for all.
+        group: the processes that train together: rank 0 decides for all.
     """
 
     def __init__(
@@ -116,18 +116,18 @@ class Conductor(TrainerCallback):
         task: ValidationTask | None,
         folder: RunFolder,
         settings: TrainingSettings,
-        outcome: Outcome,
+        run_state: RunState,
         bar: Bar,
         console: Console,
         seconds_per_evaluation: float,
         accumulation: int,
-        world: World,
+        group: ProcessGroup,
     ) -> None:
         self.model, self.collator, self.order = model, collator, order
         self.task, self.folder, self.settings = task, folder, settings
-        self.outcome, self.bar, self.console = outcome, bar, console
+        self.run_state, self.bar, self.console = run_state, bar, console
         self.seconds_per_evaluation, self.accumulation = seconds_per_evaluation, accumulation
-        self.world = world
+        self.group = group
         self.divergence = Divergence()
         self.report: Callable[[dict[str, float]], None] = lambda figures: None
         # The library's trainer sets the gradient's norm, our objective the loss, before they are read here.
@@ -135,7 +135,7 @@ class Conductor(TrainerCallback):
         self.norm = 0.0
         self.began = self.saved = time.monotonic()
         self.seconds_before = 0.0
-        count, total = settings.evaluations, outcome.planned_steps
+        count, total = settings.evaluations, run_state.planned_steps
         self.due = {math.ceil(total * part / count) for part in range(1, count + 1)}
 
     def seconds(self) -> float:
@@ -146,11 +146,11 @@ class Conductor(TrainerCallback):
         """Start the clocks: a resumed run has spent some of its time. Make up for an evaluation that an
         interruption has prevented."""
         self.began = self.saved = time.monotonic()
-        self.seconds_before = self.outcome.seconds
+        self.seconds_before = self.run_state.seconds
         self.bar.resume(state.global_step)
-        step, measured = state.global_step, {figures["step"] for figures in self.outcome.evaluations}
+        step, measured = state.global_step, {figures["step"] for figures in self.run_state.evaluations}
         if self.task is not None and step in self.due and step not in measured:
-            self.world.from_lead(lambda: self._measure(step))
+            self.group.on_main(lambda: self._measure(step))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Batches and negatives are drawn by the epoch; a resumed run begins within one."""
@@ -169,8 +169,8 @@ class Conductor(TrainerCallback):
         loss = self.loss()
         wrong = self.divergence.check(loss, norm) if norm or not math.isfinite(loss) else ""
         if wrong:  # on every process, for loss and norm are those of all together
-            self.outcome.diverged = True
-            self.world.from_lead(lambda: self._diverged(done, wrong))
+            self.run_state.diverged = True
+            self.group.on_main(lambda: self._diverged(done, wrong))
 
     def _diverged(self, done: int, wrong: str) -> NoReturn:
         examples = [self.collator.data.examples[number] for number in self.order.step(done, self.accumulation)]
@@ -184,25 +184,27 @@ class Conductor(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count the step, then measure, save or stop where it is time."""
-        outcome = self.outcome
-        outcome.steps, outcome.epochs, outcome.seconds = state.global_step, float(state.epoch or 0), self.seconds()
+        run_state = self.run_state
+        run_state.steps, run_state.epochs = state.global_step, float(state.epoch or 0)
+        run_state.seconds = self.seconds()
         self._watch_loss(state.global_step)
         self.bar.advance(1, f"loss {self.loss():.3f}")
-        chosen = self.world.from_lead(lambda: self._decide(state.global_step, control))
+        chosen = self.group.on_main(lambda: self._decide(state.global_step, control))
         control.should_save, control.should_log, control.should_training_stop = chosen
-        outcome.seconds = self.seconds()
+        run_state.seconds = self.seconds()
 
     def _watch_loss(self, step: int) -> None:
         """Count steps with nothing to learn, and say so early where all have been such."""
-        outcome = self.outcome
-        outcome.steps_without_loss += self.loss() == 0.0
-        if step == min(_FIRST_STEPS, outcome.planned_steps) and outcome.steps_without_loss == step and self.world.leads:
+        run_state = self.run_state
+        run_state.steps_without_loss += self.loss() == 0.0
+        first = min(_FIRST_STEPS, run_state.planned_steps)
+        if step == first == run_state.steps_without_loss and self.group.is_main:
             self.console.warn(f"the loss of all {step} steps so far is exactly 0: nothing is being learnt.")
 
     def _decide(self, step: int, control: Any) -> tuple[bool, bool, bool]:
         """Whether to save, to log and to stop."""
-        outcome = self.outcome
-        if outcome.interrupted and step < outcome.planned_steps:
+        run_state = self.run_state
+        if run_state.interrupted and step < run_state.planned_steps:
             control.should_training_stop = True
         else:
             self._go_on(step, control)
@@ -212,19 +214,19 @@ class Conductor(TrainerCallback):
         return control.should_save, control.should_log, control.should_training_stop
 
     def _go_on(self, step: int, control: Any) -> None:
-        outcome, settings = self.outcome, self.settings
-        outcome.interrupted = False  # asked to stop at the last step: that is the end anyway
-        if step < outcome.planned_steps and settings.minutes is not None:
-            outcome.ran_out_of_time = self.seconds() + self.seconds_per_evaluation > 60 * settings.minutes
-        last = step >= outcome.planned_steps or step == settings.stop_at_step or outcome.ran_out_of_time
+        run_state, settings = self.run_state, self.settings
+        run_state.interrupted = False  # asked to stop at the last step: that is the end anyway
+        if step < run_state.planned_steps and settings.minutes is not None:
+            run_state.ran_out_of_time = self.seconds() + self.seconds_per_evaluation > 60 * settings.minutes
+        last = step >= run_state.planned_steps or step == settings.stop_at_step or run_state.ran_out_of_time
         if last or step in self.due:
             self._measure(step)
             control.should_save = True
-        if not last and settings.patience is not None and outcome.without_gain() >= settings.patience:
-            outcome.stopped_early = last = True
+        if not last and settings.patience is not None and run_state.without_gain() >= settings.patience:
+            run_state.stopped_early = last = True
             self.console.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}")
         if last:
-            outcome.finished = control.should_training_stop = True
+            run_state.finished = control.should_training_stop = True
 
     def _time_to_save(self, step: int) -> bool:
         by_count = self.settings.save_steps is not None and step % self.settings.save_steps == 0
@@ -241,13 +243,13 @@ class Conductor(TrainerCallback):
 
     def keep_one(self) -> None:
         """Keep the last model where none has been."""
-        if not self.folder.best(self.outcome.best_step).exists():
+        if not self.folder.best(self.run_state.best_step).exists():
             with self._as_kept():
-                keep_model(self.model, self.folder.best(self.outcome.steps))
-            self.outcome.best_step = self.outcome.steps
+                keep_model(self.model, self.folder.best(self.run_state.steps))
+            self.run_state.best_step = self.run_state.steps
 
     def _as_kept(self) -> AbstractContextManager[None]:
-        return blended(self.model, self.folder.start, self.settings.base_share or 0.0)
+        return averaged(self.model, self.folder.start, self.settings.base_share or 0.0)
 
     def _measure_as_it_is(self, step: int) -> None:
         if self.task is None:
@@ -256,22 +258,22 @@ class Conductor(TrainerCallback):
         began = time.monotonic()
         values = self.task.values(self.model, Console(quiet=True), "")
         figures = means(values)
-        self.outcome.seconds_evaluating += time.monotonic() - began
-        self.outcome.evaluations.append({"step": step, **figures})
-        self.console.say(f"  step {step}: {spoken(figures)}")
+        self.run_state.seconds_evaluating += time.monotonic() - began
+        self.run_state.evaluations.append({"step": step, **figures})
+        self.console.say(f"  step {step}: {format_measures(figures)}")
         self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
-        if figures[DECIDES] > self.outcome.best.get(DECIDES, -1.0):
+        if figures[DECIDES] > self.run_state.best.get(DECIDES, -1.0):
             self._keep(step, figures, values)
 
     def _keep(self, step: int, figures: dict[str, float], values: Values) -> None:
         keep_model(self.model, self.folder.best(step))
-        self.outcome.best, self.outcome.best_step = figures, step
-        self.outcome.best_values = {name: dict(by) for name, by in values.items()}
+        self.run_state.best, self.run_state.best_step = figures, step
+        self.run_state.best_values = {name: dict(by) for name, by in values.items()}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the run, beside weights and optimizer."""
         return {
-            "outcome": {**dataclasses.asdict(self.outcome), "interrupted": False},
+            "outcome": {**dataclasses.asdict(self.run_state), "interrupted": False},
             "divergence": self.divergence.state(),
             # It cannot go on without the weights that the run began with.
             "start": True,
@@ -304,7 +306,7 @@ def copy_model(folder: Path, into: Path) -> None:
 
 
 @contextmanager
-def interruptible(outcome: Outcome, console: Console) -> Iterator[None]:
+def interruptible(run_state: RunState, console: Console) -> Iterator[None]:
     """The first Ctrl-C lets the step end and keeps the best checkpoint; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -312,9 +314,9 @@ def interruptible(outcome: Outcome, console: Console) -> Iterator[None]:
     previous: Callable[..., Any] | int | None = signal.getsignal(signal.SIGINT)
 
     def handle(number: int, frame: Any) -> None:
-        if outcome.interrupted:
+        if run_state.interrupted:
             raise KeyboardInterrupt
-        outcome.interrupted = True
+        run_state.interrupted = True
         console.say("Interrupted: the step is ended and the best checkpoint kept; again stops at once.")
 
     signal.signal(signal.SIGINT, handle)
@@ -376,7 +378,7 @@ EVALUATION = "eval_"
 NEW_NEGATIVES = "new_negatives"
 
 
-class RunLog(TrainerCallback):
+class LogCallback(TrainerCallback):
     """Appends to the log what the library's trainer logs.
 
     Args:

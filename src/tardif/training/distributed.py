@@ -1,7 +1,7 @@
-"""The processes that train together, one of which leads.
+"""Distributed training: the process group, and token vectors gathered across it.
 
-All make the same steps. The lead alone measures, decides, saves and publishes, and the others hear from it what
-came out, so that they act alike and none waits for one that has gone elsewhere.
+All processes make the same steps. Rank 0 alone evaluates, decides, saves and publishes, and broadcasts the outcome to
+the other ranks, so that all act alike and none waits for one that has taken another path.
 
 With several processes a query's negatives are the documents of the global batch. Token vectors are
 gathered with their gradients: each process scores its own queries with all columns, and what its
@@ -28,66 +28,66 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The lead may measure or publish for hours. A process that has died is noticed otherwise: who started it ends the rest.
+# Rank 0 may evaluate or publish for hours. A dead process is noticed otherwise: its parent ends the others.
 _PATIENCE = timedelta(days=7)
 
 
-class World:
+class ProcessGroup:
     """This process among those that train together; by default it is alone.
 
     Args:
-        rank: its number, from 0; 0 leads.
+        rank: its number, from 0; 0 is the main process.
         size: how many there are.
-        group: the connection over which the lead is heard, apart from that of the gradients.
+        gloo: the group over which rank 0 broadcasts objects, apart from the one for gradients.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, group: Any = None) -> None:
-        self.rank, self.size, self.group = rank, size, group
-        self.told = False
+    def __init__(self, rank: int = 0, size: int = 1, gloo: Any = None) -> None:
+        self.rank, self.size, self._gloo = rank, size, gloo
+        self.failed_together = False
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that decides."""
+    def is_main(self) -> bool:
+        """Whether this is the main process (rank 0), which decides."""
         return self.rank == 0
 
-    def from_lead(self, make: Callable[[], T]) -> T:
-        """What ``make`` gives on the lead, on every process; an error of ours that it raises there, too."""
+    def on_main(self, make: Callable[[], T]) -> T:
+        """Call ``make`` on rank 0; return its value, or raise its :class:`TardifError`, on every process."""
         if self.size == 1:
             return make()
         from torch import distributed
 
         said: list[Any] = [None, None]
         failure: TardifError | None = None
-        if self.leads:
+        if self.is_main:
             try:
                 said[0] = make()
             except TardifError as error:
                 failure, said[1] = error, (type(error).__name__, str(error))
-        distributed.broadcast_object_list(said, src=0, group=self.group)
+        distributed.broadcast_object_list(said, src=0, group=self._gloo)
         if said[1] is not None:
-            self.told = True
+            self.failed_together = True
             raise failure or error_named(*said[1])
         result: T = said[0]
         return result
 
     def gather(self, value: T) -> list[T]:
-        """Every process's value, by number, on the lead; nothing elsewhere."""
+        """Collect the values of all processes, by rank, on rank 0; the others get an empty list."""
         if self.size == 1:
             return [value]
         from torch import distributed
 
-        found: list[Any] | None = [None] * self.size if self.leads else None
-        distributed.gather_object(value, found, dst=0, group=self.group)
+        found: list[Any] | None = [None] * self.size if self.is_main else None
+        distributed.gather_object(value, found, dst=0, group=self._gloo)
         return found or []
 
-    def share(self, numbers: Sequence[int]) -> list[int]:
+    def shard(self, numbers: Sequence[int]) -> list[int]:
         """This process's part of a batch: the parts are disjoint, follow each other, and may be empty."""
         size, more = divmod(len(numbers), self.size)
         begin = self.rank * size + min(self.rank, more)
         return list(numbers[begin : begin + size + (self.rank < more)])
 
-    def equalise(self, model: nn.Module) -> None:
-        """Give every process the lead's weights and buffers."""
+    def broadcast_weights(self, model: nn.Module) -> None:
+        """Copy the weights and buffers of rank 0 to every process."""
         if self.size == 1:
             return
         from torch import distributed
@@ -95,7 +95,7 @@ class World:
         for tensor in model.state_dict().values():
             distributed.broadcast(tensor, src=0)
 
-    def average(self, model: nn.Module) -> None:
+    def average_gradients(self, model: nn.Module) -> None:
         """Average the gradients over the processes, as every step of training does."""
         if self.size == 1:
             return
@@ -106,14 +106,14 @@ class World:
                 distributed.all_reduce(weight.grad)
                 weight.grad /= self.size
 
-    def end(self, *, failed: bool) -> None:
+    def wait(self, *, failed: bool) -> None:
         """Wait for the others; unless this process has failed alone, and they cannot come."""
-        if self.size > 1 and (self.told or not failed):
+        if self.size > 1 and (self.failed_together or not failed):
             from torch import distributed
 
-            distributed.barrier(group=self.group)
+            distributed.barrier(group=self._gloo)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Take the connections down; every process does when all have ended."""
         if self.size > 1:
             from torch import distributed
@@ -128,7 +128,7 @@ def error_named(name: str, message: str) -> TardifError:
     return error
 
 
-def join(kind: str, meeting: str = "env://") -> World:
+def join(kind: str, meeting: str = "env://") -> ProcessGroup:
     """Meet the processes that this one was started with, as the environment says (torchrun, accelerate).
 
     Args:
@@ -140,7 +140,7 @@ def join(kind: str, meeting: str = "env://") -> World:
     """
     size = world_size()
     if size == 1:
-        return World()
+        return ProcessGroup()
     if kind == "mps":
         raise SettingError("Several processes cannot share one Apple GPU: start one, or give devices='cpu'.")
     for name in ("FSDP", "DEEPSPEED"):
@@ -161,11 +161,11 @@ def join(kind: str, meeting: str = "env://") -> World:
         distributed.init_process_group(
             "nccl" if kind == "cuda" else "gloo", init_method=meeting, rank=own_number(), world_size=size
         )
-    group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
-    return World(distributed.get_rank(), distributed.get_world_size(), group)
+    gloo = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), gloo)
 
 
-class Columns(NamedTuple):
+class LossColumns(NamedTuple):
     """What stands in the loss's columns.
 
     Attributes:
@@ -194,7 +194,7 @@ def processes() -> int:
     return 1
 
 
-def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = False) -> Columns:
+def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = False) -> LossColumns:
     """The columns of all processes, one process's after the other's.
 
     Args:
@@ -206,11 +206,11 @@ def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = Fals
     positive = torch.zeros_like(rows).index_fill_(0, positives, 1)  # [C]
     local = torch.stack([rows, batch["column_keys"], batch["owners"], positive])  # [4, C]
     if processes() == 1:
-        return Columns(local[0], local[1], local[2], local[3].bool(), 0, 0, len(positives))
+        return LossColumns(local[0], local[1], local[2], local[3].bool(), 0, 0, len(positives))
     sizes = gather_numbers([len(rows), len(positives), documents], rows.device)
     if own:
         queries = sum(size[1] for size in sizes)
-        return Columns(local[0], local[1], local[2], local[3].bool(), 0, 0, queries)
+        return LossColumns(local[0], local[1], local[2], local[3].bool(), 0, 0, queries)
     rank = distributed.get_rank()
     counts = [size[0] for size in sizes]
     parts = torch.split(gather(local.T.contiguous(), counts), counts)
@@ -218,7 +218,7 @@ def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = Fals
         part[:, 0] += sum(size[2] for size in sizes[:number])
         part[:, 2] += sum(size[1] for size in sizes[:number])
     everything = torch.cat(parts)  # [C, 4]
-    return Columns(
+    return LossColumns(
         everything[:, 0],
         everything[:, 1],
         everything[:, 2],

@@ -23,21 +23,21 @@ from tardif.data.cross_validation import fold_sets
 from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json
-from tardif.training.job import Job
-from tardif.training.judging import read_values
+from tardif.training.decision import read_values
 from tardif.training.result import TrainingResult
 from tardif.training.run import data_digest, deciding
+from tardif.training.run_config import RunConfig
 from tardif.training.settings import TrainingSettings
 
-Train = Callable[[Job, TrainingSettings, bool], TrainingResult]
+Train = Callable[[RunConfig, TrainingSettings, bool], TrainingResult]
 
 
-def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume: bool) -> TrainingResult:
+def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, *, resume: bool) -> TrainingResult:
     """Train once for each fold, then on everything, with the folds' verdict.
 
     Args:
-        job, settings: of the training that is published; ``minutes`` are those of all trainings together.
-        train: trains one job, and goes on with its unfinished run where it is told to.
+        config, settings: of the training that is published; ``minutes`` are those of all trainings together.
+        train: trains one config, and goes on with its unfinished run where it is told to.
         resume: go on with what an unfinished cross-validation has left.
 
     Raises:
@@ -45,30 +45,32 @@ def train_in_folds(job: Job, settings: TrainingSettings, train: Train, *, resume
         FolderError: unfinished folds are there, and neither ``resume`` nor ``overwrite`` is set.
         KeyboardInterrupt: a fold was interrupted.
     """
-    count, sets = settings.folds, fold_sets(job.data, settings.folds, settings.seed)
+    count, sets = settings.folds, fold_sets(config.data, settings.folds, settings.seed)
     minutes = None if settings.minutes is None else settings.minutes / (count + 1)
     cost = "" if minutes is None else f"; each has {minutes:.2g} of the {settings.minutes:g} minutes"
-    job.console.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
-    place = folds_folder(job.path)
-    _begin(place, job, settings, resume=resume)
+    config.console.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
+    place = folds_folder(config.path)
+    _begin(place, config, settings, resume=resume)
     values: dict[str, dict[str, dict[str, float]]] = {}
     for number, data in enumerate(sets, start=1):
-        fold = replace(job, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
+        fold = replace(config, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
         record = place / f"fold-{number}.json"
         if not record.is_file():
-            job.console.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
+            config.console.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
             # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
             if train(fold, once, resume).interrupted:
-                job.console.say(f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on.")
+                config.console.say(
+                    f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on."
+                )
                 raise KeyboardInterrupt
             write_json(record, read_values(fold.path))
             remove(fold.path)
         for system, measures in read_json(record, what="a fold").items():
             for name, by_query in measures.items():
                 values.setdefault(system, {}).setdefault(name, {}).update(by_query)
-    job.console.say(f"All {count} folds are done; the published model is trained on all queries.")
-    result = train(replace(job, crossed=values), replace(settings, minutes=minutes), resume)
+    config.console.say(f"All {count} folds are done; the published model is trained on all queries.")
+    result = train(replace(config, crossed=values), replace(settings, minutes=minutes), resume)
     if not result.interrupted:
         remove(place)
     return result
@@ -80,20 +82,20 @@ def folds_folder(output: Path) -> Path:
     return place.with_name(f".{place.name}.folds")
 
 
-def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -> None:
+def _begin(place: Path, config: RunConfig, settings: TrainingSettings, *, resume: bool) -> None:
     """Have a folder for these folds: with what is done of them, or empty."""
-    key = {"key": _key(job, settings)}
+    key = {"key": _key(config, settings)}
     if place.exists():
-        if not resume and not job.overwrite:
+        if not resume and not config.overwrite:
             raise FolderError(
-                f"Unfinished folds of {job.path.name} are in {place}: go on with them (--resume, in Python "
+                f"Unfinished folds of {config.path.name} are in {place}: go on with them (--resume, in Python "
                 "resume=True), or start again "
                 "(--overwrite, in Python overwrite=True)."
             )
         if resume and (place / "folds.json").is_file():
             if read_json(place / "folds.json", what="unfinished folds") == key:
                 return
-            if not job.overwrite:
+            if not config.overwrite:
                 raise SettingError(
                     f"The unfinished folds in {place} were begun with other data, base or settings: give the same, or "
                     "start again with --overwrite (in Python overwrite=True)."
@@ -103,14 +105,14 @@ def _begin(place: Path, job: Job, settings: TrainingSettings, *, resume: bool) -
     write_json(place / "folds.json", key)
 
 
-def _key(job: Job, settings: TrainingSettings) -> str:
+def _key(config: RunConfig, settings: TrainingSettings) -> str:
     """What the values of a fold depend on."""
     given: Mapping[str, Any] = {
         "tardif": __version__,
         "settings": deciding(settings),
-        "recipe": asdict(job.recipe),
-        "base": [checksum(path) for path in sorted(job.base.folder.rglob("*")) if path.is_file()],
-        "data": data_digest(job.data),
-        "language": job.language.code,
+        "recipe": asdict(config.recipe),
+        "base": [checksum(path) for path in sorted(config.base.folder.rglob("*")) if path.is_file()],
+        "data": data_digest(config.data),
+        "language": config.language.code,
     }
     return json_checksum(given)

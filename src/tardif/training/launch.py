@@ -3,8 +3,8 @@
 They are new interpreters with the environment that torchrun would give them: nothing is forked, a script needs no
 ``__main__`` guard, and a notebook can start them. They end with the process that started them, however that ends.
 
-Torch's own launcher is not used. It ends the others the moment that one fails, so that the lead could not publish the
-best checkpoint; a Ctrl-C goes to all at once and no result comes back; workers outlive a launcher that is killed; and
+Torch's own launcher is not used. It ends the others the moment that one fails, so that rank 0 could not publish the
+best checkpoint; a Ctrl-C goes to all at once and no result comes back; processes outlive a launcher that is killed; and
 it brings 200 MB of torch into a process that needs none.
 """
 
@@ -27,60 +27,60 @@ from tardif.errors import FolderError, TrainingError
 from tardif.folders import read_json, remove
 from tardif.progress import Bar, Console
 from tardif.training.distributed import error_named
-from tardif.training.job import Job
+from tardif.training.process import INTERRUPTED
 from tardif.training.result import TrainingResult
+from tardif.training.run_config import RunConfig
 from tardif.training.run_folder import RunFolder, step_of
 from tardif.training.settings import TrainingSettings
-from tardif.training.worker import INTERRUPTED
 
 # The package may be on this interpreter's path alone.
-_COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.worker import run; run(sys.argv[2])"
+_COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.process import run; run(sys.argv[2])"
 _POLL_SECONDS = 0.1
-# When one has failed, the others are given so long to end by themselves: they notice it, and the lead may publish.
+# When one has failed, the others are given so long to end by themselves: they notice it, and rank 0 may publish.
 _GRACE_SECONDS = 5.0
 
 
 def train_in_processes(
-    count: int, job: Job, settings: TrainingSettings, device: str, folder: RunFolder
+    count: int, config: RunConfig, settings: TrainingSettings, device: str, folder: RunFolder
 ) -> TrainingResult:
-    """Train a job in ``count`` processes; ``folder`` is held.
+    """Train a config in ``count`` processes; ``folder`` is held.
 
     Raises:
         KeyboardInterrupt: it was interrupted before training began, or twice.
         TrainingError: a process died.
         TardifError: what one of them failed with.
     """
-    place = folder.path / "job"
+    place = folder.path / "processes"
     try:
         with tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
             remove(place)
             place.mkdir()
             where = (Path(meeting) / "meeting").as_uri()
             chosen = folder.chosen and folder.chosen.name
-            job.save(place, settings, device=device, resumed=folder.resumed, chosen=chosen, meeting=where)
-            job.console.say(f"Starting {count} processes.")
-            with _started(count, place, job.console) as workers:
-                codes = _wait(workers, place)
+            config.save(place, settings, device=device, resumed=folder.resumed, chosen=chosen, meeting=where)
+            config.console.say(f"Starting {count} processes.")
+            with _started(count, place, config.console) as processes:
+                codes = _wait(processes, place)
         if (place / "end.json").is_file():
-            folder.keep = read_json(place / "end.json", what="a training job")["keep"]
+            folder.keep = read_json(place / "end.json", what="a training config")["keep"]
         if any(codes) or _failures(place):
             _fail(codes, place, folder)
     except OSError as error:
         raise FolderError(f"{place} cannot be written ({error.strerror or error}).") from error
     finally:
         remove(place)
-    return TrainingResult.from_json(job.path, read_json(job.path / "results.json", what="a trained model"))
+    return TrainingResult.from_json(config.path, read_json(config.path / "results.json", what="a trained model"))
 
 
 @contextlib.contextmanager
 def _started(count: int, place: Path, console: Console) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes, the lead first; none is left when the block ends."""
-    workers: list[subprocess.Popen[str]] = []
+    """The processes, rank 0 first; none is left when the block ends."""
+    processes: list[subprocess.Popen[str]] = []
     root = str(Path(__file__).parents[2])
     try:
         for number in range(count):
             with _said(place, number).open("wb") as said:
-                workers.append(
+                processes.append(
                     subprocess.Popen(
                         [sys.executable, "-P", "-c", _COMMAND, root, str(place)],
                         env=_environment(number, count),
@@ -94,22 +94,22 @@ def _started(count: int, place: Path, console: Console) -> Iterator[list[subproc
                         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     )
                 )
-        listener = threading.Thread(target=replay, args=(workers[0].stdout, console), daemon=True)
+        listener = threading.Thread(target=show_piped, args=(processes[0].stdout, console), daemon=True)
         listener.start()
-        yield workers
+        yield processes
         listener.join(timeout=_GRACE_SECONDS)
     finally:
-        for worker in workers:
-            worker.kill()
-        for worker in workers:
-            worker.wait()
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
             with contextlib.suppress(OSError):
-                if worker.stdin:
-                    worker.stdin.close()
+                if process.stdin:
+                    process.stdin.close()
 
 
-def replay(lines: IO[str], console: Console) -> None:
-    """Say and show on ``console`` what a :class:`~tardif.training.worker.Relay` sends, until it ends."""
+def show_piped(lines: IO[str], console: Console) -> None:
+    """Say and show on ``console`` what a :class:`~tardif.training.process.PipeConsole` sends, until it ends."""
     bar = Bar("", None, "")
     with lines, contextlib.ExitStack() as shown:
         for line in lines:
@@ -147,12 +147,12 @@ def _environment(number: int, count: int) -> dict[str, str]:
     }
 
 
-def _wait(workers: Sequence[subprocess.Popen[str]], place: Path) -> list[int]:
+def _wait(processes: Sequence[subprocess.Popen[str]], place: Path) -> list[int]:
     """Every process's exit code; 0 for those that have to be ended because another has failed."""
     stops, failed_at = 0, 0.0
     while True:
         try:
-            codes = [worker.poll() for worker in workers]
+            codes = [process.poll() for process in processes]
             # One that has failed may hang when it ends: a connection waits for its peers.
             if not failed_at and (any(codes) or _failures(place)):
                 failed_at = time.monotonic()
@@ -164,14 +164,14 @@ def _wait(workers: Sequence[subprocess.Popen[str]], place: Path) -> list[int]:
             stops += 1
             if stops > 1:
                 raise
-            _ask_to_stop(workers[0])
+            _ask_to_stop(processes[0])
 
 
-def _ask_to_stop(lead: subprocess.Popen[str]) -> None:
-    assert lead.stdin is not None
+def _ask_to_stop(main: subprocess.Popen[str]) -> None:
+    assert main.stdin is not None
     with contextlib.suppress(OSError):  # it has just ended
-        lead.stdin.write("stop\n")
-        lead.stdin.flush()
+        main.stdin.write("stop\n")
+        main.stdin.flush()
 
 
 def _fail(codes: Sequence[int], place: Path, folder: RunFolder) -> NoReturn:

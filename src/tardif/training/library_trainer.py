@@ -23,7 +23,7 @@ from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
 from tardif.progress import Console
 from tardif.training.batches import BatchOrder, Collator, Shares, order_of
-from tardif.training.callbacks import Conductor, Outcome, RunLog, cut_log, interruptible
+from tardif.training.callbacks import LogCallback, RunCallback, RunState, cut_log, interruptible
 from tardif.training.checkpoints import (
     load_state,
     load_weights,
@@ -33,12 +33,12 @@ from tardif.training.checkpoints import (
     set_random_state,
     write_whole,
 )
-from tardif.training.distributed import World
+from tardif.training.distributed import ProcessGroup
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import Plan, accumulated, mean_seconds
 from tardif.training.precision import computing
-from tardif.training.refresh import Refresher, Refreshing, examples_of
+from tardif.training.refresh import RefreshCallback, Refresher, examples_of
 from tardif.training.run_folder import RUN_STATE, RunFolder, step_of
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask
@@ -53,16 +53,17 @@ _SCALE_SEARCH = 16
 _LOGGED_LINES = 200
 
 
-class _Loop(MultiVectorEncoderTrainer):
+class LibraryTrainer(MultiVectorEncoderTrainer):
     """The library's trainer: our batches go to the loss as they are, checkpoints are written whole."""
 
     order: BatchOrder
     folder: RunFolder
-    conductor: Conductor
-    world: World
+    run_callback: RunCallback
+    group: ProcessGroup
     resumed: dict[str, Any]
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[Any, None]:
+        """Give the loss a batch as the collator made it."""
         return inputs, None
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
@@ -70,7 +71,7 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def get_batch_sampler(self, *args: Any, **kwargs: Any) -> Any:
         """This process's part of our order, which a run can enter at any step."""
-        return Shares(self.order, self.world.share)
+        return Shares(self.order, self.group.shard)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A plain loader: accelerate's would share the parts out once more, and drop what does not come out even."""
@@ -80,12 +81,12 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
-        self.conductor.norm = float(norm)
+        self.run_callback.norm = float(norm)
         return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        random = self.world.gather(random_state())
-        self.world.from_lead(lambda: self._write_checkpoint(random))
+        random = self.group.gather(random_state())
+        self.group.on_main(lambda: self._write_checkpoint(random))
 
     def _write_checkpoint(self, random: list[dict[str, Any]]) -> None:
         """Write what all processes have in common, and the random numbers of each."""
@@ -104,7 +105,7 @@ class _Loop(MultiVectorEncoderTrainer):
             }
             save_state(state, aside)
             self.state.save_to_json(str(aside / _TRAINER_STATE))
-            write_json(aside / RUN_STATE, self.conductor.state())
+            write_json(aside / RUN_STATE, self.run_callback.state())
 
         write_whole(self.folder.step(self.state.global_step), fill)
         self.folder.sweep()
@@ -126,7 +127,7 @@ class _Loop(MultiVectorEncoderTrainer):
 
     def _load_rng_state(self, checkpoint: Any) -> None:
         if checkpoint is not None:
-            set_random_state(self.resumed["random"][self.world.rank])
+            set_random_state(self.resumed["random"][self.group.rank])
 
 
 def run(
@@ -134,7 +135,7 @@ def run(
     collator: Collator,
     task: ValidationTask | None,
     settings: TrainingSettings,
-    outcome: Outcome,
+    run_state: RunState,
     *,
     plan: Plan,
     folder: RunFolder,
@@ -142,12 +143,12 @@ def run(
     device: str,
     seconds_per_evaluation: float,
     console: Console,
-    world: World,
+    group: ProcessGroup,
     refresher: Refresher | None = None,
 ) -> None:
-    """Train ``model`` in place; the lead leaves the best model at ``folder.best(outcome.best_step)``.
+    """Train ``model`` in place; rank 0 leaves the best model at ``folder.best(run_state.best_step)``.
 
-    ``outcome`` is filled as the run goes, so that a run that fails can still be told of. With
+    ``run_state`` is filled as the run goes, so that a run that fails can still be told of. With
     ``checkpoint``, the run goes on from there. The ``refresher`` mines where the plan has refreshes.
 
     Raises:
@@ -156,68 +157,68 @@ def run(
         SettingError: the library refuses one of the other arguments.
     """
     objective = Objective(model, settings)
-    outcome.planned_steps = plan.steps
+    run_state.planned_steps = plan.steps
     order = order_of(collator.data, settings)
-    loop = _make_loop(model, objective, order, collator, settings, folder, device, plan.steps, world)
-    together = f" in {world.size} processes" if world.size > 1 else ""
+    trainer = _make_trainer(model, objective, order, collator, settings, folder, device, plan.steps, group)
+    together = f" in {group.size} processes" if group.size > 1 else ""
     console.say(
         f"Training on {order.count} examples: {plan.steps} steps of {settings.batch_size} "
         f"({plan.steps / plan.per_epoch:.2g} epochs), learning rate {settings.lr:g}, on {device}{together}."
     )
     with console.progress("Training", plan.steps, "steps") as bar:
-        conductor = loop.conductor = Conductor(
+        run_callback = trainer.run_callback = RunCallback(
             model=model,
             collator=collator,
             order=order,
             task=task,
             folder=folder,
             settings=settings,
-            outcome=outcome,
+            run_state=run_state,
             bar=bar,
             console=console,
             seconds_per_evaluation=seconds_per_evaluation,
             accumulation=accumulated(settings),
-            world=world,
+            group=group,
         )
-        conductor.loss, conductor.report = lambda: objective.last, loop.log
-        if getattr(loop.accelerator, "scaler", None) is not None:
-            conductor.divergence.infinite_norms = _SCALE_SEARCH
-        loop.add_callback(conductor)
+        run_callback.loss, run_callback.report = lambda: objective.last, trainer.log
+        if getattr(trainer.accelerator, "scaler", None) is not None:
+            run_callback.divergence.infinite_norms = _SCALE_SEARCH
+        trainer.add_callback(run_callback)
         if refresher is not None and plan.refresh_every is not None:
-            loop.add_callback(Refreshing(refresher, plan.refresh_every, conductor))
-        if world.leads:
+            trainer.add_callback(RefreshCallback(refresher, plan.refresh_every, run_callback))
+        if group.is_main:
             per_step = settings.batch_size * accumulated(settings)
-            loop.add_callback(RunLog(folder.log, per_step, conductor.seconds))
-        _train(loop, checkpoint, console)
-    world.from_lead(conductor.keep_one)
+            trainer.add_callback(LogCallback(folder.log, per_step, run_callback.seconds))
+        _train(trainer, checkpoint, console)
+    group.on_main(run_callback.keep_one)
 
 
-def _train(loop: _Loop, checkpoint: Path | None, console: Console) -> None:
+def _train(trainer: LibraryTrainer, checkpoint: Path | None, console: Console) -> None:
     """Train from the start or from a checkpoint to the end, unless the checkpoint is the end."""
-    outcome, folder = loop.conductor.outcome, loop.folder
+    run_state, folder = trainer.run_callback.run_state, trainer.folder
     step = 0
     if checkpoint is not None:
         step = step_of(checkpoint)
         state = read_json(checkpoint / RUN_STATE, what="a checkpoint")
-        outcome.restore(state["outcome"])
-        outcome.resumed_at = [*outcome.resumed_at, step]
-        loop.conductor.divergence.restore(state["divergence"])
-        if outcome.refreshed_at:
-            mined = loop.world.from_lead(lambda: examples_of(folder, outcome.refreshed_at[-1]))
-            loop.conductor.collator.data = dataclasses.replace(loop.conductor.collator.data, examples=mined)
+        run_state.restore(state["outcome"])
+        run_state.resumed_at = [*run_state.resumed_at, step]
+        trainer.run_callback.divergence.restore(state["divergence"])
+        if run_state.refreshed_at:
+            mined = trainer.group.on_main(lambda: examples_of(folder, run_state.refreshed_at[-1]))
+            trainer.run_callback.collator.data = dataclasses.replace(trainer.run_callback.collator.data, examples=mined)
         console.say(f"Going on from step {step}.")
-    with interruptible(outcome, console):
+    with interruptible(run_state, console):
         try:
-            if loop.world.leads:
+            if trainer.group.is_main:
                 cut_log(folder.log, step)
-            if loop.world.rank:  # each process has a dropout of its own
-                torch.manual_seed(loop.args.seed + loop.world.rank)
-            if not outcome.finished:
+            if trainer.group.rank:  # each process has a dropout of its own
+                torch.manual_seed(trainer.args.seed + trainer.group.rank)
+            if not run_state.finished:
                 with kept_memory():
-                    loop.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+                    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except torch.OutOfMemoryError as error:
             raise TrainingError(
-                f"The device ran out of memory at step {outcome.steps + 1}: lower the batch size (--batch-size, in "
+                f"The device ran out of memory at step {run_state.steps + 1}: lower the batch size (--batch-size, in "
                 "Python "
                 "batch_size=), or compute it in parts (--set grad_cache=true, in Python grad_cache=True)."
             ) from error
@@ -225,7 +226,7 @@ def _train(loop: _Loop, checkpoint: Path | None, console: Console) -> None:
             raise FolderError(f"{folder.path} cannot be written ({error.strerror or error}).") from error
 
 
-def _make_loop(
+def _make_trainer(
     model: MultiVectorEncoder,
     objective: Objective,
     order: BatchOrder,
@@ -234,8 +235,8 @@ def _make_loop(
     folder: RunFolder,
     device: str,
     planned: int,
-    world: World,
-) -> _Loop:
+    group: ProcessGroup,
+) -> LibraryTrainer:
     defaults: dict[str, Any] = {
         "warmup_steps": math.ceil(planned * settings.warmup),
         "weight_decay": 0.01,
@@ -255,12 +256,12 @@ def _make_loop(
         arguments = MultiVectorEncoderTrainingArguments(
             output_dir=str(folder.path),
             max_steps=planned,
-            per_device_train_batch_size=math.ceil(settings.batch_size / world.size),
+            per_device_train_batch_size=math.ceil(settings.batch_size / group.size),
             learning_rate=settings.lr,
             seed=settings.seed,
             use_cpu=device == "cpu",
             # What the library would set, with a warning; our batches have no tail that could be dropped.
-            dataloader_drop_last=world.size > 1,
+            dataloader_drop_last=group.size > 1,
             save_strategy="no",
             eval_strategy="no",
             disable_tqdm=True,
@@ -268,18 +269,20 @@ def _make_loop(
         )
         # One process drives one device: the library would otherwise scatter our batches over all GPUs.
         arguments._n_gpu = min(arguments.n_gpu, 1)
-        loop = _Loop(model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches)
+        trainer = LibraryTrainer(
+            model=model, args=arguments, train_dataset=dataset, loss=objective, data_collator=batches
+        )
     except (ValueError, TypeError, ImportError, RuntimeError) as error:  # a logger that is not installed, say
         raise SettingError(f"A training argument cannot be used: {first_line(error)}") from error
-    loop.order, loop.folder, loop.world = order, folder, world
-    for callback in list(loop.callback_handler.callbacks):
+    trainer.order, trainer.folder, trainer.group = order, folder, group
+    for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
-            loop.remove_callback(type(callback))
-    return loop
+            trainer.remove_callback(type(callback))
+    return trainer
 
 
 def timed_batch(
-    objective: Objective, collator: Collator, settings: TrainingSettings, device: str, world: World
+    objective: Objective, collator: Collator, settings: TrainingSettings, device: str, group: ProcessGroup
 ) -> float:
     """The seconds of one batch, from a few that change nothing. All processes take part."""
     order = order_of(collator.data, settings)
@@ -288,11 +291,11 @@ def timed_batch(
 
     def step(part: int) -> None:
         batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
-        rows = [{"example": number} for number in world.share(batch)]
+        rows = [{"example": number} for number in group.shard(batch)]
         with computing(settings.precision, device):
             loss = objective(to_device(collator(rows), device))
         loss.backward()
-        world.average(objective)
+        group.average_gradients(objective)
 
     with torch.random.fork_rng():
         objective.model.train()

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from tardif.encoder.encoding import Block, Encoded
 from tardif.losses import contrastive, distillation, margin
 from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, narrow, take, xtr
-from tardif.training.distributed import Columns, gather_columns, gather_vectors, processes
+from tardif.training.distributed import LossColumns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
 from tardif.training.settings import TrainingSettings
 
@@ -97,18 +97,18 @@ class Objective(nn.Module):
         return TokenVectors(torch.cat(parts), [len(part) for part in parts])
 
     def _scores(
-        self, queries: TokenVectors, documents: TokenVectors, columns: Columns, batch: Mapping[str, Any]
+        self, queries: TokenVectors, documents: TokenVectors, columns: LossColumns, batch: Mapping[str, Any]
     ) -> Tensor:
         """Scores of the batch's rows with the columns: ``[Q, C]``."""
         if self.settings.scoring == "xtr":
-            # Columns compete for a query token's places: one of each, also where they share a document.
+            # LossColumns compete for a query token's places: one of each, also where they share a document.
             scores = xtr(queries, take(documents, columns.rows.tolist()), self.settings.xtr_k)
             return scores[batch["query_rows"]]  # [distinct queries, C] -> [Q, C]
         score = mean_maxsim if self.settings.scoring == "mean" else maxsim
         scores = score(queries, documents)  # [distinct queries, distinct documents]
         return scores[batch["query_rows"]][:, columns.rows]  # [Q, C]
 
-    def _weighted(self, scores: Tensor, columns: Columns, batch: Mapping[str, Any]) -> Tensor:
+    def _weighted(self, scores: Tensor, columns: LossColumns, batch: Mapping[str, Any]) -> Tensor:
         """The weighted sum of the losses, each a mean over the batch's rows."""
         settings, found = self.settings, []
         for name, weight in settings.terms.items():
@@ -127,7 +127,7 @@ class Objective(nn.Module):
         return torch.stack(found).sum()
 
 
-def ignored_columns(columns: Columns, batch: Mapping[str, Any], *, other_negatives: bool = True) -> Tensor:
+def ignored_columns(columns: LossColumns, batch: Mapping[str, Any], *, other_negatives: bool = True) -> Tensor:
     """Which columns are no negatives of which of the batch's rows: ``[Q, C]``.
 
     Those whose text is known to answer the query, where the batch tells such texts; and without
@@ -143,7 +143,7 @@ def ignored_columns(columns: Columns, batch: Mapping[str, Any], *, other_negativ
     return ignored
 
 
-def _taught(scores: Tensor, columns: Columns, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+def _taught(scores: Tensor, columns: LossColumns, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Each row's own columns: the student's scores, the teacher's, and where there are both; ``[Q, n]``."""
     candidates = batch["candidates"]
     own = scores.gather(1, candidates.clamp(min=0) + columns.first_column)  # [Q, C] -> [Q, n]

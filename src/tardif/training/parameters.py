@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Parts:
+class WeightNames:
     """The names of a model's weights by where they stand.
 
     Attributes:
@@ -40,7 +40,7 @@ class Parts:
         return [*self.embeddings, *(name for layer in self.layers for name in layer), *self.top]
 
 
-def parts_of(model: MultiVectorEncoder) -> Parts:
+def weight_names(model: MultiVectorEncoder) -> WeightNames:
     """Tell the weights of a BERT-like model apart.
 
     Raises:
@@ -53,7 +53,7 @@ def parts_of(model: MultiVectorEncoder) -> Parts:
     encoder = [name for name, weight in model.named_parameters() if id(weight) in inside]
     rest = [name for name in encoder if not name.startswith(f"{prefix}.")]
     embeddings = [name for name in rest if "embed" in name]
-    return Parts(
+    return WeightNames(
         embeddings=embeddings,
         layers=in_layers,
         top=[name for name in rest if name not in set(embeddings)],
@@ -80,7 +80,7 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
         SettingError: the model has no such part, or peft is not installed.
     """
     if settings.freeze is not None:
-        frozen = _frozen(parts_of(model), settings.freeze)
+        frozen = _frozen(weight_names(model), settings.freeze)
         for name, weight in model.named_parameters():
             if name in frozen:
                 weight.requires_grad_(False)
@@ -93,7 +93,7 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
         enable({"use_reentrant": False})
 
 
-def _frozen(parts: Parts, freeze: str | int) -> set[str]:
+def _frozen(parts: WeightNames, freeze: str | int) -> set[str]:
     if freeze == "encoder":
         if not parts.projection:
             raise SettingError("freeze=encoder leaves nothing to train: this model has no projection.")
@@ -126,7 +126,7 @@ def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dic
             )
     if settings.layer_lr_decay is None and settings.projection_lr is None:
         return rates
-    parts = parts_of(model)
+    parts = weight_names(model)
     if settings.layer_lr_decay is not None:
         rate = settings.lr
         for names in reversed([parts.embeddings, *parts.layers]):

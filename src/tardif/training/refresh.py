@@ -35,7 +35,7 @@ from tardif.types import Document, Example
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from tardif.training.callbacks import Conductor
+    from tardif.training.callbacks import RunCallback
 
 # Its name is one that RunFolder.sweep takes for what a killed process left.
 _VECTORS = ".refresh.partial"
@@ -117,25 +117,25 @@ class Refresher:
         return replace(example, negative_ids=tuple(dict.fromkeys([*new, *old]))[: count or None])
 
 
-class Refreshing(TrainerCallback):
+class RefreshCallback(TrainerCallback):
     """Refreshes the negatives of a run between two steps.
 
-    It must be called after the conductor, which decides on every process whether the run ends at a step: at its
-    last one there is no refresh. A run that was interrupted there has the refresh when it goes on.
+    It must be called after :class:`~tardif.training.callbacks.RunCallback`, which decides on every process whether the
+    run ends at a step: at its last one there is no refresh. A run that was interrupted there has it on resumption.
 
     Args:
-        refresher: used by the lead alone; the others hear what it found.
+        refresher: used by rank 0 alone; the others receive what it found.
         every: steps from one refresh to the next.
-        conductor: of the run.
+        run_callback: of the run.
     """
 
-    def __init__(self, refresher: Refresher, every: int, conductor: Conductor) -> None:
-        self.refresher, self.every, self.conductor = refresher, every, conductor
+    def __init__(self, refresher: Refresher, every: int, run_callback: RunCallback) -> None:
+        self.refresher, self.every, self.run_callback = refresher, every, run_callback
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make up for a refresh that an interruption has prevented."""
         step = state.global_step
-        if step and self._is_due(step) and step not in self.conductor.outcome.refreshed_at:
+        if step and self._is_due(step) and step not in self.run_callback.run_state.refreshed_at:
             self._refresh(step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -143,29 +143,29 @@ class Refreshing(TrainerCallback):
         if self._is_due(state.global_step) and not control.should_training_stop:
             logs = control.should_log
             self._refresh(state.global_step)
-            control.should_log = logs  # to log resets it, and on the lead alone
+            control.should_log = logs  # to log resets it, and on rank 0 alone
 
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0
 
     def _refresh(self, step: int) -> None:
-        conductor, began = self.conductor, time.monotonic()
-        collator, outcome = conductor.collator, conductor.outcome
-        collator.data = replace(collator.data, examples=conductor.world.from_lead(lambda: self._mined(step)))
-        outcome.refreshed_at = [*outcome.refreshed_at, step]
-        outcome.seconds_refreshing += time.monotonic() - began
-        outcome.seconds = conductor.seconds()
+        run_callback, began = self.run_callback, time.monotonic()
+        collator, run_state = run_callback.collator, run_callback.run_state
+        collator.data = replace(collator.data, examples=run_callback.group.on_main(lambda: self._mined(step)))
+        run_state.refreshed_at = [*run_state.refreshed_at, step]
+        run_state.seconds_refreshing += time.monotonic() - began
+        run_state.seconds = run_callback.seconds()
 
     def _mined(self, step: int) -> list[Example]:
         """New examples, kept for a run that goes on from here."""
-        conductor = self.conductor
-        old = conductor.collator.data.examples
-        examples = self.refresher.renew(old, step, conductor.bar)
-        write_whole(conductor.folder.negatives(step), lambda aside: write_examples(aside, examples))
+        run_callback = self.run_callback
+        old = run_callback.collator.data.examples
+        examples = self.refresher.renew(old, step, run_callback.bar)
+        write_whole(run_callback.folder.negatives(step), lambda aside: write_examples(aside, examples))
         new = sum(len(set(a.negative_ids).difference(b.negative_ids)) for a, b in zip(examples, old, strict=True))
         total = sum(len(example.negative_ids) for example in examples)
-        conductor.console.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
-        conductor.report({NEW_NEGATIVES: new})
+        run_callback.console.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
+        run_callback.report({NEW_NEGATIVES: new})
         return examples
 
 

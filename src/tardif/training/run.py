@@ -18,11 +18,11 @@ from tardif.evaluation.verdict import Values, means
 from tardif.folders import staged, write_json
 from tardif.text.normal import keyed_sample
 from tardif.training.batches import order_of
-from tardif.training.distributed import World
-from tardif.training.job import Job
-from tardif.training.judging import BM25, RAW, STEP_0, TRAINED, judge, stronger, summary, write_values
+from tardif.training.decision import BM25, RAW, STEP_0, TRAINED, decide, stronger, summary, write_values
+from tardif.training.distributed import ProcessGroup
 from tardif.training.plan import CHARACTERS_PER_TOKEN, Plan, Size, Work, make_plan
 from tardif.training.result import TrainingResult
+from tardif.training.run_config import RunConfig
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.training.batches import Collator
-    from tardif.training.callbacks import Outcome
+    from tardif.training.callbacks import RunState
     from tardif.training.refresh import Refresher
     from tardif.training.validation import ValidationTask
 
@@ -45,7 +45,7 @@ _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_
 
 
 @dataclasses.dataclass
-class Found:
+class BeforeTraining:
     """What a run finds out before its first step; a resumed one reads it.
 
     ``untrained`` has each query's measures with BM25 and the two untrained systems; it is empty where none is held out.
@@ -56,61 +56,66 @@ class Found:
     seconds: dict[str, float]
 
 
-class Session:
-    """A run of a job with checked settings, new or gone on with.
+class TrainingRun:
+    """A run of a config with checked settings, new or resumed.
 
     Args:
-        job: says base, recipe, data and output.
+        config: says base, recipe, data and output.
         settings: checked.
         device: torch's name of it.
-        folder: the run's, held by the lead or by who started it.
-        world: the processes that train together.
+        folder: the run's, held by rank 0 or by the process that started this one.
+        group: the processes that train together.
     """
 
     def __init__(
-        self, job: Job, settings: TrainingSettings, device: str, folder: RunFolder, world: World | None = None
+        self,
+        config: RunConfig,
+        settings: TrainingSettings,
+        device: str,
+        folder: RunFolder,
+        group: ProcessGroup | None = None,
     ) -> None:
-        self.job, self.settings, self.device, self.folder = job, settings, device, folder
-        self.data, self.console = job.data, job.console
-        self.world = world or World()
-        # The lead's alone: what a resumed run must be given again, and what it is measured on.
+        self.config, self.settings, self.device, self.folder = config, settings, device, folder
+        self.data, self.console = config.data, config.console
+        self.group = group or ProcessGroup()
+        # On rank 0 alone: what a resumed run must be given again, and what it is measured on.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
 
     def run(self) -> TrainingResult:
         """Train and publish; errors as :meth:`tardif.Trainer.train` says."""
         from tardif.encoder.model import build_model, set_dropout
-        from tardif.training.averaging import keep_start, share_for
+        from tardif.training.averaging import save_start, share_of_start
         from tardif.training.parameters import set_up
         from tardif.training.precision import resolve
 
         began = time.monotonic()
         made = self.data.is_mostly_made
-        job = self.job = dataclasses.replace(self.job, recipe=self.job.recipe.decided(made))
-        lead = self.world.from_lead
-        precision = lead(lambda: resolve(self.settings, self.device, job.base.hidden_size))
-        share = share_for(self.settings.base_share, made)
+        config = self.config = dataclasses.replace(self.config, recipe=self.config.recipe.decided(made))
+        on_main = self.group.on_main
+        precision = on_main(lambda: resolve(self.settings, self.device, config.base.hidden_size))
+        share = share_of_start(self.settings.base_share, made)
         settings = self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share)
         model = build_model(
-            job.base,
-            job.recipe,
+            config.base,
+            config.recipe,
             device=self.device,
             seed=settings.seed,
-            trust_remote_code=job.trust_remote_code,
+            trust_remote_code=config.trust_remote_code,
         )
-        record, checkpoint = lead(lambda: self._unfinished(model))
+        record, checkpoint = on_main(lambda: self._unfinished(model))
         if checkpoint is None:
-            lead(lambda: self._fit_projection(model))
+            on_main(lambda: self._fit_projection(model))
         if settings.dropout is not None:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
-        self.world.equalise(model)
+        self.group.broadcast_weights(model)
         if checkpoint is None:
-            lead(lambda: keep_start(model, self.folder.start))
+            on_main(lambda: save_start(model, self.folder.start))
         collator = self._collator(model)
         loading = time.monotonic() - began
         timed = None if record or settings.minutes is None else self._timed(model, collator)
-        found = lead(lambda: self._find_out(model, record, timed, loading))
+        found = on_main(lambda: self._find_out(model, record, timed, loading))
         return self._train(model, collator, found, checkpoint)
 
     def _unfinished(self, model: MultiVectorEncoder) -> tuple[dict[str, Any] | None, Path | None]:
@@ -122,16 +127,16 @@ class Session:
 
     def _find_out(
         self, model: MultiVectorEncoder, record: dict[str, Any] | None, timed: float | None, loading: float
-    ) -> Found:
+    ) -> BeforeTraining:
         """Plan and measure before the first step, or take what an unfinished run has recorded of it."""
         if record:
-            found = Found(**{**record, "plan": Plan(**record["plan"])})
+            found = BeforeTraining(**{**record, "plan": Plan(**record["plan"])})
             self.task = self._task(found.plan)
             return found
         self._say_lost(model)
         plan = self._plan(model, timed)
         self.task = self._task(plan)
-        found = Found(plan, *self._measure_before(model))
+        found = BeforeTraining(plan, *self._measure_before(model))
         found.seconds["loading"] = loading
         self.folder.write_record(self.given, dataclasses.asdict(found), _versions())
         return found
@@ -153,26 +158,26 @@ class Session:
         """All that the end of a run depends on, each under the name by which a person can set it."""
         return {
             **deciding(self.settings),
-            **dataclasses.asdict(self.job.recipe),
+            **dataclasses.asdict(self.config.recipe),
             "base": _fingerprint(model),
             "data": data_digest(self.data),
-            "language": self.job.language.code,
+            "language": self.config.language.code,
             "device": self.device,
             # Each has random numbers of its own, and sums come in another order.
-            **({"processes": self.world.size} if self.world.size > 1 else {}),
+            **({"processes": self.group.size} if self.group.size > 1 else {}),
         }
 
     def _fit_projection(self, model: MultiVectorEncoder) -> None:
         """Start a fresh projection from the base's own directions on the training texts."""
         from tardif.encoder.model import fit_projection
 
-        job = self.job
-        if job.base.is_colbert or not job.recipe.projects(job.base):
+        config = self.config
+        if config.base.is_colbert or not config.recipe.projects(config.base):
             return
         contents = (document.content for document in self.data.documents.values())
         asked = (self.data.queries[query] for query in self.data.query_ids(TRAIN))
-        documents = keyed_sample(job.seed, contents, _PROJECTION_DOCUMENTS)
-        queries = keyed_sample(job.seed, asked, _PROJECTION_QUERIES)
+        documents = keyed_sample(config.seed, contents, _PROJECTION_DOCUMENTS)
+        queries = keyed_sample(config.seed, asked, _PROJECTION_QUERIES)
         fit_projection(model, [*documents, *queries])
 
     def _collator(self, model: MultiVectorEncoder) -> Collator:
@@ -193,7 +198,7 @@ class Session:
         from tardif.training.library_trainer import timed_batch
         from tardif.training.objective import Objective
 
-        return timed_batch(Objective(model, self.settings), collator, self.settings, self.device, self.world)
+        return timed_batch(Objective(model, self.settings), collator, self.settings, self.device, self.group)
 
     def _plan(self, model: MultiVectorEncoder, timed: float | None) -> Plan:
         from tardif.data.judged import searchable
@@ -223,84 +228,84 @@ class Session:
     def _task(self, plan: Plan) -> ValidationTask | None:
         from tardif.training.validation import validation_task
 
-        return validation_task(self.data, limit=plan.documents, language=self.job.language, seed=self.settings.seed)
+        return validation_task(self.data, limit=plan.documents, language=self.config.language, seed=self.settings.seed)
 
     def _measure_before(
         self, model: MultiVectorEncoder
     ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, float]]:
         """Each query's measures with BM25 and the untrained systems, and the seconds."""
         task = self.task
-        if self.job.crossed:
-            untrained = {name: _plain(values) for name, values in self.job.crossed.items() if name != TRAINED}
+        if self.config.crossed:
+            untrained = {name: _plain(values) for name, values in self.config.crossed.items() if name != TRAINED}
             return untrained, {"loading": 0.0, "evaluation": 0.0}
         if task is None:
             self.console.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, {"loading": 0.0, "evaluation": 0.0}
         from tardif.encoder.model import raw_view
-        from tardif.evaluation.measures import spoken
+        from tardif.evaluation.measures import format_measures
         from tardif.training.precision import computing
 
         self.console.say(f"Validation: {task.describe()}.")
-        untrained = {BM25: task.bm25_values(self.job.language)}
+        untrained = {BM25: task.bm25_values(self.config.language)}
         with computing(self.settings.precision, self.device):
             untrained[RAW] = task.values(raw_view(model), self.console, "Before: the base's raw vectors")
             began = time.monotonic()
             untrained[STEP_0] = task.values(model, self.console, "Before: the recipe at step 0")
         seconds = {"loading": 0.0, "evaluation": time.monotonic() - began}
         for name, values in untrained.items():
-            self.console.say(f"  {name}: {spoken(means(values))}")
+            self.console.say(f"  {name}: {format_measures(means(values))}")
         return untrained, seconds
 
     def _train(
-        self, model: MultiVectorEncoder, collator: Collator, found: Found, checkpoint: Path | None
+        self, model: MultiVectorEncoder, collator: Collator, found: BeforeTraining, checkpoint: Path | None
     ) -> TrainingResult:
-        from tardif.training.callbacks import Outcome
+        from tardif.training.callbacks import RunState
         from tardif.training.library_trainer import run
 
-        outcome = Outcome()
+        run_state = RunState()
         try:
             run(
                 model,
                 collator,
                 self.task,
                 self.settings,
-                outcome,
+                run_state,
                 plan=found.plan,
                 folder=self.folder,
                 checkpoint=checkpoint,
                 device=self.device,
                 seconds_per_evaluation=found.seconds["evaluation"],
                 console=self.console,
-                world=self.world,
+                group=self.group,
                 refresher=self._refresher(model),
             )
         except BaseException as error:
-            self.folder.keep = not outcome.diverged
-            if self.world.leads:
-                self._publish_what_there_is(model, outcome, found, error)
+            self.folder.keep = not run_state.diverged
+            if self.group.is_main:
+                self._publish_what_there_is(model, run_state, found, error)
             raise
-        return self.world.from_lead(lambda: self._finish(model, outcome, found))
+        return self.group.on_main(lambda: self._finish(model, run_state, found))
 
     def _refresher(self, model: MultiVectorEncoder) -> Refresher | None:
         from tardif.training.refresh import Refresher
 
         if not self.settings.refreshes:
             return None
-        return Refresher(model, self.data, self.job.language, self.settings, self.folder.path)
+        return Refresher(model, self.data, self.config.language, self.settings, self.folder.path)
 
-    def _finish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found) -> TrainingResult:
-        result = self._result(outcome, found)
-        self._publish(model, outcome, found, result)
-        self.folder.keep = outcome.interrupted
-        if outcome.interrupted:
+    def _finish(self, model: MultiVectorEncoder, run_state: RunState, found: BeforeTraining) -> TrainingResult:
+        result = self._result(run_state, found)
+        self._publish(model, run_state, found, result)
+        self.folder.keep = run_state.interrupted
+        if run_state.interrupted:
             self.console.say(
-                f"The best checkpoint so far is in {self.job.path}; --resume (in Python resume=True) goes on."
+                f"The best checkpoint so far is in {self.config.path}; --resume (in Python resume=True) goes on."
             )
         self._tell(result)
         return result
 
     def _tell(self, result: TrainingResult) -> None:
-        if not self.job.told:
+        if not self.config.told:
             return
         for line in summary(result):
             self.console.tell(line)
@@ -308,30 +313,32 @@ class Session:
             self.console.warn(line)
 
     def _publish_what_there_is(
-        self, model: MultiVectorEncoder, outcome: Outcome, found: Found, error: BaseException
+        self, model: MultiVectorEncoder, run_state: RunState, found: BeforeTraining, error: BaseException
     ) -> None:
         """The best checkpoint of a run that failed; whatever hinders it, the failure itself is what is told."""
-        if not outcome.best_step:
+        if not run_state.best_step:
             return
         try:
-            result = self._result(outcome, found, f"{type(error).__name__}: {error}".rstrip(": "))
-            self._publish(model, outcome, found, result)
+            result = self._result(run_state, found, f"{type(error).__name__}: {error}".rstrip(": "))
+            self._publish(model, run_state, found, result)
         except TardifError as another:
             self.console.say(str(another))
         else:
-            self.console.say(f"The best checkpoint so far is kept in {self.job.path}.")
+            self.console.say(f"The best checkpoint so far is kept in {self.config.path}.")
             self._tell(result)
 
-    def _publish(self, model: MultiVectorEncoder, outcome: Outcome, found: Found, result: TrainingResult) -> None:
+    def _publish(
+        self, model: MultiVectorEncoder, run_state: RunState, found: BeforeTraining, result: TrainingResult
+    ) -> None:
         """Copy the chosen model to the output, whole or not at all: until then the run can be resumed."""
-        from tardif.training.averaging import blended
+        from tardif.training.averaging import averaged
         from tardif.training.callbacks import copy_model, keep_model
 
         if not result.kept:  # the whole way back to the weights that it began with
-            with blended(model, self.folder.start, 1.0):
+            with averaged(model, self.folder.start, 1.0):
                 keep_model(model, self.folder.best(0))
-        replace = self.job.overwrite or self.folder.resumed
-        with staged(self.job.path, overwrite=replace, held=True) as aside:
+        replace = self.config.overwrite or self.folder.resumed
+        with staged(self.config.path, overwrite=replace, held=True) as aside:
             try:
                 copy_model(self.folder.best(result.kept), aside)
                 for extra in (self.folder.log, *self.folder.path.glob("runs")):
@@ -340,19 +347,19 @@ class Session:
                     elif extra.exists():
                         shutil.copy2(extra, aside / extra.name)
             except shutil.Error as error:
-                raise FolderError(f"{self.job.path} could not be written ({error.args[0][0][2]}).") from error
+                raise FolderError(f"{self.config.path} could not be written ({error.args[0][0][2]}).") from error
             write_json(aside / "results.json", result.as_json())
-            if found.untrained and (trained := self._trained(outcome)):
+            if found.untrained and (trained := self._trained(run_state)):
                 write_values(aside, {**found.untrained, TRAINED: trained})
 
-    def _trained(self, outcome: Outcome) -> Values:
+    def _trained(self, run_state: RunState) -> Values:
         """Each query's measures with the training that is judged; empty where there are none."""
-        return self.job.crossed.get(TRAINED) or outcome.best_values
+        return self.config.crossed.get(TRAINED) or run_state.best_values
 
     def _advice(self) -> str:
         """What to do where nothing was measured, or too little to tell."""
         queries = self.data.query_ids(TRAIN)
-        if self.job.crossed:  # every query is judged already
+        if self.config.crossed:  # every query is judged already
             return " More judged queries would tell."
         if len(queries) > _MOST_FOR_FOLDS:
             return " Hold out more, or rows of your own (--validation, in Python validation=)."
@@ -367,26 +374,26 @@ class Session:
 
     def _crossed(self) -> str | None:
         """How cross-validation has judged, if it has."""
-        if not self.job.crossed:
+        if not self.config.crossed:
             return None
-        queries = len(next(iter(self.job.crossed[TRAINED].values())))
+        queries = len(next(iter(self.config.crossed[TRAINED].values())))
         return f"{queries} queries in {self.settings.folds} folds"
 
-    def _result(self, outcome: Outcome, found: Found, failure: str = "") -> TrainingResult:
-        job, task, untrained = self.job, self.task, found.untrained
-        judged = judge(
+    def _result(self, run_state: RunState, found: BeforeTraining, failure: str = "") -> TrainingResult:
+        config, task, untrained = self.config, self.task, found.untrained
+        judged = decide(
             untrained,
-            self._trained(outcome),
-            outcome.best_step,
+            self._trained(run_state),
+            run_state.best_step,
             keep_untrained=self.settings.keep_untrained,
             reason="" if task else _NOT_HELD_OUT,
             advice=self._advice(),
         )
         warnings = [*judged.warnings]
-        if outcome.steps and outcome.steps_without_loss == outcome.steps:
-            warnings.append(f"The loss of all {outcome.steps} steps was exactly 0: the model has learnt nothing.")
+        if run_state.steps and run_state.steps_without_loss == run_state.steps:
+            warnings.append(f"The loss of all {run_state.steps} steps was exactly 0: the model has learnt nothing.")
         return TrainingResult(
-            path=job.path,
+            path=config.path,
             before=means(untrained[stronger(untrained)]) if untrained else {},
             after=judged.after,
             baselines={name: means(values) for name, values in untrained.items()},
@@ -397,32 +404,32 @@ class Session:
             warnings=warnings,
             settings={
                 "tardif": __version__,
-                "base": job.base.name,
-                "dim": job.recipe.width(job.base),
-                "language": job.language.code,
+                "base": config.base.name,
+                "dim": config.recipe.width(config.base),
+                "language": config.language.code,
                 "device": self.device,
-                "processes": self.world.size,
+                "processes": self.group.size,
                 **self.settings.as_json(),
-                "planned_steps": outcome.planned_steps,
-                "steps": outcome.steps,
-                "epochs_done": outcome.epochs,
-                "ran_out_of_time": outcome.ran_out_of_time,
-                "stopped_early": outcome.stopped_early,
-                "resumed_at": outcome.resumed_at,
-                "refreshed_at": outcome.refreshed_at,
-                "best_step": outcome.best_step,
-                "steps_without_loss": outcome.steps_without_loss,
-                "evaluated": outcome.evaluations,
+                "planned_steps": run_state.planned_steps,
+                "steps": run_state.steps,
+                "epochs_done": run_state.epochs,
+                "ran_out_of_time": run_state.ran_out_of_time,
+                "stopped_early": run_state.stopped_early,
+                "resumed_at": run_state.resumed_at,
+                "refreshed_at": run_state.refreshed_at,
+                "best_step": run_state.best_step,
+                "steps_without_loss": run_state.steps_without_loss,
+                "evaluated": run_state.evaluations,
                 "validation": task.describe() if task else self._crossed(),
                 "data": {**self.data.counts(), **dict(self.data.settings)},
             },
             seconds={
                 **found.seconds,
-                "training": outcome.seconds - outcome.seconds_evaluating - outcome.seconds_refreshing,
-                "evaluation during training": outcome.seconds_evaluating,
-                **({"refreshing": outcome.seconds_refreshing} if self.settings.refreshes else {}),
+                "training": run_state.seconds - run_state.seconds_evaluating - run_state.seconds_refreshing,
+                "evaluation during training": run_state.seconds_evaluating,
+                **({"refreshing": run_state.seconds_refreshing} if self.settings.refreshes else {}),
             },
-            interrupted=outcome.interrupted,
+            interrupted=run_state.interrupted,
             failure=failure,
         )
 

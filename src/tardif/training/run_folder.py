@@ -93,8 +93,8 @@ class RunFolder:
         """The folders that a checkpoint cannot do without; None where it does not say."""
         try:
             state = _state(checkpoint)
-            outcome = state["outcome"]
-            best, refreshed = int(outcome["best_step"]), [int(step) for step in outcome["refreshed_at"]]
+            run_state = state["outcome"]
+            best, refreshed = int(run_state["best_step"]), [int(step) for step in run_state["refreshed_at"]]
             start = [self.start] if state["start"] else []
         except (FolderError, KeyError, TypeError, ValueError):
             return None

@@ -26,7 +26,7 @@ from tardif.training.settings import TrainingSettings, settings_from
 from tardif.types import Document
 
 if TYPE_CHECKING:
-    from tardif.training.job import Job
+    from tardif.training.run_config import RunConfig
 
 
 class Trainer:
@@ -260,9 +260,9 @@ class Trainer:
         if (remark := check_negatives(self.data, checked)) and own_number() == 0:
             self.console.warn(remark)
         count = self.process_count(processes, checked)
-        from tardif.training.job import Job
+        from tardif.training.run_config import RunConfig
 
-        job = Job(
+        config = RunConfig(
             base=self.base,
             recipe=self.recipe,
             data=self.data,
@@ -274,42 +274,44 @@ class Trainer:
             console=self.console,
         )
 
-        def train(job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+        def train(config: RunConfig, settings: TrainingSettings, resume: bool) -> TrainingResult:
             if count > 1 and world_size() == 1:
-                return self._train_in_processes(count, job, settings, resume)
-            return self._train_here(job, settings, resume)
+                return self._train_in_processes(count, config, settings, resume)
+            return self._train_here(config, settings, resume)
 
         if checked.folds == 1:
-            return train(job, checked, resume)
+            return train(config, checked, resume)
         if world_size() > 1:
             raise SettingError("folds are trained one after the other by one script: start it once, with processes=.")
         from tardif.training.folds import train_in_folds
 
-        return train_in_folds(job, checked, train, resume=resume)
+        return train_in_folds(config, checked, train, resume=resume)
 
-    def _train_in_processes(self, count: int, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+    def _train_in_processes(
+        self, count: int, config: RunConfig, settings: TrainingSettings, resume: bool
+    ) -> TrainingResult:
         """Train in processes that are started for it."""
         from tardif.training.launch import train_in_processes
 
-        device, folder = self._device(), RunFolder(job.path)
-        with folder.held(resume=resume, overwrite=job.overwrite, console=self.console):
-            return train_in_processes(count, job, settings, device, folder)
+        device, folder = self._device(), RunFolder(config.path)
+        with folder.held(resume=resume, overwrite=config.overwrite, console=self.console):
+            return train_in_processes(count, config, settings, device, folder)
 
-    def _train_here(self, job: Job, settings: TrainingSettings, resume: bool) -> TrainingResult:
+    def _train_here(self, config: RunConfig, settings: TrainingSettings, resume: bool) -> TrainingResult:
         """Train in this process, with those that it was started with."""
         from tardif.training.distributed import join
-        from tardif.training.run import Session
+        from tardif.training.run import TrainingRun
 
-        device, folder, failed = self._device(), RunFolder(job.path), True
-        world = join(device)
+        device, folder, failed = self._device(), RunFolder(config.path), True
+        group = join(device)
         try:
             with ExitStack() as held:
-                holding = folder.held(resume=resume, overwrite=job.overwrite, console=self.console)
-                world.from_lead(lambda: held.enter_context(holding))
-                result = Session(job, settings, device, folder, world).run()
+                holding = folder.held(resume=resume, overwrite=config.overwrite, console=self.console)
+                group.on_main(lambda: held.enter_context(holding))
+                result = TrainingRun(config, settings, device, folder, group).run()
             failed = False
         finally:
-            world.end(failed=failed)
+            group.wait(failed=failed)
         return result
 
     def check(self, *, processes: int | None = None, **settings: Any) -> TrainingSettings:

@@ -19,8 +19,8 @@ from tardif.evaluation.verdict import (
     Comparison,
     Values,
     compare_values,
+    format_p,
     means,
-    told_p,
 )
 from tardif.training.result import TrainingResult
 
@@ -30,7 +30,7 @@ VALUES = "held_out.jsonl"
 
 
 @dataclass(frozen=True)
-class Judged:
+class Decision:
     """What is published, and what the held-out queries say of it.
 
     Attributes:
@@ -81,7 +81,7 @@ def stronger(untrained: Mapping[str, Values]) -> str:
     return max((RAW, STEP_0), key=lambda name: means(untrained[name])[DECIDES])
 
 
-def judge(
+def decide(
     untrained: Mapping[str, Values],
     trained: Values,
     step: int,
@@ -89,7 +89,7 @@ def judge(
     keep_untrained: bool,
     reason: str = "",
     advice: str = "",
-) -> Judged:
+) -> Decision:
     """Choose what is published, and compare.
 
     Args:
@@ -104,7 +104,7 @@ def judge(
         # More held-out queries would not have helped a run that ended too soon.
         reason, advice = (reason, advice) if reason else ("the run ended before its first evaluation", "")
         told = f"Whether the model is better than the untrained base is not known: {reason}.{advice}"
-        return Judged(step, reason=reason, warnings=[told])
+        return Decision(step, reason=reason, warnings=[told])
     before = stronger(untrained)
     comparison = compare_values(trained, untrained[before], before)
     gained = means(trained)[DECIDES] > means(untrained[STEP_0])[DECIDES]
@@ -119,7 +119,7 @@ def judge(
     warnings = [_not_better(comparison, falls_back, gained, advice)] if comparison.verdict != BETTER else []
     if beside_bm25.deciding.difference < 0:
         warnings.append(_bm25_is_ahead(beside_bm25, means(published), means(untrained[BM25])))
-    return Judged(0 if falls_back else step, means(published), comparison, beside_bm25, "", warnings)
+    return Decision(0 if falls_back else step, means(published), comparison, beside_bm25, "", warnings)
 
 
 def _not_better(comparison: Comparison, falls_back: bool, gained: bool, advice: str) -> str:
@@ -146,7 +146,7 @@ def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Ma
     found = comparison.deciding
     return (
         f"BM25 is ahead of the model on these queries: {DECIDES} {theirs[DECIDES]:.4f}, the model {ours[DECIDES]:.4f} "
-        f"(p {told_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
+        f"(p {format_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
     )
 
 

@@ -1,7 +1,7 @@
 """One of several training processes that :mod:`tardif.training.launch` starts: ``run(FOLDER)``.
 
-Its standard input is held open by the one that started it: a line there asks the lead to stop, its end says that
-nobody waits any more. On the lead's standard output goes what it says, line by line, to be shown over there.
+Its standard input is held open by the one that started it: a line there asks rank 0 to stop, its end says that
+nobody waits any more. On rank 0's standard output goes what it says, line by line, to be shown over there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 def run(place: str) -> NoReturn:
-    """Be a worker, to the end of this process."""
+    """Train as one of several processes, to the end of this process."""
     code = main(place)
     # Loggers finish here. What comes after, the libraries' own threads sometimes do not survive: torch aborts.
     atexit._run_exitfuncs()
@@ -37,15 +37,15 @@ def run(place: str) -> NoReturn:
 
 
 def main(place: str) -> int:
-    """Train the job in a folder as one of its processes; the exit code."""
+    """Train the config in a folder as one of its processes; the exit code."""
     folder, number = Path(place), own_number()
-    # Whatever writes to standard output from here on joins standard error: lines of the relay go there alone.
-    relay = Relay(os.dup(sys.stdout.fileno()))
+    # Whatever writes to standard output from here on joins standard error: events go there alone.
+    pipe = PipeConsole(os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_listen, daemon=True).start()
     try:
-        _train(folder, relay if number == 0 else Console(quiet=True))
+        _train(folder, pipe if number == 0 else Console(quiet=True))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
@@ -57,7 +57,7 @@ def main(place: str) -> int:
     return 0
 
 
-class Relay(Console):
+class PipeConsole(Console):
     """Sends what is said as lines of JSON: the name of what is done with the console or its bar, and its arguments.
 
     Args:
@@ -81,7 +81,7 @@ class Relay(Console):
         """Send how far something has come."""
         self.send("progress", what, total, unit)
         try:
-            yield _RelayedBar(self, what, total, unit)
+            yield _PipeBar(self, what, total, unit)
         finally:
             self.send("end")
 
@@ -92,39 +92,39 @@ class Relay(Console):
             line = line[os.write(self.out, line) :]
 
 
-class _RelayedBar(Bar):
-    def __init__(self, relay: Relay, what: str, total: int | None, unit: str) -> None:
+class _PipeBar(Bar):
+    def __init__(self, pipe: PipeConsole, what: str, total: int | None, unit: str) -> None:
         super().__init__(what, total, unit)
-        self.relay = relay
+        self.pipe = pipe
 
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
-        self.relay.send("advance", count, note)
+        self.pipe.send("advance", count, note)
 
     def resume(self, done: int) -> None:
         super().resume(done)
-        self.relay.send("resume", done)
+        self.pipe.send("resume", done)
 
 
 def _train(folder: Path, console: Console) -> None:
     from tardif.training.distributed import join
-    from tardif.training.job import load_job
-    from tardif.training.run import Session
+    from tardif.training.run import TrainingRun
+    from tardif.training.run_config import load_config
     from tardif.training.run_folder import RunFolder
 
-    job, settings, more = load_job(folder, console)
-    run_folder = RunFolder(job.path)
+    config, settings, more = load_config(folder, console)
+    run_folder = RunFolder(config.path)
     run_folder.resumed = more["resumed"]
     run_folder.chosen = more["chosen"] and run_folder.path / more["chosen"]
-    world, failed = join(more["device"], more["meeting"]), True
+    group, failed = join(more["device"], more["meeting"]), True
     try:
-        Session(job, settings, more["device"], run_folder, world).run()
+        TrainingRun(config, settings, more["device"], run_folder, group).run()
         failed = False
     finally:
-        if world.leads:
+        if group.is_main:
             write_json(folder / "end.json", {"keep": run_folder.keep})
-        world.end(failed=failed)
-    world.leave()
+        group.wait(failed=failed)
+    group.close()
 
 
 def _listen() -> None:

@@ -20,7 +20,7 @@ from tardif.training.settings import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class RunConfig:
     """What a trainer was made for, checked, and what it has prepared.
 
     Attributes:
@@ -66,17 +66,17 @@ class Job:
             **more,
         }
         try:
-            write_json(folder / "job.json", written)
+            write_json(folder / "config.json", written)
         except TypeError as error:
             raise SettingError(f"Settings for several processes must be plain values ({error}).") from error
 
 
-def load_job(folder: Path, console: Console) -> tuple[Job, TrainingSettings, dict[str, Any]]:
-    """Read what :meth:`Job.save` wrote: the job, the settings, and everything as it is in the file."""
-    read: dict[str, Any] = read_json(folder / "job.json", what="a training job")
+def load_config(folder: Path, console: Console) -> tuple[RunConfig, TrainingSettings, dict[str, Any]]:
+    """Read what :meth:`RunConfig.save` wrote: the config, the settings, and everything as it is in the file."""
+    read: dict[str, Any] = read_json(folder / "config.json", what="a training config")
     base: dict[str, Any] = dict(read["base"])
     base |= {name: Path(base[name]) for name in ("folder", "transformer")}
-    job = Job(
+    config = RunConfig(
         base=Base(**base),
         recipe=Recipe(**read["recipe"]),
         data=TrainingSet.load(folder / "data"),
@@ -89,7 +89,7 @@ def load_job(folder: Path, console: Console) -> tuple[Job, TrainingSettings, dic
         crossed=read["crossed"],
         told=read["told"],
     )
-    return job, TrainingSettings(**read["settings"]), read
+    return config, TrainingSettings(**read["settings"]), read
 
 
 def _fields(value: Any) -> dict[str, Any]:

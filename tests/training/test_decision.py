@@ -8,7 +8,7 @@ import pytest
 from tardif.evaluation.measures import MEASURES
 from tardif.evaluation.verdict import BETTER, FEW, SAME, UNMEASURED, WORSE
 from tardif.training import objective
-from tardif.training.judging import judge, summary
+from tardif.training.decision import decide, summary
 from tardif.training.result import Measured, TrainingResult
 from tardif.training.validation import ValidationTask
 
@@ -23,7 +23,7 @@ def values(mean, spread=0.05, count=200):
 
 def judged(raw, step_0, trained, *, bm25=0.1, keep_untrained=True, count=200):
     untrained = {"bm25": values(bm25, 0.0, count), "raw": values(raw, 0.0, count), "step 0": values(step_0, 0.0, count)}
-    return judge(untrained, values(trained, count=count), 7, keep_untrained=keep_untrained)
+    return decide(untrained, values(trained, count=count), 7, keep_untrained=keep_untrained)
 
 
 def test_a_better_model_is_published_without_a_warning():
@@ -69,16 +69,16 @@ def test_training_that_gained_is_not_said_to_have_made_it_worse():
 
 def test_where_nothing_is_left_to_gain_more_queries_are_not_advised():
     perfect = {name: dict.fromkeys(QUERIES[:6], 1.0) for name in MEASURES}
-    found = judge(
+    found = decide(
         {"bm25": perfect, "raw": perfect, "step 0": perfect}, perfect, 7, keep_untrained=True, advice=" Fold."
     )
     assert "finds the answers of all of them first" in found.warnings[0] and "Fold" not in found.warnings[0]
 
 
 def test_a_run_that_ended_too_soon_is_not_told_to_hold_out_more():
-    (told,) = judge({}, {}, 7, keep_untrained=True, advice=" Fold.").warnings
+    (told,) = decide({}, {}, 7, keep_untrained=True, advice=" Fold.").warnings
     assert told.endswith("the run ended before its first evaluation.")
-    assert judge({}, {}, 7, keep_untrained=True, reason="none", advice=" Fold.").warnings[0].endswith("none. Fold.")
+    assert decide({}, {}, 7, keep_untrained=True, reason="none", advice=" Fold.").warnings[0].endswith("none. Fold.")
 
 
 def test_bm25_ahead_is_said_with_the_way_out():
@@ -126,13 +126,13 @@ def test_the_untrained_model_is_published_bit_by_bit_where_training_made_it_wors
 
     from tardif.training import averaging
 
-    trainer, started, keep_start = make(), {}, averaging.keep_start
+    trainer, started, save_start = make(), {}, averaging.save_start
 
     def watched(model, folder):
         started.update({name: weight.detach().clone() for name, weight in model.state_dict().items()})
-        keep_start(model, folder)
+        save_start(model, folder)
 
-    monkeypatch.setattr(averaging, "keep_start", watched)
+    monkeypatch.setattr(averaging, "save_start", watched)
     result = found_as(monkeypatch, trainer, 0.5, 0.4)
     assert (result.kept, result.verdict) == (0, WORSE)
     assert result.after["nDCG@10"] == pytest.approx(0.5)
