@@ -44,7 +44,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.fulltext import words_of
 from tardif.index.store import Store
-from tardif.ranking import DEPTH, WORDS, blend
+from tardif.ranking import DEPTH, WORD_SHARE, blend
 from tardif.scoring import maxsim_arrays
 from tardif.types import Document
 
@@ -454,7 +454,7 @@ def hybrid(data: Collection, archives: Path, work: Path) -> None:
 
     def both(item: tuple[str, NDArray[np.float32]], **how: Any) -> Any:
         found = index.search(item[1], [len(item[1])], DEPTH, **how)[0]
-        return blend(found, index.search_words(item[0], DEPTH, **how), K, WORDS)
+        return blend(found, index.search_words(item[0], DEPTH, **how), K, WORD_SHARE)
 
     ways = {
         "vectors, 10": lambda item: index.search(item[1], [len(item[1])], K),

@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 
 from tardif.errors import SettingError
-from tardif.ranking import DEPTH, K, blend, check_share, fuse
+from tardif.ranking import DEPTH, RRF_K, blend, check_share, fuse
 
 
 def test_a_score_is_the_sum_of_reciprocal_ranks():
     fused = fuse([[("a", 9.0), ("b", 8.0)], [("b", 0.3), ("c", 0.2)]], 10)
     assert [identity for identity, _ in fused] == ["b", "a", "c"]
-    assert dict(fused) == pytest.approx({"a": 1 / (K + 1), "b": 1 / (K + 2) + 1 / (K + 1), "c": 1 / (K + 2)})
+    assert dict(fused) == pytest.approx(
+        {"a": 1 / (RRF_K + 1), "b": 1 / (RRF_K + 2) + 1 / (RRF_K + 1), "c": 1 / (RRF_K + 2)}
+    )
 
 
 def test_ties_go_by_id_and_k_holds():

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tardif.ranking import Best
+from tardif.ranking import TopK
 
 scores = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), max_size=12)
 
@@ -12,7 +12,7 @@ def test_blocks_in_any_order_give_the_best_of_all(scores, k, width, seed):
     hits = [(f"d{n:02}", score) for n, score in enumerate(scores)]
     shuffled = list(hits)
     seed.shuffle(shuffled)
-    best = Best(2, k)
+    best = TopK(2, k)
     for begin in range(0, len(hits), width):
         block = shuffled[begin : begin + width]
         row = np.array([score for _, score in block], dtype=np.float32)

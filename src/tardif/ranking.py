@@ -1,6 +1,6 @@
-"""The one order of hits, the best of a query's documents, and several rankings as one, by their ranks or scores.
+"""The order of hits, the k best of many scores, and the fusion of several rankings into one.
 
-NumPy is imported where it is needed: the command line reads defaults from here.
+NumPy is imported inside the functions, because the command line reads its defaults from here.
 """
 
 from __future__ import annotations
@@ -15,27 +15,43 @@ from tardif.errors import DataError, SettingError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Ids with scores, best first.
+Ranking = Sequence[tuple[str, float]]
+
+# The constant of reciprocal rank fusion, as its authors set it. Results hardly depend on it.
+RRF_K = 60
+# Ranks of each ranking that are fused, where the caller asks for no more.
+DEPTH = 200
+# BM25's share of a hybrid search (figures in benchmarks/RESULTS.md).
+WORD_SHARE = 0.15
+
 
 def best_first(hits: Iterable[tuple[str, float]], k: int | None = None) -> list[tuple[str, float]]:
-    """Hits as (id, score) in the one order that there is, everywhere: by falling score; equal scores by id, the highest
-    id first.
+    """Sort hits, (id, score), by falling score; equal scores by falling id.
 
-    That is trec_eval's order, which the field's figures are made with, and it owes nothing to the order in which
-    documents came. Collections often list relevant documents first; with the lowest id first that would count for us.
+    This is the one order of hits in Tardif, and trec_eval's, which the field's figures are made with. It does not
+    depend on the order of the documents. Collections often list relevant documents first, so ties broken by position
+    or by rising id would flatter a system.
 
     Args:
         hits: each id once.
-        k: how many to give; None for all.
+        k: the number of hits to return; None for all.
+
+    >>> best_first([("a", 1.0), ("b", 2.0), ("c", 1.0)], 2)
+    [('b', 2.0), ('c', 1.0)]
     """
     ranked = sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)
     return ranked if k is None else ranked[: max(k, 0)]
 
 
 class Ids:
-    """Document ids by position, and back.
+    """The ids of a corpus by row, and the rows by id.
 
     Raises:
-        DataError: an id stands twice.
+        DataError: an id occurs twice.
+
+    >>> Ids(["a", "b"]).rows(["b"])
+    [1]
     """
 
     def __init__(self, ids: Iterable[str]) -> None:
@@ -51,10 +67,10 @@ class Ids:
         return len(self.array)
 
     def rows(self, ids: Sequence[str]) -> list[int]:
-        """The positions of documents.
+        """Return the rows of documents.
 
         Raises:
-            DataError: a document is not in the corpus that is searched.
+            DataError: a document is not in the corpus.
         """
         try:
             return [self._row[identity] for identity in ids]
@@ -62,48 +78,42 @@ class Ids:
             raise DataError(f"The document {error.args[0]!r} is not in the corpus that is searched.") from None
 
 
-Ranking = Sequence[tuple[str, float]]
-"""Ids with scores, best first."""
-
-K = 60
-"""The constant of the fusion by ranks, as its authors set it; results hardly depend on it."""
-
-DEPTH = 200
-"""Ranks of each ranking that are fused, where no more are asked for."""
-
-WORDS = 0.15
-"""BM25's share of a hybrid search (benchmarks/RESULTS.md has the figures)."""
-
-
 def fuse(rankings: Sequence[Ranking], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of several rankings as (id, fused score), best first; equal scores by id, the highest first.
+    """Fuse rankings by rank, and return the ``k`` best as (id, fused score), best first.
 
-    A document's score is the sum over the rankings of 1 / (60 + rank) (reciprocal rank fusion: Cormack, Clarke and
-    Büttcher, SIGIR 2009): ranks alone count, so scales need not agree, and no ranking counts more than another.
+    Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): a document's score is the sum over the rankings
+    of 1 / (60 + rank). Only ranks count, so the scales of the scores need not agree.
+
+    >>> [identity for identity, _ in fuse([[("a", 9.0), ("b", 8.0)], [("b", 0.3), ("c", 0.2)]], 3)]
+    ['b', 'a', 'c']
     """
     parts: dict[str, list[float]] = {}
     for ranking in rankings:
         for rank, (identity, _) in enumerate(ranking, start=1):
-            parts.setdefault(identity, []).append(1 / (K + rank))
-    # fsum: the same ranks from other rankings must give the same sum, so that ties go by id.
-    return _best({identity: math.fsum(values) for identity, values in parts.items()}, k)
+            parts.setdefault(identity, []).append(1 / (RRF_K + rank))
+    # fsum: the same ranks in another order of the rankings must give the same sum, so that ties break by id.
+    return best_first(((identity, math.fsum(values)) for identity, values in parts.items()), k)
 
 
-def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[tuple[str, float]]:
-    """The ``k`` best of a ranking by MaxSim and one by BM25 as (id, score up to 1), best first; equal scores by id, the
-    highest first.
+def blend(found: Ranking, words: Ranking, k: int, share: float = WORD_SHARE) -> list[tuple[str, float]]:
+    """Fuse a ranking by MaxSim and one by BM25 by score, and return the ``k`` best as (id, score), best first.
 
-    A convex combination of the scores, each brought to 0..1 over its first ranks, which keeps what ranks throw away: by
-    how much one hit is better than the next (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid
-    Retrieval, TOIS 2023). BM25 is divided by the query's best score; from MaxSim the score at rank 200, or the last, is
-    taken off first, since no document scores near 0 there. A document that BM25 did not list has 0 from it; one that
-    MaxSim did not list has 0, or what its last one has if that is less.
+    A convex combination of normalised scores keeps what ranks throw away: how much better one hit is than the next
+    (Bruch, Gai and Ingber, An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023). The best score of each
+    ranking becomes 1. BM25's 0 stays 0. MaxSim's score at rank 200, or the last, becomes 0, since no document scores
+    near 0 there.
+
+    A document that BM25 does not list gets 0 from it. One that MaxSim does not list gets 0, or the score of MaxSim's
+    last hit if that is lower.
 
     Args:
-        found: by MaxSim.
-        words: by BM25.
-        k: how many.
-        share: BM25's, from 0 to 1.
+        found: the ranking by MaxSim.
+        words: the ranking by BM25.
+        k: the number of hits to return.
+        share: BM25's share of the score, from 0 to 1.
+
+    >>> blend([("a", 20.0), ("b", 18.0), ("c", 10.0)], [("b", 6.0), ("d", 3.0)], 3, share=0.5)
+    [('b', 0.9), ('a', 0.5), ('d', 0.25)]
     """
     low = found[:DEPTH][-1][1] if found else 0.0
     late = {identity: (1 - share) * _part(score - low, found[0][1] - low) for identity, score in found}
@@ -111,14 +121,14 @@ def blend(found: Ranking, words: Ranking, k: int, share: float = WORDS) -> list[
     scores = dict(late)
     for identity, score in words:
         scores[identity] = late.get(identity, last) + share * _part(score, words[0][1])
-    return _best(scores, k)
+    return best_first(scores.items(), k)
 
 
 def check_share(share: float) -> float:
-    """Give back BM25's share of a search.
+    """Return BM25's share of a search.
 
     Raises:
-        SettingError: it is no number from 0 to 1.
+        SettingError: it is not a number from 0 to 1.
     """
     if not is_number(share) or not 0 <= share <= 1:
         raise SettingError(f"word_share={share!r}: give BM25's share of the score, from 0 to 1.")
@@ -126,47 +136,55 @@ def check_share(share: float) -> float:
 
 
 def _part(score: float, whole: float) -> float:
-    """A score as a share of the best; where all are equal, all are the best."""
+    """Return a score as a part of the best one. Where all scores are equal, each is the best."""
     return score / whole if whole > 0 else 1.0
 
 
-def _best(scores: dict[str, float], k: int) -> list[tuple[str, float]]:
-    return best_first(scores.items(), k)
-
-
 def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
-    """The ``k`` best of one row as (id, score), in the order of :func:`tardif.ranking.best_first`."""
+    """Return the ``k`` best of one row of scores as (id, score), in the order of :func:`best_first`.
+
+    Args:
+        scores: ``[documents]``.
+        ids: ``[documents]``, the id of each.
+        k: the number of hits to return.
+
+    >>> import numpy as np
+    >>> top(np.array([0.5, 2.0, 1.0]), np.array(["a", "b", "c"]), 2)
+    [('b', 2.0), ('c', 1.0)]
+    """
     import numpy as np
 
     k = min(k, len(scores))
     if k <= 0:
         return []
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    # All that tie with the last one are candidates: the cut must not depend on the partition's order.
+    # Every document that ties with the k-th is a candidate: a partition cuts ties arbitrarily.
     near = np.flatnonzero(scores >= least)
     return best_first(zip(ids[near].tolist(), scores[near].tolist(), strict=True), k)
 
 
-class Best:
-    """The ``k`` best of each query over all blocks added so far; equal scores by id, the highest first."""
+class TopK:
+    """The ``k`` best documents of each query over all blocks of a corpus added so far, in ``hits``.
+
+    >>> import numpy as np
+    >>> best = TopK(queries=1, k=2)
+    >>> best.add(np.array([[1.0, 3.0]]), np.array(["a", "b"]))
+    >>> best.add(np.array([[2.0]]), np.array(["c"]))
+    >>> best.hits
+    [[('b', 3.0), ('c', 2.0)]]
+    """
 
     def __init__(self, queries: int, k: int) -> None:
         self._k = k
         self.hits: list[list[tuple[str, float]]] = [[] for _ in range(queries)]
 
     def add(self, scores: NDArray[Any], ids: NDArray[Any]) -> None:
-        """Take in the scores ``[queries, documents]`` of the documents ``ids``."""
-        import numpy as np
-
+        """Add a block: scores ``[queries, documents]`` of the documents ``ids``."""
         if self._k <= 0:
             return
         for query, row in enumerate(scores):
             kept = self.hits[query]
-            values, names = row, ids
-            if len(kept) == self._k:
-                near = np.flatnonzero(row >= kept[-1][1])
-                if not len(near):
-                    continue
-                values, names = row[near], ids[near]
-            found = [*kept, *top(values, names, self._k)]
-            self.hits[query] = best_first(found, self._k)
+            # Most rows of a late block have nothing better than what is kept: one comparison sees that.
+            near = row >= (kept[-1][1] if len(kept) == self._k else -math.inf)  # [documents]
+            if near.any():
+                self.hits[query] = best_first([*kept, *top(row[near], ids[near], self._k)], self._k)

@@ -1,16 +1,18 @@
-"""MaxSim: the only home of the formula.
+"""MaxSim, the scoring function of late interaction (Khattab and Zaharia, ColBERT, SIGIR 2020).
 
-    S(q, d) = sum over the query's token vectors of the largest inner product with any of the
-              document's token vectors                       (Khattab and Zaharia, SIGIR 2020)
+    S(q, d) = sum over i of max over j of <q_i, d_j>
 
-Token vectors are *packed*: the rows of all texts in one matrix, with the number of rows of each.
-Nothing is padded, so padding can neither cost time nor enter a maximum. Two forms of the one
-formula: :func:`maxsim` on torch tensors, differentiable, for training (bfloat16 vectors on CUDA by
-the kernels of late-interaction-kernels, where that is installed); :func:`maxsim_arrays` on
-numpy arrays, for searching. Two variants of it score in training only: :func:`mean_maxsim` and
-:func:`xtr`.
+q_i are the query's token vectors, d_j the document's. The formula has two forms: :func:`maxsim` on torch tensors,
+differentiable, for training; :func:`maxsim_arrays` on NumPy arrays, for search. Two variants score in training only:
+:func:`mean_maxsim` and :func:`xtr`.
 
-A document without a scoreable token scores :data:`LOWEST`, never NaN.
+Token vectors are *packed*: one matrix has the rows of all texts, and a list has the number of rows of each. Nothing is
+padded, so padding neither costs time nor enters a maximum. These laws hold, and tests check them:
+
+- The score equals the naive double loop's. Other texts in the batch do not change it.
+- The order of a document's tokens does not matter, and one token more never lowers a score (float32).
+- Half precision in gives float32 out.
+- A document without a scoreable token scores :data:`LOWEST`, never NaN. Every other document ranks above it.
 """
 
 from __future__ import annotations
@@ -26,19 +28,20 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+# The score of a document without tokens. Not -inf: a softmax or a margin over it must stay a number.
 LOWEST = float(np.finfo(np.float32).min)
-"""The score of a document that has no token to be matched."""
-
-# Similarities of unit vectors that differ by less are taken for equal, where one must be in and another out.
+# Similarities of unit vectors that differ by less count as equal, where XTR keeps one and drops another.
 _TIE = 1e-5
-# Similarities held at a time while scanning arrays: 2**24 floats are 64 MB.
+# Similarities held at a time: 2**24 floats are 64 MB.
 _BLOCK = 1 << 24
 
 
 class TokenVectors(NamedTuple):
     """The token vectors of several texts, packed.
 
-    ``vectors`` is ``[tokens of all texts, dim]``; ``lengths[i]`` is how many rows text ``i`` has.
+    Attributes:
+        vectors: ``[tokens of all texts, dim]``.
+        lengths: the number of rows of each text; their sum is the number of all rows.
     """
 
     vectors: Tensor
@@ -46,10 +49,11 @@ class TokenVectors(NamedTuple):
 
 
 def maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
-    """MaxSim of every query with every document, differentiable in both.
+    """Compute MaxSim of every query with every document, differentiable in both.
 
-    Its own backward keeps, per query token and document, which document token won: memory
-    O(query tokens x documents), never the token-by-token similarities.
+    The backward pass needs only the index of the document token that won for each query token and document. So memory
+    is O(query tokens x documents), and the token-by-token similarities are never kept. bfloat16 vectors on CUDA are
+    scored by the fused kernels of late-interaction-kernels, where that is installed.
 
     Args:
         queries: packed query vectors.
@@ -57,17 +61,23 @@ def maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
 
     Returns:
         Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
+
+    >>> import torch
+    >>> query = TokenVectors(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [2])
+    >>> documents = TokenVectors(torch.tensor([[0.6, 0.8], [0.0, 1.0], [1.0, 0.0]]), [1, 2])
+    >>> maxsim(query, documents)
+    tensor([[1.4000, 2.0000]])
     """
     return _lowest_where_empty(_sums(queries, documents), documents.lengths)
 
 
 def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
-    """MaxSim divided by the number of the query's tokens: a mean cosine, whatever the query's length.
+    """Compute MaxSim divided by the number of query tokens, a mean cosine, in training.
 
-    It ranks the documents of one query as MaxSim does; only across queries, as a temperature or a
-    teacher sees them, are scores another thing. A query without tokens scores 0.
+    It ranks the documents of one query as MaxSim does. Across queries it makes scores comparable, which matters to a
+    softmax with one temperature and to a teacher's scores. A query without tokens scores 0.
 
-    Args and returns as :func:`maxsim`.
+    Arguments and result are those of :func:`maxsim`.
     """
     sums = _sums(queries, documents)  # [Q, N]
     counts = sums.new_tensor(queries.lengths).clamp(min=1).unsqueeze(1)  # [Q, 1]
@@ -75,25 +85,22 @@ def mean_maxsim(queries: TokenVectors, documents: TokenVectors) -> Tensor:
 
 
 def xtr(queries: TokenVectors, documents: TokenVectors, k: int) -> Tensor:
-    """The training score of XTR (Lee et al., NeurIPS 2023, equation 5), differentiable in both.
+    """Compute the training score of XTR (Lee et al., NeurIPS 2023, equation 5), differentiable in both.
 
-    A query token retrieves the ``k`` most similar of *all* the documents' tokens; what ties with the
-    last one, within 1e-5, is retrieved too, so that copies of a document score alike wherever
-    rounding or another process encoded them a little differently. A document's score
-    is the mean, over the query tokens that retrieved a token of it, of the best similarity
-    retrieved; 0 for a document of which nothing was retrieved. A positive must thus win tokens
-    against the whole batch, as it must when an index is asked for tokens.
+    Each query token retrieves the ``k`` most similar tokens of *all* documents. A document's score is the mean of the
+    best similarities retrieved from it, over the query tokens that retrieved one of its tokens. It is 0 if none did.
+    So a positive must win tokens against the whole batch, as it must against a whole index.
 
-    This is for training only, where the documents of the batch stand for the index: a document given
-    twice fills two places. At inference Tardif scores with MaxSim, which for a trained model ranks
-    by the same similarities without having to impute those that were not retrieved.
+    Tokens that tie with the k-th, within 1e-5, are retrieved too. Copies of a document then score alike even where
+    rounding or another process encoded them slightly differently. A document given twice fills two places.
+
+    Only training uses this score. Search uses MaxSim, which needs no estimate of similarities that were not retrieved.
 
     Args:
         queries: packed query vectors.
-        documents: packed document vectors, of the same width and on the same device: all the
-            documents that compete.
-        k: document tokens that a query token retrieves. From all of them on, the score is the mean
-            of the largest similarities (:func:`mean_maxsim`).
+        documents: packed vectors of all documents that compete, of the same width and on the same device.
+        k: the number of document tokens that a query token retrieves. If it is at least the number of all tokens,
+            the score is :func:`mean_maxsim`.
 
     Returns:
         Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
@@ -105,7 +112,7 @@ def xtr(queries: TokenVectors, documents: TokenVectors, k: int) -> Tensor:
 
 
 def take(texts: TokenVectors, rows: Sequence[int]) -> TokenVectors:
-    """The token vectors of the texts at ``rows``, in that order; one may be taken several times."""
+    """Return the token vectors of the texts at ``rows``, in that order; a row may occur several times."""
     import torch
 
     if list(rows) == list(range(len(texts.lengths))):
@@ -116,9 +123,9 @@ def take(texts: TokenVectors, rows: Sequence[int]) -> TokenVectors:
 
 
 def narrow(texts: TokenVectors, width: int) -> TokenVectors:
-    """The first ``width`` dimensions of every token vector, made unit vectors again.
+    """Return the first ``width`` dimensions of every token vector, made unit vectors again.
 
-    The vectors themselves where they are no wider.
+    Vectors that are no wider are returned as they are.
     """
     from torch.nn import functional
 
@@ -128,10 +135,10 @@ def narrow(texts: TokenVectors, width: int) -> TokenVectors:
 
 
 def fuses(vectors: Tensor) -> bool:
-    """Whether fused kernels score such vectors: bfloat16 on CUDA, with late-interaction-kernels installed.
+    """Return whether fused kernels score such vectors: bfloat16 on CUDA, with late-interaction-kernels installed.
 
-    They multiply in 16 bits whatever they are given, so float32 vectors are not for them; and in
-    float16, gradients as small as a large batch's would be lost.
+    The kernels multiply in 16 bits whatever they get, so float32 vectors would lose precision. float16 would lose the
+    small gradients of a large batch.
     """
     import torch
 
@@ -139,7 +146,7 @@ def fuses(vectors: Tensor) -> bool:
 
 
 def _sums(queries: TokenVectors, documents: TokenVectors) -> Tensor:
-    """The formula, 0 for empty documents: ``[Q, N]``; by fused kernels where they fit."""
+    """Compute the formula, with 0 for empty documents: ``[Q, N]``."""
     if fuses(queries.vectors) and len(queries.vectors) and len(documents.vectors):
         return _fused_sums(queries, documents)
     best, _ = _best_matches(queries, documents, None)  # [Tq, N]
@@ -160,7 +167,7 @@ def _fused_sums(queries: TokenVectors, documents: TokenVectors) -> Tensor:
 
 
 def _sum_tokens(values: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Sum each query's rows: [Tq, N] -> [Q, N]."""
+    """Sum each query's rows: ``[Tq, N] -> [Q, N]``."""
     import torch
 
     owner = torch.repeat_interleave(torch.tensor(lengths, dtype=torch.long, device=values.device))  # [Tq] -> query
@@ -175,8 +182,8 @@ def _lowest_where_empty(scores: Tensor, d_lengths: Sequence[int]) -> Tensor:
 
 
 def _best_matches(queries: TokenVectors, documents: TokenVectors, k: int | None) -> tuple[Tensor, Tensor]:
-    """Per query token and document the largest similarity (0 for an empty document), differentiable,
-    and whether it is among the query token's ``k`` largest over all documents: both ``[Tq, N]``."""
+    """Return, per query token and document, the largest similarity (0 for an empty document), differentiable, and
+    whether it is among the query token's ``k`` largest over all documents: both ``[Tq, N]``."""
     found: tuple[Tensor, Tensor] = _best_match_function().apply(
         queries.vectors, documents.vectors, tuple(documents.lengths), k
     )
@@ -187,7 +194,7 @@ _FUNCTION: Any = None
 
 
 def _best_match_function() -> Any:
-    """The autograd function, made on first use so that searching never imports torch."""
+    """Return the autograd function. It is made on first use, because a search must not import torch."""
     global _FUNCTION  # noqa: PLW0603
     if _FUNCTION is not None:
         return _FUNCTION
@@ -204,6 +211,7 @@ def _best_match_function() -> Any:
             winner = torch.zeros((len(q), len(d_lengths)), dtype=torch.int32, device=q.device)  # row of d
             retrieved = torch.ones_like(winner, dtype=torch.bool) if k is None else _retrieved(q, d, d_lengths, k)
             start = 0
+            # One product per document: the similarities of all documents at once would be the largest tensor here.
             for column, length in enumerate(d_lengths):
                 if length:
                     values, rows = (q @ d[start : start + length].T).max(dim=1)  # [Tq, length] -> [Tq]
@@ -224,8 +232,9 @@ def _best_match_function() -> Any:
             for column, length in enumerate(ctx.d_lengths):
                 if not length:
                     continue
+                # The maximum passes the gradient on to the winning token alone.
                 rows, weight = winner[:, column].long(), grad[:, column : column + 1]  # [Tq], [Tq, 1]
-                dq.addcmul_(weight, d[rows])
+                dq.addcmul_(weight, d[rows])  # [Tq, 1] * [Tq, dim]
                 dd.index_add_(0, rows, weight * q)
             return dq.to(queries.dtype), dd.to(documents.dtype), None, None
 
@@ -234,11 +243,10 @@ def _best_match_function() -> Any:
 
 
 def _retrieved(q: Tensor, d: Tensor, d_lengths: Sequence[int], k: int) -> Tensor:
-    """Whether any of a document's tokens is among the ``k`` of all that are nearest to a query token.
+    """Return whether a document has one of the ``k`` tokens of all documents nearest to a query token: ``[Tq, N]``.
 
-    A document has such a token exactly where its nearest token is one: the k-th largest similarity
-    is a threshold. Threshold and maxima come of one product: two products of other shapes may differ
-    in their last bits.
+    It has one exactly where its own nearest token is one, so the k-th largest similarity serves as a threshold.
+    Threshold and maxima come from one product, because products of different shapes may differ in their last bits.
     """
     import torch
 
@@ -253,7 +261,7 @@ def _retrieved(q: Tensor, d: Tensor, d_lengths: Sequence[int], k: int) -> Tensor
         lowest = similarities.new_full((len(similarities), len(d_lengths)), float("-inf"))
         index = owner.expand(len(similarities), -1)
         nearest = lowest.scatter_reduce_(1, index, similarities, "amax")  # [height, Td] -> [height, N]
-        found[first : first + height] = nearest >= least - _TIE  # an empty document stays at -inf: never
+        found[first : first + height] = nearest >= least - _TIE  # empty documents stay at -inf, below every threshold
     return found
 
 
@@ -263,22 +271,25 @@ def maxsim_arrays(
     documents: NDArray[Any],
     document_lengths: Sequence[int],
 ) -> NDArray[np.float32]:
-    """MaxSim of every query with every document, on arrays.
+    """Compute MaxSim of every query with every document on arrays, without torch.
 
     Args:
         queries: packed query vectors ``[query tokens, dim]``.
-        query_lengths: rows of each query.
-        documents: packed document vectors ``[document tokens, dim]``; may be memory-mapped and of
-            half precision: a block at a time is read and scored in float32.
-        document_lengths: rows of each document.
+        query_lengths: the number of rows of each query.
+        documents: packed document vectors ``[document tokens, dim]``. They may be memory-mapped and of half precision:
+            one block at a time is read and scored in float32.
+        document_lengths: the number of rows of each document.
 
     Returns:
         Scores ``[queries, documents]``, float32.
+
+    >>> maxsim_arrays(np.eye(2), [2], np.array([[0.5, 0.75], [0.0, 1.0], [1.0, 0.0]]), [1, 2])
+    array([[1.25, 2.  ]], dtype=float32)
     """
     q = np.asarray(queries, dtype=np.float32)
     d_lengths = np.asarray(document_lengths, dtype=np.int64)
     scores = np.full((len(query_lengths), len(d_lengths)), LOWEST, dtype=np.float32)
-    filled = np.flatnonzero(d_lengths)
+    filled = np.flatnonzero(d_lengths)  # reduceat cannot reduce an empty slice, so empty documents keep LOWEST
     stops = np.cumsum(d_lengths)
     budget = max(_BLOCK // max(len(q), 1), 1)  # document tokens per block
     first = 0
@@ -289,16 +300,16 @@ def maxsim_arrays(
             last += 1
         block = filled[first:last]
         end = int(stops[block[-1]])
-        similarities = q @ np.asarray(documents[begin:end], dtype=np.float32).T  # [Tq, tokens of the block]
+        similarities = q @ np.asarray(documents[begin:end], dtype=np.float32).T  # [Tq, dim] @ [dim, block's tokens]
         starts = stops[block] - d_lengths[block] - begin
-        best = np.maximum.reduceat(similarities, starts, axis=1)  # [Tq, documents of the block]
-        scores[:, block] = _sum_rows(best, query_lengths)  # [Q, documents of the block]
+        best = np.maximum.reduceat(similarities, starts, axis=1)  # [Tq, block's tokens] -> [Tq, block's documents]
+        scores[:, block] = _sum_rows(best, query_lengths)  # [Tq, block's documents] -> [Q, block's documents]
         first = last
     return scores
 
 
 def _sum_rows(best: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:
-    """Sum each query's rows: [query tokens, n] -> [queries, n]; a query without tokens sums to 0."""
+    """Sum each query's rows: ``[Tq, n] -> [Q, n]``. A query without tokens sums to 0."""
     sums = np.zeros((len(lengths), best.shape[1]), dtype=np.float32)
     counts = np.asarray(lengths, dtype=np.int64)
     some = np.flatnonzero(counts)

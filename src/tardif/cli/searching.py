@@ -28,7 +28,7 @@ from tardif.cli.options import (
 )
 from tardif.cli.output import put, put_json, put_row, show_hits
 from tardif.cli.sharing import spelt, verb
-from tardif.ranking import WORDS
+from tardif.ranking import WORD_SHARE
 
 if TYPE_CHECKING:
     from tardif.progress import Console
@@ -206,7 +206,7 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
     recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
     hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
-    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = WORDS,
+    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = WORD_SHARE,
     group: Annotated[bool, typer.Option("--group", help="One hit a document: the best of its pieces.")] = False,
     model: IndexModel = None,
     device: Annotated[

@@ -16,7 +16,7 @@ from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
 from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 from tardif.progress import Console
-from tardif.ranking import Best, Ids
+from tardif.ranking import Ids, TopK
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.types import Document
@@ -144,7 +144,7 @@ class DenseSearcher:
         width = max(_COSINES // _QUERIES, 1)
         for begin in range(0, len(queries), _QUERIES):
             asked = self._asked(queries[begin : begin + _QUERIES])  # [queries, dim]
-            best = Best(len(asked), k)
+            best = TopK(len(asked), k)
             for first in range(0, len(self._ids), width):
                 block = np.asarray(self._vectors[first : first + width])
                 best.add(asked @ block.T, self._ids.array[first : first + width])

@@ -14,7 +14,7 @@ from tardif.errors import DataError, SettingError
 from tardif.mining.searcher import Searcher
 from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
 from tardif.progress import Console
-from tardif.ranking import Best, Ids, best_first
+from tardif.ranking import Ids, TopK, best_first
 from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.types import Document
 
@@ -144,7 +144,7 @@ class LateSearcher:
         vectors = self._query_vectors(queries[begin : begin + _QUERIES])
         lengths = [len(rows) for rows in vectors]
         packed, counts = np.concatenate(vectors), np.maximum(lengths, 1)[:, None]
-        best = Best(len(vectors), k)
+        best = TopK(len(vectors), k)
         for first in range(0, len(self._ids), _BLOCK):
             d_lengths = self._lengths[first : first + _BLOCK]
             start = int(self._starts[first])

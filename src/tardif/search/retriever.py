@@ -26,7 +26,7 @@ from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, check_pieces
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
-from tardif.ranking import DEPTH, WORDS, best_first, blend, check_share, top
+from tardif.ranking import DEPTH, WORD_SHARE, best_first, blend, check_share, top
 from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.search.build import (
     IndexedModel,
@@ -432,7 +432,7 @@ class Retriever(ForkAware):
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORDS,
+        word_share: float = WORD_SHARE,
         group: bool = False,
     ) -> list[Hit]:
         """The ``k`` best documents for a query by MaxSim, best first.
@@ -471,7 +471,7 @@ class Retriever(ForkAware):
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORDS,
+        word_share: float = WORD_SHARE,
         group: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
@@ -494,7 +494,7 @@ class Retriever(ForkAware):
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORDS,
+        word_share: float = WORD_SHARE,
         group: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> Run:
