@@ -48,7 +48,7 @@ def test_queries_come_back_with_their_documents(endpoint, writer):
 def test_the_key_is_written_nowhere(endpoint, writer, tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     result = writer().write(DOCUMENTS)
-    endpoint.always = (400, f"bad key {KEY}".encode(), {})
+    endpoint.always = (400, f"bad key {KEY}".encode(), {"X-Key": KEY})
     with pytest.raises(SettingError) as error:
         writer(temperature=0.1).write(DOCUMENTS)
     said = capfd.readouterr()
@@ -132,7 +132,7 @@ def test_a_cap_stops_in_time_and_keeps_what_is_done(endpoint, writer, cap, asked
     options = {"answer_tokens": 10, "prompt": "{passage}", "workers": 2, **cap}
     result = writer(**options).write(DOCUMENTS)
     assert (result.asked, len(endpoint.requests), result.capped) == (asked, asked, 6 - asked)
-    assert "raise it to go on" in result.report[-1]
+    assert "raise it to continue" in result.report[-1]
     again = writer(**options).write(DOCUMENTS)  # the cap counts earlier runs
     assert (again.asked, len(endpoint.requests), again.pairs) == (0, asked, result.pairs)
 

@@ -58,6 +58,8 @@ def test_an_answer_that_drips_is_cut(tmp_path, start, rest):
 @pytest.mark.parametrize("start, rest", ENDLESS.values(), ids=ENDLESS)
 def test_an_answer_without_end_is_cut(tmp_path, start, rest):
     block = rest * (65536 // len(rest))
+    # Interim answers are read and forgotten: only the time is up some day.
+    timeout, fault = (1.0, "timed out") if b"100 Continue" in rest else (30.0, "not HTTP")
 
     def script(send):
         send(start)
@@ -66,9 +68,9 @@ def test_an_answer_without_end_is_cut(tmp_path, start, rest):
 
     with RawEndpoint(script) as server:
         try:
-            result = ask(server.url, tmp_path)
+            result = ask(server.url, tmp_path, timeout=timeout)
         except DataError as error:
-            assert "not HTTP" in str(error)
+            assert fault in str(error)
         else:
             assert "1 answer over 4 MiB" in result.report[-1]
             assert result.counts["endpoint"].dropped == {"answer over 4 MiB": 1}
@@ -90,8 +92,6 @@ def test_a_compressed_answer_is_never_unpacked(tmp_path):
     "raw",
     [
         b"HTTP/1.0 200 OK\r\n\r\n" + GOOD,
-        OK + b"Content-Length: -5\r\nConnection: close\r\n\r\n" + GOOD,
-        OK + b"Content-Length: many\r\nConnection: close\r\n\r\n" + GOOD,
         OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD),
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: %d\r\n\r\n%s" % (len(GOOD), GOOD),
         OK + b"Content-Length: %d\r\n\r\n%s and more" % (len(GOOD), GOOD),
@@ -108,7 +108,9 @@ def test_every_kind_of_ending_is_understood(tmp_path, raw):
         (OK + b"Content-Length: 999999999999\r\n\r\n" + GOOD, "broke off"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nffffff\r\n" + GOOD, "broke off"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n" + GOOD, "not HTTP"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + GOOD, "broke off"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + GOOD, "not HTTP"),
+        (OK + b"Content-Length: -5\r\nConnection: close\r\n\r\n" + GOOD, "not HTTP"),
+        (OK + b"Content-Length: many\r\nConnection: close\r\n\r\n" + GOOD, "not HTTP"),
         (b"hello\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 abc OK\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 " + KEY.encode() * 9000, "not HTTP"),
@@ -154,7 +156,7 @@ def test_a_proxy_sees_no_request_that_is_not_encrypted(tmp_path, monkeypatch):
 def test_a_proxy_is_a_tunnel_and_sees_no_key(tmp_path, monkeypatch):
     with RawEndpoint(lambda send: send(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")) as proxy:
         monkeypatch.setenv("https_proxy", f"http://me:pass%40word@127.0.0.1:{proxy.port}")
-        with pytest.raises(DataError, match="cannot be reached .Tunnel connection failed: 407") as error:
+        with pytest.raises(DataError, match="cannot be reached .the proxy refuses the tunnel: 407") as error:
             ask("https://models.invalid/v1", tmp_path)
         (seen,) = proxy.requests
     assert seen.startswith(b"CONNECT models.invalid:443")
@@ -182,7 +184,7 @@ def test_a_proxy_of_another_kind_is_a_setting(tmp_path, monkeypatch, proxy):
     ],
 )
 def test_addresses(url, whole):
-    assert find_address(url, "/chat/completions").url == whole
+    assert find_address(url) == whole
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_addresses(url, whole):
 )
 def test_what_is_no_address_is_refused_and_not_quoted(url):
     with pytest.raises(SettingError, match=r"endpoint( is|'s)") as error:
-        find_address(url, "/chat/completions")
+        find_address(url)
     assert "hunter22" not in str(error.value)
 
 

@@ -1,4 +1,4 @@
-"""Queries for documents from any OpenAI-compatible chat endpoint: cached, resumable, capped.
+"""Queries written for documents by an OpenAI-compatible chat endpoint: cached, resumable, capped.
 
 Nothing is sent anywhere unless an :class:`EndpointWriter` is made with a URL. Asking a language model
 for the queries that a passage answers is the recipe of InPars (Bonifacio et al., SIGIR 2022) and
@@ -21,9 +21,9 @@ from tardif.data.synthetic import KindCount, SynthesisResult, SyntheticPair, who
 from tardif.errors import SettingError
 from tardif.folders import expanded
 from tardif.synthesis.answers import AnswerCache
-from tardif.synthesis.chat import LONGEST_WAIT, NOT_JSON, ChatClient, RequestOutcome
+from tardif.synthesis.chat import API_KEY, LONGEST_WAIT, MALFORMED, ChatClient, Meter
 from tardif.synthesis.sentences import count_words
-from tardif.synthesis.spending import Cap, Cost, Spending, believed, check_number, estimate
+from tardif.synthesis.spending import Cap, Spending, check_number
 from tardif.text.normal import normalise
 from tardif.types import Document
 
@@ -34,9 +34,7 @@ PROMPT = (
     "Answer with a JSON list of strings and nothing else.\n\nPassage:\n{passage}"
 )
 
-API_KEY = "OPENAI_API_KEY"
-
-MALFORMED = NOT_JSON
+# Why an answer or a query is dropped, as reports count it.
 UNSTORABLE = "with characters that cannot be stored"
 SECRET = "with the key in it"
 SURPLUS = "more than asked for"
@@ -44,9 +42,11 @@ LENGTH = "too short or long"
 COPIED = "copied from the passage"
 DUPLICATE = "equal to another query"
 
+# Control characters, without tab, line feed, vertical tab, form feed, carriage return and U+0085.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _LONGEST_QUERY = 40
-_LONGEST_CHARACTERS = 1000  # 40 words of any language; a "word" can be a megabyte
+# 40 words of any language; without a limit in characters, a "word" could be a megabyte.
+_LONGEST_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,12 +54,12 @@ class EndpointResult(SynthesisResult):
     """Queries that an endpoint wrote.
 
     Attributes:
-        spent: requests and tokens in all, earlier runs with the same cache among them.
+        spent: all requests and tokens, including those of earlier runs with the same cache.
         asked: requests of this run, whatever became of them.
         capped: documents left out because the cap was reached.
         troubles: what went wrong with requests of this run, and how often.
         damaged: lines of the cache that could not be used.
-        summary: the spending as a line for a reader.
+        summary: the spending as one line for a reader.
     """
 
     spent: Spending = field(default_factory=Spending)
@@ -78,14 +78,15 @@ class EndpointResult(SynthesisResult):
 class EndpointWriter:
     """Asks a chat endpoint for the queries that documents answer.
 
-    Every answer is appended to the cache before it is used, under a hash of all that was asked. A run
-    that was interrupted, or stopped by its cap, resumes there, and pays for no usable answer twice. One that
-    cannot be used as text, or holds the key, is not kept: another run asks again.
+    Every answer is appended to the cache before it is used, under a hash of all that was asked. A run that was
+    interrupted, or stopped by its cap, resumes there and pays for no usable answer twice. An answer that is no text, or
+    holds the key, is not kept: another run asks again.
 
-    A cap is kept by reserving the most that a request can cost before it is sent. Every request that is sent
-    counts: one that times out, is refused for the moment, or whose run is killed. Where the endpoint does not count
-    its tokens, or its count cannot be, they are estimated from the bytes; of a request that was cut, as the most it
-    may write. An endpoint that writes more than ``max_tokens`` of a request can pass the cap by the requests under way.
+    The cap holds because the most that a request can cost is reserved before it is sent. Every request that is sent
+    counts, also one that times out or is refused for the moment, or one of a run that is killed. If the endpoint does
+    not count its tokens, or its count is impossible, they are estimated from the bytes; a request that was cut counts
+    as the most that it may write. An endpoint that writes more than a request's ``max_tokens`` can exceed the cap by
+    the requests under way.
 
     Redirects are not followed, so the key goes to no other host; it is written nowhere. A proxy of the environment is
     used for https alone.
@@ -94,22 +95,22 @@ class EndpointWriter:
         url: the API's base (``https://host/v1``) or its full ``.../chat/completions``.
         model: the model's name there.
         cache: a JSONL file of the answers.
-        api_key_env: the environment variable that holds the key; "" sends none, and so does the default one where it
+        api_key_env: the environment variable that holds the key; "" sends none, and so does the default one if it
             is not set. The default one's key is not sent unencrypted to another machine: name another variable.
-        prompt: with ``{passage}`` and, if you like, ``{count}``.
-        count: queries to ask for, per document; no more are kept.
+        prompt: with ``{passage}`` and optionally ``{count}``.
+        count: queries to ask for per document; no more are kept.
         max_requests: cap on the requests sent.
         max_tokens: cap on the tokens read and written together.
         max_cost: cap on the cost, at the prices given.
         price_in: price of a million tokens read.
         price_out: price of a million tokens written.
         answer_tokens: the longest answer, as ``max_tokens`` of a request.
-        passage_words: how much of a document is sent.
-        temperature: of the model's draws.
+        passage_words: how many words of a document are sent.
+        temperature: of the model's sampling.
         workers: requests at once.
         timeout: seconds for a whole request, from the connection to the last byte of the answer.
         tries: how often a request is sent while the endpoint is busy or failing (429, 5xx, no answer).
-        backoff: seconds before the second try; doubled every time, unless the endpoint says how long.
+        backoff: seconds before the second try; doubled every time, unless the endpoint asks for another wait.
 
     Raises:
         SettingError: an argument cannot be used.
@@ -147,19 +148,18 @@ class EndpointWriter:
         check_number("temperature", temperature)
         self.cap = Cap(max_requests, max_tokens, max_cost, price_in, price_out)
         self.cap.check()
-        self._client = ChatClient(url, api_key_env, timeout, tries, backoff, default_key=API_KEY)
+        self._client = ChatClient(url, api_key_env, timeout, tries, backoff)
         if self._client.key.is_in(f"{model}\n{prompt}"):
             raise SettingError(f"The model's name or the prompt holds the key: leave it in {api_key_env} alone.")
         self._settings = {"model": model, "max_tokens": answer_tokens, "temperature": temperature}
         self._prompt = prompt
         self._count = count
         self._words = passage_words
-        self._answer_tokens = answer_tokens
         self._workers = workers
         self._cache = expanded(cache)
 
     def write(self, documents: Iterable[Document]) -> EndpointResult:
-        """Ask for queries, document by document, until all have some or the cap is reached.
+        """Ask for queries, document by document, until every document has an answer or the cap is reached.
 
         The positive of a query is the document itself. Answers that cannot be read are counted, and cost
         like others.
@@ -176,7 +176,7 @@ class EndpointWriter:
         self._client.stop.clear()
         with AnswerCache(self._cache, self.cap, self._flaw) as cache:
             capped = 0
-            for document, key in self._answers(documents, cache):
+            for document, key in self._ask(documents, cache):
                 if key in cache.answers:
                     pairs += self._pairs(document, cache.answers[key], count, seen)
                 elif key in cache.refused:
@@ -196,8 +196,8 @@ class EndpointWriter:
             summary=self._summary(cache, capped),
         )
 
-    def _answers(self, documents: Iterable[Document], cache: AnswerCache) -> list[tuple[Document, str]]:
-        """Ask until all is answered or the cap is reached; each document with the key of what it asks, in order."""
+    def _ask(self, documents: Iterable[Document], cache: AnswerCache) -> list[tuple[Document, str]]:
+        """Ask what the cache does not answer, until the cap is reached; return the documents with their keys."""
         found: list[tuple[Document, str]] = []
         running: set[Future[None]] = set()
         sent: set[str] = set()
@@ -205,14 +205,18 @@ class EndpointWriter:
         with ThreadPoolExecutor(self._workers) as pool:
             try:
                 for document in documents:
+                    if not document.content.strip():
+                        continue
                     body = self._body(document)
-                    key = _key(body)
+                    key = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).hexdigest()
                     found.append((document, key))
-                    if closed or key in cache.answers or key in sent or not document.content.strip():
+                    if closed or key in cache.answers or key in sent:
                         continue
                     while len(running) >= 2 * self._workers:
                         running = _settle(running)
-                    meter = _Meter(cache, key, len(_text(body)), self._answer_tokens)
+                    # Reserved here, not by a worker: the documents reach the cap in their order.
+                    length = len(body["messages"][0]["content"].encode("utf-8", "replace"))
+                    meter = Meter(cache, key, length, body["max_tokens"])
                     closed = not meter.reserve()
                     # What is reserved and not used comes free again when the answers are in.
                     while closed and running:
@@ -224,18 +228,18 @@ class EndpointWriter:
                 while running:
                     running = _settle(running)
             except BaseException:
-                # A failure, or the user's Ctrl-C: what is under way ends and is kept, nothing new begins.
+                # A failure, or the user's Ctrl-C: requests under way end and are kept, and no other is sent.
                 self._client.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [(document, key) for document, key in found if document.content.strip()]
+        return found
 
     def _flaw(self, answer: str) -> str:
-        """Why an answer can be kept nowhere; what its JSON spells out counts too."""
+        """Why an answer cannot be kept, or "". The queries in its JSON count too: escapes may hide the key in it."""
         texts = [answer, *read_queries(answer)]
         if any(map(self._client.key.is_in, texts)):
             return SECRET
-        return "" if all(map(_is_text, texts)) else UNSTORABLE
+        return UNSTORABLE if any(not storable(text) or _CONTROL.search(text) for text in texts) else ""
 
     def _body(self, document: Document) -> dict[str, Any]:
         passage = _shorten(document.content, self._words)
@@ -270,7 +274,7 @@ class EndpointWriter:
         if self.cap.price_in + self.cap.price_out:
             parts[0] += f", {spent.cost(self.cap):.4f} at the prices given"
         if spent.estimated:
-            parts.append(f"the tokens of {spent.estimated} are estimated: the endpoint gave no count to believe")
+            parts.append(f"the tokens of {spent.estimated} are estimated: the endpoint gave no plausible count")
         if cache.troubles:
             what = ", ".join(f"{number} {trouble}" for trouble, number in sorted(cache.troubles.items()))
             parts.append(f"without a usable answer: {what}")
@@ -279,68 +283,21 @@ class EndpointWriter:
         if cache.damaged:
             parts.append(f"{cache.damaged} lines of the cache cannot be used and were passed over")
         if capped:
-            parts.append(f"{capped} documents left out, the cap is reached: raise it to go on")
+            parts.append(f"{capped} documents left out, the cap is reached: raise it to continue")
         return f"{KIND}: " + "; ".join(parts)
-
-
-class _Meter:
-    """Counts the requests for one document."""
-
-    def __init__(self, cache: AnswerCache, key: str, length: int, answer_tokens: int) -> None:
-        self._cache = cache
-        self._key = key
-        self._length = length
-        self._answer_tokens = answer_tokens
-        self._number: str | None = None
-        self._is_sent = False
-
-    def reserve(self) -> bool:
-        """Whether the cap allows one more; the first is reserved in the documents' order, before it has a worker."""
-        if self._number is None:
-            # No tokenizer makes more tokens than there are bytes, save its own few.
-            self._number = self._cache.reserve((self._length + 50, self._answer_tokens))
-        return self._number is not None
-
-    def sending(self) -> None:
-        """Write it down."""
-        assert self._number is not None
-        self._cache.sending(self._number, self._key)
-        self._is_sent = True
-
-    def settle(self, outcome: RequestOutcome) -> None:
-        """Count what it has cost, and keep the answer."""
-        assert self._number is not None
-        number, self._number = self._number, None
-        if not self._is_sent:
-            self._cache.release(number)
-            return
-        self._is_sent = False
-        answer = None if outcome.trouble else _content(outcome.reply)
-        trouble = outcome.trouble or (MALFORMED if answer is None else "")
-        cost = self._cost(outcome, answer)
-        self._cache.settle(number, self._key, cost, answer, trouble=trouble, final=not outcome.again)
-
-    def waiting(self, asked: float) -> None:
-        """Remember it for the report."""
-        self._cache.waits.append(asked)
-
-    def _cost(self, outcome: RequestOutcome, answer: str | None) -> Cost:
-        if outcome.trouble:
-            written = self._answer_tokens if outcome.length is None else estimate(outcome.length)
-            return Cost(estimate(self._length), written, True)
-        received = outcome.length or 0 if answer is None else len(answer.encode("utf-8", "replace"))
-        usage = outcome.reply.get("usage") if isinstance(outcome.reply, dict) else None
-        return believed(usage, self._length, received, self._answer_tokens)
 
 
 def read_queries(answer: str) -> list[str]:
     """The queries in an answer: a JSON list of strings, bare or inside other text; else nothing.
 
     Lines of prose are not taken for queries: a refusal would become training data.
+
+    >>> read_queries('Sure: ["who built it", "when"]'), read_queries("I cannot help with that.")
+    (['who built it', 'when'], [])
     """
     first, last = answer.find("["), answer.rfind("]")
     try:
-        found = json.loads(answer[first : last + 1]) if 0 <= first < last else None
+        found = json.loads(answer[first : last + 1])
     except (ValueError, RecursionError):
         return []
     if not isinstance(found, list) or not all(isinstance(query, str) for query in found):
@@ -356,30 +313,6 @@ def _settle(running: set[Future[None]]) -> set[Future[None]]:
     return left
 
 
-def _key(body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _is_text(text: str) -> bool:
-    """Whether it can be stored and shown: no lone surrogates, no control characters save white space."""
-    return storable(text) and not _CONTROL.search(text)
-
-
-def _text(body: Mapping[str, Any]) -> bytes:
-    text: str = body["messages"][0]["content"]
-    return text.encode("utf-8", "replace")
-
-
-def _content(reply: Any) -> str | None:
-    """The text of an answer; None where it has another shape."""
-    try:
-        content = reply["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return content if isinstance(content, str) else None
-
-
 def _shorten(text: str, words: int) -> str:
     """The beginning of a text; two characters of a script without spaces count as a word."""
     if count_words(text) <= words:
@@ -391,6 +324,7 @@ def _shorten(text: str, words: int) -> str:
 
 
 def _fault(query: str, content: str, seen: set[str]) -> str:
+    """Why a query is dropped, or ""."""
     key = normalise(query)
     if len(query) > _LONGEST_CHARACTERS or not 1 < count_words(query) <= _LONGEST_QUERY:
         return LENGTH

@@ -1,41 +1,39 @@
-"""One bounded exchange over HTTP: a request goes to one host, and its answer ends in time and in size.
+"""One bounded HTTP exchange: a request goes to one host, and its answer is limited in time and in size.
 
-``http.client`` follows no redirect, opens no file and decompresses nothing. What it lacks is a bound on an answer as a
-whole: its timeout starts again with every byte. Here every read of the socket passes :class:`_Bounded`, the status
-line, the headers and the chunks' sizes among it.
+httpx follows no redirect unless it is asked to, and its raw stream is never decompressed. Its timeouts, however, start
+again with every byte read. So each exchange runs on a short event loop of its own, where one deadline cancels it as a
+whole, and the body is counted as it arrives. The status line, headers and trailers are limited by h11, to 100 KiB.
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
-import io
+import asyncio
 import ipaddress
+import logging
 import re
-import socket
-import time
+import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tardif.errors import SettingError
 
+# The longest body of an answer: a thousand times what a list of queries needs.
 MOST_BYTES = 4 << 20
-"""The longest answer, its headers among it: a thousand times what a list of queries has."""
 
-_PIECE = 1 << 16
+_METHOD = "/chat/completions"
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 
 
 class NoAnswer(Exception):  # noqa: N818 - a message for a reader, caught where it is made one
-    """The exchange came to nothing; says why.
+    """An exchange without an answer; the message says why.
 
     Args:
         why: such as "timed out".
-        final: whether another try would be as vain.
+        final: whether another try would fail as well.
     """
 
     def __init__(self, why: str, *, final: bool = False) -> None:
@@ -43,49 +41,24 @@ class NoAnswer(Exception):  # noqa: N818 - a message for a reader, caught where 
         self.final = final
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back, whatever the status."""
+class Response(NamedTuple):
+    """What came back, whatever the status; the names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where requests go."""
+def find_address(url: Any) -> str:
+    """Return the URL of an API's chat method, from the API's base or the method's own URL.
 
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def url(self) -> str:
-        """The whole as a reader knows it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
-
-    @property
-    def is_private(self) -> bool:
-        """Whether nobody on the way can read what is sent: it is encrypted, or does not leave this machine."""
-        if self.scheme == "https" or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-
-def find_address(url: str, ending: str) -> Address:
-    """The address of an API's method, from its base or its whole URL.
-
-    No message quotes the URL: what is wrong with it may be that it holds a password.
+    No message quotes the URL: it may be wrong because it holds a password.
 
     Raises:
         SettingError: it is no http or https address, or holds more than a host, a port and a path.
+
+    >>> find_address("https://host/v1/")
+    'https://host/v1/chat/completions'
     """
     parts, host, port = _split(url.strip() if isinstance(url, str) else "")
     if parts.scheme not in _PORTS or not host:
@@ -95,67 +68,111 @@ def find_address(url: str, ending: str) -> Address:
     path = parts.path.rstrip("/")
     if parts.query or parts.fragment or not (path.isascii() and path.isprintable()) or " " in path:
         raise SettingError("The endpoint's address holds more than a host and a path: leave out '?', '#' and spaces.")
-    return Address(parts.scheme, host, port or _PORTS[parts.scheme], path if path.endswith(ending) else path + ending)
+    place = f"[{host}]" if ":" in host else host
+    if port not in (None, _PORTS[parts.scheme]):
+        place += f":{port}"
+    return f"{parts.scheme}://{place}{path.removesuffix(_METHOD)}{_METHOD}"
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent: it is encrypted, or does not leave this machine.
+
+    >>> is_private("https://host/v1"), is_private("http://[::1]/v1"), is_private("http://10.0.0.1/v1")
+    (True, True, False)
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def exchange(
-    address: Address, headers: Mapping[str, str], data: bytes, *, timeout: float, sending: Callable[[], None]
+    url: str, headers: Mapping[str, str], data: bytes, *, timeout: float, sending: Callable[[], None]
 ) -> Response:
     """Post ``data`` and read the answer.
 
     A proxy that the environment names is used for https alone, as a tunnel: it sees neither key nor text.
 
     Args:
-        timeout: seconds for the whole: connection, request and answer.
-        sending: called once there is a connection, before anything is sent. Where it is not called, nothing was sent.
+        url: as :func:`find_address` returns it.
+        headers: of the request.
+        data: its body.
+        timeout: seconds for connection, request and answer together.
+        sending: called once there is a connection, before anything is sent. If it is not called, nothing was sent.
 
     Raises:
         NoAnswer: there was none, or it was cut: too late, too long, or not HTTP.
         SettingError: the proxy cannot be used.
     """
-    deadline = time.monotonic() + timeout
+    # httpcore logs the headers of every answer at DEBUG, and an endpoint may echo the key in them.
+    logging.getLogger("httpcore2.http11").setLevel(logging.INFO)
+    return asyncio.run(_exchange(url, headers, data, timeout, sending))
+
+
+async def _exchange(
+    url: str, headers: Mapping[str, str], data: bytes, timeout: float, sending: Callable[[], None]
+) -> Response:
+    import httpx2
+
     failed = "cannot be reached"
-    connection = _connection(address, timeout)
-    connection.response_class = _bounded_response(deadline)
+
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
+        nonlocal failed
+        # The request for a proxy's tunnel (CONNECT) sends nothing to the endpoint.
+        if event == "http11.send_request_headers.started" and info["request"].method == b"POST":
+            sending()
+            failed = "broke the connection off"
+
+    # The environment is not trusted: httpx would send what is not encrypted through its proxies as well.
+    client = httpx2.AsyncClient(proxy=_proxy(url), verify=_certificates(), trust_env=False, timeout=None)
+    request = client.build_request(
+        "POST", url, content=data, headers={**headers, "Accept-Encoding": "identity"}, extensions={"trace": trace}
+    )
+    body = bytearray()
     try:
-        connection.connect()
-        failed = "broke the connection off"
-        sending()
-        connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        connection.request("POST", address.path, data, {**headers, "Accept-Encoding": "identity"})
-        with connection.getresponse() as response:
-            body = b"".join(iter(lambda: response.read(_PIECE), b""))
-            if response.length:  # http.client is silent about a body shorter than announced
-                raise NoAnswer("its answer broke off")
-            return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
+        async with asyncio.timeout(timeout), client:
+            response = await client.send(request, stream=True)
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise NoAnswer(f"answer over {MOST_BYTES >> 20} MiB", final=True)
     except TimeoutError:
         raise NoAnswer("timed out") from None
-    except OSError as error:
-        raise NoAnswer(f"{failed} ({error.strerror or str(error) or type(error).__name__})") from None
-    except http.client.IncompleteRead:
-        raise NoAnswer("its answer broke off") from None
-    except (http.client.HTTPException, ValueError):  # ValueError: sizes of chunks that are none
-        raise NoAnswer("its answer is not HTTP") from None
-    finally:
-        connection.close()
+    except httpx2.RemoteProtocolError as error:
+        raise NoAnswer(_broken(str(error))) from None
+    except httpx2.ProxyError as error:
+        raise NoAnswer(f"{failed} (the proxy refuses the tunnel: {error})") from None
+    except httpx2.TransportError as error:
+        raise NoAnswer(f"{failed} ({str(error) or type(error).__name__})") from None
+    return Response(response.status_code, response.headers, bytes(body))
 
 
-def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
-    if address.scheme == "http":
-        return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
-    proxy = getproxies().get("https", "")
-    if not proxy or proxy_bypass(address.host):
-        return http.client.HTTPSConnection(address.host, address.port, timeout=timeout)
-    parts, host, port = _split(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not host:
+def _broken(said: str) -> str:
+    """What is wrong with an answer, by the message of h11 or httpcore, which may quote it and is not passed on."""
+    if said.startswith("Server disconnected"):
+        return "broke the connection off"
+    return "its answer broke off" if said.startswith("peer closed connection") else "its answer is not HTTP"
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The machine's certificates. Reading them takes as long as a short request, so they are read once."""
+    return ssl.create_default_context()
+
+
+def _proxy(url: str) -> str | None:
+    parts = urlsplit(url)
+    proxy = getproxies().get("https", "") if parts.scheme == "https" else ""
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    found, host, _ = _split(proxy)
+    if found.scheme != "http" or not host:
         raise SettingError("The proxy that the environment names for https is none of http://host:port: change it.")
-    headers = {}
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    tunnel = http.client.HTTPSConnection(host, port or 80, timeout=timeout)
-    tunnel.set_tunnel(address.host, address.port or 443, headers)
-    return tunnel
+    return proxy
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
@@ -166,46 +183,3 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
         return parts, host if _HOST.fullmatch(host) else "", parts.port
     except ValueError:
         return SplitResult("", "", "", "", ""), "", None
-
-
-class _Readable(Protocol):
-    def readinto(self, buffer: Any, /) -> int | None: ...
-    def close(self) -> None: ...
-
-
-class _Bounded(io.RawIOBase):
-    """The bytes of a socket, until a deadline and up to a number."""
-
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
-        self._socket = connected
-        self._bytes: _Readable = connected.makefile("rb", buffering=0)  # keeps the socket open, as http.client's own
-        self._deadline = deadline
-        self._left = MOST_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self._socket.settimeout(remaining)
-        count = self._bytes.readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise NoAnswer(f"answer over {MOST_BYTES >> 20} MiB", final=True)
-        return count
-
-    def close(self) -> None:
-        self._bytes.close()
-        super().close()
-
-
-def _bounded_response(deadline: float) -> type[http.client.HTTPResponse]:
-    class BoundedResponse(http.client.HTTPResponse):
-        def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-            super().__init__(sock, *args, **options)
-            plain, self.fp = self.fp, io.BufferedReader(_Bounded(sock, deadline))
-            plain.close()
-
-    return BoundedResponse
