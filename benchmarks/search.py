@@ -38,7 +38,6 @@ from archives import unpacked
 from collection_vectors import Collection, collection, model_folder
 from tardif.data.judged import read_judged
 from tardif.evaluation.measures import measure
-from tardif.index.building import fill
 from tardif.index.codes import TiledQuery, encode, scan, to_fixed
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
@@ -46,6 +45,7 @@ from tardif.index.fulltext import words_of
 from tardif.index.store import Store
 from tardif.ranking import DEPTH, WORD_SHARE, blend
 from tardif.scoring import maxsim_arrays
+from tardif.search.build import fill
 from tardif.types import Document
 
 K = 10

@@ -24,10 +24,10 @@ from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for
 from tardif.evaluation.measures import per_query, significance
-from tardif.index.building import fill
 from tardif.index.disk import DiskIndex
 from tardif.ranking import top
 from tardif.scoring import maxsim_arrays
+from tardif.search.build import fill
 from tardif.types import Document
 
 

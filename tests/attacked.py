@@ -120,7 +120,7 @@ def _index(folder: Path, root: Path) -> dict[str, object]:
 def _checkpoint(folder: Path, root: Path) -> dict[str, object]:
     from tardif.encoder.model import open_model
     from tardif.encoder.token_vectors import encode_documents, encode_queries
-    from tardif.search.retriever import rerank
+    from tardif.search.rerank import rerank
 
     answers: dict[str, object] = {}
     texts = [row["text"] for row in specimens.documents(0)[:8]]

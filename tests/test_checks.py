@@ -20,7 +20,8 @@ from tardif.index.disk import DiskIndex
 from tardif.index.memory import MemoryIndex
 from tardif.mining.miners import HybridSearcher
 from tardif.preparation import prepare
-from tardif.search.retriever import Retriever, rerank
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import language
 from tardif.types import Document, Query

@@ -17,7 +17,8 @@ from tardif.evaluation.comparison import Figures
 from tardif.index.checking import Examination
 from tardif.preparation import Preparation
 from tardif.search.repair import examine
-from tardif.search.retriever import Retriever, rerank
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 from tardif.types import Document, Example, Hit, Query
 
 LONG = "<script>alert('x')</script>\u202e\x1b[31m " * 1000

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tardif.errors import SettingError as SettingError
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
+    from tardif.search.rerank import rerank as rerank
     from tardif.search.retriever import Retriever as Retriever
-    from tardif.search.retriever import rerank as rerank
     from tardif.training.result import TrainingResult as TrainingResult
     from tardif.training.trainer import Trainer as Trainer
     from tardif.types import Document as Document
@@ -37,7 +37,7 @@ _HOMES = {
     "Hit": "tardif.types",
     "Query": "tardif.types",
     "Retriever": "tardif.search.retriever",
-    "rerank": "tardif.search.retriever",
+    "rerank": "tardif.search.rerank",
     "Trainer": "tardif.training.trainer",
     "TrainingResult": "tardif.training.result",
     "TrainingSet": "tardif.data.training_set",

@@ -25,7 +25,8 @@ from tardif.errors import DataError
 from tardif.evaluation.comparison import compare
 from tardif.evaluation.runs import read_run
 from tardif.preparation import prepare
-from tardif.search.retriever import Retriever, rerank
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 

@@ -20,7 +20,7 @@ from tardif.errors import ModelError
 from tardif.mining.dense import DenseSearcher
 from tardif.mining.miners import make_searcher
 from tardif.mining.teacher import Teacher
-from tardif.search.retriever import rerank
+from tardif.search.rerank import rerank
 from tardif.text.languages import language
 from tardif.types import Document
 

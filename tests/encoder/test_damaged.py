@@ -17,7 +17,8 @@ from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError
 from tardif.mining.dense import open_dense
 from tardif.mining.teacher import Teacher
-from tardif.search.retriever import Retriever, rerank
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 
 
 def prefixed(weights):

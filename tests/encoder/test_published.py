@@ -13,7 +13,7 @@ from tardif.encoder.base import resolve_base
 from tardif.encoder.cross_encoder import resolve_cross_encoder
 from tardif.encoder.published import CHECKSUMS, check_published, write_checksums
 from tardif.errors import ModelError
-from tardif.search.build import fingerprint
+from tardif.search.indexed_model import fingerprint
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import pytest
 import tardif as tardif_package
 import tiny
 from tardif.errors import DataError, FolderError, ModelError, SettingError
-from tardif.index import building
 from tardif.index.disk import DiskIndex
 from tardif.search import build
-from tardif.search import retriever as module
-from tardif.search.build import document_vectors, fingerprint
-from tardif.search.retriever import Retriever, rerank
+from tardif.search import hits as module
+from tardif.search.build import document_vectors
+from tardif.search.indexed_model import fingerprint
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 from tardif.types import Document
 
 CORPUS = [
@@ -380,7 +381,7 @@ def test_documents_in_memory_are_cut_by_the_tokens_of_their_model(multi_vector_f
 
 def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_folder, tmp_path, monkeypatch):
     for name, value in {"BLOCK": 5, "_PART": 5, "centroid_count": lambda tokens: 10}.items():
-        monkeypatch.setattr(building, name, value)
+        monkeypatch.setattr(build, name, value)
     encoded = []
 
     def encode(model, texts, pool):

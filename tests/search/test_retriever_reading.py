@@ -7,7 +7,8 @@ import pytest
 from samples import write_jsonl
 from tardif.encoder.truncation import document_reach
 from tardif.errors import DataError, FolderError, SettingError
-from tardif.search.retriever import Retriever, rerank
+from tardif.search.rerank import rerank
+from tardif.search.retriever import Retriever
 
 FACT = "The violin has four strings."
 LONG = " ".join(f"Sentence number {n} says something about the {n}th thing." for n in range(30)) + " " + FACT

@@ -12,7 +12,7 @@ from tardif import Retriever
 from tardif.data.documents import read_documents
 from tardif.errors import DataError, SettingError
 from tardif.index.disk import DiskIndex
-from tardif.search.retriever import best_of_each
+from tardif.search.hits import best_of_each
 from tardif.types import Document
 
 LONG = "# The guide\n\n" + "\n\n".join(f"## Part {n}\n\n{text}. " * 3 for n, text in enumerate(tiny.SENTENCES[:9]))

@@ -299,7 +299,7 @@ def rerank(
     """Order documents for a query, without an index."""
     from tardif.devices import allocate
     from tardif.progress import Console
-    from tardif.search.retriever import rerank as order
+    from tardif.search.rerank import rerank as order
 
     hits = order(
         model,

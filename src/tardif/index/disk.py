@@ -38,7 +38,8 @@ from tardif.index.codes import Codebook, TiledQuery, check_bits, scale_of, to_fi
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import new_manifest, read_manifest, write_manifest
-from tardif.index.protocol import RECALL, Vectors, check_fit
+from tardif.index.pieces import check_fit
+from tardif.index.protocol import RECALL, Vectors
 from tardif.index.segment import SUFFIX, Segment, check_segment, living_name
 from tardif.index.snapshot import View, Workers, without
 from tardif.index.store import Store

@@ -42,8 +42,8 @@ _ALIASES = {"==": "=", "<>": "!="}
 _ALL_OPERATORS = (*OPERATORS, "in", "not in", "exists")
 
 
-def parse_filter(given: str | Mapping[Any, Any]) -> Filter:
-    """The filter that an expression or a dict says.
+def parse_filter(given: str | Mapping[Any, Any] | Filter) -> Filter:
+    """Return the filter that an expression or a dict describes; a filter is returned as it is.
 
     A dict's keys are names and all must hold; a value is what the key equals, a list what it may equal, a dict tests by
     operator (``{">=": 2020, "<": 2024}``, also ``in``, ``not in``, ``like``, ``contains`` and ``exists`` with True
@@ -53,6 +53,8 @@ def parse_filter(given: str | Mapping[Any, Any]) -> Filter:
     Raises:
         SettingError: it does not read, or is too large; says what was found where and what may stand there.
     """
+    if isinstance(given, Filter):
+        return given
     if isinstance(given, str):
         found = parse_text(given)
     elif isinstance(given, Mapping):

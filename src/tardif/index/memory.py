@@ -16,7 +16,8 @@ from tardif.errors import DataError, SettingError
 from tardif.index.codes import TiledQuery, scale_of, scan, to_fixed
 from tardif.index.document_columns import as_kept
 from tardif.index.document_table import MemoryTable
-from tardif.index.protocol import RECALL, Vectors, check_fit, check_free, check_whole
+from tardif.index.pieces import check_deletable, check_fit, check_free
+from tardif.index.protocol import RECALL, Vectors
 from tardif.ranking import top
 from tardif.scoring import LOWEST
 from tardif.types import Document
@@ -95,7 +96,7 @@ class MemoryIndex:
         wanted = list(dict.fromkeys(check_ids(ids)))
         there = [identity for identity in wanted if identity in self._parts]
         others = [identity for identity in wanted if identity in self._documents and identity not in self._parts]
-        check_whole({identity: self._documents[identity][0].whole_id for identity in others})
+        check_deletable({identity: self._documents[identity][0].whole_id for identity in others})
         self._remove(there)
         return len(there)
 

@@ -35,7 +35,7 @@ from tardif.index.connections import Connections
 from tardif.index.document_columns import columns_of
 from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
-from tardif.index.protocol import check_free, check_whole
+from tardif.index.pieces import check_deletable, check_free
 from tardif.types import Document, Piece
 
 # Compared with the file's own when it is opened, to the last letter: a change is another version of the format.
@@ -309,7 +309,7 @@ class Store(DocumentTable):
         """
         rows = self._looked_up(ids, "document")
         there = {row[_DOCUMENT] for row in rows}
-        check_whole({row[1]: row[_DOCUMENT] for row in self._rows_of([i for i in ids if i not in there], "id")})
+        check_deletable({row[1]: row[_DOCUMENT] for row in self._rows_of([i for i in ids if i not in there], "id")})
         count = self._remove(database, rows)
         if count:
             self.sign_words(database)

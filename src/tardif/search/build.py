@@ -1,241 +1,165 @@
-"""A model and a corpus into an index's folder, whole or not there; interrupted, the next call goes on."""
+"""Build an index: encode a corpus block by block into a folder that is published when it is whole.
+
+An interrupted build leaves a hidden folder beside the output. The next call with the same model and options continues
+there: documents that it holds unchanged are not encoded again.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tardif.checks import is_number
-from tardif.checksums import checksum
-from tardif.display import Short
-from tardif.encoder.base import Base
-from tardif.encoder.published import CHECKSUMS
+from tardif.encoder.base import resolve_base
 from tardif.encoder.token_vectors import encode_documents
-from tardif.errors import FolderError, ModelError, SettingError
+from tardif.errors import DataError, FolderError, SettingError
 from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
-from tardif.index.building import fill
+from tardif.index.codebooks import centroid_count
+from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import is_index
+from tardif.index.pieces import blocks_of, by_whole, check_pieces, differing
+from tardif.index.protocol import Index, Vectors
 from tardif.locks import lock_file
-from tardif.progress import Console
+from tardif.search.corpus_reader import CorpusReader
+from tardif.search.indexed_model import IndexedModel
+from tardif.search.query_encoder import ENCODER, bind_encoder, export_encoder
+from tardif.search.sync import source_of
+from tardif.text.normal import keyed_order
 from tardif.types import Document
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# The fact of an index that says how its corpus was cut.
-_CHUNK = "chunk"
-# And how the tables were read that it came from.
-_READING = "reading"
+    from tardif.data.chunking import Chunk
 
-ENCODER = "encoder"
-"""The folder in an index that holds the exported query encoder."""
+Encode = Callable[[Sequence[str]], tuple[Vectors, list[int]]]
+"""Texts to packed token vectors ``[tokens, dim]`` and the number of rows of each text."""
 
-_MOVED = "model place"
-_SAY = "tardif search, add, sync and doctor take --model (in Python model=), and the index remembers it."
-
-
-@dataclass(frozen=True, repr=False)
-class IndexedModel(Short):
-    """The model that an index's documents were encoded with.
-
-    Attributes:
-        index: the index's folder.
-        remembered: what its manifest says of the model, as :meth:`remember` gave it.
-        given: where the user says it is now.
-        note: keeps where it was found, or gives what was kept (:meth:`tardif.index.disk.DiskIndex.note`).
-    """
-
-    index: Path
-    remembered: Mapping[str, Any]
-    given: str | Path | None = None
-    note: Callable[[str, str | None], str | None] | None = None
-
-    @classmethod
-    def of(cls, index: DiskIndex, given: str | Path | None = None) -> IndexedModel:
-        """The model of an opened index, which remembers where a model that was moved is found.
-
-        Args:
-            index: the index.
-            given: where the user says that the model is now.
-        """
-        return cls(index.folder, index.manifest["model"], given, index.note)
-
-    @staticmethod
-    def remember(folder: Path, index: Path) -> dict[str, Any]:
-        """What the manifest of an index says of the model in a folder."""
-        return {**_place(folder, index), "fingerprint": fingerprint(folder)}
-
-    @cached_property
-    def path(self) -> Path:
-        """The model's folder, checked to be the one that the documents were encoded with.
-
-        Where the user gives it, the index remembers it for the next time, if it can be written.
-
-        Raises:
-            FolderError: it is not there, or was trained anew since.
-        """
-        places = self._places()
-        there = [place for place in places if place.is_dir()]
-        found = next((place for place in there if fingerprint(place) == self.remembered["fingerprint"]), None)
-        if found is not None:
-            self._keep(found)
-            return found
-        if there:
-            raise FolderError(
-                f"The model in {there[0]} is not the one that {self.index} was built with: "
-                "build the index again, or say where that model is: " + _SAY
-            )
-        raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: say where it is: " + _SAY)
-
-    def _places(self) -> list[Path]:
-        """Where the model may be: where the user says, or where it was found last and where it was at first."""
-        if self.given is not None:
-            return [Path(self.given)]
-        found = []
-        for place in (self._kept(), self.remembered):
-            if place.get("relative"):
-                found.append(Path(os.path.normpath(self.index.absolute() / place["relative"])))
-            if place.get("path"):
-                found.append(Path(place["path"]))
-        return list(dict.fromkeys(found))
-
-    def _kept(self) -> Mapping[str, Any]:
-        said = self.note(_MOVED, None) if self.note is not None else None
-        try:
-            kept = json.loads(said) if said else {}
-        except ValueError:  # somebody's own note
-            kept = {}
-        return kept if isinstance(kept, dict) else {}
-
-    def _keep(self, folder: Path) -> None:
-        """Have the index remember where the user says that the model is."""
-        if self.given is None or self.note is None:
-            return
-        place = _place(folder, self.index)
-        if place == (self._kept() or {name: self.remembered.get(name) for name in place}):
-            return
-        # An index that is only read, by somebody who may not write it, is searched all the same.
-        with suppress(FolderError):
-            self.note(_MOVED, json.dumps(place))
+# Documents encoded and written together: a killed build loses at most this many.
+BLOCK = 2048
+# Tokens assumed per document before any is encoded: it only sets the size of the first block.
+_TOKENS_PER_DOCUMENT = 100
+# Texts per call of the model: progress advances after each call.
+_PART = 128
+# Notes in the index: how its corpus was cut, and how the tables were read.
+_CHUNK, _READING = "chunk", "reading"
 
 
-def _place(folder: Path, index: Path) -> dict[str, Any]:
-    """A folder as an index remembers it: absolute, and from the index, should both be moved together."""
-    folder, index = folder.expanduser().absolute(), index.absolute()
-    return {
-        "path": str(folder),
-        "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
-    }
-
-
-def build_index(
-    base: Base,
-    documents: Sequence[Document],
-    out: Path,
-    *,
-    bits: int,
-    pool: float,
-    words: str | None,
-    device: str,
-    threads: int | None,
-    trust_remote_code: bool,
-    console: Console,
-    overwrite: bool = True,
-    source: str = "",
-    chunk: Any = "auto",
-    reading: Mapping[str, Any] | None = None,
-    opened: Callable[[MultiVectorEncoder], None] = lambda model: None,
-) -> MultiVectorEncoder:
-    """Encode and index a corpus. Returns the model that did it.
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How to build an index; checked when it is made.
 
     Args:
-        base: a late-interaction checkpoint.
-        documents: the corpus, with unique ids.
-        out: the index's folder, absolute.
-        bits: of each component as stored.
-        pool: one vector for so many tokens of a document.
-        words: the language of an index that is searched by words as well; None for vectors alone.
+        chunk: tokens of a piece, ``auto`` or None.
+        bits: of each stored component.
+        pool: how many tokens of a document become one vector.
+        words: the language of an index that is also searched by words; None for vectors alone.
         device: torch's name of the device to encode on.
-        threads: that compare vectors; all processors by default.
-        trust_remote_code: let the model bring its own code.
-        console: where to show progress.
-        overwrite: replace what is there.
-        source: the file or folder that the corpus came from.
-        chunk: how it was cut, for the index to remember.
-        reading: how its tables were read, likewise.
-        opened: is called with the model before anything is encoded.
+        threads: for comparing vectors with centroids; None for all processors.
+        trust_remote_code: let the model run its own code.
+        overwrite: replace an existing folder.
 
     Raises:
-        ModelError: the model cannot be loaded or is not late-interaction.
-        DataError: the corpus is empty, or an id stands twice.
+        SettingError: ``bits`` or ``pool`` cannot be used.
+    """
+
+    chunk: Chunk = "auto"
+    bits: int = 8
+    pool: float = 1.0
+    words: str | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    trust_remote_code: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", check_bits(self.bits))
+        object.__setattr__(self, "pool", check_pool(self.pool))
+
+
+def build_index(model: str | Path, reader: CorpusReader, out: Path, options: BuildOptions) -> MultiVectorEncoder:
+    """Read, encode and index a corpus. Interrupted, the same call continues.
+
+    Args:
+        model: a late-interaction checkpoint: a folder or a hub id.
+        reader: gives the corpus, and shows progress.
+        out: the index's folder, absolute.
+        options: how.
+
+    Returns:
+        The model that encoded the corpus.
+
+    Raises:
+        ModelError: the model cannot be loaded, or is not a late-interaction model.
+        DataError: the corpus cannot be read or is empty, or two documents have the same id.
         FolderError: the folder cannot be written, or another process builds this index.
     """
     from tardif.encoder.model import open_model
 
-    model = open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
-    opened(model)
-    wanted = {"bits": bits, "pool": pool, "words": words, "model": IndexedModel.remember(base.folder, out)}
-    with _under_way(out, wanted, threads, overwrite=overwrite) as index:
-        with console.progress("Indexing", len(documents), "documents") as bar:
+    base = resolve_base(model, trust_remote_code=options.trust_remote_code)
+    corpus = reader.corpus(options.chunk, lambda: base)
+    encoder = open_model(str(base.folder), device=options.device, trust_remote_code=options.trust_remote_code)
+    reader.show_unread(encoder, corpus)
+    manifest = {"bits": options.bits, "pool": options.pool, "words": options.words}
+    manifest["model"] = IndexedModel.remember(base.folder, out)
+    with _under_way(out, manifest, options.threads, overwrite=options.overwrite) as index:
+        with reader.console.progress("Indexing", len(corpus), "documents") as bar:
             fill(
                 index,
-                documents,
-                lambda texts: document_vectors(model, texts, pool),
+                corpus,
+                lambda texts: document_vectors(encoder, texts, options.pool),
                 advance=bar.advance,
                 resumed=lambda count: bar.resume(bar.done + count),
-                source=source,
+                source=source_of(reader.documents),
             )
-        export_encoder(model, index.folder / ENCODER, console)
+        export_encoder(encoder, index.folder / ENCODER, reader.console)
         bind_encoder(index)
+        chunk = options.chunk
         index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
-        index.note(_READING, json.dumps(dict(reading or {})))
-    return model
+        index.note(_READING, json.dumps(dict(reader.options.given())))
+    return encoder
 
 
 def chunk_of(index: DiskIndex) -> Any:
-    """How the corpus was cut that an index was built of: tokens of a piece, ``auto``, or None for not at all."""
+    """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
     return json.loads(index.note(_CHUNK) or '"auto"')
 
 
 def reading_of(index: DiskIndex) -> dict[str, Any]:
-    """How the tables were read that an index was built of: options of :class:`tardif.data.reading.Reading`."""
+    """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
     found = json.loads(index.note(_READING) or "{}")
     return found if isinstance(found, dict) else {}
 
 
 @contextmanager
 def _under_way(
-    out: Path, wanted: Mapping[str, Any], threads: int | None, *, overwrite: bool = True
+    out: Path, manifest: Mapping[str, Any], threads: int | None, *, overwrite: bool = True
 ) -> Iterator[DiskIndex]:
-    """An index that becomes ``out`` when the block ends well; what an interrupted one left is gone on with.
+    """Give an index that becomes ``out`` when the block ends without an error; an interrupted one is continued.
 
     Args:
         out: the index's folder, absolute.
-        wanted: what :meth:`DiskIndex.create` is given.
-        threads: that compare vectors.
-        overwrite: replace what is there.
+        manifest: arguments of :meth:`DiskIndex.create`; an interrupted build with others is not continued.
+        threads: for comparing vectors with centroids.
+        overwrite: replace an existing folder.
 
     Raises:
-        FolderError: another process is at it, or the folder cannot be written.
+        FolderError: another process builds this index, or the folder cannot be written.
     """
     place = real_place(out)
     work = place.with_name(f".{place.name}.indexing")
     with holding(out, overwrite=overwrite, what=f"{out} is being built"):
-        index = _left(work, wanted, threads)
+        index = _interrupted(work, manifest, threads)
         if index is None:
             remove(work)
-            index = DiskIndex.create(work, **wanted, threads=threads)
+            index = DiskIndex.create(work, **manifest, threads=threads)
         try:
             yield index
             index.close()
@@ -246,15 +170,16 @@ def _under_way(
             if work.exists():
                 is_empty = not len(index)
                 index.close()
-                if is_empty:
+                if is_empty:  # nothing to continue from
                     remove(work)
 
 
 def _finish(work: Path, place: Path) -> None:
-    """Publish a finished index. Killed meanwhile, no other folder is left that would be gone on with."""
-    # Of a process that was killed when it had put the encoder there.
+    """Publish a finished index."""
+    # Leftovers of a process that was killed while it exported the encoder.
     sweep(work / ENCODER)
     remove(lock_file(work / ENCODER))
+    # Renamed first: if this process is killed now, the next build must not continue from a finished index.
     aside = name_aside(place, "partial")
     work.rename(aside)
     try:
@@ -265,75 +190,143 @@ def _finish(work: Path, place: Path) -> None:
         raise
 
 
-def _left(work: Path, wanted: Mapping[str, Any], threads: int | None) -> DiskIndex | None:
-    """What an interrupted call left, if it was made of the same."""
+def _interrupted(work: Path, manifest: Mapping[str, Any], threads: int | None) -> DiskIndex | None:
+    """The index that an interrupted build left, if it was built with the same model and options."""
     if not is_index(work):
         return None
     try:
         index = DiskIndex(work, threads=threads)
-    except FolderError:  # damaged, or another version's: begin again
+    except FolderError:  # damaged, or of another version of the format
         return None
-    if all(index.manifest.get(name) == value for name, value in wanted.items()):
+    if all(index.manifest.get(name) == value for name, value in manifest.items()):
         return index
     index.close()
     return None
 
 
-def export_encoder(encoder: MultiVectorEncoder, folder: Path, console: Console) -> None:
-    """Put the query encoder beside the index, for searches without PyTorch."""
-    from tardif.encoder.onnx.convert import export_query_encoder
+def fill(
+    index: DiskIndex,
+    documents: Sequence[Document],
+    encode: Encode,
+    *,
+    advance: Callable[[int], None] | None = None,
+    resumed: Callable[[int], None] | None = None,
+    source: str = "",
+) -> None:
+    """Make an index hold exactly these documents. Documents that it holds unchanged are not encoded again.
 
-    if folder.exists():
-        return
-    try:
-        export_query_encoder(encoder, folder)
-    except ModelError as error:
-        console.say(f"{error} Searches load PyTorch.")
+    The first block is a random sample of the whole corpus, because the centroids are learned from it; the other blocks
+    follow in the given order. All pieces of a document are written together.
 
-
-def bind_encoder(index: DiskIndex) -> None:
-    """Have an index know the query encoder that lies in its folder, or that there is none."""
-    from tardif.encoder.onnx.folder import SETTINGS
-
-    settings = index.folder / ENCODER / SETTINGS
-    index.note(ENCODER, checksum(settings) if settings.is_file() else "")
-
-
-def encoder_of(index: DiskIndex) -> Path | None:
-    """The folder of an index's query encoder, the one that was bound to it; None where it has none.
-
-    Raises:
-        FolderError: it is missing, or is another one.
-    """
-    known = index.note(ENCODER)
-    return check_encoder(index.folder, known) if known else None
-
-
-def check_encoder(index: Path, known: str) -> Path:
-    """The folder of an index's query encoder, if it is the one of that checksum.
+    Args:
+        index: empty, or left by an interrupted call.
+        documents: the corpus, with unique ids; the pieces of a document follow each other.
+        encode: texts to vectors.
+        advance: called with the number of documents (or pieces) encoded, for progress.
+        resumed: called with the number of documents that the index already held.
+        source: the file or folder that the documents came from.
 
     Raises:
-        FolderError: it is missing, or is another one.
+        DataError: the corpus is empty, two documents have the same id, or vectors are not finite numbers.
+        FolderError: the folder cannot be written.
     """
-    from tardif.encoder.onnx.folder import SETTINGS
+    if not documents:
+        raise DataError("The corpus is empty: there is nothing to index.")
+    check_pieces(documents)
+    wholes = by_whole(documents)
+    for number, block in enumerate(_sample_first(wholes, len(documents))):
+        missing = differing(index, block)
+        if resumed is not None and len(missing) < len(block):
+            resumed(len(block) - len(missing))
+        if missing:
+            vectors, lengths = encode_block(missing, encode, advance)
+            if number == 0:
+                index.expect(len(vectors) // len(missing) * len(documents))
+            index.add(missing, vectors, lengths, source=source)
+    index.delete([identity for identity in index.ids() if identity not in wholes])
+    index.wait()
 
-    folder = index / ENCODER
-    settings = folder / SETTINGS
-    if not settings.is_file() or checksum(settings) != known:
-        what = "is not the one that the index was built with" if settings.exists() else "is missing"
-        raise FolderError(f"{folder} is damaged (the query encoder {what}): see tardif doctor {index}.")
-    return folder
+
+def _sample_first(wholes: Mapping[str, Sequence[Document]], count: int) -> Iterator[list[Document]]:
+    """Blocks of a corpus of ``count`` rows: a random sample, then the rest in its own order."""
+    # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
+    size = max(BLOCK, centroid_count(count * _TOKENS_PER_DOCUMENT) // 2)
+    sampled: set[str] = set()
+    held = 0
+    # By a hash of the id: a resumed build draws the same sample.
+    for identity in sorted(wholes, key=lambda identity: keyed_order(0, identity)):
+        if held >= size:
+            break
+        sampled.add(identity)
+        held += len(wholes[identity])
+    yield [piece for identity, pieces in wholes.items() if identity in sampled for piece in pieces]
+    yield from blocks_of({i: pieces for i, pieces in wholes.items() if i not in sampled}, BLOCK)
 
 
-def document_vectors(
-    model: MultiVectorEncoder, texts: Sequence[str], pool: float
-) -> tuple[NDArray[np.float32], list[int]]:
-    """Token vectors of documents, packed ``[tokens, dim]``, and the rows of each; pooled where that is asked for.
+def add_documents(
+    index: Index,
+    documents: Sequence[Document],
+    encode: Encode,
+    *,
+    block: int = BLOCK,
+    advance: Callable[[int], None] | None = None,
+    source: str = "",
+) -> int:
+    """Encode documents and add them to an index, block by block; all pieces of a document are in one block.
+
+    Args:
+        index: to be changed.
+        documents: whole documents and pieces.
+        encode: texts to vectors.
+        block: documents encoded and written together.
+        advance: called with the number of documents (or pieces) encoded, for progress.
+        source: the file or folder that the documents came from.
+
+    Returns:
+        How many documents of the index were replaced.
+
+    Raises:
+        DataError: vectors are not finite numbers, or of another width than the index's.
+        FolderError: the index cannot be written.
+    """
+    replaced = 0
+    for part in blocks_of(by_whole(documents), block):
+        vectors, lengths = encode_block(part, encode, advance)
+        replaced += index.add(part, vectors, lengths, source=source)
+    return replaced
+
+
+def encode_block(
+    documents: Sequence[Document], encode: Encode, advance: Callable[[int], None] | None = None
+) -> tuple[Vectors, list[int]]:
+    """Return the packed vectors ``[tokens, dim]`` of a block, and the number of rows of each document.
+
+    Args:
+        documents: the block.
+        encode: texts to vectors.
+        advance: called with the number of documents encoded, for progress.
+    """
+    # The longest first: the time left is then never promised too short, and a batch holds texts of similar length.
+    order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
+    found: list[Vectors] = [np.zeros((0, 0), dtype=np.float32)] * len(documents)
+    for begin in range(0, len(order), _PART):
+        part = order[begin : begin + _PART]
+        vectors, lengths = encode([documents[place].content for place in part])
+        for place, rows in zip(part, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True):
+            found[place] = rows
+        if advance is not None:
+            advance(len(part))
+    return np.concatenate(found), [len(rows) for rows in found]
+
+
+def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> tuple[Vectors, list[int]]:
+    """Return packed token vectors ``[tokens, dim]`` of documents, and the number of rows of each.
 
     Args:
         model: a late-interaction model.
-        texts: of the documents.
-        pool: one vector for so many tokens of a document; 1 keeps all.
+        texts: the documents' texts.
+        pool: how many tokens of a document become one vector; 1 keeps all
+            (hierarchical token pooling: Clavié, Chaffin and Adams, 2024).
     """
     vectors, lengths = encode_documents(model, texts)
     if pool == 1 or not len(vectors):
@@ -346,26 +339,14 @@ def document_vectors(
 
 
 def check_pool(pool: float) -> float:
-    """Return ``pool`` if documents can be pooled so.
+    """Return ``pool`` as a float if documents can be pooled by it.
+
+    >>> check_pool(2)
+    2.0
 
     Raises:
-        SettingError: they cannot.
+        SettingError: it is not a finite number of at least 1.
     """
     if not is_number(pool) or not 1 <= pool < float("inf"):
-        raise SettingError(f"pool={pool!r}: give a number of tokens for one vector, 1 or more.")
+        raise SettingError(f"pool={pool!r}: give the number of tokens that become one vector, 1 or more.")
     return float(pool)
-
-
-def fingerprint(folder: Path) -> str:
-    """A checksum of what determines a model's vectors: its configs, tokenizer and weights."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
-            continue
-        if path.name in ("results.json", CHECKSUMS):  # records of a run, and of the rest
-            continue
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

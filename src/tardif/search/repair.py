@@ -1,4 +1,4 @@
-"""An index examined to the last byte, and repaired: what is lost of it is encoded again from the texts."""
+"""Examine every byte of an index, and repair it: lost vectors are encoded again from the stored texts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from tardif.errors import FolderError
 from tardif.folders import publish
-from tardif.index.building import BLOCK, blocks_of, by_whole, encoded
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.progress import Console
-from tardif.search.build import ENCODER, IndexedModel, bind_encoder, check_encoder, document_vectors, export_encoder
+from tardif.search.build import add_documents, document_vectors
+from tardif.search.indexed_model import IndexedModel
+from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
 from tardif.text.normal import keyed_order
 from tardif.types import Document
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def examine(index: str | Path) -> Examination:
-    """What is in an index, and what is wrong with it: every byte is read and compared with its checksum.
+    """Read every byte of an index, compare it with its checksum, and return what the index holds and what is wrong.
 
     Raises:
-        FolderError: the folder is no index, its manifest is damaged, or it was written by another version.
+        FolderError: the folder is not an index, its manifest is damaged, or it was written by another version.
     """
     found = examine_index(index)
     if found.encoder:
@@ -47,23 +48,22 @@ def repair(
     trust_remote_code: bool = False,
     console: Console,
 ) -> tuple[list[str], Examination]:
-    """Mend an index. A document whose text is damaged is given up and named; all else comes back.
+    """Repair an index. A document with a damaged text is removed and named; everything else is restored.
 
-    Nothing is removed before what takes its place is on disk, so an interrupted repair can be made again.
+    Nothing is removed before its replacement is on disk, so an interrupted repair can be run again.
 
     Args:
         index: the folder.
-        model: where the model is now, if it was moved since.
+        model: the model's folder, if it was moved since.
         device: torch's name of the device to encode on.
-        trust_remote_code: let the model bring its own code.
-        console: where to show progress.
+        trust_remote_code: let the model run its own code.
+        console: shows progress.
 
     Returns:
-        A line for each thing that was done, and how the index is now.
+        A line for each repair, and the examination of the repaired index.
 
     Raises:
-        FolderError: the database cannot be read, the model is needed and is not there, or the folder cannot be
-            written.
+        FolderError: the database cannot be read, the model is needed and is missing, or the folder cannot be written.
     """
     found = examine(index)
     if not found.problems:
@@ -88,7 +88,7 @@ def repair(
 def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Console) -> str:
     folder = index.folder
     aside = folder / f".{ENCODER}"
-    shutil.rmtree(aside, ignore_errors=True)  # of a repair that was broken off
+    shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted repair
     export_encoder(encoder, aside, console)
     if aside.is_dir():
         publish(aside, folder / ENCODER)
@@ -104,12 +104,15 @@ def _encode_again(
     index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, console: Console
 ) -> None:
     pool = float(index.manifest["pool"])
-    # In no order: the first block may have to be a sample that centroids are learnt from.
+    # In random order: centroids may have to be learned again, from the first block.
     ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))
     sources = index.sources()
     with console.progress("Encoding again", len(ordered), "documents") as bar:
         for source in sorted({sources[document.whole_id] for document in ordered}):
-            own = by_whole(document for document in ordered if sources[document.whole_id] == source)
-            for block in blocks_of(own, BLOCK):
-                vectors, lengths = encoded(block, lambda texts: document_vectors(encoder, texts, pool), bar.advance)
-                index.add(block, vectors, lengths, source=source)
+            add_documents(
+                index,
+                [document for document in ordered if sources[document.whole_id] == source],
+                lambda texts: document_vectors(encoder, texts, pool),
+                advance=bar.advance,
+                source=source,
+            )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.index.building import blocks_of, by_whole, differing
+from tardif.index.pieces import blocks_of, by_whole, differing
 from tardif.index.protocol import Index
 from tardif.types import Document
 

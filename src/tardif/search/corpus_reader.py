@@ -1,0 +1,128 @@
+"""Documents on their way to a model: read, cut into pieces, and reported where the model does not read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tardif.checks import shown
+from tardif.encoder.base import Base
+from tardif.errors import DataError, SettingError
+from tardif.folders import check_file
+from tardif.index.pieces import check_pieces
+from tardif.progress import Console
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from tardif.data.chunking import Chunk
+
+
+class CorpusReader:
+    """Reads documents as a user gave them, and reports what a model will not see of them.
+
+    Args:
+        documents: what the user gave.
+        console: shows the report.
+        file: a file for the report as JSON lines; None for none.
+        options: how tables are read, by the names of :class:`tardif.data.reading.Reading`.
+
+    Attributes:
+        options: how tables are read, checked.
+        report: what became of the files and rows (:class:`tardif.data.document_report.DocumentReport`).
+
+    Raises:
+        SettingError: an option or ``file`` cannot be used.
+        FolderError: ``file`` cannot be written.
+    """
+
+    def __init__(self, documents: Any, console: Console, file: str | Path | None, options: Mapping[str, Any]) -> None:
+        # Imported here and in the methods below: a search reads no documents, and must answer at once.
+        from tardif.data.document_report import DocumentReport
+        from tardif.data.reading import reading_from
+
+        if file is not None and not isinstance(file, str | Path):
+            raise SettingError(f"report={shown(file)}: give the path of a file to write.")
+        self.documents, self.console = documents, console
+        self.file = None if file is None else Path(file)
+        if self.file is not None:
+            check_file(self.file)
+        self.options = reading_from(options)
+        self.report = DocumentReport()
+
+    def corpus(self, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
+        """Read documents with unique ids, and cut them into pieces where ``chunk`` asks for it.
+
+        Args:
+            chunk: tokens of a piece, ``auto`` or None.
+            base: returns the checkpoint whose tokens are counted; called only if documents may be cut.
+
+        Raises:
+            DataError: the documents cannot be read, or two have the same id.
+        """
+        from tardif.data.chunking import cutter
+        from tardif.data.documents import read_documents
+        from tardif.encoder.truncation import as_read
+
+        cut = cutter(self.documents, chunk, lambda: as_read(base()))
+        read = self._read(lambda: read_documents(self.documents, reading=self.options, report=self.report))
+        found = [piece for document in read for piece in (cut(document) if cut else [document])]
+        check_pieces(found)
+        return found
+
+    def uncut(self) -> list[Document]:
+        """Read whole documents, copies included.
+
+        Raises:
+            DataError: the documents cannot be read.
+        """
+        from tardif.data.documents import stream_documents
+
+        def read() -> list[Document]:
+            placed = stream_documents(self.documents, reading=self.options, report=self.report)
+            return [document for _, document in placed]
+
+        return self._read(read)
+
+    def _read(self, read: Callable[[], list[Document]]) -> list[Document]:
+        try:
+            return read()
+        except DataError:  # of a folder in which no file can be read, the report says more than the error
+            self._write()
+            raise
+
+    def show_unread(self, model: Any, corpus: Sequence[Document], way_out: str = "") -> None:
+        """Show, before anything is encoded, what was not read and which documents the model truncates.
+
+        Args:
+            model: an opened ``MultiVectorEncoder``.
+            corpus: what :meth:`corpus` or :meth:`uncut` returned.
+            way_out: what the user can do about truncation; by default to cut documents into pieces.
+        """
+        from tardif.data.chunking import CHUNK_TOKENS
+        from tardif.encoder.coverage import SAMPLE, texts_warning
+        from tardif.encoder.truncation import document_reach, overlong, truncation_warning
+        from tardif.text.normal import keyed_sample
+
+        found, reach = overlong(model, corpus), document_reach(model)
+        for document in found:
+            self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")
+        pieces = min(CHUNK_TOKENS, reach)
+        way_out = way_out or f"Cut them into pieces: --chunk {pieces} (in Python chunk={pieces})."
+        self.report.lost = truncation_warning(found, reach, len(corpus), way_out)
+        self.show()
+        sample = keyed_sample(0, (document.content for document in corpus), SAMPLE)
+        if remark := texts_warning("The model", model[0].tokenizer, sample, "these documents"):
+            self.console.warn(remark)
+
+    def show(self) -> None:
+        """Show what was read and what was not, and write the report's file if there is one."""
+        # Of values that were all taken there is nothing to report.
+        if self.report.notes or isinstance(self.documents, str | Path):
+            for line in self.report.lines():
+                self.console.say(line)
+        self._write()
+
+    def _write(self) -> None:
+        if self.file is not None:
+            self.report.write(self.file)

@@ -1,0 +1,134 @@
+"""The model that an index was built with: remembered in the manifest, found again after a move, and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tardif.display import Short
+from tardif.encoder.published import CHECKSUMS
+from tardif.errors import FolderError
+from tardif.index.disk import DiskIndex
+
+_MOVED = "model place"  # the index's note that holds the place a user gave
+_WAY_OUT = "give its folder (--model of tardif search, add, sync and doctor; in Python model=); the index remembers it."
+
+
+@dataclass(frozen=True, repr=False)
+class IndexedModel(Short):
+    """The model that encoded an index's documents.
+
+    Attributes:
+        index: the index's folder.
+        remembered: the manifest's entry, made by :meth:`remember`.
+        given: the model's folder according to the user, if it was moved.
+        note: reads the note where a moved model was found, or writes it (:meth:`tardif.index.disk.DiskIndex.note`).
+    """
+
+    index: Path
+    remembered: Mapping[str, Any]
+    given: str | Path | None = None
+    note: Callable[[str, str | None], str | None] | None = None
+
+    @classmethod
+    def of(cls, index: DiskIndex, given: str | Path | None = None) -> IndexedModel:
+        """Return the model of an opened index.
+
+        Args:
+            index: the index.
+            given: the model's folder according to the user, if it was moved.
+        """
+        return cls(index.folder, index.manifest["model"], given, index.note)
+
+    @staticmethod
+    def remember(folder: Path, index: Path) -> dict[str, Any]:
+        """Return the manifest's entry for the model in a folder: its place and its :func:`fingerprint`."""
+        return {**_place(folder, index), "fingerprint": fingerprint(folder)}
+
+    @cached_property
+    def path(self) -> Path:
+        """The model's folder, verified to hold the model that encoded the documents.
+
+        A folder that the user gives is noted in the index for the next time, if the index can be written.
+
+        Raises:
+            FolderError: the model is missing, or was trained again since.
+        """
+        places = self._places()
+        there = [place for place in places if place.is_dir()]
+        for place in there:
+            if fingerprint(place) == self.remembered["fingerprint"]:
+                self._keep(place)
+                return place
+        if there:
+            raise FolderError(
+                f"The model in {there[0]} is not the one that {self.index} was built with: build the index again, "
+                f"or, if that model was moved, {_WAY_OUT}"
+            )
+        raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: {_WAY_OUT}")
+
+    def _places(self) -> list[Path]:
+        """The user's folder; else where the model was found last, then where it was when the index was built."""
+        if self.given is not None:
+            return [Path(self.given)]
+        found = []
+        for place in (self._kept(), self.remembered):
+            # The relative path first: index and model may have been moved or copied together.
+            if place.get("relative"):
+                found.append(Path(os.path.normpath(self.index.absolute() / place["relative"])))
+            if place.get("path"):
+                found.append(Path(place["path"]))
+        return list(dict.fromkeys(found))
+
+    def _kept(self) -> Mapping[str, Any]:
+        noted = self.note(_MOVED, None) if self.note is not None else None
+        try:
+            kept = json.loads(noted) if noted else {}
+        except ValueError:  # a user's own note of that name
+            kept = {}
+        return kept if isinstance(kept, dict) else {}
+
+    def _keep(self, folder: Path) -> None:
+        """Note the folder that the user gave, unless the index knows it already."""
+        if self.given is None or self.note is None:
+            return
+        place = _place(folder, self.index)
+        if place == (self._kept() or {name: self.remembered.get(name) for name in place}):
+            return
+        # A user without write permission can still search.
+        with suppress(FolderError):
+            self.note(_MOVED, json.dumps(place))
+
+
+def _place(folder: Path, index: Path) -> dict[str, Any]:
+    """A folder as an absolute path and as one relative to the index; Windows has none between two drives."""
+    folder, index = folder.expanduser().absolute(), index.absolute()
+    return {
+        "path": str(folder),
+        "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
+    }
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a checksum (SHA-256) of what determines a model's vectors: configuration, tokenizer and weights.
+
+    It does not depend on the folder's place; notes such as ``README.md`` do not change it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
+            continue
+        if path.name in ("results.json", CHECKSUMS):  # records of a training run, and checksums of the other files
+            continue
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,119 @@
+"""Rerank documents for a query: those a user gives, encoded now, or those of an index, from their stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tardif.checks import check_hits, check_query
+from tardif.data.json_metadata import as_stored
+from tardif.display import Hits
+from tardif.encoder.base import resolve_base
+from tardif.encoder.token_vectors import encode_queries
+from tardif.index.protocol import Index, Vectors
+from tardif.progress import Console
+from tardif.ranking import top
+from tardif.scoring import LOWEST, maxsim_arrays
+from tardif.search.build import document_vectors
+from tardif.search.corpus_reader import CorpusReader
+from tardif.search.hits import best_of_each, hit_of, hits_of
+from tardif.types import Hit
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+def rerank(
+    model: str | Path | MultiVectorEncoder,
+    query: str,
+    documents: Iterable[Any] | str | Path,
+    k: int = 10,
+    *,
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+    report: str | Path | None = None,
+    quiet: bool = False,
+    **reading: Any,
+) -> list[Hit]:
+    """Order documents for a query by exact MaxSim, without an index.
+
+    Every given document is ordered, copies included: :attr:`Hit.position <tardif.types.Hit.position>` is a hit's place
+    in ``documents``. Equal scores are ordered by id, the highest first, then by position.
+
+    >>> rerank("models/mine", "what makes the tides", ["The moon does.", "Bread rises."])  # doctest: +SKIP
+
+    Args:
+        model: a checkpoint, or an opened ``MultiVectorEncoder``.
+        query: the query.
+        documents: as for :meth:`Retriever.build <tardif.search.retriever.Retriever.build>`, for example a list of
+            texts. Ids need not be unique.
+        k: the number of hits.
+        device: torch's name of the device.
+        trust_remote_code: let the model run its own code.
+        report: as for ``Retriever.build``.
+        quiet: do not report what was not read.
+        **reading: as for ``Retriever.build``.
+
+    Raises:
+        SettingError: the query is empty, or ``k`` is below 1.
+        DataError: the documents cannot be read.
+        ModelError: the model cannot be loaded.
+    """
+    from tardif.encoder.model import open_model
+
+    query, k = check_query(query), check_hits(k)
+    base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
+    reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
+    given = reader.uncut()
+    opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
+    scores = _scores(opened, query, [document.content for document in given])
+    places = [place for place, score in enumerate(scores) if score > LOWEST]
+    places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # stable: copies keep their order
+    # Metadata as an index would return it.
+    found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
+    return Hits(hit_of(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
+
+
+def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
+    """MaxSim of a query with each text; the lowest float for a query without a token. Equal texts are encoded once, so
+    they have equal scores whatever batch they would be in."""
+    vectors, lengths = encode_queries(model, [query])
+    if not lengths[0]:
+        return [LOWEST] * len(texts)
+    distinct = list(dict.fromkeys(texts))
+    found = maxsim_arrays(vectors, lengths, *document_vectors(model, distinct, 1))[0]  # [1, distinct] -> [distinct]
+    by_text = dict(zip(distinct, found.tolist(), strict=True))
+    return [by_text[text] for text in texts]
+
+
+def rerank_stored(index: Index, query: Vectors, given: Sequence[str], k: int, *, group: bool) -> list[Hit]:
+    """Order documents of an index for one query, from their stored vectors.
+
+    Args:
+        index: holds the documents.
+        query: the query's vectors ``[tokens, dim]``.
+        given: ids of documents or pieces, repeated ids included.
+        k: the number of hits.
+        group: one hit per document.
+
+    Raises:
+        DataError: a document is not in the index.
+    """
+    ids = list(dict.fromkeys(given))
+    with index.moment():
+        documents = index.get(ids)
+        known = documents.keys() | {document.whole_id for document in documents.values()}
+        # An id that the index does not know is scored too: Index.score says which one it is.
+        names = [*documents, *(identity for identity in ids if identity not in known)]
+        scores = np.array(index.score(query, names))
+    ranked = [hit for hit in top(scores, np.array(names, dtype=object), len(names)) if hit[1] > LOWEST]
+    if group:
+        ranked = best_of_each(ranked, {i: document.whole_id for i, document in documents.items()}, k)
+    first = {identity: place for place, identity in reversed(list(enumerate(given)))}
+    positions = {i: first.get(i, first.get(document.whole_id, 0)) for i, document in documents.items()}
+    return hits_of(ranked[:k], documents, positions, group=group)

@@ -1,0 +1,106 @@
+"""The model of a retriever: it encodes queries and documents, and is loaded when it is first needed.
+
+Queries are encoded without PyTorch where the index holds an exported query encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tardif.encoder.base import Base, resolve_base
+from tardif.encoder.token_vectors import encode_queries
+from tardif.errors import SettingError
+from tardif.forks import ForkAware, register
+from tardif.index.protocol import Vectors
+from tardif.search.indexed_model import IndexedModel
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from tardif.encoder.onnx.encoder import LightEncoder
+
+
+class SearchModel(ForkAware):
+    """A late-interaction model, known by its place, by its checkpoint, or opened.
+
+    Args:
+        home: the model of an index on disk.
+        base: a checkpoint.
+        opened: an opened ``MultiVectorEncoder``.
+        query_encoder: the folder of an exported query encoder.
+        device: torch's name of the device.
+        trust_remote_code: let the model run its own code.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: IndexedModel | None = None,
+        base: Base | None = None,
+        opened: MultiVectorEncoder | None = None,
+        query_encoder: Path | None = None,
+        device: str = "cpu",
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.home, self._base, self._opened = home, base, opened
+        self._query_encoder = query_encoder
+        self._light: LightEncoder | None = None
+        self._device, self._trust = device, trust_remote_code
+        register(self)
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As :meth:`tardif.forks.ForkAware.after_fork`.
+
+        The threads that PyTorch computes with exist in the parent only; a child that used more than one would wait for
+        the others for ever.
+        """
+        if in_child and self._opened is not None:
+            import torch
+
+            torch.set_num_threads(1)
+
+    def base(self) -> Base:
+        """Return the checkpoint whose tokens are counted where documents are cut.
+
+        Raises:
+            SettingError: the model was given opened, so no checkpoint is known.
+            FolderError: the model is missing, or was trained again since.
+        """
+        if self._base is None:
+            if self.home is None:
+                raise SettingError(
+                    "Documents are cut by the tokens of a checkpoint, and none is known: give chunk=None, or the "
+                    "model as a folder or hub id."
+                )
+            self._base = resolve_base(self.home.path, trust_remote_code=self._trust)
+        return self._base
+
+    def open(self) -> MultiVectorEncoder:
+        """Return the model, loaded on first use.
+
+        Raises:
+            FolderError: the model is missing, or was trained again since.
+            ModelError: it cannot be loaded.
+        """
+        if self._opened is None:
+            from tardif.encoder.model import open_model
+
+            folder = self.home.path if self.home is not None else self.base().folder
+            self._opened = open_model(str(folder), device=self._device, trust_remote_code=self._trust)
+        return self._opened
+
+    def use(self, opened: MultiVectorEncoder) -> None:
+        """Take a model that is open already."""
+        self._opened = opened
+
+    def encode_queries(self, queries: Sequence[str]) -> tuple[Vectors, list[int]]:
+        """Return packed token vectors ``[tokens, dim]`` of queries, and the number of rows of each."""
+        if self._query_encoder is None:
+            return encode_queries(self.open(), list(queries))
+        if self._light is None:
+            from tardif.encoder.onnx.encoder import LightEncoder
+
+            self._light = LightEncoder(self._query_encoder)
+        return self._light.encode_queries(list(queries))
