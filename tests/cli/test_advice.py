@@ -45,7 +45,7 @@ SAID_BY = {
     "data/markup.py": DOCUMENTS,
     "data/split.py": MAKING,
     "index": ("search", "add", "sync", "delete"),
-    "preparation.py": MAKING,
+    "preparation": MAKING,
     "search/sync.py": ("sync",),
     "training": ("train",),
 }

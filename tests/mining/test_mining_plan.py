@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -46,10 +47,9 @@ def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, que
     documents = [Document(f"d{n}", f"text {n} of some words") for n in range(40)]
     rows = [(f"query {n} asks", documents[n % 40].text) for n in range(queries)]
     examples = prepare([rows], documents, validation=0, miner="none", near=False)
-    tables = tmp_path / "set"
-    examples.save(tables)
     plan = MiningPlan("lexical", language("en"), "none", selection=Selection(**given), decides_ratio=not given)
-    said = plan.run(tables, {"settings": {}, "made": queries if made else 0}, Console(quiet=True))
-    asked = json.loads((tables / "mining.json").read_text())["settings"]["selection"]
+    data = dataclasses.replace(examples, made=queries if made else 0)
+    _, said = plan.run(data, Console(quiet=True), folder=tmp_path)
+    asked = json.loads((tmp_path / "mining.json").read_text())["settings"]["selection"]
     assert asked["ratio"] == ratio
     assert any("over 1,000 queries" in line for line in said) == (ratio is None)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tardif.data.regular import open_regular, user_path
 from tardif.data.staging import Staging
-from tardif.data.training_set import UNCLEAR
 from tardif.escaping import json_text
 
-# Rows per group of the Parquet files: what a reader must hold at a time.
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows per group of the Parquet files: a reader holds one group at a time.
 _ROWS = 50_000
 
 # Of a query with very many positives and negatives each example carries a share of the negatives, in turn: all of them
@@ -71,26 +73,43 @@ _CROWDED = f"""CREATE OR REPLACE TABLE crowded AS
   ) WHERE positives * negatives > {_PAIRS}"""
 
 
+def find_crowded(staging: Staging) -> int:
+    """Leave the table ``crowded``, which the tables of a set need; returns the number of queries in it."""
+    staging.run(_CROWDED)
+    return int(staging.one("SELECT count(*) FROM crowded"))
+
+
 def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
-    """Write the tables of a training set into ``folder``; returns the rows of each.
+    """Stream the tables of a training set into Parquet files, in bounded memory.
 
     The examples carry the data's own negatives; mining adds the rest.
+
+    Returns:
+        The number of rows of each table.
     """
     import pyarrow.parquet as pq
 
     counts = {}
-    staging.run(_CROWDED)
-    tables = dict(_TABLES)
-    if staging.one("SELECT 1 FROM unclear LIMIT 1"):
-        tables[UNCLEAR.removesuffix(".parquet")] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
-    for name, statement in tables.items():
-        reader = staging.database.sql(statement).to_arrow_reader(_ROWS)
+    for name, reader in _tables(staging):
         counts[name] = 0
         with pq.ParquetWriter(folder / f"{name}.parquet", reader.schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
                 counts[name] += batch.num_rows
     return counts
+
+
+def read_tables(staging: Staging) -> dict[str, pa.Table]:
+    """Read the same tables into memory, as Arrow."""
+    return {name: reader.read_all() for name, reader in _tables(staging)}
+
+
+def _tables(staging: Staging) -> Iterator[tuple[str, pa.RecordBatchReader]]:
+    tables = dict(_TABLES)
+    if staging.one("SELECT 1 FROM unclear LIMIT 1"):
+        tables["unclear"] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
+    for name, statement in tables.items():
+        yield name, staging.database.sql(statement).to_arrow_reader(_ROWS)
 
 
 def write_report(staging: Staging, folder: Path) -> None:
@@ -101,15 +120,12 @@ def write_report(staging: Staging, folder: Path) -> None:
 
 def _reported(staging: Staging) -> Iterator[dict[str, Any]]:
     names = ("rule", "action", "source", "place", "query_id", "document_id", "detail")
-    reader = staging.database.sql(
-        "SELECT rule, action, source, place, query_id, document_id, detail FROM report "
-        "ORDER BY rule, source, place, query_id, document_id, detail"
-    ).to_arrow_reader(_ROWS)
-    for batch in reader:
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            row = dict(zip(names, values, strict=True))
-            row["source"] = Path(staging.sources[row["source"]]).name
-            yield {name: value for name, value in row.items() if value is not None}
+    # Ordered by all that is written, so that the bytes do not depend on the order of the input.
+    order = "rule, source, place, query_id, document_id, detail"
+    for values in staging.stream(f"SELECT {', '.join(names)} FROM report ORDER BY {order}", _ROWS):
+        row = dict(zip(names, values, strict=True))
+        row["source"] = Path(staging.sources[row["source"]]).name
+        yield {name: value for name, value in row.items() if value is not None}
 
 
 def source_name(source: Any, otherwise: str = "documents") -> str:

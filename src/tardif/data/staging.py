@@ -192,9 +192,10 @@ class Staging:
         """An error that points at a row."""
         return DataError(what, self.sources[source], place)
 
-    def batches(self, statement: str, size: int = 20_000) -> Iterator[Any]:
-        """A query's rows as Arrow batches, streamed."""
-        yield from self.database.sql(statement).to_arrow_reader(size)
+    def stream(self, statement: str, size: int = 20_000) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one. Memory holds ``size`` of them at a time."""
+        for batch in self.database.sql(statement).to_arrow_reader(size):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def _judgement(self, source: int, judgement: Judgement) -> None:
         query_id, document_id = judgement.query_id, judgement.document_id

@@ -1,20 +1,21 @@
-"""The training set: documents, queries, judgements, examples; in memory and as a folder on disk.
+"""The training set: documents, queries, judgements and examples, in memory and as a folder on disk.
 
 documents.parquet   id, title, text, metadata (JSON)
-queries.parquet     id, text, split (train | validation)
+queries.parquet     id, text, split (train | validation | test)
 qrels.parquet       query_id, document_id, relevance
-examples.parquet    query_id, positive_id, negative_ids (list)
-manifest.json       format, version, counts, settings, report
+examples.parquet    query_id, positive_id, negative_ids (list), scores (list)
+unclear.parquet     query_id, document_id; missing where there are none
+manifest.json       format, version, counts, rules, settings, sources, report
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tardif._version import __version__
 from tardif.data.json_metadata import as_stored
@@ -23,16 +24,20 @@ from tardif.errors import FolderError
 from tardif.folders import read_json, staged, write_json
 from tardif.types import Document, Example
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FORMAT = "tardif-training-set"
 VERSION = 1
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-UNCLEAR = "unclear.parquet"
-"""The table of :attr:`TrainingSet.unclear`; a set without any has none."""
+# The tables of every set. A set with unclear pairs has another, "unclear".
+TABLES = ("documents", "queries", "qrels", "examples")
+_BATCH = 10_000  # rows of a table turned into Python values at a time
 
 
 @dataclass(frozen=True, repr=False)
 class TrainingSet:
-    """Everything that training needs, immutable.
+    """Everything that training needs, immutable and whole in memory.
 
     Attributes:
         documents: the corpus by id.
@@ -40,13 +45,22 @@ class TrainingSet:
         qrels: judgements by query id; relevance 1 and above is relevant.
         split: ``train``, ``validation`` or ``test`` for each query id.
         examples: one per (training query, positive), with its hard negatives.
-        settings: what it was made with.
-        report: what was read as what, dropped, filled up: lines for a reader.
-        made: how many of the queries were made from the documents by rules, not asked by anybody.
-        unclear: by query id, documents that are neither relevant nor not: clicked, and too seldom; or other pieces of
-            a document that was judged as a whole. None is mined.
-        parts: of a mixed set (:mod:`tardif.data.mixing`), how many of the examples in turn come from
-            each set, and how often an epoch uses them.
+        settings: the options it was made with.
+        report: lines for a reader: how each source was read, what was dropped, what was added.
+        made: the number of queries that rules made from the documents; no user asked them.
+        unclear: by query id, documents that are neither relevant nor irrelevant: clicked too seldom, or other pieces
+            of a document that was judged as a whole. Mining skips them.
+        parts: of a mixed set (:mod:`tardif.data.mixing`), the number of consecutive examples from each set, and how
+            often an epoch uses each of them.
+
+    >>> documents = {"d1": Document("d1", "Hold the red button for ten seconds."), "d2": Document("d2", "Pour water.")}
+    >>> data = TrainingSet(
+    ...     documents, {"q1": "how do I reset it?"}, {"q1": {"d1": 1}}, {"q1": TRAIN}, [Example("q1", "d1", ("d2",))]
+    ... )
+    >>> data
+    TrainingSet(2 documents, 1 train queries, 1 examples, 1 hard negatives)
+    >>> data.positives("q1")
+    ['d1']
     """
 
     documents: Mapping[str, Document]
@@ -74,7 +88,7 @@ class TrainingSet:
         return table((), self._sizes().items(), caption="Training set")
 
     def _sizes(self) -> dict[str, int]:
-        """How much there is, as a person wants to see it."""
+        """The counts that a person wants to see."""
         sides = Counter(self.split.values())
         negatives = sum(len(example.negative_ids) for example in self.examples)
         sizes = {"documents": len(self.documents), **{f"{side} queries": count for side, count in sides.items()}}
@@ -82,7 +96,7 @@ class TrainingSet:
 
     @property
     def is_mostly_made(self) -> bool:
-        """Whether most of what is trained on was made from the documents: then training goes more gently."""
+        """Whether rules made most of the queries from the documents: training then takes smaller steps."""
         return 2 * self.made > len(self.examples)
 
     def query_ids(self, split: str) -> list[str]:
@@ -94,7 +108,7 @@ class TrainingSet:
         return [document for document, relevance in self.qrels.get(query_id, {}).items() if relevance > 0]
 
     def counts(self) -> dict[str, int]:
-        """How many of each there are."""
+        """The number of documents, queries by side, examples and hard negatives."""
         return {
             "documents": len(self.documents),
             "training queries": len(self.query_ids(TRAIN)),
@@ -106,124 +120,157 @@ class TrainingSet:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the set as a folder, whole or not at all. The same set gives the same bytes.
 
+        Args:
+            folder: where to.
+            overwrite: replace a folder that exists.
+
         Raises:
             FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        documents, text = self.documents.values(), pa.string()
-        tables = {
-            "documents": {
-                "id": pa.array([d.id for d in documents], text),
-                "title": pa.array([d.title for d in documents], text),
-                "text": pa.array([d.text for d in documents], text),
-                "metadata": pa.array([metadata_json(d.metadata) for d in documents], text),
-            },
-            "queries": {
-                "id": pa.array(list(self.queries), text),
-                "text": pa.array(list(self.queries.values()), text),
-                "split": pa.array([self.split[query] for query in self.queries], text),
-            },
-            "qrels": _qrels_table(self.qrels),
-        }
-        if self.unclear:
-            pairs = [(query, document) for query, found in self.unclear.items() for document in found]
-            ids = zip(("query_id", "document_id"), zip(*pairs, strict=True), strict=True)
-            tables["unclear"] = {name: pa.array(values, text) for name, values in ids}
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
-            counts = {"examples": len(self.examples)}
-            for name, columns in tables.items():
-                pq.write_table(pa.table(columns), aside / f"{name}.parquet", compression="zstd")
-                counts[name] = len(columns[next(iter(columns))])
-            write_examples(aside, self.examples)
+            counts = self.write_tables(aside)
             more: dict[str, Any] = {"settings": self.settings, "sources": []}
             more |= {"made": self.made} if self.made else {}
             more |= {"parts": [list(part) for part in self.parts]} if self.parts else {}
             write_manifest(aside, counts, {}, self.report, **more)
         return folder
 
+    def write_tables(self, folder: Path) -> dict[str, int]:
+        """Write the Parquet tables, and no manifest, into a folder; returns the rows of each."""
+        documents = self.documents.values()
+        tables = {
+            "documents": {
+                "id": [d.id for d in documents],
+                "title": [d.title for d in documents],
+                "text": [d.text for d in documents],
+                "metadata": [metadata_json(d.metadata) for d in documents],
+            },
+            "queries": {
+                "id": list(self.queries),
+                "text": list(self.queries.values()),
+                "split": [self.split[query] for query in self.queries],
+            },
+            "qrels": _columns(
+                ("query_id", "document_id", "relevance"),
+                ((q, d, relevance) for q, judged in self.qrels.items() for d, relevance in judged.items()),
+            ),
+        }
+        if self.unclear:
+            pairs = ((query, document) for query, found in self.unclear.items() for document in found)
+            tables["unclear"] = _columns(("query_id", "document_id"), pairs)
+        counts = {name: _write_table(folder, name, columns) for name, columns in tables.items()}
+        return {**counts, "examples": write_examples(folder, self.examples)}
+
     @classmethod
     def load(cls, folder: str | Path) -> TrainingSet:
-        """Read a folder that :meth:`save` wrote.
+        """Read a folder that :meth:`save` or ``prepare`` wrote.
 
         Raises:
             FolderError: it is no training set, is damaged, or was written by a newer version.
         """
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
         folder = Path(folder)
         manifest = read_json(folder / "manifest.json", what="a prepared training set")
-        if not is_training_set(folder):
+        if not _is_manifest(manifest):
             raise FolderError(f"{folder} is not a prepared training set.")
         try:
             if manifest["version"] > VERSION:
                 raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
-            return cls.read(folder, manifest)
+            names = [*TABLES, *(["unclear"] if (folder / "unclear.parquet").exists() else [])]
+            return cls.from_tables(
+                {name: pq.read_table(folder / f"{name}.parquet") for name in names},
+                settings=manifest["settings"],
+                report=manifest.get("report", []),
+                made=manifest.get("made", 0),
+                parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
+            )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
 
     @classmethod
-    def read(cls, folder: Path, manifest: Mapping[str, Any]) -> TrainingSet:
-        """Read the tables of a folder, whose manifest need not be written yet."""
-        import pyarrow.parquet as pq
+    def from_tables(cls, tables: dict[str, pa.Table], **fields: Any) -> TrainingSet:
+        """Make a set of Arrow tables, which are taken out of ``tables`` one by one.
 
-        tables = {
-            name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("documents", "queries", "qrels")
-        }
-        unclear: dict[str, list[str]] = {}
-        for row in pq.read_table(place).to_pylist() if (place := folder / UNCLEAR).exists() else ():
-            unclear.setdefault(row["query_id"], []).append(row["document_id"])
+        Memory holds the values of every table, and the table that is being read.
+
+        Args:
+            tables: :data:`TABLES` and, where there is one, ``unclear``.
+            **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``.
+        """
+        split: dict[str, str] = {}
+        queries: dict[str, str] = {}
         qrels: dict[str, dict[str, int]] = {}
-        for row in tables["qrels"]:
-            qrels.setdefault(row["query_id"], {})[row["document_id"]] = row["relevance"]
-        return cls(
-            documents={
-                row["id"]: Document(row["id"], row["text"], row["title"], json.loads(row["metadata"]))
-                for row in tables["documents"]
-            },
-            queries={row["id"]: row["text"] for row in tables["queries"]},
-            qrels=qrels,
-            split={row["id"]: row["split"] for row in tables["queries"]},
-            examples=read_examples(folder),
-            settings=manifest["settings"],
-            report=manifest.get("report", []),
-            made=manifest.get("made", 0),
-            unclear=unclear,
-            parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
-        )
+        unclear: dict[str, list[str]] = {}
+        documents = {
+            identity: Document(identity, text, title, json.loads(metadata))
+            for identity, title, text, metadata in _rows(tables.pop("documents"), "id", "title", "text", "metadata")
+        }
+        for query, text, side in _rows(tables.pop("queries"), "id", "text", "split"):
+            queries[query], split[query] = text, side
+        for query, document, relevance in _rows(tables.pop("qrels"), "query_id", "document_id", "relevance"):
+            qrels.setdefault(query, {})[document] = relevance
+        if "unclear" in tables:
+            for query, document in _rows(tables.pop("unclear"), "query_id", "document_id"):
+                unclear.setdefault(query, []).append(document)
+        examples = _examples(tables.pop("examples"))
+        return cls(documents, queries, qrels, split, examples, unclear=unclear, **fields)
 
 
-def write_examples(folder: Path, examples: Sequence[Example]) -> None:
-    """Write the table of examples into a folder that is not published yet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text = pa.string()
+def write_examples(folder: Path, examples: Sequence[Example]) -> int:
+    """Write the table of examples into a folder that is not published yet; returns how many there are."""
     columns = {
-        "query_id": pa.array([e.query_id for e in examples], text),
-        "positive_id": pa.array([e.positive_id for e in examples], text),
-        "negative_ids": pa.array([list(e.negative_ids) for e in examples], pa.list_(text)),
-        "scores": pa.array([list(e.scores) for e in examples], pa.list_(pa.float64())),
+        "query_id": [e.query_id for e in examples],
+        "positive_id": [e.positive_id for e in examples],
+        "negative_ids": [list(e.negative_ids) for e in examples],
+        "scores": [list(e.scores) for e in examples],
     }
-    pq.write_table(pa.table(columns), folder / "examples.parquet", compression="zstd")
+    return _write_table(folder, "examples", columns)
 
 
 def read_examples(folder: Path) -> list[Example]:
     """Read the table that :func:`write_examples` wrote."""
     import pyarrow.parquet as pq
 
-    return [
-        Example(row["query_id"], row["positive_id"], tuple(row["negative_ids"]), tuple(row["scores"]))
-        for row in pq.read_table(folder / "examples.parquet").to_pylist()
-    ]
+    return _examples(pq.read_table(folder / "examples.parquet"))
+
+
+def _examples(table: pa.Table) -> list[Example]:
+    rows = _rows(table, "query_id", "positive_id", "negative_ids", "scores")
+    return [Example(query, positive, tuple(negatives), tuple(scores)) for query, positive, negatives, scores in rows]
+
+
+def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """Rows as columns. Without any row every column is empty."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return dict(zip(names, columns, strict=True))
+
+
+def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row. Python holds one batch of them: ``to_pylist`` of a table of ten million
+    documents would double its memory."""
+    for batch in table.select(names).to_batches(max_chunksize=_BATCH):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _write_table(folder: Path, name: str, columns: Mapping[str, Sequence[Any]]) -> int:
+    """Write one table of a training set; returns its rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Without the types, a column without values would have none.
+    types = {"relevance": pa.int32(), "negative_ids": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}
+    table = pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
+    pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    return int(table.num_rows)
 
 
 def write_manifest(
     folder: Path, counts: Mapping[str, int], rules: Mapping[str, int], report: Sequence[str], **more: Any
 ) -> None:
-    """Write the manifest, which makes a folder of tables a training set: last."""
+    """Write the manifest. It comes last: it makes a folder of tables a training set."""
     write_json(
         folder / "manifest.json",
         {
@@ -239,25 +286,17 @@ def write_manifest(
 
 
 def is_training_set(folder: str | Path) -> bool:
-    """Whether a folder is one that :meth:`TrainingSet.save` wrote, of any version."""
+    """Whether a folder holds a training set, of any version."""
     try:
-        manifest = read_json(Path(folder) / "manifest.json", what="a prepared training set")
+        return _is_manifest(read_json(Path(folder) / "manifest.json", what="a prepared training set"))
     except FolderError:
         return False
-    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def _is_manifest(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("format") == FORMAT
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
-    """The text of a set's ``metadata`` column; the same metadata gives the same text."""
+    """Metadata as the text of a set's ``metadata`` column. The same metadata gives the same text."""
     return json.dumps(as_stored(metadata), ensure_ascii=False, sort_keys=True)
-
-
-def _qrels_table(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    import pyarrow as pa
-
-    rows = [(q, d, relevance) for q, judged in qrels.items() for d, relevance in judged.items()]
-    return {
-        "query_id": pa.array([row[0] for row in rows], pa.string()),
-        "document_id": pa.array([row[1] for row in rows], pa.string()),
-        "relevance": pa.array([row[2] for row in rows], pa.int32()),
-    }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tardif.data.synthetic import parent_of
-from tardif.data.training_set import TRAIN, TrainingSet, write_examples
+from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.devices import allocate
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
@@ -83,22 +82,21 @@ class MiningPlan:
         return self.miner != "none" or self.teacher is not None
 
     def run(
-        self, folder: Path, manifest: Mapping[str, Any], console: Console, *, work: Path | None = None
-    ) -> list[str]:
-        """Replace the examples in a folder by mined ones, and leave :data:`REPORT` and :data:`PAGE` there.
+        self, data: TrainingSet, console: Console, *, work: Path | None = None, folder: Path | None = None
+    ) -> tuple[TrainingSet, list[str]]:
+        """Mine hard negatives for a training set.
 
         Args:
-            folder: of the tables, not published yet.
-            manifest: what they were made with.
+            data: the set, with its own negatives in the examples.
             console: where to show progress.
-            work: where what is done is kept until the folder is whole; None keeps nothing.
+            work: where to keep what is done until the set is whole; None keeps nothing.
+            folder: where to write :data:`REPORT` and :data:`PAGE`; None writes neither.
 
         Returns:
-            Lines for the folder's report.
+            The set with the mined examples, and lines for its report.
         """
         from tardif.mining.report import page
 
-        data = TrainingSet.read(folder, {**manifest, "report": []})
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:
             selection = replace(selection, ratio=ratio_for(queries, data.is_mostly_made))
@@ -121,14 +119,15 @@ class MiningPlan:
         finally:
             if teacher is not None:
                 teacher.close()
-        write_examples(folder, done.data.examples)
-        said, lines = done.report.as_json(), done.report.lines()
-        write_json(folder / REPORT, said)
-        # A text may hold half a surrogate pair, which UTF-8 cannot.
-        (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
+        lines = done.report.lines()
+        if folder is not None:
+            said = done.report.as_json()
+            write_json(folder / REPORT, said)
+            # A text may hold half a surrogate pair, which UTF-8 cannot.
+            (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
         if self.decides_ratio and self.miner != "none" and selection.ratio is None:
             lines.append(f"negatives of any score: there are over {MANY:,} queries (ratio {RATIO} keeps them lower)")
-        return [*getattr(searcher, "notes", []), *lines]
+        return done.data, [*getattr(searcher, "notes", []), *lines]
 
     def _searcher(self, data: TrainingSet, work: Path | None, console: Console) -> Searcher | None:
         if self.miner == "none":

@@ -20,6 +20,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tardif.data.chunking import PIECE
 from tardif.data.staging import Staging
@@ -131,8 +132,8 @@ class _Rows:
         self._staging, self._statement = staging, statement
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        for batch in self._staging.batches(self._statement, _FETCHED):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        rows: Iterator[Any] = self._staging.stream(self._statement, _FETCHED)
+        return rows
 
 
 def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float | None, *, parts: bool) -> None:

@@ -249,11 +249,10 @@ def _move_to_pieces(staging: Staging) -> None:
     if not judged:
         return
     # All pieces in one pass: a search of the table for each document would take the square of their number.
-    batches = staging.batches(
+    pieces = staging.stream(
         """SELECT piece_of, id, text, title FROM documents
         WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
     )
-    pieces = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
     moved: list[tuple[int, str]] = []
     for (_, rows), (_, parts) in zip(
         itertools.groupby(judged, key=lambda row: row[1]),

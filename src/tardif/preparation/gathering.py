@@ -1,0 +1,151 @@
+"""Every source of a preparation, read into the staging database."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.data.assemble import source_name
+from tardif.data.chunking import cutter
+from tardif.data.document_report import MARKUP, DocumentReport
+from tardif.data.documents import stream_documents
+from tardif.data.formats import held_out_sources, open_source
+from tardif.data.inputs import Input, stream_queries
+from tardif.data.records import Source
+from tardif.data.staging import Staging
+from tardif.encoder.base import Base, resolve_base
+from tardif.errors import DataError
+from tardif.preparation.options import Preparation
+from tardif.progress import Console
+from tardif.text.languages import language as find_language
+from tardif.types import Document
+
+
+@dataclass
+class Gathered:
+    """What was read.
+
+    Attributes:
+        held_out: numbers of the sources that are held out.
+        made: the number of queries that rules made from the documents.
+        lines: how each source was read, for a reader.
+    """
+
+    held_out: list[int] = field(default_factory=list)
+    made: int = 0
+    lines: list[str] = field(default_factory=list)
+
+
+def gather(staging: Staging, given: Input, how: Preparation, console: Console) -> Gathered:
+    """Read all sources into the staging database.
+
+    Raises:
+        DataError: a source cannot be read, or none of them has a pair of query and document.
+    """
+    gathered = Gathered()
+    # All sources are opened before any is read: a wrong path or column must not wait for a large corpus.
+    opened = _open(given, how)
+    for documents in given.documents:
+        gathered.lines += _add_documents(staging, documents, how, console)
+    for queries in given.queries:
+        number = staging.source(source_name(queries, "queries"))
+        count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))
+        gathered.lines.append(f"{Path(staging.sources[number]).name}: a list of {count:,} queries")
+    for source, is_held in opened:
+        name = Path(source.name).name
+        with console.progress(f"Reading {name}", None, "rows") as bar:
+            number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, _base(how)))
+        gathered.held_out += [number] if is_held else []
+        gathered.lines.append(f"{name}: {source.shape}" + (", held out" if is_held else ""))
+    if how.synthesize or how.endpoint is not None:
+        _make_queries(staging, how, gathered, console)
+    if not staging.rows:
+        raise DataError("There is nothing to train on: the input states no pair of query and document.")
+    return gathered
+
+
+def _base(how: Preparation) -> Callable[[], Base]:
+    """The base that counts tokens. It is looked for only if a document must be cut."""
+    return lambda: resolve_base(how.base)
+
+
+def _add_documents(staging: Staging, documents: Any, how: Preparation, console: Console) -> list[str]:
+    """Read one corpus; returns lines on it."""
+    found = DocumentReport()
+    number = staging.source(source_name(documents))
+    stream = stream_documents(documents, reading=how.only_documents(), report=found)
+    with console.progress("Reading documents", None, "documents") as bar:
+
+        def counted() -> Iterator[tuple[int, Document]]:
+            for item in stream:
+                yield item
+                bar.advance(1)
+
+        staging.add_documents(number, counted(), chunk=cutter(documents, how.chunk, _base(how)), rows=False)
+    for note in found.notes:
+        if note.reason in MARKUP.values():
+            staging.note("markup", how.markup, number, note.line, f"{note.file}: {note.detail}")
+            staging.mark(f"{note.detail!r} in {note.place}")
+        else:
+            what = ": ".join(filter(None, (note.file, note.reason, note.detail)))
+            staging.note("file", note.action, number, note.line, what)
+    return found.lines()
+
+
+def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
+    """Open the sources of rows, each with whether it is held out."""
+    columns = how.judging
+    whole: dict[str, Any] = {"group_by": how.group_by, "form": how.form, "positive_label": how.positive_label}
+    opened: list[tuple[Source, bool]] = []
+    for source in given.rows:
+        if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
+            opened.append((source, False))
+            continue
+        opened.append((open_source(source, columns=columns, split=how.split, **whole), False))
+        held_too = held_out_sources(source, columns=columns, split=how.split, group_by=how.group_by)
+        opened += [(found, True) for found in held_too]
+    opened += [(open_source(source, columns=columns, **whole), True) for source in given.held_out]
+    if given.own_held_out is not None:
+        own = columns if how.validation_columns is None else how.validation_columns
+        try:
+            opened.append((open_source(given.own_held_out, columns=own, **whole), True))
+        except DataError as error:
+            raise _of_held_out(error) from None
+    return opened
+
+
+def _of_held_out(error: DataError) -> DataError:
+    """The error with the option that names the columns of held-out rows in place of ``columns``."""
+    what = error.what.replace("--columns ", "--validation-columns ")
+    return DataError(re.sub(r"\bcolumns=(?=\{)", "validation_columns=", what), error.path, error.line)
+
+
+def _make_queries(staging: Staging, how: Preparation, gathered: Gathered, console: Console) -> None:
+    """Add queries for the documents: by rules, by an endpoint, or both.
+
+    Only those by rules count as made: an endpoint's read like a user's.
+    """
+    from tardif.synthesis import synthesize
+
+    corpus = [
+        Document(identity, text, title, json.loads(metadata))
+        for identity, title, text, metadata in staging.all(
+            "SELECT DISTINCT id, title, text, metadata FROM documents WHERE corpus AND NOT parent ORDER BY id"
+        )
+    ]
+    results = []
+    if how.synthesize:
+        console.say("Making queries from the documents ...")
+        language, limit = find_language(how.language), how.synthesize_limit
+        results.append(synthesize(corpus, language=language, seed=how.seed, limit=limit))
+        gathered.made = len(results[0].pairs)
+    if how.endpoint is not None:
+        console.say("Asking the endpoint for queries ...")
+        results.append(how.writer().write(corpus))
+    for result in results:
+        staging.add(result)
+        gathered.lines += result.report

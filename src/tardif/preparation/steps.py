@@ -1,0 +1,309 @@
+"""The steps of ``prepare``: gather, judge, split, mine, publish."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tardif.checks import check_list
+from tardif.data.assemble import find_crowded, read_tables, source_json, write_report, write_tables
+from tardif.data.hygiene import rules
+from tardif.data.hygiene.clicks import ClickRule
+from tardif.data.hygiene.joining import READ_BYTES
+from tardif.data.hygiene.labels import check_scores
+from tardif.data.inputs import Input
+from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
+from tardif.data.staging import Staging
+from tardif.data.synthetic import PARENT
+from tardif.data.training_set import VALIDATION, TrainingSet, is_training_set, write_manifest
+from tardif.errors import DataError, SettingError
+from tardif.folders import check_output, staged
+from tardif.locks import hold
+from tardif.mining.mining_plan import forget, work_folder
+from tardif.preparation.gathering import gather
+from tardif.preparation.options import Preparation
+from tardif.progress import Console, Silent
+from tardif.text.languages import language as find_language
+from tardif.text.near import LIMIT, NEIGHBOURS, Near, near_duplicates
+
+_LANGUAGE_POOL = 20_000  # documents that the sample for the check of the language is drawn from
+
+
+def prepare(
+    sources: Iterable[Any],
+    documents: Any = None,
+    *,
+    queries: Any = None,
+    validation: Any = AUTO,
+    console: Console | None = None,
+    work: Path | None = None,
+    **options: Any,
+) -> TrainingSet:
+    """Make a training set in memory.
+
+    The set is handed over as it was made: no file of it is written, and none is read. Memory holds the values of the
+    set (:class:`~tardif.data.training_set.TrainingSet`) and, while they are made, one of its tables as Arrow. What is
+    read waits in a database in the temporary folder. For more data than memory holds, use :func:`prepare_folder` with
+    ``miner="none"``.
+
+    Args:
+        sources: each anything that :func:`tardif.data.formats.open_source` reads.
+        documents: the corpus, if it is not in the sources: anything that
+            :func:`tardif.data.documents.stream_documents` reads.
+        queries: the queries' texts by id, where the sources name them by ids: anything that
+            :func:`tardif.data.inputs.stream_queries` reads.
+        validation: the share of queries to hold out, or held-out rows of their own.
+        console: where to show progress.
+        work: where to keep what mining has done until the set is made; a temporary folder by default. After an
+            interruption the same call continues from there.
+        **options: of :class:`Preparation`.
+
+    Raises:
+        DataError: the input cannot be read or makes no sense.
+        SettingError: an option cannot be used.
+
+    >>> rows = [(f"who wrote book {n}?", f"Book {n} was written by author {n}.") for n in range(20)]
+    >>> data = prepare([rows], negatives=2, window=(2, 10))
+    >>> data
+    TrainingSet(20 documents, 14 train queries, 6 validation queries, 14 examples, 28 hard negatives)
+    """
+    how, given = _check(sources, documents, queries, validation, options)
+    console = console or Silent()
+    with tempfile.TemporaryDirectory(prefix="tardif-") as folder:
+        work = work or Path(folder) / "mining"
+        with _mining_in(work, how):
+            made = _make(Path(folder), given, how, console, work, in_memory=True)
+    made.show(console)
+    assert made.data is not None
+    return dataclasses.replace(made.data, report=made.lines)
+
+
+def prepare_folder(
+    sources: Iterable[Any],
+    documents: Any,
+    out: str | Path,
+    *,
+    queries: Any = None,
+    validation: Any = AUTO,
+    overwrite: bool = False,
+    console: Console | None = None,
+    work: Path | None = None,
+    **options: Any,
+) -> Path:
+    """Make a training set as a folder, whole or not at all.
+
+    Each table is written once. Without mining, tables stream from the database to their files, and memory is bounded.
+    Mining holds the values of the set.
+
+    Arguments and errors as for :func:`prepare`. What mining has done is kept in ``work`` (``.NAME.mining`` beside the
+    folder) until the folder is whole: after an interruption the same call continues from there.
+
+    Args:
+        out: the folder.
+        overwrite: replace a folder that exists.
+
+    Raises:
+        FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
+    """
+    how, given = _check(sources, documents, queries, validation, options)
+    console = console or Silent()
+    out = Path(out)
+    work = work or work_folder(out)
+    check_output(out, overwrite=overwrite)
+    with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:
+        made = _make(aside, given, how, console, work, in_memory=False)
+        counts = made.counts if made.data is None else made.data.write_tables(aside)
+        manifest = {"settings": how.as_json(), "sources": [source_json(source) for source in given.sources]}
+        if made.queries:
+            manifest["made"] = made.queries
+        write_manifest(aside, counts, made.findings.counts, made.lines, **manifest)
+    made.show(console)
+    return out
+
+
+def _check(
+    sources: Iterable[Any], documents: Any, queries: Any, validation: Any, options: Mapping[str, Any]
+) -> tuple[Preparation, Input]:
+    """Check everything that can be checked before data are read."""
+    share = isinstance(validation, int | float) or (isinstance(validation, str) and validation == AUTO)
+    unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
+    if unknown:
+        raise SettingError(f"The option {sorted(unknown)[0]!r} of prepare is not known.")
+    how = Preparation(**options, validation=validation if share else 0.0)
+    how.check()
+    if not share and how.test:
+        raise SettingError(
+            "test: a share cannot be drawn beside held-out rows of your own; hold the test out yourself."
+        )
+    if share and how.validation_columns is not None:
+        raise SettingError(
+            "validation_columns (--validation-columns) are of held-out rows, and validation is a share: give the rows "
+            "with validation= (--validation FILE)."
+        )
+    sources = check_list(sources, "sources", DataError)
+    for source in sources:
+        if isinstance(source, str | Path) and is_training_set(source):
+            raise DataError("is prepared already: train on it.", source)
+    if not sources and not how.synthesize and how.endpoint is None:
+        raise DataError(
+            "There is nothing to train on: give pairs, or make them from the documents (synthesize, endpoint)."
+        )
+    if documents is None and how.of_documents:
+        named = ", ".join(how.of_documents)
+        raise SettingError(
+            f"columns: {named} are columns of documents, and none are given: give documents (--documents)."
+        )
+    return how, Input.of(sources, documents, queries, None if share else validation, how.split)
+
+
+@contextmanager
+def _mining_in(work: Path, how: Preparation) -> Iterator[None]:
+    """Hold the folder of finished mining, and remove it when the set is whole."""
+    with ExitStack() as held:
+        if how.mining.is_needed or work.exists():
+            held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
+        yield
+        forget(work)
+
+
+@dataclass
+class _Made:
+    """A training set that is not published yet.
+
+    Attributes:
+        findings: of the rules.
+        lines: the report.
+        totals: the lines of the report that count what the data came to; a silent console shows them too.
+        counts: rows by table, where the tables were streamed to files.
+        data: the set, where it was not.
+        queries: the number of queries that rules made from the documents.
+    """
+
+    findings: rules.Findings
+    lines: list[str]
+    totals: range = range(0)
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    data: TrainingSet | None = None
+    queries: int = 0
+
+    def show(self, console: Console) -> None:
+        for place, line in enumerate(self.lines):
+            (console.tell if place in self.totals else console.say)(f"  {line}")
+
+
+def _make(folder: Path, given: Input, how: Preparation, console: Console, work: Path, *, in_memory: bool) -> _Made:
+    """Make a set: in memory, or as far as it goes without that in the files of a folder."""
+    with Staging(folder, markup=how.markup) as staging:
+        made = _judge(staging, given, how, console)
+        if not in_memory:
+            write_report(staging, folder)
+        if in_memory or how.mining.is_needed:
+            made.data = TrainingSet.from_tables(read_tables(staging), settings=how.as_json(), made=made.queries)
+            documents = len(made.data.documents)
+        else:
+            made.counts = write_tables(staging, folder)
+            documents = made.counts["documents"]
+    made.lines.append(f"{documents} documents")
+    made.totals = range(made.totals.start, len(made.lines))
+    if how.mining.is_needed and made.data is not None:
+        made.data, lines = how.mining.run(made.data, console, work=work, folder=None if in_memory else folder)
+        made.lines += lines
+    return made
+
+
+def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -> _Made:
+    """Gather everything, apply the rules, and split."""
+    gathered = gather(staging, given, how, console)
+    findings = rules.clean(
+        staging,
+        how.actions,
+        positive_label=how.positive_label,
+        scores=check_scores(how.scores),
+        clicks=ClickRule.of(how.clicks),
+    )
+    lines = [*gathered.lines, *findings.lines, *([findings.labels] if findings.labels else [])]
+    alike = _near(staging, findings, how, lines, console)
+    _foreign(staging, findings, how, lines)
+    split(staging, how.sides, held_out=gathered.held_out, alike=alike.links)
+    if crowded := find_crowded(staging):
+        lines.append(
+            f"{crowded} queries have so many positives and negatives that each of their examples carries some of "
+            "the negatives, in turn"
+        )
+    before, used = len(lines), int(staging.one("SELECT count(row) FROM judged"))
+    lines.append(f"{staging.rows} judgements read: {used} used, {staging.rows - used} not")
+    lines += [
+        f"{rule}: {count} ({rules.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
+        f"{rules.way_out(rule, findings.done[rule])})"
+        for rule, count in findings.counts.items()
+    ]
+    lines += _sides(staging, how, drawn=not gathered.held_out, near=bool(alike.links))
+    if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {READ_BYTES}")):
+        lines.append(
+            f"{count} documents have more than {READ_BYTES:,} bytes: what a model does not read of them, about "
+            "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256, in Python chunk=256)"
+        )
+    return _Made(findings, lines, range(before, len(lines)), queries=gathered.made)
+
+
+def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> list[str]:
+    """Lines on the queries of each side and, where they were ``drawn``, on the size of the held-out share."""
+    counts = dict(staging.all("SELECT side, count(*) FROM sides GROUP BY side ORDER BY side DESC"))
+    total, held, share = sum(counts.values()), counts.get(VALIDATION, 0), how.sides.validation
+    lines = []
+    if drawn and share == AUTO and held > round(SHARE * total):
+        lines.append(f"{held} of {total} queries are held out: fewer could hardly tell a gain from chance")
+    if share and not held:
+        lines.append(why_nothing_is_held_out(staging, how.sides, near=near))
+    relevant = "judged j JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
+    if staging.one(f"SELECT count(DISTINCT t.key) FROM {relevant}") == 1:
+        lines.append("all queries have one answer: beside it, only mined negatives can teach anything")
+    return lines + [f"{side}: {count} queries" for side, count in counts.items()]
+
+
+def _near(staging: Staging, findings: rules.Findings, how: Preparation, lines: list[str], console: Console) -> Near:
+    """Report documents that are nearly the same; returns such queries, which stay on one side."""
+    found = {"texts": Near(), "asked": Near()}
+    if not how.near:
+        return found["asked"]
+    # A variant is nearly its parent by design.
+    texts = f"SELECT id, title || ' ' || text FROM texts WHERE metadata NOT LIKE '%{PARENT}%'"
+    for table, what, rows in (("texts", "documents", texts), ("asked", "queries", "SELECT id, text FROM asked")):
+        count = int(staging.one(f"SELECT count(*) FROM {table}"))
+        if count > LIMIT:
+            lines.append(f"near-duplicates among the {count} {what} were not looked for: there are over {LIMIT}")
+            continue
+        with console.progress(f"Looking for near-duplicate {what}", None, what) as bar:
+            found[table] = near_duplicates(staging.stream(rows), advance=bar.advance)
+        if unsure := found[table].unsure:
+            lines.append(
+                f"{unsure} {what} have so many look-alikes that each was compared with {NEIGHBOURS} of them at most: "
+                "near-duplicates among them may be missed"
+            )
+    if found["texts"].links:
+        rules.note_documents(staging, how.actions, findings, "near-duplicate", list(found["texts"].partners.items()))
+    if count := len(found["asked"].partners):
+        lines.append(
+            f"{count} queries are nearly the same as another, in {found['asked'].groups} groups, each kept on one "
+            "side of the split"
+        )
+    return found["asked"]
+
+
+def _foreign(staging: Staging, findings: rules.Findings, how: Preparation, lines: list[str]) -> None:
+    """Report documents of a sample that are in another language than declared."""
+    from tardif.text.detect import foreign_texts
+
+    language = find_language(how.language)
+    rows = staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
+    looked_at, foreign = foreign_texts(rows, language.code)
+    if foreign:
+        lines.append(
+            f"{len(foreign)} of {looked_at} documents looked at seem to be in another language than {language.name}"
+        )
+        rules.note_documents(staging, how.actions, findings, "language", foreign)
