@@ -1,4 +1,9 @@
-"""Tardif: from a pile of text to a late-interaction (ColBERT) retriever trained for it."""
+"""Tardif trains late-interaction (ColBERT) retrievers on your own texts, and searches with them.
+
+>>> import tardif
+>>> tardif.Document("1", "Late interaction keeps one vector per token.")
+Document(id='1', text='Late interaction keeps one vector per token.', title='', metadata={}, piece=None)
+"""
 
 from __future__ import annotations
 
@@ -24,18 +29,11 @@ if TYPE_CHECKING:
     from tardif.types import Hit as Hit
     from tardif.types import Query as Query
 
-# Lazy: importing the package must cost nothing until a verb computes.
+# Names are imported on first use: `import tardif` must not import torch.
 _HOMES = {
-    "DataError": "tardif.errors",
-    "FolderError": "tardif.errors",
-    "ModelError": "tardif.errors",
-    "SettingError": "tardif.errors",
-    "TardifError": "tardif.errors",
-    "TrainingError": "tardif.errors",
-    "Document": "tardif.types",
-    "Example": "tardif.types",
-    "Hit": "tardif.types",
-    "Query": "tardif.types",
+    **dict.fromkeys(("DataError", "FolderError", "ModelError"), "tardif.errors"),
+    **dict.fromkeys(("SettingError", "TardifError", "TrainingError"), "tardif.errors"),
+    **dict.fromkeys(("Document", "Example", "Hit", "Query"), "tardif.types"),
     "Retriever": "tardif.search.retriever",
     "rerank": "tardif.search.rerank",
     "Trainer": "tardif.training.trainer",
@@ -43,24 +41,7 @@ _HOMES = {
     "TrainingSet": "tardif.data.training_set",
 }
 
-__all__ = [
-    "DataError",
-    "Document",
-    "Example",
-    "FolderError",
-    "Hit",
-    "ModelError",
-    "Query",
-    "Retriever",
-    "SettingError",
-    "TardifError",
-    "Trainer",
-    "TrainingError",
-    "TrainingResult",
-    "TrainingSet",
-    "__version__",
-    "rerank",
-]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  the keys are strings
 
 
 def __getattr__(name: str) -> Any:

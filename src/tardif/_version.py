@@ -1,3 +1,3 @@
-"""The version of Tardif: said once."""
+"""The version of Tardif."""
 
 __version__ = "0.1.0"

@@ -1,13 +1,13 @@
-"""What may come in as an id, a text, a query or a number of hits: said once, for every entrance.
+"""Checks of ids, texts, queries and k, shared by every entry point.
 
-A value that one entrance takes and another chokes on, or that is stored and cannot be read back, is worse than one
-that is refused. So :class:`~tardif.types.Document` and :class:`~tardif.types.Query` are held to these rules when they
-are made, rows of tables when they are read, and ids and queries where they are asked for.
+A value that one entry point accepts and another cannot handle is worse than one that is refused. So
+:class:`~tardif.types.Document` and :class:`~tardif.types.Query` are checked when they are made, rows of tables when
+they are read, and ids and queries when they are asked for.
 
-- A text is a ``str`` that UTF-8 can hold. Not bytes, not None, not an array.
-- An id is a text that is not empty. A whole number, NumPy's too, is taken as its digits; a bool and a float are none.
-- A value is missing that is None or says so in a library's own way (:func:`is_missing`): it is never stored as a text.
-- A list of ids or queries is not one text: its characters would be taken for ids.
+- A text is a ``str`` that UTF-8 can hold: not bytes, None or an array.
+- An id is a text that is not empty. A whole number, NumPy's too, becomes its digits. A bool or a float is refused.
+- A missing value is None or a library's own null (:func:`is_missing`). It is never stored as a text.
+- A list of ids or queries is never a single text, because its characters would be taken for ids.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from typing import Any
 
 from tardif.errors import DataError, SettingError
 
+# Characters of an id: far more than any path or URL has.
 MAX_ID = 100_000
-"""Characters of an id: far more than any path or URL has."""
-
+# Characters of a text. An index keeps texts in SQLite, which holds 1,000,000,000 bytes; UTF-8 needs up to 4 each.
 MAX_TEXT = 240_000_000
-"""Characters of a text. SQLite, which an index keeps texts in, holds 1,000,000,000 bytes: four for each character."""
-
-_EXACT = 2**53  # a greater float may stand for several whole numbers
-
+# No index holds more documents, so a greater k means this one.
 MOST_HITS = 2**31 - 1
-"""The most hits that are asked for: a greater number is this one, since no index holds more documents."""
+# Above this, one float may mean several whole numbers.
+_EXACT = 2**53
+# Nulls of libraries, by module and class: recognised without importing the library.
+_MISSING = {("pandas", "NAType"), ("pandas", "NaTType"), ("numpy", "MaskedConstant")}
+_TIMES = ("datetime64", "timedelta64")
 
 
 def storable(text: str) -> bool:
-    """Whether UTF-8 can hold the text: it has no lone surrogate."""
+    """Return whether UTF-8 can hold the text, that is, whether it has no lone surrogate."""
     if text.isascii():
         return True
     try:
@@ -43,12 +44,12 @@ def storable(text: str) -> bool:
     return True
 
 
-_MISSING = {("pandas", "NAType"), ("pandas", "NaTType"), ("numpy", "MaskedConstant")}
-_TIMES = ("datetime64", "timedelta64")
-
-
 def is_missing(value: object) -> bool:
-    """Whether a value says that there is none: None, NaN, pandas' NA and NaT, NumPy's NaT and masked, Arrow's null."""
+    """Return whether a value is a null: None, NaN, pandas' NA and NaT, NumPy's NaT and masked, Arrow's null.
+
+    >>> is_missing(float("nan")), is_missing(""), is_missing(0)
+    (True, False, False)
+    """
     if value is None:
         return True
     if isinstance(value, str):
@@ -65,7 +66,7 @@ def is_missing(value: object) -> bool:
 
 
 def text_fault(value: object) -> str:
-    """Why a value cannot be a document's text, to follow its name; empty if it can."""
+    """Return why a value cannot be a text, to follow the field's name in an error; empty if it can."""
     if not isinstance(value, str):
         return f"must be text, not {called(value)}"
     if len(value) > MAX_TEXT:
@@ -76,7 +77,11 @@ def text_fault(value: object) -> str:
 
 
 def id_fault(value: object) -> str:
-    """Why a value cannot be an id, to follow its name; empty if it can."""
+    """Return why a value cannot be an id, to follow the field's name in an error; empty if it can.
+
+    >>> id_fault(""), id_fault(3.5), id_fault(7)
+    ('is empty', 'must be text or a whole number, not a number', '')
+    """
     if isinstance(value, bool) or not isinstance(value, str | Integral):
         return f"must be text or a whole number, not {called(value)}"
     if not isinstance(value, str):
@@ -89,7 +94,7 @@ def id_fault(value: object) -> str:
 
 
 def whole(value: Any) -> Any:
-    """A whole number that a frame with gaps holds as a float (17.0), as that number; any other value as it is."""
+    """Turn 17.0 into 17, and return any other value unchanged. A data frame with gaps holds whole numbers as floats."""
     if not isinstance(value, Real) or isinstance(value, Integral):
         return value
     number = float(value)
@@ -97,15 +102,15 @@ def whole(value: Any) -> Any:
 
 
 def plain_text(value: Any) -> str:
-    """A value without a fault as a ``str`` itself: NumPy's texts, and the digits of a number."""
+    """Return a checked text or whole number as a plain ``str``."""
     return str.__str__(value) if isinstance(value, str) else str(int(value))
 
 
 def check_ids(ids: Iterable[Any]) -> list[str]:
-    """Return ids that somebody asks for, as texts.
+    """Return the ids that a caller asks for, as texts.
 
     Raises:
-        DataError: it is one text and no list, or one of them can be no id.
+        DataError: ``ids`` is a single text, or one of them cannot be an id.
     """
     found = []
     for place, value in enumerate(check_list(ids, "ids", DataError), start=1):
@@ -116,10 +121,10 @@ def check_ids(ids: Iterable[Any]) -> list[str]:
 
 
 def check_query(query: Any) -> str:
-    """Return the one query of a search, as a text, to which the same applies as in :func:`check_queries`.
+    """Return the single query of a search as a text, checked as in :func:`check_queries`.
 
     Raises:
-        SettingError: it is empty, no text, or several texts.
+        SettingError: it is empty, not a text, or several texts.
     """
     if hasattr(query, "__iter__") and not isinstance(query, str | bytes | bytearray | Mapping):
         raise SettingError(f"query={shown(query)}: give one text, not {called(query)}; search_many takes several.")
@@ -127,10 +132,10 @@ def check_query(query: Any) -> str:
 
 
 def check_queries(queries: Iterable[Any]) -> list[str]:
-    """Return queries, as texts. A lone surrogate may stand in one: it is searched for and never stored.
+    """Return queries as texts. A lone surrogate is allowed, because queries are never stored.
 
     Raises:
-        SettingError: it is one text and no list, or one of them is empty or no text.
+        SettingError: ``queries`` is a single text, or one of them is empty or not a text.
     """
     found = []
     for query in check_list(queries, "queries", SettingError):
@@ -143,10 +148,10 @@ def check_queries(queries: Iterable[Any]) -> list[str]:
 
 
 def check_hits(k: Any) -> int:
-    """Return how many hits are asked for; NumPy's whole numbers count as such.
+    """Return k, the number of hits to return, as an int. NumPy's whole numbers are accepted.
 
     Raises:
-        SettingError: it is no whole number from 1.
+        SettingError: it is not a whole number from 1.
     """
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise SettingError(f"k={shown(k)}: give a whole number of hits, 1 or more.")
@@ -154,10 +159,10 @@ def check_hits(k: Any) -> int:
 
 
 def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
-    """Return an option that is a dict.
+    """Return an option that must be a dict.
 
     Raises:
-        SettingError: it is none.
+        SettingError: it is not a dict. ``example`` shows one in the message.
     """
     if not isinstance(value, Mapping):
         raise SettingError(f"{name}={shown(value)}: give a dict, such as {example}, not {called(value)}.")
@@ -165,7 +170,7 @@ def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value counts as a number: NumPy's do, true and false do not."""
+    """Return whether a value is a number. NumPy's numbers are; true and false are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -173,18 +178,18 @@ def check_list(values: Any, name: str, error: type[Exception]) -> list[Any]:
     """Return several values as a list.
 
     Raises:
-        error: it is one text, path or mapping where several are meant, or nothing to go through.
+        error: ``values`` is a single text, path or mapping, or cannot be iterated.
     """
     if isinstance(values, str | bytes | bytearray | PathLike | Mapping) or not hasattr(values, "__iter__"):
         raise error(f"{name}={shown(values)}: give a list, such as [...], not {called(values)}.")
     try:
         return list(values)
-    except TypeError:  # an array without a dimension says that it can be gone through
+    except TypeError:  # a NumPy array without dimensions has __iter__ too
         raise error(f"{name}={shown(values)}: give a list, such as [...], not {called(values)}.") from None
 
 
 def called(value: object) -> str:
-    """What a value is, in a few words."""
+    """Return the kind of a value in a few words, for an error."""
     if value is None:
         return "None"
     if isinstance(value, str):
@@ -196,8 +201,8 @@ def called(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message, cut short."""
+    """Return the ``repr`` of a value for an error, cut at 100 characters."""
     try:
         return f"{value!r:.100}"
-    except Exception:  # whatever a stranger's repr raises; thousands of digits
+    except Exception:  # a foreign repr may raise anything; so does int's for thousands of digits
         return type(value).__name__

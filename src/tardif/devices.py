@@ -1,4 +1,4 @@
-"""Which device to compute on: asked for in words, checked before any work, without importing torch."""
+"""The choice of devices to compute on, checked before any work and without importing torch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from tardif.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A device kind and how many of them: what :func:`allocate` found the request to mean."""
+    """A kind of device and their number, as :func:`allocate` resolves them."""
 
     kind: Literal["cpu", "mps", "cuda"]
     count: int = 1
 
 
 def allocate(request: str | int = "auto") -> Allocation:
-    """Turn ``cpu``, ``mps``, ``cuda``, ``auto`` or a number of GPUs into an allocation.
+    """Resolve ``cpu``, ``mps``, ``cuda``, ``auto`` or a number of GPUs.
 
-    ``auto`` takes all CUDA GPUs where there are some, else Apple's GPU, else the CPU; ``cuda`` is one GPU.
+    ``auto`` takes all CUDA GPUs if there are any, else Apple's GPU, else the CPU. ``cuda`` takes one GPU.
 
     Raises:
-        SettingError: the machine does not have what is asked for, or the word is unknown.
+        SettingError: this machine lacks the device, or the word is unknown.
+
+    >>> allocate("cpu")
+    Allocation(kind='cpu', count=1)
     """
     gpus = cuda_count()
     if isinstance(request, bool) or not isinstance(request, int | str):
@@ -52,22 +55,22 @@ def allocate(request: str | int = "auto") -> Allocation:
 
 
 def world_size() -> int:
-    """How many processes this one was started with to train together, as torchrun and accelerate say; 1: alone."""
+    """Return the number of processes that train together: WORLD_SIZE, as torchrun and accelerate set it, or 1."""
     return max(_number("WORLD_SIZE", 1), 1)
 
 
 def own_number() -> int:
-    """Which of them this process is, from 0."""
+    """Return the rank of this process among them, from 0."""
     return max(_number("RANK", 0), 0)
 
 
 def core_count() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     import psutil
 
     try:
         return len(psutil.Process().cpu_affinity())
-    except (AttributeError, psutil.Error):  # macOS has no such thing
+    except (AttributeError, psutil.Error):  # macOS has no affinity
         return os.cpu_count() or 1
 
 
@@ -79,7 +82,10 @@ def _number(variable: str, default: int) -> int:
 
 
 def cuda_count() -> int:
-    """How many CUDA GPUs the driver shows this process (it honours CUDA_VISIBLE_DEVICES); 0 without one."""
+    """Return the number of CUDA GPUs that this process may use, 0 without a driver.
+
+    The driver is asked directly, because importing torch takes seconds. It honours CUDA_VISIBLE_DEVICES.
+    """
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(library)
@@ -92,5 +98,5 @@ def cuda_count() -> int:
 
 
 def has_mps() -> bool:
-    """Whether this is a Mac with Apple's own GPU."""
+    """Return whether this is a Mac with Apple's own GPU."""
     return platform.system() == "Darwin" and platform.machine() == "arm64"

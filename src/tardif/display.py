@@ -1,7 +1,7 @@
-"""How values show themselves, at a prompt and in a notebook: shortly, however much they hold.
+"""Short forms of values at a prompt and in a notebook, however much they hold.
 
-The last line of a notebook's cell prints what it gives. A corpus, or a run with every text of it, must not be printed
-there; what a person wants to see is how much there is, and what the first of it looks like.
+A notebook prints the value of a cell's last line. A whole corpus must not be printed there: a person wants to see how
+much there is, and what the first items look like.
 """
 
 from __future__ import annotations
@@ -17,31 +17,29 @@ from tardif.escaping import visible
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
+# The most characters of any value's repr.
 MOST = 1000
-"""The most characters of any value's ``repr``."""
-
 _ITEMS = 3  # shown of a list or dict
 _ROWS = 20  # shown of a table
-_CELL = 300  # characters of a cell
-
-
-def _writer() -> reprlib.Repr:
-    writer = reprlib.Repr()
-    writer.maxstring = writer.maxother = 120
-    writer.maxlong = 40
-    writer.maxlevel = 3
-    writer.maxlist = writer.maxtuple = writer.maxdict = writer.maxset = writer.maxfrozenset = 4
-    return writer
+_CELL = 300  # characters shown of a cell
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 120
+_REPR.maxlong, _REPR.maxlevel = 40, 3
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = 4
 
 
 def short(value: object) -> str:
-    """A value as ``repr`` writes it, with the middle of long texts and the end of long lists left out."""
-    text = _writer().repr(value)
+    """Return a value's ``repr`` without the middle of long texts and the end of long lists.
+
+    >>> short(list(range(100)))
+    '[0, 1, 2, 3, ...]'
+    """
+    text = _REPR.repr(value)
     return text if len(text) <= MOST // 2 else f"{text[: MOST // 2]}..."
 
 
 class Short:
-    """A dataclass made with ``repr=False``, whose ``repr`` cuts long values short."""
+    """A base of dataclasses made with ``repr=False``. Their ``repr`` cuts long values short."""
 
     __slots__ = ()
 
@@ -51,27 +49,34 @@ class Short:
 
 
 def brief_repr(value: object, *facts: str) -> str:
-    """The ``repr`` of a value of which only some facts are told."""
+    """Return a ``repr`` that shows only these facts of a value, such as ``"12 documents"``."""
     text = visible(f"{type(value).__qualname__}({', '.join(facts)})")
     return text if len(text) <= MOST else f"{text[: MOST - 4]}...)"
 
 
-class ShortList(list[Item]):
-    """A list that shows how many items it has, and the first of them."""
-
-    def __repr__(self) -> str:
-        if len(self) <= _ITEMS and len(whole := list.__repr__(self)) <= MOST:
-            return whole
-        # As many as there is room for.
-        shown = [repr(item)[: MOST // (_ITEMS + 1)] for item in self[:_ITEMS]]
-        return f"[{', '.join(shown)}, ...] ({len(self)} in all)"
+class _OneLine:
+    """Makes IPython print the ``repr``. It prints subclasses of list and dict item by item otherwise."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
 
 
-class ShortDict(dict[Key, Item]):
-    """A dict that shows how many items it has, and the first of them."""
+class ShortList(_OneLine, list[Item]):
+    """A list that shows its first items and their number.
+
+    >>> ShortList(range(100))
+    [0, 1, 2, ...] (100 in all)
+    """
+
+    def __repr__(self) -> str:
+        if len(self) <= _ITEMS and len(whole := list.__repr__(self)) <= MOST:
+            return whole
+        shown = [repr(item)[: MOST // (_ITEMS + 1)] for item in self[:_ITEMS]]
+        return f"[{', '.join(shown)}, ...] ({len(self)} in all)"
+
+
+class ShortDict(_OneLine, dict[Key, Item]):
+    """A dict that shows its first items and their number."""
 
     def __repr__(self) -> str:
         if len(self) <= _ITEMS and len(whole := dict.__repr__(self)) <= MOST:
@@ -80,12 +85,9 @@ class ShortDict(dict[Key, Item]):
         shown = [f"{short(key)[:80]}: {short(value)[: MOST // (_ITEMS + 2)]}" for key, value in first]
         return f"{{{', '.join(shown)}, ...}} ({len(self)} in all)"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))
-
 
 class Hits(ShortList[Item]):
-    """The hits of one query, a table in a notebook."""
+    """The hits of one query, shown as a table in a notebook."""
 
     def _repr_html_(self) -> str:
         rows = [
@@ -96,13 +98,13 @@ class Hits(ShortList[Item]):
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "", left: int = 0) -> str:
-    """An HTML table for a notebook. Nothing in it is markup but its own.
+    """Return an HTML table for a notebook. All text in it is escaped.
 
     Args:
-        head: the columns' names; none for no heading.
-        rows: the cells, which are cut at 300 characters.
-        caption: what stands above.
-        left: how many rows there are beside these.
+        head: the columns' names; empty for no heading.
+        rows: the cells, each cut at 300 characters.
+        caption: the line above the table.
+        left: the number of rows that are not shown.
     """
 
     def cell(kind: str, value: object) -> str:
@@ -123,7 +125,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str
 
 
 def figures_table(systems: Mapping[str, Mapping[str, float]], caption: str) -> str:
-    """Measures of systems as an HTML table."""
+    """Return the measures of systems as an HTML table."""
     names = list(dict.fromkeys(name for values in systems.values() for name in values))[:_ROWS]
     rows = [
         (system, *(f"{values[name]:.4f}" if name in values else "" for name in names))

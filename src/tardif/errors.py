@@ -1,16 +1,15 @@
-"""What can go wrong, in words a user can act on.
+"""The errors that Tardif raises.
 
     TardifError
     ├── SettingError    an argument or option cannot be used as given
-    ├── DataError       what came in cannot be read or makes no sense: says file and line
+    ├── DataError       the input cannot be read or makes no sense; names the file and line
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
-    │   └── ReplacedError   another index stands where one was opened: open it again
-    └── TrainingError   training itself failed: the loss is no number, the device ran out of memory
+    │   └── ReplacedError   another index replaced the open one: open it again
+    └── TrainingError   training failed: the loss is NaN, the device ran out of memory
 
-Every message says what was wrong, where, and the way out. The command line prints it as one line
-and exits with 1; nothing else derives from these. Messages quote what came in, so they are made safe to show
-(:mod:`tardif.escaping`).
+Every message says what is wrong, where, and the way out. The command line prints it as one line and exits with code 1.
+Messages quote input, so they are made safe to show (:mod:`tardif.escaping`).
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ class ModelError(TardifError):
 
 
 class FolderError(TardifError):
-    """An output folder cannot be written, or holds something that is not ours to replace."""
+    """An output folder cannot be written, or holds something that may not be replaced."""
 
 
 class ReplacedError(FolderError):
-    """Another index stands where one was opened.
+    """Another index replaced the one that was opened.
 
     Args:
-        folder: where.
+        folder: the index's folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -51,7 +50,7 @@ class ReplacedError(FolderError):
 
 
 class TrainingError(TardifError):
-    """Training itself failed."""
+    """Training failed."""
 
 
 class DataError(TardifError):
@@ -59,8 +58,11 @@ class DataError(TardifError):
 
     Args:
         what: what is wrong, and the way out.
-        path: the file it is in, if it is in a file.
-        line: the line (or row) in that file, counted from 1.
+        path: the file with the fault, if it is in a file.
+        line: the line or row in that file, from 1.
+
+    >>> print(DataError("a query without an id.", "train.jsonl", 7))
+    train.jsonl, line 7: a query without an id.
     """
 
     def __init__(self, what: str, path: str | Path | None = None, line: int | None = None) -> None:
@@ -72,13 +74,13 @@ class DataError(TardifError):
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether a library failed, and not the user who interrupts or a program that ends.
+    """Return whether a library failed, rather than the user interrupted or the program is exiting.
 
-    A library in Rust that panics on a damaged file raises what is no ``Exception``.
+    A Rust library that panics on a damaged file raises ``PanicException``, which is not an ``Exception``.
     """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a library's error says, or its name where it says nothing."""
+    """Return the first line of a library's error, or the error's class name if its message is empty."""
     return visible(next(iter(str(error).strip().splitlines()), "")) or type(error).__name__

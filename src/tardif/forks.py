@@ -1,8 +1,8 @@
-"""What a forked child must not inherit: database connections, threads, and locks that another thread held.
+"""Objects that must close something before ``os.fork`` and open it again after.
 
-``fork`` copies the memory of a process and one of its threads. A connection to SQLite that is carried across loses its
-locks without knowing it, a pool of threads has none any more, and a lock that another thread held is never released.
-Whoever has such things registers here: it puts them down before a fork, and both processes take new ones.
+``fork`` copies a process's memory and only one of its threads. In the child, an SQLite connection has silently lost its
+locks, a thread pool has no threads, and a lock that another thread held is never released. An object with such things
+registers here. It closes them before a fork, and each process opens its own.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ import weakref
 
 
 class ForkAware:
-    """What has something that does not survive a fork; a subclass says what."""
+    """An object with something that does not survive a fork. Subclasses override these methods."""
 
     def before_fork(self) -> None:
-        """Put down what must not be carried across; nothing is taken up until the other is called."""
+        """Close what the child must not inherit. Nothing is opened until :meth:`after_fork`."""
 
     def after_fork(self, *, in_child: bool) -> None:
-        """Go on, in the parent or in the child."""
+        """Continue, in the parent or in the child."""
 
 
-_LIVING: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-_PUT_DOWN: list[ForkAware] = []
+_REGISTERED: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_CLOSED: list[ForkAware] = []
 _HOOKED: list[bool] = []
 
 
 def register(one: ForkAware) -> None:
-    """Have an object told of forks for as long as it lives."""
+    """Call an object's methods around every fork, for as long as the object lives."""
     if not _HOOKED and hasattr(os, "register_at_fork"):
         os.register_at_fork(
             before=_before, after_in_parent=lambda: _after(in_child=False), after_in_child=lambda: _after(in_child=True)
         )
         _HOOKED.append(True)
-    _LIVING.add(one)
+    _REGISTERED.add(one)
 
 
 def _before() -> None:
-    _PUT_DOWN[:] = list(_LIVING)
-    for one in _PUT_DOWN:
+    _CLOSED[:] = list(_REGISTERED)
+    for one in _CLOSED:
         one.before_fork()
 
 
 def _after(*, in_child: bool) -> None:
-    for one in _PUT_DOWN:
+    for one in _CLOSED:
         one.after_fork(in_child=in_child)
-    _PUT_DOWN.clear()
+    _CLOSED.clear()

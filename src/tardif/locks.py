@@ -1,8 +1,8 @@
-"""One process at a time works at a place: locks of the operating system, on files beside what they guard.
+"""Locks on paths, so that one process at a time works there: file locks of the operating system.
 
-The system lets go of a lock when the process that holds it ends, however it ends; whether one is held depends on no
-process number and no clock, so containers that share a volume see each other's. A child of the holder has no part
-in the lock: it keeps it from nobody when the holder is dead.
+The lock is on a file beside the path. The system releases it when the holder ends, however it ends. No process number
+or clock is involved, so containers that share a volume see each other's locks. A forked child does not share its
+parent's lock, so it cannot keep a dead parent's lock alive.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _LOG = logging.getLogger(__name__)
-# What file systems without locks answer: network mounts without a lock service, some in user space.
+# The errors of file systems without locks: network mounts without a lock service, some in user space.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
-# A look at a lock takes it for a moment: who wants to hold it waits that out.
+# Seconds to wait for a lock. is_held takes a lock for a moment, and hold must wait that out.
 _PATIENCE = 0.5
-_MOST_SAID = 1000
+# Bytes that are read of a lock file.
+_MOST_READ = 1000
 
 
 class Lock:
-    """A place that is held; :meth:`release` it, or use it as a context.
+    """A lock that is held. Call :meth:`release`, or use it in a ``with`` statement.
 
     Attributes:
-        path: what it guards.
-        is_firm: it keeps others away. False where the file system has no locks: then nothing may be concluded
-            from holding it.
+        path: the path that it guards.
+        is_firm: whether it keeps others away. False on a file system without locks, where holding it proves nothing.
     """
 
     def __init__(self, path: Path, held: FileLock | None, handle: int) -> None:
@@ -48,13 +48,13 @@ class Lock:
         self._held, self._handle, self._process = held, handle, os.getpid()
 
     def release(self) -> None:
-        """Let go, and remove the lock's file. A second call, or one in a forked child, does nothing."""
+        """Release the lock and remove its file. A second call, or one in a forked child, does nothing."""
         held, self._held = self._held, None
         if held is None or self._process != os.getpid():
             return
         file = Path(held.lock_file)
-        # While it is held: who has opened the file meanwhile finds that it has no name any more, and opens another.
-        # Windows removes no open file; there the library does, after it has let go.
+        # Remove the file before the lock is released: a waiting process then sees that its file has lost the name, and
+        # opens a new one. Windows cannot remove an open file; there the library removes it after the release.
         with contextlib.suppress(OSError):
             if _is_file_of(self._handle, file):
                 file.unlink()
@@ -68,19 +68,24 @@ class Lock:
 
 
 def hold(path: str | Path, *, what: str = "", wait: float = _PATIENCE) -> Lock:
-    """Hold a place, which need not exist: no other process, thread or caller can, until it is released.
+    """Lock a path against every other process, thread and caller until the lock is released.
 
-    The lock is on a file beside it, ``.NAME.lock``, which is made and removed here: what is held can be renamed,
-    replaced and removed. Links are followed, so that two names of one place are one lock. On a file system without
-    locks a line on the log ``tardif.locks`` says so, and the lock that is given keeps nobody away.
+    The lock is on the file ``.NAME.lock`` beside the path. So the path itself need not exist, and its holder may
+    rename, replace or remove it. Links are followed, so that two names of one folder share one lock. On a file system
+    without locks, a warning goes to the logger ``tardif.locks``, and the returned lock keeps nobody away.
 
     Args:
         path: a folder or file.
-        what: the beginning of the message, should another hold it: what is being done, as ``"X is being built"``.
-        wait: seconds to wait for another.
+        what: the beginning of the error if another process holds the lock, such as ``"X is being built"``.
+        wait: seconds to wait for another holder.
 
     Raises:
-        FolderError: another holds it; or its file cannot be written.
+        FolderError: another process holds the lock, or its file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, hold(Path(folder, "index")):
+    ...     is_held(Path(folder, "index"))
+    True
     """
     path = Path(path)
     for _ in range(100):
@@ -96,7 +101,7 @@ def hold(path: str | Path, *, what: str = "", wait: float = _PATIENCE) -> Lock:
 
 
 def is_held(path: str | Path) -> bool:
-    """Whether somebody holds a place, in this process or another. True also where that cannot be told."""
+    """Return whether a path is locked, in this process or another. True also if that cannot be determined."""
     if not os.path.lexists(lock_file(path)):
         return False
     try:
@@ -110,17 +115,17 @@ def is_held(path: str | Path) -> bool:
 
 
 def lock_file(path: str | Path) -> Path:
-    """The file that is locked for a place."""
+    """Return the lock file of a path."""
     real = Path(os.path.realpath(path))
     return real.with_name(f".{real.name}.lock")
 
 
 class _MovedError(Exception):
-    """The file that was locked is not the one of that name any more."""
+    """The locked file no longer has its name: another process has removed or replaced it."""
 
 
 def _take(path: Path, wait: float) -> Lock | None:
-    """The lock of a place; None where another holds it."""
+    """Try once to lock a path; None if another process holds it."""
     from filelock import FileLock, Timeout
 
     file, handles = lock_file(path), []
@@ -129,9 +134,13 @@ def _take(path: Path, wait: float) -> Lock | None:
         handles.append(handle)
         if not _is_file_of(handle, file):
             raise _MovedError
-        said = {"process": os.getpid(), "host": socket.gethostname(), "since": datetime.now().astimezone().isoformat()}
+        record = {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now().astimezone().isoformat(),
+        }
         os.ftruncate(handle, 0)
-        os.write(handle, json.dumps(said).encode())
+        os.write(handle, json.dumps(record).encode())
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +166,7 @@ def _take(path: Path, wait: float) -> Lock | None:
 
 
 def _is_file_of(handle: int, file: Path) -> bool:
-    """Whether an open file still has that name."""
+    """Return whether an open file still has this name."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat(follow_symlinks=False))
     except OSError:
@@ -165,17 +174,17 @@ def _is_file_of(handle: int, file: Path) -> bool:
 
 
 def _holder(file: Path) -> str:
-    """Who holds a lock, as its file says it: for a person to read, and for nothing else."""
+    """Describe the holder of a lock from its file. It is only for a person to read: nothing is decided by it."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _opened(file) as handle:
-        said = json.loads(os.read(handle, _MOST_SAID))
-        since = datetime.fromisoformat(said["since"]).strftime("%Y-%m-%d %H:%M:%S")
-        return f"process {int(said['process'])} on {str(said['host'])[:100]!r} since {since}"
+        record = json.loads(os.read(handle, _MOST_READ))
+        since = datetime.fromisoformat(record["since"]).strftime("%Y-%m-%d %H:%M:%S")
+        return f"process {int(record['process'])} on {str(record['host'])[:100]!r} since {since}"
     return "another process"
 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[int]:
-    """A plain file for reading; whatever else has its name is not waited for."""
+    """Open a regular file for reading. Opening a pipe or device could wait for ever, so those are refused."""
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,8 +1,8 @@
-"""What is said to the person at the terminal: on stderr, never on stdout.
+"""Messages and progress bars for the person at the terminal, on stderr.
 
-stdout belongs to data. Progress bars are drawn where stderr is a terminal, and in a notebook; elsewhere
-(a log file, CI) one line every ten seconds says the same. Texts, ids and names of files in what is said are made safe
-to show (:mod:`tardif.escaping`).
+stdout belongs to data. A progress bar is drawn if stderr is a terminal, and in a notebook. Elsewhere (a log file, CI)
+one line every ten seconds reports the same. Texts, ids and file names in messages are made safe to show
+(:mod:`tardif.escaping`).
 """
 
 from __future__ import annotations
@@ -24,28 +24,38 @@ _LINE_EVERY_SECONDS = 10.0
 
 
 class Console:
-    """Says lines and shows progress; a quiet one does neither, and only tells and warns."""
+    """Writes messages and progress to stderr.
+
+    Args:
+        quiet: leave out progress and :meth:`say`; results (:meth:`tell`) and warnings stay.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
 
     def say(self, line: str) -> None:
-        """Write one line to stderr. A line end within it is part of a text, and shown as an escape."""
+        """Write a line on progress, unless the console is quiet. A line break within it is shown as an escape."""
         if not self.quiet:
             self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Write one line to stderr, also where progress is not shown: a result, or what data came to."""
+        """Write a line with a result, even if the console is quiet."""
         sys.stderr.write(visible(line) + "\n")
         sys.stderr.flush()
 
     def warn(self, line: str) -> None:
-        """Write what a person must know, marked as a warning: also where progress is not shown."""
+        """Write a line marked as a warning, even if the console is quiet."""
         self.tell(f"WARNING: {line}")
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Show how far ``what`` has come, in ``unit``s per second and, where ``total`` is known, time left."""
+        """Show the progress of ``what``: the number done, the speed and, if ``total`` is known, the time left.
+
+        Args:
+            what: the work, such as ``"Encoding"``.
+            total: the number of units of work, if it is known.
+            unit: their name in the plural, such as ``"documents"``.
+        """
         bar: Bar
         if self.quiet:
             bar = Bar(what, total, unit)
@@ -60,17 +70,23 @@ class Console:
 
 
 class Silent(Console):
-    """Says nothing at all, results neither: for whoever takes them as values."""
+    """A console that writes nothing, results included, for calls that return them as values."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
 
     def tell(self, line: str) -> None:
-        """As :meth:`Console.tell`, and does not."""
+        """Write nothing."""
 
 
 class Bar:
-    """A progress bar that shows nothing; the parent of those that do."""
+    """A progress bar that shows nothing, and the base of those that do.
+
+    >>> bar = Bar("Encoding", 10, "documents")
+    >>> bar.advance(4)
+    >>> bar.line().split(",")[0]
+    'Encoding: 4/10 documents'
+    """
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = visible(what), total, visible(unit)
@@ -78,21 +94,21 @@ class Bar:
         self.started = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Say that ``count`` more are done; ``note`` is a word on the state, such as the loss."""
+        """Count ``count`` more units as done. ``note`` is a word on the state, such as the loss."""
         self.done += count
 
     def resume(self, done: int) -> None:
-        """Begin at ``done``, which an earlier run did: it does not count for the speed."""
+        """Begin at ``done`` units, which an earlier run did. They do not count for the speed."""
         self.done = self.earlier = done
         self.started = time.monotonic()
 
     @property
     def rate(self) -> float:
-        """How many are done per second."""
+        """Units done per second."""
         return (self.done - self.earlier) / max(time.monotonic() - self.started, 1e-9)
 
     def line(self, note: str = "") -> str:
-        """The state as one line of text."""
+        """Return the state as one line of text."""
         rate = self.rate
         tail = f", {note}" if note else ""
         if self.total is None:
@@ -101,7 +117,7 @@ class Bar:
         return f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s{ahead}{tail}"
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
 
 
 class _LineBar(Bar):
@@ -131,7 +147,7 @@ class _TerminalBar(Bar):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.view: Progress = Progress(
-            # A name in brackets is a name, and no markup.
+            # markup=False: a file name in brackets is no markup.
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -156,7 +172,7 @@ class _TerminalBar(Bar):
 
 
 def _in_notebook() -> bool:
-    """Whether rich can draw in a notebook: there it needs ipywidgets."""
+    """Return whether this is a notebook in which rich can draw. It needs ipywidgets there."""
     if importlib.util.find_spec("ipywidgets") is None:
         return False
     from rich.console import Console
@@ -165,7 +181,11 @@ def _in_notebook() -> bool:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a person says them: ``42s``, ``3m05s``, ``2h07m``."""
+    """Return seconds in a readable form.
+
+    >>> clock(42), clock(185), clock(7620)
+    ('42s', '3m05s', '2h07m')
+    """
     if not math.isfinite(seconds):
         return "?"
     whole = round(seconds)

@@ -1,24 +1,23 @@
-"""The field's words as immutable values: document, query, example, hit, qrels, run."""
+"""Immutable values of retrieval: document, query, training example, hit, qrels, run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from tardif.checks import called, id_fault, plain_text, text_fault
 from tardif.display import Short
 from tardif.errors import DataError
 
+# Judgements: query id -> document id -> relevance (1 and above: relevant; 0 and below: not).
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Judgements: query id -> document id -> relevance (1 and above: relevant; 0 and below: not)."""
-
+# A system's answers: query id -> document id -> score (higher is better).
 Run: TypeAlias = Mapping[str, Mapping[str, float]]
-"""A system's answers: query id -> document id -> score (higher is better)."""
 
 
 def _hold(record: Document | Query, kind: str, *texts: str) -> None:
-    """Refuse fields that cannot be stored, and make plain texts of the others: a number's digits, NumPy's texts."""
+    """Refuse fields that cannot be stored; turn whole numbers and NumPy texts into plain ``str``."""
     for name in ("id", *texts):
         value = getattr(record, name)
         if fault := id_fault(value) if name == "id" else text_fault(value):
@@ -29,16 +28,19 @@ def _hold(record: Document | Query, kind: str, *texts: str) -> None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Piece(Short):
-    """Which part of a long document a piece is: what a reader needs to cite it.
+    """The place of a piece in the long document that it was cut from, so that a reader can cite it.
 
     Attributes:
         document: the id of the document that was cut.
-        number: of the piece, from 1.
-        of: how many pieces the document has.
-        start: its first character in the document's text.
-        end: the character after its last. White space around a piece belongs to none.
-        headings: the section that it begins in: the headings that lead there, the outermost first.
-        page: the page that it begins on, from 1; None where there are no pages.
+        number: the piece's number, from 1.
+        of: the number of the document's pieces.
+        start: the place of its first character in the document's text.
+        end: the place after its last character. White space between pieces belongs to none.
+        headings: the headings of the section that it begins in, the outermost first.
+        page: the page that it begins on, from 1; None if the document has no pages.
+
+    >>> Piece("manual.pdf", 2, 9, 1200, 2400, ("Setup", "Network"), page=3).place()["headings"]
+    ['Setup', 'Network']
     """
 
     document: str
@@ -50,28 +52,23 @@ class Piece(Short):
     page: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The piece as the command contract prints it."""
+        """Return the piece as ``--json`` prints it."""
         return {"document": self.document, **self.place()}
 
     def place(self) -> dict[str, Any]:
-        """All but the document's id: what filters ask as ``@piece``."""
-        return {
-            "number": self.number,
-            "of": self.of,
-            "start": self.start,
-            "end": self.end,
-            "headings": list(self.headings),
-            "page": self.page,
-        }
+        """Return all but the document's id. Filters ask for these values by ``@piece``."""
+        found = {**asdict(self), "headings": list(self.headings)}
+        del found["document"]
+        return found
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outline(Short):
-    """Where the parts of a text begin, as the reader of its file has found them.
+    """The places where a text's sections and pages begin, as the reader of its file found them.
 
     Attributes:
-        headings: of each heading its first character, its level (1 is the outermost) and its words, in their order.
-        pages: of each page with text its first character and its number, in their order.
+        headings: for each heading the place of its first character, its level (1 is the outermost) and its words.
+        pages: for each page with text the place of its first character, and its number.
     """
 
     headings: tuple[tuple[int, int, str], ...] = ()
@@ -80,23 +77,26 @@ class Outline(Short):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Document(Short):
-    """One text of the corpus, or a piece of one that was cut.
+    """One text of the corpus, or a piece of a long one.
 
-    ``title`` and ``text`` are what the model reads, joined by a space as BEIR does
-    (:attr:`content`); ``metadata`` travels with the document and is never read by the model.
-
-    Whatever cannot be stored and read back is refused here, so that no index or set ever meets it.
+    Models and searchers read the title and the text, joined by a space as BEIR does (:attr:`content`). The metadata
+    travel with the document; no model reads them. A value that could not be stored and read back is refused here, so
+    that no index ever meets it.
 
     Args:
-        id: a text, not empty; a whole number is taken as its digits.
-        text: what is read.
-        title: what is read before it.
-        metadata: a mapping, of JSON's types when it is stored (:func:`tardif.data.json_metadata.as_stored`).
-        piece: which part it is of the document that it was cut from; None for a whole document.
-        outline: where its pages and sections begin, which cutting reads; it is not stored.
+        id: a text that is not empty. A whole number becomes its digits.
+        text: the text.
+        title: the title, read before the text.
+        metadata: a mapping; of JSON's types when it is stored (:func:`tardif.data.json_metadata.as_stored`).
+        piece: the place in the document that this was cut from; None for a whole document.
+        outline: the places of sections and pages, which cutting uses. It is not stored.
 
     Raises:
-        DataError: a field is of another type, or UTF-8 cannot hold it.
+        DataError: a field has the wrong type, or UTF-8 cannot hold it.
+
+    >>> document = Document(7, "Press the red button.", title="Manual", metadata={"year": 2024})
+    >>> document.id, document.content
+    ('7', 'Manual Press the red button.')
     """
 
     id: str
@@ -113,12 +113,12 @@ class Document(Short):
 
     @property
     def whole_id(self) -> str:
-        """The id of the document that this is a piece of, or its own."""
+        """The id of the document that this was cut from, or its own id."""
         return self.id if self.piece is None else self.piece.document
 
     @property
     def content(self) -> str:
-        """Title and text as one string: what every searcher and model reads."""
+        """Title and text as one string, which every searcher and model reads."""
         return f"{self.title} {self.text}".strip()
 
 
@@ -128,6 +128,9 @@ class Query(Short):
 
     Raises:
         DataError: as for :class:`Document`.
+
+    >>> Query("q1", "how do I reset it?")
+    Query(id='q1', text='how do I reset it?')
     """
 
     id: str
@@ -139,9 +142,12 @@ class Query(Short):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Example(Short):
-    """What one training step learns from: a query, one positive, and its hard negatives (ids).
+    """A training example: the ids of a query, one positive and its hard negatives.
 
-    ``scores`` are a teacher's, of the positive and then of each negative; empty without a teacher.
+    ``scores`` are a teacher's: first the positive's, then each negative's. They are empty without a teacher.
+
+    >>> Example("q1", "d3", ("d7", "d9")).negative_ids
+    ('d7', 'd9')
     """
 
     query_id: str
@@ -152,12 +158,22 @@ class Example(Short):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit(Short):
-    """One document, or piece of one, found for a query. ``rank`` counts from 1; ``score`` is MaxSim.
+    """A document, or a piece of one, found for a query.
 
-    ``document_id`` is the piece's own id where a document was cut (``page.md#2``), and the document's where hits are
-    grouped; ``piece`` says either time which part is shown. It is None for a whole document.
+    Attributes:
+        rank: from 1.
+        document_id: the id. For a piece it is the piece's own (``page.md#2``); where hits are grouped by document it
+            is the document's.
+        score: MaxSim, or the blended score of a hybrid search.
+        text: the text that was found.
+        title: its title.
+        metadata: the document's metadata.
+        position: the place, from 0, among the documents given to be reranked; None in a search's hit.
+        piece: the part of the document that was found; None for a whole document.
 
-    ``position`` is the document's place, counted from 0, in what was given to be reranked; None for a search's hit.
+    >>> hit = Hit(1, "page.md#2", 21.5, "Press the red button.")
+    >>> hit.as_json()["document_id"]
+    'page.md#2'
     """
 
     rank: int
@@ -170,7 +186,7 @@ class Hit(Short):
     piece: Piece | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The hit as the command contract prints it."""
+        """Return the hit as ``--json`` prints it."""
         return {
             "rank": self.rank,
             "document_id": self.document_id,
