@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
-from tardif.mining.choosing import Chooser, Pool
+from tardif.mining.choosing import Chooser
 from tardif.mining.mine import mine as mine_all
+from tardif.mining.random_pool import RandomPool
 from tardif.mining.selection import Selection
 from tardif.text.normal import normalise
 from tardif.types import Document, Example
@@ -227,7 +228,7 @@ def test_where_most_texts_are_the_same_no_query_looks_at_all_of_them():
     texts = ["the same"] * copies + [f"another {n}" for n in range(3)]
     data = collection(texts, {f"q{n}": {f"d{n}": 1} for n in range(40)})
     chooser = Chooser(data, Ranking([]), Selection(ratio=None), None, 0)
-    chooser._pool = Pool(data.documents, None, chooser._same)
+    chooser._pool = RandomPool(data.documents, None, chooser._same)
     chooser._same = Counting(chooser._same)
     choices = chooser.choose(data.query_ids(TRAIN))
     assert all({n.id for n in choice.negatives} == {"d500", "d501", "d502"} for choice in choices)

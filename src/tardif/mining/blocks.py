@@ -1,11 +1,11 @@
-"""What was chosen for each query, and finished blocks of it kept on disk."""
+"""Choices of negatives, and finished blocks of them on disk, from which an interrupted run resumes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ OWN, MINED, RANDOM = "own", "mined", "random"
 
 @dataclass(frozen=True, slots=True)
 class ScoredDocument:
-    """A document beside a query: its id, where it comes from, the searcher's and the teacher's score of it."""
+    """A document of a choice: its id and origin, and its scores from the searcher and the teacher."""
 
     id: str
     origin: str
@@ -30,7 +30,7 @@ class ScoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen for one query, and why nothing else.
+    """The negatives chosen for one query.
 
     Attributes:
         query: its id.
@@ -38,9 +38,9 @@ class Choice:
         negatives: the user's own, then mined and random ones.
         considered: hits in the window.
         dropped: how many of them each rule dropped.
-        reference: the positive's score that the ratio was taken of; None where none could judge.
-        as_asked: how many random ones were asked for; more were drawn where the window ran out.
-        short: there were fewer negatives than asked.
+        reference: the positive's score that the ratio was taken of; None if no positive could judge.
+        as_asked: how many random ones were asked for; more were drawn if the window ran out.
+        short: whether there are fewer negatives than asked for.
     """
 
     query: str
@@ -53,29 +53,22 @@ class Choice:
     short: bool
 
     def line(self) -> str:
-        """The choice as a line of JSON."""
-        rest = (self.considered, dict(self.dropped), self.reference, self.as_asked, self.short)
-        return json.dumps([self.query, _rows(self.positives), _rows(self.negatives), *rest])
+        """The choice as a line of JSON: its fields in order, documents as lists of theirs."""
+        return json.dumps(astuple(self))
 
     @classmethod
     def parse(cls, line: str) -> Choice:
         """The choice that :meth:`line` wrote."""
         query, positives, negatives, *rest = json.loads(line)
-        return cls(
-            query, tuple(ScoredDocument(*p) for p in positives), tuple(ScoredDocument(*n) for n in negatives), *rest
-        )
-
-
-def _rows(scored: Sequence[ScoredDocument]) -> list[list[Any]]:
-    return [[s.id, s.origin, s.score, s.teacher] for s in scored]
+        return cls(query, *(tuple(ScoredDocument(*row) for row in rows) for rows in (positives, negatives)), *rest)
 
 
 class Blocks:
-    """Finished blocks of queries in a folder: each a file, written whole, that only its own key reads.
+    """Finished blocks of queries in a folder, one file each. The key in its name decides which run reads it.
 
     Args:
         folder: made when the first block is written.
-        key: of everything that decides what is chosen.
+        key: a hash of everything that decides the choice (:func:`block_key`).
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -83,10 +76,10 @@ class Blocks:
         self._key = key
 
     def read(self, number: int, queries: Sequence[str]) -> list[Choice] | None:
-        """A block's choices; None where it is not there as it was written, or is of other queries."""
+        """A block's choices; None if the block is missing, damaged, or of other queries."""
         try:
-            *lines, said = read_bounded(self._path(number)).decode("ascii").splitlines(keepends=True)
-            if said != _checksum(lines):
+            *lines, last = read_bounded(self._path(number)).decode("ascii").splitlines(keepends=True)
+            if last != _checksum(lines):
                 return None
             choices = [Choice.parse(line) for line in lines]
         except (OSError, ValueError, TypeError):
@@ -95,10 +88,9 @@ class Blocks:
 
     def write(self, number: int, choices: Sequence[Choice]) -> None:
         """Keep a block."""
-        path = self._path(number)
         self._folder.mkdir(parents=True, exist_ok=True)
         lines = [choice.line() + "\n" for choice in choices]
-        with replacing(path, durable=True) as file:
+        with replacing(self._path(number), durable=True) as file:
             file.write("".join([*lines, _checksum(lines)]).encode("ascii"))
 
     def _path(self, number: int) -> Path:
@@ -111,13 +103,14 @@ def _checksum(lines: Sequence[str]) -> str:
 
 
 def block_key(data: TrainingSet, settings: Mapping[str, Any]) -> str:
-    """A hash of everything that decides what is chosen: version, settings, texts, judgements, split."""
+    """A hash of everything that decides the choice: version, settings, texts, judgements, split."""
     digest = hashlib.blake2b(digest_size=16)
 
     def add(*values: Any) -> None:
         digest.update(json.dumps(values, sort_keys=True, default=str).encode())
         digest.update(b"\n")
 
+    # One value at a time: the JSON of a whole corpus would not fit into memory.
     add(__version__, settings)
     for document in data.documents.values():
         add(document.id, document.title, document.text, document.metadata)

@@ -1,14 +1,11 @@
-"""The choice itself, a block of queries at a time: rank, judge, draw, ask the teacher.
-
-Random negatives are drawn from a pool, which knows how often each document has been used.
-"""
+"""Negatives chosen for blocks of queries: rank, filter, draw, ask the teacher."""
 
 from __future__ import annotations
 
 import itertools
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +16,7 @@ from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, ScoredDocument
 from tardif.mining.copies import NearCopies, same_texts
+from tardif.mining.random_pool import Excluded, RandomPool
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import Reference, Selection, judge, order
 from tardif.mining.teacher import Teacher
@@ -26,27 +24,28 @@ from tardif.text.normal import normalise
 
 Ranking = list[tuple[str, float]]
 
-# How often more random documents are drawn for one query, and a refused negative is replaced: where
-# so many in turn are dropped, more of them would be too.
+# How often more random documents are drawn for one query, and a refused negative is replaced. After four rounds in
+# which all were dropped, more would be dropped as well.
 _ROUNDS = 4
-# Of many equal queries with a positive each, every one is compared with its own and so many of the others'.
+# Many queries may have the same text and a positive each. Candidates are compared with the query's own positives and
+# with this many of the others, or the work would grow with the square of such queries.
 _OTHERS = 64
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A query on its way to its choice."""
+    """A query while its negatives are chosen."""
 
     query: str
     positives: list[str]  # the query's own that are trained on
-    known: list[str]  # these, its other positives, and of what else answers its text the first ones
-    answers: Collection[str]  # all that answers its text
+    known: list[str]  # these, its other positives, and the first of those of queries with the same text
+    answers: Collection[str]  # all positives of queries with its text
     draw: random.Random
     taken: dict[str, str]  # document to origin
-    seen: Barred  # not to be drawn any more
+    seen: Excluded  # no longer to be drawn
     unclear: frozenset[str] = frozenset()  # neither relevant nor not
-    hard: list[str] = field(default_factory=list)  # what may be taken, the next one first
-    easy: list[str] = field(default_factory=list)  # the same, drawn at random
+    hard: list[str] = field(default_factory=list)  # candidates from the window, the next one first
+    easy: list[str] = field(default_factory=list)  # candidates drawn at random
     asked_easy: int = 0
     scores: dict[str, float] = field(default_factory=dict)
     taught: dict[str, float] = field(default_factory=dict)
@@ -71,7 +70,7 @@ class Chooser:
     ) -> None:
         self._data = data
         self._searcher = searcher
-        self._score: Any = getattr(searcher, "score", None)
+        self._score: Any = getattr(searcher, "score", None)  # only a Scorer scores given documents
         self._selection = selection
         self._teacher = teacher
         self._seed = seed
@@ -80,22 +79,23 @@ class Chooser:
         self._near = NearCopies(data.documents, selection.near_copy) if searcher is not None else None
         documents = data.documents.values()
         drawn = (d.id for d in documents if d.content and parent_of(d) is None)
-        self._pool = Pool(drawn, selection.max_uses, self._same)
+        self._pool = RandomPool(drawn, selection.max_uses, self._same)
         asked = {query: data.queries[query] for query in data.query_ids(TRAIN)}
         self._own = own_documents(asked, documents, data.qrels)
+        # By text: a positive of one query answers every query with the same text, as do the parents of variants.
         self._known: dict[str, dict[str, None]] = {}
         for query, text in data.queries.items():
             known = self._known.setdefault(normalise(text), {})
             known.update(dict.fromkeys(data.positives(query)))
         for known in self._known.values():
             known.update(dict.fromkeys(p for d in known if (p := parent_of(data.documents[d])) is not None))
-        # Of documents that hold one and the same positive, one is trained on, or an excerpt of it.
+        # If several documents hold the same positive, only one of them, or an excerpt of it, is trained on.
         self._taught: dict[str, list[str]] = {}
         for example in data.examples:
             self._taught.setdefault(example.query_id, []).append(example.positive_id)
 
     def choose(self, queries: Sequence[str]) -> list[Choice]:
-        """The choice of each query (ids); :meth:`count` must be told of it before the next block."""
+        """Choose for each query (ids). Pass the result to :meth:`count` before the next block."""
         texts = [self._data.queries[query] for query in queries]
         drafts = [self._begin(query) for query in queries]
         if self._searcher is not None:
@@ -106,11 +106,12 @@ class Chooser:
             for draft in drafts:
                 self._filter(draft)
         self._settle(drafts)
-        self._pool.use((n for draft in drafts for n in draft.taken), -1)  # count() counts them, in order
+        # Taken back: count() counts them in order, also those of blocks that an earlier run finished.
+        self._pool.use((n for draft in drafts for n in draft.taken), -1)
         return [self._finish(draft) for draft in drafts]
 
     def count(self, choices: Iterable[Choice]) -> None:
-        """Count the uses of what was chosen, here or in an earlier run."""
+        """Count the uses of chosen negatives, of this run or an earlier one."""
         if self._selection.max_uses is not None:
             used = [negative.id for choice in choices for negative in choice.negatives]
             self._pool.use(used)
@@ -121,22 +122,20 @@ class Chooser:
         answers = self._known[normalise(data.queries[query])]
         positives = self._taught.get(query) or data.positives(query)
         known = list(dict.fromkeys([*positives, *data.positives(query), *itertools.islice(answers, _OTHERS)]))
-        barred = Barred(self._same, answers)
-        own = [
-            d
-            for d, relevance in data.qrels[query].items()
-            if relevance <= 0 and d not in barred and d not in self._empty
-        ]
+        seen = Excluded(self._same, answers)
+        judged = data.qrels[query].items()
+        own = [d for d, relevance in judged if relevance <= 0 and d not in seen and d not in self._empty]
         taken = own if self._searcher is None else own[: self._selection.negatives]
+        # Each query has its own draws, so that a run over some of the queries gives them the same negatives.
         draw = random.Random(f"{self._seed}\x00{query}")
         unclear = frozenset(data.unclear.get(query, ())).difference(answers)
-        draft = _Draft(query, positives, known, answers, draw, dict.fromkeys(taken, OWN), barred, unclear)
+        draft = _Draft(query, positives, known, answers, draw, dict.fromkeys(taken, OWN), seen, unclear)
         draft.seen.update([*taken, *unclear])
         self._pool.use(taken)
         return draft
 
     def _open(self, draft: _Draft, ranking: Ranking) -> None:
-        """Take the window's hits that may be negatives whatever they score, and some random documents."""
+        """Fill the candidates: hits of the window that no rule but those on scores drops, and random documents."""
         selection = self._selection
         window = [identity for identity, _ in ranking[selection.first - 1 : selection.last]]
         draft.considered = len(window)
@@ -154,16 +153,17 @@ class Chooser:
         draft.seen.update(identity for identity, _ in ranking[: selection.last])
         open_places = max(selection.negatives - len(draft.taken), 0)
         if selection.random_share:
+            # Rounded up or down at random, so that the share holds over all queries.
             draft.asked_easy = int(open_places * selection.random_share + draft.draw.random())
         draft.easy = self._pool.draw(draft.draw, draft.seen, open_places)
         draft.seen.update(draft.easy)
-        says = self._say_the_same(draft, [*draft.hard, *draft.easy])
-        draft.dropped.update(says[d] for d in draft.hard if d in says)
-        draft.hard = [d for d in draft.hard if d not in says]
-        draft.easy = [d for d in draft.easy if d not in says]
+        alike = self._alike(draft, [*draft.hard, *draft.easy])
+        draft.dropped.update(alike[d] for d in draft.hard if d in alike)
+        draft.hard = [d for d in draft.hard if d not in alike]
+        draft.easy = [d for d in draft.easy if d not in alike]
 
-    def _say_the_same(self, draft: _Draft, candidates: Sequence[str]) -> dict[str, str]:
-        """The candidates that say what a known positive says, or what the query says, and the rule that drops each."""
+    def _alike(self, draft: _Draft, candidates: Sequence[str]) -> dict[str, str]:
+        """The candidates that repeat a known positive or the query, each with the rule that drops it."""
         if self._near is None:
             return {}
         documents, query = self._data.documents, self._data.queries[draft.query]
@@ -179,13 +179,14 @@ class Chooser:
         return found | {d: "query" for d in candidates if d in own or asks(query, documents[d])}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
-        """Give every draft its documents' scores, and the reference to compare them with."""
+        """Give every draft its documents' scores, and the positives' scores to compare them with."""
         if self._score is not None:
             self._ask_scores(drafts, [[*self._searched(d), *d.hard, *d.easy] for d in drafts])
         for draft, ranking in zip(drafts, rankings, strict=True):
             if self._score is None:
                 draft.scores = dict(ranking[: self._selection.last])
-                if len(ranking) >= self._selection.last:  # what is not in it scores as much as its last hit at most
+                # A positive below a full ranking scores at most as much as its last hit, and is taken to score that.
+                if len(ranking) >= self._selection.last:
                     for positive in self._searched(draft):
                         draft.scores.setdefault(positive, ranking[-1][1])
             draft.reference = Reference.of([draft.scores.get(d) for d in self._searched(draft)])
@@ -196,33 +197,34 @@ class Chooser:
             draft.scores.update(zip(ids, map(float, scores), strict=True))
 
     def _searched(self, draft: _Draft) -> list[str]:
-        """The known positives as the searcher knows them: a variant by the document that it was made from."""
+        """The known positives as the searcher knows them: a variant as the document that it was made from."""
         return list(dict.fromkeys(self._as_searched(d) for d in draft.known))
 
     def _as_searched(self, identity: str) -> str:
         return parent_of(self._data.documents[identity]) or identity
 
     def _filter(self, draft: _Draft) -> None:
-        """Drop by score, and put what stays in the order in which it is taken."""
-        scores = [draft.scores.get(d, float("nan")) for d in draft.hard]
-        verdicts = judge(self._selection, np.array(scores), draft.reference)
+        """Drop by score, and put the rest in the order in which it is taken."""
+        verdicts = self._judge(draft, draft.hard, hard=True)
         draft.dropped.update(rule for rule in verdicts if rule is not None)
-        kept = [number for number, rule in enumerate(verdicts) if rule is None]
-        # Only what is used up or refused is ever replaced.
+        kept = [d for d, rule in zip(draft.hard, verdicts, strict=True) if rule is None]
+        # Negatives are replaced only if they are used up or refused: else no more need to be ordered than are taken.
         final = self._teacher is None and self._selection.max_uses is None
         count = self._selection.negatives if final else len(kept)
-        places = order(self._selection.sampling, [scores[number] for number in kept], draft.draw, count)
-        draft.hard = [draft.hard[kept[place]] for place in places]
+        scores = [draft.scores.get(d, float("nan")) for d in kept]
+        draft.hard = [kept[place] for place in order(self._selection.sampling, scores, draft.draw, count)]
         draft.easy = self._fair(draft, draft.easy)
 
+    def _judge(self, draft: _Draft, candidates: Sequence[str], *, hard: bool) -> list[str | None]:
+        scores = np.array([draft.scores.get(d, float("nan")) for d in candidates])
+        return judge(self._selection, scores, draft.reference, hard=hard)
+
     def _fair(self, draft: _Draft, easy: Sequence[str]) -> list[str]:
-        """The random documents that their score does not forbid."""
-        scores = np.array([draft.scores.get(d, float("nan")) for d in easy])
-        verdicts = judge(self._selection, scores, draft.reference, hard=False)
-        return [d for d, rule in zip(easy, verdicts, strict=True) if rule is None]
+        """The random documents that no rule on scores drops."""
+        return [d for d, rule in zip(easy, self._judge(draft, easy, hard=False), strict=True) if rule is None]
 
     def _settle(self, drafts: Sequence[_Draft]) -> None:
-        """Take as many as asked; what the teacher refuses is replaced."""
+        """Take as many negatives as asked for, and replace those that the teacher refuses."""
         for draft in drafts:
             self._fill(draft)
         waiting = list(drafts)
@@ -238,16 +240,15 @@ class Chooser:
         wanted = self._selection.negatives
         hard = wanted - draft.count(OWN) - draft.asked_easy - draft.count(MINED)
         self._take(draft, draft.hard, MINED, min(hard, wanted - len(draft.taken)))
-        rounds = 0
-        while len(draft.taken) < wanted:
-            self._take(draft, draft.easy, RANDOM, wanted - len(draft.taken))
-            if len(draft.taken) == wanted or rounds == _ROUNDS or not self._more(draft):
+        self._take(draft, draft.easy, RANDOM, wanted - len(draft.taken))
+        for _ in range(_ROUNDS):
+            if len(draft.taken) >= wanted or not self._more(draft):
                 break
-            rounds += 1
+            self._take(draft, draft.easy, RANDOM, wanted - len(draft.taken))
         self._take(draft, draft.hard, MINED, wanted - len(draft.taken))
 
     def _take(self, draft: _Draft, queue: list[str], origin: str, count: int) -> None:
-        """Move the first ``count`` that may be used from the queue."""
+        """Move the first ``count`` documents that may be used from the queue to the draft."""
         looked_at = 0
         for identity in queue:
             if count <= 0:
@@ -262,18 +263,18 @@ class Chooser:
         del queue[:looked_at]
 
     def _more(self, draft: _Draft) -> bool:
-        """Draw more random documents; False where there are none."""
+        """Draw more random documents; return whether there were any."""
         found = self._pool.draw(draft.draw, draft.seen, 2 * self._selection.negatives)
         draft.seen.update(found)
-        says = self._say_the_same(draft, found)
-        fresh = [d for d in found if d not in says]
+        alike = self._alike(draft, found)
+        fresh = [d for d in found if d not in alike]
         if self._score is not None and fresh:
             self._ask_scores([draft], [fresh])
         draft.easy += self._fair(draft, fresh)
         return bool(found)
 
     def _refused(self, drafts: Sequence[_Draft]) -> list[bool]:
-        """Have the teacher score what it has not yet, and give back what it refuses."""
+        """Have the teacher score the taken documents, give back those it refuses, and return which drafts had any."""
         assert self._teacher is not None
         asked = [(draft, d) for draft in drafts for d in (*draft.positives, *draft.taken) if d not in draft.taught]
         queries, documents = self._data.queries, self._data.documents
@@ -293,122 +294,19 @@ class Chooser:
         return answers
 
     def _finish(self, draft: _Draft) -> Choice:
-        # Own ones first, then mined, then random, each in the order drawn.
+        scores, taught = draft.scores, draft.taught
+        # The user's own first, then mined, then random, each in the order drawn.
         ranks = {OWN: 0, MINED: 1, RANDOM: 2}
         chosen = sorted(draft.taken.items(), key=lambda item: ranks[item[1]])
         return Choice(
             query=draft.query,
             positives=tuple(
-                ScoredDocument(d, "positive", draft.scores.get(self._as_searched(d)), draft.taught.get(d))
-                for d in draft.positives
+                ScoredDocument(d, "positive", scores.get(self._as_searched(d)), taught.get(d)) for d in draft.positives
             ),
-            negatives=tuple(
-                ScoredDocument(d, origin, draft.scores.get(d), draft.taught.get(d)) for d, origin in chosen
-            ),
+            negatives=tuple(ScoredDocument(d, origin, scores.get(d), taught.get(d)) for d, origin in chosen),
             considered=draft.considered,
             dropped=dict(sorted(draft.dropped.items())),
             reference=draft.reference.ratio,
             as_asked=draft.asked_easy,
             short=self._searcher is not None and len(draft.taken) < self._selection.negatives,
         )
-
-
-# Draws that miss before the pool is looked through as a whole: enough that this is rare.
-_TRIES = 20
-
-
-class Barred:
-    """Documents that must not be taken: some by id, some with all copies of their text.
-
-    A text may have as many copies as the corpus has documents: they are never listed.
-
-    Args:
-        copies: for every document whose text stands more than once, all its copies.
-        texts: documents whose text is barred.
-        identities: further documents that are barred themselves.
-    """
-
-    def __init__(
-        self, copies: Mapping[str, Sequence[str]], texts: Iterable[str], identities: Iterable[str] = ()
-    ) -> None:
-        self._copies = copies
-        self.texts = {copies.get(identity, (identity,))[0] for identity in texts}
-        self._count = sum(len(copies.get(first, (first,))) for first in self.texts)
-        self._ids = set(identities)
-
-    def __contains__(self, identity: str) -> bool:
-        return identity in self._ids or self._copies.get(identity, (identity,))[0] in self.texts
-
-    def __len__(self) -> int:
-        """How many documents are barred, at most."""
-        return self._count + len(self._ids)
-
-    def update(self, identities: Iterable[str]) -> None:
-        """Bar further documents themselves."""
-        self._ids.update(identities)
-
-
-class Pool:
-    """Documents to draw from at random.
-
-    Args:
-        identities: their ids.
-        max_uses: how often a document may be used; None: any number of times.
-        copies: for every document whose text stands more than once, all its copies.
-    """
-
-    def __init__(
-        self, identities: Iterable[str], max_uses: int | None, copies: Mapping[str, Sequence[str]] | None = None
-    ) -> None:
-        self._ids = sorted(identities)
-        self._texts: dict[str, list[str]] = {}
-        for identity in self._ids:
-            self._texts.setdefault((copies or {}).get(identity, (identity,))[0], []).append(identity)
-        self._place = {identity: place for place, identity in enumerate(self._ids)} if max_uses else {}
-        self._max = max_uses
-        self._uses = Counter[str]()
-
-    def draw(self, draw: random.Random, barred: Barred, count: int) -> list[str]:
-        """``count`` different documents that are not barred, or as many as there are."""
-        if count <= 0:
-            return []
-        found: dict[str, None] = {}
-        if len(self._ids) > 2 * (count + len(barred)):
-            for _ in range(_TRIES * count):
-                candidate = self._ids[draw.randrange(len(self._ids))]
-                if candidate not in barred:
-                    found.setdefault(candidate)
-                if len(found) == count:
-                    return list(found)
-        rest = [
-            identity
-            for text, copies in self._texts.items()
-            if text not in barred.texts
-            for identity in copies
-            if self.is_free(identity) and identity not in barred and identity not in found
-        ]
-        return [*found, *draw.sample(rest, min(count - len(found), len(rest)))]
-
-    def is_free(self, identity: str) -> bool:
-        """Whether a document may be used once more."""
-        return self._max is None or self._uses[identity] < self._max
-
-    def use(self, identities: Iterable[str], times: int = 1) -> None:
-        """Count uses; -1 takes them back."""
-        if self._max is not None:
-            for identity in identities:
-                self._uses[identity] += times
-
-    def retire(self, identities: Iterable[str]) -> None:
-        """Draw the documents that are used up no more.
-
-        The order of the pool, and so what is drawn from it, depends on the order of these calls: they
-        are made as blocks of queries are finished, in a resumed run as in an unbroken one.
-        """
-        for identity in identities:
-            place = None if self.is_free(identity) else self._place.pop(identity, None)
-            if place is not None:
-                last = self._ids.pop()
-                if last != identity:
-                    self._ids[place] = last
-                    self._place[last] = place
