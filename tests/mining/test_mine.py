@@ -162,7 +162,7 @@ def test_a_corpus_too_small_is_said():
     data = collection(["a", "A", "b"], {"q": {"d0": 1}})
     mined = mine(data, Ranking(["d0", "d1", "d2"]), negatives=8, first=1, last=10)
     assert mined.examples == [Example("q", "d0", ("d2",))]
-    assert "1 queries got fewer negatives than asked: the corpus is too small" in mined.report
+    assert "1 queries got fewer negatives than asked for: the corpus is too small" in mined.report
 
 
 def test_without_a_searcher_only_the_own_negatives_stay():

@@ -1,8 +1,8 @@
-"""From a searcher's ranking to hard negatives: a rank window that holds, and no answer in it."""
+"""Hard negatives for each training query, chosen from a searcher's ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tardif.types import Example
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Mined(Short):
-    """A training set with its examples, and what was done to find them."""
+    """A training set with its examples, and the report on how they were found."""
 
     data: TrainingSet
     report: MiningReport
@@ -39,37 +39,25 @@ def mine(
     work: Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Mined:
-    """Give every training query's positives their hard negatives.
+    """Give the positives of every training query their hard negatives.
 
-    Per query: the user's own negatives first (judged 0 and below: somebody looked at them, so no rule
-    but that of exact copies drops them), then a seeded draw from the searcher's ranking inside the
-    window, by the rules of the selection, then, where those run out, random documents from outside
-    the ranking. No known positive of the query (or of a query with the same text), no copy or near-copy
-    of one and no empty text is ever taken. A random document that scores as the ratio, the margin or the
-    ceiling forbids is not taken either, where the searcher can score it.
-
-    Memory holds the texts, the chosen ids and the scores of what is chosen; rankings are held for one
-    block of queries.
+    A query gets the user's own negatives first (judged 0 or below), then a draw from the window of the ranking by the
+    selection's rules, then random documents. Never taken: its positives and those of queries with the same text, their
+    copies and near-copies, and empty texts. Of the user's own, only exact copies and empty texts are dropped.
 
     Args:
         data: a training set; only its training queries are mined for.
-        searcher: what ranks the corpus, and scores given documents if it is a
-            :class:`~tardif.mining.searcher.Scorer`. Else only positives in the ranking have a score; one
-            below it scores as much as the last hit at most, and is taken to score that. None mines
-            nothing and keeps the user's own negatives.
-        selection: the rules of choosing; :class:`Selection`'s defaults.
-        teacher: a cross-encoder that drops false negatives and scores what stays. A negative that it
-            drops is replaced. Examples that have a teacher's scores already keep theirs, and their negatives.
-        seed: of the draws. Same seed, same negatives.
+        searcher: ranks the corpus. If it is no :class:`~tardif.mining.searcher.Scorer`, a positive below the ranking
+            counts as its last hit does. None mines nothing and keeps the user's own negatives.
+        selection: the rules; by default :class:`Selection`'s.
+        teacher: a cross-encoder that replaces false negatives and scores the rest. Examples that have a teacher's
+            scores already keep their scores and negatives.
+        seed: of the draws. The same seed gives the same negatives.
         advance: called with the number of queries done, for progress.
-        resumed: called with the number of queries that an earlier run has done.
+        resumed: called with the number of queries that an earlier run did.
         batch: queries per call of the searcher. With ``max_uses`` or a teacher the draws depend on it.
-        work: a folder in which finished blocks of queries are kept: an interrupted run goes on from them
-            if everything is as it was. The caller removes it.
-        settings: the searcher's name and options, for the report, and part of the key of the blocks.
-
-    Returns:
-        The set with its examples, lines for its report, and the report itself.
+        work: a folder for finished blocks of queries, from which an interrupted run resumes. The caller removes it.
+        settings: the searcher's name and options, for the report and the key of the blocks.
 
     Raises:
         SettingError: an option cannot be used.
@@ -79,41 +67,44 @@ def mine(
     queries = data.query_ids(TRAIN)
     named = {"miner": "none" if searcher is None else type(searcher).__name__, **(settings or {}), "seed": seed}
     named["teacher"] = None if teacher is None else teacher.name
-    chooser = Chooser(data, searcher, selection, teacher, seed)
     reporter = Reporter(queries, seed, selection, None if teacher is None else teacher.scaled)
+    chooser = Chooser(data, searcher, selection, teacher, seed)
     blocks = None
     if work is not None:
-        judged = None if teacher is None else teacher.identity
-        blocks = Blocks(work, block_key(data, {**named, **selection.as_json(), "batch": batch, "judge": judged}))
-    # What a teacher scored stays as it is: a mined negative would have no score.
+        judge = None if teacher is None else teacher.identity
+        blocks = Blocks(work, block_key(data, {**named, **selection.as_json(), "batch": batch, "judge": judge}))
     taught = {(example.query_id, example.positive_id): example for example in data.examples if example.scores}
     examples: list[Example] = []
-    for number, begin in enumerate(range(0, len(queries), batch)):
-        block = queries[begin : begin + batch]
-        choices = None if blocks is None else blocks.read(number, block)
-        done = resumed if choices is not None else advance
-        if choices is None:
-            choices = chooser.choose(block)
-            if blocks is not None:
-                blocks.write(number, choices)
-        chooser.count(choices)
+    for choices, is_new in _choices(queries, batch, chooser, blocks):
         reporter.add(choices)
         examples += _examples(choices, taught)
-        if done is not None:
-            done(len(block))
+        if (done := advance if is_new else resumed) is not None:
+            done(len(choices))
     report = reporter.finish(data.documents, data.queries, named)
     return Mined(replace(data, examples=examples, report=[*data.report, *report.lines()]), report)
 
 
-def _examples(choices: Sequence[Choice], taught: Mapping[tuple[str, str], Example]) -> list[Example]:
-    """One example for each positive; all of a query share its negatives."""
-    examples = []
+def _choices(
+    queries: Sequence[str], batch: int, chooser: Chooser, blocks: Blocks | None
+) -> Iterator[tuple[list[Choice], bool]]:
+    """The choices of each block of queries, and whether they were made now; rankings are held for one block."""
+    for number, begin in enumerate(range(0, len(queries), batch)):
+        block = queries[begin : begin + batch]
+        kept = None if blocks is None else blocks.read(number, block)
+        choices = kept if kept is not None else chooser.choose(block)
+        if blocks is not None and kept is None:
+            blocks.write(number, choices)
+        # Uses count in the order of the blocks, also those of blocks read: so a resumed run draws the same.
+        chooser.count(choices)
+        yield choices, kept is None
+
+
+def _examples(choices: Sequence[Choice], taught: Mapping[tuple[str, str], Example]) -> Iterator[Example]:
+    """One example for each positive; all positives of a query share its negatives."""
     for choice in choices:
         negatives = tuple(negative.id for negative in choice.negatives)
         scores = [negative.teacher for negative in choice.negatives]
         for positive in choice.positives:
             given = tuple(score for score in (positive.teacher, *scores) if score is not None)
-            examples.append(
-                taught.get((choice.query, positive.id)) or Example(choice.query, positive.id, negatives, given)
-            )
-    return examples
+            # An example with a teacher's scores stays as it is: a mined negative would have no score.
+            yield taught.get((choice.query, positive.id)) or Example(choice.query, positive.id, negatives, given)

@@ -95,7 +95,7 @@ class MiningPlan:
         Returns:
             The set with the mined examples, and lines for its report.
         """
-        from tardif.mining.report import page
+        from tardif.mining.page import page
 
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:

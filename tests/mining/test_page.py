@@ -9,7 +9,7 @@ import pytest
 
 from falling import Falling, collection
 from tardif.mining.mine import mine
-from tardif.mining.report import page
+from tardif.mining.page import page
 from tardif.mining.selection import RULES, Selection
 from tardif.mining.teacher import Teacher
 
