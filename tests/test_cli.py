@@ -347,7 +347,7 @@ except SystemExit as ended:
         (
             RuntimeError("first\nsecond"),
             1,
-            "tardif: RuntimeError: first (unexpected; TARDIF_TRACEBACK=1 shows where)\n",
+            "tardif: RuntimeError: first (unexpected; set TARDIF_TRACEBACK=1 to see where)\n",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_what_is_added_is_found_and_what_is_deleted_is_not(index, tardif, found,
     more = write(tmp_path / "more.jsonl", [{"_id": "new", "text": "zebra"}, {"_id": "d3", "text": "zebra zebra"}])
     code, out, err = tardif("add", index, more)
     assert (code, out) == (0, "21\n")
-    assert "2 documents added, 1 of them in the place of others." in err
+    assert "2 documents added; 1 of them replaced others." in err
     assert set(found(index, "zebra", "-k", 100)) == {"new"} | {row["_id"] for row in ROWS}
     hits = json.loads(tardif("search", index, "zebra", "-k", 100, "--json")[1])["hits"]
     assert {"zebra", "zebra zebra"} <= {hit["text"] for hit in hits}
@@ -96,7 +96,7 @@ def test_reranking_says_when_nothing_can_be_matched(tardif, multi_vector_folder,
     corpus = write(tmp_path / "corpus.jsonl", ROWS[:2])
     code, out, err = tardif("rerank", multi_vector_folder, "...", "--documents", corpus)
     assert (code, out) == (0, "")
-    assert "No hit: the query, or every document, has no token" in err
+    assert "No hits: the query, or every document, has no token" in err
 
 
 def test_a_word_share_that_is_none_is_refused(index, fails):

@@ -58,7 +58,7 @@ OTHERWISE = {
     ("index/disk.py", "hybrid"): ("index",),
     ("index/protocol.py", "chunk"): ("index", "add", "sync"),
     ("search/build.py", "model"): ("search", "add", "sync", "doctor"),
-    ("encoder/build.py", "base"): ("train",),
+    ("encoder/model.py", "base"): ("train",),
     ("search/retriever.py", "chunk"): ("index", "add", "sync"),
     ("evaluation/systems.py", "chunk"): ("index",),
     ("evaluation/systems.py", "hybrid"): ("index",),

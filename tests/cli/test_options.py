@@ -6,8 +6,8 @@ import json
 import pytest
 
 from samples import write_encoder, write_jsonl
+from tardif.cli.groups import names_of
 from tardif.cli.options import PreparationOptions, ReadingOptions, assigned
-from tardif.cli.sharing import names_of
 from tardif.data.training_set import TrainingSet
 from tardif.errors import SettingError
 from tardif.preparation import Preparation
@@ -161,9 +161,9 @@ def test_what_was_trained_on_is_read_by_every_verb_with_the_same_options(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--set", "seed=3"), "--set seed: this is an option of its own: write it as --seed."),
-        (("--set", "document_length=30"), "write it as --document-length."),
-        (("--set", "negatives=4"), "write it as --negatives."),
+        (("--set", "seed=3"), "--set seed: this setting has an option of its own: use --seed."),
+        (("--set", "document_length=30"), "use --document-length."),
+        (("--set", "negatives=4"), "use --negatives."),
         (("--epochs", "2", "--set", "epochs=3"), "epochs is given as --epochs and with --set: give it once."),
         (("--set", "warmup=0.1", "--set", "warmup=0.2"), "warmup is given with --set twice: give it once."),
     ],

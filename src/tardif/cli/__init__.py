@@ -1,7 +1,7 @@
-"""The command line: one verb per step of the story. stdout is data, stderr is for the person.
+"""The command line. stdout has the data, stderr has progress and messages.
 
-Exit codes: 0 done; 1 the work failed, with one readable line; 2 wrong usage; 130 interrupted.
-Heavy imports happen inside the verbs, so that ``--help`` answers at once.
+Exit codes: 0 done; 1 the work failed, with one line that says why; 2 wrong usage; 130 interrupted.
+Verbs import heavy modules when they run, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ _PARTS = ("preparing", "training", "evaluating", "searching", "trying")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point: runs a verb and exits with the contract's code."""
+    """Run a verb and exit with its code. This is the entry point of the command.
+
+    Args:
+        arguments: the words after ``tardif``; None: those of the process.
+    """
     for part in _PARTS:
         importlib.import_module(f"tardif.cli.{part}")
     _tame_libraries()
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of stdout has left, as in `tardif search ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         name, said = type(error).__name__, first_line(error)
         detail = f": {said}" if said != name else ""
-        sys.exit(_fail(f"{name}{detail} (unexpected; TARDIF_TRACEBACK=1 shows where)"))
+        sys.exit(_fail(f"{name}{detail} (unexpected; set TARDIF_TRACEBACK=1 to see where)"))
     if code == INTERRUPTED:
         sys.stderr.write("Interrupted.\n")
     sys.exit(code if isinstance(code, int) else 0)
@@ -67,7 +71,7 @@ def _fail(message: str) -> int:
 
 
 def _tame_libraries() -> None:
-    """The libraries' own bars and notes would talk over ours; what they log and warn of is made safe to show."""
+    """Silence the libraries' own progress bars, and escape what they log and warn of."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -78,7 +82,7 @@ def _tame_libraries() -> None:
 def _record(*args: Any, **more: Any) -> logging.LogRecord:
     """A log record whose message can be shown, whichever handler writes it."""
     record = logging.LogRecord(*args, **more)
-    with contextlib.suppress(Exception):  # a message that does not fit its arguments is logging's to complain of
+    with contextlib.suppress(Exception):  # logging itself complains of a message that does not fit its arguments
         record.msg, record.args = visible(record.getMessage(), keep="\n\t"), ()
         if record.exc_info:
             record.exc_text = visible("".join(traceback.format_exception(*record.exc_info)).rstrip(), keep="\n\t")

@@ -1,4 +1,4 @@
-"""The command itself, without its verbs."""
+"""The application that the verbs register with."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tardif._version import __version__
 
 app = typer.Typer(
     name="tardif",
-    help="From a pile of text to a late-interaction (ColBERT) retriever trained for it.",
+    help="Train a search model (ColBERT) on your own documents, measure it, and search.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
+# The exit code of a process that Ctrl-C ends: 128 + SIGINT.
 INTERRUPTED = 130
 
 

@@ -1,58 +1,57 @@
-"""Systems measured side by side."""
+"""The verb ``evaluate``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tardif.cli.groups import Group, verb
 from tardif.cli.options import AsJson, Device, JudgingOptions, Language, Quiet
 from tardif.cli.output import leave_results, put, put_json, put_row
-from tardif.cli.sharing import verb
 
 if TYPE_CHECKING:
     from tardif.evaluation.comparison import Figures, Pair
 
 
-@verb(JudgingOptions)
+def _measures(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(Group):
+    """What is measured, and how: arguments of :func:`tardif.evaluation.comparison.compare`."""
+
+    split: Annotated[str, "Judgements to use. A prepared folder without a test split uses validation."] = "test"
+    measures: Annotated[str, "Names as in ir-measures, separated by commas.", _measures] = "nDCG@10,RR@10,R@100"
+    against: Annotated[str | None, "A base to compare with, measured untrained and listed last."] = None
+    run_file: Annotated[
+        Path | None, typer.Option("--run", help="Write the run (TREC format). For several systems: a folder of runs.")
+    ] = None
+    exact: Annotated[bool, "Score every document of an index. Measures deeper than 100 always do."] = False
+    language: Language = "en"
+    device: Device = "auto"
+
+
+@verb
 def evaluate(
-    options: JudgingOptions,
+    judging: JudgingOptions,
+    options: ComparisonOptions,
     systems: Annotated[
         list[str] | None,
         typer.Argument(help="Models, indexes, hybrid:INDEX, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
     ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(help="A BEIR, TREC or prepared folder, or a labelled table; may be repeated."),
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="Which judgements; of a prepared folder without a test split, validation.")
-    ] = "test",
-    measures: Annotated[str, typer.Option(help="ir-measures' names, with commas.")] = "nDCG@10,RR@10,R@100",
-    against: Annotated[
-        str | None,
-        typer.Option(help="A base: measured untrained, last, with p-values of the others."),
-    ] = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Compare every pair of systems: differences, with p-values.")
-    ] = False,
-    run: Annotated[
-        Path | None, typer.Option(help="Write the run (TREC format); of several, the folder for a run of each.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Leave results.json in this folder.")] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Let indexes score every document; for measures deeper than 100 they do.")
-    ] = False,
-    language: Language = "en",
-    device: Device = "auto",
+    data: Annotated[list[Path] | None, "A BEIR, TREC or prepared folder, or a labelled table. Repeatable."] = None,
+    compare: Annotated[bool, "Compare every pair of systems, with p-values."] = False,
+    out: Annotated[Path | None, "Write results.json into this folder."] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on judged queries."""
-    from tardif.devices import allocate
     from tardif.evaluation import comparison
     from tardif.folders import check_output
     from tardif.progress import Console
@@ -60,44 +59,25 @@ def evaluate(
 
     if not data:
         raise typer.BadParameter("give a BEIR, TREC or prepared folder, or a labelled table", param_hint="--data")
-    if not systems and against is None:
+    if not systems and options.against is None:
         raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
-    if compare and len(systems or []) + (against is not None) < 2:
+    if compare and len(systems or []) + (options.against is not None) < 2:
         raise typer.BadParameter("give two systems or more", param_hint="--compare")
-    find_language(language)
+    find_language(options.language)
     if out is not None:
         check_output(out, overwrite=True, replaced=False)
     began, console = time.monotonic(), Console(quiet=quiet)
-    names = [name.strip() for name in measures.split(",") if name.strip()]
-    beside, how = options.judging()
-    figures = comparison.compare(
-        systems or [],
-        data,
-        split=split,
-        **beside,
-        measures=names,
-        against=against,
-        run_file=run,
-        language=language,
-        device=allocate(device).kind,
-        exact=exact,
-        how=how,
-        console=console,
-    )
+    beside, how = judging.judging()
+    asked = options.arguments()
+    figures = comparison.compare(systems or [], data, **beside, **asked, how=how, console=console)
     compared = comparison.pairs(figures) if compare else []
     if out is not None:
-        settings = {
-            "data": list(dict.fromkeys(item.data for item in figures)),
-            "split": split,
-            "measures": names,
-            "against": against,
-            "exact": exact,
-            "on": dict(how.on or {}),
-        }
-        found = comparison.results(figures, against=against, settings=settings, compared=compared)
+        names = {name: asked[name] for name in ("split", "measures", "against", "exact")}
+        settings = {"data": list(dict.fromkeys(item.data for item in figures)), **names, "on": dict(how.on or {})}
+        found = comparison.results(figures, against=options.against, settings=settings, compared=compared)
         leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
     _show(figures, compared, as_json=as_json, with_pairs=compare)
-    for line in comparison.differences(figures, against):
+    for line in comparison.differences(figures, options.against):
         console.tell(line)
 
 

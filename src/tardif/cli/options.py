@@ -1,100 +1,92 @@
-"""Options that several verbs share, and how what is written in options is read.
+"""The options that several verbs share, and the functions that read their values.
 
-Each option stands here once: what ``prepare`` takes ``train`` takes too, and every verb that reads documents reads a
-table that was trained on with the same options.
+Every option is declared once. ``train`` takes all options of ``prepare``, and every verb that reads documents takes the
+same options for reading tables, so a table is indexed as it was trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from tardif.cli.sharing import Group
+from tardif.cli.groups import Group
 from tardif.errors import SettingError
 
 if TYPE_CHECKING:
     from tardif.data.judged import Judging
 
-# The sections of a verb's help.
-DATA, DOCUMENTS, NEGATIVES = "Data", "Documents", "Hard negatives"
-SPLIT, ALONE = "Split", "Documents alone"
-
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at the output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr; results and totals stay.")]
-Language = Annotated[str, typer.Option(help="ISO 639 code of the texts' language.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-K = Annotated[int, typer.Option("-k", help="How many hits.")]
-Chunk = Annotated[
-    str,
-    typer.Option(help="Cut long documents: tokens, auto (files of text), or none.", rich_help_panel=DOCUMENTS),
-]
-Report = Annotated[
-    Path | None, typer.Option(help="Write a JSON line for each file, row or text that is not read, or not to its end.")
-]
-Index = Annotated[Path, typer.Argument(help="An index's folder.")]
-IndexModel = Annotated[Path | None, typer.Option("--model", help="Where the index's model is now.")]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let the model bring its own code.")]
-
 
 def ranks(text: str) -> tuple[int, int]:
-    """The first and last rank of a window."""
+    """Read the first and the last rank of a window, such as ``5-100``."""
     first, dash, last = text.partition("-")
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
-        raise SettingError(f"--window {text}: write two ranks, such as 5-100.")
+        raise SettingError(f"--window {text}: give the first and the last rank, such as 5-100.")
     return int(first), int(last)
 
 
-def number_or_none(option: str, text: str) -> float | None:
-    """A number, or None for ``none``."""
-    try:
-        return None if text == "none" else float(text)
-    except ValueError:
-        raise SettingError(f"{option} {text}: give a number, or none.") from None
+def number_or_none(option: str, *words: str) -> Callable[[str], Any]:
+    """Make a reader of a number, of ``none`` (read as None), or of some other words."""
+
+    def read(text: str) -> float | str | None:
+        if text in words:
+            return text
+        try:
+            return None if text == "none" else float(text)
+        except ValueError:
+            raise SettingError(f"{option} {text}: give a number, or none.") from None
+
+    return read
 
 
-def weighted(text: str) -> tuple[Path, float]:
-    """A source and its weight."""
-    path, equals, weight = text.rpartition("=")
-    try:
-        return (Path(path), float(weight)) if equals else (Path(text), 1.0)
-    except ValueError:
-        raise SettingError(f"--also {text}: write DATA=WEIGHT, such as more.jsonl=0.5.") from None
+def whole_number(option: str, *words: str) -> Callable[[str], Any]:
+    """Make a reader of a whole number, ``auto``, ``none`` (read as None), or another of some words."""
+
+    def read(text: str) -> Any:
+        if text in ("auto", *words):
+            return text
+        if text == "none":
+            return None
+        if not text.isdecimal():
+            raise SettingError(f"{option} {text}: give a whole number, auto, or none.")
+        return int(text)
+
+    return read
 
 
 def share_or_path(text: str) -> float | str:
-    """A share of the queries, ``auto``, or else the path of held-out rows."""
+    """Read a share of the queries; other texts stay as they are: ``auto``, or the path of held-out rows."""
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def whole_number(option: str, text: str) -> Any:
-    """A whole number, ``auto``, or None for ``none``."""
-    if text in ("auto", "none"):
-        return "auto" if text == "auto" else None
-    if not text.isdecimal():
-        raise SettingError(f"{option} {text}: give a whole number, auto, or none.")
-    return int(text)
+def weighted(text: str) -> tuple[Path, float]:
+    """Read a source and its weight, ``DATA=WEIGHT``."""
+    path, equals, weight = text.rpartition("=")
+    try:
+        return (Path(path), float(weight)) if equals else (Path(text), 1.0)
+    except ValueError:
+        raise SettingError(f"--also {text}: give DATA=WEIGHT, such as more.jsonl=0.5.") from None
 
 
-def torch_device(text: str) -> str | None:
-    """Where queries are encoded with PyTorch; None: without it."""
-    if text == "auto":
-        return None
+def device_kind(text: str) -> str:
+    """Read the device that a verb computes on.
+
+    Raises:
+        SettingError: the machine has no such device.
+    """
     from tardif.devices import allocate
 
     return allocate(text).kind
 
 
 def lines_of(path: Path) -> list[str]:
-    """The lines of a file that hold something.
+    """Read the lines of a file that are not blank.
 
     Raises:
         DataError: it is no regular file, or not UTF-8.
@@ -104,118 +96,107 @@ def lines_of(path: Path) -> list[str]:
     return [line for _, line in bare_lines(path, any_end=True) if line]
 
 
-def assigned(option: str, example: str) -> Callable[[Sequence[str] | None], dict[str, Any]]:
-    """What reads ``key=value``s: the values as text; of a key that is given several times, all of them."""
+def assigned(option: str, example: str, *, once: bool = False) -> Callable[[Sequence[str] | None], Any]:
+    """Make a reader of ``key=value`` texts.
 
-    def read(texts: Sequence[str] | None) -> dict[str, Any]:
+    Args:
+        option: the option, for errors.
+        example: what to write, for errors.
+        once: refuse a key that is given twice. Otherwise its values become a list.
+    """
+
+    def read(texts: Sequence[str] | None) -> Mapping[str, Any] | None:
         found: dict[str, list[str]] = {}
         for text in texts or ():
             key, equals, value = text.partition("=")
             if not equals or not key.strip():
                 raise SettingError(f"{option} {text}: write {example}.")
             found.setdefault(key.strip(), []).append(value)
-        return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+        for key, values in found.items():
+            if once and len(values) > 1:
+                raise SettingError(f"{option}: {key} is given {len(values)} times: give it once.")
+        return {key: values[0] if len(values) == 1 else values for key, values in found.items()} or None
 
     return read
 
 
-def _one_each(option: str, example: str) -> Callable[[Sequence[str] | None], dict[str, Any]]:
-    """As :func:`assigned`, where a key can be given once."""
-    read = assigned(option, example)
-
-    def read_once(texts: Sequence[str] | None) -> dict[str, Any]:
-        found = read(texts)
-        for key, value in found.items():
-            if not isinstance(value, str):
-                raise SettingError(f"{option}: {key} is given {len(value)} times: give it once.")
-        return found
-
-    return read_once
-
-
-def _rules(texts: Sequence[str] | None) -> dict[str, Any] | None:
-    return _one_each("--on", "RULE=ACTION, such as --on empty=drop")(texts) or None
+Seed = Annotated[int, "Seed of all random draws."]
+Overwrite = Annotated[bool, "Replace an existing output."]
+Quiet = Annotated[bool, "Show no progress. Results and totals are still shown."]
+Language = Annotated[str, "ISO 639 code of the texts' language."]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+K = Annotated[int, typer.Option("-k", help="Number of hits.")]
+Report = Annotated[Path | None, "Write a JSON line for each file, row or text that was skipped or cut."]
+Index = Annotated[Path, typer.Argument(help="The index's folder.")]
+Trust = Annotated[bool, "Run Python code that comes with the model."]
+Device = Annotated[str, "cpu, cuda, mps or auto.", device_kind]
+Chunk = Annotated[
+    str, "Cut long documents: number of tokens, auto (only files of text) or none.", whole_number("--chunk")
+]
 
 
-def _columns(option: str) -> Callable[[Sequence[str] | None], dict[str, Any] | None]:
-    read = assigned(option, f"ROLE=COLUMN, such as {option} query=question")
-    return lambda texts: read(texts) or None
+@dataclass(frozen=True, kw_only=True)
+class OpeningOptions(Group):
+    """How the model of an index is opened: the arguments of ``Retriever``."""
+
+    model: Annotated[Path | None, "The index's model, if it was moved."] = None
+    device: Device = "auto"
+    trust_remote_code: Trust = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions(Group):
-    """How tables are read, in every verb that reads one: :class:`tardif.data.reading.Reading`."""
+    """How tables are read (:class:`tardif.data.reading.Reading`)."""
+
+    section: ClassVar = "Data"
 
     columns: Annotated[
         list[str] | None,
-        typer.Option(metavar="ROLE=COLUMN", help="Which column is what; may be repeated.", rich_help_panel=DATA),
+        typer.Option(metavar="ROLE=COLUMN", help="Name a column's role, such as query=question. Repeatable."),
+        assigned("--columns", "ROLE=COLUMN, such as --columns query=question"),
     ] = None
-    separator: Annotated[
-        str | None,
-        typer.Option(help="Between a table's cells: a character, or tab; else found out.", rich_help_panel=DATA),
-    ] = None
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of tables, such as cp1252; else UTF-8, UTF-16 or a clear guess.", rich_help_panel=DATA),
-    ] = None
-    sheet: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which sheet of a workbook.", rich_help_panel=DATA)
-    ] = None
-
+    separator: Annotated[str | None, "Character between cells, or tab. Detected by default."] = None
+    encoding: Annotated[str | None, "Encoding of tables, such as cp1252. Detected by default."] = None
+    sheet: Annotated[str | None, typer.Option(metavar="NAME", help="Sheet of a workbook.")] = None
     on: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="RULE=ACTION", help="What to do with rows in doubt; may be repeated.", rich_help_panel=DATA
-        ),
+        typer.Option(metavar="RULE=ACTION", help="What to do with doubtful rows (docs/data.md). Repeatable."),
+        assigned("--on", "RULE=ACTION, such as --on empty=drop", once=True),
     ] = None
-
-    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
-        "columns": _columns("--columns"),
-        "on": _rules,
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgingOptions(ReadingOptions):
-    """How rows become judgements: the options of every verb that reads judgements, and their documents."""
+class CorpusOptions(Group):
+    """The corpus, and the texts of queries that are named by ids."""
 
-    positive_label: Annotated[str | None, typer.Option(help="The label that means relevant.", rich_help_panel=DATA)] = (
-        None
-    )
+    section: ClassVar = "Documents"
+
+    documents: Annotated[
+        Path | None, "The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word."
+    ] = None
+    queries: Annotated[Path | None, "A table of query ids and texts, for rows with query ids."] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingOptions(CorpusOptions, ReadingOptions):
+    """How rows become judgements, for the verbs that read judgements."""
+
+    section: ClassVar = "Data"
+
+    positive_label: Annotated[str | None, "The label that means relevant."] = None
     scores: Annotated[
-        str | None,
-        typer.Option(
-            help="What numbers beside pairs are, if no grades: teacher, or the number from which a pair is relevant.",
-            rich_help_panel=DATA,
-        ),
+        str | None, "Meaning of scores that are no grades: teacher, or the lowest score of a relevant document."
     ] = None
     clicks: Annotated[
         str | None,
-        typer.Option(
-            help="From when on a clicked document is relevant: clicks (2), a share of the times shown (30%), or both "
-            "(2,30%). By default 2,10%.",
-            rich_help_panel=DATA,
-        ),
-    ] = None
-    documents: Annotated[
-        Path | None,
-        typer.Option(
-            help="The corpus: a table, or a file or folder of text, Markdown, HTML, PDF or Word.",
-            rich_help_panel=DOCUMENTS,
-        ),
-    ] = None
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            help="A table of the queries' ids and texts, for rows that name them by ids.", rich_help_panel=DOCUMENTS
-        ),
+        "What makes a clicked document relevant: clicks (2), a share of views (30%), or both. Default: 2,10%.",
     ] = None
 
-    def judging(self) -> tuple[dict[str, Path | None], Judging]:
-        """The documents and queries beside the judgements that systems are measured on, and how they are read.
+    def judging(self) -> tuple[dict[str, Any], Judging]:
+        """Read how data is judged when systems are measured: the documents and queries, and the rest.
 
         Raises:
-            SettingError: what was written in an option cannot be read, or cannot be used.
+            SettingError: an option cannot be read or used.
         """
         from tardif.data.judged import Judging
 
@@ -227,140 +208,89 @@ class JudgingOptions(ReadingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreparationOptions(JudgingOptions):
-    """How data becomes a training set: the options of :class:`tardif.preparation.Preparation`, and the documents."""
+class MiningOptions(Group):
+    """How hard negatives are mined (:class:`tardif.mining.selection.Selection`)."""
 
-    near: Annotated[bool, typer.Option(help="Look for near-duplicates.", rich_help_panel=DATA)] = True
-    chunk: Chunk = "auto"
-    miner: Annotated[str, typer.Option(help="lexical, dense, late, hybrid or none.", rich_help_panel=NEGATIVES)] = (
-        "lexical"
-    )
-    negatives: Annotated[int, typer.Option(help="Hard negatives mined per query.", rich_help_panel=NEGATIVES)] = 8
-    window: Annotated[str, typer.Option(help="Ranks that negatives are drawn from.", rich_help_panel=NEGATIVES)] = (
-        "1-50"
-    )
-    sampling: Annotated[
-        str,
-        typer.Option(help="Which of the window: uniform, top, or weighted by score.", rich_help_panel=NEGATIVES),
-    ] = "uniform"
+    section: ClassVar = "Hard negatives"
+
+    miner: Annotated[str, "lexical (BM25), dense, late, hybrid or none."] = "lexical"
+    negatives: Annotated[int, "Hard negatives per query."] = 8
+    window: Annotated[str, "First and last rank to draw negatives from.", ranks] = "1-50"
+    sampling: Annotated[str, "How to draw: uniform, top, or weighted by score."] = "uniform"
     ratio: Annotated[
         str,
-        typer.Option(
-            help="Drop negatives above this fraction of their positive's score; none: keep all; auto: by data.",
-            rich_help_panel=NEGATIVES,
-        ),
+        "Drop negatives above this fraction of the positive's score; none: keep all; auto: by the number of queries.",
+        number_or_none("--ratio", "auto"),
     ] = "auto"
-    margin: Annotated[
-        float | None,
-        typer.Option(help="Drop negatives above their positive's score less this.", rich_help_panel=NEGATIVES),
-    ] = None
-    floor: Annotated[float | None, typer.Option(help="The least score of a negative.", rich_help_panel=NEGATIVES)] = (
-        None
-    )
-    ceiling: Annotated[
-        float | None, typer.Option(help="The highest score of a negative.", rich_help_panel=NEGATIVES)
-    ] = None
+    margin: Annotated[float | None, "Drop negatives above the positive's score minus this."] = None
+    floor: Annotated[float | None, "Lowest score of a negative."] = None
+    ceiling: Annotated[float | None, "Highest score of a negative."] = None
     near_copy: Annotated[
-        str,
-        typer.Option(
-            help="Similarity from which a near-copy of a positive is dropped; none: only copies are.",
-            rich_help_panel=NEGATIVES,
-        ),
+        str, "Drop texts this similar to a positive (0 to 1); none: only exact copies.", number_or_none("--near-copy")
     ] = "0.4"
-    random_share: Annotated[
-        float, typer.Option(help="Share of the negatives drawn from the whole corpus.", rich_help_panel=NEGATIVES)
-    ] = 0.0
-    max_uses: Annotated[
-        int | None,
-        typer.Option(help="For how many queries a document may be a negative.", rich_help_panel=NEGATIVES),
-    ] = None
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="A cross-encoder that drops false negatives and scores the examples.", rich_help_panel=NEGATIVES
-        ),
-    ] = None
+    random_share: Annotated[float, "Share of negatives drawn from the whole corpus."] = 0.0
+    max_uses: Annotated[int | None, "Use a document as a negative for at most this many queries."] = None
+    teacher: Annotated[str | None, "A cross-encoder that drops false negatives and scores the examples."] = None
     teacher_ratio: Annotated[
         str,
-        typer.Option(
-            help="The teacher drops negatives above this fraction of the positive's score; none: nothing.",
-            rich_help_panel=NEGATIVES,
-        ),
+        "The teacher drops negatives above this fraction of the positive's score; none: keep all.",
+        number_or_none("--teacher-ratio"),
     ] = "0.95"
-    miner_model: Annotated[
-        str | None,
-        typer.Option(help="The model of the dense miner, or of the late one.", rich_help_panel=NEGATIVES),
-    ] = None
-    miner_size: Annotated[
-        str,
-        typer.Option(help="Of the language's dense model: small, base or large.", rich_help_panel=NEGATIVES),
-    ] = "small"
+    miner_model: Annotated[str | None, "Model of the dense or late miner. Default: by language."] = None
+    miner_size: Annotated[str, "Size of the default dense model: small, base or large."] = "small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(Group):
+    """Which queries are held out (:class:`tardif.data.split.Split`)."""
+
+    section: ClassVar = "Split"
+
     validation: Annotated[
-        str,
-        typer.Option(
-            help="Share of the queries to hold out, auto (a tenth; of few queries more), or a file of pairs.",
-            rich_help_panel=SPLIT,
-        ),
+        str, "Queries to hold out: a share, auto (a tenth, or more of few queries), or a file of pairs.", share_or_path
     ] = "auto"
     validation_columns: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ROLE=COLUMN",
-            help="Columns of the --validation file, where they are other than --columns says; may be repeated.",
-            rich_help_panel=SPLIT,
-        ),
+        typer.Option(metavar="ROLE=COLUMN", help="As --columns, for the file of --validation. Repeatable."),
+        assigned("--validation-columns", "ROLE=COLUMN, such as --validation-columns query=question"),
     ] = None
-    test: Annotated[
-        float,
-        typer.Option(help="Share of the queries for a test that training never sees.", rich_help_panel=SPLIT),
-    ] = 0.0
-    group_by: Annotated[
-        str | None,
-        typer.Option(help="Field whose value stays on one side of the split.", rich_help_panel=SPLIT),
-    ] = None
-    documents_apart: Annotated[
-        bool,
-        typer.Option(
-            "--documents-apart", help="No document is relevant on two sides of the split.", rich_help_panel=SPLIT
-        ),
-    ] = False
-    split: Annotated[str, typer.Option(help="Split of a source that has several.", rich_help_panel=SPLIT)] = "train"
-    synthesize: Annotated[
-        bool,
-        typer.Option(
-            "--synthesize", help="Make training queries from the documents themselves.", rich_help_panel=ALONE
-        ),
-    ] = False
-    synthesize_limit: Annotated[
-        int, typer.Option(min=1, help="How many queries --synthesize makes at most.", rich_help_panel=ALONE)
-    ] = 4000
+    test: Annotated[float, "Share of the queries for a test set that training never sees."] = 0.0
+    group_by: Annotated[str | None, "Keep rows with the same value of this field on one side."] = None
+    documents_apart: Annotated[bool, "Let no document be relevant on two sides."] = False
+    split: Annotated[str, "Split to read, if the source has several."] = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisOptions(Group):
+    """How queries are made from documents."""
+
+    section: ClassVar = "Documents alone"
+
+    synthesize: Annotated[bool, "Make training queries from the documents themselves."] = False
+    synthesize_limit: Annotated[int, typer.Option(min=1, help="Largest number of queries that --synthesize makes.")] = (
+        4000
+    )
     endpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="An OpenAI-compatible API that writes queries for the documents.",
-            rich_help_panel=ALONE,
-        ),
+        str | None, typer.Option(metavar="URL", help="OpenAI-compatible API that writes queries for the documents.")
     ] = None
     endpoint_set: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="model=NAME and a cap (max_requests, max_tokens, max_cost) for --endpoint; may be repeated.",
-            rich_help_panel=ALONE,
+            help="For --endpoint: model=NAME and a cap (max_requests, max_tokens or max_cost). Repeatable.",
         ),
     ] = None
 
-    READ: ClassVar[dict[str, Callable[[Any], Any]]] = {
-        **JudgingOptions.READ,
-        "validation_columns": _columns("--validation-columns"),
-        "window": ranks,
-        "ratio": lambda text: text if text == "auto" else number_or_none("--ratio", text),
-        "near_copy": lambda text: number_or_none("--near-copy", text),
-        "teacher_ratio": lambda text: number_or_none("--teacher-ratio", text),
-        "validation": share_or_path,
-        "chunk": lambda text: whole_number("--chunk", text),
-    }
+
+# The bases are in the reverse order of the help: a dataclass begins with the fields of its last base.
+@dataclass(frozen=True, kw_only=True)
+class PreparationOptions(SynthesisOptions, SplitOptions, MiningOptions, JudgingOptions):
+    """How data becomes a training set (:class:`tardif.preparation.Preparation`)."""
+
+    section: ClassVar = "Documents"
+
+    chunk: Chunk = "auto"
+    near: Annotated[bool, "Look for near-duplicates."] = True
 
     @property
     def makes_queries(self) -> bool:
@@ -368,24 +298,21 @@ class PreparationOptions(JudgingOptions):
         return self.synthesize or self.endpoint is not None
 
     def preparing(self, answers: Path) -> dict[str, Any]:
-        """The arguments of :func:`tardif.preparation.prepare_folder`.
+        """Read the arguments of :func:`tardif.preparation.prepare_folder`.
 
         Args:
-            answers: the file that keeps what an endpoint has answered.
+            answers: the file for an endpoint's answers.
 
         Raises:
-            SettingError: what was written in an option cannot be read, or has nothing to act on.
+            SettingError: an option cannot be read, or needs another one.
         """
         from tardif.training.settings import parse_assignment
 
         values = self.arguments()
-        asked = values.pop("endpoint_set")
+        asked = values.pop("endpoint_set") or []
         if self.endpoint is not None:
-            values["endpoint"] = {
-                "url": self.endpoint,
-                "cache": str(answers),
-                **dict(map(parse_assignment, asked or [])),
-            }
+            more = dict(map(parse_assignment, asked))
+            values["endpoint"] = {"url": self.endpoint, "cache": str(answers), **more}
         elif asked:
-            raise SettingError("--endpoint-set is for an endpoint: give its address with --endpoint.")
+            raise SettingError("--endpoint-set needs --endpoint: give the endpoint's address.")
         return values

@@ -1,4 +1,4 @@
-"""From data to a training set, and from a training set to another tool's format."""
+"""The verbs ``prepare`` and ``export``."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Annotated
 
 import typer
 
+from tardif.cli.groups import verb
 from tardif.cli.options import Device, Language, Overwrite, PreparationOptions, Quiet, Seed
 from tardif.cli.output import put
-from tardif.cli.sharing import verb
 from tardif.encoder import MINILM
 
 
-@verb(PreparationOptions)
+@verb
 def prepare(
-    out: Annotated[Path, typer.Option(help="The prepared folder.")],
+    out: Annotated[Path, "The prepared folder."],
     options: PreparationOptions,
     source: Annotated[
         list[Path] | None,
-        typer.Argument(help="Pairs, labels, triplets, scores; BEIR, ColBERT or TREC folders."),
+        typer.Argument(help="Pairs, labels, triplets or scores; BEIR, ColBERT or TREC folders."),
     ] = None,
-    base: Annotated[str, typer.Option(help="The base whose tokens count for --chunk.")] = MINILM,
+    base: Annotated[str, "The base that --chunk counts tokens of."] = MINILM,
     device: Device = "auto",
     language: Language = "en",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read, judge, split and mine: what you have becomes a training set."""
+    """Make a training set: read data, check it, split it, mine negatives."""
     from tardif.preparation import prepare_folder
     from tardif.progress import Console
 
@@ -48,10 +48,10 @@ def prepare(
     put(str(out))
 
 
-@verb()
+@verb
 def export(
     what: Annotated[Path, typer.Argument(help="A prepared folder.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    out: Annotated[Path, "The folder to write."],
     form: Annotated[str, typer.Option("--format", help="colbert, ragatouille, beir or datasets.")],
     overwrite: Overwrite = False,
 ) -> None:

@@ -1,185 +1,172 @@
-"""The verbs around an index, and reranking without one."""
+"""The verbs around an index, and ``rerank``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tardif.checks import check_ids
+from tardif.cli.groups import Group, spelt, verb
 from tardif.cli.options import (
     AsJson,
     Chunk,
     Device,
     Index,
-    IndexModel,
     K,
     Language,
+    OpeningOptions,
     Overwrite,
     Quiet,
     ReadingOptions,
     Report,
     Trust,
+    device_kind,
     lines_of,
-    torch_device,
     whole_number,
 )
 from tardif.cli.output import put, put_json, put_row, show_hits
-from tardif.cli.sharing import spelt, verb
 from tardif.ranking import WORD_SHARE
 
 if TYPE_CHECKING:
+    from tardif.index.filters import Filter
     from tardif.progress import Console
+    from tardif.search.retriever import Retriever
 
 
-@verb(ReadingOptions)
+def _filter(text: str | None) -> Filter | None:
+    from tardif.index.filters import parse_filter
+
+    return None if text is None else parse_filter(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions(Group):
+    """How an index is built: arguments of ``Retriever.build``."""
+
+    chunk: Chunk = "auto"
+    bits: Annotated[int, "Bits per stored component: 16, 8, 4 or 2."] = 8
+    pool: Annotated[float, "Keep one vector for this many tokens of a document."] = 1.0
+    hybrid: Annotated[bool, "Index the words too, for searches with BM25."] = False
+    language: Language = "en"
+    device: Device = "auto"
+    overwrite: Overwrite = False
+    trust_remote_code: Trust = False
+    report: Report = None
+    quiet: Quiet = False
+
+
+@verb
 def index(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     documents: Annotated[
-        Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder, or what was trained on.")
+        Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder, or training data.")
     ],
-    out: Annotated[Path, typer.Option(help="The index's folder.")],
-    options: ReadingOptions,
-    chunk: Chunk = "auto",
-    bits: Annotated[int, typer.Option(help="Bits of a stored component: 16, 8, 4 or 2.")] = 8,
-    pool: Annotated[float, typer.Option(help="Keep one vector for so many tokens of a document.")] = 1.0,
-    hybrid: Annotated[bool, typer.Option("--hybrid", help="Index the words too, for searches with BM25.")] = False,
-    language: Language = "en",
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-    trust_remote_code: Trust = False,
-    report: Report = None,
-    quiet: Quiet = False,
+    out: Annotated[Path, "The index's folder."],
+    options: BuildOptions,
+    reading: ReadingOptions,
 ) -> None:
-    """Encode a corpus and index it. Interrupted, the same command goes on."""
-    from tardif.devices import allocate
+    """Encode a corpus and index it. Rerun the same command to continue after an interruption."""
     from tardif.search.retriever import Retriever
 
-    retriever = Retriever.build(
-        model,
-        documents,
-        out,
-        chunk=whole_number("--chunk", chunk),
-        bits=bits,
-        pool=pool,
-        hybrid=hybrid,
-        language=language,
-        overwrite=overwrite,
-        device=allocate(device).kind,
-        trust_remote_code=trust_remote_code,
-        report=report,
-        quiet=quiet,
-        **options.arguments(),
-    )
-    retriever.close()
+    Retriever.build(model, documents, out, **options.arguments(), **reading.arguments()).close()
     put(str(out))
 
 
-@verb(ReadingOptions)
+@dataclass(frozen=True, kw_only=True)
+class AddOptions(Group):
+    """How documents are added: arguments of ``Retriever.add``."""
+
+    chunk: Chunk = "auto"
+    report: Report = None
+    quiet: Quiet = False
+
+
+@verb
 def add(
     index: Index,
-    documents: Annotated[Path, typer.Argument(help="The documents; those whose ids are there are replaced.")],
-    options: ReadingOptions,
-    chunk: Chunk = "auto",
-    model: IndexModel = None,
-    device: Device = "auto",
-    trust_remote_code: Trust = False,
-    report: Report = None,
-    quiet: Quiet = False,
+    documents: Annotated[Path, typer.Argument(help="The documents. They replace documents with the same ids.")],
+    options: AddOptions,
+    opening: OpeningOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Add documents to an index, or replace them."""
-    from tardif.devices import allocate
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
-    kind = allocate(device).kind
-    with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
-        cut = whole_number("--chunk", chunk)
-        count, replaced = retriever.add(documents, chunk=cut, report=report, quiet=quiet, **options.arguments())
-        Console(quiet=quiet).say(f"{count} documents added, {replaced} of them in the place of others.")
+    with Retriever(index, **opening.arguments()) as retriever:
+        count, replaced = retriever.add(documents, **options.arguments(), **reading.arguments())
+        Console(quiet=options.quiet).say(f"{count} documents added; {replaced} of them replaced others.")
         put(str(len(retriever)))
 
 
-@verb()
+@verb
 def delete(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
-    ids_file: Annotated[Path | None, typer.Option("--ids", help="A file of ids instead, one on a line.")] = None,
+    ids_file: Annotated[Path | None, typer.Option("--ids", help="Instead: a file of ids, one per line.")] = None,
     where: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="EXPR", help="Instead, all documents that it holds for: \"lang = 'en'\"."),
+        str | None, typer.Option("--filter", metavar="EXPR", help="Instead: a filter, such as \"lang = 'en'\".")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
     from tardif.index.disk import DiskIndex
+    from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
 
     if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
-        raise typer.BadParameter("give ids, --ids FILE or --filter EXPR, one of them", param_hint="ID")
-    if where is not None:
-        _delete_where(index, where, Console(quiet=quiet))
-        return
+        raise typer.BadParameter("give one of: ids, --ids FILE, --filter EXPR", param_hint="ID")
+    chosen = _filter(where)
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     with DiskIndex(index) as opened:
-        count = opened.delete(wanted)
-        missing = len(set(wanted)) - count
-        absent = f"; {missing} were not in the index" if missing else ""
-        Console(quiet=quiet).say(f"{count} documents deleted{absent}.")
+        if chosen is None:
+            count = opened.delete(wanted)
+            missing = len(set(wanted)) - count
+            lines = [f"{count} documents deleted" + (f"; {missing} were not in the index." if missing else ".")]
+        else:
+            count = opened.delete_where(chosen)
+            done = f"{count} documents deleted." if count else "No document passes the filter. Nothing was deleted."
+            lines = [done, *unknown_keys(opened, chosen)]
+        for line in lines:
+            Console(quiet=quiet).say(line)
         put(str(len(opened)))
 
 
-def _delete_where(index: Path, where: str, console: Console) -> None:
-    from tardif.index.disk import DiskIndex
-    from tardif.index.filters import parse_filter
-    from tardif.index.unknown_keys import unknown_keys
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions(Group):
+    """How an index follows a folder: arguments of ``Retriever.sync``."""
 
-    chosen = parse_filter(where)
-    with DiskIndex(index) as opened:
-        count = opened.delete_where(chosen)
-        console.say(f"{count} documents deleted." if count else "No document passes the filter: none was deleted.")
-        for line in unknown_keys(opened, chosen):
-            console.say(line)
-        put(str(len(opened)))
+    dry_run: Annotated[bool, "Show what would change. Change nothing."] = False
+    chunk: Annotated[
+        str,
+        "Cut long documents: number of tokens, auto, none, or same (as in the index).",
+        whole_number("--chunk", "same"),
+    ] = "same"
+    delete_others: Annotated[bool, "Delete documents from other places too."] = False
+    quiet: Quiet = False
 
 
-@verb(ReadingOptions)
+@verb
 def sync(
     index: Index,
-    folder: Annotated[Path, typer.Argument(help="The folder of documents, or a table, that the index follows.")],
-    options: ReadingOptions,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    chunk: Annotated[
-        str, typer.Option(help="Cut long documents: tokens, auto, none, or same: as the index was built.")
-    ] = "same",
-    delete_others: Annotated[
-        bool, typer.Option("--delete-others", help="Delete documents that came from elsewhere, too.")
-    ] = False,
-    model: IndexModel = None,
-    device: Device = "auto",
+    folder: Annotated[Path, typer.Argument(help="The folder, or table, that the index follows.")],
+    options: SyncOptions,
+    opening: OpeningOptions,
+    reading: ReadingOptions,
     as_json: AsJson = False,
-    trust_remote_code: Trust = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Have an index hold what a folder holds now: what is new, changed and gone."""
-    from tardif.devices import allocate
+    """Bring an index in step with a folder: add, replace and delete documents."""
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
-    kind = allocate(device).kind
-    with Retriever(index, model=model, device=kind, trust_remote_code=trust_remote_code) as retriever:
-        done = retriever.sync(
-            folder,
-            dry_run=dry_run,
-            chunk="same" if chunk == "same" else whole_number("--chunk", chunk),
-            delete_others=delete_others,
-            quiet=quiet,
-            **options.arguments(),
-        )
-    console = Console(quiet=quiet)
-    for line in done.lines(dry_run=dry_run):
+    with Retriever(index, **opening.arguments()) as retriever:
+        done = retriever.sync(folder, **options.arguments(), **reading.arguments())
+    console = Console(quiet=options.quiet)
+    for line in done.lines(dry_run=options.dry_run):
         console.say(line)
     if as_json:
         put_json(done.as_json())
@@ -188,92 +175,100 @@ def sync(
         put_row([what, identity])
 
 
-@verb(ReadingOptions)
-def search(
-    index: Index,
-    options: ReadingOptions,
-    query: Annotated[str | None, typer.Argument(help="The query.")] = None,
-    queries: Annotated[
-        Path | None,
-        typer.Option(help="A file of queries instead: .jsonl with _id and text."),
-    ] = None,
-    run: Annotated[Path | None, typer.Option(help="Write the run of --queries (TREC format).")] = None,
-    k: K = 10,
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Group):
+    """How an index is searched: arguments of ``Retriever.search``."""
+
+    k: K = 10
     where: Annotated[
         str | None,
-        typer.Option("--filter", metavar="EXPR", help="Only documents that it holds for: \"lang = 'en'\"."),
-    ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Score every document.")] = False,
-    recall: Annotated[float, typer.Option(help="Else: expected share of an exact search's hits.")] = 0.99,
-    hybrid: Annotated[bool, typer.Option("--hybrid", help="Fuse with BM25's ranking (an index with words).")] = False,
-    word_share: Annotated[float, typer.Option(help="BM25's share of a hybrid search's scores.")] = WORD_SHARE,
-    group: Annotated[bool, typer.Option("--group", help="One hit a document: the best of its pieces.")] = False,
-    model: IndexModel = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda or mps to encode queries with PyTorch there; auto: without it.")
-    ] = "auto",
+        typer.Option("--filter", metavar="EXPR", help="Search only documents that pass, such as \"lang = 'en'\"."),
+        _filter,
+    ] = None
+    exact: Annotated[bool, "Score every document."] = False
+    recall: Annotated[float, "Without --exact: expected share of an exact search's hits."] = 0.99
+    hybrid: Annotated[bool, "Blend with BM25 (index built with --hybrid)."] = False
+    word_share: Annotated[float, "BM25's share of the scores with --hybrid."] = WORD_SHARE
+    group: Annotated[bool, "One hit per document: its best piece."] = False
+
+
+@verb
+def search(
+    index: Index,
+    options: SearchOptions,
+    reading: ReadingOptions,
+    query: Annotated[str | None, typer.Argument(help="The query.")] = None,
+    queries: Annotated[Path | None, "Instead: a file of queries, .jsonl with _id and text."] = None,
+    run: Annotated[Path | None, "Write the run of --queries (TREC format)."] = None,
+    model: Annotated[Path | None, "The index's model, if it was moved."] = None,
+    device: Annotated[str, "Encode queries with PyTorch on cpu, cuda or mps; auto: without PyTorch."] = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Search an index."""
-    from tardif.index.filters import parse_filter
-    from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
     if (query is None) == (queries is None):
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
-        raise typer.BadParameter("a run is written for --queries FILE", param_hint="--run")
-    if queries is None and options.given:
-        raise typer.BadParameter(f"{spelt(options.given)}: for --queries FILE", param_hint="QUERY")
-    chosen = None if where is None else parse_filter(where)
-    how: dict[str, Any] = {
-        "where": chosen,
-        "exact": exact,
-        "recall": recall,
-        "hybrid": hybrid,
-        "word_share": word_share,
-        "group": group,
-    }
-    console = Console(quiet=quiet)
-    with Retriever(index, model=model, device=torch_device(device)) as retriever:
+        raise typer.BadParameter("--run needs --queries FILE", param_hint="--run")
+    if queries is None and reading.given:
+        raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
+    how, console = options.arguments(), Console(quiet=quiet)
+    # Without a device the query encoder runs in onnxruntime, and a cold search answers in a second.
+    with Retriever(index, model=model, device=None if device == "auto" else device_kind(device)) as retriever:
         if query is not None:
-            hits = retriever.search(query, k, **how)
-            if not hits:
-                console.say(retriever.why_nothing(query, where=chosen))
-            elif chosen is not None:
-                for line in unknown_keys(retriever.index, chosen):
-                    console.say(line)
-            show_hits(query, hits, as_json)
-            return
-        from tardif.data.queries import read_queries
-        from tardif.data.reading import reading_from
+            _search_one(retriever, query, how, console, as_json=as_json)
+        elif queries is not None:
+            _search_file(retriever, queries, reading, how, console, run=run, as_json=as_json)
 
-        assert queries is not None
-        asked = read_queries(queries, reading_from(options.arguments()))
+
+def _search_one(retriever: Retriever, query: str, how: dict[str, Any], console: Console, *, as_json: bool) -> None:
+    from tardif.index.unknown_keys import unknown_keys
+
+    hits = retriever.search(query, **how)
+    if not hits:
+        console.say(retriever.why_nothing(query, where=how["where"]))
+    elif how["where"] is not None:
+        for line in unknown_keys(retriever.index, how["where"]):
+            console.say(line)
+    show_hits(query, hits, as_json)
+
+
+def _search_file(
+    retriever: Retriever,
+    file: Path,
+    reading: ReadingOptions,
+    how: dict[str, Any],
+    console: Console,
+    *,
+    run: Path | None,
+    as_json: bool,
+) -> None:
+    """Search for the queries of a file, and write their run or show their hits."""
+    from tardif.data.queries import read_queries
+    from tardif.data.reading import reading_from
+    from tardif.evaluation.runs import lowered_note, write_run
+
+    queries = read_queries(file, reading_from(reading.arguments()))
+    with console.progress("Searching", len(queries), "queries") as bar:
         if run is not None:
-            from tardif.evaluation.runs import lowered_note, write_run
-
-            with console.progress("Searching", len(asked), "queries") as bar:
-                ranked = retriever.run(asked, k, **how, advance=bar.advance)
-            _say_unanswered(console, list(ranked.values()))
-            for line in lowered_note(write_run(run, ranked)):
-                console.say(line)
-            put(str(run))
-            return
-        with console.progress("Searching", len(asked), "queries") as bar:
-            found = retriever.search_many(list(asked.values()), k, **how, advance=bar.advance)
-        _say_unanswered(console, found)
-    if as_json:
-        put_json(
-            [
-                {"query_id": identity, "query": text, "hits": [hit.as_json() for hit in hits]}
-                for (identity, text), hits in zip(asked.items(), found, strict=True)
-            ]
-        )
+            ranked = retriever.run(queries, **how, advance=bar.advance)
+        else:
+            found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
+    if run is not None:
+        _say_unanswered(console, list(ranked.values()))
+        for line in lowered_note(write_run(run, ranked)):
+            console.say(line)
+        put(str(run))
         return
-    for text, hits in zip(asked.values(), found, strict=True):
+    _say_unanswered(console, found)
+    if as_json:
+        rows = zip(queries.items(), found, strict=True)
+        put_json([{"query_id": i, "query": text, "hits": [hit.as_json() for hit in hits]} for (i, text), hits in rows])
+        return
+    for text, hits in zip(queries.values(), found, strict=True):
         show_hits(text, hits, as_json=False)
 
 
@@ -283,35 +278,31 @@ def _say_unanswered(console: Console, found: Sequence[Sized]) -> None:
         console.say(f"{count} of {len(found)} queries found nothing.")
 
 
-@verb(ReadingOptions)
+@dataclass(frozen=True, kw_only=True)
+class RerankOptions(Group):
+    """How documents are reranked: arguments of :func:`tardif.rerank`."""
+
+    k: K = 10
+    device: Device = "auto"
+    trust_remote_code: Trust = False
+    report: Report = None
+    quiet: Quiet = False
+
+
+@verb
 def rerank(
     model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
     query: Annotated[str, typer.Argument(help="The query.")],
-    documents: Annotated[Path, typer.Option(help="The documents to order.")],
-    options: ReadingOptions,
-    k: K = 10,
-    device: Device = "auto",
+    documents: Annotated[Path, "The documents to order."],
+    options: RerankOptions,
+    reading: ReadingOptions,
     as_json: AsJson = False,
-    trust_remote_code: Trust = False,
-    report: Report = None,
-    quiet: Quiet = False,
 ) -> None:
     """Order documents for a query, without an index."""
-    from tardif.devices import allocate
     from tardif.progress import Console
     from tardif.search.rerank import rerank as order
 
-    hits = order(
-        model,
-        query,
-        documents,
-        k,
-        device=allocate(device).kind,
-        trust_remote_code=trust_remote_code,
-        report=report,
-        quiet=quiet,
-        **options.arguments(),
-    )
+    hits = order(model, query, documents, **options.arguments(), **reading.arguments())
     if not hits:
-        Console(quiet=quiet).say("No hit: the query, or every document, has no token that can be matched.")
+        Console(quiet=options.quiet).say("No hits: the query, or every document, has no token that can be matched.")
     show_hits(query, hits, as_json)

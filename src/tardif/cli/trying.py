@@ -1,4 +1,4 @@
-"""What a newcomer runs first: the main job on this machine's own texts, and what the machine has."""
+"""The verbs ``demo`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,40 +7,36 @@ from typing import Annotated
 
 import typer
 
-from tardif.cli.options import AsJson, Device, IndexModel, Quiet, Trust
+from tardif.cli.groups import verb
+from tardif.cli.options import AsJson, OpeningOptions, Quiet
 from tardif.cli.output import put, put_json
-from tardif.cli.sharing import verb
 from tardif.encoder import MINILM
 from tardif.errors import FolderError
 
 
-@verb()
+@verb
 def demo(
-    out: Annotated[Path, typer.Option(help="Where model, index and results go.")] = Path("tardif-demo"),
-    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 4.0,
-    base: Annotated[str, typer.Option(help="The base to train.")] = MINILM,
+    out: Annotated[Path, "Folder for the model, the index and the results."] = Path("tardif-demo"),
+    minutes: Annotated[float, "Minutes of training."] = 4.0,
+    base: Annotated[str, "The base to train."] = MINILM,
 ) -> None:
-    """The main job on the docstrings of this machine's Python packages, in under ten minutes."""
+    """Train, measure and search on the docstrings of your Python packages."""
     from tardif.cli.demo import run_demo
 
     run_demo(out, minutes=minutes, base=base)
 
 
-@verb()
+@verb
 def doctor(
-    index: Annotated[
-        Path | None, typer.Argument(help="An index: is every byte of it what was written?", show_default=False)
-    ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend the index; what is lost is encoded again.")] = False,
-    model: IndexModel = None,
-    device: Device = "auto",
+    opening: OpeningOptions,
+    index: Annotated[Path | None, typer.Argument(help="An index to check, byte by byte.", show_default=False)] = None,
+    repair: Annotated[bool, "Repair the index. Lost vectors are encoded again."] = False,
     as_json: AsJson = False,
-    trust_remote_code: Trust = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is installed, which devices and offline models there are, and what is missing; or examine an index."""
+    """Show packages, devices and offline models; or check an index."""
     if index is not None:
-        _examine_index(index, repair, model, device, as_json, trust_remote_code, quiet)
+        _examine_index(index, repair, opening, as_json=as_json, quiet=quiet)
         return
     if repair:
         raise typer.BadParameter("name the index to repair", param_hint="--repair")
@@ -54,22 +50,15 @@ def doctor(
         put(line)
 
 
-def _examine_index(
-    index: Path, repair: bool, model: Path | None, device: str, as_json: bool, trust_remote_code: bool, quiet: bool
-) -> None:
-    from tardif.devices import allocate
+def _examine_index(index: Path, repair: bool, opening: OpeningOptions, *, as_json: bool, quiet: bool) -> None:
     from tardif.progress import Console
-    from tardif.search.repair import examine
-    from tardif.search.repair import repair as mended
+    from tardif.search import repair as mending
 
     done: list[str] = []
     if repair:
-        kind = allocate(device).kind
-        done, found = mended(
-            index, model=model, device=kind, trust_remote_code=trust_remote_code, console=Console(quiet=quiet)
-        )
+        done, found = mending.repair(index, **opening.arguments(), console=Console(quiet=quiet))
     else:
-        found = examine(index)
+        found = mending.examine(index)
     if as_json:
         put_json({"index": str(index), **found.as_json(), "repaired": done})
     else:
@@ -81,4 +70,7 @@ def _examine_index(
         if not found.problems:
             put("All is well.")
     if found.problems:
-        raise FolderError(f"{index} is damaged: {len(found.problems)} problems; --repair mends what can be mended.")
+        raise FolderError(
+            f"{index} is damaged ({len(found.problems)} problems). Run tardif doctor {index} --repair: it restores "
+            "what can be restored."
+        )
