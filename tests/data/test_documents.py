@@ -457,7 +457,7 @@ def deep(levels):
         ([{"text": "a\ud800"}], {}, DataError, "line 1: column text holds half a character"),
         ([{"text": "a", "x": ["\ud800"]}], {}, DataError, "half a character"),
         ([{"text": "a", "x": b"\0"}], {}, DataError, "holds bytes"),
-        ([{"text": "a", "x": deep(5000)}], {}, DataError, "nested too deep"),
+        ([{"text": "a", "x": deep(5000)}], {}, DataError, "nested deeper than 100 levels"),
         ({"a": "text"}, {}, DataError, "not one dict"),
     ],
 )
@@ -477,7 +477,7 @@ def test_columns_cannot_be_chosen_in_text(tmp_path):
     ("name", "content", "message"),
     [
         ("a.xyz", b"x", r"of a kind that is not read \(.xyz\): use .jsonl, .*, .txt, .md, .rst, .html, .pdf or .docx"),
-        ("a.parquet", b"PAR1 no", "cannot be read as Parquet"),
+        ("a.parquet", b"PAR1 no", "is damaged or cut short"),
         ("a.jsonl.gz", b"\x1f\x8b\x08no", "is damaged or cut short"),
         ("a.csv", b"id,text\n1\n", "line 2: has 1 columns where the header has 2"),
         ("a.csv", b"id,text\n", "holds no row"),

@@ -11,12 +11,12 @@ from typing import Any
 
 from tardif.checks import shown, text_fault
 from tardif.data.document_report import DocumentReport
-from tardif.data.document_rows import DocumentColumns, DocumentReader, Row, fields_of
-from tardif.data.document_tables import is_table, stream_rows
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
+from tardif.data.formats.document_rows import DocumentColumns, DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
-from tardif.data.formats.opening import open_collection
+from tardif.data.formats.opening import open_collection, saved_dataset
+from tardif.data.formats.table_rows import Row, is_table, stream_rows
 from tardif.data.inputs import source_tables
 from tardif.data.judged_documents import holds_judgements, stream_judged
 from tardif.data.markup import clean_document, treated
@@ -115,7 +115,7 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
         if holds_judgements(frame.names, reading):
             yield from stream_judged(open_source(source, columns=reading.judging), report, reading.markup)
             return
-        items: Iterable[Any] = (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
+        items: Iterable[Any] = (fields for _, fields in frame.records())
     else:
         first, items = _glance(_records(source))
         if isinstance(first, tuple) or (isinstance(first, Mapping) and holds_judgements(first, reading)):
@@ -176,6 +176,9 @@ def _from_file(path: Path, reading: Reading, report: DocumentReport) -> Placed:
 def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Placed:
     if (folder / "corpus.jsonl").is_file():
         yield from _from_table(folder / "corpus.jsonl", reading, report)
+        return
+    if (dataset := saved_dataset(folder)) is not None:
+        yield from _from_values(dataset, reading, report)
         return
     if (collection := open_collection(folder)) is not None:
         yield from stream_judged(collection, report, reading.markup)

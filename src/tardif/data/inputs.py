@@ -13,20 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import id_fault, is_missing, plain_text, text_fault, whole
-from tardif.data.document_tables import stream_rows
-from tardif.data.formats.corpora import find_file, query_of, records
-from tardif.data.formats.files import kind_of
+from tardif.data.formats.corpora import QUERY_CELLS, find_file, query_columns, query_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
+from tardif.data.formats.table_rows import COLLECTION_TABLES, Row, stream_rows
 from tardif.data.formats.trec import VALIDATION_SPLITS
-from tardif.data.formats.workbooks import WORKBOOKS
 from tardif.data.records import Source
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
 from tardif.types import Query
 
 QUERIES, DOCUMENTS = ("queries",), ("documents", "corpus")
-_SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow", ".feather", ".ipc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def _in_folder(folder: Path, split: str) -> SourceTables | None:
 
 def _table(folder: Path, name: str) -> Path | None:
     """A file of that name, or a folder of Parquet files."""
-    if (file := find_file(folder, *(f"{name}{suffix}" for suffix in _SUFFIXES))) is not None:
+    if (file := find_file(folder, *(f"{name}{suffix}" for suffix in COLLECTION_TABLES))) is not None:
         return file
     return folder / name if any((folder / name).glob("*.parquet")) else None
 
@@ -143,41 +140,30 @@ def stream_queries(
     Raises:
         DataError: an id or text is missing; says where.
     """
-    chosen = ((columns or {}).get("query_id"), (columns or {}).get("query"))
+    chosen = query_columns(columns or {})
+    for row in _rows(source, form):
+        yield row.line, query_of(row, chosen) if isinstance(row.fields, Mapping) else _query(row.fields, row.line)
+
+
+def _rows(source: Any, form: Form | None) -> Iterator[Row]:
+    """The rows of a list of queries; of a Python value each item, whatever it is."""
+    if isinstance(source, str | Path) and not is_folder(path := user_path(source)):
+        yield from stream_rows(path, form, bare=QUERY_CELLS)
+        return
+    where: Path | str = "queries"
     if isinstance(source, str | Path):
-        path = user_path(source)
-        for place, fields in _records(path, form):
-            yield place, query_of(fields, path, place, *chosen)
-        return
-    for place, item in enumerate(_items(source), start=1):
-        yield place, query_of(item, "queries", place, *chosen) if isinstance(item, Mapping) else _query(item, place)
-
-
-def _records(path: Path, form: Form | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows of a table in a file, or in a folder of Parquet files."""
-    if not is_folder(path):
-        if kind_of(path) in WORKBOOKS:
-            yield from ((row.line, row.fields) for row in stream_rows(path, form))
-        else:
-            yield from records(path, form)
-        return
-    shards = sorted(path.glob("*.parquet"))
-    if not shards:
-        raise DataError("holds no Parquet file of queries: give a table of ids and texts.", path)
-    frame = open_parquet(shards, path)
-    for place, row in frame.rows(frame.names):
-        yield place, dict(zip(frame.names, row, strict=True))
-
-
-def _items(source: Any) -> Iterable[Any]:
-    if (frame := frame_of(source)) is not None:
-        return (dict(zip(frame.names, row, strict=True)) for _, row in frame.rows(frame.names))
-    if isinstance(source, Mapping):
-        return source.items()
-    if isinstance(source, bytes) or not hasattr(source, "__iter__"):
+        where = path
+        if not (shards := sorted(path.glob("*.parquet"))):
+            raise DataError("holds no Parquet file of queries: give a table of ids and texts.", path)
+        items: Iterable[tuple[int, Any]] = open_parquet(shards, path).records()
+    elif (frame := frame_of(source)) is not None:
+        items = frame.records()
+    elif isinstance(source, bytes) or not hasattr(source, "__iter__"):
         raise DataError(f"queries are a table of ids and texts, not {type(source).__name__}.")
-    items: Iterable[Any] = source
-    return items
+    else:
+        items = enumerate(source.items() if isinstance(source, Mapping) else source, start=1)
+    for place, item in items:
+        yield Row(item, where, place)
 
 
 def _query(item: Any, place: int) -> Query:

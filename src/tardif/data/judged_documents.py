@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from tardif.data.document_report import DocumentReport
-from tardif.data.document_rows import TEXT_COLUMNS
-from tardif.data.formats.columns import Wishes, plain
+from tardif.data.formats.column_names import DOCUMENT_COLUMNS, ROW_IDS, first_usual
+from tardif.data.formats.columns import Wishes
 from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
 from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
@@ -36,8 +36,7 @@ def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
         return False
     if any(reading.judging.get(role) for role in ("positive", "documents")):
         return True
-    plain_names = {plain(name) for name in names}
-    is_corpus = bool(plain_names & set(TEXT_COLUMNS)) and bool(plain_names & {"_id", "id"})
+    is_corpus = first_usual(names, DOCUMENT_COLUMNS["text"]) and first_usual(names, ROW_IDS)
     return "query" in found and not is_corpus
 
 

@@ -12,15 +12,15 @@ from functools import cached_property
 from typing import Any
 
 from tardif.checks import check_mapping
-from tardif.data.document_rows import DocumentColumns
 from tardif.data.formats.columns import ROLES, Wishes
+from tardif.data.formats.document_rows import DocumentColumns
 from tardif.data.formats.form import Form
 from tardif.data.hygiene.rules import choose
 from tardif.display import Short
 from tardif.errors import DataError, SettingError
 
+# The roles of columns in a table of documents.
 DOCUMENT_ROLES = ("text", "title", "id", "metadata")
-"""What a column can be in a table of documents."""
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

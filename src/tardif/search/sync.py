@@ -114,8 +114,8 @@ def plan(
 def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[str]:
     """Those documents that a folder may still hold, though it was read without them. Ids of files are their paths in
     it; any other is a row's."""
-    from tardif.data.document_tables import is_table
     from tardif.data.extraction.extract import kind_of
+    from tardif.data.formats.table_rows import is_table
 
     if not folder.is_dir():
         return []

@@ -179,7 +179,11 @@ def test_trec_by_split(tmp_path):
         ("queries.tsv", "_id\ttext\nq2\tb\tc\n", "has 3 columns"),
         ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"text": "a"}\n', "has no id"),
         ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"_id": "d2"}\n', "missing column text"),
-        ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": null}\n', "column text is missing"),
+        (
+            "corpus.jsonl",
+            '{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": null}\n',
+            "column text must be text, and is missing",
+        ),
         ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": "", "m": "\\udc00"}\n', "half a character"),
     ],
 )
@@ -226,7 +230,7 @@ def test_dicts_that_are_no_collection(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         open_source({**parts, "run": folder / "none"})
     write(folder / "corpus.txt", "x")
-    with pytest.raises(DataError, match="kind that holds no ids"):
+    with pytest.raises(DataError, match="is of a kind that is not read"):
         list(open_source({**parts, "corpus": folder / "corpus.txt"}).documents())
     write(folder / "empty.txt", "\n")
     with pytest.raises(DataError, match="holds no judgement"):

@@ -74,7 +74,7 @@ def test_dicts_are_streamed_once_and_numbered():
         ([("a", "b"), None], 2, "each row must be"),
         ([("a", "b", None)], 1, "third item is missing"),
         ([("a", "\ud800")], 1, "lone surrogate"),
-        ([("a", b"b")], 1, "must be text, and is bytes"),
+        ([("a", b"b")], 1, "must be text, not bytes"),
         ([("a", "b", float("inf"))], 1, "not finite"),
         ([{"query": "a", 3: "b"}], 1, "the column name 3 is no text"),
         ([{"query": "a", "answer": "b", "label": object()}], 1, "must be a label"),

@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.columns import foreign_role, known_role, listed, plain
+from tardif.data.formats.column_names import is_usual
+from tardif.data.formats.columns import listed
 from tardif.data.formats.decoding import CODING, table_encoding
 from tardif.data.formats.files import LONGEST, check_file, kind_of, text_lines
 from tardif.data.formats.form import Form, spoken
@@ -27,7 +28,6 @@ TEXT_TABLES = (".csv", ".tsv", ".txt")
 """The suffixes of text tables. Documents in ``.txt`` are tables only where a separator is given."""
 
 _USUAL = {".csv": Dialect(","), ".tsv": Dialect("\t", quoted=False), ".txt": Dialect("\t", quoted=False)}
-_ALSO_KNOWN = ("id", "_id", "text", "title", "content", "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class BadCell:
     """A cell of a workbook that has no value: ``what`` says why."""
 
     what: str
+
+
+def bad_cell(column: str, cell: BadCell, path: Path | str, line: int) -> DataError:
+    """The error for a cell without a value where one is needed."""
+    return DataError(f"column {column} holds {cell.what}: mend the cell, or take the row out.", path, line)
 
 
 @dataclass
@@ -100,9 +105,7 @@ class CellTable:
         for line, cells in self.rows(columns):
             for name, cell in zip(columns, cells, strict=True):
                 if isinstance(cell, BadCell):
-                    raise DataError(
-                        f"column {name} holds {cell.what}: mend the cell, or take the row out.", self.path, line
-                    )
+                    raise bad_cell(name, cell, self.path, line)
             yield line, [cell if isinstance(cell, str) else cell_text(cell) for cell in cells]
 
     def remarks(self) -> list[str]:
@@ -140,11 +143,6 @@ def is_blank(cells: Iterable[Any]) -> bool:
     return all(cell is None or cell == "" or (isinstance(cell, str) and not cell.strip()) for cell in cells)
 
 
-def known_name(name: str) -> bool:
-    """Whether columns usually have this name."""
-    return (known_role(name) or foreign_role(name)) is not None or plain(name) in _ALSO_KNOWN
-
-
 def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()) -> CellTable:
     """Open a text table: its separator and encoding are found out, unless they are given.
 
@@ -170,7 +168,7 @@ def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()
     if (given := form.separator or excels) is not None:
         dialect = usual if given == usual.separator else Dialect(given)
     else:
-        dialect = find_dialect(first, usual, lambda name: name.strip() in named or known_name(name), path, whole=whole)
+        dialect = find_dialect(first, usual, lambda name: name.strip() in named or is_usual(name), path, whole=whole)
 
     def read() -> Rows:
         # A lone carriage return is a character of a TSV file's text, where lines end otherwise.

@@ -6,80 +6,26 @@ row happens to hold; where two columns would do for one role, nobody guesses.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tardif.data.formats.names import POSITIVES, QUERIES
+from tardif.data.formats.column_names import JUDGEMENT_COLUMNS, foreign_role, known_role, plain, stem
 from tardif.errors import DataError
 
-KNOWN = {
-    "query": ("query", "question", "anchor"),
-    "positive": ("positive", "positives", "answer", "passage", "document", "context", "response"),
-    "negative": ("negative*", "negatives"),
-    "documents": ("documents",),
-    "scores": ("scores",),
-    "label": ("label", "labels", "score", "relevance", "similarity", "relevance_score", "grade"),
-    "clicks": ("clicks", "clicked", "click", "click_count", "n_clicks", "num_clicks", "is_click", "is_clicked"),
-    "impressions": ("impressions", "impression", "impression_count", "n_impressions", "num_impressions", "views"),
-    "query_id": ("query_id", "qid", "query-id"),
-    "document_id": (
-        *("document_id", "doc_id", "docid", "pid", "passage_id", "corpus-id", "positive_id", "positive_ids", "pos_id"),
-        *("pos_ids", "positive_doc_id", "positive_doc_ids", "positive_passage_id", "positive_passage_ids"),
-    ),
-    "document_ids": ("document_ids", "doc_ids", "docids", "pids", "passage_ids", "corpus-ids"),
-    "negative_id": ("negative_id*", "negative_ids", "neg_id", "neg_ids"),
-}
-ROLES = tuple(KNOWN)
+ROLES = tuple(JUDGEMENT_COLUMNS)
+# The roles that several columns may play together: ``negative_1``, ``negative_2``.
 MANY = ("positive", "negative", "negative_id")
-"""The roles that several columns may play together: ``negative_1``, ``negative_2``."""
 
+# What the label of a tuple is called in messages.
 THIRD = "the third item"
-"""What the label of a tuple is called: it has no name that says more."""
 
 _NAMED = 20  # columns that a message names
 
 Roles = dict[str, tuple[str, ...]]
 """The columns of each role that has any."""
-
-
-def plain(name: str) -> str:
-    """A column's name as it is compared: ``Query-ID`` is ``query_id``."""
-    if not name.isascii():  # a Macintosh writes é as two characters
-        name = unicodedata.normalize("NFC", name)
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
-
-
-def stem(name: str) -> str:
-    """The name without its number: ``positive_2`` is ``positive``."""
-    return plain(name).rstrip("0123456789").rstrip("_")
-
-
-_ROLE_OF = {plain(name): role for role, names in KNOWN.items() for name in names if "*" not in name}
-_FOREIGN = {plain(name): "query" for name in QUERIES} | {plain(name): "positive" for name in POSITIVES}
-_IDS = ("_id", "_ids")
-_NOT_TEXTS = ("_score", "_scores", "_label", "_labels")  # these say something about negatives
-
-
-def known_role(name: str) -> str | None:
-    """The role of a column by its name, if it is one of the usual names."""
-    compared = plain(name)
-    if compared.startswith("negative"):
-        if compared.endswith(_IDS) or stem(name).endswith(_IDS):
-            return "negative_id"
-        return None if compared.endswith(_NOT_TEXTS) else "negative"
-    role = _ROLE_OF.get(compared)
-    if role is None and _ROLE_OF.get(stem(name)) == "positive":
-        return "positive"
-    return role
-
-
-def foreign_role(name: str) -> str | None:
-    """The role of a column by its name in another language than English, if it is a usual one."""
-    return _FOREIGN.get(plain(name)) or ("positive" if _FOREIGN.get(stem(name)) == "positive" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +95,7 @@ class Wishes:
             if role is None and (known := known_role(name)) not in self.chosen:
                 role = known
             # Events that contradict each other are counted, whatever the column of clicks is called a column of.
-            if role == "label" and _ROLE_OF.get(plain(name)) == "clicks":
+            if role == "label" and known_role(name) == "clicks":
                 role = "clicks"
             if role is not None:
                 found.setdefault(role, []).append(name)
@@ -222,7 +168,7 @@ def _check_needed(
     }
     if not missing:
         return
-    wanted = " and ".join("|".join(wishes.chosen.get(role) or KNOWN[role]) for role in missing)
+    wanted = " and ".join("|".join(wishes.chosen.get(role) or JUDGEMENT_COLUMNS[role]) for role in missing)
     values = ", ".join(f'"{role}": ...' for role in missing)
     options = " ".join(f"--columns {role}=..." for role in missing)
     ids = " and ".join(others[-1] for others in missing.values())

@@ -39,6 +39,17 @@ class Frame:
     what: str
     names: list[str]
     rows: Callable[[list[str]], Rows]
+    where: Path | str = "data"
+
+    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows by column name, each with its number.
+
+        Raises:
+            DataError: two columns have one name, or as for :attr:`rows`.
+        """
+        if len(set(self.names)) != len(self.names):
+            raise DataError(f"names a column twice; it has {', '.join(self.names)}.", self.where)
+        return ((number, dict(zip(self.names, row, strict=True))) for number, row in self.rows(self.names))
 
 
 def is_a(value: Any, module: str, *names: str) -> bool:
@@ -67,7 +78,7 @@ def open_parquet(paths: Sequence[Path], where: Path) -> Frame:
             with _parquet(path) as file:
                 yield from file.iter_batches(batch_size=BATCH, columns=columns)
 
-    return Frame("Parquet", names or [], lambda columns: _arrow_rows(batches(columns), columns, where))
+    return Frame("Parquet", names or [], lambda columns: _arrow_rows(batches(columns), columns, where), where)
 
 
 def open_ipc(path: Path) -> Frame:
@@ -84,7 +95,7 @@ def open_ipc(path: Path) -> Frame:
         with _ipc(path) as (_schema, found):
             yield from found
 
-    return Frame("Arrow", names, lambda columns: _arrow_rows(batches(columns), columns, path))
+    return Frame("Arrow", names, lambda columns: _arrow_rows(batches(columns), columns, path), path)
 
 
 def open_arrow(table: Any) -> Frame:

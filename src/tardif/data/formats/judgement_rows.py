@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import storable
-from tardif.data.formats.columns import Roles, plain
+from tardif.data.formats.column_names import plain
+from tardif.data.formats.columns import Roles
 from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
 from tardif.errors import DataError

@@ -24,6 +24,7 @@ from tardif.data.formats.frames import (
     open_tuples,
 )
 from tardif.data.formats.json_files import first_character, json_array, json_elements, json_lines, json_objects
+from tardif.data.formats.table_rows import ARROW, JSON_LINES
 from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.trec import VALIDATION_SPLITS, find_files, find_held_out, named_files, open_trec
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
@@ -34,10 +35,8 @@ from tardif.errors import DataError
 
 ColumnsWish = Mapping[str, str | Sequence[str] | None]
 
-JSON_LINES = (".jsonl", ".ndjson")
-ARROW = (".arrow", ".feather", ".ipc")
+# The kinds of file that hold rows; the text ones also as ``.gz`` and ``.zst``.
 SUFFIXES = (*JSON_LINES, ".json", *TEXT_TABLES, ".parquet", *ARROW, *WORKBOOKS)
-"""The kinds of file that hold rows; the text ones also as ``.gz`` and ``.zst``."""
 
 
 def open_source(
@@ -234,6 +233,18 @@ def _saved_splits(folder: Path) -> list[str]:
     if (folder / "dataset_dict.json").is_file():
         return sorted(path.parent.name for path in folder.glob("*/state.json")) or [""]
     return [""] if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file() else []
+
+
+def saved_dataset(folder: Path) -> Any:
+    """The dataset that ``datasets`` saved in a folder; None for any other folder.
+
+    Raises:
+        DataError: it has several splits, or is damaged.
+    """
+    splits = _saved_splits(folder)
+    if len(splits) > 1:
+        raise DataError(f"has the splits {', '.join(splits)}: give the folder of one of them.", folder)
+    return _load_saved(folder, splits, splits[0]) if splits else None
 
 
 def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:

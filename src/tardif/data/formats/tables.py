@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed, plain, stem
+from tardif.data.formats.column_names import plain, stem
+from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed
 from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.records import Judgement
 from tardif.errors import DataError

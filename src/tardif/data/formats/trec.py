@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.columns import plain
-from tardif.data.formats.corpora import SUFFIXES, find_file, read_corpus, read_groups, read_queries
+from tardif.data.formats.column_names import DOCUMENT_COLUMNS, QUERY_COLUMNS, known_role
+from tardif.data.formats.corpora import find_file, read_corpus, read_groups, read_queries
 from tardif.data.formats.files import bare_lines, check_file
+from tardif.data.formats.table_rows import COLLECTION_TABLES
 from tardif.data.records import Judgement
 from tardif.data.regular import user_path
 from tardif.errors import DataError
@@ -134,7 +135,7 @@ def _judged(files: TrecFiles, passed: Counter[str]) -> Iterator[Judgement]:
 
 
 def _tables(*stems: str) -> list[str]:
-    return [f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
+    return [f"{stem}{suffix}" for stem in stems for suffix in COLLECTION_TABLES]
 
 
 VALIDATION_SPLITS = ("dev", "validation", "valid", "val")
@@ -219,8 +220,8 @@ class CollectionSource:
         field = self._group_by
         if field is None or self._groups_in is None:
             return None
-        by_query = read_groups(self._groups_in[0], field)
-        by_document = {} if by_query else read_groups(self._groups_in[1], field)
+        by_query = read_groups(self._groups_in[0], field, QUERY_COLUMNS["query_id"])
+        by_document = {} if by_query else read_groups(self._groups_in[1], field, DOCUMENT_COLUMNS["id"])
         if not by_query and not by_document:
             names = " and ".join(path.name for path in self._groups_in)
             raise DataError(f"there is no field {field} to group by in {names}.", self.name)
@@ -240,7 +241,6 @@ Judged = tuple[int, str, str, int]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
 _SPACE = re.compile(r"[ \t]+")
-_SCORE_NAMES = ("score", "relevance", "label", "rel")
 
 
 def read_beir_qrels(path: Path) -> Iterator[Judged]:
@@ -254,7 +254,7 @@ def read_beir_qrels(path: Path) -> Iterator[Judged]:
             continue
         cells = text.split("\t")
         if len(cells) != 3 or not _WHOLE.fullmatch(cells[2].strip()) or not cells[0] or not cells[1]:
-            if line == 1 and len(cells) == 3 and plain(cells[2]) in _SCORE_NAMES:
+            if line == 1 and len(cells) == 3 and known_role(cells[2]) == "label":
                 continue
             raise DataError("malformed line: it must be query-id, corpus-id and a whole score, with tabs.", path, line)
         yield line, cells[0], cells[1], int(cells[2])

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import MAX_ID, id_fault, is_missing, storable, whole
+from tardif.checks import called, id_fault, is_missing, plain_text, text_fault, whole
 from tardif.data.formats.json_files import json_value
 from tardif.data.formats.label_words import label_word
 from tardif.errors import DataError
@@ -34,21 +34,17 @@ class Cell:
         Raises:
             DataError: it is missing, no text, or cannot be stored as UTF-8.
         """
-        value = self.value
-        if type(value) is not str:
-            if value is None:
-                raise self.refuse("is missing: give a text, or take the row out.")
-            if not isinstance(value, str):
-                raise self.refuse(f"must be text, and is {_called(value)}.")
-            value = str.__str__(value)
-        if not storable(value):
-            raise self.refuse("holds half a character (a lone surrogate), which UTF-8 cannot store: mend the text.")
-        return value
+        if self.value is None:
+            raise self.refuse("must be text, and is missing: give one, or take the row out.")
+        if fault := text_fault(self.value):
+            raise self.refuse(f"{fault}.")
+        return plain_text(self.value)
 
     @property
     def is_number(self) -> bool:
         """Whether the value is a number that can be an id: a whole one, also as a frame with gaps holds it (17.0)."""
-        return _is_whole(whole(self.value))
+        value = whole(self.value)
+        return not isinstance(value, bool) and isinstance(value, Integral)
 
     def items(self) -> list[Cell]:
         """The cells of a list; a value that is no list is one cell."""
@@ -118,18 +114,12 @@ class Cell:
         Raises:
             DataError: it is empty, or neither text nor a whole number.
         """
-        value = self.value
-        if value is None:
+        if self.value is None:
             return None
-        if isinstance(value, str):
-            if not value:
-                raise self.refuse("is empty: give an id, or leave the column out.")
-            if len(value) > MAX_ID:
-                raise self.refuse(f"{id_fault(value)}.")
-            return self.text()
-        if self.is_number:
-            return self._digits()
-        raise self.refuse(f"must be text or a whole number, and is {_called(value)}.")
+        value = whole(self.value)
+        if fault := id_fault(value):
+            raise self.refuse(f"{fault}: give an id, or leave the column out.")
+        return plain_text(value)
 
     def clicks(self) -> float:
         """The value as a number of clicks: a whole number, true or false, or a word such as ``click`` or ``no``.
@@ -161,26 +151,20 @@ class Cell:
         Raises:
             DataError: it is missing, a list or an object.
         """
-        if isinstance(self.value, str):
-            if not self.value:
-                raise self.refuse("is to group by, and is empty.")
+        if isinstance(self.value, str) and self.value:
             return self.text()
-        if _is_whole(self.value):
-            return self._digits()
-        if isinstance(self.value, Real):
-            return str(self.value)
-        raise self.refuse(f"is to group by, so it must be text or a number, and is {_called(self.value)}.")
-
-    def _digits(self) -> str:
+        if isinstance(self.value, str | None) or not isinstance(self.value, Real):
+            what = "empty" if self.value == "" else called(self.value)
+            raise self.refuse(f"is to group by, so it must be text or a number, and is {what}.")
         try:
-            return str(int(self.value))
+            return str(self.value)
         except ValueError:  # Python refuses to write out thousands of digits
-            raise self.refuse("is a number too long to be an id.") from None
+            raise self.refuse("is a number too long to group by.") from None
 
     def _number(self, what: str) -> float:
         value = self.value
         if not isinstance(value, int | float | Real):
-            raise self.refuse(f"must be a {what}: text or a number, and is {_called(value)}.")
+            raise self.refuse(f"must be a {what}: text or a number, and is {called(value)}.")
         try:
             finite = math.isfinite(value)
         except OverflowError:
@@ -203,19 +187,3 @@ def as_list(value: Any) -> Sequence[Any] | None:
             found = convert()
             return found if isinstance(found, list) else None
     return None
-
-
-def _is_whole(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Integral)
-
-
-def _called(value: Any) -> str:
-    if value is None:
-        return "missing"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, Integral | Real):
-        return "a number"
-    names = {"list": "a list", "dict": "an object", "bytes": "bytes"}
-    kind = type(value).__name__
-    return names.get(kind, f"of type {kind}")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.extraction.extracted import library
-from tardif.data.formats.cells import BadCell, CellTable, Rows, is_blank, known_name, named_table
+from tardif.data.formats.cells import BadCell, CellTable, Rows, is_blank, named_table
+from tardif.data.formats.column_names import is_usual
 from tardif.data.formats.form import Form
 from tardif.data.regular import open_regular
 from tardif.errors import DataError, first_line
@@ -130,7 +131,7 @@ def _chosen(
     among = list(tables)
     if len(among) > 1:
         counts = {
-            name: sum(column.strip() in named or known_name(column) for column in tables[name].header) for name in among
+            name: sum(column.strip() in named or is_usual(column) for column in tables[name].header) for name in among
         }
         among = [name for name in among if counts[name] and counts[name] == max(counts.values())]
     if len(among) != 1:

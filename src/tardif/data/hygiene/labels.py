@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tardif.checks import is_number, shown
-from tardif.data.formats.columns import KNOWN, THIRD, plain, stem
+from tardif.data.formats.column_names import JUDGEMENT_COLUMNS, plain, stem
+from tardif.data.formats.columns import THIRD
 from tardif.data.formats.label_words import label_word
 from tardif.data.staging import Staging
 from tardif.errors import DataError, SettingError
@@ -165,7 +166,7 @@ def _without_meaning(staging: Staging, source: int, words: Mapping[str, bool | N
 def _by_numbers(staging: Staging, source: int, columns: _Columns, numbers: _Numbers) -> str:
     """Labels that are numbers: grades, or two of a kind; what else they are, the user must say."""
     name = next(iter(columns.get("label", ())), "")
-    is_score = name != "" and plain(name) in map(plain, KNOWN["label"]) and plain(name) not in _LABELS
+    is_score = name != "" and plain(name) in map(plain, JUDGEMENT_COLUMNS["label"]) and plain(name) not in _LABELS
     relevant_by_name = all(stem(column) in ("positive", "positives") for column in columns.get("positive", ("",)))
     mixed = numbers.low < 1 <= numbers.high if relevant_by_name else bool(columns) and numbers.high > _GRADES
     if numbers.are_whole and not (mixed and (is_score or not relevant_by_name)):
