@@ -157,7 +157,7 @@ def _checks(tables):
     rows = {name: tables[name] for name in ("codes", "steps", "nearest") if name in tables}
     ends = tables["starts"]
     if (np.diff(ends) >= 0).all() and ends[-1] <= len(rows["codes"]):
-        found = [segments._check(rows, int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        found = [segments.rows_checksum(rows, int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
         tables["checks"] = np.array(found, dtype=np.uint64)
 
 

@@ -17,7 +17,7 @@ from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
-from tardif.index.snapshot import _CHUNK
+from tardif.index.workers import _CHUNK
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),

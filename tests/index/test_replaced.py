@@ -119,13 +119,13 @@ def test_what_a_search_began_with_it_ends_with(tmp_path):
 def test_an_index_that_takes_the_place_within_a_write_loses_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "index"
     with built(folder) as index:
-        real = index._sweep
+        real = index._files.sweep
 
-        def overtaken():
+        def overtaken(living):
             overwrite(folder)
-            real()
+            real(living)
 
-        monkeypatch.setattr(index, "_sweep", overtaken)
+        monkeypatch.setattr(index._files, "sweep", overtaken)
         with pytest.raises(FolderError):
             index.add(*plain.some(5, seed=99))
     assert examine_index(folder).problems == []

@@ -1,7 +1,8 @@
-"""Whether an index holds every byte as it was written, and mending what can be mended from the rest of it.
+"""Verify every byte of an index, and repair what can be restored from the rest of it.
 
-What is damaged is one of three things. A text in the database is gone: nothing else holds it. Vectors in a segment
-can be made again from the texts. Everything else (deletions, words, the database's own indexes) follows from these.
+Damage is of three kinds. A damaged text is lost, because nothing else holds it. Damaged vectors can be encoded again
+from the texts (:mod:`tardif.search.repair`). Everything else (deletions, words, the database's own indexes) is made
+again here from texts and segments.
 """
 
 from __future__ import annotations
@@ -20,31 +21,33 @@ from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import read_manifest
+from tardif.index.rows import mixed_sum, terms_checksum
 from tardif.index.segment import Segment, check_segment, serial_of
 from tardif.index.snapshot import without
-from tardif.index.store import Store, mixed_sum, row_checksum, terms_checksum, whole_of
+from tardif.index.store import Store
 from tardif.types import Document
 
+# Problems that a notebook shows.
 MOST_PROBLEMS = 20
-"""What a notebook shows of them."""
 
 
 @dataclass(repr=False)
 class Examination(Short):
-    """What is in an index, and what is wrong with it.
+    """What an index holds, and what is wrong with it.
 
     Attributes:
-        documents: how many have a whole text, each counted once however many pieces it has.
-        tokens: token vectors of the living segments.
-        segments: the living ones.
-        problems: a line for each thing that is wrong; none where all is well.
-        texts: numbers and ids of documents whose text is damaged.
+        documents: how many have an intact text; a document that was cut counts once.
+        tokens: token vectors in the living segments.
+        segments: the number of living segments.
+        problems: one line per problem; empty for an intact index.
+        texts: numbers and ids of rows with damaged text.
         unreadable: segments that cannot be opened.
-        bare: ids of documents whose vectors are damaged or missing.
+        bare: ids of documents and pieces with damaged or missing vectors.
         words_differ: the words are not those of the documents.
-        is_malformed: SQLite itself finds the database malformed.
-        encoder: the checksum of the query encoder that was bound to the index; "" for none.
-        encoder_is_damaged: it cannot be read, or is another one (:mod:`tardif.search.repair` looks).
+        is_malformed: SQLite reports a malformed database.
+        encoder: the checksum of the index's query encoder; "" for none.
+        encoder_is_damaged: the query encoder cannot be read, or is another one (checked by
+            :mod:`tardif.search.repair`).
     """
 
     documents: int = 0
@@ -66,7 +69,7 @@ class Examination(Short):
         return table((), [*rows, *(problems or [("problems", "none")])], caption="Index", left=left)
 
     def as_json(self) -> dict[str, Any]:
-        """What a script wants to know."""
+        """Return the counts and problems, for scripts."""
         return {
             "documents": self.documents,
             "tokens": self.tokens,
@@ -79,7 +82,7 @@ def examine_index(folder: str | Path) -> Examination:
     """Read every byte of an index and compare it with its checksum. Nothing is changed.
 
     Raises:
-        FolderError: the folder is no index, its manifest is damaged, or it was written by another version.
+        FolderError: the folder is not an index, its manifest is damaged, or it was written by another version.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -114,20 +117,20 @@ def _structure(database: sqlite3.Connection, found: Examination) -> None:
 
 
 def _texts(store: Store, found: Examination) -> dict[int, str]:
-    """Ids of the whole documents by number."""
+    """Verify the texts. Returns the ids of the intact rows by number."""
     numbers: dict[int, str] = {}
     checksums: list[int] = []
     wholes: set[str] = set()
     for row in store.all_rows():
-        if row_checksum(row[:-1]) == row[-1]:
-            numbers[int(row[0])] = str(row[1])
-            wholes.add(whole_of(row)[0])
+        if row.is_intact():
+            numbers[row.number] = row.id
+            wholes.add(row.document)
         else:
-            found.texts.append((int(row[0]), str(row[1])))
-        checksums.append(row[-1] if isinstance(row[-1], int) else 0)
+            found.texts.append((int(row.number), str(row.id)))
+        checksums.append(row.checksum if isinstance(row.checksum, int) else 0)
     found.documents = len(wholes)
-    whole = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
-    if not found.texts and whole != (store.rows(), store.number("documents sum")):
+    counted = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
+    if not found.texts and counted != (store.rows(), store.number("documents sum")):
         found.problems.append(f"{store.rows()} texts were written; {len(checksums)} are there.")
     if found.texts:
         found.problems.append(f"The texts of {len(found.texts)} documents are damaged: {_some(found.texts)}.")
@@ -142,6 +145,7 @@ def _some(numbered: list[tuple[int, str]]) -> str:
 def _vectors(
     folder: Path, manifest: Mapping[str, Any], store: Store, numbers: Mapping[int, str], found: Examination
 ) -> None:
+    """Verify segments and codebooks, and that texts and vectors belong to each other."""
     try:
         store.living()
     except FolderError as error:
@@ -193,14 +197,14 @@ def _words(database: sqlite3.Connection, store: Store, found: Examination) -> No
 
 
 def mend(folder: str | Path, found: Examination) -> list[str]:
-    """Have an index hold what is whole of it, and open again. :func:`to_encode` says what is then to be added anew.
+    """Remove what is damaged from an index, so that it opens again. :func:`to_encode` returns what must be added then.
 
     Args:
         folder: the index.
         found: what is wrong with it.
 
     Returns:
-        A line for each thing that was done.
+        A line for each repair.
 
     Raises:
         FolderError: the database cannot be read, or the folder cannot be written.
@@ -229,14 +233,14 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
 
 
 def _give_up(store: Store, database: sqlite3.Connection, found: Examination) -> list[str]:
-    """Remove the documents whose texts are damaged. One of which a piece is lost is given up with all the others of
-    it: a part of a document must not pass for the whole."""
+    """Remove the documents with damaged texts. If one piece is lost, all pieces of its document are removed: a part of
+    a document must not pass for the whole."""
     store.remove_numbers(database, [number for number, _ in found.texts])
     held: dict[str, list[int]] = {}
     counts: dict[str, int] = {}
     for row in store.all_rows():
-        identity, counts[identity] = whole_of(row)
-        held.setdefault(identity, []).append(row[0])
+        counts[row.document] = row.siblings()
+        held.setdefault(row.document, []).append(row.number)
     parts = {identity: numbers for identity, numbers in held.items() if len(numbers) < counts[identity]}
     store.remove_numbers(database, [number for numbers in parts.values() for number in numbers])
     lost = [i for _, i in found.texts if not any(i.startswith(f"{document}#") for document in parts)]
@@ -252,10 +256,10 @@ def _reindex(store: Store, database: sqlite3.Connection) -> None:
 
 
 def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connection) -> None:
-    """Have the facts be what segments and texts say: a damaged one must not be sealed as right."""
+    """Derive the facts from segments and texts again: a damaged fact must not be sealed as right."""
     name = store.fact("codebook")
     if name is not None and not _is_readable(folder, identity, name):
-        database.execute("DELETE FROM facts WHERE name = 'codebook'")  # it is learnt anew
+        database.execute("DELETE FROM facts WHERE name = 'codebook'")  # a new one is learned
     names = store.segments()
     numbers = [Segment(folder / "segments" / name).numbers for name in names]
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
@@ -278,7 +282,7 @@ def _is_readable(folder: Path, identity: str, codebook: str) -> bool:
 
 
 def to_encode(folder: str | Path, found: Examination) -> list[Document]:
-    """The documents of a mended index whose vectors are damaged or missing, each with all of its pieces."""
+    """Return the documents of a mended index with damaged or missing vectors, each with all of its pieces."""
     store = _store(Path(folder), read_manifest(Path(folder)))
     try:
         bare = store.documents(found.bare).values()

@@ -1,17 +1,17 @@
-"""Token vectors as an index stores them: fixed point, in 16, 8, 4 or 2 bits a component.
+"""Token vectors as an index stores them: fixed point, in 16, 8, 4 or 2 bits per component.
 
-16  the vector itself, each component times 32,767: half precision's exactness for unit vectors
-8   int8, and a step for each vector, a 256th of fixed point's unit
+16  the vector itself, each component times 32,767: as exact as half precision for unit vectors
+8   int8 codes, and one step per vector in units of 1/256 of fixed point's unit
 4   the nearest of an index's centroids, and one of 16 residuals for each component
 2   the same with 4 residuals (ColBERTv2: Santhanam et al., NAACL 2022)
 
-What is stored stands for exactly one fixed-point vector, so an index's scores are integers and its search can
-be compared bit by bit with the plain formula.
+Stored codes decode to exactly one fixed-point vector, so an index's scores are integers, and a search can be compared
+bit by bit with the plain formula. 8 bits cost .0006 nDCG@10 on scifact, within noise (benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,30 +20,32 @@ from numpy.typing import NDArray
 
 from tardif.errors import DataError, SettingError
 
-ONE = 32_767
-"""What 1.0 is in fixed point."""
-
-QUERY_ONE = 16_383
-"""What 1.0 is in a query: half, so that no inner product with a decoded vector overflows."""
+# 1.0 in fixed point, for documents; and for queries, half of it, so that no inner product of a query's vector with a
+# decoded one overflows 32 bits. Decoded vectors may be longer than 1: see kernels.py.
+ONE, QUERY_ONE = 32_767, 16_383
+# The integer score of a document without a token vector: less than any sum of products.
+NO_SCORE = np.iinfo(np.int64).min
 
 BITS = (16, 8, 4, 2)
 
+# The stored arrays of some documents' tokens, by name: codes, and steps (8 bits) or nearest (4 and 2 bits).
 Arrays = Mapping[str, NDArray[Any]]
-"""The stored arrays of some documents' tokens, by name: ``codes``, and ``steps`` or ``nearest``."""
 
-_ROUNDS = 6
-_PER_CENTROID = 32
-# Vectors whose squares or residuals are looked at together: bounds memory.
-_BLOCK = 4096
+# Rounds of k-means and vectors per centroid: more rounds and vectors cost time in proportion and hardly move centroids.
+_ROUNDS, _PER_CENTROID = 6, 32
+# Rounds of Lloyd's method for the residuals' levels: cheap, since residuals are sorted once.
+_LEVEL_ROUNDS = 20
+# Vectors with residuals that the levels are learned from: it bounds memory.
+_SAMPLE = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """The centroids of an index's token vectors, and the residuals that codes name.
+    """The centroids of an index's token vectors, and the residual that each code stands for.
 
     Attributes:
         centroids: int16 ``[centroids, width]``, unit vectors.
-        cuts: by bits, int32 ``[2**bits - 1]``: where one residual ends and the next begins.
+        cuts: by bits, int32 ``[2**bits - 1]``: the boundaries between neighbouring residuals.
         values: by bits, int16 ``[2**bits]``: the residuals.
     """
 
@@ -52,7 +54,7 @@ class Codebook:
     values: Mapping[int, NDArray[np.int16]] = field(default_factory=dict)
 
     def table(self, bits: int) -> NDArray[Any]:
-        """The components that each byte stands for, in one unsigned integer."""
+        """Return the components of each byte's codes, side by side in one unsigned integer: ``[256]``."""
         per_byte = 8 // bits
         levels = np.arange(256)[:, None] >> (bits * np.arange(per_byte)) & (2**bits - 1)  # [256, components]
         words: NDArray[Any] = np.ascontiguousarray(self.values[bits][levels]).view(f"uint{16 * per_byte}")
@@ -60,17 +62,24 @@ class Codebook:
 
 
 def width_of(dim: int) -> int:
-    """Components that are stored of a vector: filled with zeros up to a whole byte of 2-bit codes."""
+    """Return how many components are stored of a vector: padded with zeros to whole bytes of 2-bit codes.
+
+    >>> width_of(126), width_of(128)
+    (128, 128)
+    """
     return -(-dim // 4) * 4
 
 
 def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -> NDArray[np.int16]:
-    """Vectors ``[rows, dim]`` in fixed point, int16 ``[rows, width]``.
+    """Return vectors ``[rows, dim]`` in fixed point, int16 ``[rows, width]``.
+
+    >>> to_fixed(np.array([[1.0, -0.5]], dtype=np.float32)).tolist()
+    [[32767, -16384, 0, 0]]
 
     Args:
         vectors: none longer than ``scale``, which is 1 for unit vectors.
-        scale: the length that is 1.0.
-        one: what 1.0 is.
+        scale: the length that becomes 1.0.
+        one: the integer that stands for 1.0.
 
     Raises:
         DataError: a component is not a finite number.
@@ -85,21 +94,22 @@ def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -
 
 
 def scale_of(vectors: NDArray[np.float32]) -> float:
-    """1 where all vectors are unit vectors or shorter; else the length of the longest."""
+    """Return 1 if all vectors are unit vectors or shorter, else the length of the longest."""
     longest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0.0)))
+    # Rounding in float16 makes unit vectors this much longer; to_fixed() clips them.
     return 1.0 if longest <= 1.001 else longest
 
 
 def train(vectors: NDArray[np.int16], count: int, *, seed: int = 0) -> Codebook:
-    """Centroids of a sample by spherical k-means, and the residuals of 4 and 2 bits by Lloyd's method.
+    """Learn centroids from a sample by spherical k-means, and the residuals of 4 and 2 bits by Lloyd's method.
 
     Args:
-        vectors: fixed point ``[rows, width]``; 32 for each centroid are enough.
-        count: how many centroids; no more than rows.
-        seed: of the first centroids.
+        vectors: fixed point ``[rows, width]``; 32 per centroid are used.
+        count: the number of centroids; no more than rows.
+        seed: for the first centroids.
 
     Returns:
-        The codebook: the same sample and seed give the same one, in any process.
+        The codebook. The same sample and seed give the same one in every process.
     """
     from tardif.index import kernels
 
@@ -112,17 +122,15 @@ def train(vectors: NDArray[np.int16], count: int, *, seed: int = 0) -> Codebook:
         sums = np.zeros(centroids.shape, dtype=np.int64)
         counts = np.zeros(count, dtype=np.int64)
         kernels.add_up(vectors, nearest, sums, counts)
-        # What nothing is near begins anew somewhere else.
+        # A centroid without vectors starts again at a random vector.
         empty = np.flatnonzero(counts == 0)
         sums[empty] = vectors[random.integers(len(vectors), size=len(empty))]
         centroids = _unit(sums.astype(np.float64))
     nearest = assign(vectors, centroids)
-    sample = random.permutation(len(vectors))[:_BLOCK]
+    sample = random.permutation(len(vectors))[:_SAMPLE]
     residuals = (vectors[sample].astype(np.int32) - centroids[nearest[sample]]).reshape(-1)
-    made = {bits: _levels(residuals, bits) for bits in (4, 2)}
-    return Codebook(
-        centroids, {bits: cuts for bits, (cuts, _) in made.items()}, {bits: v for bits, (_, v) in made.items()}
-    )
+    (cuts_4, values_4), (cuts_2, values_2) = (_levels(residuals, bits) for bits in (4, 2))
+    return Codebook(centroids, {4: cuts_4, 2: cuts_2}, {4: values_4, 2: values_2})
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.int16]:
@@ -132,11 +140,11 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.int16]:
 
 
 def _levels(residuals: NDArray[np.int32], bits: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
-    """Cuts and values that keep the mean squared error small."""
+    """Cuts and values with a small mean squared error (Lloyd's method in one dimension)."""
     ordered = np.sort(residuals)
     sums = np.concatenate([[0], np.cumsum(ordered, dtype=np.int64)])
     cuts = np.quantile(ordered, np.arange(1, 2**bits) / 2**bits).astype(np.int32)
-    for _ in range(20):
+    for _ in range(_LEVEL_ROUNDS):
         ends = np.concatenate([[0], np.searchsorted(ordered, cuts, side="right"), [len(ordered)]])
         counts = np.maximum(np.diff(ends), 1)
         values = np.diff(sums[ends]) / counts
@@ -145,7 +153,7 @@ def _levels(residuals: NDArray[np.int32], bits: int) -> tuple[NDArray[np.int32],
 
 
 def assign(vectors: NDArray[np.int16], centroids: NDArray[np.int16]) -> NDArray[np.int64]:
-    """The centroid of the largest inner product for each vector."""
+    """Return the centroid with the largest inner product for each vector, int64 ``[vectors]``."""
     from tardif.index import kernels
 
     found = np.empty(len(vectors), dtype=np.int64)
@@ -156,13 +164,13 @@ def assign(vectors: NDArray[np.int16], centroids: NDArray[np.int16]) -> NDArray[
 def encode(
     vectors: NDArray[np.int16], bits: int, codebook: Codebook | None, nearest: NDArray[np.int64] | None
 ) -> dict[str, NDArray[Any]]:
-    """What is stored of fixed-point vectors ``[rows, width]``.
+    """Return the arrays that are stored of fixed-point vectors ``[rows, width]``.
 
     Args:
         vectors: the vectors.
         bits: of :data:`BITS`; 4 and 2 need a codebook and each vector's centroid.
         codebook: the index's.
-        nearest: of :func:`assign`.
+        nearest: from :func:`assign`.
     """
     if bits == 16:
         return {"codes": np.ascontiguousarray(vectors)}
@@ -179,7 +187,7 @@ def encode(
 
 
 def decode(arrays: Arrays, bits: int, codebook: Codebook | None, begin: int, end: int) -> NDArray[np.int16]:
-    """The fixed-point vectors that rows ``begin`` to ``end`` stand for."""
+    """Return the fixed-point vectors of the stored rows ``begin`` to ``end``, int16 ``[rows, width]``."""
     codes = arrays["codes"]
     if bits == 16:
         return np.array(codes[begin:end])
@@ -197,12 +205,12 @@ def decode(arrays: Arrays, bits: int, codebook: Codebook | None, begin: int, end
 
 @dataclass(frozen=True, eq=False)
 class TiledQuery:
-    """A query as a scan wants it.
+    """A query in the layout that kernels read.
 
     Attributes:
-        tiles: of :func:`tardif.index.kernels.tiled`.
-        tokens: how many token vectors.
-        scale: what an integer score is multiplied with, for documents whose scale is 1.
+        tiles: from :func:`tardif.index.kernels.tiled`.
+        tokens: the number of token vectors.
+        scale: the factor from an integer score to MaxSim, for documents of scale 1.
     """
 
     tiles: NDArray[np.int16]
@@ -211,14 +219,14 @@ class TiledQuery:
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32]) -> TiledQuery:
-        """Of float vectors ``[tokens, dim]``.
+        """Return the query of float vectors ``[tokens, dim]``.
 
         Raises:
             DataError: a component is not a finite number.
         """
         from tardif.index import kernels
 
-        # Of vectors that are no numbers to_fixed says what is wrong.
+        # For vectors that are not finite, to_fixed() raises.
         scale = scale_of(vectors) if np.isfinite(vectors).all() else 1.0
         return cls(kernels.tiled(to_fixed(vectors, scale, QUERY_ONE)), len(vectors), scale / QUERY_ONE / ONE)
 
@@ -231,22 +239,22 @@ def scan(
     starts: NDArray[np.int64],
     wanted: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """MaxSim of a query with the wanted documents, exact over what is stored.
+    """Return MaxSim of a query with the wanted documents, exact over what is stored.
 
     Args:
         query: the query.
         arrays: the stored arrays of a segment.
-        bits: how they are stored.
+        bits: of each component.
         codebook: the index's, for 4 and 2 bits.
         starts: ``[documents + 1]``, each document's first row.
         wanted: which documents.
 
     Returns:
-        Integer scores, the least int64 for a document without a token.
+        Integer scores; :data:`NO_SCORE` for a document without a token.
     """
     from tardif.index import kernels
 
-    scores = np.full(len(wanted), np.iinfo(np.int64).min)
+    scores = np.full(len(wanted), NO_SCORE)
     if not query.tokens or not len(wanted):
         return scores
     asked = (query.tiles, query.tokens, arrays["codes"])
@@ -261,14 +269,12 @@ def scan(
     return scores
 
 
-def check_bits(bits: int, among: Sequence[int] = BITS) -> int:
-    """Return ``bits`` if vectors can be stored so.
+def check_bits(bits: int) -> int:
+    """Return ``bits`` if vectors can be stored in so many.
 
     Raises:
         SettingError: they cannot.
     """
-    if bits not in among:
-        raise SettingError(
-            f"bits={bits!r}: token vectors are stored in {', '.join(map(str, among[:-1]))} or {among[-1]}."
-        )
-    return among[among.index(bits)]  # NumPy's 8 is none that JSON can hold
+    if bits not in BITS:
+        raise SettingError(f"bits={bits!r}: token vectors are stored in 16, 8, 4 or 2 bits.")
+    return BITS[BITS.index(bits)]  # Python's own 8: JSON cannot hold NumPy's

@@ -111,8 +111,8 @@ class Words:
         """Remove documents by their numbers, in a transaction."""
         database.executemany("DELETE FROM words WHERE rowid = ?", ((number,) for number in numbers))
 
-    def create_anew(self, database: sqlite3.Connection) -> None:
-        """Have the tables be empty, in a transaction."""
+    def recreate(self, database: sqlite3.Connection) -> None:
+        """Replace the tables by empty ones."""
         database.execute("DROP TABLE IF EXISTS places")
         database.execute("DROP TABLE IF EXISTS words")
         self.create(database)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
-from tardif.index.codes import TiledQuery, scale_of, scan, to_fixed
+from tardif.index.codes import NO_SCORE, TiledQuery, scale_of, scan, to_fixed
 from tardif.index.document_columns import as_kept
 from tardif.index.document_table import MemoryTable
 from tardif.index.pieces import check_deletable, check_fit, check_free
@@ -187,7 +187,7 @@ class MemoryIndex:
             rows.append(row)
         for block, places, rows in blocks.values():
             found = scan(query, {"codes": block.codes}, 16, None, block.starts, np.array(rows))
-            some = found > np.iinfo(np.int64).min
+            some = found > NO_SCORE
             scores[np.array(places)[some]] = found[some] * (block.scale * query.scale)
         return scores
 

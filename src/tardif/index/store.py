@@ -1,30 +1,26 @@
-"""The documents of an index in SQLite, and which segments live: one transaction changes both.
+"""The database of an index: its documents in SQLite, and the list of living segments, changed in one transaction.
 
-documents   number (never used twice), id, title, text, metadata (JSON); the document that it is a piece of, or its own
-            id, and which piece (JSON, NULL for a whole document); the folder or file that it came from; checksum of its
-            terms (0 without words), and checksum (XXH3) of all these
-segments    name of the file, documents and tokens in it
-deleted     numbers whose rows still lie in a segment
-words       their terms, where they are searched by words as well (:mod:`tardif.index.fulltext`)
-facts       name, value: identity of the index, checksums of its manifest and query encoder; changes, next number,
-            serial of the last segment, dim, the codebook's file; and what tells that all this is what was written
-            (``documents``, ``rows``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
+documents   a row per document or piece (:class:`tardif.index.rows.Row`)
+segments    name of the file, and how many documents and tokens it holds
+deleted     numbers of deleted documents with rows in a segment that was not rewritten yet
+words       the documents' terms, in an index that is searched by words (:mod:`tardif.index.fulltext`)
+facts       name and value: identity of the index; checksums of its manifest and query encoder; changes, next number,
+            serial of the last segment, dim, the codebook's name; and the checksums of the rest (``documents``,
+            ``rows``, ``documents sum``, ``deleted sum``, ``words sum``, ``state``)
 
-SQLite would not notice a bit that another program or the disk has changed; what is read is checked here. ``state``
-covers the facts, segments and deletions, and is compared whenever a view is opened. A document that was cut has a row
-for each of its pieces; they come and go together, in one transaction. A segment's and a codebook's name
-holds the checksum of its content, so ``state`` binds the files of an index together.
+SQLite does not notice a bit that another program or the disk has changed, so everything that is read is verified here.
+``state`` covers facts, segments and deletions, and is compared whenever a view is opened. The names of segments and
+codebooks hold the checksums of their contents, so ``state`` binds all files of an index together.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xxhash
@@ -32,50 +28,31 @@ from numpy.typing import NDArray
 
 from tardif.errors import FolderError
 from tardif.index.connections import Connections
-from tardif.index.document_columns import columns_of
 from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
 from tardif.index.pieces import check_deletable, check_free
-from tardif.types import Document, Piece
+from tardif.index.rows import SCHEMA, Row, checksums_of, mixed_sum, terms_checksum
+from tardif.types import Document
 
-# Compared with the file's own when it is opened, to the last letter: a change is another version of the format.
-_SCHEMA = """
-CREATE TABLE documents (
-  number   INTEGER PRIMARY KEY,
-  id       TEXT NOT NULL UNIQUE,
-  title    TEXT NOT NULL,
-  text     TEXT NOT NULL,
-  metadata TEXT NOT NULL,
-  document TEXT NOT NULL,
-  piece    TEXT,
-  source   TEXT NOT NULL,
-  terms    INTEGER NOT NULL,
-  checksum INTEGER NOT NULL
-);
-CREATE INDEX documents_whole ON documents (document);
-CREATE TABLE segments (name TEXT PRIMARY KEY, documents INTEGER NOT NULL, tokens INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE deleted (number INTEGER PRIMARY KEY);
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-
-_COLUMNS = "number, id, title, text, metadata, document, piece, source, terms, checksum"
-# Where those stand in a row.
-_DOCUMENT, _PIECE, _SOURCE, _TERMS = range(5, 9)
-# The indexes of the rows' names, by their column.
+_SELECT = f"SELECT {', '.join(Row._fields)} FROM documents"
+# SQLite's indexes of the two columns that documents are looked up by.
 _INDEXES = {"id": "sqlite_autoindex_documents_1", "document": "documents_whole"}
+Name = Literal["id", "document"]
 
 _LOST = "its index of the ids does not hold them all"
-# Values in one statement: SQLite bounds them.
+# Values in one statement: older SQLites bind at most 999.
 _BLOCK = 500
 
 
 class Store(DocumentTable):
     """The database of an index.
 
+    Methods that take ``database`` are parts of a transaction (:meth:`writing`).
+
     Args:
         path: the file.
-        words: how documents are searched by words; None where they are not.
-        identity: of the index that it has to belong to; None takes any.
+        words: how documents are searched by words; None if they are not.
+        identity: of the index that the file must belong to; None accepts any.
 
     Raises:
         FolderError: the file is missing, damaged, or cannot be written.
@@ -84,29 +61,29 @@ class Store(DocumentTable):
     def __init__(self, path: Path, words: Words | None = None, identity: str | None = None) -> None:
         self.path = path
         self.words = words
-        self._connections = Connections(path, _SCHEMA, identity)
-        self._known_good = np.zeros(0, dtype=np.int64)
+        self._connections = Connections(path, SCHEMA, identity)
+        self._verified = np.zeros(0, dtype=np.int64)  # numbers of rows
         self._lengths: tuple[int, Lengths] | None = None
-        self._ids_checked = False
+        self._ids_verified = False
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, str], words: Words | None = None) -> None:
-        """Make the empty database.
+        """Create the empty database.
 
         Args:
             path: the file.
-            facts: what it says of the index from the beginning.
+            facts: its first facts.
             words: as for :class:`Store`.
 
         Raises:
-            SettingError: words are wanted, and this Python's SQLite cannot search them.
+            SettingError: this Python's SQLite cannot search by words.
         """
         database = sqlite3.connect(path)
         try:
-            # Readers go on while one writes; a commit is on disk when it returns.
+            # WAL: readers continue while one process writes. FULL: a commit is on disk when it returns.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
+            database.executescript(SCHEMA)
             if words is not None:
                 words.create(database)
         finally:
@@ -121,7 +98,7 @@ class Store(DocumentTable):
             store.close()
 
     def close(self) -> None:
-        """Close all threads' connections."""
+        """Close the connections of all threads."""
         self._connections.close()
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -130,22 +107,27 @@ class Store(DocumentTable):
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """As :meth:`tardif.index.connections.Connections.writing`; at its end the facts are sealed."""
+        """As :meth:`tardif.index.connections.Connections.writing`; at its end :meth:`seal` is called."""
         with self._connections.writing() as database:
             yield database
             self.seal(database)
 
+    def damaged(self, why: str) -> FolderError:
+        """Return the error for a database that does not hold what was written."""
+        return self._connections.damaged(why)
+
+    # Facts, segments and deletions
+
     def fact(self, name: str) -> str | None:
-        """A fact's value."""
-        with self.reading() as database:
-            row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        """Return a fact's value; None if there is none."""
+        rows = self._rows("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
 
     def number(self, name: str) -> int:
-        """A fact that is a number; 0 where it was never noted.
+        """Return the value of a fact that is a number; 0 if there is none.
 
         Raises:
-            FolderError: it is none.
+            FolderError: the value is not a number.
         """
         value = self.fact(name) or "0"
         if not re.fullmatch(r"[0-9]{1,20}", value):
@@ -153,22 +135,22 @@ class Store(DocumentTable):
         return int(value)
 
     def set_fact(self, database: sqlite3.Connection, name: str, value: str | int) -> None:
-        """Note a fact, in a transaction."""
+        """Set a fact."""
         database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
     def segments(self) -> list[str]:
-        """The files that live, in the order in which they were made."""
+        """Return the names of the living segments, in the order in which they were made."""
         return [str(row[0]) for row in self._rows("SELECT name FROM segments ORDER BY name")]
 
     def deleted(self) -> NDArray[np.int64]:
-        """The numbers of deleted documents whose rows still lie in a segment, ascending."""
+        """Return the numbers of deleted documents with rows in a segment, ascending."""
         return np.array([row[0] for row in self._rows("SELECT number FROM deleted ORDER BY number")], dtype=np.int64)
 
     def living(self) -> tuple[list[str], NDArray[np.int64]]:
-        """:meth:`segments` and :meth:`deleted`, checked to be what was written, as are the facts.
+        """Return :meth:`segments` and :meth:`deleted`, verified together with the facts.
 
         Raises:
-            FolderError: they are not.
+            FolderError: they are not what was written.
         """
         with self.reading() as database:
             names, deleted = self.segments(), self.deleted()
@@ -177,41 +159,54 @@ class Store(DocumentTable):
             return names, deleted
 
     def touch(self, database: sqlite3.Connection) -> None:
-        """Note, in a transaction, that what can be found has changed."""
+        """Count a change of what searches find: views that were opened before are out of date."""
         self.set_fact(database, "changes", self.number("changes") + 1)
 
     def seal(self, database: sqlite3.Connection) -> None:
-        """Note, at the end of a transaction, which facts, segments and deletions there are."""
+        """Record the checksum of facts, segments and deletions."""
         self.set_fact(database, "state", _state(database))
 
+    def forget(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
+        """Remove numbers from the deletions: no segment holds rows of them any more."""
+        database.executemany("DELETE FROM deleted WHERE number = ?", [(n,) for n in numbers.tolist()])
+        self._add_to(database, "deleted sum", -mixed_sum(numbers))
+
+    def set_deleted(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
+        """Replace the deletions."""
+        database.execute("DELETE FROM deleted")
+        database.executemany("INSERT INTO deleted VALUES (?)", [(n,) for n in numbers.tolist()])
+        self.set_fact(database, "deleted sum", mixed_sum(numbers))
+
+    def _add_to(self, database: sqlite3.Connection, name: str, change: int) -> None:
+        """Add to a fact that is a number, modulo 2**64."""
+        self.set_fact(database, name, (self.number(name) + change) % 2**64)
+
+    # Words
+
     def sign_words(self, database: sqlite3.Connection) -> None:
-        """Note, in a transaction, what the words are, where there are any."""
+        """Record the checksum of the words, if there are any."""
         if self.words is not None:
             self.set_fact(database, "words sum", self.words.checksum(database))
 
     def rebuild_words(self, database: sqlite3.Connection) -> None:
-        """Have the words be those of the documents, in a transaction."""
+        """Index the words of all documents again."""
         assert self.words is not None
-        self.words.create_anew(database)
+        self.words.recreate(database)
         for row in list(self.all_rows()):
-            terms = self.words.terms(document_of(row))
-            held = terms_checksum(terms)
+            terms = self.words.terms(row.to_document())
+            new = row._replace(terms=terms_checksum(terms)).signed()
             database.execute(
-                "UPDATE documents SET terms = ?, checksum = ? WHERE number = ?",
-                (held, row_checksum((*row[:_TERMS], held)), row[0]),
+                "UPDATE documents SET terms = ?, checksum = ? WHERE number = ?", (new.terms, new.checksum, row.number)
             )
-            self.words.insert(database, [(row[0], terms)])
+            self.words.insert(database, [(row.number, terms)])
         self.recount(database)
         self.sign_words(database)
 
     def check_words(self, database: sqlite3.Connection) -> Lengths:
-        """Check, in a transaction, that the words are what was written, once for every change.
-
-        Returns:
-            What a search of them needs.
+        """Verify the words, once after every change, and return the documents' lengths for a search of them.
 
         Raises:
-            FolderError: they are not.
+            FolderError: the words are not what was written.
         """
         assert self.words is not None
         change, known = self.number("changes"), self._lengths
@@ -223,72 +218,51 @@ class Store(DocumentTable):
         self._lengths = change, lengths
         return lengths
 
-    def forget(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
-        """Note that deleted documents' rows lie in no segment any more, in a transaction."""
-        database.executemany("DELETE FROM deleted WHERE number = ?", [(n,) for n in numbers.tolist()])
-        self._add_to_sum(database, -mixed_sum(numbers))
-
-    def set_deleted(self, database: sqlite3.Connection, numbers: NDArray[np.int64]) -> None:
-        """Have these be the deleted documents whose rows lie in a segment, in a transaction."""
-        database.execute("DELETE FROM deleted")
-        database.executemany("INSERT INTO deleted VALUES (?)", [(n,) for n in numbers.tolist()])
-        self.set_fact(database, "deleted sum", mixed_sum(numbers))
-
-    def _add_to_sum(self, database: sqlite3.Connection, change: int) -> None:
-        self.set_fact(database, "deleted sum", (self.number("deleted sum") + change) % 2**64)
-
-    def damaged(self, why: str) -> FolderError:
-        """What to raise where the database does not hold what was written."""
-        return self._connections.damaged(why)
+    # Counts
 
     def count(self) -> int:
-        """How many documents there are, each counted once however many pieces it has."""
+        """Return how many documents there are; a document that was cut counts once."""
         return self.number("documents")
 
     def rows(self) -> int:
-        """How many rows they have: one each, or one for each piece."""
+        """Return how many rows the documents have: one each, or one per piece."""
         return self.number("rows")
 
     def recount(self, database: sqlite3.Connection) -> None:
-        """Have number and sum of the documents be those of the rows, in a transaction."""
-        rows = database.execute("SELECT document, checksum FROM documents").fetchall()
-        self.set_fact(database, "documents", len({row[0] for row in rows}))
+        """Count documents and rows again, and sum up their checksums again."""
+        rows = [Row._make(row) for row in database.execute(_SELECT)]
+        self.set_fact(database, "documents", len({row.document for row in rows}))
         self.set_fact(database, "rows", len(rows))
-        self.set_fact(database, "documents sum", mixed_sum(np.array([row[1] for row in rows], dtype=np.int64)))
+        self.set_fact(database, "documents sum", mixed_sum(checksums_of(rows)))
 
-    def _count_in(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], sign: int) -> int:
-        """Count whole documents' rows in, or out. Returns how many documents they are."""
-        count = len({row[_DOCUMENT] for row in rows})
-        part = sign * mixed_sum(np.array([row[-1] for row in rows], dtype=np.int64))
-        self.set_fact(database, "documents", self.number("documents") + sign * count)
-        self.set_fact(database, "rows", self.number("rows") + sign * len(rows))
-        self.set_fact(database, "documents sum", (self.number("documents sum") + part) % 2**64)
+    def _count_in(self, database: sqlite3.Connection, rows: Sequence[Row], sign: int) -> int:
+        """Add whole documents' rows to the counts and sums, or with sign -1 take them out. Returns how many documents
+        they are."""
+        count = len({row.document for row in rows})
+        self._add_to(database, "documents", sign * count)
+        self._add_to(database, "rows", sign * len(rows))
+        self._add_to(database, "documents sum", sign * mixed_sum(checksums_of(rows)))
         return count
+
+    # Changing documents
 
     def insert(
         self, database: sqlite3.Connection, documents: Sequence[Document], numbers: Sequence[int], source: str
     ) -> int:
-        """Add documents in a transaction, with all of their pieces; one of the same id is replaced, with all of its
-        pieces. Returns how many were.
+        """Add documents with all of their pieces, and return how many documents of the same id were replaced.
 
         Raises:
             DataError: another document has the id of a piece.
         """
         wholes = {document.whole_id for document in documents}
-        replaced = self._remove(database, list(self._rows_of(wholes)))
+        replaced = self._remove(database, list(self._rows_of(wholes, "document")))
         owners = self._owners({document.id for document in documents} | wholes)
         if not wholes.isdisjoint(owners.values()):
             raise self.damaged(_LOST)
         check_free(documents, owners)
-        terms = [self.words.terms(d) if self.words is not None else "" for d in documents]
-        rows = [
-            (*row, row_checksum(row))
-            for row in (
-                (number, d.id, d.title, d.text, *columns_of(d), source, terms_checksum(words))
-                for number, d, words in zip(numbers, documents, terms, strict=True)
-            )
-        ]
-        database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        terms = [self.words.terms(document) if self.words is not None else "" for document in documents]
+        rows = [Row.of(number, d, source, words) for number, d, words in zip(numbers, documents, terms, strict=True)]
+        database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(Row._fields))})", rows)
         self._count_in(database, rows, 1)
         if self.words is not None:
             self.words.insert(database, zip(numbers, terms, strict=True))
@@ -296,141 +270,130 @@ class Store(DocumentTable):
         return replaced
 
     def _owners(self, names: set[str]) -> dict[str, str]:
-        """The documents of the rows that have these names, as their own or as their document's."""
-        rows = [*self._rows_of(names, "id"), *self._rows_of(names)]
-        return {name: row[_DOCUMENT] for row in rows for name in (row[1], row[_DOCUMENT])}
+        """The whole documents of the rows that have these names, as their own ids or as their documents'."""
+        rows = [*self._rows_of(names, "id"), *self._rows_of(names, "document")]
+        return {name: row.document for row in rows for name in (row.id, row.document)}
 
     def remove(self, database: sqlite3.Connection, ids: Sequence[str]) -> int:
-        """Delete documents with all of their pieces, in a transaction. Returns how many there were.
+        """Delete documents with all of their pieces, and return how many there were.
 
         Raises:
             DataError: an id is that of a piece.
-            FolderError: one, or the index of the ids, is not what was written.
+            FolderError: a row, or SQLite's index of the ids, is not what was written.
         """
         rows = self._looked_up(ids, "document")
-        there = {row[_DOCUMENT] for row in rows}
-        check_deletable({row[1]: row[_DOCUMENT] for row in self._rows_of([i for i in ids if i not in there], "id")})
+        there = {row.document for row in rows}
+        others = [identity for identity in ids if identity not in there]
+        check_deletable({row.id: row.document for row in self._rows_of(others, "id")})
         count = self._remove(database, rows)
         if count:
             self.sign_words(database)
         return count
 
-    def _remove(self, database: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        numbers = [row[0] for row in rows]
-        if len(list(self._rows_of([row[1] for row in rows], "id"))) != len(rows):
+    def _remove(self, database: sqlite3.Connection, rows: Sequence[Row]) -> int:
+        if len(list(self._rows_of([row.id for row in rows], "id"))) != len(rows):
             raise self.damaged(_LOST)
         if self.words is not None:
-            # What was deleted by other words than its own would be found by these for ever.
+            # FTS5 deletes the terms that it holds now: damaged ones would leave the true ones behind for ever.
             for row in rows:
-                if terms_checksum(self.words.held(database, row[0])) != row[_TERMS]:
-                    raise self.damaged(f"the words of the document {row[1]!r:.200} are not those that were written")
-        self.remove_numbers(database, numbers)
+                if terms_checksum(self.words.held(database, row.number)) != row.terms:
+                    raise self.damaged(f"the words of the document {row.id!r:.200} are not those that were written")
+        self.remove_numbers(database, [row.number for row in rows])
         return self._count_in(database, rows, -1)
 
-    def adopt(self, database: sqlite3.Connection, ids: Sequence[str], source: str) -> None:
-        """Note, in a transaction, that documents came from elsewhere than they did."""
-        rows = self._looked_up(ids, "document")
-        moved = [(*row[:_SOURCE], source, row[_TERMS]) for row in rows]
-        self._count_in(database, rows, -1)
-        moved = [(*row, row_checksum(row)) for row in moved]
-        database.executemany(
-            "UPDATE documents SET source = ?, checksum = ? WHERE number = ?",
-            [(source, row[-1], row[0]) for row in moved],
-        )
-        self._count_in(database, moved, 1)
-
     def remove_numbers(self, database: sqlite3.Connection, numbers: Sequence[int]) -> None:
-        """Delete documents by their numbers, in a transaction, and leave their count as it is."""
+        """Delete rows by their numbers, and leave the counts as they are."""
         if self.words is not None:
             self.words.remove(database, numbers)
         rows = [(number,) for number in numbers]
         database.executemany("DELETE FROM documents WHERE number = ?", rows)
         database.executemany("INSERT INTO deleted VALUES (?)", rows)
-        self._add_to_sum(database, mixed_sum(np.array(numbers, dtype=np.int64)))
+        self._add_to(database, "deleted sum", mixed_sum(np.array(numbers, dtype=np.int64)))
+
+    def adopt(self, database: sqlite3.Connection, ids: Sequence[str], source: str) -> None:
+        """Record another file or folder that documents came from."""
+        rows = self._looked_up(ids, "document")
+        moved = [row._replace(source=source).signed() for row in rows]
+        self._count_in(database, rows, -1)
+        database.executemany(
+            "UPDATE documents SET source = ?, checksum = ? WHERE number = ?",
+            [(source, row.checksum, row.number) for row in moved],
+        )
+        self._count_in(database, moved, 1)
+
+    # Looking documents up. All of these raise FolderError where a row, or SQLite's index of the ids, is not what was
+    # written.
 
     def numbers(self, ids: Sequence[str]) -> dict[str, int]:
-        """The numbers of rows by id; an id that is not there is not in the result.
+        """Return the numbers of rows by id; unknown ids are left out."""
+        return {row.id: row.number for row in self._looked_up(ids)}
 
-        Raises:
-            FolderError: one, or the index of the ids, is not what was written.
-        """
-        return {row[1]: row[0] for row in self._looked_up(ids)}
+    def wholes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the whole document's id for the id of each row; unknown ids are left out."""
+        return {row.id: row.document for row in self._looked_up(ids)}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The ids of rows by number.
-
-        Raises:
-            FolderError: one is missing, or is not what was written.
-        """
-        found = {row[0]: str(row[1]) for row in self._checked("number", numbers)}
+        """Return the ids of rows by number; all of them must exist."""
+        found = {row.number: row.id for row in self._checked("number", numbers)}
         if len(found) < len(set(numbers)):
             raise self.damaged("a document of its segments is missing")
         return found
 
-    def all_ids(self) -> list[str]:
-        """Every document's id, in the order of the numbers.
-
-        Raises:
-            FolderError: they, or the indexes of the ids, are not what was written.
-        """
-        self._check_ids()
-        return list(dict.fromkeys(str(row[0]) for row in self._rows("SELECT document FROM documents ORDER BY number")))
-
-    def all_numbers(self) -> NDArray[np.int64]:
-        """Every row's number, ascending."""
-        return np.array([row[0] for row in self._rows("SELECT number FROM documents ORDER BY number")], dtype=np.int64)
-
-    def wholes(self, ids: Sequence[str]) -> dict[str, str]:
-        """The documents that rows are, or are pieces of, by the rows' own ids.
-
-        Raises:
-            FolderError: one, or the index of the ids, is not what was written.
-        """
-        return {row[1]: row[_DOCUMENT] for row in self._looked_up(ids)}
-
-    def sources(self) -> dict[str, str]:
-        """Where each document came from, by id, in the order of the numbers."""
-        return {
-            str(row[0]): str(row[1]) for row in self._rows("SELECT document, source FROM documents ORDER BY number")
-        }
-
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
-        """Documents and pieces by id: one with that id, or all pieces of a document with that id. An id that is not
-        there is not in the result.
-
-        Raises:
-            FolderError: one, or the index of the ids, is not what was written.
-        """
+        """Return documents and pieces by id. The id of a document that was cut gives all of its pieces; unknown ids are
+        left out."""
         rows = list(self._rows_of(ids, "id"))
-        there = {row[1] for row in rows}
+        there = {row.id for row in rows}
         others = [identity for identity in ids if identity not in there]
         pieces = self._looked_up(others, "document")
-        if not {row[1] for row in pieces}.isdisjoint(others):
+        if not {row.id for row in pieces}.isdisjoint(others):
             raise self.damaged(_LOST)
-        return {row[1]: document_of(row) for row in [*rows, *pieces]}
+        return {row.id: row.to_document() for row in [*rows, *pieces]}
 
-    def _rows_of(self, ids: Iterable[str], column: str = "document") -> Iterator[tuple[Any, ...]]:
-        wanted, place = set(ids), 1 if column == "id" else _DOCUMENT
+    def all_ids(self) -> list[str]:
+        """Return the ids of all documents, in the order of adding."""
+        self._check_ids()
+        return list(self.sources())
+
+    def all_numbers(self) -> NDArray[np.int64]:
+        """Return the numbers of all rows, ascending."""
+        return np.array([row[0] for row in self._rows("SELECT number FROM documents ORDER BY number")], dtype=np.int64)
+
+    def all_rows(self) -> Iterator[Row]:
+        """Give every row, unverified, ordered by number."""
+        with self.reading() as database:
+            yield from map(Row._make, database.execute(f"{_SELECT} ORDER BY number"))
+
+    def sources(self) -> dict[str, str]:
+        """Return the file or folder that each document came from, by id, in the order of adding."""
+        rows = self._rows("SELECT document, source FROM documents ORDER BY number")
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def check(self, numbers: NDArray[np.int64]) -> None:
+        """Verify the rows that no earlier call has verified: a row that a filter turns down is read nowhere else."""
+        new = np.setdiff1d(numbers, self._verified, assume_unique=True)
+        for begin in range(0, len(new), _BLOCK):
+            self.ids(new[begin : begin + _BLOCK].tolist())
+        self._verified = numbers
+
+    def _rows_of(self, names: Iterable[str], column: Name) -> Iterator[Row]:
+        """The rows of these names; SQLite's index must not lead to others."""
+        wanted = set(names)
         for row in self._checked(column, list(wanted)):
-            if row[place] not in wanted:
+            if getattr(row, column) not in wanted:
                 raise self.damaged("its index of the ids leads to other documents")
             yield row
 
-    def _looked_up(self, ids: Sequence[str], column: str = "id") -> list[tuple[Any, ...]]:
-        """The rows of that name. Before an id is said not to be there, the indexes of the ids are checked, once."""
+    def _looked_up(self, ids: Sequence[str], column: Name = "id") -> list[Row]:
+        """The rows of these names. If one is not found, SQLite's indexes of the ids are verified, once."""
         rows = list(self._rows_of(ids, column))
-        place = 1 if column == "id" else _DOCUMENT
-        if len({row[place] for row in rows}) < len(set(ids)):
+        if len({getattr(row, column) for row in rows}) < len(set(ids)):
             self._check_ids()
         return rows
 
     def _check_ids(self) -> None:
-        """Check, once, that the documents' ids and the indexes of them are the same: damage would change one alone.
-
-        Raises:
-            FolderError: they are not.
-        """
-        if self._ids_checked:
+        """Verify, once, that table and indexes hold the same ids: damage would change one of them alone."""
+        if self._ids_verified:
             return
         for name, index in _INDEXES.items():
             lost = self._rows(
@@ -441,75 +404,21 @@ class Store(DocumentTable):
                 raise self.damaged(_LOST)
         if self._rows("SELECT count(*) FROM documents NOT INDEXED")[0][0] != self.rows():
             raise self.damaged(_LOST)
-        self._ids_checked = True
+        self._ids_verified = True
 
-    def all_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Every row with all of its columns, unchecked, ordered by number."""
-        with self.reading() as database:
-            yield from database.execute(f"SELECT {_COLUMNS} FROM documents ORDER BY number")
-
-    def _checked(self, column: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        for row in self._among(f"SELECT {_COLUMNS} FROM documents WHERE {column} IN", values):
-            if row_checksum(row[:-1]) != row[-1]:
-                raise self.damaged(f"the checksum of the document {row[1]!r:.200} is wrong")
-            yield row
-
-    def check(self, numbers: NDArray[np.int64]) -> None:
-        """Check those documents that no earlier call has checked: what a filter turns down is read by nobody else.
-
-        Raises:
-            FolderError: one is missing, or is not what was written.
-        """
-        new = np.setdiff1d(numbers, self._known_good, assume_unique=True)
-        for begin in range(0, len(new), _BLOCK):
-            self.ids(new[begin : begin + _BLOCK].tolist())
-        self._known_good = numbers
-
-    def _among(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    def _checked(self, column: str, values: Sequence[Any]) -> Iterator[Row]:
+        """The rows with one of these values in a column, verified."""
         for begin in range(0, len(values), _BLOCK):
-            block = list(values[begin : begin + _BLOCK])
-            yield from self._rows(f"{statement} ({', '.join('?' * len(block))})", block)
+            block = values[begin : begin + _BLOCK]
+            marks = ", ".join("?" * len(block))
+            for row in map(Row._make, self._rows(f"{_SELECT} WHERE {column} IN ({marks})", block)):
+                if not row.is_intact():
+                    raise self.damaged(f"the checksum of the document {row.id!r:.200} is wrong")
+                yield row
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.reading() as database:
             return database.execute(statement, list(values)).fetchall()
-
-
-def document_of(row: Sequence[Any]) -> Document:
-    """The document of a row of :meth:`Store.all_rows`."""
-    piece = None if row[_PIECE] is None else _piece_of(row[_DOCUMENT], json.loads(row[_PIECE]))
-    return Document(row[1], row[3], row[2], json.loads(row[4]), piece)
-
-
-def whole_of(row: Sequence[Any]) -> tuple[str, int]:
-    """The document that a row of :meth:`Store.all_rows` is of, and how many rows that has."""
-    return str(row[_DOCUMENT]), 1 if row[_PIECE] is None else int(json.loads(row[_PIECE])["of"])
-
-
-def _piece_of(document: str, place: Mapping[str, Any]) -> Piece:
-    return Piece(document, **{**place, "headings": tuple(place["headings"])})
-
-
-def row_checksum(row: Sequence[Any]) -> int:
-    """The checksum of a document's row but the last column, as SQLite's signed integers hold it."""
-    digest = xxhash.xxh3_64()
-    for value in row:
-        part = str(value).encode("utf-8", "surrogatepass")
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.intdigest() - 2**63
-
-
-def mixed_sum(numbers: NDArray[np.int64]) -> int:
-    """A sum over numbers, scrambled one by one (splitmix64), that hardly two sets of them share."""
-    x = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return int((x ^ (x >> np.uint64(31))).sum(dtype=np.uint64))
-
-
-def terms_checksum(terms: str) -> int:
-    """The checksum of a document's terms; 0 for none."""
-    return xxhash.xxh3_64_intdigest(terms.encode()) - 2**63 if terms else 0
 
 
 def _state(database: sqlite3.Connection) -> str:

@@ -107,8 +107,8 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
     corpus = reader.corpus(options.chunk, lambda: base)
     encoder = open_model(str(base.folder), device=options.device, trust_remote_code=options.trust_remote_code)
     reader.show_unread(encoder, corpus)
-    manifest = {"bits": options.bits, "pool": options.pool, "words": options.words}
-    manifest["model"] = IndexedModel.remember(base.folder, out)
+    remembered = IndexedModel.remember(base.folder, out)
+    manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
     with _under_way(out, manifest, options.threads, overwrite=options.overwrite) as index:
         with reader.console.progress("Indexing", len(corpus), "documents") as bar:
             fill(
