@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tardif.data.excluded_negatives import asks, overlapping, own_documents
+from tardif.data.excluded_negatives import asking, overlapping, own_documents
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.mining.blocks import MINED, OWN, RANDOM, Choice, ScoredDocument
@@ -175,8 +175,8 @@ class Chooser:
                 for mask in (alike.holding, alike.parts)
             )
             found |= overlapping([documents[d] for d in alike.originals], holding, parts, known=found)
-        own = self._own.get(draft.query, ())
-        return found | {d: "query" for d in candidates if d in own or asks(query, documents[d])}
+        own = asking(query, (documents[d] for d in candidates)).union(self._own.get(draft.query, ()))
+        return found | {d: "query" for d in candidates if d in own}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
         """Give every draft its documents' scores, and the positives' scores to compare them with."""
