@@ -62,8 +62,8 @@ def write_encoder(folder, *, leave_out=(), **config):
 def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, documents=(), queries=(), **reading):
     """Sources read, and judged by the rules: gives the staging database and the findings."""
     from tardif.data.formats import open_source
-    from tardif.data.hygiene import rules
-    from tardif.data.hygiene.clicks import ClickRule
+    from tardif.data.hygiene.cleaning import clean
+    from tardif.data.hygiene.rules import choose
     from tardif.data.inputs import stream_queries
     from tardif.data.staging import Staging
 
@@ -73,8 +73,8 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
         for source in sources:
             staging.add(open_source(source, positive_label=positive_label, **reading))
         staging.add_queries(staging.source("queries"), stream_queries(queries))
-        labels = {"positive_label": positive_label, "scores": scores, "clicks": ClickRule.of(clicks)}
-        yield staging, rules.clean(staging, rules.choose(on or {}), **labels)
+        labels = {"positive_label": positive_label, "scores": scores, "click_rule": clicks}
+        yield staging, clean(staging, choose(on or {}), **labels)
 
 
 def refusal(*sources, **judging):

@@ -37,6 +37,7 @@ SAID_BY = {
     "data/cross_validation.py": ("train",),
     "data/formats": TABLES,
     "data/formats/judgement_rows.py": DOCUMENTS,
+    "data/hygiene/cleaning.py": MAKING,
     "data/hygiene/rules.py": MAKING,
     "data/hygiene/ids.py": MAKING,
     "data/hygiene/moves.py": MAKING,

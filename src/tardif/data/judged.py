@@ -18,10 +18,11 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
-from tardif.data.hygiene import rules
+from tardif.data.hygiene.cleaning import Findings, clean
 from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.labels import check_scores
-from tardif.data.hygiene.rules import Rule
+from tardif.data.hygiene.rules import RULES as PREPARE_RULES
+from tardif.data.hygiene.rules import Rule, choose
 from tardif.data.inputs import Input, stream_queries
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
@@ -36,7 +37,7 @@ from tardif.types import Document, Run
 # Rules of prepare that say which judgements there are; all others are about training.
 _SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction", "markup")
 RULES = {
-    **{name: rules.RULES[name] for name in _SHARED},
+    **{name: PREPARE_RULES[name] for name in _SHARED},
     **{
         rule.name: rule
         for rule in (
@@ -109,7 +110,7 @@ class Judging(Reading):
         Raises:
             SettingError: a rule or action is not known.
         """
-        return rules.choose(self.on or {}, RULES, "for measuring there")
+        return choose(self.on or {}, RULES, "for measuring there")
 
     def check(self) -> None:
         """As :meth:`tardif.data.reading.Reading.check`, the rules among it."""
@@ -215,12 +216,12 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
             staging.add_queries(staging.source(source_name(queries, "queries")), listed)
         staging.add(opened)
         shape.append(f"{name}: {opened.shape}")
-        findings = rules.clean(
+        findings = clean(
             staging,
             _training(how.actions),
             positive_label=how.positive_label,
-            scores=check_scores(how.scores),
-            clicks=ClickRule.of(how.clicks),
+            scores=how.scores,
+            click_rule=how.clicks,
         )
         shape += [findings.labels] if findings.labels else []
         dropped = _without_text(staging, how.actions["empty"])
@@ -232,7 +233,7 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
 def _training(actions: Mapping[str, str]) -> dict[str, str]:
     """The actions of prepare's rules: those that are about training keep what they concern."""
     chosen = {name: actions[name] for name in _SHARED}
-    return {**dict.fromkeys(rules.RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
+    return {**dict.fromkeys(PREPARE_RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
 
 
 def _without_text(staging: Staging, action: str) -> list[str]:
@@ -279,7 +280,7 @@ def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
 
 
 def _used(
-    staging: Staging, findings: rules.Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
+    staging: Staging, findings: Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
 ) -> list[str]:
     """What came of the rows, as lines."""
     used = sum(map(len, judged.qrels.values()))

@@ -1,12 +1,12 @@
-"""The documents of what a model was trained on: of tables of queries with documents, and of collections.
+"""The documents of data that a model was trained on: tables of queries with documents, and collections.
 
-They are read by what reads them for training, with the same options, and have the ids that they have in the prepared
-set: so what was trained on can be indexed as it stands.
+The readers and options are those of training, and the documents have the ids of the prepared set. So training data can
+be indexed without another file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,15 @@ from tardif.types import Document
 
 
 def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
-    """Whether a table with these columns holds queries with documents, and no documents alone.
+    """Whether a table with these columns holds queries with documents, rather than documents alone.
 
-    It does if it has a column of each, and no column of ids beside one that is usual for the text of a document; or if
-    the user says which column is the positive. It does not if the user says which is the text, title or id.
+    It does if it has a column of each and does not look like a corpus (ids beside a usual name for a document's text),
+    or if the user names the column of positives. It does not if the user names the column of texts, titles or ids.
+
+    >>> holds_judgements(["question", "answer"], Reading())
+    True
+    >>> holds_judgements(["id", "title", "text"], Reading())
+    False
     """
     names = [name for name in names if isinstance(name, str)]
     if reading.of_documents:
@@ -41,64 +46,68 @@ def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
 
 
 def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") -> Iterator[tuple[int, Document]]:
-    """Each document of a source once, with its place: its corpus, and the texts that its rows hold.
+    """Read each document of a source once, with its place: its corpus or, without one, the texts of its rows.
 
     Args:
         source: opened, as for training.
-        report: is told what was read as what.
-        markup: what is done with markup in texts, by the rule of that name.
+        report: takes how the source was read.
+        markup: the action of the rule ``markup``.
 
     Raises:
-        DataError: the source cannot be read, two texts have one id, or it holds no text of a document.
+        DataError: the source cannot be read, two texts have one id, or no row holds a document's text.
     """
-    seen: dict[str, str] = {}
-    rows = repeated = alike = 0
-    example = ""
-    kind, file = "from a collection", Path(source.name).name
 
     def clean(place: int, text: str) -> str:
         return treated(text, markup, source.name, place, lambda found: report.mark(file, place, found, markup))
 
+    file, is_collection = Path(source.name).name, False
     for place, document in source.documents():
-        seen[document.id] = ""
-        report.read[kind] += 1
+        is_collection = True
+        report.read["from a collection"] += 1
         yield place, clean_document(document, partial(clean, place))
-    texts = not seen  # a collection's judgements name documents by their ids
-    for judgement in source.judgements() if texts else ():
+    if is_collection:  # its judgements name documents by their ids
+        report.tables.append(f"{file}: {source.shape}")
+    else:
+        yield from _texts_of_rows(source, report, clean)
+
+
+def _texts_of_rows(
+    source: Source, report: DocumentReport, clean: Callable[[int, str], str]
+) -> Iterator[tuple[int, Document]]:
+    digests: dict[str, str] = {}
+    rows = repeated = like_ids = 0
+    example = ""
+    file = Path(source.name).name
+    for judgement in source.judgements():
         if judgement.document is None:
             continue
         rows += 1
         text = clean(judgement.place, judgement.document)
-        identity = judgement.document_id or text_id("d-", text)
-        digest = text_id("", text)
-        if (other := seen.setdefault(identity, digest)) is not digest:
-            if other != digest:
+        identity, digest = judgement.document_id or text_id("d-", text), text_id("", text)
+        if identity in digests:
+            if digests[identity] != digest:
                 raise DataError(
                     f"two documents have the id {identity!r:.200}: ids must be unique.", source.name, judgement.place
                 )
             repeated += 1
-            continue
-        if judgement.document_id is None and not normalise(text):  # an empty cell is no document
-            del seen[identity]
+        elif judgement.document_id is None and not normalise(text):  # an empty cell is no document
             report.skip_row(file, judgement.place, "without text")
-            continue
-        if looks_like_an_id(judgement.document):
-            alike, example = alike + 1, judgement.document
-        report.read["from queries with documents"] += 1
-        yield judgement.place, Document(identity, text)
-    if texts and alike >= NEARLY_ALL * len(seen) and seen:
+        else:
+            digests[identity] = digest
+            if looks_like_an_id(judgement.document):
+                like_ids, example = like_ids + 1, judgement.document
+            report.read["from queries with documents"] += 1
+            yield judgement.place, Document(identity, text)
+    if not digests:
+        raise DataError("holds no text of a document: give the documents themselves.", source.name)
+    if like_ids >= NEARLY_ALL * len(digests):
         raise DataError(
             f"the texts of documents look like ids, such as {example!r:.60}: give the documents that they name. If "
             "they are texts, name their column as one of documents: --columns text=COLUMN (columns={'text': ...}).",
             source.name,
         )
-    if not seen:
-        raise DataError("holds no text of a document: give the documents themselves.", source.name)
-    said = f"{file}: {source.shape}"
-    if texts:
-        again = f", {repeated} of the {rows} repeat one" if repeated else ""
-        said += (
-            f"; each different document is read once{again}, and no query (to read rows as documents, with their other "
-            "columns as metadata: --columns text=COLUMN, in Python columns={'text': ...})"
-        )
-    report.tables.append(said)
+    again = f", {repeated} of the {rows} repeat one" if repeated else ""
+    report.tables.append(
+        f"{file}: {source.shape}; each different document is read once{again}, and no query (to read rows as "
+        "documents, with their other columns as metadata: --columns text=COLUMN, in Python columns={'text': ...})"
+    )

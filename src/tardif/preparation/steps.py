@@ -12,10 +12,8 @@ from typing import Any
 
 from tardif.checks import check_list
 from tardif.data.assemble import find_crowded, read_tables, source_json, write_report, write_tables
-from tardif.data.hygiene import rules
-from tardif.data.hygiene.clicks import ClickRule
+from tardif.data.hygiene.cleaning import Findings, clean, note_documents
 from tardif.data.hygiene.joining import READ_BYTES
-from tardif.data.hygiene.labels import check_scores
 from tardif.data.inputs import Input
 from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
@@ -184,7 +182,7 @@ class _Made:
         queries: the number of queries that rules made from the documents.
     """
 
-    findings: rules.Findings
+    findings: Findings
     lines: list[str]
     totals: range = range(0)
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -219,13 +217,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
 def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -> _Made:
     """Gather everything, apply the rules, and split."""
     gathered = gather(staging, given, how, console)
-    findings = rules.clean(
-        staging,
-        how.actions,
-        positive_label=how.positive_label,
-        scores=check_scores(how.scores),
-        clicks=ClickRule.of(how.clicks),
-    )
+    findings = clean(staging, how.actions, positive_label=how.positive_label, scores=how.scores, click_rule=how.clicks)
     lines = [*gathered.lines, *findings.lines, *([findings.labels] if findings.labels else [])]
     alike = _near(staging, findings, how, lines, console)
     _foreign(staging, findings, how, lines)
@@ -237,11 +229,7 @@ def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -
         )
     before, used = len(lines), int(staging.one("SELECT count(row) FROM judged"))
     lines.append(f"{staging.rows} judgements read: {used} used, {staging.rows - used} not")
-    lines += [
-        f"{rule}: {count} ({rules.RULES[rule].what}{findings.example_of(rule)}; {findings.done[rule]}"
-        f"{rules.way_out(rule, findings.done[rule])})"
-        for rule, count in findings.counts.items()
-    ]
+    lines += findings.by_rule()
     lines += _sides(staging, how, drawn=not gathered.held_out, near=bool(alike.links))
     if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {READ_BYTES}")):
         lines.append(
@@ -266,7 +254,7 @@ def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> li
     return lines + [f"{side}: {count} queries" for side, count in counts.items()]
 
 
-def _near(staging: Staging, findings: rules.Findings, how: Preparation, lines: list[str], console: Console) -> Near:
+def _near(staging: Staging, findings: Findings, how: Preparation, lines: list[str], console: Console) -> Near:
     """Report documents that are nearly the same; returns such queries, which stay on one side."""
     found = {"texts": Near(), "asked": Near()}
     if not how.near:
@@ -286,7 +274,7 @@ def _near(staging: Staging, findings: rules.Findings, how: Preparation, lines: l
                 "near-duplicates among them may be missed"
             )
     if found["texts"].links:
-        rules.note_documents(staging, how.actions, findings, "near-duplicate", list(found["texts"].partners.items()))
+        note_documents(staging, how.actions, findings, "near-duplicate", list(found["texts"].partners.items()))
     if count := len(found["asked"].partners):
         lines.append(
             f"{count} queries are nearly the same as another, in {found['asked'].groups} groups, each kept on one "
@@ -295,7 +283,7 @@ def _near(staging: Staging, findings: rules.Findings, how: Preparation, lines: l
     return found["asked"]
 
 
-def _foreign(staging: Staging, findings: rules.Findings, how: Preparation, lines: list[str]) -> None:
+def _foreign(staging: Staging, findings: Findings, how: Preparation, lines: list[str]) -> None:
     """Report documents of a sample that are in another language than declared."""
     from tardif.text.detect import foreign_texts
 
@@ -306,4 +294,4 @@ def _foreign(staging: Staging, findings: rules.Findings, how: Preparation, lines
         lines.append(
             f"{len(foreign)} of {looked_at} documents looked at seem to be in another language than {language.name}"
         )
-        rules.note_documents(staging, how.actions, findings, "language", foreign)
+        note_documents(staging, how.actions, findings, "language", foreign)

@@ -120,13 +120,14 @@ def in_pieces(*texts):
 
 def joined_to_pieces(rows, *texts):
     from tardif.data.formats import open_source
-    from tardif.data.hygiene import rules
+    from tardif.data.hygiene.cleaning import clean
+    from tardif.data.hygiene.rules import choose
 
     page, chunk = in_pieces(*texts)
     with cleaned_raw() as staging:
         staging.add_documents(staging.source("corpus"), [(1, page)], chunk=chunk)
         staging.add(open_source(rows))
-        rules.clean(staging, rules.choose({}))
+        clean(staging, choose({}))
         return [(document, taught) for _, document, _, taught in judged(staging)]
 
 
@@ -142,7 +143,8 @@ def cleaned_raw():
 @pytest.mark.parametrize("alone", [False, True])
 def test_other_pieces_of_a_document_judged_by_its_id_are_no_negatives_unless_there_is_nothing_else(alone):
     from tardif.data.formats import open_source
-    from tardif.data.hygiene import rules
+    from tardif.data.hygiene.cleaning import clean
+    from tardif.data.hygiene.rules import choose
 
     page, chunk = in_pieces(f"{CATS} ", f"{HARBOUR} ", BREAD)
     others = [] if alone else [(n, Document(f"other{n}", f"something else {n}")) for n in range(2, 5)]
@@ -150,7 +152,7 @@ def test_other_pieces_of_a_document_judged_by_its_id_are_no_negatives_unless_the
         staging.add_documents(staging.source("corpus"), [(1, page)], chunk=chunk)
         staging.add_documents(staging.source("more"), others)
         staging.add(open_source([{"query": "when was the harbour dredged", "document_id": "page"}]))
-        findings = rules.clean(staging, rules.choose({}))
+        findings = clean(staging, choose({}))
         assert [document for _, document, _, _ in judged(staging)] == ["page#2"]
         unclear = staging.all("SELECT document_id FROM unclear ORDER BY document_id")
         assert unclear == ([] if alone else [("page#1",), ("page#3",)])

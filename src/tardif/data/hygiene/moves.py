@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 
 from tardif.data.chunking import place_judgement
 from tardif.data.hygiene.joining import HALF, Joined, Link
+from tardif.data.hygiene.rules import CONTAINED_NEGATIVE, CONTAINED_POSITIVE
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
 from tardif.data.training_set import metadata_json
 from tardif.text.containment import MOST
 from tardif.text.normal import words_in_order
 from tardif.types import Document
-
-POSITIVE, NEGATIVE, MISSING = "contained-positive", "contained-negative", "positive-not-found"
-"""The rules on judged texts and the documents that hold them."""
 
 _WHOLE = 0.95  # of a text: a document that holds so much of it holds it
 _LETTERS = 4  # of words that tell what a query is about
@@ -111,21 +109,21 @@ def write(staging: Staging, outcome: JudgementMoves, rules: Iterable[str]) -> No
         AND id NOT IN (SELECT document_id FROM stated WHERE document_id IS NOT NULL)
         AND id NOT IN (SELECT excerpt FROM stated WHERE excerpt IS NOT NULL)"""
     )
-    staging.table("also_found", "row BIGINT, document_id VARCHAR", outcome.also if POSITIVE in rules else [])
+    staging.table("also_found", "row BIGINT, document_id VARCHAR", outcome.also if CONTAINED_POSITIVE in rules else [])
     # Copies of what is judged, and the pieces of a document that is judged by its text, answer as well.
     staging.run(
         f"""CREATE TABLE also AS
         SELECT row, document_id FROM also_found
-        UNION SELECT s.row, t.id FROM stated s JOIN judged_texts j ON j.id = s.given AND {POSITIVE in rules}
+        UNION SELECT s.row, t.id FROM stated s JOIN judged_texts j ON j.id = s.given AND {CONTAINED_POSITIVE in rules}
           JOIN texts own ON own.id = s.document_id JOIN texts t ON t.key = own.key
           WHERE s.relevance > 0 AND t.metadata NOT LIKE '%{PARENT}%'
             AND t.key NOT IN (SELECT key FROM texts GROUP BY key HAVING count(*) > {_COPIES})
-        UNION SELECT s.row, d.id FROM stated s JOIN same ON same.given = s.given AND {POSITIVE in rules}
+        UNION SELECT s.row, d.id FROM stated s JOIN same ON same.given = s.given AND {CONTAINED_POSITIVE in rules}
           JOIN documents d ON d.piece_of = same.id WHERE s.relevance > 0"""
     )
 
 
-def said(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
+def report(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
     """Lines on how many of the texts were found.
 
     Args:
@@ -139,7 +137,7 @@ def said(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
          for identity in {*joined.short, *joined.unsure, *joined.common}],
     )  # fmt: skip
     lines = []
-    for name, rule, which in (("positives", POSITIVE, "> 0"), ("negatives", NEGATIVE, "<= 0")):
+    for name, rule, which in (("positives", CONTAINED_POSITIVE, "> 0"), ("negatives", CONTAINED_NEGATIVE, "<= 0")):
         if rule not in moved:
             continue
         every, lost, short, common = staging.all(
@@ -152,7 +150,7 @@ def said(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
               WHERE s.relevance {which} AND s.fate IS NULL
             )"""
         )[0]
-        if every and not (rule == NEGATIVE and lost == every):
+        if every and not (rule == CONTAINED_NEGATIVE and lost == every):
             why = ", ".join(
                 [f"{short} too short to tell"] * bool(short) + [f"{common} in over {MOST} documents"] * bool(common)
             )
@@ -187,15 +185,17 @@ def _positive(row: int, given: str, links: Sequence[Link], query: str, documents
         candidates = [link for link in ordered if link.behind == ordered[0].behind]
         place = place_judgement(query, [documents[link.document] for link in candidates])
         best = next(link for link in candidates if link.document == place)
-    return Move(row, POSITIVE, best.document, best.document if best.behind else None, _detail(best, len(links)))
+    return Move(
+        row, CONTAINED_POSITIVE, best.document, best.document if best.behind else None, _detail(best, len(links))
+    )
 
 
 def _negative(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
     """To the document that it fills most of, if by half; else it is an excerpt."""
     best = max(links, key=lambda link: (link.filled, link.held))
     if best.filled >= HALF and best.held >= HALF:
-        return Move(row, NEGATIVE, best.document, None, _detail(best, len(links)))
-    return Move(row, NEGATIVE, given, best.document, f"a passage of {best.document}")
+        return Move(row, CONTAINED_NEGATIVE, best.document, None, _detail(best, len(links)))
+    return Move(row, CONTAINED_NEGATIVE, given, best.document, f"a passage of {best.document}")
 
 
 def _detail(link: Link, count: int) -> str:
