@@ -307,7 +307,8 @@ def check_file(path: Path) -> None:
 
 def _is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device or the like, which cannot be replaced."""
-    return (path.exists() and not path.is_file()) or path.is_relative_to("/dev")
+    device = path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")  # that is memory for files
+    return device or (path.exists() and not path.is_file())
 
 
 def write_output(path: Path, text: str) -> None:
