@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 import xxhash
+
+from tardif.errors import reason
 
 
 def checksum(path: Path) -> str:
@@ -20,6 +23,18 @@ def checksum(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+def fault(path: Path, expected: str) -> str:
+    """Return what is wrong with a file that had this checksum, to follow its path in an error; empty if nothing is."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe could be read for ever
+            return "is not a regular file"
+        return "" if checksum(path) == expected else "is damaged: its checksum is not the recorded one"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({reason(error)})"
 
 
 def json_checksum(value: Any) -> str:

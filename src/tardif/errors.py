@@ -81,6 +81,16 @@ def is_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
+def reason(error: BaseException) -> str:
+    """Return why an operation failed: the system's words for an OSError, else the first line of the error.
+
+    >>> import errno
+    >>> reason(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.json"))
+    'No such file or directory'
+    """
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of a library's error, or the error's class name if its message is empty."""
     return visible(next(iter(str(error).strip().splitlines()), "")) or type(error).__name__

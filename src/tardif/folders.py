@@ -1,4 +1,9 @@
-"""Output folders that are either whole or not there: written aside, renamed when done."""
+"""Output folders and files that are either complete or absent: written aside, then renamed.
+
+A folder is written under a name of its own beside its place, ``.NAME.RANDOM.partial``. When it is complete, it swaps
+names with what was there. A process that is killed leaves the old folder or the new one; the next writer removes the
+rest.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +21,25 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tardif.errors import FolderError, SettingError
+from tardif.errors import FolderError, SettingError, reason
 from tardif.exchange import exchange
 from tardif.locks import hold, is_held
 
 _LOG = logging.getLogger(__name__)
 
+# Bytes that a JSON file may hold: far above any that Tardif writes, and far below what fills a memory.
 LARGEST_JSON = 1 << 28
-"""Bytes that a JSON file of ours may hold: far above any that Tardif writes, far below what fills a memory."""
-
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if it can be the name of a checkpoint folder on every system.
+    """Return ``name`` if a checkpoint folder can have it on every system.
 
     Raises:
-        SettingError: it is empty, over 100 characters, or holds a slash or another unsafe character.
+        SettingError: it is empty, over 100 characters, or has a slash or another unsafe character.
+
+    >>> check_name("support-2024")
+    'support-2024'
     """
     if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
@@ -43,19 +50,19 @@ def check_name(name: str) -> str:
 
 
 def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
-    """Return ``path`` as an absolute one if a folder can be written there, before any work is done.
+    """Check that a folder can be written, before any work is done, and return its absolute path.
 
-    Nothing is left behind: the nearest folder that exists is tried with a file without a name. A folder that
-    a killed process had moved aside to replace it is put back first.
+    The check leaves nothing behind: it opens an unnamed file in the nearest folder that exists. A folder that a killed
+    process had moved aside is put back first.
 
     Args:
         path: the folder.
-        overwrite: it may hold something.
-        replaced: another folder is to take its place, and it is not only written into.
+        overwrite: allow a folder that is not empty.
+        replaced: a new folder will take its place, rather than be written into it.
 
     Raises:
-        FolderError: the place is not writable, is a file, already holds something and ``overwrite`` is false, or
-            cannot be replaced: a disk is mounted there, or another process writes there.
+        FolderError: the folder is not writable; it is a file; it is not empty and ``overwrite`` is false; or it cannot
+            be replaced, because a disk is mounted there or another process writes there.
     """
     path = expanded(path).absolute()
     recover(path)
@@ -63,12 +70,12 @@ def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
     if replaced and os.path.ismount(real_place(path)):
         raise FolderError(f"{path} is where a disk is mounted, which cannot be replaced: give a folder below it.")
     if replaced and is_held(path):
-        hold(path).release()  # says who has it; or it was only looked at
+        hold(path).release()  # raises with the holder's name, unless the lock was free again
     return path
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:
-    """Raise unless a folder can be written at an absolute path."""
+    """Raise a FolderError unless a folder can be written at an absolute path."""
     place = real_place(path)
     if path.is_symlink() and not place.exists():
         raise FolderError(f"{path} is a link to {place}, which does not exist: make that folder, or remove the link.")
@@ -83,43 +90,48 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Raise unless files can be made in a folder."""
+    """Raise a FolderError unless files can be created in a folder."""
     try:
-        with tempfile.TemporaryFile(dir=folder):  # it has no name that could be left behind
+        with tempfile.TemporaryFile(dir=folder):  # it has no name, so nothing can be left behind
             pass
     except OSError as error:
         raise FolderError(f"{folder} cannot be written ({error.strerror}): choose another output folder.") from error
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with the home folder in place of ``~``; one of a user whom nobody knows stays as it is."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises there
+    """Return a path with ``~`` replaced by the home folder. The ``~name`` of an unknown user stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises for an unknown user
 
 
 def real_place(path: Path) -> Path:
-    """Where a path leads: itself, or what it is a link to. What replaces it goes there, and the link stays."""
+    """Return the target of a link, or the path itself. A new folder replaces the target, and the link stays."""
     return Path(os.path.realpath(path)) if path.is_symlink() or path.name == ".." else path
 
 
 @contextmanager
 def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterator[Path]:
-    """Give an empty folder beside ``path`` to write in; when the block ends well, it becomes ``path``.
+    """Yield an empty folder beside ``path`` to write in. When the block ends without an error, it becomes ``path``.
 
-    When the block raises, the folder is removed and ``path`` is as it was. An existing ``path`` is replaced only
-    with ``overwrite``, as :func:`publish` does. Whenever the process is killed, the old folder or the new one is
-    there whole, or the next call puts the old one back; what else it left is removed then.
+    If the block raises, the folder is removed and ``path`` is unchanged. If the process is killed at any moment, the
+    old folder or the new one is complete, or the next call puts the old one back. That call also removes the rest.
 
     Args:
-        path: the folder to be.
-        overwrite: replace what is there.
-        held: the caller, or the process that started it, holds ``path``.
+        path: the folder to write.
+        overwrite: replace an existing folder, as :func:`publish` does.
+        held: the caller, or the process that started it, already holds the lock of ``path``.
 
     Raises:
-        FolderError: as :func:`check_output`; or the folder could not be written.
+        FolderError: see :func:`check_output`; or the folder could not be written.
+
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     with staged(Path(home, "model")) as folder:
+    ...         _ = (folder / "config.json").write_text("{}")
+    ...     sorted(path.name for path in Path(home).rglob("*"))
+    ['config.json', 'model']
     """
     path = expanded(path).absolute()
     with nullcontext() if held else holding(path, overwrite=overwrite):
-        _check_place(path, overwrite=overwrite)  # again: who held it until now may have written it
+        _check_place(path, overwrite=overwrite)  # again: the last holder may have written it
         place = real_place(path)
         aside = name_aside(place, "partial")
         try:
@@ -127,22 +139,22 @@ def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterat
             yield aside
             publish(aside, place, replace=overwrite)
         except OSError as error:
-            raise FolderError(f"{path} could not be written ({error.strerror or error}).") from error
+            raise FolderError(f"{path} could not be written ({reason(error)}).") from error
         finally:
             remove(aside)
 
 
 @contextmanager
 def holding(path: Path, *, overwrite: bool, what: str = "") -> Iterator[None]:
-    """Hold the place of an output folder, in order: nothing moved aside, nothing left by a killed process.
+    """Hold the lock of an output folder, after undoing what a killed process left there.
 
     Args:
-        path: absolute.
-        overwrite: what is there may be replaced.
-        what: as for :func:`tardif.locks.hold`.
+        path: the folder's absolute path.
+        overwrite: allow a folder that is not empty.
+        what: see :func:`tardif.locks.hold`.
 
     Raises:
-        FolderError: as :func:`check_output`.
+        FolderError: see :func:`check_output`.
     """
     check_output(path, overwrite=overwrite)
     with hold(path, what=what) as lock:
@@ -153,15 +165,16 @@ def holding(path: Path, *, overwrite: bool, what: str = "") -> Iterator[None]:
 
 
 def name_aside(place: Path, kind: str) -> Path:
-    """A new name beside a place: ``partial`` for what is not whole or not wanted, ``old`` for what is to be put back.
+    """Return a new name beside a path.
 
-    Whoever uses it holds the place; :func:`sweep` takes what is left.
+    ``partial`` marks what is incomplete or no longer wanted, ``old`` what must be put back. The caller holds the
+    path's lock, and :func:`sweep` removes what is left over.
     """
     return place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.{kind}")
 
 
 def _left(place: Path, kind: str) -> list[Path]:
-    """What was named aside for a place, the newest last."""
+    """Return what a killed process left beside a path under :func:`name_aside`, the newest last."""
     ours = re.compile(rf"\.{re.escape(place.name)}\.[0-9a-f]{{8}}\.{kind}")
     try:
         found = [path for path in place.parent.iterdir() if ours.fullmatch(path.name)]
@@ -171,7 +184,7 @@ def _left(place: Path, kind: str) -> list[Path]:
 
 
 def sweep(place: Path) -> None:
-    """Remove what a killed process left beside a place, which is held, and whose folder is there or is not missed."""
+    """Remove what a killed process left beside a path. The caller holds its lock and needs no folder put back."""
     for path in _left(place, "old"):
         _discard(path, place)
     for path in _left(place, "partial"):
@@ -179,7 +192,7 @@ def sweep(place: Path) -> None:
 
 
 def _discard(old: Path, place: Path) -> None:
-    """Remove what was moved aside for a place. Half of it must not be put back: it is not called old meanwhile."""
+    """Remove an ``old`` folder. It is renamed first, so that a killed removal is never put back half empty."""
     gone = name_aside(place, "partial")
     with suppress(OSError):
         old.rename(gone)
@@ -187,13 +200,13 @@ def _discard(old: Path, place: Path) -> None:
 
 
 def recover(path: Path) -> bool:
-    """Put back the folder of a process that was killed between moving it aside and putting another in its place.
+    """Put back a folder if a process was killed between moving it aside and putting the new one in its place.
 
-    Only where two names cannot be swapped in one step (:func:`tardif.exchange.exchange`) is there such a moment. A
-    line on the log ``tardif.folders`` says so. Who opens a folder that is missing calls this, and looks again.
+    That moment exists only where names cannot be swapped in one step (:func:`tardif.exchange.exchange`). A warning goes
+    to the logger ``tardif.folders``. A reader that misses a folder calls this, and then looks again.
 
     Returns:
-        Whether it is there again.
+        Whether the folder is there again.
     """
     place = real_place(expanded(path).absolute())
     if os.path.lexists(place) or not _left(place, "old"):
@@ -201,12 +214,12 @@ def recover(path: Path) -> bool:
     try:
         with hold(place, wait=0):
             return _put_back(place)
-    except FolderError:  # it is being replaced just now
+    except FolderError:  # another process is replacing it now
         return place.exists()
 
 
 def _put_back(place: Path) -> bool:
-    """Put back the newest folder that was moved aside, of a place that is held and empty."""
+    """Put back the newest folder that was moved aside. The caller holds the path's lock."""
     left = _left(place, "old")
     if os.path.lexists(place) or not left:
         return False
@@ -219,16 +232,16 @@ def _put_back(place: Path) -> bool:
 
 
 def share(folder: Path) -> None:
-    """Give every file and folder in a folder, and itself, the mode that the umask gives to new ones.
+    """Give a folder and everything in it the mode that the umask gives to new files.
 
-    Libraries that write through a temporary file leave files that nobody else can read: in a container, say. Locks
-    keep their modes. Where modes cannot be changed, all is as it was.
+    Libraries that write through a temporary file leave files that only their owner can read, which breaks a container
+    with another user. Lock files keep their modes. Where modes cannot be changed, nothing changes.
     """
     if os.name == "nt":
         return
     with suppress(OSError):
         probe = name_aside(folder / "mode", "partial")
-        probe.mkdir()  # os.umask cannot be asked without changing it, for other threads too
+        probe.mkdir()  # os.umask can only be read by changing it, which affects other threads
         mode = (stat.S_IMODE(probe.stat().st_mode) & 0o777) | stat.S_IRWXU
         probe.rmdir()
         for path in (folder, *folder.rglob("*")):
@@ -245,20 +258,19 @@ def _set_mode(path: Path, status: os.stat_result, mode: int) -> None:
 
 
 def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
-    """Give the whole folder ``aside`` the name ``path``, which is held, and remove what was there.
+    """Give the complete folder ``aside`` the name ``path``, and remove what was there. The caller holds its lock.
 
-    What is published can be read by whoever the umask lets read (:func:`share`); a folder that was there already keeps
-    its own mode.
-    Both are swapped in one step where that can be done. Elsewhere the old one is moved aside first, and a process
-    killed between the two steps leaves it to be put back (:func:`recover`).
+    The new folder is readable as the umask allows (:func:`share`), or has the mode of the folder that it replaces.
+    Names are swapped in one step where the system can. Elsewhere the old folder is moved aside first; if the process is
+    killed in between, :func:`recover` puts it back.
 
     Args:
-        aside: beside ``path``.
-        path: no link.
-        replace: false raises where something is there.
+        aside: a folder beside ``path``.
+        path: the final path, not a link.
+        replace: allow a folder that is not empty there.
 
     Raises:
-        OSError: it could not be done; what was there still is.
+        OSError: it failed. What was at ``path`` still is.
     """
     share(aside)
     if path.exists():
@@ -267,7 +279,7 @@ def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
     if not path.exists():
         aside.rename(path)
     elif not replace:
-        path.rmdir()  # empty, when it was looked at
+        path.rmdir()  # it was empty when it was checked; raises if it no longer is
         aside.rename(path)
     elif exchange(aside, path):
         remove(aside)
@@ -284,7 +296,7 @@ def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder, a file or a link, as far as that can be done."""
+    """Remove a folder, a file or a link, and ignore what cannot be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -293,10 +305,10 @@ def remove(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise if :func:`write_output` cannot write a file, before any work is done.
+    """Check that :func:`write_output` can write a file, before any work is done.
 
     Raises:
-        FolderError: it is a folder, or cannot be written.
+        FolderError: the path is a folder, or cannot be written.
     """
     path = expanded(path).absolute()
     if path.is_dir():
@@ -306,18 +318,18 @@ def check_file(path: Path) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device or the like, which cannot be replaced."""
-    device = path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")  # that is memory for files
+    """Return whether a path is a pipe, a device or the like, which cannot be replaced."""
+    device = path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")  # /dev/shm is memory for files
     return device or (path.exists() and not path.is_file())
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a file that a person has named, whole or not at all.
+    """Write a file that the user has named, completely or not at all.
 
-    A link is followed and stays. What is no regular file (a pipe, a device) is written to as it is.
+    A link is followed and stays. A pipe or a device is written to as it is.
 
     Raises:
-        FolderError: it is a folder, another process writes it, or it cannot be written.
+        FolderError: the path is a folder, another process writes it, or it cannot be written.
     """
     path = expanded(path).absolute()
     try:
@@ -336,7 +348,7 @@ def write_output(path: Path, text: str) -> None:
                 with suppress(OSError):
                     shutil.copymode(place, file.name)  # the user may have closed the file to others
     except OSError as error:
-        raise FolderError(f"{path} cannot be written ({error.strerror or error}).") from error
+        raise FolderError(f"{path} cannot be written ({reason(error)}).") from error
 
 
 @contextmanager
@@ -374,28 +386,19 @@ def sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as readable UTF-8 JSON, whole or not at all. A link is followed and stays."""
+    """Write a value as indented UTF-8 JSON, completely or not at all. A link is followed and stays."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with replacing(real_place(path)) as file:
         file.write(text.encode("utf-8"))
 
 
-def is_regular(path: Path) -> bool:
-    """Whether a path, or what it links to, is a file that can be read to its end: no pipe, device or folder.
-
-    Raises:
-        OSError: there is nothing.
-    """
-    return stat.S_ISREG(path.stat().st_mode)
-
-
 def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
-    """Read a regular file of at most ``most`` bytes; nothing else can make the caller wait, or fill the memory.
+    """Read a regular file of at most ``most`` bytes, so that no file can block the caller or fill the memory.
 
     Raises:
-        OSError: it is missing, no regular file (a pipe, a device, a folder), or larger.
+        OSError: the file is missing, larger, or not regular (a pipe, a device, a folder).
     """
-    # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    # Without O_NONBLOCK, opening a pipe without a writer waits for ever.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         status = os.fstat(handle)
@@ -412,10 +415,13 @@ def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of a JSON document in UTF-8.
+    """Parse a JSON document in UTF-8.
 
     Raises:
-        ValueError: it is damaged, or nested deeper than any file that means something.
+        ValueError: it is damaged, or nested too deeply.
+
+    >>> parse_json(b'{"dim": 128}')
+    {'dim': 128}
     """
     try:
         return json.loads(data.decode("utf-8"))
@@ -427,7 +433,7 @@ def read_json(path: Path, *, what: str) -> Any:
     """Read a JSON file that Tardif wrote.
 
     Raises:
-        FolderError: it is missing, no regular file or not JSON; ``what`` names the thing the folder should hold.
+        FolderError: the file is missing, not regular or not JSON. ``what`` names what the folder should hold.
     """
     try:
         return parse_json(read_bounded(path))
@@ -436,5 +442,4 @@ def read_json(path: Path, *, what: str) -> Any:
             return read_json(path, what=what)
         raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise FolderError(f"{path} cannot be read ({why}): {what} is damaged.") from error
+        raise FolderError(f"{path} cannot be read ({reason(error)}): {what} is damaged.") from error

@@ -46,7 +46,7 @@ def test_no_file_of_a_model_is_damaged_unnoticed(folder):
         for open_it in (resolve_base, resolve_cross_encoder):
             with pytest.raises(ModelError) as caught:
                 open_it(folder)
-            assert str(caught.value).startswith(f"{folder / name} is not what training wrote")
+            assert str(caught.value).startswith(f"{folder / name} is damaged: its checksum is not the recorded one")
             assert f"train it again, or remove {folder / CHECKSUMS} if the change is meant" in str(caught.value)
         (folder / name).unlink()
         with pytest.raises(ModelError, match="is missing"):
@@ -91,7 +91,7 @@ def test_the_same_files_have_the_same_bytes(folder):
         ('{"format": "tardif-checksums", "version": 1, "files": {"../model/config.json": "a"}}', "damaged"),
         ('{"format": "tardif-checksums", "version": 1, "files": {"/etc/hosts": "a"}}', "damaged"),
         ('{"format": "tardif-checksums", "version": 1, "files": {"a\\u0000": "a"}}', "damaged"),
-        ('{"format": "tardif-checksums", "version": 1, "files": {"1_Dense": "a"}}', "is no file"),
+        ('{"format": "tardif-checksums", "version": 1, "files": {"1_Dense": "a"}}', "is not a regular file"),
         ('{"format": "tardif-checksums", "version": 1, "files": {"config.json/x": "a"}}', "is missing"),
     ],
 )
@@ -106,5 +106,5 @@ def test_damaged_checksums_are_told(folder, said, problem):
 def test_a_pipe_is_not_waited_for(folder):
     (folder / "config.json").unlink()
     os.mkfifo(folder / "config.json")
-    with pytest.raises(ModelError, match="no regular file|is no file"):
+    with pytest.raises(ModelError, match="no regular file|is not a regular file"):
         resolve_base(folder)

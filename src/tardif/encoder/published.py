@@ -1,9 +1,9 @@
-"""What a published checkpoint says of its own files, so that damage to them is noticed.
+"""The checksums of a published checkpoint's files, so that damage to them is noticed.
 
 checksums.json   format, version, and the checksum of every file that determines the model's vectors
 
-It lies beside the model and no other library reads it. A flipped bit in a weight is a weight like any other: nothing
-but a checksum tells it from what was trained. A folder without the file is opened as it is: other tools write none.
+The file lies beside the model, and no other library reads it. Only a checksum tells a weight with a flipped bit from a
+trained one. A folder without the file is opened unchecked, because other tools do not write it.
 """
 
 from __future__ import annotations
@@ -12,58 +12,48 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tardif.checksums import checksum
-from tardif.errors import ModelError
-from tardif.folders import is_regular, parse_json, read_bounded, write_json
+from tardif.checksums import fault
+from tardif.errors import ModelError, reason
+from tardif.folders import parse_json, read_bounded, write_json
 
 CHECKSUMS = "checksums.json"
 _FORMAT, _VERSION = "tardif-checksums", 1
-_LARGEST = 1 << 24
+_LARGEST = 1 << 24  # bytes of the file
 
 
 def write_checksums(folder: Path, sums: Mapping[str, str]) -> None:
-    """Write what a model's folder holds.
+    """Write the checksums of a model's files.
 
     Args:
-        folder: of the model.
+        folder: the model's folder.
         sums: the checksum of each file (:func:`tardif.checksums.checksum`) by its path in the folder.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     write_json(folder / CHECKSUMS, {"format": _FORMAT, "version": _VERSION, "files": dict(sorted(sums.items()))})
 
 
 def check_published(folder: Path) -> None:
-    """Compare the files of a model with their checksums, where it has any. Every byte of them is read.
+    """Compare a model's files with their checksums, if it has any. Every byte is read.
 
     Raises:
-        ModelError: one is missing or is not what was written; or the checksums are damaged, or a newer version's.
+        ModelError: a file is missing or damaged, or the checksums are damaged or from a newer version.
     """
-    for name, expected in _written(folder).items():
-        path = folder / name
-        try:
-            if not is_regular(path):
-                raise ModelError(f"{path} is no file: {_way_out(folder)}.")
-            actual = checksum(path)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ModelError(f"{path} is missing: {_way_out(folder)}.") from None
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror or error}): {_way_out(folder)}.") from error
-        if actual != expected:
-            raise ModelError(f"{path} is not what training wrote (its checksum is wrong): {_way_out(folder)}.")
+    for name, expected in _read(folder).items():
+        if problem := fault(folder / name, expected):
+            raise ModelError(f"{folder / name} {problem}: {_way_out(folder)}.")
 
 
-def _written(folder: Path) -> Mapping[str, str]:
-    """The checksums by file; none where the folder has no such file."""
+def _read(folder: Path) -> Mapping[str, str]:
+    """Return the checksums by file; none if the folder has no checksums."""
     path = folder / CHECKSUMS
     try:
         found = parse_json(read_bounded(path, _LARGEST))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path} cannot be read ({why}): {_way_out(folder)}.") from error
+        raise ModelError(f"{path} cannot be read ({reason(error)}): {_way_out(folder)}.") from error
     if not isinstance(found, dict) or found.get("format") != _FORMAT or not isinstance(found.get("version"), int):
         raise ModelError(f"{path} is damaged (it is no list of checksums): {_way_out(folder)}.")
     if found["version"] > _VERSION:

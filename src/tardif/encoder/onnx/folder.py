@@ -1,4 +1,4 @@
-"""The folder of a light query encoder: its files, and what its settings say.
+"""The folder of an exported query encoder: its files and its settings.
 
 model.onnx       ids and attention mask [queries, tokens] to unit token vectors [queries, tokens, dim], float32
 tokenizer.json   in the format of the ``tokenizers`` library; lowercasing and normalisation are in it
@@ -7,31 +7,33 @@ encoder.json     format and version; how a text becomes ids; checksums of the tw
 
 from __future__ import annotations
 
-import errno
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tardif.checksums import checksum
+from tardif.checksums import checksum, fault
 from tardif.encoder.blanks import Blanks
 from tardif.errors import FolderError
-from tardif.folders import is_regular, read_json, write_json
+from tardif.folders import read_json, write_json
 
 FORMAT = "tardif-query-encoder"
 VERSION = 1
 GRAPH, TOKENIZER, SETTINGS = "model.onnx", "tokenizer.json", "encoder.json"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "token_embeddings"
 _WHAT = "a light query encoder"
-# Above the positions of any encoder and the tokens of any vocabulary, below what fills a memory.
+# Above the positions of any encoder and the tokens of any vocabulary, and below what fills a memory.
 _LARGEST = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Tokens that fill a short query up.
+    """The expansion tokens that fill up a short query.
 
-    ``length``: up to how many tokens; ``token_id``: with which one; ``attend``: whether the other
-    tokens attend to them; ``scored``: whether they have vectors in the query.
+    Attributes:
+        length: the number of tokens to fill up to.
+        token_id: the expansion token.
+        attend: whether the other tokens attend to it.
+        scored: whether it has vectors in the query.
     """
 
     length: int
@@ -42,18 +44,18 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class QueryForm:
-    """How a text becomes token ids, and which of them have vectors.
+    """The rules by which a query becomes token ids, and by which ids get vectors.
 
     Args:
-        prompt: what stands in front of every text (the query's marker).
-        max_tokens: the cap, start, marker and end among them; what is longer is cut.
-        truncation_side: where a long query loses its tokens.
+        prompt: the text in front of every query (the query marker).
+        max_tokens: the most tokens, with start, marker and end. Longer queries are cut.
+        truncation_side: the side at which they are cut.
         split_special_tokens: whether ``[MASK]`` in a text is read as plain text.
-        pad_id: fills the rows of a batch; neither attended to nor scored.
-        expansion: None for none.
-        skipped_ids: tokens that are read and have no vector.
-        dim: the token vectors' width.
-        blanks: tells the queries that have no vector at all; None, as in what older versions wrote: all have some.
+        pad_id: the padding token, neither attended to nor scored.
+        expansion: the expansion of short queries, or None.
+        skipped_ids: tokens that are read but have no vector.
+        dim: the width of the token vectors.
+        blanks: finds the queries without any vector. None in folders of older versions: every query has some.
     """
 
     prompt: str
@@ -68,14 +70,14 @@ class QueryForm:
 
 
 def write_form(folder: Path, form: QueryForm) -> None:
-    """Write the settings beside the graph and the tokenizer, which are there already."""
+    """Write the settings into a folder that has the graph and the tokenizer already."""
     sums = {name: checksum(folder / name) for name in (GRAPH, TOKENIZER)}
-    said = {**asdict(replace(form, blanks=None)), "blanks": _blanks_as_json(form.blanks)}
-    write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **said, "checksums": sums})
+    settings = {**asdict(replace(form, blanks=None)), "blanks": _blanks_as_json(form.blanks)}
+    write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **settings, "checksums": sums})
 
 
 def read_form(folder: Path) -> QueryForm:
-    """Read the settings, and check that graph and tokenizer are the ones they were written with.
+    """Read the settings, and check the graph and the tokenizer against their checksums.
 
     Raises:
         FolderError: a file is missing, damaged, of another kind, or written by a newer version.
@@ -95,30 +97,16 @@ def read_form(folder: Path) -> QueryForm:
     except (KeyError, TypeError, ValueError) as error:
         raise FolderError(f"{folder / SETTINGS} is damaged ({error!r}): export the query encoder again.") from error
     for name, expected in sums.items():
-        try:
-            if not is_regular(folder / name):
-                raise OSError(errno.EINVAL, "it is no regular file")
-            actual = checksum(folder / name)
-        except OSError as error:
-            raise FolderError(
-                f"{folder / name} cannot be read ({error.strerror}): export the query encoder again."
-            ) from error
-        if actual != expected:
-            raise FolderError(
-                f"{folder / name} is damaged (its checksum is not the one written): export the query encoder again."
-            )
+        if problem := fault(folder / name, expected):
+            raise FolderError(f"{folder / name} {problem}: export the query encoder again.")
     return form
 
 
 def _form(found: dict[str, Any]) -> QueryForm:
     expansion = found["expansion"]
     if expansion is not None:
-        expansion = Expansion(
-            length=_count(expansion["length"]),
-            token_id=_count(expansion["token_id"]),
-            attend=_flag(expansion["attend"]),
-            scored=_flag(expansion["scored"]),
-        )
+        numbers = {name: _count(expansion[name]) for name in ("length", "token_id")}
+        expansion = Expansion(**numbers, **{name: _flag(expansion[name]) for name in ("attend", "scored")})
     side = found["truncation_side"]
     if side not in ("left", "right") or not isinstance(found["prompt"], str):
         raise ValueError("truncation_side or prompt")
@@ -153,7 +141,7 @@ def _blanks_as_json(blanks: Blanks | None) -> dict[str, Any] | None:
 
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
-        raise ValueError(f"{value!r} counts nothing")
+        raise ValueError(f"{value!r} is not a count")
     return value
 
 
