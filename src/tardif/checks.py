@@ -12,7 +12,8 @@ they are read, and ids and queries when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from os import PathLike
@@ -186,6 +187,39 @@ def check_list(values: Any, name: str, error: type[Exception]) -> list[Any]:
         return list(values)
     except TypeError:  # a NumPy array without dimensions has __iter__ too
         raise error(f"{name}={shown(values)}: give a list, such as [...], not {called(values)}.") from None
+
+
+def check_number(name: str, value: Any, least: float = 0, most: float = math.inf, *, whole: bool = False) -> None:
+    """Raise unless an option is a finite number in its range. NaN is refused: no comparison with it holds.
+
+    Raises:
+        SettingError: it is not. The message names the option.
+
+    >>> check_number("workers", 0, 1, whole=True)
+    Traceback (most recent call last):
+    tardif.errors.SettingError: workers=0: give 1 or more.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < math.inf:
+        raise SettingError(f"{name}={shown(value)} is not a {'whole ' if whole else ''}number: give one.")
+    if not least <= value <= most:
+        bounds = f"{least} or more" if most == math.inf else f"{least} to {most:g}"
+        raise SettingError(f"{name}={shown(value)}: give {bounds}.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise unless an option is one of several words.
+
+    Raises:
+        SettingError: it is not. The message names the option and the words.
+
+    >>> check_choice("size", "tiny", ("small", "base", "large"))
+    Traceback (most recent call last):
+    tardif.errors.SettingError: size='tiny' is not known: use small, base or large.
+    """
+    if value not in choices:
+        known = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise SettingError(f"{name}={shown(value)} is not known: use {known}.")
 
 
 def called(value: object) -> str:

@@ -43,14 +43,14 @@ def swap(content, draw, share):
 def test_rewrites_are_found_and_other_texts_are_not(seed, share, rewrite):
     documents = corpus(seed)
     documents["copy"] = Document("copy", rewrite(documents["d0"].text, random.Random(seed), share))
-    found = NearCopies(documents, NEAR_COPY).among(["d0"], [*documents])
+    found = NearCopies(documents, NEAR_COPY).compare(["d0"], [*documents]).near
     assert [d for d, near in zip(documents, found, strict=True) if near] == ["d0", "copy"]
 
 
 def test_texts_of_a_template_are_told_apart():
     template = "Harbour {0} was built by sailors from island {0}, who traded in salt and lived on fish."
     documents = {f"d{n}": Document(f"d{n}", template.format(n)) for n in range(30)}
-    assert NearCopies(documents, NEAR_COPY).among(["d0"], [*documents]).tolist() == [True] + [False] * 29
+    assert NearCopies(documents, NEAR_COPY).compare(["d0"], [*documents]).near.tolist() == [True] + [False] * 29
 
 
 def test_an_excerpt_is_found_and_a_word_of_the_text_is_not():
@@ -58,20 +58,20 @@ def test_an_excerpt_is_found_and_a_word_of_the_text_is_not():
     sentences = documents["d0"].text.split(". ")
     documents["half"] = Document("half", ". ".join(sentences[:3]))
     documents["word"] = Document("word", sentences[0].split()[0])
-    assert NearCopies(documents, NEAR_COPY).among(["d0"], ["half", "word"]).tolist() == [True, False]
+    assert NearCopies(documents, NEAR_COPY).compare(["d0"], ["half", "word"]).near.tolist() == [True, False]
 
 
 def test_any_of_the_originals_counts():
     documents = corpus(2)
     near = NearCopies(documents, NEAR_COPY)
-    assert near.among(["d3", "d4"], ["d5", "d4", "d3"]).tolist() == [False, True, True]
-    assert near.among([], ["d5"]).tolist() == [False]
-    assert near.among(["d3"], []).tolist() == []
+    assert near.compare(["d3", "d4"], ["d5", "d4", "d3"]).near.tolist() == [False, True, True]
+    assert near.compare([], ["d5"]).near.tolist() == [False]
+    assert near.compare(["d3"], []).near.tolist() == []
 
 
 def test_texts_without_words_are_no_copies():
     documents = {"a": Document("a", "..."), "b": Document("b", "!!!"), "c": Document("c", "word")}
-    assert not NearCopies(documents, NEAR_COPY).among(["a", "c"], ["a", "b"]).any()
+    assert not NearCopies(documents, NEAR_COPY).compare(["a", "c"], ["a", "b"]).near.any()
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_rewrite_in_a_script_without_spaces_is_found():
     documents = {f"d{n}": Document(f"d{n}", "".join(draw.choices(characters, k=200))) for n in range(9)}
     whole = documents["d0"].text
     documents["copy"] = Document("copy", whole[100:] + "。" + whole[:90])
-    found = NearCopies(documents, NEAR_COPY).among(["d0"], [*documents])
+    found = NearCopies(documents, NEAR_COPY).compare(["d0"], [*documents]).near
     assert np.flatnonzero(found).tolist() == [0, 9]

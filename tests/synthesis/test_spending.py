@@ -2,8 +2,9 @@ import math
 
 import pytest
 
+from tardif.checks import check_number
 from tardif.errors import SettingError
-from tardif.synthesis.spending import Cap, Cost, Spending, believed, check_number
+from tardif.synthesis.spending import Cap, Cost, Spending, believed
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, -math.inf, "5", True, [1]])

@@ -1,12 +1,11 @@
-"""Copies and near-copies of a text: what must never be a negative of a query that the text answers.
+"""Copies and near-copies of a text, which must never be negatives of a query that the text answers.
 
 A rewrite of a text (words left out, sentences in another order, synonyms put in) keeps most of its
-words. Two texts are compared as sets of words, each weighed by how rare it is in the corpus: the
-weighted Jaccard similarity (Ioffe, ICDM 2010). Runs of words (shingles, Broder 1997), which find
-texts that are copied as they stand, miss the rewrites: of a text that lost every fifth word,
-half the runs of three are broken. Plain words without weights take every two texts of a template
-("Harbour 3 was built by ...", "Harbour 4 was built by ...") for the same; the weights see that
-their rare words differ.
+words. Two texts are compared as sets of words, each weighted by how rare it is in the corpus: the
+weighted Jaccard similarity (Ioffe, ICDM 2010). Runs of words (shingles, Broder 1997) find exact
+copies but miss rewrites: if a text loses every fifth word, half of its runs of three are broken. Words
+without weights confuse texts of one template ("Harbour 3 was built by ...", "Harbour 4 was built by ...");
+with weights their rare words tell them apart.
 """
 
 from __future__ import annotations
@@ -22,16 +21,18 @@ from tardif.text.normal import normalise
 from tardif.text.scripts import UNSPACED, is_unspaced
 from tardif.types import Document
 
-# Words stand for places of a table, by hash: of the 100 or so different words of a text, fewer than
-# one in 1,000 shares its place with another.
+# A word's place in a table is its hash: of the 100 or so different words of a text, fewer than one in 1,000 shares its
+# place with another.
 _PLACES = 1 << 18
-# The weights are those of a sample: a word that is in none of so many texts is rare anyhow.
+# The weights come from a sample: a word that is in none of so many texts is rare in any case.
 _SAMPLE = 20_000
 # Texts whose words are kept in memory; about a kilobyte each.
 _KEPT = 200_000
 
-# The share of a text's weight from which another may hold it: of its words nine in ten, the rarest not among them.
+# The share of a text's weight from which another text may contain it: nine in ten of its words, but not the rarest.
 _MAY = 0.7
+# The share of a candidate's weight that is in the original, from which the candidate is an excerpt of it.
+_EXCERPT = 0.95
 
 # Scripts written without spaces are compared by pairs of characters.
 _WORDS = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
@@ -39,7 +40,11 @@ _ASCII_WORDS = re.compile(r"\w+", re.ASCII)
 
 
 def same_texts(documents: Mapping[str, Document]) -> dict[str, tuple[str, ...]]:
-    """For every document whose normalised text stands more than once: the ids of all its copies."""
+    """For every document with a normalised text that occurs more than once: the ids of all its copies.
+
+    >>> same_texts({"a": Document("a", "The sea"), "b": Document("b", "the  sea"), "c": Document("c", "salt")})
+    {'a': ('a', 'b'), 'b': ('a', 'b')}
+    """
     groups: dict[str, list[str]] = {}
     for identity, document in documents.items():
         groups.setdefault(normalise(document.content), []).append(identity)
@@ -48,13 +53,13 @@ def same_texts(documents: Mapping[str, Document]) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """What candidates are to some originals.
+    """The candidates that are like some originals, as masks ``[candidates]``.
 
     Attributes:
-        near: which are near-copies: ``[candidates]``.
-        holding: which may contain an original: ``[candidates]``. Only their order of words tells.
-        parts: which may be part of one: ``[candidates]``.
-        originals: of which ones.
+        near: which are near-copies.
+        holding: which may contain an original. The order of their words, which is not looked at here, decides.
+        parts: which may be part of one.
+        originals: the originals that these masks are about.
     """
 
     near: NDArray[np.bool_]
@@ -65,7 +70,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """A document's words as places of the table, their weight, and the weight of the text's without the title's."""
+    """A document's words as places of the table, their weight, and the weight of those of the text alone."""
 
     places: NDArray[np.intp]
     weight: float
@@ -80,27 +85,22 @@ class _Words:
 class NearCopies:
     """Finds near-copies of documents among candidates, and what may contain them or be part of them.
 
+    An excerpt with at least a third of the original's weight counts as a near-copy too.
+
     Args:
         documents: the corpus by id.
         similarity: weighted Jaccard similarity, above 0 and up to 1, from which a text is a near-copy; None: none is.
-        excerpt: the share of a candidate's weight that stands in the original, from which the
-            candidate is an excerpt of it, if it is not less than a third of the original's weight.
     """
 
-    def __init__(self, documents: Mapping[str, Document], similarity: float | None, *, excerpt: float = 0.95) -> None:
+    def __init__(self, documents: Mapping[str, Document], similarity: float | None) -> None:
         self._documents = documents
         self._similarity = similarity or np.inf
-        self._excerpt = excerpt
         self._kept: dict[str, _Words] = {}
         self._weights = self._weigh()
         self._marks = np.zeros(_PLACES, dtype=np.float32)
 
-    def among(self, originals: Iterable[str], candidates: Sequence[str]) -> NDArray[np.bool_]:
-        """Which of the candidates (ids) are near-copies of one of the originals (ids): ``[candidates]``."""
-        return self.compare(originals, candidates).near
-
     def compare(self, originals: Iterable[str], candidates: Sequence[str]) -> Alike:
-        """What the candidates (ids) are to the originals (ids)."""
+        """Compare candidates (ids) with originals (ids)."""
         near, holding, parts = np.zeros((3, len(candidates)), dtype=np.bool_)
         concerned: list[str] = []
         found = Alike(near, holding, parts, concerned)
@@ -108,6 +108,7 @@ class NearCopies:
         some = np.flatnonzero([len(words.places) for words in known])
         if not len(some):
             return found
+        # All candidates' words side by side: one pass per original sums the shared weight of each candidate.
         places = np.concatenate([known[number].places for number in some])
         lengths = np.array([len(known[number].places) for number in some])
         starts = np.cumsum(lengths) - lengths
@@ -118,9 +119,10 @@ class NearCopies:
             weight = own.weight
             self._marks[own.places] = self._weights[own.places]
             shared = np.add.reduceat(self._marks.take(places), starts, dtype=np.float64)
-            self._marks[own.places] = 0
+            self._marks[own.places] = 0  # only these: clearing the whole table for each original would take longer
+            # shared / (theirs + weight - shared) >= similarity; 1e-6 allows for sums in float32.
             alike = shared >= self._similarity * (theirs + weight - shared) - 1e-6 * weight
-            excerpts = (shared >= self._excerpt * theirs) & (theirs >= weight / 3)
+            excerpts = (shared >= _EXCERPT * theirs) & (theirs >= weight / 3)
             if self._similarity < np.inf:
                 near[some] |= (alike | excerpts) & (weight > 0)
             holds, within = shared >= _MAY * own.body, (shared >= _MAY * bodies) & (theirs > 0)
@@ -134,32 +136,26 @@ class NearCopies:
         """Each place's weight: the inverse document frequency of BM25, which is above 0."""
         step = max(len(self._documents) // _SAMPLE, 1)
         counts = np.zeros(_PLACES, dtype=np.int32)
-        sample: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
-        looked_at = 0
-        for number, identity in enumerate(self._documents):
-            if number % step == 0:
-                found = _places(self._documents[identity])
-                counts[found[0]] += 1
-                looked_at += 1
-                sample[identity] = found
-        weights: NDArray[np.float32] = np.log1p((looked_at - counts + 0.5) / (counts + 0.5)).astype(np.float32)
+        sample = {identity: _places(self._documents[identity]) for identity in [*self._documents][::step]}
+        for places, _ in sample.values():
+            counts[places] += 1
+        weights: NDArray[np.float32] = np.log1p((len(sample) - counts + 0.5) / (counts + 0.5)).astype(np.float32)
         for identity, found in sample.items():
             self._kept[identity] = _Words.of(*found, weights)
         return weights
 
     def _words(self, identity: str) -> _Words:
-        """A document's words."""
         known = self._kept.get(identity)
         if known is None:
             known = _Words.of(*_places(self._documents[identity]), self._weights)
-            if len(self._kept) >= _KEPT:
+            if len(self._kept) >= _KEPT:  # a cache: forgetting costs time only
                 self._kept.clear()
             self._kept[identity] = known
         return known
 
 
 def _places(document: Document) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The places of a document's words, and of those that its title alone has, if it has a text besides."""
+    """The places of a document's words, and of those that are in its title alone, if it has a text too."""
     if not (document.title and document.text):
         found = _hashed(words(document.content))
         return found, found[:0]
@@ -175,7 +171,11 @@ def _hashed(found: Iterable[str]) -> NDArray[np.intp]:
 
 
 def words(text: str) -> set[str]:
-    """The different words of a text, pairs of characters where its script has no spaces."""
+    """The distinct words of a text; pairs of characters in scripts without spaces.
+
+    >>> sorted(words("The sea, the SALT")), sorted(words("海水盐"))
+    (['salt', 'sea', 'the'], ['水盐', '海水'])
+    """
     flat = normalise(text)
     if flat.isascii():
         return set(_ASCII_WORDS.findall(flat))

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tardif.checks import check_number
 from tardif.errors import DataError, SettingError, TardifError
 from tardif.synthesis.answers import AnswerCache
 from tardif.synthesis.secret import Secret
-from tardif.synthesis.spending import Cost, believed, check_number, estimate
+from tardif.synthesis.spending import Cost, believed, estimate
 from tardif.synthesis.transport import NoAnswer, Response, exchange, find_address, is_private
 
 MALFORMED = "malformed answer"

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import storable
+from tardif.checks import check_number, storable
 from tardif.data.synthetic import KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.errors import SettingError
 from tardif.folders import expanded
 from tardif.synthesis.answers import AnswerCache
 from tardif.synthesis.chat import API_KEY, LONGEST_WAIT, MALFORMED, ChatClient, Meter
 from tardif.synthesis.sentences import count_words
-from tardif.synthesis.spending import Cap, Spending, check_number
+from tardif.synthesis.spending import Cap, Spending
 from tardif.text.normal import normalise
 from tardif.types import Document
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tardif.checks import check_number
 from tardif.errors import SettingError
 
 
@@ -92,20 +92,6 @@ class Spending:
     def cost(self, cap: Cap) -> float:
         """What it costs at a cap's prices."""
         return (self.read * cap.price_in + self.written * cap.price_out) / 1e6
-
-
-def check_number(name: str, value: Any, least: float = 0, most: float = math.inf, *, whole: bool = False) -> None:
-    """Raise unless a setting is a finite number in its range: nothing is more than NaN, so it would cap nothing.
-
-    Raises:
-        SettingError: it is not.
-    """
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < math.inf:
-        raise SettingError(f"{name}={value!r} is not a {'whole ' if whole else ''}number: give one.")
-    if not least <= value <= most:
-        bounds = f"{least} or more" if most == math.inf else f"{least} to {most:g}"
-        raise SettingError(f"{name}={value!r}: give {bounds}.")
 
 
 def believed(usage: Any, sent: int, received: int, answer_tokens: int) -> Cost:
