@@ -116,7 +116,7 @@ def test_a_cache_is_used_again_and_only_by_the_same_model(dense_folder, base_fol
     DenseSearcher(DOCUMENTS, model=dense_folder, cache=tmp_path, document_prefix="passage: ")
     DenseSearcher(DOCUMENTS, model=base_folder("roberta"), cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
-    monkeypatch.setattr(DenseSearcher, "_encode_documents", None)
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer.encode_document", None)
     assert DenseSearcher(DOCUMENTS[::-1], model=dense_folder, cache=tmp_path).search(QUERIES, 3) == first
 
 

@@ -3,7 +3,7 @@ import pytest
 import tiny
 from tardif.errors import SettingError
 from tardif.evaluation.measures import rank
-from tardif.mining.miners import MINERS, check_miner, make_searcher
+from tardif.mining.miners import MINERS, make_searcher
 from tardif.text.languages import language
 from tardif.types import Document
 
@@ -60,6 +60,6 @@ def test_vectors_go_into_the_cache(base_folder, tmp_path):
 
 def test_an_unknown_miner_is_refused():
     with pytest.raises(SettingError, match="'bm25' is not known: use lexical, dense, late or hybrid"):
-        check_miner("bm25")
+        make_searcher("bm25", DOCUMENTS, language=language("en"))
     with pytest.raises(SettingError, match="is not known"):
         make_searcher("none", DOCUMENTS, language=language("en"))

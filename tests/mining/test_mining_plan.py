@@ -9,7 +9,8 @@ import pytest
 
 import tiny
 from tardif.data.training_set import TrainingSet
-from tardif.mining.mining_plan import MINERS, MiningPlan
+from tardif.mining.miners import MINERS
+from tardif.mining.mining_plan import MiningPlan
 from tardif.mining.selection import Selection
 from tardif.preparation import prepare, prepare_folder
 from tardif.progress import Console
@@ -22,7 +23,7 @@ OPTIONS = {"validation": 0, "window": (1, 20), "near": False, "on": {"query-is-d
 OPTIONS["ratio"] = None
 
 
-@pytest.mark.parametrize("miner", [name for name in MINERS if name != "none"])
+@pytest.mark.parametrize("miner", MINERS)
 def test_every_miner_gives_negatives_and_the_same_again(miner, base_folder, tmp_path):
     def made(name):
         folder = prepare_folder([PAIRS], None, tmp_path / name, miner=miner, base=str(base_folder("bert")), **OPTIONS)

@@ -1,16 +1,17 @@
-"""Dense search: one vector per text, exact cosine over the whole corpus (sentence-transformers)."""
+"""Dense search: one vector per text, exact cosines over the whole corpus (sentence-transformers)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import check_list
+from tardif.checks import check_choice, check_list
 from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
@@ -29,17 +30,14 @@ SIZES = ("small", "base", "large")
 # Texts per block of the cache: a kill costs at most one block, and within it texts are sorted by length.
 _BLOCK = 512
 _BATCH = 32
-# Cosines held at a time: 2**22 floats are 16 MB, queries of a batch by documents of a block.
+# Cosines of a batch of queries by a block of documents that are held at a time: 2**22 floats are 16 MB.
 _COSINES = 1 << 22
 _QUERIES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class DenseModel:
-    """A dense model and what it wants before a query and before a document.
-
-    ``None`` for a prefix leaves it to the prompts that the model itself was saved with.
-    """
+    """A dense model and its prefixes for queries and documents. A prefix of None uses the model's own saved prompt."""
 
     name: str
     query_prefix: str | None = None
@@ -50,51 +48,57 @@ def _family(pattern: str, query: str, document: str, sizes: Sequence[str] = SIZE
     return {size: DenseModel(pattern.format(name), query, document) for size, name in zip(SIZES, sizes, strict=True)}
 
 
-# BGE v1.5 (Xiao et al., C-Pack, SIGIR 2024), its instructions as on the model cards; Solon has no small one.
+# The dense models of each language, by size. BGE v1.5 (Xiao et al., C-Pack, SIGIR 2024) with the instructions of its
+# model cards; Solon has no small model.
 MODELS: Mapping[str, Mapping[str, DenseModel]] = {
     "en": _family("BAAI/bge-{}-en-v1.5", "Represent this sentence for searching relevant passages: ", ""),
     "zh": _family("BAAI/bge-{}-zh-v1.5", "为这个句子生成表示以用于检索相关文章：", ""),
     "fr": _family("OrdalieTech/Solon-embeddings-{}-0.1", "query : ", "", ("base", "base", "large")),
 }
-"""The dense models of each language, by size."""
 
+# The models of every other language (Wang et al., Multilingual E5, 2024).
 MULTILINGUAL = _family("intfloat/multilingual-e5-{}", "query: ", "passage: ")
-"""Those of every other language (Wang et al., Multilingual E5, 2024)."""
 
 
 def dense_model(language: Language, size: str = "small") -> DenseModel:
-    """The model of a language.
+    """Return the dense model of a language.
 
     Raises:
         SettingError: the size is none of :data:`SIZES`.
+
+    >>> from tardif.text.languages import language
+    >>> dense_model(language("sw")).name
+    'intfloat/multilingual-e5-small'
     """
-    if size not in SIZES:
-        raise SettingError(f"size={size!r} is not known: use {', '.join(SIZES[:-1])} or {SIZES[-1]}.")
+    check_choice("size", size, SIZES)
     return MODELS.get(language.code, MULTILINGUAL)[size]
 
 
 class DenseSearcher:
-    """A corpus that can be searched by the cosine of dense vectors.
+    """Searches a corpus by the cosine of dense vectors.
 
     The corpus is encoded once. Nothing is approximated: every query is compared with every document,
     a block of each at a time, so memory holds the corpus's vectors (on disk, with a cache) and one block.
 
     Args:
         documents: the corpus; title and text are encoded.
-        language: a code or language; chooses the model where none is named.
-        model: a dense model by folder or hub id, or one that is loaded.
-        size: of the language's model; ``small`` mines about as well as ``large`` at a tenth of the time.
-        query_prefix: what goes before each query; by default what the model is known to need, or its
+        language: a code or language; chooses the model if none is named.
+        model: a dense model by folder or hub id, or a loaded one.
+        size: of the language's model; ``small`` mines about as well as ``large`` in a tenth of the time.
+        query_prefix: text before each query; by default what the model is known to need, or its
             own saved prompt.
         document_prefix: the same for documents.
-        base: what is used, mean-pooled, where the language's model cannot be had: no hub, not in the
-            local cache. :attr:`notes` then says so.
+        base: used, mean-pooled, if the language's model is neither in the local cache nor on a reachable hub.
+            :attr:`notes` then says so.
         device: torch's name of the device.
-        cache: a folder for the corpus's vectors; a run that was killed goes on from there.
+        cache: a folder for the corpus's vectors; an interrupted run resumes from it.
         console: where to show progress.
 
+    Attributes:
+        notes: what the user should know about the model.
+
     Raises:
-        ModelError: a model that was named cannot be had, or neither can the base.
+        ModelError: a named model is missing, or the language's model and the base are.
         SettingError: the language or size is not known.
         DataError: two documents have the same id.
         FolderError: the cache cannot be written.
@@ -115,27 +119,24 @@ class DenseSearcher:
         console: Console | None = None,
     ) -> None:
         self.notes: list[str] = []
+        # Long texts first: a batch too large for the memory shows at once, and little is padded.
         ordered = sorted(documents, key=lambda document: (-len(document.content), document.id))
         self._ids = Ids(document.id for document in ordered)
         chosen = find_language(language) if isinstance(language, str) else language
         wanted = self._load(chosen, model, size, base, device)
-        self._query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))
-        self._document_prefix = _first(
-            document_prefix, wanted.document_prefix, self._own("document", "passage", "corpus")
-        )
-        texts = [document.content for document in ordered]
-        identity = "" if cache is None else fingerprint(self._model, repr(self._document_prefix))
+        query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))
+        document_prefix = _first(document_prefix, wanted.document_prefix, self._own("document", "passage", "corpus"))
         self._vectors = encode_all(
-            texts,
-            self._encode_documents,
+            [document.content for document in ordered],
+            partial(_encode, self._model.encode_document, document_prefix),
             block=_BLOCK,
             dtype="float32",
             folder=None if cache is None else Path(cache),
-            identity=identity,
+            identity="" if cache is None else fingerprint(self._model, repr(document_prefix)),
             console=console,
             what="Encoding documents (dense)",
         ).rows  # [documents, dim]
-        self._query_vectors = Remembered(self._encode_queries, limit=8192)
+        self._query_vectors = Remembered(partial(_encode, self._model.encode_query, query_prefix), limit=8192)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, cosine), best first; equal scores by id, the highest first."""
@@ -143,7 +144,7 @@ class DenseSearcher:
         found: list[list[tuple[str, float]]] = []
         width = max(_COSINES // _QUERIES, 1)
         for begin in range(0, len(queries), _QUERIES):
-            asked = self._asked(queries[begin : begin + _QUERIES])  # [queries, dim]
+            asked = np.concatenate(self._query_vectors(queries[begin : begin + _QUERIES]))  # [queries, dim]
             best = TopK(len(asked), k)
             for first in range(0, len(self._ids), width):
                 block = np.asarray(self._vectors[first : first + width])
@@ -161,34 +162,18 @@ class DenseSearcher:
         queries = check_list(queries, "queries", SettingError)
         found: list[list[float]] = []
         for begin in range(0, len(queries), _QUERIES):
-            asked = self._asked(queries[begin : begin + _QUERIES])
-            for vector, rows in zip(asked, wanted[begin : begin + _QUERIES], strict=True):
+            asked = self._query_vectors(queries[begin : begin + _QUERIES])
+            for [vector], rows in zip(asked, wanted[begin : begin + _QUERIES], strict=True):
                 found.append((self._vectors[rows] @ vector).tolist() if rows else [])
         return found
 
-    def _asked(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        return np.concatenate(self._query_vectors(queries))
-
-    def _encode_queries(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        return self._encode(self._model.encode_query, texts, self._query_prefix)
-
-    def _encode_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        return self._encode(self._model.encode_document, texts, self._document_prefix)
-
-    @staticmethod
-    def _encode(encode: Any, texts: Sequence[str], prefix: str | None) -> tuple[NDArray[np.float32], list[int]]:
-        vectors = encode(
-            list(texts), prompt=prefix, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
-        )
-        return np.asarray(vectors, dtype=np.float32), [1] * len(texts)
-
     def _own(self, *names: str) -> str | None:
-        """The model's own prompt by the first of these names; some are saved by name and empty."""
+        """The model's first non-empty prompt of these names: models may be saved with an empty one."""
         prompts = getattr(self._model, "prompts", {})
         return next((prompts[name] for name in names if prompts.get(name)), None)
 
     def _load(self, language: Language, model: Any, size: str, base: str | Path, device: str) -> DenseModel:
-        """Load the model asked for, or the base in its place; returns it with its prefixes."""
+        """Load the given model, the language's, or the base in its place; return its name and prefixes."""
         if model is not None and not isinstance(model, str | Path):
             self._model = model
             return DenseModel("")
@@ -210,15 +195,20 @@ class DenseSearcher:
         return wanted
 
 
+def _encode(encode: Any, prefix: str | None, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+    vectors = encode(list(texts), prompt=prefix, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+    return np.asarray(vectors, dtype=np.float32), [1] * len(texts)
+
+
 def _first(*prefixes: str | None) -> str | None:
     return next((prefix for prefix in prefixes if prefix is not None), None)
 
 
 def open_dense(base: Base, device: str) -> SentenceTransformer:
-    """A base as a dense model: as it was saved, or the mean of its token vectors where it is no dense model.
+    """Open a base as a dense model: as it was saved, or with mean pooling if it is no dense model.
 
     Raises:
-        ModelError: the weights cannot be loaded, are missing, or are no numbers.
+        ModelError: the weights cannot be loaded, are missing, or are not numbers.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer

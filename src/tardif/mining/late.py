@@ -1,4 +1,4 @@
-"""Late interaction as a miner: exact MaxSim of a model as it is now."""
+"""Late-interaction search for mining: exact MaxSim with a model as it is now."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+# Candidates that are scored for each query.
 DEPTH = 200
-"""Candidates that are scored for each query."""
 
+# The whole corpus is scored if that takes at most this many multiplications per query: some tenths of a second on two
+# cores. With a query of 32 tokens and documents of 180 these are 5,400 documents of 128 dimensions, or 1,800 of 384.
 WHOLE = 4_000_000_000
-"""Up to so many multiplications per query the whole corpus is scored: some tenths of a second on two cores.
-
-A query of 32 tokens against documents of 180: 5,400 documents of 128 dimensions, 1,800 of 384.
-"""
 
 _QUERY_TOKENS = 32
-# Texts per block of the cache: at 256 tokens of 384 dimensions 100 MB while a block is encoded.
+# Texts per block of the cache: with 256 tokens of 384 dimensions, 100 MB while a block is encoded.
 _BLOCK = 256
-# Queries scored at a time: a candidate of several is read and multiplied once, three times as fast as one by one.
+# Queries scored at a time. A document that is a candidate of several queries is read and multiplied once, which is
+# three times as fast as query by query.
 _QUERIES = 256
 
 
 class LateSearcher:
-    """A corpus that can be searched by a late-interaction model.
+    """Searches a corpus with a late-interaction model.
 
-    Documents are encoded once and kept in half precision, on disk where a cache is given. A score is
+    Documents are encoded once and kept in half precision, on disk if a cache is given. A score is
     MaxSim divided by the number of the query's token vectors, the mean cosine of the best matches: the
     order is MaxSim's, and a ratio of two scores means something.
 
     Args:
-        model: a late-interaction model; as it is now, whatever it is trained to later.
+        model: a late-interaction model; documents are encoded with its present weights.
         documents: the corpus.
-        candidates: what proposes the documents to be scored, or a function that makes it when it is
-            first needed. Without one the whole corpus is always scored.
+        candidates: proposes the documents to score, or a function that makes such a searcher when it is
+            first needed. None always scores the whole corpus.
         depth: candidates per query.
-        whole: score the whole corpus where that takes at most so many multiplications per query.
-        cache: a folder for the corpus's token vectors; a run that was killed goes on from there.
+        whole: score the whole corpus if that takes at most this many multiplications per query.
+        cache: a folder for the corpus's token vectors; an interrupted run resumes from it.
         console: where to show progress.
+
+    Attributes:
+        scores_all: whether the whole corpus is scored.
 
     Raises:
         DataError: two documents have the same id.
@@ -92,14 +94,14 @@ class LateSearcher:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the candidates' models."""
+        """What the user should know about the candidates' models."""
         return [] if self.scores_all else list(getattr(self._proposer(), "notes", []))
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first; equal scores by id, the highest first.
 
-        Documents without a token are never hits, and queries without one have none; below the candidates' depth
-        there are none.
+        Documents without a token are never hits, and queries without one have no hits. There are no hits beyond the
+        candidates.
         """
         queries = check_list(queries, "queries", SettingError)
         if self.scores_all:
@@ -140,7 +142,7 @@ class LateSearcher:
         return encode_texts(self._model, texts, task)
 
     def _all(self, queries: Sequence[str], begin: int, k: int) -> list[list[tuple[str, float]]]:
-        """The best of the whole corpus, a block of documents at a time."""
+        """The best hits in the whole corpus, a block of documents at a time."""
         vectors = self._query_vectors(queries[begin : begin + _QUERIES])
         lengths = [len(rows) for rows in vectors]
         packed, counts = np.concatenate(vectors), np.maximum(lengths, 1)[:, None]
@@ -155,16 +157,14 @@ class LateSearcher:
         return [hits if length else [] for hits, length in zip(best.hits, lengths, strict=True)]
 
     def _pairs(self, queries: Sequence[str], rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """The scores of each query's documents (positions), LOWEST where either has no token.
-
-        Document by document: one that several queries want is read once.
-        """
+        """The scores of each query's documents (positions); LOWEST if query or document has no token."""
         vectors = self._query_vectors(queries)
         scores = [np.full(len(wanted), LOWEST, dtype=np.float32) for wanted in rows]
         places: dict[int, list[tuple[int, int]]] = {}
         for query, wanted in enumerate(rows):
             for place, row in enumerate(wanted):
                 places.setdefault(row, []).append((query, place))
+        # Document by document, so that one that several queries want is read once; in the order of the file.
         for row in sorted(places):
             length = int(self._lengths[row])
             if not length:

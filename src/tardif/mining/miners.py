@@ -1,12 +1,13 @@
-"""The one place where a miner's name becomes a searcher; a hybrid one fuses several."""
+"""Searchers by the name of their miner, and the hybrid searcher."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.checks import check_list
+from tardif.checks import check_choice, check_list
 from tardif.encoder import MINILM
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
 MINERS = ("lexical", "dense", "late", "hybrid")
 
 
-def check_miner(name: str) -> str:
-    """Return ``name`` if it is a miner's.
-
-    Raises:
-        SettingError: it is not.
-    """
-    if name not in MINERS:
-        raise SettingError(f"The miner {name!r} is not known: use {', '.join(MINERS[:-1])} or {MINERS[-1]}.")
-    return name
-
-
 def make_searcher(
     name: str,
     documents: Sequence[Document],
@@ -49,15 +39,15 @@ def make_searcher(
     cache: str | Path | None = None,
     console: Console | None = None,
 ) -> Scorer:
-    """A searcher over a corpus, by its miner's name.
+    """Return a searcher over a corpus, by its miner's name.
 
     Args:
         name: ``lexical`` (BM25); ``dense`` (one vector per text); ``hybrid`` (both, fused; dense judges);
             ``late`` (exact MaxSim over the hybrid's candidates, or over the whole of a small corpus).
         documents: the corpus.
         language: chooses stemmer, stopwords and dense model.
-        base: the base that is trained; it takes the place of a dense model that cannot be had, and
-            searches late by its raw token vectors where no ``model`` is given.
+        base: the base that is trained. It replaces a missing dense model, and searches late by its raw token vectors
+            if no ``model`` is given.
         model: the late-interaction model for ``late``: loaded, or a checkpoint's folder or hub id.
         dense_model: a dense model in place of the language's.
         size: of the language's dense model: small, base or large.
@@ -67,23 +57,22 @@ def make_searcher(
 
     Raises:
         SettingError: the name or size is not known.
-        ModelError: a model cannot be had or loaded.
+        ModelError: a model is missing or cannot be loaded.
         DataError: two documents have the same id.
         FolderError: the cache cannot be written.
     """
-    check_miner(name)
-
-    def dense() -> DenseSearcher:
-        return DenseSearcher(
-            documents,
-            language=language,
-            model=dense_model,
-            size=size,
-            base=base,
-            device=device,
-            cache=cache,
-            console=console,
-        )
+    check_choice("miner", name, MINERS)
+    dense = partial(
+        DenseSearcher,
+        documents,
+        language=language,
+        model=dense_model,
+        size=size,
+        base=base,
+        device=device,
+        cache=cache,
+        console=console,
+    )
 
     def hybrid() -> HybridSearcher:
         return HybridSearcher([LexicalSearcher(documents, language), dense()])
@@ -98,7 +87,7 @@ def make_searcher(
 
 
 def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder:
-    """The model given, or the base before any training: its raw token vectors, or itself if it is a ColBERT."""
+    """The given model, or the untrained base: itself if it is a ColBERT, else its raw token vectors."""
     from tardif.encoder.model import build_model, open_model, raw_view
     from tardif.encoder.recipe import Recipe
 
@@ -112,15 +101,15 @@ def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder
 
 
 class HybridSearcher:
-    """Fuses the rankings of several searchers.
+    """Fuses the rankings of several searchers (:func:`tardif.ranking.fuse`).
 
-    A ratio of two fused scores (:mod:`tardif.ranking`) means nothing, so :meth:`score` is that of one judge.
+    A ratio of two fused scores means nothing, so :meth:`score` returns the scores of one searcher, the judge.
 
     Args:
-        searchers: what is fused; all over the same corpus.
-        judge: whose scores :meth:`score` gives; by default the first searcher that is not lexical,
+        searchers: the searchers to fuse, all over the same corpus.
+        judge: gives the scores of :meth:`score`; by default the first searcher that is not lexical,
             else the first.
-        depth: ranks of each that are fused, where no more are asked for.
+        depth: the least number of ranks of each that are fused.
 
     Raises:
         SettingError: there is no searcher, or the judge cannot score.
@@ -141,7 +130,7 @@ class HybridSearcher:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the searchers' models."""
+        """What the user should know about the searchers' models."""
         return [note for searcher in self._searchers for note in getattr(searcher, "notes", [])]
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:

@@ -1,4 +1,4 @@
-"""Mining as ``prepare`` does it: a miner by name, the rules, a teacher; over a folder, resumable."""
+"""Mining as a step of ``prepare``: a miner by name, the rules, a teacher; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import check_choice
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.devices import allocate
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.folders import expanded, write_json
+from tardif.mining.dense import SIZES
 from tardif.mining.mine import mine
-from tardif.mining.miners import make_searcher
+from tardif.mining.miners import MINERS, make_searcher
 from tardif.mining.searcher import Searcher
 from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
 from tardif.progress import Console
 from tardif.text.languages import Language
 
-MINERS = ("lexical", "dense", "late", "hybrid", "none")
-SIZES = ("small", "base", "large")
 REPORT = "mining.json"
 PAGE = "mining.html"
 
 
 @dataclass(frozen=True)
 class MiningPlan:
-    """What mines a prepared folder, and how.
+    """The miner of a prepared set and its options.
 
     Attributes:
-        miner: one of :data:`MINERS`.
+        miner: one of :data:`tardif.mining.miners.MINERS`, or ``none``.
         language: chooses stemmer, stopwords and the dense miner's model.
-        base: the base that is trained, which searches where there is no other model.
+        base: the base that is trained; it searches if there is no other model.
         model: the model of the ``late`` miner, or else of the dense one; None: the language's.
         size: of the language's dense model.
         selection: the rules.
-        decides_ratio: have :func:`tardif.mining.selection.ratio_for` say their ratio.
+        decides_ratio: whether :func:`tardif.mining.selection.ratio_for` replaces their ratio.
         teacher: a cross-encoder's folder or hub id, or a callable.
+        teacher_ratio: the teacher's ``ratio``.
         device: where models compute.
         seed: of the draws.
     """
@@ -63,10 +64,8 @@ class MiningPlan:
             SettingError: names the option.
             ModelError: a model that is named is not there, or its files are damaged or refused.
         """
-        if self.miner not in MINERS:
-            raise SettingError(f"miner={self.miner!r} is not known: use {', '.join(MINERS)}.")
-        if self.size not in SIZES:
-            raise SettingError(f"miner_size={self.size!r} is not known: use {', '.join(SIZES)}.")
+        check_choice("miner", self.miner, (*MINERS, "none"))
+        check_choice("miner_size", self.size, SIZES)
         if self.teacher is not None and not (callable(self.teacher) or isinstance(self.teacher, str | Path)):
             raise SettingError(f"teacher={self.teacher!r}: give a cross-encoder's folder or hub id, or a callable.")
         self.selection.check()
@@ -123,7 +122,7 @@ class MiningPlan:
         if folder is not None:
             said = done.report.as_json()
             write_json(folder / REPORT, said)
-            # A text may hold half a surrogate pair, which UTF-8 cannot.
+            # A text may hold half a surrogate pair, which UTF-8 cannot encode.
             (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
         if self.decides_ratio and self.miner != "none" and selection.ratio is None:
             lines.append(f"negatives of any score: there are over {MANY:,} queries (ratio {RATIO} keeps them lower)")
@@ -155,7 +154,11 @@ class MiningPlan:
 
 
 def work_folder(out: Path) -> Path:
-    """Where the mining for an output folder keeps what is done: beside it."""
+    """The folder beside an output folder in which its mining keeps finished work.
+
+    >>> work_folder(Path("/data/set")).name
+    '.set.mining'
+    """
     out = expanded(out).absolute()
     return out.parent / f".{out.name}.mining"
 

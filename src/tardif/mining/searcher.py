@@ -1,4 +1,4 @@
-"""What mining asks of a searcher."""
+"""The two protocols of searchers that mining uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Searcher(Protocol):
-    """Anything that searches can mine."""
+    """Ranks a corpus; anything with this method can mine."""
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The ``k`` best documents of each query as (id, score), best first; equal scores by id, the highest first."""
@@ -15,12 +15,12 @@ class Searcher(Protocol):
 
 
 class Scorer(Searcher, Protocol):
-    """A searcher that can also say what it thinks of given documents."""
+    """A searcher that can also score given documents."""
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
-        """The scores of given documents (ids) of each query.
+        """The scores of given documents (ids) for each query.
 
-        On a scale where a ratio of two scores of one query means something; 0 where nothing matches.
+        A ratio of two scores of one query must mean something; the score is 0 if nothing matches.
 
         Raises:
             DataError: a document is not in the corpus.

@@ -1,7 +1,7 @@
-"""A cross-encoder that reads query and document together: it drops false negatives and teaches by its scores.
+"""A teacher: a cross-encoder that drops false negatives and gives the scores to learn from.
 
-Denoising mined negatives with a cross-encoder is RocketQA's (Qu et al., NAACL 2021); learning from the
-margins between its scores is Hofstätter et al.'s (2020).
+Denoising mined negatives with a cross-encoder comes from RocketQA (Qu et al., NAACL 2021), learning from the
+margins between its scores from Hofstätter et al. (2020).
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import hashlib
 import math
 import sqlite3
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.checks import check_choice
 from tardif.encoder.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
-from tardif.errors import DataError, ModelError, SettingError
+from tardif.errors import DataError, ModelError
 from tardif.folders import expanded
 from tardif.mining.selection import Reference, check_distance, too_near
 
@@ -26,37 +29,41 @@ Pair: TypeAlias = tuple[str, str]
 Rate: TypeAlias = Callable[[list[Pair]], Any]
 SCALES = ("auto", "sigmoid", "none")
 
-# Pairs scored and written down at a time: what an interruption loses at most. Always the same pairs go
-# together, so that a resumed run pads, and scores, as an unbroken one does.
+# Pairs scored and stored at a time: an interruption loses no more. The chunks are the same in every run, so a resumed
+# run pads, and therefore scores, as an uninterrupted one does.
 _CHUNK = 512
 
 
 class Teacher:
-    """Scores pairs of query and document, each once: what it has said is kept on disk.
+    """Scores pairs of query and document, each once: scores are kept on disk.
 
     Args:
-        model: a cross-encoder of sentence-transformers by folder or hub id, or a callable that gives a
-            list of (query text, document text) a score each.
-        ratio: a negative is dropped that scores so much of the positive's score, on the scale below, or
-            more.
-        margin: a negative is dropped that scores more than the positive's score less so much, on the
-            scale below.
-        scale: ``sigmoid``: scores are logits, and are compared as probabilities. ``none``: they are
-            compared as they are, and a positive at 0 or below cannot judge by ratio. ``auto``: sigmoid for a
-            cross-encoder (its raw logits are asked for), none for a callable. A ratio of logits means
-            nothing: they are below 0 as often as above. What examples carry are always the raw scores,
-            which distillation wants.
+        model: a cross-encoder of sentence-transformers by folder or hub id, or a callable that takes a
+            list of (query text, document text) and returns a score for each.
+        ratio: drop negatives that score this fraction of the positive's score or more, on the scale below.
+        margin: drop negatives that score the positive's score less this, or more, on the scale below.
+        scale: ``sigmoid``: scores are logits and are compared as probabilities, since a ratio of logits means nothing:
+            half of them are below 0. ``none``: scores are compared as they are, and a positive at 0 or below cannot
+            judge by ratio. ``auto``: sigmoid for a cross-encoder (its raw logits are used), none for a callable.
+            Examples always carry the raw scores, which distillation needs.
         batch: pairs per step of the cross-encoder.
         device: where the cross-encoder computes.
-        cache: a file (SQLite) of the scores, by the content of query, document and teacher; None keeps
+        cache: a file (SQLite) for the scores, by the content of query, document and teacher; None keeps
             them in memory.
-        name: what a callable's scores are kept under; its module and name by default. Give another one
-            when it scores in another way than before.
+        name: the name that a callable's scores are stored under; its module and name by default. Give another one
+            if it scores in another way than before.
+
+    Attributes:
+        asked: pairs scored by the model, not by the cache.
 
     Raises:
         SettingError: an option cannot be used.
-        ModelError: the cross-encoder is not there, or its files are damaged or refused. Its weights are read
+        ModelError: the cross-encoder is missing, or its files are damaged or refused. Its weights are read
             when it first scores.
+
+    >>> teacher = Teacher(lambda pairs: [float(len(set(q.split()) & set(d.split()))) for q, d in pairs])
+    >>> teacher.score([("salt trade", "the salt trade of the coast"), ("salt trade", "a harbour")])
+    [2.0, 0.0]
     """
 
     def __init__(
@@ -71,8 +78,7 @@ class Teacher:
         cache: str | Path | None = None,
         name: str | None = None,
     ) -> None:
-        if scale not in SCALES:
-            raise SettingError(f"The teacher's scale {scale!r} is not known: use {', '.join(SCALES)}.")
+        check_choice("scale", scale, SCALES)
         check_distance(ratio, margin)
         self.name = name or teacher_name(model)
         self.ratio, self.margin = ratio, margin
@@ -80,15 +86,14 @@ class Teacher:
         self._model, self._batch, self._device = model, batch, device
         self._rate: Rate | None = model if callable(model) else None
         self._base = None if callable(model) else resolve_cross_encoder(model)
-        self._salt: bytes | None = None
         self._path = None if cache is None else Path(cache)
         self._database: sqlite3.Connection | None = None
         self.asked = 0
 
     @property
     def identity(self) -> str:
-        """What makes its scores and its verdicts: for what is kept by them."""
-        return f"{self._own_salt().hex()} {self.ratio} {self.margin} {self.scale}"
+        """What decides its scores and verdicts, as part of a key under which they are stored."""
+        return f"{self._salt.hex()} {self.ratio} {self.margin} {self.scale}"
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """The raw score of each pair (query text, document text).
@@ -104,23 +109,23 @@ class Teacher:
             known = self._look_up(keys)
             missing = {key: pair for key, pair in zip(keys, chunk, strict=True) if key not in known}
             if missing:
-                said = dict(zip(missing, self._ask(list(missing.values())), strict=True))
-                self._keep(said)
-                known.update(said)
+                scored = dict(zip(missing, self._ask(list(missing.values())), strict=True))
+                self._keep(scored)
+                known.update(scored)
             scores += [known[key] for key in keys]
         return scores
 
     def scaled(self, scores: Sequence[float]) -> NDArray[np.float64]:
-        """Raw scores as they are compared."""
+        """Raw scores on the scale on which they are compared."""
         raw = np.asarray(scores, dtype=np.float64)
+        # tanh, since the textbook form of the sigmoid overflows for large negative logits.
         return raw if self.scale == "none" else 0.5 * (1 + np.tanh(raw / 2))
 
     def refuses(self, positives: Sequence[float], negatives: Sequence[float]) -> NDArray[np.bool_]:
-        """Which negatives look like answers, beside the lowest of a query's positives (raw scores)."""
+        """Which negatives look like answers, compared with the query's lowest positive (raw scores)."""
         reference = Reference.of(self.scaled(positives).tolist())
         by_ratio, by_margin = too_near(self.scaled(negatives), reference, self.ratio, self.margin)
-        refused: NDArray[np.bool_] = by_ratio | by_margin
-        return refused
+        return by_ratio | by_margin
 
     def close(self) -> None:
         """Close the cache."""
@@ -133,79 +138,77 @@ class Teacher:
             assert self._base is not None
             self._rate = _cross_encoder(self._base, self._batch, self._device)
         self.asked += len(pairs)
-        said = [float(score) for score in self._rate(pairs)]
-        if len(said) != len(pairs):
-            raise ModelError(f"The teacher {self.name} gave {len(said)} scores for {len(pairs)} pairs.")
-        for pair, score in zip(pairs, said, strict=True):
+        scores = [float(score) for score in self._rate(pairs)]
+        if len(scores) != len(pairs):
+            raise ModelError(f"The teacher {self.name} gave {len(scores)} scores for {len(pairs)} pairs.")
+        for pair, score in zip(pairs, scores, strict=True):
             if not math.isfinite(score):
                 raise ModelError(f"The teacher {self.name} gives {score} for the query {pair[0]!r}: it is no score.")
-        return said
+        return scores
 
     def _key(self, pair: Pair) -> bytes:
-        digest = hashlib.blake2b(self._own_salt(), digest_size=16)
+        digest = hashlib.blake2b(self._salt, digest_size=16)
         for text in pair:
             part = text.encode("utf-8", "surrogatepass")
-            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(len(part).to_bytes(8, "little"))  # ("ab", "c") is not ("a", "bc")
             digest.update(part)
         return digest.digest()
 
-    def _own_salt(self) -> bytes:
-        if self._salt is None:
-            self._salt = _fingerprint(self._model, self.name)
-        return self._salt
+    @cached_property
+    def _salt(self) -> bytes:
+        return _fingerprint(self._model, self.name)
 
-    def _open(self) -> sqlite3.Connection:
-        if self._database is None:
-            place = ":memory:" if self._path is None else str(self._path)
-            try:
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The cache, opened when first needed, in one transaction that locks it against other processes."""
+        try:
+            if self._database is None:
                 if self._path is not None:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
-                # SQLite's first kind of journal, and each writer asks for the lock before it reads: whoever
-                # comes second waits. The write-ahead log is refused, not waited for, where two turn it on.
-                self._database = sqlite3.connect(place, timeout=60, isolation_level=None)
-                self._database.execute("BEGIN IMMEDIATE")
-                self._database.execute(
-                    "CREATE TABLE IF NOT EXISTS checked_scores "
-                    "(key BLOB PRIMARY KEY, score REAL NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
-                )
-                self._database.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                self.close()
-                raise self._unusable(error) from error
-        return self._database
+                # SQLite's rollback journal, in which a second writer waits: the write-ahead log fails at once where two
+                # processes turn it on.
+                self._database = sqlite3.connect(self._path or ":memory:", timeout=60, isolation_level=None)
+            # IMMEDIATE: two that read first and then want to write would wait for each other.
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS checked_scores "
+                "(key BLOB PRIMARY KEY, score REAL NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID"
+            )
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            self.close()  # which rolls back
+            if not isinstance(error, sqlite3.Error | OSError):
+                raise
+            what = f"the cache of the teacher's scores cannot be used ({error}): remove it."
+            raise DataError(what, self._path) from error
 
     def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         marks = ", ".join("?" * len(keys))
-        try:
-            rows = self._open().execute(
+        with self._transaction() as database:
+            rows = database.execute(
                 f"SELECT key, score, checksum FROM checked_scores WHERE key IN ({marks})", list(keys)
             )
-            # What is not as it was kept is asked for again, and replaced.
+            # A damaged score is asked for again, and replaced.
             return {key: score for key, score, checksum in rows if checksum == _checksum(key, score)}
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
 
-    def _keep(self, said: dict[bytes, float]) -> None:
-        database = self._open()
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            rows = [(key, score, _checksum(key, score)) for key, score in said.items()]
+    def _keep(self, scores: dict[bytes, float]) -> None:
+        rows = [(key, score, _checksum(key, score)) for key, score in scores.items()]
+        with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO checked_scores VALUES (?, ?, ?)", rows)
-            database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> DataError:
-        return DataError(f"the cache of the teacher's scores cannot be used ({error}): remove it.", self._path)
 
 
 def _checksum(key: bytes, score: float) -> bytes:
-    """Of a score that is kept: SQLite would not notice another number."""
+    """A stored score's checksum: SQLite does not notice a changed number."""
     return hashlib.blake2b(key + struct.pack("<d", score), digest_size=8).digest()
 
 
 def teacher_name(model: Any) -> str:
-    """What a teacher is called: the model's folder or hub id, or a callable's module and name."""
+    """The name of a teacher: the model's folder or hub id, or a callable's module and name.
+
+    >>> teacher_name("cross-encoder/ms-marco-MiniLM-L6-v2"), teacher_name(len)
+    ('cross-encoder/ms-marco-MiniLM-L6-v2', 'builtins.len')
+    """
     if not callable(model):
         return str(model)
     named = model if hasattr(model, "__qualname__") else type(model)
@@ -213,7 +216,7 @@ def teacher_name(model: Any) -> str:
 
 
 def _fingerprint(model: Any, name: str) -> bytes:
-    """What tells teachers apart: the name; of a folder the content of its files."""
+    """A hash that tells teachers apart: of the name, or of the files' contents if the model is a folder."""
     digest = hashlib.blake2b(digest_size=16)
     folder = None if callable(model) else expanded(model)
     if folder is None or not folder.is_dir():

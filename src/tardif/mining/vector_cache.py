@@ -1,12 +1,12 @@
-"""Vectors of many texts, encoded once: on disk where a folder is given, and resumed there after a kill.
+"""Vectors of many texts, encoded once: in memory, or in a folder from which an interrupted run resumes.
 
-manifest.json   what the vectors are of: format, version, kind, dim, texts
+manifest.json   format, version, dtype, dim
 vectors.bin     the rows of all texts, one after the other, float32 or float16
-lengths.bin     how many rows each text has, int32
-blocks.jsonl    of each block: how many texts it has, and the checksum of its vectors and lengths
+lengths.bin     the number of rows of each text, int32
+blocks.jsonl    for each block: its number of texts, and the checksum of its vectors and lengths
 
-A block counts as done when its line is written: its vectors and lengths are on disk before. What a kill left of a
-block is cut off, and the block is encoded again whole, so that the bytes are those of an unbroken run.
+A block is done when its line is written; its vectors and lengths are on disk before. If a kill leaves part of a block,
+that part is cut off and the whole block is encoded again, so that the bytes are those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tardif.progress import Console
 FORMAT = "tardif-vectors"
 VERSION = 2
 
+# Texts to packed vectors ``[rows, dim]`` and the number of rows of each text.
 Encode = Callable[[Sequence[str]], tuple[NDArray[Any], Sequence[int]]]
-"""Texts to packed vectors ``[rows, dim]`` and the rows of each."""
 
 
 class Vectors(NamedTuple):
-    """Packed vectors ``[rows, dim]``, perhaps memory-mapped; text ``i`` has ``lengths[i]`` rows."""
+    """Packed vectors ``[rows, dim]``, memory-mapped if they are on disk; text ``i`` has ``lengths[i]`` rows."""
 
     rows: NDArray[Any]
     lengths: NDArray[np.int64]
@@ -55,18 +55,21 @@ def encode_all(
     """Encode texts a block at a time, or read what was encoded before.
 
     Args:
-        texts: what to encode, in this order.
-        encode: a block of texts to packed vectors.
+        texts: the texts, in the order of the result.
+        encode: turns a block of texts into packed vectors.
         block: texts per call of ``encode``.
-        dtype: ``float32`` or ``float16``, as they are kept.
-        folder: the cache; without one the vectors are kept in memory.
-        identity: what makes the vectors besides the texts: the model with its settings. Vectors of
-            another identity, or of other texts, lie in another place of the same cache.
+        dtype: ``float32`` or ``float16``, in which vectors are kept.
+        folder: the cache; None keeps the vectors in memory.
+        identity: what decides the vectors besides the texts: the model with its settings. Vectors of
+            another identity, or of other texts, are in another folder of the same cache.
         console: where to show progress.
         what: the words of the progress.
 
     Raises:
-        FolderError: the cache cannot be written or holds something else.
+        FolderError: the cache cannot be written, is damaged or holds something else.
+
+    >>> encode_all(["a", "b c"], lambda texts: (np.ones((3, 2)), [1, 2]), block=8, dtype="float16").lengths
+    array([1, 2])
     """
     console = console or Console(quiet=True)
     store: _Memory | _Disk = _Memory(dtype)
@@ -136,7 +139,7 @@ class _Disk:
         self._dim = manifest["dim"]
         sizes = self._whole_blocks()
         ends = list(itertools.accumulate(sizes, initial=0))
-        # Blocks of another size end elsewhere: on from the last end that this size has as well.
+        # Blocks of another size end elsewhere: resume from the last end that blocks of this size have too.
         count = max(i for i, end in enumerate(ends) if end == texts or end % block == 0)
         if ends[count] < texts:
             lengths = np.fromfile(self._lengths, dtype=np.int32)[: ends[count]]
@@ -147,21 +150,21 @@ class _Disk:
         self.done = ends[count]
 
     def _whole_blocks(self) -> list[int]:
-        """How many texts each finished block has; every byte is read.
+        """The number of texts of each finished block.
 
         Raises:
-            FolderError: one is not as it was written.
+            FolderError: a block is damaged. Every byte is read to find out.
         """
         sizes = []
         with self._rows.open("rb") as rows, self._lengths.open("rb") as lengths:
             for line in self._blocks.read_bytes().splitlines(keepends=True):
-                if not line.endswith(b"\n"):  # of a process that was killed
+                if not line.endswith(b"\n"):  # the process was killed while it wrote
                     break
                 try:
-                    texts, said = json.loads(line)
+                    texts, expected = json.loads(line)
                     counts = np.frombuffer(lengths.read(texts * 4), dtype=np.int32)
                     values = rows.read(int(counts.sum(dtype=np.int64)) * (self._dim or 0) * self._dtype.itemsize)
-                    is_right = said == _checksum(values, counts)
+                    is_right = expected == _checksum(values, counts)
                 except (ValueError, TypeError, OverflowError, MemoryError):
                     is_right = False
                 if not is_right:
@@ -179,6 +182,7 @@ class _Disk:
                 )
             values, counts = np.ascontiguousarray(vectors).data, np.array(lengths, dtype=np.int32)
             line = json.dumps([len(counts), _checksum(values, counts)]) + "\n"
+            # In this order, each synced: a line in blocks.jsonl promises that the rest is on disk.
             for path, content in ((self._rows, values), (self._lengths, counts.data), (self._blocks, line.encode())):
                 with path.open("ab") as file:
                     file.write(content)
@@ -190,7 +194,7 @@ class _Disk:
     def vectors(self) -> Vectors:
         lengths = np.fromfile(self._lengths, dtype=np.int32).astype(np.int64)
         shape = (int(lengths.sum()), self._dim or 0)
-        if not shape[0]:
+        if not shape[0]:  # an empty file cannot be mapped
             return Vectors(np.zeros(shape, dtype=self._dtype), lengths)
         return Vectors(np.memmap(self._rows, dtype=self._dtype, mode="r", shape=shape), lengths)
 
@@ -199,18 +203,18 @@ class _Disk:
 
 
 def _checksum(values: Any, counts: NDArray[np.int32]) -> str:
-    """Of a block's vectors, as bytes, and lengths."""
+    """The checksum of a block's vectors, as bytes, and lengths."""
     digest = xxhash.xxh3_128(values)
     digest.update(counts.tobytes())
     return digest.hexdigest()
 
 
 class Remembered:
-    """Encodes queries, and remembers the last of them: who searches for a query then asks for its scores.
+    """An encoder of queries that remembers the last ones: after a search, the same queries are scored.
 
     Args:
-        encode: texts to packed vectors.
-        limit: how many are remembered.
+        encode: turns texts into packed vectors.
+        limit: how many queries are remembered.
     """
 
     def __init__(self, encode: Encode, limit: int = 1024) -> None:
@@ -225,13 +229,13 @@ class Remembered:
             vectors, lengths = self._encode(new)
             self._known |= dict(zip(new, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True))
         found = [self._known[text] for text in texts]
-        while len(self._known) > self._limit:
+        while len(self._known) > self._limit:  # a dict keeps the order of insertion: the oldest goes first
             del self._known[next(iter(self._known))]
         return found
 
 
 def fingerprint(model: Any, *settings: str) -> str:
-    """What a model is, for a cache: its weights, its modules' settings and its tokenizer, as one hash."""
+    """A hash of a model for a cache: of its weights, its modules' settings and its tokenizer."""
     import torch
 
     digest = hashlib.blake2b("\x00".join(settings).encode(), digest_size=16)
@@ -247,7 +251,7 @@ def fingerprint(model: Any, *settings: str) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         digest.update(repr(tokenizer).encode())
-    else:  # how the last call truncated and padded is not what the tokenizer is
+    else:  # truncation and padding are left over from the last call and do not belong to the tokenizer
         state = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
         digest.update(json.dumps(state, sort_keys=True).encode())
     return digest.hexdigest()
