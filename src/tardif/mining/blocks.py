@@ -60,7 +60,8 @@ class Choice:
     def parse(cls, line: str) -> Choice:
         """The choice that :meth:`line` wrote."""
         query, positives, negatives, *rest = json.loads(line)
-        return cls(query, *(tuple(ScoredDocument(*row) for row in rows) for rows in (positives, negatives)), *rest)
+        own, others = (tuple(ScoredDocument(*row) for row in rows) for rows in (positives, negatives))
+        return cls(query, own, others, *rest)
 
 
 class Blocks:
