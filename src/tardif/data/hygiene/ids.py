@@ -1,8 +1,8 @@
-"""Ids in place of texts: a value that is the id of a document, or of a listed query, stands for it.
+"""Ids in a column of texts: a value that is the id of a document, or of a listed query, means that document or query.
 
-Whoever names a column of ids as a column of texts would train on documents that read ``kb-78``. So the values of
-each column are compared with the ids that were given before any is taken for a text: a column of ids is joined, which
-is said; a column that holds both is refused. Numbers are compared as such: a frame with gaps writes 17 as 17.0.
+A column of ids that is read as texts would give documents that read ``kb-78``. So the values of each column are
+compared with the known ids first. A column of ids is joined, and the report counts it; a column of ids and texts is
+refused. Numbers are compared as numbers: a frame with gaps writes 17 as 17.0.
 """
 
 from __future__ import annotations
@@ -12,34 +12,47 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tardif.data.extraction.extract import KINDS
 from tardif.data.staging import Staging
 from tardif.errors import DataError
 
+# The share of a column's values that must be ids, or look like ids, for it to be a column of ids.
 NEARLY_ALL = 0.95
-"""The share of a column's values that must be ids, or look like ids, for it to be a column of ids."""
 
-LIKE_AN_ID = r"[!-~]*[0-9_/:#.-][!-~]*"
-"""No white space, plain characters, and a digit or a mark that words do not hold; for DuckDB and for Python."""
+# ASCII without white space, with a digit or a mark that words do not have; for DuckDB and for Python.
+_LIKE_AN_ID = r"[!-~]*[0-9_/:#.-][!-~]*"
+_LONGEST = 200  # characters of what looks like an id
 
-LONGEST = 200
-"""Characters of what looks like an id."""
+# Names of columns of ids: doc_id, articleId, docid.
+_NAMED_ID = re.compile(r"(^|[^a-z])ids?$|[a-z](Id|ID|Ids|IDs)$|^(doc|p|page|url)ids?$|url$")
 
-_WHOLE = re.compile(LIKE_AN_ID)
+# A file's name is the id of the document that is read from it; judgements often leave the suffix out.
+_SUFFIX = rf"\.({'|'.join(sorted(suffix[1:] for suffix in KINDS))})"
 
 
 def looks_like_an_id(text: str) -> bool:
-    """Whether a text looks like an id."""
-    return len(text) <= LONGEST and _WHOLE.fullmatch(text) is not None
+    """Whether a text looks like an id.
+
+    >>> looks_like_an_id("kb-78"), looks_like_an_id("Paris"), looks_like_an_id("see kb-78")
+    (True, False, False)
+    """
+    return len(text) <= _LONGEST and re.fullmatch(_LIKE_AN_ID, text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is joined: documents, or queries. ``made``: the rows whose id was made from their text."""
+    """What is joined: documents, or queries.
+
+    Attributes:
+        name: ``document`` or ``query``.
+        table: of the staging database.
+        made: SQL for the rows of the table with an id that was made from their text.
+        given: SQL for the rows that the user gave as documents, or as a list of queries.
+    """
 
     name: str
     table: str
     made: str
-    known: str
     given: str
 
     @property
@@ -48,41 +61,129 @@ class Kind:
         return f"{self.name}_id"
 
 
-DOCUMENTS = Kind("document", "documents", "NOT own_id AND NOT corpus", "own_id", "corpus")
-QUERIES = Kind("query", "queries", "NOT own_id", "own_id", "listed")
+DOCUMENTS = Kind("document", "documents", "NOT own_id AND NOT corpus", "corpus")
+QUERIES = Kind("query", "queries", "NOT own_id", "listed")
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
-    """The values of one column: how many, how many are ids, and how many more look like ids."""
+class _Column:
+    """The values of one column of a source.
 
+    Attributes:
+        staging, kind, source: where it is.
+        is_negative: it is a column of negatives.
+        rows: the number of values.
+        ids: the number of values that are known ids.
+        alike: the number of other values that look like ids.
+    """
+
+    staging: Staging
     kind: Kind
     source: int
-    against: bool
+    is_negative: bool
     rows: int
     ids: int
     alike: int
 
     @property
     def are_ids(self) -> bool:
-        """Whether the column is one of ids, some of which may not be known."""
+        """Whether the column holds ids, some of which may be unknown."""
         return self.ids > 0 and (self.ids + self.alike == self.rows or self.ids >= NEARLY_ALL * self.rows)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the values look like ids, and none is one."""
+        """Whether the values look like ids, and none is a known one."""
         return not self.ids and self.alike >= NEARLY_ALL * self.rows
 
     @property
-    def where(self) -> str:
-        """The judgements of the column."""
-        side = "" if self.kind is QUERIES else f" AND (role = 'negative') = {self.against}"
+    def _judgements(self) -> str:
+        """SQL for the condition on the judgements of the column."""
+        side = "" if self.kind is QUERIES else f" AND (role = 'negative') = {self.is_negative}"
         return f"source = {self.source}{side}"
+
+    @property
+    def _texts(self) -> str:
+        """SQL that joins the judgements with the texts that ids were made from, and the ids that these are."""
+        return f"""FROM (SELECT * FROM judgements WHERE {self._judgements}) j
+            JOIN {_values(self.kind)} v ON v.id = j.{self.kind.column}
+            LEFT JOIN given_ids g ON g.given = v.id"""
+
+    @property
+    def _names(self) -> Sequence[str]:
+        """The names of the column in its source; none where rows have no names."""
+        columns = self.staging.columns.get(self.source, {})
+        if self.kind is QUERIES:
+            return columns.get("query", ())
+        return columns.get("negative" if self.is_negative else "positive") or columns.get("documents", ())
+
+    def __str__(self) -> str:
+        if names := self._names:
+            return f"column {', '.join(names[:3])}"
+        return "the queries" if self.kind is QUERIES else "the negatives" if self.is_negative else "the documents"
+
+    def join(self, *, rest: bool) -> str:
+        """Replace ids by what they name; returns what was done. With ``rest`` all other values are unknown ids."""
+        column, table = self.kind.column, self.kind.table
+        self.staging.run(
+            f"UPDATE judgements SET {column} = g.id FROM given_ids g "
+            f"WHERE judgements.{column} = g.given AND {self._judgements}"
+        )
+        if rest and self.ids < self.rows:
+            self.staging.run(
+                f"UPDATE judgements SET {column} = v.text FROM {_values(self.kind)} v "
+                f"WHERE judgements.{column} = v.id AND {self._judgements}"
+            )
+        many = f"the {self.ids:,} values" if self.ids == self.rows else f"{self.ids:,} of the {self.rows:,} values"
+        return f"{many} of {self} are ids of the {table}: joined"
+
+    def drop(self) -> None:
+        """Note the judgements of ids and, if no id is known, of what looks like one."""
+        ids = f"g.id IS NOT NULL OR ({not self.ids} AND {_like('v.text')})"
+        self.staging.run(f"INSERT INTO id_texts SELECT j.row {self._texts} WHERE {ids}")
+
+    def _example(self, which: str = "true") -> tuple[int, str]:
+        """The place and text of the first value."""
+        place, text = self.staging.all(
+            f"SELECT j.place, v.text {self._texts} WHERE {which} ORDER BY j.place, j.row LIMIT 1"
+        )[0]
+        return place, text
+
+    def mixed_error(self) -> DataError:
+        """The error for a column of ids and texts."""
+        role = "query_id" if self.kind is QUERIES else "negative_id" if self.is_negative else "document_id"
+        name = next(iter(self._names), "")
+        declare = f'If all are ids, say so with columns={{"{role}": "{name}"}} (--columns {role}={name}); '
+        place, identity = self._example("g.id IS NOT NULL")
+        other_place, text = self._example("g.id IS NULL")
+        return self.staging.error(
+            self.source,
+            place,
+            f"{self} holds {self.ids:,} ids of the {self.kind.table}, such as {identity!r:.60}, and "
+            f"{self.rows - self.ids:,} other values, such as {text!r:.60} in line {other_place}. "
+            f'{declare if name else ""}join the ids and read the others as texts with on={{"id-as-text": "join"}} '
+            "(--on id-as-text=join), or read all as texts with id-as-text=keep.",
+        )
+
+    def foreign_error(self) -> DataError:
+        """The error for a column of what looks like ids, none of which is known."""
+        table = self.kind.table
+        place, text = self._example()
+        known = self.staging.one(f"SELECT min(id) FROM {table} WHERE {self.kind.given}")
+        hint = _elsewhere(self.staging, text) if self.kind is DOCUMENTS else ""
+        return self.staging.error(
+            self.source,
+            place,
+            f"the {self.rows:,} values of {self} look like ids, such as {text!r:.60}, and none is the id of one of the "
+            f"{table} (theirs are such as {known!r:.60}): {hint}give the {table} that they name, or read them as texts "
+            'with on={"id-as-text": "keep"} (--on id-as-text=keep).',
+        )
 
 
 def take_the_corpus(staging: Staging) -> None:
-    """Let a text that stands beside the id of a document of the corpus be that document, where it is its text, its
-    text without the title, or a part of it."""
+    """Replace texts that come with the id of a document of the corpus by that document.
+
+    The text must be the document's, with or without its title, or a part of it.
+    """
     staging.run(
         """DELETE FROM documents WHERE NOT corpus AND own_id AND EXISTS (
           SELECT 1 FROM documents c WHERE c.corpus AND c.id = documents.id AND (
@@ -93,56 +194,64 @@ def take_the_corpus(staging: Staging) -> None:
 
 
 def join(staging: Staging, action: str) -> list[str]:
-    """Make judgements of documents and queries out of those whose texts are ids; returns what was done.
+    """Turn judgements with an id in place of a text into judgements of that document or query.
 
     The temporary table ``id_texts`` (row) holds the judgements that ``action`` drops.
 
     Args:
-        staging: what was read.
-        action: of the rule ``id-as-text``: ``refuse`` a column that holds ids and texts; ``join`` its ids and leave
-            its texts; ``keep`` all as texts; ``drop`` the rows whose text is an id.
+        staging: the collection.
+        action: of the rule ``id-as-text``. ``refuse`` refuses a column of ids and texts; ``join`` joins its ids and
+            keeps its texts; ``keep`` reads all as texts; ``drop`` drops rows with an id in place of a text.
+
+    Returns:
+        What was done, for a reader.
 
     Raises:
         DataError: the rule refuses.
     """
     staging.run("CREATE TEMP TABLE id_texts (row BIGINT)")
-    said: list[str] = []
+    lines: list[str] = []
     for kind in (DOCUMENTS, QUERIES):
-        _know(staging, kind)
+        # Every id as it is written, and in its plain form where that belongs to one id only.
+        staging.run(
+            f"""CREATE TEMP TABLE {kind.name}_ids AS
+            WITH own AS (SELECT DISTINCT id FROM {kind.table} WHERE own_id)
+            SELECT id AS form, id FROM own
+            UNION
+            SELECT {_form("id")} AS form, min(id) FROM own GROUP BY 1
+            HAVING count(*) = 1 AND {_form("min(id)")} NOT IN (SELECT id FROM own)"""
+        )
         is_given = staging.one(f"SELECT 1 FROM {kind.table} WHERE {kind.given} LIMIT 1")
         if is_given and action != "keep":
-            said += _join_kind(staging, kind, action)
-        elif kind is DOCUMENTS and not is_given and action != "keep":
-            said += _without_corpus(staging, action)
-        said += _join_numbers(staging, kind)
-    return said
-
-
-def _know(staging: Staging, kind: Kind) -> None:
-    """The table ``KIND_ids`` (form, id): every id as it is written, and in its plain form where that is one id's."""
-    staging.run(
-        f"""CREATE TEMP TABLE {kind.name}_ids AS
-        WITH own AS (SELECT DISTINCT id FROM {kind.table} WHERE {kind.known})
-        SELECT id AS form, id FROM own
-        UNION
-        SELECT {_form("id")} AS form, min(id) FROM own GROUP BY 1
-        HAVING count(*) = 1 AND {_form("min(id)")} NOT IN (SELECT id FROM own)"""
-    )
-
-
-_FILES = r"\.(md|markdown|rst|txt|html?|pdf|docx)"
+            lines += _join_kind(staging, kind, action)
+        elif kind is DOCUMENTS and action != "keep":
+            lines += _without_corpus(staging, action)
+        lines += _join_numbers(staging, kind)
+    return lines
 
 
 def _form(value: str) -> str:
-    """An id as it is compared, in SQL: without white space around it, the fraction of a whole number, and the suffix of
-    a file, whose name is the id of the document read from it."""
+    """SQL for an id as it is compared: without white space around it, without the fraction of a whole number, and
+    without the suffix of a file."""
     number = rf"regexp_replace(trim({value}), '^([+-]?[0-9]+)\.0+$', '\1')"
-    return rf"regexp_replace({number}, '(?i)(.){_FILES}$', '\1')"
+    return rf"regexp_replace({number}, '(?i)(.){_SUFFIX}$', '\1')"
+
+
+def _like(text: str) -> str:
+    """SQL for whether a text looks like an id."""
+    return f"strlen({text}) <= {_LONGEST} AND regexp_full_match({text}, '{_LIKE_AN_ID}')"
+
+
+def _values(kind: Kind) -> str:
+    """SQL for the texts that ids were made from, with these ids."""
+    return f"(SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made})"
 
 
 def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
-    given = _given(kind)
-    longest = int(staging.one(f"SELECT coalesce(max(strlen(form)), 0) FROM {kind.name}_ids")) + len(".markdown")
+    # A text of the corpus is that document, whatever it looks like.
+    corpus = "SELECT content_id FROM documents WHERE corpus UNION SELECT body_id FROM documents WHERE corpus"
+    given = "SELECT NULL::VARCHAR WHERE false" if kind is QUERIES else corpus
+    longest = int(staging.one(f"SELECT coalesce(max(strlen(form)), 0) FROM {kind.name}_ids")) + max(map(len, KINDS))
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE given_ids AS
         SELECT made.id AS given, known.id AS id
@@ -150,121 +259,35 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
         JOIN {kind.name}_ids AS known ON known.form = {_form("made.text")}
         WHERE made.id NOT IN ({given})"""
     )
-    like = _like("v.text")
-    slots = staging.all(
-        f"""SELECT j.source, j.role = 'negative' AND {kind is DOCUMENTS} AS against, count(*), count(g.id),
-          count(*) FILTER (g.id IS NULL AND {like} AND v.id NOT IN ({given}))
+    columns = staging.all(
+        f"""SELECT j.source, j.role = 'negative' AND {kind is DOCUMENTS}, count(*), count(g.id),
+          count(*) FILTER (g.id IS NULL AND {_like("v.text")} AND v.id NOT IN ({given}))
         FROM judgements j
         JOIN {_values(kind)} v ON v.id = j.{kind.column}
         LEFT JOIN given_ids g ON g.given = v.id
         GROUP BY 1, 2 ORDER BY 1, 2"""
     )
-    said = []
-    for source, against, rows, ids, alike in slots:
-        slot = _Slot(kind, source, against, rows, ids, alike)
-        if slot.are_ids and action in ("refuse", "join"):
-            said.append(_join_slot(staging, slot, rest=action == "refuse"))
-        elif (ids or slot.is_foreign) and action == "refuse":
-            raise _mixed(staging, slot) if ids else _foreign(staging, slot)
-        elif ids and action == "join":
-            said.append(_join_slot(staging, slot, rest=False))
-        elif ids or slot.is_foreign:
-            _drop_slot(staging, slot, like)
-    if said:
+    lines = []
+    for row in columns:
+        column = _Column(staging, kind, *row)
+        if column.are_ids and action in ("refuse", "join"):
+            lines.append(column.join(rest=action == "refuse"))
+        elif (column.ids or column.is_foreign) and action == "refuse":
+            raise column.mixed_error() if column.ids else column.foreign_error()
+        elif column.ids and action == "join":
+            lines.append(column.join(rest=False))
+        elif column.ids or column.is_foreign:
+            column.drop()
+    if lines:
         staging.run(
             f"""DELETE FROM {kind.table} WHERE {kind.made} AND id NOT IN (
               SELECT {kind.column} FROM judgements WHERE {kind.column} IS NOT NULL)"""
         )
-    return said
-
-
-def _like(text: str) -> str:
-    """Whether a text looks like an id, in SQL."""
-    return f"strlen({text}) <= {LONGEST} AND regexp_full_match({text}, '{LIKE_AN_ID}')"
-
-
-def _values(kind: Kind) -> str:
-    """The texts that ids were made of, with these, in SQL."""
-    return f"(SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made})"
-
-
-def _given(kind: Kind) -> str:
-    """The ids that a text would get which is given as a text of the corpus: it is that document, whatever it looks
-    like."""
-    if kind is QUERIES:
-        return "SELECT NULL::VARCHAR WHERE false"
-    return "SELECT content_id FROM documents WHERE corpus UNION SELECT body_id FROM documents WHERE corpus"
-
-
-def _join_slot(staging: Staging, slot: _Slot, *, rest: bool) -> str:
-    """Let the ids of a column stand for what they name; with ``rest`` its other values are ids that are not known."""
-    kind = slot.kind
-    staging.run(
-        f"UPDATE judgements SET {kind.column} = g.id FROM given_ids g "
-        f"WHERE judgements.{kind.column} = g.given AND {slot.where}"
-    )
-    if rest and slot.ids < slot.rows:
-        staging.run(
-            f"""UPDATE judgements SET {kind.column} = v.text
-            FROM {_values(kind)} v
-            WHERE judgements.{kind.column} = v.id AND {slot.where}"""
-        )
-    many = f"the {slot.ids:,} values" if slot.ids == slot.rows else f"{slot.ids:,} of the {slot.rows:,} values"
-    return f"{many} of {_column(staging, slot)} are ids of the {kind.table}: joined"
-
-
-def _drop_slot(staging: Staging, slot: _Slot, like: str) -> None:
-    kind = slot.kind
-    staging.run(
-        f"""INSERT INTO id_texts SELECT j.row FROM (SELECT * FROM judgements WHERE {slot.where}) j
-        JOIN {_values(kind)} v ON v.id = j.{kind.column}
-        LEFT JOIN given_ids g ON g.given = v.id WHERE g.id IS NOT NULL OR ({not slot.ids} AND {like})"""
-    )
-
-
-def _mixed(staging: Staging, slot: _Slot) -> DataError:
-    """A column that holds ids and texts."""
-    name, role = _column(staging, slot), _role(slot)
-    column = next(iter(_names(staging, slot)), "")
-    declare = f'If all are ids, say so with columns={{"{role}": "{column}"}} (--columns {role}={column}); '
-    (source, place, identity), *_ = _examples(staging, slot, "g.id IS NOT NULL")
-    (_, other_place, text), *_ = _examples(staging, slot, "g.id IS NULL")
-    return staging.error(
-        source,
-        place,
-        f"{name} holds {slot.ids:,} ids of the {slot.kind.table}, such as {identity!r:.60}, and "
-        f"{slot.rows - slot.ids:,} other values, such as {text!r:.60} in line {other_place}. "
-        f'{declare if column else ""}join the ids and read the others as texts with on={{"id-as-text": "join"}} '
-        "(--on id-as-text=join), or read all as texts with id-as-text=keep.",
-    )
-
-
-def _foreign(staging: Staging, slot: _Slot) -> DataError:
-    """A column of what looks like ids, none of which is known."""
-    (source, place, text), *_ = _examples(staging, slot, "true")
-    known = staging.one(f"SELECT min(id) FROM {slot.kind.table} WHERE {slot.kind.given}")
-    hint = _elsewhere(staging, text) if slot.kind is DOCUMENTS else ""
-    return staging.error(
-        source,
-        place,
-        f"the {slot.rows:,} values of {_column(staging, slot)} look like ids, such as {text!r:.60}, and none is the id "
-        f"of one of the {slot.kind.table} (theirs are such as {known!r:.60}): {hint}give the {slot.kind.table} "
-        'that they name, or read them as texts with on={"id-as-text": "keep"} (--on id-as-text=keep).',
-    )
-
-
-def _examples(staging: Staging, slot: _Slot, which: str) -> list[tuple[int, int, str]]:
-    kind = slot.kind
-    return staging.all(
-        f"""SELECT j.source, j.place, v.text FROM (SELECT * FROM judgements WHERE {slot.where}) j
-        JOIN {_values(kind)} v ON v.id = j.{kind.column}
-        LEFT JOIN given_ids g ON g.given = v.id WHERE {which} ORDER BY j.place, j.row LIMIT 1"""
-    )
+    return lines
 
 
 def _without_corpus(staging: Staging, action: str) -> list[str]:
-    """Say that documents look like ids where no corpus was given that they could be ids of; refuse them where their
-    column is named as one of ids."""
+    """Report documents that look like ids where no corpus was given; refuse them if their column's name means ids."""
     like = _like("text")
     count, alike, first = staging.all(
         f"SELECT count(*), count(*) FILTER ({like}), min(text) FILTER ({like}) FROM documents WHERE NOT own_id"
@@ -288,12 +311,8 @@ def _without_corpus(staging: Staging, action: str) -> list[str]:
     ]
 
 
-_NAMED_ID = re.compile(r"(^|[^a-z])ids?$|[a-z](Id|ID|Ids|IDs)$|^(doc|p|page|url)ids?$|url$")
-"""Names of columns of ids: ``doc_id``, ``articleId``, ``docid``."""
-
-
 def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
-    """Let ids that are written otherwise than they were given (17.0 for 17) stand for what they name."""
+    """Join ids that are written differently from those given (17.0 for 17)."""
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE written AS
         SELECT u.given, k.id FROM (
@@ -309,13 +328,13 @@ def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
 
 
 def unknown(kind: Kind) -> str:
-    """The rows of ``stated`` whose document or query nothing gives."""
+    """SQL for the rows of ``stated`` with a document or query that nothing gives."""
     table = "texts" if kind is DOCUMENTS else "queries"
     return f"SELECT s.row FROM stated s ANTI JOIN {table} t ON s.{kind.column} = t.id WHERE s.fate IS NULL"
 
 
 def unknown_error(staging: Staging, kind: Kind) -> DataError:
-    """What is said of the first of these rows."""
+    """The error for the first of these rows."""
     rows = f"SELECT s.* FROM stated s WHERE s.row IN ({unknown(kind)})"
     source, place, identity = staging.all(
         f"SELECT source, place, {kind.column} FROM ({rows}) ORDER BY source, place LIMIT 1"
@@ -327,7 +346,7 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
         what = f", and no {kind.table} were given: give them with --{kind.table} ({kind.table}=)"
     else:
         elsewhere = _elsewhere(staging, identity) if kind is DOCUMENTS else ""
-        theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE {kind.known}")
+        theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE own_id")
         many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {_some(some, ids)}"
         many += "" if theirs is None else f"; theirs are such as {theirs!r:.60}"
         what = (
@@ -338,7 +357,7 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
 
 
 def _elsewhere(staging: Staging, identity: str) -> str:
-    """What to do where the documents have the id in a column that is not read as theirs."""
+    """The way out where the documents have the id in a column that is not read as their id; else empty."""
     rows = staging.all(
         "SELECT metadata FROM documents WHERE corpus AND contains(metadata, ?) LIMIT 20",
         [json.dumps(identity, ensure_ascii=False).strip('"')],
@@ -359,21 +378,3 @@ def _counted(number: int, what: str) -> str:
 
 def _some(names: Sequence[str], count: int) -> str:
     return ", ".join(f"{name!r:.60}" for name in names) + (", ..." if count > len(names) else "")
-
-
-def _role(slot: _Slot) -> str:
-    return "query_id" if slot.kind is QUERIES else "negative_id" if slot.against else "document_id"
-
-
-def _names(staging: Staging, slot: _Slot) -> Sequence[str]:
-    """The columns of a slot; none where rows have no names for them."""
-    columns = staging.columns.get(slot.source, {})
-    role = "query" if slot.kind is QUERIES else "negative" if slot.against else "positive"
-    return columns.get(role) or (() if role == "query" else columns.get("documents", ()))
-
-
-def _column(staging: Staging, slot: _Slot) -> str:
-    """The column of a slot, as its source names it."""
-    if names := _names(staging, slot):
-        return f"column {', '.join(names[:3])}"
-    return "the queries" if slot.kind is QUERIES else "the negatives" if slot.against else "the documents"
