@@ -1,17 +1,17 @@
-"""Judged texts joined to the documents that hold them.
+"""The documents that contain the judged texts.
 
-Who gives pairs and the corpus that they come from wants the corpus searched. A positive that stands in a document
-(:mod:`tardif.text.containment`) is therefore no document beside it: else the true document would count as wrong, and be
-mined as a hard negative. What counts and what is trained on:
+Users who give pairs and the corpus that they come from want that corpus searched. So a positive that a document
+contains (:mod:`tardif.text.containment`) is not added as another document: the true document would count as wrong, and
+mining would take it as a hard negative. The rules:
 
-- every document that holds a positive is relevant; of one that was cut, the pieces that hold half of the positive's
-  words, or that it fills by half: at least the piece that holds most;
-- a document that is part of a positive is relevant;
-- one judgement teaches once: by the document that holds all of the positive and shares most of the query's words, for
-  that is what an index will hold. Where the positive ends behind what models read of the document, by the positive's
-  own text, in the document's place: an excerpt, which no corpus to search has;
-- a negative that fills half of a document stands for it. Else nothing is said about the rest of the document,
-  and the negative is an excerpt too.
+- Every document that contains a positive is relevant. Of a document that was cut these are the pieces that hold half
+  of the positive's words, or that the positive fills by half; at least the piece that holds most.
+- A document that is part of a positive is relevant.
+- One judgement makes one example, with the document that contains all of the positive and shares most of the query's
+  words: an index will hold that document. Where the positive ends behind what models read of the document, the
+  example has the positive's own text as an excerpt, which is in no corpus to search.
+- A negative that fills half of a document means that document. Else the rest of the document is not judged, and the
+  negative is an excerpt too.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from tardif.data.synthetic import PARENT
 from tardif.text.containment import NEAR, Containment, Occurrence, contained, is_sure
 from tardif.text.normal import word_places, words_in_order
 
+# About 512 tokens, the most that most models read: prepare has no model to ask.
 READ_BYTES = 2_300
-"""Bytes of about 512 tokens, which is what most models read: prepare has no model to ask."""
 
+# Judged texts that are documents themselves are looked for inside longer documents up to this number of them.
 LIMIT = 50_000
-"""Texts that are documents themselves; of more of them, none is looked for inside longer documents."""
 
+# The share of a text that a piece must hold, or of a piece that the text must fill.
 HALF = 0.5
-"""The share of a text that a piece must hold, or of a piece that the text must fill."""
 
 _BLOCK = 60_000_000  # characters of texts looked for at a time
 _LONGEST_TITLE = 30  # words of a title that a text may begin with
 _FETCHED = 2_000  # documents fetched at a time
 
-# Variants are for training alone: nobody finds them.
+# Variants are for training only: no search returns them.
 _CORPUS = f"corpus AND metadata NOT LIKE '%{PARENT}%'"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A document of the set, whole or a piece, that holds a judged text, or a part of it.
+    """A document of the set, whole or a piece, that contains a judged text or a part of it.
 
     Attributes:
         document: its id.
-        held: the share of the text that stands in it.
-        filled: the share of it that the text fills.
-        exact: whether the text stands there word for word.
-        behind: whether the text ends behind what models read of it.
+        held: the share of the text that it contains.
+        filled: the share of the document that the text fills.
+        exact: whether it contains the text word for word.
+        behind: whether the text ends behind what models read of the document.
     """
 
     document: str
@@ -66,15 +66,15 @@ class Link:
 
 @dataclass(slots=True)
 class Joined:
-    """What was found.
+    """The documents that contain judged texts.
 
     Attributes:
-        links: for each text (id) that documents hold: those documents, by id.
-        parts: for each text that none holds: the documents that are part of it, by id.
-        unsure: texts so short that the one document that holds them must fit the query too.
+        links: for each text (id) that documents contain: these documents, by id.
+        parts: for each other text: the documents that are part of it, by id.
+        unsure: texts so short that the one document with them must fit the query too.
         short: texts too short to tell where they come from.
-        common: texts that are in too many documents to tell.
-        lines: what else is to be said.
+        common: texts in too many documents to tell.
+        lines: further lines for a reader.
     """
 
     links: dict[str, list[Link]] = field(default_factory=dict)
@@ -86,13 +86,16 @@ class Joined:
 
 
 def find(staging: Staging, *, near: bool = True) -> Joined | None:
-    """Find the documents that hold the judged texts; None where no corpus is given.
+    """Find the documents that contain the judged texts.
 
     Leaves the table ``judged_texts`` (id, text, is_document: it is the text of a document with an id of its own).
 
     Args:
-        staging: with the tables ``stated`` (whose ``given`` is the document as it was judged), ``same`` and ``texts``.
-        near: find those that nearly hold them too.
+        staging: with the tables ``stated`` (its ``given`` is the document as it was judged), ``same`` and ``texts``.
+        near: also find documents that nearly contain a text.
+
+    Returns:
+        None where no corpus is given.
     """
     if not staging.one(f"SELECT 1 FROM documents WHERE {_CORPUS} LIMIT 1"):
         return None
@@ -126,7 +129,7 @@ def find(staging: Staging, *, near: bool = True) -> Joined | None:
 
 
 class _Rows:
-    """Ids and texts that a query gives; asked again each time that they are iterated over."""
+    """Ids and texts that a query returns. Every iteration runs it again: documents are read twice, and not held."""
 
     def __init__(self, staging: Staging, statement: str) -> None:
         self._staging, self._statement = staging, statement
@@ -156,7 +159,7 @@ def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float |
 
 
 def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -> Iterator[Occurrence]:
-    """Find texts that begin with the title of a document, and go on with some of its text."""
+    """Find texts that begin with the title of a document and continue with some of its text."""
     heads: dict[tuple[str, ...], list[str]] = defaultdict(list)
     rest: dict[tuple[str, int], str] = {}
     for identity, text in texts.items():
@@ -197,7 +200,7 @@ def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, st
 
 
 def _place(staging: Staging, held: Containment, joined: Joined) -> None:
-    """Say for each text in which documents of the set it stands: pieces, where the document that holds it was cut."""
+    """Link each text to the documents of the set that contain it; to pieces, where the document was cut."""
     by_document: dict[str, list[Occurrence]] = defaultdict(list)
     for rows in held.found.values():
         for found in rows:
@@ -212,8 +215,8 @@ def _place(staging: Staging, held: Containment, joined: Joined) -> None:
             """SELECT d.piece_of, d.id, d.metadata FROM documents d JOIN wanted ON d.piece_of = wanted.id
             ORDER BY length(d.id), d.id"""
         ):
-            said = json.loads(metadata)[PIECE]
-            pieces[parent].append((identity, said["start"], said["end"]))
+            piece = json.loads(metadata)[PIECE]
+            pieces[parent].append((identity, piece["start"], piece["end"]))
         for document, content in contents:
             places = word_places(content)
             for found in by_document[document]:
@@ -227,7 +230,7 @@ def _place(staging: Staging, held: Containment, joined: Joined) -> None:
                     links = [Link(document, 1.0, filled, found.exact, behind)]
                 joined.links.setdefault(found.text, []).extend(links)
     for text in held.found:
-        # Of a document that holds a text at several places, the place where most of it stands.
+        # A document may contain a text at several places: the place with most of it counts.
         best: dict[str, Link] = {}
         for link in sorted(joined.links[text], key=lambda link: (-link.held, link.behind, -link.filled)):
             best.setdefault(link.document, link)
@@ -235,22 +238,22 @@ def _place(staging: Staging, held: Containment, joined: Joined) -> None:
 
 
 def _in_pieces(pieces: Sequence[tuple[str, int, int]], begin: int, end: int, *, exact: bool) -> list[Link]:
-    """The pieces that hold half of a passage, or that it fills by half; at least the one that holds most."""
+    """The pieces that hold half of a passage, or that it fills by half; at least the one that holds most of it."""
     links = []
     for identity, start, stop in pieces:
         shared = min(end, stop) - max(begin, start)
         if shared > 0:
             links.append(Link(identity, shared / (end - begin), shared / (stop - start), exact))
-    if not links:  # it stands in the title, which every piece has
+    if not links:  # the passage is in the title, which every piece has
         return [Link(pieces[0][0], 1.0, 0.0, exact)]
     found = [link for link in links if link.held >= HALF or link.filled >= HALF]
     return found or [max(links, key=lambda link: link.held)]
 
 
 def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: float | None) -> None:
-    """Find the documents that are part of texts that no document holds.
+    """Find the documents that are part of texts that no document contains.
 
-    Where they make up half of a text, they hold it; else they are parts.
+    Documents that together make up half of a text count as containing it; else they are its parts.
     """
     lengths = {identity: len(words_in_order(text)) for identity, text in texts.items()}
     found: dict[str, list[Occurrence]] = defaultdict(list)
@@ -270,7 +273,7 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
 
 
 def _corpus_blocks(staging: Staging) -> Iterator[dict[str, str]]:
-    """The documents of the set that can be part of a text, without their titles, some at a time."""
+    """The documents that can be part of a text, without their titles, in blocks of about 60 MB."""
     block: dict[str, str] = {}
     size = 0
     for identity, text in _Rows(staging, f"SELECT id, text FROM documents WHERE {_CORPUS} AND NOT parent"):

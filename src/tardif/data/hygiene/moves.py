@@ -1,4 +1,4 @@
-"""What judgements come to when their texts are joined to documents (:mod:`tardif.data.hygiene.joining`)."""
+"""Judgements of texts moved to the documents that contain these texts (:mod:`tardif.data.hygiene.joining`)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from tardif.text.containment import MOST
 from tardif.text.normal import words_in_order
 from tardif.types import Document
 
-_WHOLE = 0.95  # of a text: a document that holds so much of it holds it
-_LETTERS = 4  # of words that tell what a query is about
-_ROWS = 20_000
-_COPIES = 1_000  # of more copies of a text, one is judged: each query would be judged with all of them
+_WHOLE = 0.95  # the share of a text from which a document contains it
+_LETTERS = 4  # the fewest letters of a word that tells what a query is about
+_ROWS = 20_000  # judgements moved at a time
+# Copies of a positive are judged too, unless there are more of them: every query would be judged with all.
+_COPIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A judgement that goes to another document than its own text.
+    """A judgement that moves from its own text to another document.
 
     Attributes:
         row: the judgement.
-        rule: by which it goes there.
-        document: the document that is judged from now on; the text itself where it stays a document.
-        excerpt_of: the document in whose place the text itself is trained on; None: it is not.
-        detail: how the text stands there.
+        rule: the rule that moves it.
+        document: the document that is judged now; the text itself where it stays a document.
+        excerpt_of: the document that the text replaces in training; None where training reads the document.
+        detail: how the document contains the text.
     """
 
     row: int
@@ -42,7 +43,7 @@ class Move:
 
 @dataclass(slots=True)
 class JudgementMoves:
-    """All moves, and for rows of positives the other documents that are relevant too."""
+    """All moves, and pairs of a positive's row and another document that is relevant too."""
 
     moves: list[Move] = field(default_factory=list)
     also: list[tuple[int, str]] = field(default_factory=list)
@@ -52,10 +53,11 @@ def settle(staging: Staging, joined: Joined) -> JudgementMoves:
     """Decide where each judgement goes.
 
     Args:
-        staging: with ``stated`` and the ``judged_texts`` that were looked for.
-        joined: what was found.
+        staging: with the tables ``stated`` and ``judged_texts``.
+        joined: the documents that contain each judged text.
     """
     outcome = JudgementMoves()
+    # A cursor of its own: other statements run while its rows are read.
     rows = staging.database.cursor().execute(
         """SELECT s.row, s.given, s.relevance > 0, t.is_document, q.text FROM stated s
         JOIN judged_texts t ON t.id = s.given
@@ -82,9 +84,9 @@ def settle(staging: Staging, joined: Joined) -> JudgementMoves:
 
 
 def write(staging: Staging, outcome: JudgementMoves, rules: Iterable[str]) -> None:
-    """Carry moves out in ``stated``, and leave the table ``also`` (row, document_id).
+    """Carry out moves in ``stated``, and leave the table ``also`` (row, document_id) of other relevant documents.
 
-    Texts that are no longer judged leave the set; excerpts name the document whose place they take.
+    Texts that are no longer judged leave the set. The metadata of an excerpt names the document that it replaces.
     """
     rules = set(rules)
     moves = [move for move in outcome.moves if move.rule in rules]
@@ -128,36 +130,31 @@ def report(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
 
     Args:
         staging: after :func:`write`.
-        joined: what was found.
-        moved: the rules by which judgements were moved.
+        joined: the documents that contain each judged text.
+        moved: the rules that moved judgements.
     """
-    staging.table(
-        "told", "id VARCHAR, short BOOLEAN, common BOOLEAN",
-        [(identity, identity in joined.short or identity in joined.unsure, identity in joined.common)
-         for identity in {*joined.short, *joined.unsure, *joined.common}],
-    )  # fmt: skip
+    short = joined.short | joined.unsure
+    reasons = [(identity, identity in short, identity in joined.common) for identity in short | joined.common]
+    staging.table("reasons", "id VARCHAR, short BOOLEAN, common BOOLEAN", reasons)
     lines = []
     for name, rule, which in (("positives", CONTAINED_POSITIVE, "> 0"), ("negatives", CONTAINED_NEGATIVE, "<= 0")):
         if rule not in moved:
             continue
-        every, lost, short, common = staging.all(
-            f"""SELECT count(*), count(*) FILTER (lost), count(*) FILTER (lost AND short),
-              count(*) FILTER (lost AND common)
+        every, lost, too_short, common = staging.all(
+            f"""SELECT count(*), count(*) FILTER (lost), count(*) FILTER (lost AND r.short),
+              count(*) FILTER (lost AND r.common)
             FROM (
-              SELECT s.document_id = s.given AND s.excerpt IS NULL AS lost, coalesce(told.short, false) AS short,
-                coalesce(told.common, false) AS common
-              FROM stated s JOIN judged_texts t ON t.id = s.given LEFT JOIN told ON told.id = s.given
-              WHERE s.relevance {which} AND s.fate IS NULL
-            )"""
+              SELECT s.given, s.document_id = s.given AND s.excerpt IS NULL AS lost
+              FROM stated s JOIN judged_texts t ON t.id = s.given WHERE s.relevance {which} AND s.fate IS NULL
+            ) x LEFT JOIN reasons r ON r.id = x.given"""
         )[0]
         if every and not (rule == CONTAINED_NEGATIVE and lost == every):
-            why = ", ".join(
-                [f"{short} too short to tell"] * bool(short) + [f"{common} in over {MOST} documents"] * bool(common)
-            )
+            why = [f"{too_short} too short to tell"] * bool(too_short)
+            why += [f"{common} in over {MOST} documents"] * bool(common)
             lines.append(
                 f"{every - lost} of {every} {name} found in the documents"
                 + (f", {lost} added as documents of their own" if lost else "")
-                + (f" ({why})" if why else "")
+                + (f" ({', '.join(why)})" if why else "")
             )
     if count := int(
         staging.one("SELECT count(DISTINCT excerpt) FROM stated WHERE relevance > 0 AND excerpt IS NOT NULL")
@@ -177,7 +174,7 @@ def _documents(staging: Staging, identities: Iterable[str]) -> dict[str, Documen
 
 
 def _positive(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
-    """To the document that holds all of it, and of several to the one that shares most of the query's words."""
+    """Move to the document that contains all of the text; of several, to the one with most of the query's words."""
     candidates = [link for link in links if link.held >= _WHOLE] or list(links)
     best = candidates[0]
     if len(candidates) > 1:
@@ -191,7 +188,7 @@ def _positive(row: int, given: str, links: Sequence[Link], query: str, documents
 
 
 def _negative(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
-    """To the document that it fills most of, if by half; else it is an excerpt."""
+    """Move to the document that the text fills most of, if it fills half; else train on the text as an excerpt."""
     best = max(links, key=lambda link: (link.filled, link.held))
     if best.filled >= HALF and best.held >= HALF:
         return Move(row, CONTAINED_NEGATIVE, best.document, None, _detail(best, len(links)))
