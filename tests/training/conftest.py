@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 import tiny
@@ -34,6 +36,21 @@ def make(base_folder, tmp_path, data):
         return made
 
     return trainer
+
+
+@pytest.fixture(scope="session")
+def unbroken(base_folder, data, tmp_path_factory):
+    """A finished run of the tiny set: its trainer and its result, once for each settings. Shared: not to be changed."""
+    from tardif import Trainer
+
+    @cache
+    def finished(settings):
+        out = tmp_path_factory.mktemp("unbroken")
+        trainer = Trainer("whole", base_folder("bert"), devices="cpu", out=out, dim=16, quiet=True)
+        trainer.prepare(data)
+        return trainer, trainer.train(**dict(settings))
+
+    return lambda **settings: finished(tuple(sorted(settings.items())))
 
 
 @pytest.fixture

@@ -166,21 +166,18 @@ def test_in_epochs_and_not_at_the_last_step(make):
     assert make().train(**settings).settings["refreshed_at"] == [5]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_new_negatives_other_ones(make):
-    one, two, without = make("one"), make("two"), make("without")
-    one.train(**SHORT)
+def test_the_same_seed_gives_the_same_bytes_and_new_negatives_other_ones(make, unbroken):
+    (one, _), (without, _), two = unbroken(**SHORT), unbroken(**PLAIN), make("two")
     two.train(**SHORT)
-    without.train(**PLAIN)
     assert weights(one) == weights(two)
     assert weights(one) != weights(without)
 
 
 # Before the first refresh (step 4), right after it, after it within an epoch, after the second (step 8).
 @pytest.mark.parametrize("batch", [3, 5, 7, 10])
-def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
+def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, monkeypatch, batch):
     settings = {**SHORT, "dropout": 0.1}
-    whole, broken = make("whole"), make("broken")
-    whole.train(**settings)
+    (whole, _), broken = unbroken(**settings), make("broken")
     break_off(monkeypatch, broken, batch, **settings)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [batch - 1]
@@ -188,9 +185,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
     assert weights(broken) == weights(whole)
 
 
-def test_ctrl_c_at_the_step_of_a_refresh_only_puts_it_off(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_ctrl_c_at_the_step_of_a_refresh_only_puts_it_off(make, unbroken, monkeypatch):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
     result = break_off(monkeypatch, broken, 4, lambda: os.kill(os.getpid(), signal.SIGINT), **SHORT)
     assert (result.interrupted, result.settings["refreshed_at"]) == (True, [])
     result = make("broken").train(resume=True, **SHORT)
@@ -198,9 +194,8 @@ def test_ctrl_c_at_the_step_of_a_refresh_only_puts_it_off(make, monkeypatch):
     assert weights(broken) == weights(whole)
 
 
-def test_a_run_broken_off_within_a_refresh_goes_on_from_before_it(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_a_run_broken_off_within_a_refresh_goes_on_from_before_it(make, unbroken, monkeypatch):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
 
     def killed(*args, **kwargs):
         raise BrokenError

@@ -72,24 +72,22 @@ def break_off(monkeypatch, trainer, batch, **settings):
 
 
 @pytest.mark.parametrize("batch", [3, 6, 10])  # amid an epoch, at the start of one, at the last step
-def test_a_resumed_run_ends_with_the_same_bytes(make, monkeypatch, batch):
+def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, monkeypatch, batch):
     settings = {**SHORT, "dropout": 0.1, "base_share": 0.5}
-    whole, broken = make("whole"), make("broken")
-    expected = whole.train(**settings)
+    (whole, expected), broken = unbroken(**settings), make("broken")
     break_off(monkeypatch, broken, batch, **settings)
     assert ".broken.training" in left_in(broken)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [batch - 1]
     assert weights(broken) == weights(whole)
     assert figures(result) == figures(expected)
-    assert left_in(broken) == ["broken", "whole"]
+    assert left_in(broken) == ["broken"]
     assert not result.failure
 
 
-def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, monkeypatch):
+def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, unbroken, monkeypatch):
     settings = {**SHORT, "batch_size": 4, "dropout": 0.1, "gradient_accumulation_steps": 2}
-    whole, broken = make("whole"), make("broken")
-    whole.train(**settings)
+    (whole, _), broken = unbroken(**settings), make("broken")
     for batch in (6, 3, 7):  # the second batch of a step; then counted from where it goes on
         break_off(monkeypatch, make("broken"), batch, resume=True, **settings)
     result = make("broken").train(resume=True, **settings)
@@ -97,18 +95,16 @@ def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, monk
     assert weights(broken) == weights(whole)
 
 
-def test_a_checkpoint_that_is_far_back_will_do(make, monkeypatch):
+def test_a_checkpoint_that_is_far_back_will_do(make, unbroken, monkeypatch):
     settings = {**SHORT, "save_steps": None}  # at evaluations: steps 3, 5, 8, 10
-    whole, broken = make("whole"), make("broken")
-    whole.train(**settings)
+    (whole, _), broken = unbroken(**settings), make("broken")
     break_off(monkeypatch, broken, 8, **settings)
     assert make("broken").train(resume=True, **settings).settings["resumed_at"] == [5]
     assert weights(broken) == weights(whole)
 
 
-def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken, monkeypatch):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
     break_off(monkeypatch, broken, 5, **SHORT)
     make("broken").train(resume=True, **SHORT)
 
@@ -143,32 +139,29 @@ def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make
     assert result.seconds["training"] < 2 * 60 * 0.05
 
 
-def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken, monkeypatch):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
     with monkeypatch.context() as patch:
         break_at(patch, 4, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert broken.train(**SHORT).interrupted
-    assert left_in(broken) == [".broken.training", "broken", "whole"]
+    assert left_in(broken) == [".broken.training", "broken"]
     result = make("broken").train(resume=True, **SHORT)
     assert (result.interrupted, result.settings["resumed_at"]) == (False, [4])
     assert weights(broken) == weights(whole)
-    assert left_in(broken) == ["broken", "whole"]
+    assert left_in(broken) == ["broken"]
 
 
-def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, monkeypatch):
+def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, unbroken, monkeypatch):
     settings = {**SHORT, "evaluations": 1}
-    whole, broken = make("whole"), make("broken")
-    expected = whole.train(**settings)
+    (_, expected), broken = unbroken(**settings), make("broken")
     with monkeypatch.context() as patch:
         break_at(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert broken.train(**settings).settings["best_step"] == 2
     assert figures(make("broken").train(resume=True, **settings)) == figures(expected)
 
 
-def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    expected = whole.train(**SHORT)  # measured at steps 3, 5, 8 and 10
+def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, unbroken, monkeypatch):
+    (whole, expected), broken = unbroken(**SHORT), make("broken")  # measured at steps 3, 5, 8 and 10
     with monkeypatch.context() as patch:
         break_at(patch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert [figures["step"] for figures in broken.train(**SHORT).settings["evaluated"]] == [3]
@@ -261,10 +254,9 @@ def test_the_last_two_checkpoints_and_their_best_are_kept(make, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["unmarked", "cut short", "best lost"])
-def test_what_is_not_whole_is_never_resumed_and_swept(make, monkeypatch, how):
+def test_what_is_not_whole_is_never_resumed_and_swept(make, unbroken, monkeypatch, how):
     settings = {**SHORT, "evaluations": 2}
-    whole, broken = make("whole"), make("broken")
-    whole.train(**settings)
+    (whole, _), broken = unbroken(**settings), make("broken")
     break_off(monkeypatch, broken, 7, **settings)
     folder = RunFolder(broken.path)
     last = folder.last_checkpoint()
@@ -281,12 +273,11 @@ def test_what_is_not_whole_is_never_resumed_and_swept(make, monkeypatch, how):
     result = make("broken", overwrite=how == "best lost").train(resume=True, **settings)
     assert result.settings["resumed_at"] == ([] if how == "best lost" else [5])
     assert weights(broken) == weights(whole)
-    assert left_in(broken) == ["broken", "whole"]
+    assert left_in(broken) == ["broken"]
 
 
-def test_a_run_broken_off_while_it_published_is_published_by_resume(make, monkeypatch):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_a_run_broken_off_while_it_published_is_published_by_resume(make, unbroken, monkeypatch):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
 
     def full(*args):
         raise OSError(28, "No space left on device")
@@ -303,9 +294,8 @@ def test_a_run_broken_off_while_it_published_is_published_by_resume(make, monkey
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("file write failed")])
-def test_a_full_disk_leaves_the_checkpoint_before(make, monkeypatch, error):
-    whole, broken = make("whole"), make("broken")
-    whole.train(**SHORT)
+def test_a_full_disk_leaves_the_checkpoint_before(make, unbroken, monkeypatch, error):
+    (whole, _), broken = unbroken(**SHORT), make("broken")
     save, calls = checkpoints.save_state, 0
 
     def full(state, folder):
