@@ -34,8 +34,8 @@ class IndexedModel(Short):
 
     index: Path
     remembered: Mapping[str, Any]
-    given: str | Path | None = None
-    note: Callable[[str, str | None], str | None] | None = None
+    given: str | Path | None
+    note: Callable[[str, str | None], str | None]
 
     @classmethod
     def of(cls, index: DiskIndex, given: str | Path | None = None) -> IndexedModel:
@@ -88,7 +88,7 @@ class IndexedModel(Short):
         return list(dict.fromkeys(found))
 
     def _kept(self) -> Mapping[str, Any]:
-        noted = self.note(_MOVED, None) if self.note is not None else None
+        noted = self.note(_MOVED, None)
         try:
             kept = json.loads(noted) if noted else {}
         except ValueError:  # a user's own note of that name
@@ -97,7 +97,7 @@ class IndexedModel(Short):
 
     def _keep(self, folder: Path) -> None:
         """Note the folder that the user gave, unless the index knows it already."""
-        if self.given is None or self.note is None:
+        if self.given is None:
             return
         place = _place(folder, self.index)
         if place == (self._kept() or {name: self.remembered.get(name) for name in place}):

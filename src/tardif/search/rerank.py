@@ -44,7 +44,9 @@ def rerank(
     Every given document is ordered, copies included: :attr:`Hit.position <tardif.types.Hit.position>` is a hit's place
     in ``documents``. Equal scores are ordered by id, the highest first, then by position.
 
-    >>> rerank("models/mine", "what makes the tides", ["The moon does.", "Bread rises."])  # doctest: +SKIP
+    >>> hits = rerank("models/support", "what makes the tides", ["The moon does.", "Bread rises."], quiet=True)
+    >>> sorted(hit.position for hit in hits)
+    [0, 1]
 
     Args:
         model: a checkpoint, or an opened ``MultiVectorEncoder``.

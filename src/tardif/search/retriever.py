@@ -53,8 +53,9 @@ class Retriever:
     Queries are encoded without PyTorch where the index holds an exported query encoder, so a first search answers in
     about a second. The model itself is loaded when documents are added, or where there is no such encoder.
 
-    >>> with Retriever("support.index") as retriever:  # doctest: +SKIP
-    ...     hits = retriever.search("reset my password", k=3, where="lang = 'en'")
+    >>> with Retriever("support.index") as retriever:
+    ...     len(retriever.search("reset my password", k=3, where="lang = 'en'"))
+    3
 
     Attributes:
         index: the documents and their vectors.
@@ -148,6 +149,9 @@ class Retriever:
     ) -> Retriever:
         """Encode a corpus with a late-interaction model and index it. Interrupted, the same call continues.
 
+        >>> Retriever.build("models/support", "articles/", "articles.index", quiet=True)
+        Retriever(...articles.index..., 20 documents)
+
         Args:
             model: a checkpoint's folder or hub id.
             documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder; or training data:
@@ -204,6 +208,9 @@ class Retriever:
 
         Every search scores all documents. Documents can be added and deleted; nothing is saved.
 
+        >>> Retriever.encode("models/support", ["The moon makes the tides.", "Bread rises."], quiet=True)
+        Retriever(in memory, 2 documents)
+
         Args:
             model: a checkpoint's folder or hub id, or an opened ``MultiVectorEncoder``.
             documents, chunk, pool, device, trust_remote_code, report, quiet, reading: as for :meth:`build`, as are the
@@ -258,6 +265,10 @@ class Retriever:
         """Add documents. A document with an id that exists replaces the old one, with all of its pieces. Searches find
         the documents as soon as this returns.
 
+        >>> with Retriever("support.index") as retriever:
+        ...     retriever.add([{"id": "stairs", "text": "Delivery up the stairs is free."}], quiet=True)
+        (1, 0)
+
         Args:
             documents, chunk, report, quiet, reading: as for :meth:`build`.
 
@@ -288,6 +299,10 @@ class Retriever:
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:
         """Delete documents, with all of their pieces, by their ids or by a filter.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     retriever.delete(["article-20", "unknown"]), retriever.delete(where="year = 2033")
+        (1, 1)
 
         Args:
             ids: of documents; unknown ids are ignored.
@@ -321,6 +336,10 @@ class Retriever:
         gone from the folder (:func:`tardif.search.sync.plan`).
 
         Interrupted, each document is in its old or in its new state, and the same call continues.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     len(retriever.sync("articles/", dry_run=True, quiet=True).new)
+        20
 
         Args:
             folder: of documents, or a table; as for :meth:`build`.
@@ -427,7 +446,12 @@ class Retriever:
         advance: Callable[[int], None] | None = None,
     ) -> Run:
         """Return the run of queries given by id: query id -> document id -> score. Arguments and errors are those of
-        :meth:`search_many`."""
+        :meth:`search_many`.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     {query: len(scores) for query, scores in retriever.run({"q1": "my parcel"}, k=5).items()}
+        {'q1': 5}
+        """
         options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
         if not isinstance(queries, Mapping):
             raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
@@ -448,6 +472,10 @@ class Retriever:
         A repeated id gives one hit. The id of a document that was cut stands for all of its pieces. ``position`` is
         the first place of the id in ``ids``.
 
+        >>> with Retriever("support.index") as retriever:
+        ...     sorted(hit.position for hit in retriever.rerank("my parcel", ["article-3", "article-9"]))
+        [0, 1]
+
         Args:
             query: the query.
             ids: of documents, or of pieces.
@@ -465,8 +493,9 @@ class Retriever:
     def why_nothing(self, query: str, *, where: Where = None) -> str:
         """Explain to a person, in a sentence or two, why a search found nothing.
 
-        >>> retriever.why_nothing("reset my password", where="langg = 'en'")  # doctest: +SKIP
-        "No document passes the filter. No document has the key langg: did you mean lang?"
+        >>> with Retriever("support.index") as retriever:
+        ...     retriever.why_nothing("reset my password", where="langg = 'en'")
+        'No document passes the filter. No document has the key langg: did you mean lang?'
         """
         if not len(self):
             return "The index holds no document."
@@ -484,6 +513,10 @@ class Retriever:
     def matchable(self, queries: Sequence[str]) -> list[bool]:
         """Return whether each query has a token that can be matched. A query without one, such as ``...``, finds
         nothing by its vectors.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     retriever.matchable(["my parcel", "..."])
+        [True, False]
 
         Raises:
             SettingError: a query is empty.

@@ -1,8 +1,7 @@
-"""An index in step with a folder: what is new, changed and gone in it.
+"""Bring an index into step with a folder: find the documents that are new in it, changed, or gone from it.
 
-Documents are compared by what the index would hold of them: title, text, metadata, and how they are cut; times of files
-count for nothing. Each document of an index is noted with the folder or file that it came from, and only what came from
-this one can be gone from it.
+Documents are compared by what the index would hold of them: title, text, metadata and cuts. The times of files do not
+matter. An index records the folder or file of each document, and only documents of this folder can be gone from it.
 """
 
 from __future__ import annotations
@@ -20,23 +19,22 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from tardif.data.document_report import DocumentReport
 
-# Documents and pieces compared at a time.
+# Documents and pieces compared at a time: it bounds memory.
 _TOGETHER = 2048
 
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync has done, or would do: ids of documents.
+    """What a sync did, or would do, by ids of documents.
 
     Attributes:
         new: added.
         changed: replaced.
-        gone: deleted, since the folder does not hold them any more.
-        kept: left although no document of the folder has their id, since their file is there and cannot be read, or
-            was not read.
-        others: left, since they came from elsewhere.
-        moved: as they were, and noted now as documents of this folder.
-        unchanged: how many documents of the folder were as they are.
+        gone: deleted, because the folder does not hold them any more.
+        kept: not in the folder's documents, but not deleted, because their file exists and was not read.
+        others: not deleted, because they came from elsewhere.
+        moved: unchanged, and recorded as documents of this folder from now on.
+        unchanged: the number of unchanged documents of the folder.
     """
 
     new: tuple[str, ...] = ()
@@ -48,12 +46,16 @@ class Synced:
     unchanged: int = 0
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """What is done to each document that is touched: ``new``, ``changed`` or ``gone``, and its id."""
+        """Give each document that is touched as a pair: ``new``, ``changed`` or ``gone``, and its id."""
         for what in ("new", "changed", "gone"):
             yield from ((what, identity) for identity in getattr(self, what))
 
     def lines(self, *, dry_run: bool = False) -> list[str]:
-        """What was done, for people."""
+        """Return what was done, in lines for people.
+
+        >>> Synced(new=("a.md", "b.md"), unchanged=7).lines()
+        ['2 new, 0 changed, 0 gone, 7 unchanged.']
+        """
         words = f"{len(self.new)} new, {len(self.changed)} changed, {len(self.gone)} gone, {self.unchanged} unchanged"
         lines = [f"{words}{': nothing was done (--dry-run).' if dry_run else '.'}"]
         for ids, why in (
@@ -69,7 +71,7 @@ class Synced:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """What a script wants to know."""
+        """Return the ids and the number of unchanged documents, for scripts."""
         named = ("new", "changed", "gone", "kept", "others")
         return {**{name: list(getattr(self, name)) for name in named}, "unchanged": self.unchanged}
 
@@ -77,25 +79,27 @@ class Synced:
 def plan(
     index: Index, corpus: Sequence[Document], source: str, report: DocumentReport, *, delete_others: bool = False
 ) -> tuple[Synced, list[Document]]:
-    """What has to be done for an index to hold what a folder holds, and the documents to be added for it, with all of
-    their pieces.
+    """Compare an index with a folder.
 
-    A document of the index is gone if it came from this folder, which has no document of its id now, and no file: one
-    that is there but was not read is left as it is.
+    A document of the index is gone if it came from this folder, and the folder has neither a document nor a file of its
+    id now. A document with a file that was not read is kept.
 
     Args:
-        index: to be changed.
-        corpus: what the folder holds, as it is indexed; not empty, since nothing tells an empty folder from a disk that
-            is not mounted.
-        source: of these documents, by :func:`source_of`.
+        index: the index.
+        corpus: the folder's documents and pieces; not empty, because an empty folder looks like a disk that is not
+            mounted.
+        source: of these documents, from :func:`source_of`.
         report: of what was not read.
-        delete_others: have the folder own the whole index: what came from elsewhere is gone too.
+        delete_others: documents that came from elsewhere are gone too.
+
+    Returns:
+        What has to be done, and the documents to add, with all of their pieces.
     """
     wholes, there = by_whole(corpus), index.sources()
     changed = [document for block in blocks_of(wholes, _TOGETHER) for document in differing(index, block)]
     touched = by_whole(changed)
     absent = [identity for identity in there if identity not in wholes]
-    # A file of the folder may have been added by its own name.
+    # A file of the folder may have been added by its own path.
     own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
     unread = set(_unread(own, Path(source), report))
     same = [identity for identity in wholes if identity not in touched]
@@ -112,24 +116,24 @@ def plan(
 
 
 def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[str]:
-    """Those documents that a folder may still hold, though it was read without them. Ids of files are their paths in
-    it; any other is a row's."""
+    """The documents that a folder may still hold, although they were not read. The id of a file is its path in the
+    folder; any other id is that of a row."""
     from tardif.data.extraction.extract import kind_of
     from tardif.data.formats.table_rows import is_table
 
     if not folder.is_dir():
         return []
-    # A folder of tables that got its first text file is read as one of files: its rows are there all the same.
+    # A folder of tables is read as one of files once it holds a text file; its tables are skipped then, not gone.
     skipped = (Path(note.file) for note in report.notes if note.action == "skipped" and not note.line)
     has_tables = any(is_table(path) and path.suffix.lower() != ".json" for path in skipped)
     return [i for i in ids if os.path.lexists(folder / i) or (has_tables and kind_of(Path(i)) is None)]
 
 
 def source_of(documents: Any) -> str:
-    """Where an index notes that documents came from: the absolute path of a file or folder, "" for values.
+    """Return the source that an index records for documents: the absolute path of a file or folder, "" for values.
 
-    A BEIR folder's documents come from the corpus in it: should one be put into a folder of other files, these are not
-    gone because it is read in their place.
+    For a BEIR folder it is the corpus file in it. If such files are added to a folder of other files, only they are
+    read; the others then have another source, so they are not gone.
     """
     from tardif.data.regular import user_path
 
