@@ -1,6 +1,6 @@
-"""An index's codebooks on disk: centroids and residuals, in one NumPy archive each.
+"""Codebooks on disk: centroids and residuals, in one NumPy archive each.
 
-A file's name is the beginning of the index's identity and the checksum of the content, and is compared on reading.
+A file's name holds the beginning of the index's identity and the checksum of the content, which is verified on reading.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from tardif.errors import FolderError
 from tardif.folders import replacing
 from tardif.index.codes import Codebook
 
+# Digits of an index's identity that the names of its files begin with.
 IDENTITY = 12
-"""Digits of an index's identity that its files' names begin with."""
-
+# A vector's centroid is stored in two bytes.
 MOST_CENTROIDS = 1 << 16
-"""Codes name a vector's centroid in two bytes."""
 
 
 def centroid_count(tokens: int) -> int:
-    """How many centroids so many vectors get: twice the square root, as a power of two from 256 to 65,536.
+    """Return the number of centroids for a number of vectors: twice its square root, as a power of two.
 
-    More would make estimates better, and learning and assigning them dearer in proportion.
+    It is at least 256 and at most 65,536. More centroids would give better estimates, but take proportionally longer to
+    learn and to assign.
+
+    >>> centroid_count(1_000_000)
+    2048
     """
     return int(2 ** np.clip(np.rint(np.log2(2 * np.sqrt(max(tokens, 1)))), 8, 16))
 
@@ -38,13 +41,13 @@ def write_codebook(folder: Path, book: Codebook, identity: str) -> str:
     Args:
         folder: for the file.
         book: the codebook.
-        identity: of the index: another's codebook is another file.
+        identity: of the index, because every index has its own file.
 
     Returns:
-        The content's checksum, which names the codebook: the same one has the same name in any index.
+        The checksum of the content, which is the codebook's name.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     arrays: dict[str, NDArray[Any]] = {"centroids": book.centroids}
     for bits in book.cuts:
@@ -71,15 +74,15 @@ def _file(folder: Path, identity: str, name: str) -> Path:
 
 
 def read_codebook(folder: Path, identity: str, name: str) -> Codebook:
-    """Read a codebook that has the content its name says.
+    """Read a codebook and verify its content by its name.
 
     Args:
-        folder: where it was written.
+        folder: of the file.
         identity: of the index.
-        name: as :func:`write_codebook` gave it.
+        name: from :func:`write_codebook`.
 
     Raises:
-        FolderError: it is missing, damaged, or another than its name says.
+        FolderError: the file is missing or damaged, or holds another codebook.
     """
     path = _file(folder, identity, name)
     try:
@@ -95,7 +98,7 @@ def read_codebook(folder: Path, identity: str, name: str) -> Codebook:
 
 
 def _codebook(arrays: Mapping[str, NDArray[Any]]) -> Codebook:
-    """The codebook of arrays, each of a type and shape that kernels may read."""
+    """The codebook of a file's arrays, verified to have types and shapes that kernels can read without checks."""
     bits = [b for b in (4, 2) if f"cuts_{b}" in arrays]
     _expect(arrays["centroids"], np.int16, (None, None))
     if len(arrays["centroids"]) > MOST_CENTROIDS or not arrays["centroids"].size or arrays["centroids"].shape[1] % 4:

@@ -1,9 +1,8 @@
-"""Connections to an index's database: one a thread, each tied to the file that it opened.
+"""Connections to an index's database: one per thread, each bound to the file that it opened.
 
-A folder can be replaced while it is open: an index is built again, a backup is copied over it. SQLite would go on with
-the file that it opened, or with the log of a file that is another one by now. So every transaction looks first whether
-the file at the index's place is still the one that was opened, and whether it and the manifest beside it still have
-the identity they had.
+A folder can be replaced while it is open: an index is built again, or a backup is copied over it. SQLite would continue
+with the file that it opened, or read the write-ahead log of another one. So every transaction first checks that the
+file at the index's place is still the one that was opened, and that it and the manifest have the same identity.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from tardif.errors import FolderError, ReplacedError, first_line
 from tardif.forks import ForkAware, register
 from tardif.index.manifest import MANIFEST, read_manifest
 
+# Seconds that SQLite waits for another process's transaction.
 WAIT = 30.0
-"""Seconds that SQLite waits for another process's transaction."""
-
 # Seconds that a fork waits for the transactions of other threads.
 _FORK_WAIT = 5.0
-# Connections of a parent's transaction that a forked child got: they are neither used nor closed.
+# Connections that a forked child inherited within a transaction. They are neither used nor closed there: closing would
+# release the parent's locks.
 _LEFT: list[sqlite3.Connection] = []
 
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A connection, and what it was opened on.
+    """A connection, and the file that it was opened on.
 
     Attributes:
         database: the connection.
-        file: device and number of the file.
-        snapshot: where SQLite cannot lock (a folder that cannot be written, without a writer): the file's state, which
-            must not change under a transaction.
+        file: device and inode of the file.
+        snapshot: in a folder that cannot be written, where SQLite cannot lock: the file's state, which must not change
+            during a transaction. Else None.
     """
 
     database: sqlite3.Connection
@@ -47,35 +46,35 @@ class _Opened:
 
 
 class Connections(ForkAware):
-    """Transactions on an index's database. Each thread has a connection of its own; a fork closes them first.
+    """Transactions on an index's database. Each thread has its own connection; all are closed before a fork.
 
     Args:
         path: the file.
-        schema: the statements that its tables were made with. SQLite reads rows as the file's own schema says, so a
-            bit of that would change what they mean.
-        identity: of the index that it has to belong to; None takes any.
+        schema: the statements that its tables were made with. SQLite reads rows by the file's own schema, so one
+            damaged bit there would change what rows mean.
+        identity: of the index that the file must belong to; None accepts any.
     """
 
     def __init__(self, path: Path, schema: str, identity: str | None = None) -> None:
         self.path = path
         self._tables = {statement.strip() for statement in schema.split(";")} - {""}
-        # Looked at in every transaction: as texts, which are quicker than paths.
+        # Checked in every transaction, so as strings, which are faster than paths.
         self._name, self._manifest_name = str(path), str(path.parent / MANIFEST)
         self._identity = identity
         self._is_known = False
         self._manifest: tuple[int, ...] | None = None
-        self._begin_anew()
+        self._reset()
         register(self)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._gate = threading.Condition()
-        # Threads within a transaction, and how deep each is in others of its own.
+        # The number of threads in a transaction, and the nesting of each thread's transactions.
         self._busy, self._depth = 0, threading.local()
 
     def close(self) -> None:
-        """Close all threads' connections."""
+        """Close the connections of all threads, except one that is in a transaction of this thread."""
         with self._gate:
             self._close_all()
 
@@ -91,13 +90,13 @@ class Connections(ForkAware):
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A view of the database as it is now, whatever others write meanwhile; within another it is that one.
+        """Begin a transaction that reads one state of the database. Within another of this thread, it is that one.
 
         Raises:
-            ReplacedError: another index stands at the place.
+            ReplacedError: the folder holds another index now.
             FolderError: the file is missing, damaged, or cannot be read.
         """
-        # Within a turn, a fork in another thread closes nothing.
+        # While a turn is held, a fork in another thread closes nothing.
         held: _Opened | None = getattr(self._local, "opened", None) if getattr(self._depth, "count", 0) else None
         if held is not None and held.database.in_transaction:
             yield held.database
@@ -113,10 +112,10 @@ class Connections(ForkAware):
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it is there when the block ends well, and none of it else.
+        """Begin a transaction that writes: it is committed if the block ends without an error, else rolled back.
 
         Raises:
-            ReplacedError: another index stands at the place.
+            ReplacedError: the folder holds another index now.
             FolderError: the file is missing, damaged, or cannot be written.
         """
         with self._explained(), self._turn():
@@ -133,7 +132,7 @@ class Connections(ForkAware):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Have a fork wait until this ends."""
+        """Make a fork in another thread wait until this block ends."""
         depth = self._depth
         if getattr(depth, "count", 0) == 0:
             with self._gate:
@@ -143,7 +142,7 @@ class Connections(ForkAware):
             yield
         finally:
             depth.count -= 1
-            if depth.count == 0 and depth is self._depth:  # else this is the child of a fork within the block
+            if depth.count == 0 and depth is self._depth:  # else a fork within the block made this the child
                 with self._gate:
                     self._busy -= 1
                     self._gate.notify_all()
@@ -154,18 +153,18 @@ class Connections(ForkAware):
             yield
         except sqlite3.OperationalError as error:
             raise FolderError(f"{self.path} cannot be used ({first_line(error)}).") from error
-        # What Python cannot decode may be a text of the file, or SQLite's own message that quotes one.
+        # A text that Python cannot decode: one of the file, or SQLite's message that quotes one.
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self.damaged(first_line(error)) from error
 
     def damaged(self, why: str) -> FolderError:
-        """What to raise where the database does not hold what was written."""
+        """Return the error for a database that does not hold what was written."""
         return FolderError(f"{self.path} is damaged ({why}): see tardif doctor {self.path.parent}.")
 
     # Connections
 
     def _current(self) -> _Opened:
-        """This thread's connection, opened again where a snapshot is out of date."""
+        """This thread's connection; one with an outdated snapshot is opened again."""
         found: _Opened | None = getattr(self._local, "opened", None)
         if found is not None and found.snapshot is not None and not found.database.in_transaction:
             if self._state() == found.snapshot:
@@ -206,12 +205,12 @@ class Connections(ForkAware):
             found = _connect(f"{uri}?mode=rw")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise  # another holds it: what is read without its log would be old
+                raise  # another process holds it: reading without its log would give an old state
             return _Opened(self._unlocked(uri), file, state)
         return _Opened(found, file, None)
 
     def _unlocked(self, uri: str) -> sqlite3.Connection:
-        """A connection in a folder that cannot be written: SQLite can keep no log there, and read none."""
+        """A connection in a folder that cannot be written: SQLite can neither write nor read a log there."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise FolderError(
@@ -232,7 +231,7 @@ class Connections(ForkAware):
         return found.st_dev, found.st_ino
 
     def _state(self) -> tuple[int, ...]:
-        """What changes when a file is written that SQLite cannot lock."""
+        """What changes when another process writes a file that SQLite cannot lock here."""
         file, log = self.path.stat(), self.path.with_name(f"{self.path.name}-wal")
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, log.stat().st_size if log.exists() else 0
 
@@ -248,7 +247,7 @@ class Connections(ForkAware):
         self._is_known = True
 
     def _has_its_manifest(self) -> bool:
-        """Whether the manifest has the index's identity; it is read once, and again when it was written."""
+        """Whether the manifest has the index's identity; it is read again only after it was written."""
         if self._identity is None:
             return True
         try:
@@ -274,7 +273,7 @@ class Connections(ForkAware):
     def before_fork(self) -> None:
         """As :meth:`tardif.forks.ForkAware.before_fork`."""
         self._gate.acquire()
-        # A transaction of this thread ends after the fork; those of others are waited for.
+        # This thread's own transaction continues after the fork; those of other threads are waited for.
         own = 1 if getattr(self._depth, "count", 0) else 0
         if self._gate.wait_for(lambda: self._busy <= own, _FORK_WAIT):
             self._close_all()
@@ -283,16 +282,16 @@ class Connections(ForkAware):
         """As :meth:`tardif.forks.ForkAware.after_fork`."""
         if in_child:
             _LEFT.extend(self._all)
-            self._begin_anew()
+            self._reset()
         else:
             self._gate.release()
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    """A connection that was used once: what cannot be read says so here."""
+    """A connection that was used once, so that an unreadable file raises here."""
     found = sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False, isolation_level=None)
     try:
-        # A commit is on disk when it returns; a file that others made gets nothing run by its schema.
+        # A commit is on disk when it returns; no function is run by the schema of a file from elsewhere.
         found.execute("PRAGMA synchronous = FULL")
         found.execute("PRAGMA trusted_schema = OFF")
         found.execute("PRAGMA cell_size_check = ON")

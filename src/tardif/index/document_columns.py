@@ -1,4 +1,4 @@
-"""Metadata as an index's column holds it; :mod:`tardif.data.json_metadata` says what that is of what was given."""
+"""The columns of a document's row in an index: metadata, the whole document's id, and its place there as a piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tardif.types import Document
 
 
 def as_kept(document: Document) -> Document:
-    """A document as it is read back from an index: its metadata and its piece's headings of JSON's own types and texts.
+    """Return a document as an index gives it back: metadata and headings hold only what JSON and SQLite can hold.
 
     Raises:
         DataError: its metadata is nested deeper than :data:`tardif.data.json_metadata.MAX_NESTING` levels.
@@ -24,7 +24,10 @@ def as_kept(document: Document) -> Document:
 
 
 def metadata_json(metadata: Mapping[Any, Any]) -> str:
-    """The text of an index's ``metadata`` column: valid JSON (RFC 8259), the keys in their order.
+    """Return the text of an index's ``metadata`` column: valid JSON (RFC 8259), with the keys in their order.
+
+    >>> metadata_json({"year": 2026, "tags": ("a", "b"), "score": float("nan")})
+    '{"year":2026,"tags":["a","b"],"score":null}'
 
     Raises:
         DataError: it is nested deeper than :data:`tardif.data.json_metadata.MAX_NESTING` levels.
@@ -33,7 +36,7 @@ def metadata_json(metadata: Mapping[Any, Any]) -> str:
 
 
 def columns_of(document: Document) -> tuple[str, str, str | None]:
-    """What an index's columns ``metadata``, ``document`` and ``piece`` hold of a document or piece.
+    """Return the columns ``metadata``, ``document`` and ``piece`` of a document or piece.
 
     Raises:
         DataError: its metadata is nested deeper than :data:`tardif.data.json_metadata.MAX_NESTING` levels.

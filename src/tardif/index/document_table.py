@@ -1,6 +1,6 @@
-"""Documents' rows that are asked by a filter: those of an index on disk, and those of one in memory.
+"""Tables of documents that a filter can query: the base of an index's database, and the table of an index in memory.
 
-A filter is SQL and nothing else, so that both kinds of index find the same.
+A filter is SQL and nothing else, so both kinds of index find the same documents.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ CREATE INDEX documents_whole ON documents (document);
 
 
 class DocumentTable(ABC):
-    """What a table ``documents`` is asked."""
+    """The queries of a table ``documents``."""
 
     @abstractmethod
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a statement finds."""
+        """The rows that a statement selects."""
 
     def matching(self, where: Filter, column: str = "number") -> list[Any]:
-        """The numbers, or what another column holds, of the rows that a filter lets through."""
+        """Return the numbers, or another column, of the rows that pass a filter."""
         condition, values = where.sql()
         return [row[0] for row in self._rows(f"SELECT {column} FROM documents WHERE {condition}", values)]
 
     def any_matching(self, where: Filter) -> bool:
-        """Whether a filter lets any row through."""
+        """Whether any row passes a filter."""
         condition, values = where.sql()
         return bool(self._rows(f"SELECT 1 FROM documents WHERE {condition} LIMIT 1", values))
 
     def all_matching(self, where: Filter) -> list[str]:
-        """The ids of the documents that a filter lets through with all of their pieces."""
+        """Return the ids of the documents that pass a filter with all of their pieces."""
         condition, values = where.sql()
         statement = (
             f"SELECT document FROM documents GROUP BY document HAVING min(({condition}) IS TRUE) ORDER BY min(number)"
@@ -56,16 +56,19 @@ class DocumentTable(ABC):
         return [str(row[0]) for row in self._rows(statement, values)]
 
     def keys(self) -> list[str]:
-        """The keys of all documents' metadata, sorted."""
+        """Return the keys of all documents' metadata, sorted."""
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
 
 
-class _Turns(ForkAware):
-    """One thread at a time has SQLite open, ask or close a table in memory, and none while a process forks: SQLite has
-    locks of its own, which a child would inherit as they are. There is no file, so its copy of a table is its own."""
+class _MemoryLock(ForkAware):
+    """The lock of all tables in memory: one thread at a time uses SQLite, and none while a process forks.
+
+    SQLite has locks of its own, and a child would inherit them as they are. There is no file, so a child's copy of a
+    table is its own.
+    """
 
     def __init__(self) -> None:
-        # A table may be collected, and closed, at any moment: also within a turn.
+        # Reentrant: a table may be garbage-collected, and closed, while this thread holds the lock.
         self.lock = threading.RLock()
         register(self)
 
@@ -78,36 +81,36 @@ class _Turns(ForkAware):
         self.lock.release()
 
     def close(self, database: sqlite3.Connection) -> None:
-        """Close what nobody asks any more."""
+        """Close the database of a table that was collected."""
         with self.lock:
             database.close()
 
 
-_TURNS = _Turns()
+_MEMORY = _MemoryLock()
 
 
 class MemoryTable(DocumentTable):
     """The rows of documents in memory."""
 
     def __init__(self) -> None:
-        with _TURNS.lock:
+        with _MEMORY.lock:
             self._database = sqlite3.connect(":memory:", check_same_thread=False)
             self._database.executescript(_SCHEMA)
-        weakref.finalize(self, _TURNS.close, self._database)
+        weakref.finalize(self, _MEMORY.close, self._database)
 
     def change(self, gone: Sequence[str], come: Sequence[Document]) -> None:
-        """Remove rows by their ids, then add others: all of it or nothing.
+        """Remove rows by their ids, then add the rows of documents, in one transaction.
 
         Raises:
-            DataError: metadata are nested too deep.
+            DataError: metadata are nested too deeply.
         """
         rows = [(document.id, document.title, *columns_of(document)) for document in come]
-        with _TURNS.lock, self._database as database:
+        with _MEMORY.lock, self._database as database:
             database.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in gone])
             database.executemany(
                 "INSERT INTO documents (id, title, metadata, document, piece) VALUES (?, ?, ?, ?, ?)", rows
             )
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with _TURNS.lock:
+        with _MEMORY.lock:
             return self._database.execute(statement, list(values)).fetchall()

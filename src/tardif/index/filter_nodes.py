@@ -1,8 +1,8 @@
-"""What a filter is made of: immutable nodes that say what they ask in SQL.
+"""The nodes of a filter: immutable conditions that translate themselves to SQL.
 
-Every condition is true or false, never NULL. A comparison asks one *element*: the value of a key, or each element of
-it where it is a list. In SQL an element is a pair of expressions, its JSON type and its value, both from ``json_each``;
-keys are compared with ``json_each.key`` and not looked up by a JSON path, since paths have no way to write some keys.
+Every condition is true or false, never NULL. A comparison tests *elements*: the value of a key, or each element of the
+value if it is a list. In SQL an element is a pair of expressions, its JSON type and its value, both from ``json_each``.
+Keys are compared with ``json_each.key`` and not looked up by a JSON path, because paths cannot express some keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NUMBER_TYPES = "('integer', 'real')"
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A literal with its type, so that 1 and true are two. ``raw`` is None for true, false and null."""
+    """A literal with its type, so that 1 and true differ. ``raw`` is None for true, false and null."""
 
     kind: Kind
     raw: str | int | float | None = None
@@ -45,8 +45,8 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A key of the metadata, by the names that lead to it; or a field of the document itself, ``@id`` or ``@title``, or
-    of the piece that it is, such as ``@piece.page``."""
+    """A key of the metadata, by its path of names; or a field of the document itself (``@id``, ``@title``) or of the
+    piece that it is (``@piece.page``)."""
 
     names: tuple[str, ...]
     of_document: bool = False
@@ -54,7 +54,7 @@ class Field:
 
     @classmethod
     def own(cls, name: str) -> Field:
-        """The field of the document itself, or of its piece, of a name in :data:`OWN_FIELDS`."""
+        """Return the field of the document or piece with a name of :data:`OWN_FIELDS`."""
         return cls((name.removeprefix("piece."),), of_document="." not in name, of_piece="." in name)
 
     def __str__(self) -> str:
@@ -63,11 +63,14 @@ class Field:
         return ".".join(map(_quoted, self.names))
 
     def column(self) -> str:
-        """The column of the table that holds a field of the document."""
+        """Return the SQL of the column that holds a field of the document."""
         return "documents.document" if self.names == ("id",) else "ifnull(documents.title, '')"
 
     def steps(self) -> tuple[str, str, list[Any]]:
-        """How SQL reaches the value: the tables to join, the condition on them, its parameters. Last table: s<n-1>."""
+        """Return the SQL that reaches the value: tables to join, the condition on them, and its parameters.
+
+        The last table, ``s<n - 1>`` of n names, has the value.
+        """
         tables = [f"json_each(documents.{'piece' if self.of_piece else 'metadata'}) AS s0"]
         for step in range(1, len(self.names)):
             before = f"s{step - 1}"
@@ -83,22 +86,23 @@ def _quoted(name: str) -> str:
 
 
 class Filter(ABC):
-    """A condition on documents, by :func:`tardif.index.filters.parse_filter`; ``str`` gives it as an expression."""
+    """A condition on documents, made by :func:`tardif.index.filters.parse_filter`; ``str`` gives the expression."""
 
     __slots__ = ()
 
     @abstractmethod
     def sql(self) -> Condition:
-        """A WHERE condition on the table ``documents`` and the parameters to bind to its question marks.
+        """Return a WHERE condition on the table ``documents``, and the parameters for its question marks.
 
-        Nothing of what the user wrote is in the text. The table must go by the name ``documents``, with columns
-        ``document``, ``title``, ``metadata`` and ``piece`` (:func:`tardif.index.document_columns.columns_of`).
+        The condition contains nothing that the user wrote, so a filter cannot inject SQL. The table must be named
+        ``documents``, with columns ``document``, ``title``, ``metadata`` and ``piece``
+        (:func:`tardif.index.document_columns.columns_of`).
         """
 
 
 @dataclass(frozen=True, slots=True)
 class And(Filter):
-    """All of the parts; without parts, every document."""
+    """True if all parts are; without parts, for every document."""
 
     parts: tuple[Filter, ...]
 
@@ -112,7 +116,7 @@ class And(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Or(Filter):
-    """Any of the parts; without parts, no document."""
+    """True if any part is; without parts, for no document."""
 
     parts: tuple[Filter, ...]
 
@@ -126,7 +130,7 @@ class Or(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Not(Filter):
-    """What the part is not: plain negation, so documents without the part's keys are in."""
+    """True if the part is not: plain negation, so documents without the part's keys pass."""
 
     part: Filter
 
@@ -150,7 +154,7 @@ def _joined(parts: Iterable[Filter], word: str, nothing: str) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class Exists(Filter):
-    """The key is there, whatever its value, null among them."""
+    """True if the key is there, whatever its value; null counts."""
 
     field: Field
 
@@ -166,14 +170,14 @@ class Exists(Filter):
 
 
 class _OfElements(Filter):
-    """A condition that some element of the field's value must meet: the value itself where it is no list."""
+    """A condition that some element of the field's value must meet; a value that is not a list is its own element."""
 
     __slots__ = ()
     field: Field
 
     @abstractmethod
     def _element_sql(self, kind: str, value: str) -> Condition:
-        """The condition on an element, given the SQL of its JSON type and of its value."""
+        """The condition on an element, from the SQL of its JSON type and of its value."""
 
     def sql(self) -> Condition:
         """As :meth:`Filter.sql`."""
@@ -191,13 +195,13 @@ class _OfElements(Filter):
         )
 
     def _bound(self, text: str) -> str:
-        """A text as SQLite can be given it: a field of the document may hold NULs, metadata holds none."""
+        """A text as it is stored: metadata has no NULs (:func:`clean_text`), a field of the document may have some."""
         return clean_text(text) if not self.field.of_document else "\0".join(map(clean_text, text.split("\0")))
 
 
 @dataclass(frozen=True, slots=True)
 class Compare(_OfElements):
-    """An element compared with one value: one of :data:`OPERATORS`."""
+    """True if an element compares with the value by the operator, one of :data:`OPERATORS`."""
 
     field: Field
     operator: str
@@ -214,7 +218,7 @@ class Compare(_OfElements):
             return f"{kind} IN {_NUMBER_TYPES} AND {value} {self.operator} ?", [_comparable(self.value.raw)]
         if self.operator == "contains":
             return f"{kind} = 'text' AND instr({value}, ?) > 0", [self._bound(str(self.value.raw))]
-        whole = f"instr({value}, char(0)) = 0 AND " if self.field.of_document else ""  # GLOB would end at the NUL
+        whole = f"instr({value}, char(0)) = 0 AND " if self.field.of_document else ""  # GLOB stops at a NUL
         return f"{kind} = 'text' AND {whole}{value} GLOB ?", [patterns.glob(clean_text(str(self.value.raw)))]
 
     def __str__(self) -> str:
@@ -223,7 +227,7 @@ class Compare(_OfElements):
 
 @dataclass(frozen=True, slots=True)
 class In(_OfElements):
-    """An element that equals one of the values, or with ``negated`` none of them."""
+    """True if an element equals one of the values, or with ``negated`` none of them."""
 
     field: Field
     values: tuple[Value, ...]
@@ -238,7 +242,7 @@ class In(_OfElements):
 
 
 def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value: str) -> Condition:
-    """That an element equals one of the values, types apart."""
+    """The condition that an element equals one of the values; values of different types are never equal."""
     texts = [asked._bound(str(v.raw)) for v in values if v.kind == "text"]
     numbers = [_comparable(v.raw) for v in values if v.kind == "number"]
     others = sorted({v.kind for v in values} - {"text", "number"})
@@ -251,5 +255,5 @@ def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value:
 
 
 def _comparable(value: Any) -> Any:
-    """What SQLite compares: an integer beyond 64 bits is the nearest double there."""
+    """A number as SQLite compares it: an integer beyond 64 bits is the nearest double there."""
     return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value

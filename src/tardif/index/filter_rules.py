@@ -1,4 +1,4 @@
-"""What both forms of a filter, text and dict, are held to: limits, and which value may stand with which operator."""
+"""Rules for both forms of a filter, text and dict: limits, and which values an operator takes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from tardif.index import patterns
 from tardif.index.filter_nodes import ORDERS, And, Compare, Field, Filter, In, Not, Or, Value
 
+# Characters of a filter.
 MAX_LENGTH = 500_000
-"""Characters of a filter."""
+# Parentheses, `not` and dicts that are open at once: the parser is recursive.
 MAX_OPEN = 50
-"""Parentheses, ``not`` and dicts open at once while a filter is read."""
+# Levels of `and`, `or` and `not` within each other. SQLite before 3.46 parses with a stack of 100 entries, which 19
+# levels fill; the rest is left to the query around the filter.
 MAX_DEPTH = 12
-"""Levels of ``and``, ``or`` and ``not`` within each other. SQLites before 3.46 parse with a stack of 100 entries, which
-19 levels of ``and`` and ``or`` fill; the rest is left to the query around the filter."""
+# Tests in a filter. SQLite nests a chain of them, and its expressions have at most 1,000 levels.
 MAX_TESTS = 500
-"""Tests in a filter: SQLite joins them one inside the other, and its expressions end at a depth of 1,000."""
+# Values in a filter. Each is bound twice, and SQLite binds at most 32,766.
 MAX_VALUES = 10_000
-"""Values in a filter: each is bound twice, and SQLite binds at most 32,766."""
+# Names of a path. Each adds a table to a join.
 MAX_NAMES = 10
-"""Names of a path: each is one table more in a join."""
+
+# Other spellings of operators.
+ALIASES = {"==": "=", "<>": "!="}
 
 
 class UnfitError(Exception):
-    """A piece of a filter that cannot be used, and why; who reads the filter adds where it stands."""
+    """A part of a filter cannot be used: the message says why, and the parser adds where."""
 
 
 def comparison(field: Field, operator: str, value: Value) -> Compare:
-    """``field operator value``, if the two go together."""
+    """Return the test ``field operator value``, if the operator takes such a value.
+
+    Raises:
+        UnfitError: it does not.
+    """
     if operator in ORDERS and value.kind not in ("text", "number"):
         raise UnfitError(f"{value} has no order: `{operator}` takes a text or a number")
     if operator in ("like", "contains"):
@@ -41,7 +48,11 @@ def comparison(field: Field, operator: str, value: Value) -> Compare:
 
 
 def number(given: str | numbers.Real) -> Value:
-    """A number as a value: whole if it is written so, and finite."""
+    """Return a number as a value: an integer if it is written as one.
+
+    Raises:
+        UnfitError: it is not finite.
+    """
     try:
         if math.isfinite(nearest := float(given)):
             whole = isinstance(given, numbers.Integral) or (isinstance(given, str) and given.lstrip("-").isdigit())
@@ -52,7 +63,11 @@ def number(given: str | numbers.Real) -> Value:
 
 
 def name_path(names: Iterable[str]) -> tuple[str, ...]:
-    """The names that lead to a key."""
+    """Return the names that lead to a key, if they are not too many.
+
+    Raises:
+        UnfitError: there are none, or too many.
+    """
     path = tuple(names)
     if not 1 <= len(path) <= MAX_NAMES:
         raise UnfitError(f"a path has from 1 to {MAX_NAMES} names, not {len(path)}")
@@ -60,24 +75,24 @@ def name_path(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def together(parts: Sequence[Filter]) -> Filter:
-    """All of them, in as few nodes as it takes."""
+    """Join parts with ``and``; nested ones become one node."""
     flat = [inner for part in parts for inner in (part.parts if isinstance(part, And) else (part,))]
     return flat[0] if len(flat) == 1 else And(tuple(flat))
 
 
 def either(parts: Sequence[Filter]) -> Filter:
-    """Any of them, in as few nodes as it takes."""
+    """Join parts with ``or``; nested ones become one node."""
     flat = [inner for part in parts for inner in (part.parts if isinstance(part, Or) else (part,))]
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
 
 
 def negation(part: Filter) -> Filter:
-    """Not the part; twice not is the part itself."""
+    """Negate a part; a double negation is removed."""
     return part.part if isinstance(part, Not) else Not(part)
 
 
 def beyond(whole: Filter) -> str:
-    """Which limit on a filter as a whole it goes beyond; empty where none."""
+    """Return the message of the limit that a filter as a whole exceeds; "" if it exceeds none."""
     depth = _depth(whole)
     if depth > MAX_DEPTH:
         return f"The filter has {depth} levels of and, or and not; at most {MAX_DEPTH} can be asked."

@@ -1,7 +1,7 @@
 """Filters written as text: ``lang = 'en' and (year >= 2020 or not tags in ('old', 'draft'))``.
 
-A recursive descent over tokens of one regular expression, whose repetitions are possessive: reading takes time in
-proportion to the text, whatever stands in it.
+A recursive-descent parser over the tokens of one regular expression. Its repetitions are possessive, so parsing takes
+time in proportion to the text, whatever the text is.
 
     either     = both {"or" both}
     both       = one {"and" one}
@@ -31,6 +31,7 @@ from tardif.index.filter_nodes import (
     Value,
 )
 from tardif.index.filter_rules import (
+    ALIASES,
     MAX_LENGTH,
     MAX_OPEN,
     UnfitError,
@@ -53,7 +54,6 @@ _TOKENS = re.compile(
     re.VERBOSE,
 )
 _NUMBER_LIKE = re.compile(r"[+.-]{0,2}[0-9][\w.:+-]*")
-_ALIASES = {"==": "=", "<>": "!="}
 _CONSTANTS = {"true": Value("true"), "false": Value("false"), "null": Value("null")}
 _A_NAME = "the name of a key (or @id, @title, @piece.page), `not` or `(`"
 _A_TEST = "one of = != < <= > >=, in, not in, like, contains, exists, is missing"
@@ -62,7 +62,7 @@ _A_VALUE = "a value: 'text' in single quotes, a number, true, false or null"
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A word of the filter; ``begin`` counts characters from 0. ``kind`` is a keyword's or sign's own text."""
+    """A token of a filter. ``kind`` is the text of a keyword or sign itself; ``begin`` counts characters from 0."""
 
     kind: str
     text: str
@@ -70,10 +70,13 @@ class _Token:
 
 
 def parse_text(text: str) -> Filter:
-    """The filter that ``text`` says.
+    """Parse a filter.
+
+    >>> str(parse_text("year>=2020 AND not tags in ('old')"))
+    "year >= 2020 and not (tags in ('old'))"
 
     Raises:
-        SettingError: it says none, or goes beyond a limit; the message has the column, counted from 1.
+        SettingError: the text is not a filter, or exceeds a limit; the message names the column, counted from 1.
     """
     if len(text) > MAX_LENGTH:
         raise SettingError(f"The filter has {len(text):,} characters; at most {MAX_LENGTH:,} can be read.")
@@ -105,13 +108,13 @@ class _Parser:
             if kind == "name" and word.lower() in KEYWORDS:
                 yield _Token(word.lower(), word, at)
             elif kind == "sign":
-                yield _Token(_ALIASES.get(word, word), word, at)
+                yield _Token(ALIASES.get(word, word), word, at)
             elif kind != "space":
                 yield _Token(kind, word, at)
             at = found.end()
         yield _Token("end", "", at)
 
-    # The grammar, a method for each of its rules
+    # The grammar: one method per rule.
 
     def _either(self) -> Filter:
         return self._chain("or", self._both, either)
@@ -149,7 +152,7 @@ class _Parser:
                     f"a field of the document itself ({', '.join(f'@{name}' for name in OWN_FIELDS)}) or a key"
                 )
         elif token.kind in KEYWORDS:
-            self._refuse(token, f'`{token.text}` is a word of the language; for the key write "{token.text}"')
+            self._refuse(token, f'`{token.text}` is a keyword; for the key write "{token.text}"')
         elif token.kind != "name":
             self._expect(_A_NAME)
         self._at += 1
@@ -208,7 +211,7 @@ class _Parser:
         except UnfitError as reason:
             self._refuse(token, str(reason))
 
-    # Tokens taken and refused
+    # Tokens and errors
 
     @property
     def _next(self) -> _Token:
@@ -226,7 +229,7 @@ class _Parser:
     def _expect(self, expected: str) -> NoReturn:
         token = self._next
         found = "the filter ends" if token.kind == "end" else f"found {_shortened(token.text)}"
-        self._refuse(token, f"{found}; there must stand {expected}")
+        self._refuse(token, f"{found}; expected {expected}")
 
     def _unreadable(self, at: int) -> NoReturn:
         character = self._text[at]
@@ -235,9 +238,9 @@ class _Parser:
         run = _NUMBER_LIKE.match(self._text, at)
         if run:
             token = _Token("", run.group(), at)
-            self._refuse(token, f"{_shortened(token.text)} is no number (texts and dates stand in single quotes)")
+            self._refuse(token, f"{_shortened(token.text)} is not a number (put texts and dates in single quotes)")
         self._refuse(
-            _Token("", character, at), "this has no meaning here (a key with such characters stands in quotes)"
+            _Token("", character, at), "this has no meaning here (put a key with such characters in double quotes)"
         )
 
     def _refuse(self, token: _Token, reason: str) -> NoReturn:
@@ -258,5 +261,5 @@ def _shortened(word: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """One line that any terminal can show."""
+    """A text as one line that any terminal can show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

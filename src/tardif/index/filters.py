@@ -1,16 +1,15 @@
-"""Which documents a search may find: a condition on their metadata, as an expression or a dict.
+"""Filters: conditions on documents' metadata, as an expression or a dict.
 
-``lang = 'en' and year >= 2020`` and ``{"lang": "en", "year": {">=": 2020}}`` say the same. Either becomes a
-:class:`~tardif.index.filter_nodes.Filter`, a condition in SQL: every index asks SQLite, also the one in memory.
+``lang = 'en' and year >= 2020`` and ``{"lang": "en", "year": {">=": 2020}}`` are the same filter. Both become a
+:class:`~tardif.index.filter_nodes.Filter`, which is a condition in SQL: every index, also one in memory, runs it in
+SQLite.
 
-What holds, and why:
-
-- Types are strict: a text neither equals nor orders against a number, and true is not 1. Types come from JSON.
-- A test of a key that is missing is false, ``!=`` and ``not in`` too; ``not (...)`` is plain negation.
-- A list meets a test if one of its elements does. Lists and objects themselves equal nothing (so ``!=`` holds of them).
-- Texts order by code point, so dates in ISO 8601 order by time; case counts everywhere, ``like`` too, since SQLite
-  knows the case of ASCII letters only.
-- Integers beyond 64 bits compare as the nearest double, as SQLite has it.
+- Types are strict and come from JSON: a text never equals or orders against a number, and true is not 1.
+- A test of a missing key is false, also ``!=`` and ``not in``. ``not (...)`` is plain negation.
+- A list passes a test if one of its elements does. A list or object itself equals nothing, so ``!=`` is true for it.
+- Texts order by code point, so ISO 8601 dates order by time. Case matters everywhere, also in ``like``, because SQLite
+  folds the case of ASCII letters only.
+- Integers beyond 64 bits compare as the nearest double, as in SQLite.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Any
 from tardif.errors import SettingError
 from tardif.index.filter_nodes import OPERATORS, OWN_FIELDS, Exists, Field, Filter, In, Not, Value
 from tardif.index.filter_rules import (
+    ALIASES,
     MAX_LENGTH,
     MAX_OPEN,
     MAX_VALUES,
@@ -38,20 +38,24 @@ from tardif.index.filter_text import parse_text
 
 __all__ = ["Filter", "parse_filter"]
 
-_ALIASES = {"==": "=", "<>": "!="}
 _ALL_OPERATORS = (*OPERATORS, "in", "not in", "exists")
 
 
 def parse_filter(given: str | Mapping[Any, Any] | Filter) -> Filter:
     """Return the filter that an expression or a dict describes; a filter is returned as it is.
 
-    A dict's keys are names and all must hold; a value is what the key equals, a list what it may equal, a dict tests by
-    operator (``{">=": 2020, "<": 2024}``, also ``in``, ``not in``, ``like``, ``contains`` and ``exists`` with True
-    or False). ``"and"``, ``"or"`` and ``"not"`` take lists of such dicts: all, any, none of them. A dot in a name leads
-    into an object, ``"author.name"``; a tuple names any key literally, ``("a.b",)``. The empty dict lets all pass.
+    A dict's entries must all be true. A key is a name; its value is the value to equal, a list of values to equal one
+    of, or a dict of operators: ``{">=": 2020, "<": 2024}``, also ``in``, ``not in``, ``like``, ``contains``, and
+    ``exists`` with True or False. ``"and"``, ``"or"`` and ``"not"`` take lists of such dicts: all, any, none of them.
+    A dot in a name leads into an object, ``"author.name"``; a tuple names any key literally, ``("a.b",)``. Every
+    document passes the empty dict.
+
+    >>> str(parse_filter({"lang": "en", "year": {">=": 2020}}))
+    "lang = 'en' and year >= 2020"
 
     Raises:
-        SettingError: it does not read, or is too large; says what was found where and what may stand there.
+        SettingError: the filter cannot be parsed, or is too large; the message says what was found where, and what was
+            expected.
     """
     if isinstance(given, Filter):
         return given
@@ -60,19 +64,19 @@ def parse_filter(given: str | Mapping[Any, Any] | Filter) -> Filter:
     elif isinstance(given, Mapping):
         found = _all_of(given, "", 1)
     else:
-        raise SettingError(f"A filter is an expression such as \"lang = 'en'\" or a dict, not {_said(given)}.")
+        raise SettingError(f"A filter is an expression such as \"lang = 'en'\" or a dict, not {_shown(given)}.")
     if excess := beyond(found):
         raise SettingError(excess)
     return found
 
 
 def _all_of(given: Mapping[Any, Any], where: str, depth: int) -> Filter:
-    """A dict: all of its entries. ``where`` leads to it from the outermost, for messages."""
+    """The filter of a dict. ``where`` is the path to it from the outermost dict, for messages."""
     if depth > MAX_OPEN:
         raise SettingError(f"The filter has more than {MAX_OPEN} dicts within each other.")
     parts: list[Filter] = []
     for key, value in given.items():
-        here = f"{where}[{_said(key)}]"
+        here = f"{where}[{_shown(key)}]"
         if key in ("and", "or", "not"):
             parts.append(_joined(key, value, here, depth))
             continue
@@ -87,7 +91,7 @@ def _joined(word: str, given: Any, where: str, depth: int) -> Filter:
     if isinstance(given, Mapping):
         given = [given]
     if not isinstance(given, list | tuple) or not given or not all(isinstance(part, Mapping) for part in given):
-        raise SettingError(f"The filter, at {where}: `{word}` takes a list of one or more dicts, not {_said(given)}.")
+        raise SettingError(f"The filter, at {where}: `{word}` takes a list of one or more dicts, not {_shown(given)}.")
     parts = [_all_of(part, f"{where}[{at}]", depth + 1) for at, part in enumerate(given)]
     return together(parts) if word == "and" else either(parts) if word == "or" else negation(either(parts))
 
@@ -96,40 +100,41 @@ def _field(key: Any) -> Field:
     if isinstance(key, tuple) and key and all(isinstance(name, str) for name in key):
         return Field(name_path(map(_short_enough, key)))
     if not isinstance(key, str):
-        raise UnfitError(f"{_said(key)} is no name; a name is a str, or a tuple of str that is taken literally")
+        raise UnfitError(f"{_shown(key)} is not a name; a name is a str, or a tuple of str that is taken literally")
     if key.startswith("@"):
         if key[1:] not in OWN_FIELDS:
             own = ", ".join(f"@{name}" for name in OWN_FIELDS)
-            raise UnfitError(f"of the document itself there are {own}; a key of that name is ({_said(key)},)")
+            raise UnfitError(f"the fields of the document itself are {own}; a key of that name is ({_shown(key)},)")
         return Field.own(key[1:])
     names = key.split(".")
     if "" in names:
-        raise UnfitError(f"a name is missing at a dot; a key of just that name is ({_said(key)},)")
+        raise UnfitError(f"a name is missing at a dot; a key of just that name is ({_shown(key)},)")
     return Field(name_path(map(_short_enough, names)))
 
 
 def _tests(field: Field, given: Any) -> list[Filter]:
-    """The tests of one field: a value, a list of values, or a dict of operators."""
+    """The tests of one field, from a value, a list of values, or a dict of operators."""
     if not isinstance(given, Mapping):
         return [In(field, _values(given)) if _is_list(given) else comparison(field, "=", _value(given))]
     if not given:
-        raise UnfitError("the dict holds no operator; there are " + ", ".join(_ALL_OPERATORS))
+        raise UnfitError("the dict holds no operator; the operators are " + ", ".join(_ALL_OPERATORS))
     return [_test(field, operator, value) for operator, value in given.items()]
 
 
 def _test(field: Field, operator: Any, given: Any) -> Filter:
-    operator = _ALIASES.get(operator, operator) if isinstance(operator, str) else operator
+    operator = ALIASES.get(operator, operator) if isinstance(operator, str) else operator
     if operator == "exists":
         if not isinstance(given, bool):
-            raise UnfitError(f"`exists` takes True or False, not {_said(given)}")
+            raise UnfitError(f"`exists` takes True or False, not {_shown(given)}")
         return Exists(field) if given else Not(Exists(field))
     if operator in ("in", "not in"):
         if not _is_list(given):
-            raise UnfitError(f"`{operator}` takes a list of values, not {_said(given)}")
+            raise UnfitError(f"`{operator}` takes a list of values, not {_shown(given)}")
         return In(field, _values(given), negated=operator == "not in")
     if operator not in OPERATORS:
         raise UnfitError(
-            f"{_said(operator)} is no operator; there are {', '.join(_ALL_OPERATORS)} (a key within is 'outer.inner')"
+            f"{_shown(operator)} is not an operator; the operators are {', '.join(_ALL_OPERATORS)} "
+            "(a key within is 'outer.inner')"
         )
     return comparison(field, operator, _value(given))
 
@@ -153,9 +158,7 @@ def _value(given: Any) -> Value:
         return Value("text", _short_enough(str.__str__(given)))
     if isinstance(given, numbers.Real):
         return number(given)
-    raise UnfitError(
-        f"{_said(given)} is no value: a str, int, float, bool or None may stand here (a date as its ISO text)"
-    )
+    raise UnfitError(f"{_shown(given)} is not a value: give a str, int, float, bool or None (a date as its ISO text)")
 
 
 def _short_enough(text: str) -> str:
@@ -164,8 +167,8 @@ def _short_enough(text: str) -> str:
     return text
 
 
-def _said(given: Any) -> str:
-    """What was given, on one short line. A container is named by its type: its text may be long, or have no end."""
+def _shown(given: Any) -> str:
+    """A value for a message, on one short line. A container is named by its type: its repr may be long, or endless."""
     if given is None or isinstance(given, str | int | float):
         try:
             words = ascii(given[:60] if isinstance(given, str) else given)

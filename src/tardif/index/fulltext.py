@@ -1,4 +1,4 @@
-"""BM25 over an index's documents, in the same transactions as they: SQLite's FTS5 over the terms of a language."""
+"""BM25 over an index's documents: SQLite's FTS5 holds their terms, in the same transactions as the documents."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from tardif.text.languages import language as find_language
 from tardif.text.terms import Terms, pieces
 from tardif.types import Document
 
-# Terms come as they are to count: nothing is left to FTS5's tokenizer but to part them. The second table holds nothing
-# of its own: it shows the documents of a term, one row for each place in them.
+# Terms are stemmed before they are inserted, so FTS5's tokenizer only splits them at spaces. The second table is a view
+# of the first one's inverted index: one row per term, document and place.
 _TABLES = (
     "CREATE VIRTUAL TABLE words USING fts5(terms, tokenize = \"ascii tokenchars '_'\")",
     "CREATE VIRTUAL TABLE places USING fts5vocab(words, instance)",
 )
-# As one text each: to make Python's objects of the rows takes three times as long as to read them.
+# Each as one text: making Python objects of the rows takes three times as long as reading them.
 _PLACES = "SELECT group_concat(doc) FROM places WHERE term = ?"
 _LENGTHS = "SELECT group_concat(id), hex(group_concat(sz, '')) FROM (SELECT id, sz FROM words_docsize ORDER BY id)"
-_K1, _B = 1.2, 0.75
-# Of a term found in more than half of the documents.
-_LEAST_IDF = 1e-6
+# FTS5's own constants, so that scores are those of its bm25(). The IDF is that of terms in over half of the documents.
+_K1, _B, _LEAST_IDF = 1.2, 0.75, 1e-6
 # Bytes of a term that FTS5 keeps.
 _TERM = 32_768
-# Distinct terms of a query that are searched for: far more than a query has that a model reads.
+# Distinct terms of a query that are searched for: far more than a model reads of a query.
 _MOST_TERMS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Lengths:
-    """What a search needs of the words besides the documents of its terms.
+    """The lengths of all documents, as BM25 needs them.
 
     Attributes:
         numbers: int64, the documents, ascending.
-        damping: float64, what BM25 adds to the times that each has a term: 1.2 for one of the mean number of terms.
+        damping: float64, the term that BM25 adds to a term's frequency in its denominator,
+            k1 * (1 - b + b * length / mean length): 1.2 for a document of the mean length.
     """
 
     numbers: NDArray[np.int64]
     damping: NDArray[np.float64]
 
     def at(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The places of documents."""
+        """Return the places of documents in ``numbers``."""
         first = int(self.numbers[0])
-        if self.numbers[-1] - first == len(self.numbers) - 1:  # none between them was deleted
+        if self.numbers[-1] - first == len(self.numbers) - 1:  # no number between them is missing
             return documents - first
         return np.searchsorted(self.numbers, documents)
 
@@ -67,7 +67,7 @@ class Words:
         self._terms = Terms(language)
 
     def create(self, database: sqlite3.Connection) -> None:
-        """Make the empty tables.
+        """Create the empty tables.
 
         Raises:
             SettingError: this Python's SQLite has no FTS5.
@@ -79,26 +79,26 @@ class Words:
             raise SettingError(f"Hybrid search needs SQLite's FTS5, which this Python lacks ({error}).") from error
 
     def terms(self, document: Document) -> str:
-        """The terms of a document, as they are indexed."""
+        """Return the terms of a document, separated by spaces."""
         return " ".join(self._of(document.content, document=True))
 
     def insert(self, database: sqlite3.Connection, numbered: Iterable[tuple[int, str]]) -> None:
-        """Add documents' terms by their numbers, in a transaction."""
+        """Add documents' terms by the documents' numbers, in a transaction."""
         database.executemany("INSERT INTO words (rowid, terms) VALUES (?, ?)", numbered)
 
     def held(self, database: sqlite3.Connection, number: int) -> str:
-        """The terms that a document was indexed by; "" if it was not."""
+        """Return the terms that a document is indexed by; "" if it is not indexed."""
         row = database.execute("SELECT terms FROM words WHERE rowid = ?", (number,)).fetchone()
         return "" if row is None else str(row[0])
 
     def checksum(self, database: sqlite3.Connection) -> str:
-        """A checksum (XXH3) of all that a search reads of the words, which FTS5 keeps in four tables."""
+        """Return a checksum (XXH3) of everything that a search reads: FTS5 keeps it in four tables."""
         return _read(database)[0]
 
     def lengths(self, database: sqlite3.Connection, checksum: str | None) -> Lengths | None:
-        """The lengths of the documents; None where the words have another checksum: then they say nothing.
+        """Return the lengths of the documents; None if the words do not have this checksum.
 
-        It reads some 120 bytes a document, 10 ms for 43,000 of them. Between changes one time is enough.
+        It reads some 120 bytes per document, in 10 ms for 43,000 of them. Callers keep the result until a change.
         """
         found, numbers, sizes = _read(database)
         if found != checksum:
@@ -125,18 +125,19 @@ class Words:
         lengths: Lengths,
         allowed: NDArray[np.int64] | None = None,
     ) -> list[tuple[int, float]]:
-        """The ``k`` best documents by BM25 (k1 = 1.2, b = 0.75) as (number, score), best first, and all that tie with
-        the last: which of them is first, their ids say. Documents that share no word with the query are not listed.
+        """Return the ``k`` best documents by BM25 (k1 = 1.2, b = 0.75) as (number, score), best first.
 
-        The scores are those of FTS5's own ``bm25()``, which takes four times as long: it looks for the length of every
-        document that it meets, and goes through all terms at each of their places.
+        All documents that tie with the last are included, because the caller orders ties by id. Documents that share no
+        word with the query are left out. The scores are those of FTS5's ``bm25()``, which takes over twice as long
+        (benchmarks/RESULTS.md): it looks up the length of every document that it meets, and visits every place of its
+        terms.
 
         Args:
             database: to read.
-            query: the query; of more than 256 different words the first count.
-            k: how many.
-            lengths: of :meth:`lengths`, of the same transaction.
-            allowed: the numbers of the documents that may be found, ascending; None for all.
+            query: the query; only its first 256 distinct words count.
+            k: the number of documents.
+            lengths: from :meth:`lengths`, in the same transaction.
+            allowed: the numbers of the documents that can be found, ascending; None for all.
         """
         terms = list(dict.fromkeys(self._of(query, document=False)))[:_MOST_TERMS]
         count = len(lengths.numbers)
@@ -159,13 +160,13 @@ class Words:
 
 
 def words_of(language: str | None) -> Words | None:
-    """How an index whose manifest names this language searches by words; None where it does not."""
+    """Return the words of an index with this language in its manifest; None for an index without words."""
     return None if language is None else Words(find_language(language))
 
 
 def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
-    """The checksum of the words; the numbers and the lengths of the documents, which may be anything if it is wrong."""
-    # FTS5 collects what is written and writes it to its tables at a savepoint.
+    """The checksum of the words, and the numbers and lengths of the documents, unverified."""
+    # FTS5 buffers writes; a savepoint makes it write them to its tables.
     if database.in_transaction:
         database.execute("SAVEPOINT words")
         database.execute("RELEASE words")
@@ -185,7 +186,7 @@ def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
 
 
 def _documents(database: sqlite3.Connection, term: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The documents of a term, ascending, and how many times each has it."""
+    """The documents of a term, ascending, and the term's frequency in each."""
     known = term.encode()[:_TERM].decode(errors="ignore")
     (text,) = database.execute(_PLACES, (known,)).fetchone()
     places = _integers(text or "")
@@ -196,12 +197,12 @@ def _documents(database: sqlite3.Connection, term: str) -> tuple[NDArray[np.int6
 
 
 def _integers(text: str) -> NDArray[np.int64]:
-    """Of integers with commas between them; ascending, as all are here."""
+    """The integers of a text, separated by commas."""
     return np.fromstring(text, dtype=np.int64, sep=",")
 
 
 def _varints(data: bytes) -> NDArray[np.int64]:
-    """Of SQLite's varints one after the other: seven bits a byte, the highest first, the last byte below 128."""
+    """The values of SQLite varints: seven bits per byte, the highest first; a value's last byte is below 128."""
     parts = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(parts < 128)
     begins = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
@@ -214,7 +215,7 @@ def _varints(data: bytes) -> NDArray[np.int64]:
 
 
 def _best(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """The places of the ``k`` largest of the scores above 0 and of all that tie with the last, the largest first."""
+    """The places of the ``k`` largest scores above 0 and of all that tie with the last, the largest first."""
     found = np.flatnonzero(scores)
     if len(found) > k:
         found = found[scores[found] >= np.partition(scores[found], -k)[-k]]

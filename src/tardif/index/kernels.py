@@ -1,19 +1,32 @@
 """MaxSim over fixed-point vectors, compiled for the machine it runs on (numba).
 
-Token vectors are int16 (:mod:`tardif.index.codes`). Inner products of a query's unit vectors with vectors no
-longer than 4 fit into 32 bits whatever the order of adding (Cauchy-Schwarz), so every score is an exact
-integer: the same on any machine, in any number of threads, by any path.
+Why fixed point: token vectors are int16 (:mod:`tardif.index.codes`), and int32 addition is associative, so every score
+is an exact integer: the same on every machine, in any number of threads, by any path. It is also faster than floating
+point: one AVX2 instruction multiplies sixteen pairs of int16 and adds neighbours, where one for fp32 multiplies eight.
 
-The tile that all rests on holds 8 to 32 query tokens in the lanes of registers; a document's components are
-broadcast to them two by two. Rows of documents lie on disk as they come, no sum runs across lanes, and the
-maximum over a document's tokens is taken lane by lane. With AVX2 a tile is one multiply-add instruction for
-sixteen products, which LLVM joins with its addition where the machine has VNNI; without AVX2 LLVM makes of it what
-there is. Codes of fewer bits are decoded some rows at a time, just before they are multiplied.
+Why it cannot overflow: a query's vectors are no longer than 16,383 (QUERY_ONE), and decoded document vectors no longer
+than 4 x 32,767 (ONE). By Cauchy-Schwarz every inner product, and every partial sum of one in any order, is at most
+2,147,287,044, below 2**31.
+
+Why this blocking: a tile holds 8 to 32 query tokens in the lanes of vector registers, and a document's components are
+broadcast to all lanes, two at a time. So rows of documents are read in the order in which they are on disk, no sum
+runs across lanes, and the maximum over a document's tokens is taken lane by lane. A matrix product would write all
+similarities to memory and read them again for the maxima.
+
+What the compiler makes of it: with AVX2 the inner loop is one ``vpmaddwd`` and one addition for sixteen products, which
+LLVM joins to one ``vpdpwssd`` where the processor has VNNI; without AVX2, LLVM uses what there is. Codes of fewer bits
+are decoded 24 rows at a time, just before they are multiplied, so that decoded vectors never leave the nearest cache.
+
+What that gives (benchmarks/RESULTS.md; one thread of a Zen 4, 128 dimensions, queries of 32 tokens, in GFLOP/s of the
+same work in fp32): 190 to 203 at 16 bits and 186 to 190 at 8 with VNNI; 159 to 167 and 151 to 157 with AVX2 alone. A
+large fp32 matrix product reaches 82 to 86 there, and packed fp32 vectors with ``maximum.reduceat`` 14 to 17.
+
+All functions that call each other are in this one file: numba's cache notices a change of a function's own file only,
+and would go on using compiled code of an older version of another file.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,26 +38,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+# Query tokens in one register: int32 sums in 256 bits.
 LANES = 8
-"""Query tokens in one register."""
-
+# Query tokens in a whole tile: four registers of them. Classic ColBERT queries have 32 tokens.
 TILE = 32
-"""Query tokens in a whole tile."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _PAIRS = ir.VectorType(_I16, 2 * LANES)
 _SUMS = ir.VectorType(_I32, LANES)
 _ORDER = ir.VectorType(_I32, LANES)
 _BYTES, _WIDE = ir.VectorType(_I8, 2 * LANES), ir.VectorType(_I32, 2 * LANES)
-# Document tokens that share one pass over a tile's registers, by registers of query tokens; 16 registers there are.
+# Document tokens that share one pass over a tile, by the tile's registers. Their product is the number of sums that
+# stay in registers: 6 to 9 of the 16 that AVX2 has; the rest hold the query's tokens and the broadcast components. More
+# sums hide the latency of the multiply-add; too many would be spilled to memory.
 _ROWS = {1: 6, 2: 4, 3: 3, 4: 2}
 _LEAST = np.iinfo(np.int32).min
-# Rows that are decoded at a time: they stay in the nearest cache until they are multiplied. A multiple of _ROWS.
+# Rows decoded at a time: 6 KB at 128 dimensions, so they stay in the nearest cache until they are multiplied. A
+# multiple of all _ROWS, so that only a document's last block leaves rows for the slower loop of single rows.
 _BLOCK = 24
 
 
 def _has(feature: str) -> bool:
-    """Whether what is compiled may use a feature of the processor; numba's environment variables may take it away."""
+    """Whether compiled code may use a feature of the processor. Numba's environment variables can take it away."""
     config: Any = numba.config
     if config.CPU_FEATURES is not None:
         return f"+{feature}" in config.CPU_FEATURES.split(",")
@@ -55,42 +70,43 @@ _HAS_AVX2 = _has("avx2")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first use, release the GIL, and keep what was compiled on disk where that is possible."""
+    """Compile a function on first use, without the GIL, and cache the compiled code on disk where possible."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder can be written
+    except RuntimeError:  # no folder for the cache can be written: it is compiled again in every process
         return numba.njit(nogil=True)(function)
 
 
 def _at(b: Any, pointer: Any, offset: Any, kind: Any) -> Any:
-    """The pointer so many elements on, as a pointer to ``kind``."""
+    """The pointer ``offset`` elements further, as a pointer to ``kind``."""
     return b.bitcast(b.gep(pointer, [offset]), kind.as_pointer())
 
 
 def _everywhere(b: Any, number: Any) -> Any:
-    """A 32-bit number in every lane."""
+    """A 32-bit number broadcast to every lane."""
     undefined = ir.Constant(_SUMS, ir.Undefined)
     one = b.insert_element(undefined, number, ir.Constant(_I32, 0))
     return b.shuffle_vector(one, undefined, ir.Constant(_ORDER, [0] * LANES))
 
 
 def _called(b: Any, name: str, kind: Any, *args: Any) -> Any:
-    """What an instruction gives that LLVM knows by a name."""
+    """The result of an LLVM intrinsic, which stands for one instruction of the processor."""
     known = b.module.globals.get(name)
     return b.call(known or ir.Function(b.module, ir.FunctionType(kind, [arg.type for arg in args]), name), args)
 
 
 def _both(b: Any, pointer: Any) -> Any:
-    """Two components of a document's token, in every lane."""
+    """Two components of a document's token, broadcast to every lane: the pair is loaded as one 32-bit number."""
     return b.bitcast(_everywhere(b, b.load(b.bitcast(pointer, _I32.as_pointer()), align=2)), _PAIRS)
 
 
 def _multiply_add(b: Any, x: Any, y: Any) -> Any:
-    """Products of the pairs in each lane, added: ``[2 * LANES] x [2 * LANES] -> [LANES]``."""
+    """The sum of the two products in each lane: ``[2 * LANES] x [2 * LANES] -> [LANES]``."""
     if _HAS_AVX2:
+        # By its name, and not left to LLVM to recognise in the pattern below.
         return _called(b, "llvm.x86.avx2.pmadd.wd", _SUMS, x, y)
     undefined, sums = ir.Constant(_PAIRS, ir.Undefined), []
-    for first in (0, 1):
+    for first in (0, 1):  # the even components, then the odd ones
         order = ir.Constant(_ORDER, list(range(first, 2 * LANES, 2)))
         halves = [b.sext(b.shuffle_vector(side, undefined, order), _SUMS) for side in (x, y)]
         sums.append(b.mul(*halves))
@@ -100,6 +116,7 @@ def _multiply_add(b: Any, x: Any, y: Any) -> Any:
 def _products(b: Any, query: Any, rows: list[Any], pairs: Any, registers: int) -> list[list[Any]]:
     """Inner products of a tile's query tokens with each row: ``[rows][registers]`` of ``[LANES]``."""
     zero = ir.Constant(_SUMS, [0] * LANES)
+    # Stack slots, which LLVM turns into registers: simpler to emit than the loop's phi nodes.
     sums = [[cgutils.alloca_once(b, _SUMS) for _ in range(registers)] for _ in rows]
     for row in sums:
         for place in row:
@@ -108,6 +125,7 @@ def _products(b: Any, query: Any, rows: list[Any], pairs: Any, registers: int) -
         components = [_both(b, b.gep(row, [b.mul(loop.index, _I64(2))])) for row in rows]
         begin = b.mul(loop.index, _I64(registers * 2 * LANES))
         for j in range(registers):
+            # One load of query tokens serves all rows of this pass.
             tokens = b.load(_at(b, query, b.add(begin, _I64(j * 2 * LANES)), _PAIRS), align=2)
             for row, component in zip(sums, components, strict=True):
                 b.store(b.add(b.load(row[j]), _multiply_add(b, tokens, component)), row[j])
@@ -115,7 +133,10 @@ def _products(b: Any, query: Any, rows: list[Any], pairs: Any, registers: int) -
 
 
 def _in_turn(b: Any, rows: Any, pairs: Any, count: Any, together: int, some: Callable[[Any, list[Any]], None]) -> None:
-    """Call ``some`` for the rows at an address: with the number of the first, and pointers to so many at once."""
+    """Emit loops that call ``some`` for all rows at an address: ``together`` rows at once, then the rest one by one.
+
+    ``some`` is given the number of the first row, and a pointer to each row.
+    """
     dim = b.mul(pairs, _I64(2))
 
     def call(first: Any, number: int) -> None:
@@ -130,7 +151,10 @@ def _in_turn(b: Any, rows: Any, pairs: Any, count: Any, together: int, some: Cal
 
 
 def _make_best(registers: int) -> Any:
-    """The tile of so many registers that keeps the maxima over rows."""
+    """Make the tile of this many registers that keeps the maxima over rows.
+
+    The number of registers is fixed when the code is emitted: the loops over them are unrolled.
+    """
 
     @intrinsic
     def best_of(typingctx: Any, query: Any, rows: Any, best: Any, pairs: Any, count: Any) -> Any:
@@ -157,7 +181,7 @@ def _make_best(registers: int) -> Any:
 
 
 def _make_nearest(registers: int) -> Any:
-    """The tile of so many registers that keeps, with the maxima over rows, the row of each, the first of equals."""
+    """Make the tile of this many registers that keeps the maxima over rows and the row of each, the first of equals."""
 
     @intrinsic
     def nearest_of(typingctx: Any, query: Any, rows: Any, best: Any, where: Any, pairs: Any, count: Any) -> Any:
@@ -192,7 +216,11 @@ _nearest_4 = _make_nearest(TILE // LANES)
 
 @compiled
 def _maxima(tiles: Any, tokens: int, rows: int, count: int, pairs: int, best: Any) -> None:
-    """Raise ``best`` to the largest inner product of each query token with ``count`` rows at an address."""
+    """Raise ``best`` to the largest inner product of each query token with ``count`` rows at an address.
+
+    ``tiles`` has the layout of :func:`tiled`: whole tiles of 32 tokens, then a tile of as many registers as the rest of
+    the tokens needs.
+    """
     done, query, size = 0, tiles.ctypes.data, pairs * 4  # bytes of one token
     registers = (tokens + LANES - 1) // LANES
     while registers > 0:
@@ -212,6 +240,7 @@ def _maxima(tiles: Any, tokens: int, rows: int, count: int, pairs: int, best: An
 
 @compiled
 def _sum(best: Any, tokens: int) -> Any:
+    # In 64 bits: one product fits into 32, a sum of them may not. Lanes beyond the tokens are padding.
     total = np.int64(0)
     for token in range(tokens):
         total += best[token]
@@ -220,15 +249,15 @@ def _sum(best: Any, tokens: int) -> Any:
 
 @compiled
 def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, scores: Any) -> None:
-    """MaxSim of a query with the wanted documents, whose vectors are stored as they are.
+    """Compute MaxSim of a query with the wanted documents, from vectors stored in 16 bits.
 
     Args:
-        tiles: :func:`tiled` query vectors.
-        tokens: how many of their rows are tokens, none of them filling.
+        tiles: query vectors in the layout of :func:`tiled`.
+        tokens: how many of their rows are tokens; the others are padding.
         codes: int16 ``[tokens, dim]``.
         starts: int64 ``[documents + 1]``, the first row of each document.
         wanted: int64, the documents.
-        scores: int64, one for each of them; a document without a row keeps what stands there.
+        scores: int64, filled: one for each wanted document; that of a document without rows is left as it is.
     """
     best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
     pairs, width = codes.shape[1] // 2, codes.shape[1] * 2
@@ -242,10 +271,10 @@ def scan_16(tiles: Any, tokens: int, codes: Any, starts: Any, wanted: Any, score
 
 @compiled
 def fix(vectors: Any, factor: float, one: int, out: Any) -> bool:
-    """Vectors times a factor, rounded and no larger than ``one``, into the first columns of int16 ``out``.
+    """Write vectors times a factor, rounded and clipped to ``one``, into the first columns of int16 ``out``.
 
     Returns:
-        Whether all were finite numbers; what is written of others means nothing.
+        Whether all components were finite numbers; others are written as 0.
     """
     sound = True
     for row in range(vectors.shape[0]):
@@ -259,24 +288,25 @@ def fix(vectors: Any, factor: float, one: int, out: Any) -> bool:
 
 @compiled
 def pack_8(vectors: Any, codes: Any, steps: Any) -> None:
-    """Code fixed-point vectors in int8, with the step of each that its largest component is 127 of at most."""
+    """Code fixed-point vectors in int8, each with the smallest step by which its largest component is at most 127."""
     for row in range(vectors.shape[0]):
         most = np.int64(0)
         for i in range(vectors.shape[1]):
             most = max(most, abs(np.int64(vectors[row, i])))
-        step = max((most * 256 + 126) // 127, 1)
+        step = max((most * 256 + 126) // 127, 1)  # rounded up, in units of 1/256
         steps[row] = step
         for i in range(vectors.shape[1]):
             codes[row, i] = np.int8(np.rint(vectors[row, i] * 256.0 / step))
 
 
 def _decode_8(b: Any, codes: Any, steps: Any, out: Any, groups: Any, small: bool) -> None:
-    """``(code * step + 128) >> 8`` for so many groups of 16 codes. A small step has 15 bits."""
+    """Emit ``(code * step + 128) >> 8`` for groups of 16 codes. A small step has at most 15 bits."""
     with cgutils.for_range(b, groups, intp=_I64) as loop:
         at = b.mul(loop.index, _I64(2 * LANES))
         given = b.load(_at(b, codes, at, _BYTES), align=1)
         if small and _HAS_AVX2:
-            # One instruction multiplies, and rounds the product to what is above its 15 lowest bits.
+            # vpmulhrsw computes (x * y + 2**14) >> 15. With x = code << 7 that is (code * step + 128) >> 8: one
+            # instruction for sixteen components, in place of widening, multiplying, adding and narrowing.
             raised = b.shl(b.sext(given, _PAIRS), ir.Constant(_PAIRS, [7] * 2 * LANES))
             found = _called(b, "llvm.x86.avx2.pmul.hr.sw", _PAIRS, raised, b.trunc(steps, _PAIRS))
         else:
@@ -286,7 +316,7 @@ def _decode_8(b: Any, codes: Any, steps: Any, out: Any, groups: Any, small: bool
 
 
 def _make_decoder() -> Any:
-    """What decodes so many groups of 16 codes with their row's step, from one address to another."""
+    """Make the function that decodes groups of 16 codes with their row's step, from one address to another."""
 
     @intrinsic
     def decode_of(typingctx: Any, codes: Any, step: Any, out: Any, groups: Any) -> Any:
@@ -295,7 +325,7 @@ def _make_decoder() -> Any:
             codes, out = b.inttoptr(codes, _I8.as_pointer()), b.inttoptr(out, _I16.as_pointer())
             undefined, first = ir.Constant(_WIDE, ir.Undefined), ir.Constant(_WIDE, [0] * 2 * LANES)
             steps = b.shuffle_vector(b.insert_element(undefined, b.trunc(step, _I32), _I32(0)), undefined, first)
-            # Only that of a vector that is nearly one component has more bits.
+            # Only the step of a vector with nearly all of its length in one component has more than 15 bits.
             with b.if_else(b.icmp_signed("<", step, _I64(1 << 15))) as (small, large):
                 with small:
                     _decode_8(b, codes, steps, out, groups, True)
@@ -313,7 +343,7 @@ _decode = _make_decoder()
 
 @compiled
 def unpack_8(codes: Any, steps: Any, begin: int, end: int, out: Any) -> None:
-    """The vectors of rows ``begin`` to ``end``: each code times its row's step, in fixed point."""
+    """Decode the rows ``begin`` to ``end`` into ``out``: each code times its row's step, in fixed point."""
     dim = codes.shape[1]
     whole = dim // (2 * LANES)
     for row in range(begin, end):
@@ -325,7 +355,7 @@ def unpack_8(codes: Any, steps: Any, begin: int, end: int, out: Any) -> None:
 
 @compiled
 def scan_8(tiles: Any, tokens: int, codes: Any, steps: Any, starts: Any, wanted: Any, scores: Any) -> None:
-    """As :func:`scan_16`, for int8 codes with a step for each row."""
+    """As :func:`scan_16`, from int8 codes with a step per row."""
     best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
     dim = codes.shape[1]
     rows = np.empty((_BLOCK, dim), np.int16)
@@ -342,11 +372,11 @@ def scan_8(tiles: Any, tokens: int, codes: Any, steps: Any, starts: Any, wanted:
 
 @compiled
 def unpack_residual(codes: Any, nearest: Any, centroids: Any, table: Any, begin: int, end: int, out: Any) -> None:
-    """The vectors of rows ``begin`` to ``end``: a centroid, and the residual that the codes name.
+    """Decode the rows ``begin`` to ``end`` into ``out``: a centroid plus the residuals of the codes.
 
-    ``table`` holds for each byte the components that it stands for, side by side in one unsigned integer.
+    ``table`` holds the components of each byte's codes, side by side in one unsigned integer.
     """
-    whole = out.view(table.dtype)
+    whole = out.view(table.dtype)  # one look-up and one store for all components of a byte
     for row in range(begin, end):
         for byte in range(codes.shape[1]):
             whole[row - begin, byte] = table[codes[row, byte]]
@@ -368,7 +398,7 @@ def scan_residual(
     wanted: Any,
     scores: Any,
 ) -> None:
-    """As :func:`scan_16`, for residual codes."""
+    """As :func:`scan_16`, from residual codes."""
     best = np.empty((tokens + LANES - 1) // LANES * LANES, np.int32)
     dim = centroids.shape[1]
     rows = np.empty((_BLOCK, dim), np.int16)
@@ -385,13 +415,14 @@ def scan_residual(
 
 @compiled
 def pack_residual(vectors: Any, nearest: Any, centroids: Any, cuts: Any, codes: Any) -> None:
-    """Code each component's residual by the number of cuts below it; the first component in the lowest bits."""
+    """Code each component's residual as the number of cuts below it; the first component in the lowest bits."""
     bits = 8 * codes.shape[1] // vectors.shape[1]
     per_byte = 8 // bits
     level = np.empty(vectors.shape[1], np.uint8)
     for row in range(len(vectors)):
         centroid = centroids[nearest[row]]
         level[:] = 0
+        # Cuts outside, components inside: the inner loop has no branch, so LLVM can vectorise it.
         for cut in cuts:
             for i in range(vectors.shape[1]):
                 level[i] += np.int32(vectors[row, i]) - np.int32(centroid[i]) > cut
@@ -404,7 +435,7 @@ def pack_residual(vectors: Any, nearest: Any, centroids: Any, cuts: Any, codes: 
 
 @compiled
 def add_up(vectors: Any, nearest: Any, sums: Any, counts: Any) -> None:
-    """Sums and numbers of the vectors of each centroid."""
+    """Add each vector to the sum of its centroid, and count it there."""
     for row in range(len(vectors)):
         for i in range(vectors.shape[1]):
             sums[nearest[row], i] += vectors[row, i]
@@ -412,87 +443,8 @@ def add_up(vectors: Any, nearest: Any, sums: Any, counts: Any) -> None:
 
 
 @compiled
-def best_rows(found: Any, tokens: int, count: int, rows: Any, values: Any) -> None:
-    """The ``count`` rows of the largest products of each token, best first, the first of equals.
-
-    Args:
-        found: of :func:`products`, int32 ``[rows, tokens or more]``.
-        tokens: how many columns count.
-        count: how many, not more than there are rows.
-        rows: int32 ``[tokens, count]``, filled.
-        values: int32 of the same shape, filled.
-    """
-    values[:] = _LEAST
-    last = np.full(tokens, _LEAST, np.int32)
-    for row in range(found.shape[0]):
-        for token in range(tokens):
-            value = found[row, token]
-            if value > last[token]:
-                place = count - 1
-                while place > 0 and values[token, place - 1] < value:
-                    values[token, place] = values[token, place - 1]
-                    rows[token, place] = rows[token, place - 1]
-                    place -= 1
-                values[token, place] = value
-                rows[token, place] = row
-                last[token] = values[token, count - 1]
-
-
-@compiled
-def estimate(
-    rows: Any, values: Any, floors: Any, posting_starts: Any, postings: Any, totals: Any, seen: Any, touched: Any
-) -> int:
-    """Add to each document's total what its best probed centroid gives each token above the token's floor.
-
-    Args:
-        rows, values: of :func:`best_rows`: each token's probed centroids, best first.
-        floors: int32 ``[tokens]``: at most so much gives a centroid that was not probed.
-        posting_starts, postings: the documents of each centroid.
-        totals: int64 ``[documents]``, zeros.
-        seen: int32 ``[documents]``, zeros: the last token, counted from 1, that met the document.
-        touched: int64 ``[documents]``: filled with the documents met.
-
-    Returns:
-        How many documents were met.
-    """
-    count = 0
-    for token in range(rows.shape[0]):
-        for place in range(rows.shape[1]):
-            gain = np.int64(values[token, place]) - np.int64(floors[token])
-            centroid = rows[token, place]
-            for at in range(posting_starts[centroid], posting_starts[centroid + 1]):
-                document = postings[at]
-                if seen[document] <= token:
-                    if seen[document] == 0:
-                        touched[count] = document
-                        count += 1
-                    seen[document] = token + 1
-                    totals[document] += gain
-    return count
-
-
-@compiled
-def upper_tail(z: float) -> float:
-    """The standard normal distribution's tail above a value."""
-    return math.erfc(z / math.sqrt(2.0)) / 2
-
-
-@compiled
-def needed(z: Any, allowed: float) -> int:
-    """Where the values begin whose upper tails of the standard normal distribution add up to no more than allowed."""
-    total, place = 0.0, len(z)
-    while place > 0:
-        if z[place - 1] != np.inf:
-            total += math.erfc(z[place - 1] / math.sqrt(2.0)) / 2
-        if total > allowed:
-            break
-        place -= 1
-    return place
-
-
-@compiled
 def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
-    """Inner products of a query's tokens with every row, into int32 ``[rows, tokens filled up to lanes]``."""
+    """Write a query's inner products with every row to int32 ``[rows, tokens padded to whole registers]``."""
     size = rows.shape[1] * 2
     out[:] = _LEAST
     for row in range(rows.shape[0]):
@@ -501,7 +453,7 @@ def products(tiles: Any, tokens: int, rows: Any, out: Any) -> None:
 
 @compiled
 def _lay(vectors: Any, begin: int, count: int, tile: Any) -> None:
-    """Lay ``count`` vectors, from ``begin`` on, into a tile ``[components / 2, tokens, 2]``."""
+    """Copy ``count`` vectors, from ``begin`` on, into a tile ``[components / 2, tokens, 2]``."""
     for token in range(count):
         for pair in range(tile.shape[0]):
             tile[pair, token, 0] = vectors[begin + token, 2 * pair]
@@ -510,7 +462,7 @@ def _lay(vectors: Any, begin: int, count: int, tile: Any) -> None:
 
 @compiled
 def nearest_rows(vectors: Any, rows: Any, found: Any) -> None:
-    """The row of the largest inner product for each vector, the first of equals.
+    """Find the row with the largest inner product for each vector, the first of equals.
 
     Args:
         vectors: int16 ``[vectors, dim]``.
@@ -530,9 +482,12 @@ def nearest_rows(vectors: Any, rows: Any, found: Any) -> None:
 
 
 def tiled(vectors: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Query vectors ``[tokens, dim]`` as tiles want them: ``[components / 2, tokens, 2]``, a tile at a time.
+    """Return query vectors ``[tokens, dim]`` in the layout of tiles: ``[components / 2, tokens, 2]``, one by one.
 
-    Filled with zeros up to whole registers; ``dim`` must be even.
+    Tiles are padded with zeros to whole registers; ``dim`` must be even.
+
+    >>> tiled(np.ones((1, 2), dtype=np.int16)).reshape(1, LANES, 2)[0, :2].tolist()
+    [[1, 1], [0, 0]]
     """
     parts = []
     for begin in range(0, len(vectors), TILE):

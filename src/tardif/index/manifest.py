@@ -1,4 +1,4 @@
-"""What an index's folder says of itself."""
+"""The manifest of an index: the format and its version, the index's identity, and how it was built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 3
 
 
 def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a new index: what it says, a random identity that no other index has, and a checksum."""
+    """Return the manifest of a new index: ``about``, a random identity that no other index has, and a checksum."""
     manifest = {"format": FORMAT, "version": VERSION, "identity": uuid.uuid4().hex, **about}
     return {**manifest, "checksum": _checksum(manifest)}
 
@@ -28,16 +28,16 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest of a new index.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an index.
+    """Read the manifest of an index.
 
     Raises:
-        FolderError: the folder is no index, or one of another version.
+        FolderError: the folder is not an index, the manifest is damaged, or it was written by another version.
     """
     manifest = read_json(folder / MANIFEST, what="an index")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

@@ -1,5 +1,4 @@
-"""An index in memory: every search scores every document. For some ten thousand documents, and what the others are
-measured against."""
+"""An index in memory: every search scores every document. For some ten thousand documents, and the tests' reference."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """What was added together: int16 ``[tokens, width]``, each document's first row, and the length that is 1.0."""
+    """Documents added together: vectors, int16 ``[tokens, width]``; each one's first row; the length that is 1.0."""
 
     codes: NDArray[np.int16]
     starts: NDArray[np.int64]
@@ -36,15 +35,22 @@ class _Block:
 
 
 class MemoryIndex:
-    """Documents and their vectors, in 16 bits a component. One thread may change it at a time."""
+    """Documents and their vectors, in 16 bits per component. Only one thread at a time may change it.
+
+    >>> index = MemoryIndex()
+    >>> index.add([Document("a", "first"), Document("b", "second")], np.eye(2, 4, dtype=np.float32), [1, 1])
+    0
+    >>> [(name, round(score, 3)) for name, score in index.search(np.eye(1, 4, dtype=np.float32), [1], k=1)[0]]
+    [('a', 1.0)]
+    """
 
     def __init__(self) -> None:
-        # Of each document or piece where its vectors are: block and row.
+        # Each document or piece, with the block and row of its vectors.
         self._documents: dict[str, tuple[Document, _Block, int]] = {}
-        # Of each document the ids of its pieces, or its own; and where it came from.
+        # For each whole document: the ids of its pieces, or its own id; and the file or folder that it came from.
         self._parts: dict[str, list[str]] = {}
         self._sources: dict[str, str] = {}
-        # The same documents as a filter asks them.
+        # The same documents in SQLite, for filters.
         self._table = MemoryTable()
         self._dim: int | None = None
 
@@ -53,11 +59,11 @@ class MemoryIndex:
 
     @property
     def prunes(self) -> bool:
-        """As :attr:`tardif.index.protocol.Index.prunes`: never."""
+        """As :attr:`tardif.index.protocol.Index.prunes`: False."""
         return False
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there are no files."""
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[None]:
@@ -72,7 +78,7 @@ class MemoryIndex:
         scale = scale_of(vectors)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         block = _Block(to_fixed(vectors, scale), starts, scale)
-        # As they would be read back from a disk: what a caller does to his dict afterwards changes nothing here.
+        # Copies, as an index on disk would give them back: changes that the caller makes later have no effect here.
         kept = [as_kept(document) for document in documents]
         replaced = [identity for identity in dict.fromkeys(d.whole_id for d in kept) if identity in self._parts]
         check_free(kept, self._owners(kept, set(replaced)))
@@ -85,7 +91,7 @@ class MemoryIndex:
         return len(replaced)
 
     def _owners(self, documents: Sequence[Document], without: set[str]) -> dict[str, str]:
-        """The documents that have the names of these, as their own or as those of their pieces; but for some."""
+        """The whole documents that have the ids of these documents or pieces already, ``without`` those replaced."""
         names = {name for document in documents for name in (document.id, document.whole_id)}
         found = {name: self._documents[name][0].whole_id for name in names & self._documents.keys()}
         found |= {name: name for name in names & self._parts.keys()}
@@ -151,7 +157,7 @@ class MemoryIndex:
         recall: float = RECALL,
         where: Filter | None = None,
     ) -> list[list[tuple[str, float]]]:
-        """As :meth:`tardif.index.protocol.Index.search`; always exact."""
+        """As :meth:`tardif.index.protocol.Index.search`; every search is exact."""
         self._check_width(vectors)
         k = check_hits(k)
         ids = list(self._documents) if where is None else self._table.matching(where, "id")
@@ -173,12 +179,13 @@ class MemoryIndex:
         return scores
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
-        """Never: see :meth:`tardif.index.protocol.Index.search_words`."""
+        """As :meth:`tardif.index.protocol.Index.search_words`; it always raises."""
         raise SettingError("Documents in memory are not searched by words: build an index for hybrid search.")
 
     def _scores(self, query: TiledQuery, ids: Sequence[str]) -> NDArray[np.float64]:
-        """MaxSim with documents, in their order; the least float without a token."""
+        """MaxSim with documents or pieces, in their order; the lowest float for one without a token."""
         scores = np.full(len(ids), LOWEST)
+        # By block, so that each block's documents are scanned in one call.
         blocks: dict[int, tuple[_Block, list[int], list[int]]] = {}
         for place, identity in enumerate(ids):
             _, block, row = self._documents[identity]

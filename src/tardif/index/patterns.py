@@ -1,21 +1,21 @@
-r"""The patterns of ``like``: ``%`` for any run of characters, ``_`` for one, ``\`` before a character that is meant.
+r"""Patterns of ``like``: ``%`` matches any run of characters, ``_`` one character, and ``\`` escapes the next one.
 
-Case counts. They run as SQLite's GLOB: its LIKE folds the case of ASCII letters alone, and a setting of the connection
-changes even that.
+Case matters. Patterns run as SQLite's GLOB, because its LIKE ignores the case of ASCII letters only, and a setting of
+the connection changes even that.
 """
 
 from __future__ import annotations
 
 import re
 
+# Characters of one pattern. The time to match grows with its length times the text's; SQLite's own limit is 50,000.
 MAX_PATTERN = 1_000
-"""Characters of one pattern: the time to match is at most its length times the text's. SQLite's own end is 50,000."""
 
 _TOKENS = re.compile(r"\\(?P<escaped>.)|(?P<wild>[%_])|(?P<plain>[^\\%_]+)", re.DOTALL)
 
 
 def objection(pattern: str, *, escapes: bool = True) -> str:
-    """Why a pattern, or without ``escapes`` a text to look for, cannot be used; empty where it can."""
+    """Return why a pattern (or, without ``escapes``, a plain text to look for) cannot be used; "" if it can."""
     if len(pattern) > MAX_PATTERN:
         return f"at most {MAX_PATTERN:,} characters can be looked for, not {len(pattern):,}"
     if escapes and (len(pattern) - len(pattern.rstrip("\\"))) % 2:
@@ -24,7 +24,11 @@ def objection(pattern: str, *, escapes: bool = True) -> str:
 
 
 def glob(pattern: str) -> str:
-    """The pattern in the words of SQLite's GLOB."""
+    """Return a pattern in the syntax of SQLite's GLOB.
+
+    >>> glob("100\\\\%_*")
+    '100%?[*]'
+    """
     words = []
     for token in _TOKENS.finditer(pattern):
         if token["wild"]:

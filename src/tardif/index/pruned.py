@@ -1,10 +1,12 @@
-"""Search that scores few documents: candidates by centroids, then exact scores until enough are surely found.
+"""Pruned search: estimate documents by centroids, then score the best estimates exactly until the recall is reached.
 
-Each query token probes its best centroids (PLAID: Santhanam et al., CIKM 2022); what they give a document, and
-for tokens that met nothing of it the best that an unprobed centroid could give, is its estimate. Documents are
-scored exactly in the order of their estimates. How exact scores follow estimates is fitted to the query's own
-scores so far, so that the expected number of hits among what was not scored is known, and the search goes on
-until it is no more than the recall asked for allows: in scored documents, then in probed centroids.
+1. Each query token probes its best centroids (PLAID: Santhanam et al., CIKM 2022). A document's estimate is the sum of
+   what they give it; a token that met none of the document's centroids adds the most that an unprobed one could give.
+2. Documents are scored exactly in the order of their estimates.
+3. A line with normal errors is fitted to the query's own exact scores over their estimates. It gives the expected
+   number of hits among the documents that were not scored yet.
+4. The search scores more documents, then probes more centroids, until that number is no more than the wanted recall
+   allows. If a scan of everything would be no dearer, it gives up, and everything is scanned.
 """
 
 from __future__ import annotations
@@ -20,22 +22,26 @@ from numpy.typing import NDArray
 from tardif.index.codes import TiledQuery
 from tardif.index.segment import Segment
 
-_PROBES = 8
+# Centroids that each token probes at first, and at most.
+_PROBES, _MOST_PROBES = 8, 256
+# Documents scored first: at least so many, or 2k.
 _FIRST = 64
-# Documents spread over the lower estimates, for the fit: the best alone say little of the rest.
+# Documents scored besides, spread over the lower estimates: a line fitted to the best alone says little about the rest.
 _SPREAD = 32
+# A round scores at least a quarter more documents, so that rounds stay few, and at most four times as many: a fit to
+# few scores is not believed far beyond them.
 _GROWTH, _STRIDE = 0.25, 4
-# Scores from which a fit may say that a scan of everything is no dearer.
-_TRUSTED = 400
-# Spread of the errors below which the fit is not believed, as a share of the best score.
+# Scores after which a fit may conclude that a scan of everything is no dearer: when it asks for a third of them all.
+_TRUSTED, _MOST_SHARE = 400, 3
+# The least standard error of the fit, as a share of the best score: a perfect fit by chance is not believed.
 _LEAST_ERROR = 0.002
-# Kurtosis above the normal one's that some hundred normal errors have by chance.
+# Excess kurtosis that some hundred normal errors have by chance.
 _CHANCE = 0.3
 
 
 @dataclass
 class ScoredRows:
-    """What a search scored: (segment, row) of each document, and its score."""
+    """The documents that a search scored: segment, row and score of each."""
 
     segments: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -43,10 +49,10 @@ class ScoredRows:
 
 
 class Estimates:
-    """The documents that a query's probes met, over several segments."""
+    """Estimates of the documents that a query's probes meet, over several segments."""
 
     def __init__(self, query: TiledQuery, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> None:
-        """Compare the query with the centroids, which all segments share."""
+        """Compute the query's products with the centroids, which all segments share."""
         from tardif.index import kernels
 
         assert segments[0].codebook is not None
@@ -58,18 +64,19 @@ class Estimates:
         self.total = int(sum(living.sum() for living in alive))
 
     def probe(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], float]:
-        """Probe so many centroids with each token.
+        """Probe ``count`` centroids with each token.
 
         Returns:
-            Segment, row and estimate of each living document met, best estimate first, and the estimate of all others.
+            Segment, row and estimate of each living document that was met, best estimate first; and the estimate that
+            all others share.
         """
-        from tardif.index import kernels
+        from tardif.index import pruned_kernels
 
         tokens = self._query.tokens
         count = min(count, len(self._found) - 1)
         rows = np.empty((tokens, count + 1), dtype=np.int32)
         values = np.empty((tokens, count + 1), dtype=np.int32)
-        kernels.best_rows(self._found, tokens, count + 1, rows, values)
+        pruned_kernels.best_rows(self._found, tokens, count + 1, rows, values)
         floors = np.ascontiguousarray(values[:, count])
         probed = (np.ascontiguousarray(rows[:, :count]), np.ascontiguousarray(values[:, :count]), floors)
         least = int(floors.sum(dtype=np.int64))
@@ -79,7 +86,7 @@ class Estimates:
             touched = np.empty(len(segment), dtype=np.int64)
             seen = np.zeros(len(segment), dtype=np.int32)
             tables = segment.tables
-            met = kernels.estimate(*probed, tables["posting_starts"], tables["postings"], totals, seen, touched)
+            met = pruned_kernels.estimate(*probed, tables["posting_starts"], tables["postings"], totals, seen, touched)
             found = touched[:met][living[touched[:met]]]
             scale = segment.scale * self._query.scale
             parts.append((np.full(len(found), number), found, (totals[found] + least) * scale))
@@ -90,10 +97,10 @@ class Estimates:
 
 
 def _best_first(estimates: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The order of falling estimates, by sorting whole numbers: on every machine the same, and ten times as fast as by
-    several keys. The place stands in the lowest bits, so estimates that differ only there are in their own order."""
+    """The order of falling estimates, from sorting integers: the same on every machine, and ten times as fast as a sort
+    by several keys. The lowest bits hold the place, so estimates that differ only in these stay in their own order."""
     bits = max(len(estimates) - 1, 1).bit_length()
-    # As whole numbers floats are in order, but for the negative ones, which are in reverse.
+    # The bits of positive floats sort like integers, those of negative ones in reverse: these are flipped.
     keys = (-estimates).view(np.int64)
     keys ^= (keys >> 63) & np.int64(2**63 - 1)
     keys = (keys >> bits << bits) | np.arange(len(estimates))
@@ -104,17 +111,17 @@ def _best_first(estimates: NDArray[np.float64]) -> NDArray[np.int64]:
 def search_pruned(
     query: TiledQuery, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], k: int, recall: float
 ) -> ScoredRows | None:
-    """Documents among which, as far as can be told, are ``recall`` of the ``k`` best.
+    """Score documents that are expected to include ``recall`` of the ``k`` best.
 
     Args:
-        query: the query, with a token at least.
+        query: the query, with at least one token.
         segments: with postings, and one codebook.
-        alive: for each, which of its documents may be found.
-        k: hits wanted.
-        recall: expected share of the ``k`` best of an exact search.
+        alive: for each segment, which of its documents can be found.
+        k: the number of hits.
+        recall: the expected share of an exact search's hits.
 
     Returns:
-        What was scored; None where a scan of everything is no dearer.
+        The scored documents; None if a scan of everything is no dearer.
     """
     estimates, allowed = Estimates(query, segments, alive), (1 - recall) * k
     known: dict[tuple[int, int], float] = {}
@@ -122,7 +129,7 @@ def search_pruned(
     while True:
         places, rows, values, others = estimates.probe(probes)
         if len(rows) < 2 * k or estimates.total < 4 * _FIRST:
-            if probes * 4 > 256 or estimates.total < 4 * _FIRST:
+            if probes * 4 > _MOST_PROBES or estimates.total < 4 * _FIRST:
                 return None
             probes *= 4
             continue
@@ -137,12 +144,11 @@ def search_pruned(
             needed, unmet = _needed(values, scores, others, estimates.total - len(rows), k, allowed)
             if needed <= done or done >= len(rows):
                 break
-            if needed > estimates.total // 3 and done >= _TRUSTED:
+            if needed > estimates.total // _MOST_SHARE and done >= _TRUSTED:
                 return None
-            # A fit to few scores is not believed far beyond them.
             done = min(max(needed, int(done * (1 + _GROWTH)) + 1), int(_STRIDE * done))
             _score(query, segments, places, rows, scores, np.arange(min(done, len(rows))))
-        if unmet <= allowed or probes >= 256:
+        if unmet <= allowed or probes >= _MOST_PROBES:
             kept = ~np.isnan(scores)
             return ScoredRows(places[kept], rows[kept], scores[kept])
         known = dict(zip(zip(places.tolist(), rows.tolist(), strict=True), scores.tolist(), strict=True))
@@ -169,14 +175,14 @@ def _score(
 def _needed(
     estimates: NDArray[np.float64], scores: NDArray[np.float64], others: float, count: int, k: int, allowed: float
 ) -> tuple[int, float]:
-    """How many candidates, from the best estimate on, have to be scored for no more of the ``k`` best to be expected
-    among the rest than is allowed; and how many are expected among ``count`` documents that were not met.
+    """How many candidates, from the best estimate on, must be scored so that no more than ``allowed`` of the ``k`` best
+    are expected among the rest; and how many are expected among the ``count`` documents that were not met.
 
-    Exact scores are taken for a line in the estimates with normal errors; where some errors are larger than normal ones
-    are, which their kurtosis tells, all are taken for larger (by as much as the expansion of Cornish and Fisher, 1938,
-    moves a quantile 2.6 standard deviations out).
+    Exact scores are modelled as a line in the estimates with normal errors. If the errors' kurtosis shows that some are
+    larger than normal ones, all are assumed larger, by as much as the expansion of Cornish and Fisher (1938) moves a
+    quantile 2.6 standard deviations out.
     """
-    from tardif.index import kernels
+    from tardif.index import pruned_kernels
 
     known = ~np.isnan(scores)
     x, y = estimates[known], scores[known]
@@ -184,7 +190,7 @@ def _needed(
     centre = x - x.mean()
     variance = float(centre @ centre)
     slope = float(centre @ (y - y.mean())) / variance if variance > 0 else 1.0
-    slope = max(slope, 0.0)
+    slope = max(slope, 0.0)  # better estimates never mean lower scores
     at = y.mean() - slope * x.mean()
     errors = y - (slope * x + at)
     squares = errors * errors
@@ -193,6 +199,6 @@ def _needed(
     excess = float(squares @ squares) * len(y) / total**2 - 3 if total > 0 else 0.0
     error *= 1 + max(excess - _CHANCE, 0.0) / 6
     z = (least - slope * estimates - at) / error
-    z[known] = np.inf  # nothing is missed among what is scored
+    z[known] = np.inf  # a scored document cannot be missed
     beyond = (least - slope * others - at) / error
-    return kernels.needed(z, allowed), count * kernels.upper_tail(beyond)
+    return pruned_kernels.needed(z, allowed), count * pruned_kernels.upper_tail(beyond)

@@ -1,4 +1,4 @@
-"""Keys that a filter asks for and no document has: a filter on a misspelt key is no error, it lets nothing through."""
+"""Keys of a filter that no document has. A filter on a misspelt key is valid, but no document passes it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tardif.index.protocol import Index
 
 
 def unknown_keys(index: Index, where: Filter) -> list[str]:
-    """A sentence for each key of a filter that no document of the index has, with the keys that are meant perhaps.
+    """Return a sentence for each key of a filter that no document has, with similar keys that exist.
 
-    A key that some document has costs little; for another, all metadata are read.
+    It is fast if all keys exist; for an unknown key, the metadata of every document are read.
     """
-    return [_said(index, field) for field in dict.fromkeys(_fields(where)) if not index.has(Exists(field))]
+    return [_sentence(index, field) for field in dict.fromkeys(_fields(where)) if not index.has(Exists(field))]
 
 
 def _fields(where: Filter) -> Iterator[Field]:
-    """The keys of metadata that a filter asks for."""
-    for one in fields(where):  # type: ignore[arg-type]  # every filter is a dataclass
-        value = getattr(where, one.name)
+    """The metadata keys of a filter."""
+    for attribute in fields(where):  # type: ignore[arg-type]  # every filter is a dataclass
+        value = getattr(where, attribute.name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Filter):
                 yield from _fields(part)
@@ -29,7 +29,7 @@ def _fields(where: Filter) -> Iterator[Field]:
                 yield part
 
 
-def _said(index: Index, field: Field) -> str:
+def _sentence(index: Index, field: Field) -> str:
     keys = index.keys()
     near = difflib.get_close_matches(field.names[0], keys, n=3)
     if field.names[0] in keys:
