@@ -1,4 +1,4 @@
-"""A document taken apart: title, sections under headings, sentences, passages, docstrings."""
+"""The parts of a document: title, sections under headings, sentences, passages, docstrings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Span = tuple[int, int]
 _MARKDOWN_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^*+#])\1{2,}\s*$")
 _NUMBERING = re.compile(r"(?:§\s*)?(?:\d+(?:\.\d+)*[.)]?|[IVX]+\.)\s+")
+# A line with its end. Unlike str.splitlines, form feeds and U+2028 end no line.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
@@ -39,7 +40,7 @@ _QUESTION = ("?", "？", "؟", "\u037e", "՞")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, and where the text under it stands (up to the next heading of any level)."""
+    """A heading, and the place of the text under it (up to the next heading of any level)."""
 
     heading: str
     start: int
@@ -48,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Consecutive sentences, as many as a model reads at once, and the span of text they stand in."""
+    """Consecutive sentences, as many as a model reads at once, and their span of text."""
 
     start: int
     end: int
@@ -56,18 +57,24 @@ class Passage:
 
 
 class Article:
-    """One document of the corpus, taken apart when asked.
+    """One document of the corpus with its parts, each found when it is first asked for.
 
     Args:
-        document: the document. Where it has no title, a first heading of its text is taken as one.
-        passage_words: about how many words a passage has.
+        document: the document. If it has no title, a heading at the very beginning of its text is its title.
+        passage_words: the approximate length of passages in words.
+
+    Attributes:
+        common: the sentences that several other documents have too; set when they are known.
+
+    >>> article = Article(Document("a", "# Salt\\n\\nSalt is old. Who makes it? Sailors do."), 100)
+    >>> article.title, [article.query(span) for span in article.sentences]
+    ('Salt', ['Salt is old', 'Who makes it?', 'Sailors do'])
     """
 
     def __init__(self, document: Document, passage_words: int) -> None:
         self.document = document
         self.text = document.text
         self.common: frozenset[Span] = frozenset()
-        """Sentences that stand in several other documents too, once they are known."""
         self._passage_words = passage_words
 
     @cached_property
@@ -89,13 +96,13 @@ class Article:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """The sections, without the one that only carries the title."""
-        found = []
+        """The sections, without the one under the title."""
         edges = [*(start for _, start, _ in self._headings[1:]), len(self.text)]
-        for (heading, _, end), edge in zip(self._headings, edges, strict=False):
-            if normalise(heading) != self.title_key:
-                found.append(Section(heading, end, edge))
-        return found
+        return [
+            Section(heading, end, edge)
+            for (heading, _, end), edge in zip(self._headings, edges, strict=False)
+            if normalise(heading) != self.title_key
+        ]
 
     @cached_property
     def sentences(self) -> list[Span]:
@@ -111,7 +118,7 @@ class Article:
 
     @cached_property
     def passages(self) -> list[Passage]:
-        """The text in passages; a short text is one, whole."""
+        """The text in passages; a short text is one passage."""
         groups: list[list[Span]] = []
         words = self._passage_words
         for start, end in self.sentences:
@@ -121,7 +128,7 @@ class Article:
                 words = 0
             groups[-1].append((start, end))
             words += length
-        if len(groups) > 1 and words < self._passage_words // 4:  # too short an end to stand alone
+        if len(groups) > 1 and words < self._passage_words // 4:  # a rest too short for a passage of its own
             last = groups.pop()
             groups[-1] += last
         if len(groups) == 1:
@@ -140,13 +147,13 @@ class Article:
                 taken.append((first, last))
         return Passage(start, taken[-1][1] if taken else start, tuple(taken))
 
-    def tells(self, spans: Sequence[Span]) -> bool:
-        """Whether at least half of some sentences' text is this document's own."""
+    def is_own(self, spans: Sequence[Span]) -> bool:
+        """Whether at least half of the text of some sentences is in no other document."""
         own = sum(end - start for start, end in spans if (start, end) not in self.common)
         return 2 * own >= sum(end - start for start, end in spans) > 0
 
     def without(self, passage: Passage, removed: Sequence[Span]) -> str:
-        """A passage's text with some of its sentences taken out."""
+        """A passage's text without some of its sentences."""
         pieces = []
         begin = passage.start
         for start, end in removed:
@@ -169,15 +176,15 @@ class Article:
 
     @cached_property
     def lead(self) -> Span | None:
-        """The first sentence that is no question, if something follows it."""
+        """The first sentence that is not a question, if another one follows."""
         return next((span for span in self.sentences[:-1] if not self.is_question(span)), None)
 
     def is_question(self, span: Span) -> bool:
-        """Whether a sentence asks something."""
+        """Whether a sentence is a question."""
         return self.text[span[0] : span[1]].rstrip("\"'»”’)*_").endswith(_QUESTION)
 
     def questions(self) -> list[tuple[Span, Passage]]:
-        """Every question with the text from there to the next one: the pairs that a page of answers holds."""
+        """Every question with the text up to the next one, as on a page of questions and answers."""
         asked = [span for span in self.sentences if self.is_question(span)]
         edges = [*(start for start, _ in asked[1:]), len(self.text)]
         return [(span, self.passage(span[1], edge)) for span, edge in zip(asked, edges, strict=False)]
@@ -190,7 +197,11 @@ class Article:
 
 
 def plain(text: str) -> str:
-    """Text as a person would type it: one line, without Markdown's marks, HTML, numbering or the last full stop."""
+    """Text as a person would type it: one line, without markup, numbering and the last full stop.
+
+    >>> plain("**Bold** move, see [the guide](https://host).")
+    'Bold move, see the guide'
+    """
     text = without_markup(text)
     if _ANY_MARKUP.search(text):
         for pattern, replacement in _MARKUP:
@@ -200,8 +211,12 @@ def plain(text: str) -> str:
 
 
 def headings(text: str) -> list[tuple[str, int, int]]:
-    """Headings as (words, start, end): Markdown's, underlined ones, and short lines between blank ones."""
-    lines = _lines(text)
+    """Headings as (words, start, end): Markdown's, underlined ones, and short lines between blank ones.
+
+    >>> headings("Harvest\\n=======\\n\\nPans fill in spring.")
+    [('Harvest', 0, 16)]
+    """
+    lines = _LINE.findall(text)
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
@@ -214,19 +229,15 @@ def headings(text: str) -> list[tuple[str, int, int]]:
             continue
         until = _heading_end(lines, number)
         if until:
-            words = plain(_NUMBERING.sub("", plain(_hashless(line)), count=1))
+            match = _MARKDOWN_HEADING.match(line.rstrip("\n\r"))
+            words = plain(_NUMBERING.sub("", plain(match[2] if match else line), count=1))
             if words:
                 found.append((words, starts[number], starts[until]))
     return found
 
 
-def _lines(text: str) -> list[str]:
-    """The lines of a text with their ends. Only line ends end them: no U+2028, no form feed."""
-    return _LINE.findall(text)
-
-
 def _heading_end(lines: Sequence[str], number: int) -> int:
-    """The number of the first line after the heading that begins here; 0 if none does."""
+    """The number of the first line after the heading that begins here; 0 if no heading does."""
     line = lines[number].rstrip("\n\r")
     if _MARKDOWN_HEADING.match(line):
         return number + 1
@@ -238,31 +249,25 @@ def _heading_end(lines: Sequence[str], number: int) -> int:
         return number + 2
     if before and not _UNDERLINE.match(before):
         return 0
-    return number + 1 if not after and _is_plain_heading(line.strip(), _next_text(lines, number + 2)) else 0
+    following = next((line for line in lines[number + 2 : number + 5] if line.strip()), "")
+    return number + 1 if not after and _is_plain_heading(line.strip(), following) else 0
 
 
 def _is_plain_heading(line: str, following: str) -> bool:
-    """A short line that begins large and ends without punctuation but a question mark, before a paragraph."""
+    """Whether a line is short, begins in upper case, has no final punctuation but a question mark, and precedes a
+    longer paragraph.
+    """
     if line[-1] in ".,;:!。！،؛।\"'`)}]" or not line[0].isalnum() or line[0].islower():
         return False
     return count_words(line) <= _PLAIN_HEADING_WORDS and count_words(following) > max(8, count_words(line))
 
 
-def _next_text(lines: Sequence[str], number: int) -> str:
-    return next((line for line in lines[number : number + 3] if line.strip()), "")
-
-
-def _hashless(line: str) -> str:
-    match = _MARKDOWN_HEADING.match(line.rstrip("\n\r"))
-    return match.group(2) if match else line
-
-
 def _code(text: str) -> list[Span]:
-    """Where fenced code blocks and docstrings' code stand."""
+    """The places of fenced code blocks."""
     if "```" not in text and "~~~" not in text:
         return []
     edges, place = [], 0
-    for line in _lines(text):
+    for line in _LINE.findall(text):
         if _FENCE.match(line):
             edges.append(place)
         place += len(line)

@@ -1,4 +1,4 @@
-"""Which candidates are no good as training pairs."""
+"""A filter of candidates that are useless as training pairs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tardif.synthesis.kinds import (
-    HEADING,
-    KEYPHRASES,
-    NO_POSITIVE,
-    QUESTION,
-    SENTENCE,
-    SUMMARY,
-    TITLE,
-    Candidate,
-)
+from tardif.synthesis.kinds import HEADING, KEYPHRASES, NO_POSITIVE, QUESTION, SENTENCE, SUMMARY, TITLE, Candidate
 from tardif.synthesis.sentences import Vocabulary, count_words
 from tardif.synthesis.statistics import Statistics
 from tardif.text.normal import normalise
@@ -29,12 +20,11 @@ NO_PROSE = "no prose"
 DUPLICATE = "equal to another query"
 LIMIT = "over the limit"
 
-# Where the figures come from: content words of real queries that stand in their documents, by the training
-# qrels of scifact and medquad (and of debian-desc's synopses). scifact's claims: a tenth of them have a share
-# below 0.2, half below 0.57, a tenth above 0.9; questions and synopses: 0.6 to 1.0 and 0.33 to 1.0 from the
-# first tenth up. So a share of 1.0 is what titles and questions have, and no fault of theirs; statements that
-# are cropped and repeat nearly all their words are told by words alone. Nine claims in ten have four content
-# words or more, and 41 words are the longest.
+# The figures come from real queries: the share of their content words that are in their documents, by the training
+# qrels of scifact and medquad (and debian-desc's synopses). Of scifact's claims, a tenth have a share below 0.2, half
+# below 0.57, a tenth above 0.9; for questions and synopses, nine in ten are between 0.6 and 1.0, and 0.33 and 1.0. So
+# titles and questions may have a share of 1.0, while cropped statements that repeat nearly all their words teach words
+# alone. Nine claims in ten have four content words or more, and the longest has 41 words.
 WORDS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {TITLE: (2, 40), HEADING: (2, 20), QUESTION: (3, 40), SUMMARY: (4, 40), SENTENCE: (5, 40), KEYPHRASES: (2, 12)}
 )
@@ -42,29 +32,29 @@ OVERLAP: Mapping[str, tuple[float, float]] = MappingProxyType(
     {TITLE: (0.2, 1.0), HEADING: (0.0, 1.0), QUESTION: (0.2, 1.0), SUMMARY: (0.2, 0.9), SENTENCE: (0.2, 0.9)}
 )
 LEAST_POSITIVE = 12
+# In scripts without spaces most pairs of characters span two words and recur with neither of them.
 _PAIRS_IN_WORDS = 0.25
-"""Most pairs of characters lie across two words, and recur with neither."""
 
-_TAG = re.compile(r"<[!/A-Za-z]|\{[{%]")
+_TAG = re.compile(r"<[!/A-Za-z]|\{[{%]|http|www\.")
+# Marks that plain words do not have: nobody types them in a query.
 _MARKUP = re.compile(r"[¶🔗`]|\*\*\S|\]\(|:[\w.+-]+:`|&#?\w{2,9};|\{[#:.]\s?\w|\[\^|_x00[01]|\\[nr]\b")
-"""What plain words have none of: a query with a sign of markup is nobody's."""
 _LETTERS = 0.75
 _FEWEST_CONTENT = {SUMMARY: 4, SENTENCE: 4}
 
 
 class CandidateFilter:
-    """Judges one candidate by its own words and its positive's."""
+    """Judges a candidate by its own words and those of its positive."""
 
     def __init__(self, statistics: Statistics, vocabulary: Vocabulary) -> None:
         self._statistics = statistics
         self._vocabulary = vocabulary
 
     def fault(self, kind: str, candidate: Candidate) -> str:
-        """Why a candidate is dropped; empty where it is sound."""
+        """Why a candidate is dropped, or ""."""
         return _form_fault(kind, candidate) or self._overlap_fault(kind, candidate)
 
     def overlap(self, query: str, content: str) -> tuple[float, int]:
-        """The share of the query's content words that stand in a text, and how many content words it has."""
+        """The share of the query's content words that a text has, and the number of content words."""
         words = {term for term in self._vocabulary.terms(query) if self._statistics.is_content(term)}
         there = words.intersection(self._vocabulary.terms(content))
         return (len(there) / len(words) if words else 0.0), len(words)
@@ -100,17 +90,15 @@ def _form_fault(kind: str, candidate: Candidate) -> str:
 
 
 def is_prose(query: str) -> bool:
-    """Whether a query is made of words: letters and the marks on them, not formulas, paths or tables."""
+    """Whether a query is made of words: letters and the marks on them, not formulas, paths or tables.
+
+    >>> is_prose("how salt is made"), is_prose("x = {% y %}")
+    (True, False)
+    """
     dense = "".join(query.split())
-    if (
-        "http" in query
-        or "www." in query
-        or _TAG.search(query)
-        or _MARKUP.search(query)
-        or query.count("(") != query.count(")")
-    ):
+    if _TAG.search(query) or _MARKUP.search(query) or query.count("(") != query.count(")"):
         return False
     letters = sum(map(str.isalpha, dense))
-    if not dense.isascii():  # the vowel signs of many scripts are marks, not letters
+    if not dense.isascii():  # in many scripts vowel signs are marks, not letters
         letters += sum(unicodedata.category(char)[0] == "M" for char in dense)
     return letters >= _LETTERS * len(dense)

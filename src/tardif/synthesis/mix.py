@@ -1,4 +1,4 @@
-"""Training pairs made from the corpus itself, for users without labels."""
+"""Training pairs drawn from the corpus itself, for users without labels."""
 
 from __future__ import annotations
 
@@ -12,43 +12,28 @@ from tardif.data.synthetic import KIND, PARENT, KindCount, SynthesisResult, Synt
 from tardif.errors import SettingError
 from tardif.synthesis.article import Article
 from tardif.synthesis.candidate_filter import DUPLICATE, LIMIT, CandidateFilter
-from tardif.synthesis.kinds import (
-    HEADING,
-    KEYPHRASES,
-    MAKERS,
-    QUESTION,
-    SENTENCE,
-    SUMMARY,
-    TITLE,
-    Candidate,
-    Workshop,
-)
+from tardif.synthesis.kinds import HEADING, KEYPHRASES, MAKERS, QUESTION, SENTENCE, SUMMARY, TITLE, Candidate, Context
 from tardif.synthesis.sentences import Vocabulary
 from tardif.synthesis.statistics import Statistics, unit
 from tardif.text.languages import Language
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document
 
+# How readily a kind is drawn. A document that offers the kind gives it at least once in practically all cases with
+# weight 3 or 2, in 63 % with 1, in 26 % with 0.3 (at three pairs per document).
+# Titles, headings and questions are written for others to find a text by, so they weigh most; summaries are statements,
+# as claims are. The share that BM25 finds first, on scifact (each variant in its parent's place): summaries 55 %,
+# sentences 74 %, titles 89 %, keyphrases 99 %; its real claims 59 %. Words alone find keyphrases, so they teach least.
 WEIGHTS: Mapping[str, float] = MappingProxyType(
     {TITLE: 3.0, HEADING: 3.0, QUESTION: 3.0, SUMMARY: 2.0, SENTENCE: 1.0, KEYPHRASES: 0.3}
 )
-"""How readily a kind is drawn from a document that offers it: at least once from practically all with weight 3 or
-2, from 63 % of them with 1, from 26 % with 0.3 (where a document gives three pairs at most).
 
-Titles, headings and questions are what people write for others to find a text by, so they weigh most;
-summaries are statements, as claims are. How many of each BM25 finds first, on scifact (each variant in its
-parent's place): summaries 55 %, sentences 74 %, titles 89 %, keyphrases 99 %; its real claims 59 %. So
-keyphrases, which words alone find, teach the least.
-"""
-
+# The share of cropped sentences that are removed from their passage. By the training qrels of scifact, 250 steps,
+# halfway back to the base: .786 with 0.4, .779 with 0; .775 with 0.9 and a quarter of the sentences (150 to 200 steps);
+# .770 without training.
 REMOVED = 0.4
-"""The share of cropped sentences that are taken out of their passage.
 
-Judged by the training qrels of scifact, 250 steps, halfway back to the base: .786 with 0.4, .779 with 0, .775 with 0.9
-and a quarter of the sentences (150 to 200 steps); .770 without training.
-"""
-
-
+# After this many faulty candidates of a kind, a document is given up for the kind.
 _MOST_FAULTS = 6
 
 
@@ -63,30 +48,36 @@ def synthesize(
     removed: float = REMOVED,
     passage_words: int = 180,
 ) -> SynthesisResult:
-    """Make queries of documents, each with the document, or a variant of it, as its positive.
+    """Make queries from documents, each with the document, or a variant of it, as its positive.
 
     The corpus is read twice (frequencies, then queries), one document at a time. Documents with the
-    same text count once. What is dropped, and why, is counted by kind; the thresholds and where they
-    come from are in :class:`~tardif.synthesis.candidate_filter.CandidateFilter`. Draws are keyed by the texts, so the
-    order of the corpus, the process and the platform change nothing.
+    same text count once. What is dropped, and why, is counted by kind; the thresholds and their
+    sources are in :mod:`~tardif.synthesis.candidate_filter`. Draws are keyed by the texts, so they do not depend on the
+    order of the corpus, the process or the platform.
 
     Args:
         documents: the corpus.
-        language: whose stemmer and stopwords judge the overlap and choose keyphrases.
+        language: its stemmer and stopwords judge the overlap and choose keyphrases.
         seed: of the draws.
-        kinds: names out of :data:`WEIGHTS`, or names with weights of their own; all by default.
-        per_document: how many pairs a document gives at most. A second pair of one kind is half as
-            likely as the first, a third a third, so that kinds mix within a document too.
-        limit: how many pairs to keep in all.
-        removed: the share of cropped sentences that are taken out of their passage (inverse cloze task).
-        passage_words: how long a variant's text is, in words; about what the model reads (256 tokens).
+        kinds: names from :data:`WEIGHTS`, or names with weights of their own; all by default.
+        per_document: the most pairs of a document. A second pair of one kind is half as
+            likely as the first, a third one third, so that kinds mix within a document too.
+        limit: the most pairs in all; None for no limit.
+        removed: the share of cropped sentences that are removed from their passage (inverse cloze task).
+        passage_words: the length of a variant's text in words; 180 are about what the model reads (256 tokens).
 
     Raises:
         SettingError: an option cannot be used.
+
+    >>> from tardif.text.languages import language
+    >>> text = "Sea water dries in shallow pans. Wind and sun leave white salt behind."
+    >>> page = Document("a", text, "How salt is made")
+    >>> synthesize([page], language=language("en"), kinds=["title"]).pairs[0].query
+    'How salt is made'
     """
     weights = _weights(kinds)
     corpus = documents if isinstance(documents, Collection) and not isinstance(documents, str | bytes) else None
-    if corpus is None:  # read twice, so what comes only once is kept
+    if corpus is None:  # an iterator: the corpus is read twice
         corpus = check_list(documents, "documents", SettingError)
     for name, value in (("per_document", per_document), ("passage_words", passage_words), ("limit", limit)):
         if value is not None and value < 1:
@@ -96,21 +87,17 @@ def synthesize(
     vocabulary = Vocabulary(language)
     statistics = Statistics(vocabulary, seed, passage_words)
     statistics.read(corpus)
-    work = _Work(
-        Workshop(statistics, vocabulary, seed, removed),
-        CandidateFilter(statistics, vocabulary),
-        weights,
-        per_document,
-        {kind: KindCount() for kind in weights},
-    )
-    drawn = _Drawn(limit, work.counts)
+    counts = {kind: KindCount() for kind in weights}
+    context = Context(statistics, vocabulary, seed, removed)
+    sampler = _Sampler(context, CandidateFilter(statistics, vocabulary), weights, per_document, counts)
+    kept = _KeptPairs(limit, counts)
     for document in corpus:
         if statistics.is_first(document):
             article = Article(document, passage_words)
             article.common = statistics.common(article)
-            for key, pair in work.pairs(article):
-                drawn.add(key, pair)
-    return SynthesisResult(drawn.finish(), work.counts, statistics.copies)
+            for key, pair in sampler.pairs(article):
+                kept.add(key, pair)
+    return SynthesisResult(kept.finish(), counts, statistics.copies)
 
 
 def _weights(kinds: Iterable[str] | Mapping[str, float] | None) -> dict[str, float]:
@@ -130,23 +117,23 @@ def _weights(kinds: Iterable[str] | Mapping[str, float] | None) -> dict[str, flo
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Sampler:
     """Makes, filters and draws the pairs of one document."""
 
-    shop: Workshop
+    context: Context
     filter: CandidateFilter
     weights: Mapping[str, float]
     per_document: int
     counts: Mapping[str, KindCount]
 
     def pairs(self, article: Article) -> Iterator[tuple[float, SyntheticPair]]:
-        """The pairs drawn, each with the key that orders it among those of all documents.
+        """The drawn pairs, each with the key that orders it among those of all documents.
 
         Every turn of a kind gets an exponential time with its weight as the rate, and the earliest turns are
-        taken (Efraimidis and Spirakis, 2006), where the kind has a sound candidate left. Those after time 1
-        are not: a document without a title is not searched for keyphrases in its place.
+        taken (Efraimidis and Spirakis, 2006), if the kind has a sound candidate left. Turns after time 1
+        are not: a document without a title does not give keyphrases instead.
         """
-        draw = self.shop.draws(article, "turns")
+        draw = self.context.draws(article, "turns")
         turns = [
             (-math.log(1 - draw()) * turn / weight, kind)
             for kind, weight in self.weights.items()
@@ -161,15 +148,15 @@ class _Work:
             if candidate is not None:
                 left -= 1
                 pair = _pair(kind, article.document, candidate)
-                yield unit(self.shop.seed, pair.parent_id, kind, pair.query), pair
+                yield unit(self.context.seed, pair.parent_id, kind, pair.query), pair
             if not left:
                 return
 
     def _sound(self, kind: str, article: Article) -> Iterator[Candidate]:
-        """One kind's candidates that pass; after some that do not, the document is given up for the kind."""
+        """One kind's candidates that pass the filter."""
         count = self.counts[kind]
         faults = 0
-        for candidate in MAKERS[kind](article, self.shop):
+        for candidate in MAKERS[kind](article, self.context):
             count.made += 1
             fault = candidate.fault or self.filter.fault(kind, candidate)
             if fault:
@@ -190,8 +177,8 @@ def _pair(kind: str, parent: Document, candidate: Candidate) -> SyntheticPair:
     return SyntheticPair(candidate.query, kind, identity, parent.id, group, variant)
 
 
-class _Drawn:
-    """The pairs of all documents, one per query text, and at most ``limit`` of them."""
+class _KeptPairs:
+    """The pairs of all documents: one per query text, and at most ``limit`` in all."""
 
     def __init__(self, limit: int | None, counts: Mapping[str, KindCount]) -> None:
         self._limit = limit
@@ -199,7 +186,7 @@ class _Drawn:
         self._found: dict[str, tuple[float, str, SyntheticPair]] = {}
 
     def add(self, key: float, pair: SyntheticPair) -> None:
-        """Take a pair in; of two with the same query, the one with the smaller key stays."""
+        """Add a pair; of two with the same query, the one with the smaller key stays."""
         query = text_id("", normalise(pair.query))
         entry = (key, pair.document_id, pair)
         other = self._found.get(query)
@@ -207,21 +194,21 @@ class _Drawn:
             entry, loser = (entry, other) if entry[:2] < other[:2] else (other, entry)
             self._counts[loser[2].kind].dropped[DUPLICATE] += 1
         self._found[query] = entry
+        # Pruned now and then: memory stays bounded, and sorting costs little.
         if self._limit is not None and len(self._found) >= 2 * self._limit + 1000:
-            self._prune(self._limit)
+            self._prune()
 
     def finish(self) -> Sequence[SyntheticPair]:
         """The pairs in their order."""
-        if self._limit is not None:
-            self._prune(self._limit)
-        pairs = [entry[2] for entry in sorted(self._found.values(), key=lambda entry: entry[:2])]
+        self._prune()
+        pairs = [entry[2] for entry in self._found.values()]
         for pair in pairs:
             self._counts[pair.kind].kept += 1
         return pairs
 
-    def _prune(self, limit: int) -> None:
-        """Forget what is past the limit for certain, so that memory keeps to it."""
+    def _prune(self) -> None:
+        """Drop the pairs beyond the limit."""
         ordered = sorted(self._found.items(), key=lambda item: item[1][:2])
-        for _, entry in ordered[limit:]:
+        for _, entry in ordered[self._limit :] if self._limit is not None else ():
             self._counts[entry[2].kind].dropped[LIMIT] += 1
-        self._found = dict(ordered[:limit])
+        self._found = dict(ordered[: self._limit])

@@ -1,10 +1,11 @@
-"""What is common in a corpus: words, sentences, titles and headings, by the documents they stand in."""
+"""Document frequencies of a corpus's words, sentences, titles and headings, which tell what is common in it."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 
 from tardif.data.chunking import PIECE
 from tardif.synthesis.article import Article, Span
@@ -12,28 +13,26 @@ from tardif.synthesis.sentences import Vocabulary, count_words
 from tardif.text.normal import keyed_order, normalise
 from tardif.types import Document
 
+# Frequencies are counted on about this many documents at most, which bounds their memory.
 SAMPLE = 200_000
-"""Frequencies are counted on about this many documents at most, which bounds their memory."""
 
+# A word in more than this share of the documents is a function word.
 _FUNCTION_WORD = 0.2
+# A word in more than this share does not find one document among them.
 _SPECIFIC = 0.05
+# With fewer documents, shares mean nothing.
 _FEW_DOCUMENTS = 50
 _NAME_WORDS = 5
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 
 
 class Statistics:
-    """Counted in one pass over the corpus.
-
-    Attributes:
-        weights: how well a term serves as a keyword: its rarity, or 0 where it is none or too frequent
-            to find one document.
-        title_weights: the same for a term of the document's title, which may be frequent.
+    """Document frequencies, counted in one pass over the corpus.
 
     Args:
-        vocabulary: what a word is.
+        vocabulary: maps words to terms.
         seed: of the sample, in a corpus larger than :data:`SAMPLE`.
-        passage_words: how documents are cut.
+        passage_words: the length of passages, for :class:`~tardif.synthesis.article.Article`.
     """
 
     def __init__(self, vocabulary: Vocabulary, seed: int, passage_words: int) -> None:
@@ -45,9 +44,9 @@ class Statistics:
         self._phrases: Counter[int] = Counter()
         self._first: dict[int, str] = {}
         self._passed_over: set[str] = set()
-        self._content: dict[str, bool] = {}
-        self.weights: Mapping[str, float] = _Memo(lambda term: self._key_weight(term, named=False))
-        self.title_weights: Mapping[str, float] = _Memo(lambda term: self._key_weight(term, named=True))
+        # Asked for each word of each document. A cache around the methods themselves would keep every instance alive.
+        self.is_content = cache(self._is_content)
+        self.keyword_weight = cache(self._keyword_weight)
 
     def read(self, documents: Collection[Document]) -> None:
         """Count a corpus."""
@@ -56,7 +55,7 @@ class Statistics:
             key = _key(normalise(document.content))
             other = self._first.get(key)
             if other is not None:
-                # The smallest id stands for all copies, whatever the order of the corpus.
+                # The copy with the smallest id represents all, whatever the order of the corpus.
                 self._first[key] = min(other, document.id)
                 self._passed_over.add(max(other, document.id))
                 continue
@@ -76,33 +75,32 @@ class Statistics:
 
     @property
     def copies(self) -> int:
-        """How many documents are passed over because another stands for all with their text."""
+        """The number of documents that are skipped because another one has the same text."""
         return len(self._passed_over)
 
     def is_first(self, document: Document) -> bool:
-        """Whether a document stands for all that have its text."""
+        """Whether a document represents all with its text."""
         return document.id not in self._passed_over
 
     def is_common(self, article: Article, sentence: Span) -> bool:
-        """Whether a sentence stands in another document too, but for its numbers and that one's title."""
+        """Whether another document has the sentence too, apart from its numbers and the document's title."""
         return self._phrases[_phrase(article, sentence)] > 1
 
     def common(self, article: Article) -> frozenset[Span]:
-        """The sentences that at least two more documents have.
+        """The sentences that at least two other documents have.
 
-        Two, for where long documents were cut with an overlap, neighbours share a sentence by right.
+        Not one: where long documents were cut with an overlap, two neighbours share a sentence.
         """
         return frozenset(span for span in article.sentences if self._phrases[_phrase(article, span)] > 2)
 
     def is_shared(self, name: str) -> bool:
-        """Whether a title, heading or question stands in several documents."""
+        """Whether several documents have a title, heading or question."""
         return self._phrases[_key(normalise(name))] > 1
 
     def is_name(self, title: str) -> bool:
-        """Whether a title names a thing: it is short, or stands in several documents, which tell of the same thing.
+        """Whether a title names a thing: it is short, or several documents about the same thing have it.
 
-        What stands in more than a twentieth of the documents (where there are enough to tell) is no name, but the
-        collection's.
+        A title of more than a twentieth of the documents (if there are enough to tell) names the collection instead.
         """
         times = self._phrases[_key(normalise(title))]
         if self._counted >= _FEW_DOCUMENTS and times > _SPECIFIC * self._counted:
@@ -110,50 +108,37 @@ class Statistics:
         return times > 1 or count_words(title) <= _NAME_WORDS
 
     def frequency(self, term: str) -> int:
-        """In how many of the counted documents a term stands."""
+        """The number of counted documents with a term."""
         return self._terms[term]
 
-    def rarity(self, term: str) -> float:
-        """Inverse document frequency."""
-        return math.log(1 + self._counted / (1 + self._terms[term]))
+    def _is_content(self, term: str) -> bool:
+        """Whether a term says what a text is about: it is neither a function word nor a number.
 
-    def is_content(self, term: str) -> bool:
-        """Whether a term says what a text is about: no function word, no number.
-
-        Function words are the language's stopwords and, for the languages without a list, what stands
-        in more than a fifth of the documents (where there are enough to tell).
+        Function words are the language's stopwords and, for languages without a list, the words in more
+        than a fifth of the documents (if there are enough to tell).
         """
-        known = self._content.get(term)
-        if known is None:
-            known = self._content[term] = self._tells(term)
-        return known
-
-    def _key_weight(self, term: str, *, named: bool) -> float:
-        if not self.is_content(term) or (term.isascii() and (len(term) < 3 or not term.isalpha())):
-            return 0.0
-        specific = self._counted < _FEW_DOCUMENTS or self._terms[term] <= _SPECIFIC * self._counted
-        return self.rarity(term) if named or specific else 0.0
-
-    def _tells(self, term: str) -> bool:
         if len(term) < 2 or term.isdigit() or term in self._vocabulary.stopwords:
             return False
         return self._counted < _FEW_DOCUMENTS or self._terms[term] <= _FUNCTION_WORD * self._counted
 
+    def _keyword_weight(self, term: str, in_title: bool) -> float:
+        """The value of a term as a keyword: its inverse document frequency, or 0 for a function word or a number.
 
-class _Memo(dict[str, float]):
-    """Values worked out when they are first asked for."""
-
-    def __init__(self, work_out: Callable[[str], float]) -> None:
-        super().__init__()
-        self._work_out = work_out
-
-    def __missing__(self, key: str) -> float:
-        value = self[key] = self._work_out(key)
-        return value
+        A term that is too frequent to find one document is worth 0 too, unless it is in the document's title.
+        """
+        if not self.is_content(term) or (term.isascii() and (len(term) < 3 or not term.isalpha())):
+            return 0.0
+        if not in_title and self._counted >= _FEW_DOCUMENTS and self._terms[term] > _SPECIFIC * self._counted:
+            return 0.0
+        return math.log(1 + self._counted / (1 + self._terms[term]))
 
 
 def unit(seed: int, *parts: str) -> float:
-    """A number in (0, 1] drawn by a keyed hash: the same in any process and order."""
+    """A number in (0, 1] from a keyed hash: the same in any process and order of calls.
+
+    >>> unit(0, "a") == unit(0, "a") != unit(1, "a")
+    True
+    """
     key = keyed_order(seed, "\x00".join(parts))
     return (int.from_bytes(key[:6], "big") + 1) / 2**48
 
@@ -165,9 +150,9 @@ def _begins(document: Document) -> bool:
 
 
 def _phrase(article: Article, sentence: Span) -> int:
-    """A sentence's key: the same for sentences that differ in numbers and their documents' titles only.
+    """A sentence's key, the same for sentences that differ only in numbers and their documents' titles.
 
-    Templates ("The following tests diagnose X") tell nothing but the title apart.
+    In templates ("The following tests diagnose X") nothing else differs.
     """
     text = normalise(article.text[slice(*sentence)])
     if article.title:
@@ -176,5 +161,5 @@ def _phrase(article: Article, sentence: Span) -> int:
 
 
 def _key(text: str) -> int:
-    # 64 bits, and never compared with those of another process: equal texts are all that matters.
+    # 64 bits. Hashes differ from process to process, but only equality within this one matters.
     return hash(text)

@@ -69,14 +69,15 @@ class Terms:
 
     def __init__(self, language: Language) -> None:
         self._stopwords = stopwords(language)
-        self._stem = _stemmer(language)
+        self._stem = stemmer(language)
 
     def term(self, piece: str) -> str:
         """The term that ``piece`` counts as; empty for a stopword."""
         return "" if piece in self._stopwords else self._stem(piece)
 
 
-def _stemmer(language: Language) -> Callable[[str], str]:
+def stemmer(language: Language) -> Callable[[str], str]:
+    """Return the language's stemmer, or one that leaves every word as it is."""
     if language.stemmer is None:
         return str
     import Stemmer
