@@ -33,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the words after ``tardif``; None: those of the process.
     """
-    for part in _PARTS:
+    for part in _PARTS:  # importing a part registers its verbs
         importlib.import_module(f"tardif.cli.{part}")
     _tame_libraries()
     try:
+        # Not standalone: the library would end the process itself, with its own texts and codes.
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except TardifError as error:
         sys.exit(_fail(str(error)))
@@ -44,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write("Interrupted.\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of stdout has left, as in `tardif search ... | head`
+        # Python flushes stdout when it exits, and would complain once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        show = getattr(error, "show", None)  # a usage error of the command line's library
+        # Usage errors and aborts are known by their shape: typer carries its own copy of click, in a private module.
+        show = getattr(error, "show", None)
         if callable(show):
             shown = io.StringIO()
             show(file=shown)
@@ -72,6 +75,7 @@ def _fail(message: str) -> int:
 
 def _tame_libraries() -> None:
     """Silence the libraries' own progress bars, and escape what they log and warn of."""
+    # Set before the libraries are imported, because they read these once.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -80,7 +84,7 @@ def _tame_libraries() -> None:
 
 
 def _record(*args: Any, **more: Any) -> logging.LogRecord:
-    """A log record whose message can be shown, whichever handler writes it."""
+    """Make a log record with an escaped message. A handler of a library may write it, so escaping comes first."""
     record = logging.LogRecord(*args, **more)
     with contextlib.suppress(Exception):  # logging itself complains of a message that does not fit its arguments
         record.msg, record.args = visible(record.getMessage(), keep="\n\t"), ()
@@ -92,5 +96,5 @@ def _record(*args: Any, **more: Any) -> logging.LogRecord:
 def _warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning as one line: the place in a library's source says nothing to a user."""
+    """Write a warning as one line, without the place in a library's source, which says nothing to a user."""
     return f"{category.__name__}: {visible(str(message), keep=chr(10))}\n"

@@ -1,8 +1,8 @@
-"""The main job on something that every machine with Python has: the docstrings of its own packages.
+"""The demo: train, measure and search on the docstrings of the Python packages that are installed.
 
-Each public function's and class's summary line is a query, and the signature with the rest of the
-docstring (the summary taken out) its document. The sources are parsed, never imported. Whole
-top-level modules are held out, so that nothing leaks from training to validation.
+The first line of a function's or class's docstring is a query. Its document is the signature with the rest of the
+docstring, without that line. Sources are parsed, never imported. Whole top-level modules are held out, so that nothing
+leaks from training to validation.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import inspect
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tardif.display import Short
 from tardif.encoder import MINILM
@@ -22,8 +25,12 @@ from tardif.folders import expanded, write_json
 from tardif.text.normal import keyed_order, normalise
 from tardif.types import Document
 
-# A module this large would be half of the corpus: a keyed draw of its functions stands for it.
+if TYPE_CHECKING:
+    from tardif.search.retriever import Retriever
+
+# Of a larger module only a keyed draw of its functions is used, so that no module is half of the corpus.
 PER_MODULE = 250
+# These sizes keep the whole demo under ten minutes on two cores.
 MAX_TRAIN, MAX_HELD_OUT = 2400, 300
 VALIDATION_DOCUMENTS = 600
 SEARCHES = (
@@ -32,8 +39,10 @@ SEARCHES = (
     "turn bytes into text that is safe for e-mail",
 )
 HELD_OUT_SHARE = 0.2
+# Shorter summaries are no questions, and shorter bodies cannot be told apart.
 MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 700
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "_vendor", "vendor", "site-packages", "idlelib", "lib2to3"})
+# Larger sources are generated tables, slow to parse and without docstrings.
 _MAX_FILE_BYTES = 600_000
 
 
@@ -58,10 +67,13 @@ class DocstringCorpus(Short):
 
 
 def docstring_corpus(roots: list[Path] | None = None, *, seed: int = 0) -> DocstringCorpus:
-    """Read the docstrings under ``roots`` (by default the standard library and the installed packages).
+    """Collect the pairs and documents of the demo.
 
-    Two entries with the same summary, or the same text, would be right and wrong at once: such
-    entries are left out.
+    Entries that share their summary or text are left out: each would be right and wrong at once.
+
+    Args:
+        roots: folders of modules. By default the standard library and the installed packages.
+        seed: of the split and the draws.
     """
     roots = roots or _python_roots()
     entries: dict[str, list[Entry]] = {}
@@ -89,7 +101,7 @@ def _python_roots() -> list[Path]:
 
 
 def _modules(root: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Top-level modules under a root with their source files."""
+    """List the top-level modules under a root, each with its source files."""
     for path in sorted(root.iterdir()):
         if path.name.startswith(("_", ".", "test")) or path.name in _SKIPPED_PARTS or path.name == "tardif":
             continue
@@ -105,7 +117,7 @@ def _modules(root: Path) -> Iterator[tuple[str, list[Path]]]:
 
 
 def _some_entries(files: list[Path], root: Path, module: str, seed: int) -> list[Entry]:
-    """Up to :data:`PER_MODULE` entries, from the module's files in a keyed order."""
+    """Take up to :data:`PER_MODULE` entries, from the module's files in a keyed order."""
     found: list[Entry] = []
     for path in sorted(files, key=lambda path: keyed_order(seed, path.relative_to(root).as_posix())):
         found += _entries(path, root, module)
@@ -168,36 +180,26 @@ def _signature(node: _Documented) -> str:
 
 
 def _unique(entries: list[Entry]) -> list[Entry]:
-    summaries: dict[str, int] = {}
-    texts: dict[str, int] = {}
-    names: dict[str, int] = {}
-    for entry in entries:
-        for seen, key in (
-            (summaries, normalise(entry.summary)),
-            (texts, normalise(entry.document.text)),
-            (names, entry.document.id),
-        ):
-            seen[key] = seen.get(key, 0) + 1
-    return [
-        entry
-        for entry in entries
-        if summaries[normalise(entry.summary)] == texts[normalise(entry.document.text)] == names[entry.document.id] == 1
-    ]
+    """Drop entries that share their summary, text or name with another one."""
+    keys = [(normalise(entry.summary), normalise(entry.document.text), entry.document.id) for entry in entries]
+    counts = [Counter(column) for column in zip(*keys, strict=True)]
+    alone = [all(count[key] == 1 for count, key in zip(counts, own, strict=True)) for own in keys]
+    return list(compress(entries, alone))
 
 
 def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
-    """Train on this machine's docstrings, measure on held-out modules, index, answer three searches.
+    """Train on this machine's docstrings, measure on held-out modules, index, and answer three searches.
 
-    Leaves ``out/docstrings`` (the checkpoint), ``out/index`` and ``out/results.json``. A folder of an
-    earlier demo is replaced.
+    Writes ``out/docstrings`` (the checkpoint), ``out/index`` and ``out/results.json``. The folder of an earlier demo is
+    replaced.
 
     Args:
-        out: where it all goes.
-        minutes: of training; the rest takes about four more on two cores.
-        base: the model to begin with.
+        out: the folder for all of it.
+        minutes: time for training. The rest takes about four more minutes on two cores.
+        base: the model to start from.
 
     Raises:
-        TardifError: what any step raises.
+        TardifError: a step failed.
     """
     from tardif.search.retriever import Retriever
     from tardif.training.decision import summary
@@ -209,27 +211,18 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     say = trainer.console.say
     say("Reading the docstrings of this machine's Python packages (parsed, never imported) ...")
     corpus = docstring_corpus()
-    say(
-        f"{len(corpus.train)} training pairs; {len(corpus.held_out)} held out with the modules "
-        f"{', '.join(corpus.held_out_modules)}."
-    )
+    held_out = f"{len(corpus.held_out)} held out with the modules {', '.join(corpus.held_out_modules)}"
+    say(f"{len(corpus.train)} training pairs; {held_out}.")
     trainer.prepare(corpus.train, corpus.documents, validation=corpus.held_out)
     result = trainer.train(
         minutes=minutes,
         evaluations=1,
         validation_documents=VALIDATION_DOCUMENTS,
-        evaluation_share=None,  # all held-out queries are to count, in a run of any length
+        evaluation_share=None,  # all held-out queries count, however short the run
     )
     write_json(out / "results.json", result.as_json())
-    say("Indexing all of the functions, the held-out ones among them.")
-    retriever = Retriever.build(result.path, corpus.documents, out / "index", overwrite=again)
-    for query in SEARCHES:
-        say("")
-        say(f"Search: {query}")
-        for hit in retriever.search(query, k=3):
-            say(f"  {hit.rank}. {hit.document_id}  ({hit.score:.2f})")
-            say(f"     {' '.join(hit.text.split())[:110]}")
-    say("")
+    say("Indexing all functions, including the held-out ones.")
+    _search(Retriever.build(result.path, corpus.documents, out / "index", overwrite=again), say)
     say(f"On {len(corpus.held_out)} queries of modules that it has never seen:")
     for line in summary(result):
         say(line)
@@ -248,7 +241,18 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     return out
 
 
+def _search(retriever: Retriever, say: Callable[[str], None]) -> None:
+    """Show the hits of three searches."""
+    for query in SEARCHES:
+        say("")
+        say(f"Search: {query}")
+        for hit in retriever.search(query, k=3):
+            say(f"  {hit.rank}. {hit.document_id}  ({hit.score:.2f})")
+            say(f"     {' '.join(hit.text.split())[:110]}")
+    say("")
+
+
 def _shown(path: Path) -> str:
-    """A path as it is typed from here."""
+    """Write a path relative to the current folder, if it is inside."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

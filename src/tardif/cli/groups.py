@@ -69,6 +69,7 @@ def names_of(group: type[Group]) -> list[str]:
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function a verb of the command line. A parameter that is a group becomes the options of the group."""
     own = inspect.signature(function, eval_str=True).parameters
+    # Options are annotated, groups are plain classes.
     groups: dict[str, type[Group]] = {name: p.annotation for name, p in own.items() if isinstance(p.annotation, type)}
     parameters = [_parameter(name, p.annotation, p.default) for name, p in own.items() if name not in groups]
     for group in groups.values():
@@ -96,6 +97,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 def _parameter(name: str, hint: Any, default: Any, section: str | None = None) -> inspect.Parameter:
     """An option as typer reads it: a parameter annotated with a type and typer's own description."""
     kind, remark = get_args(hint)[:2]
+    # A copy, because several verbs share an option and each has its own section for it.
     info = typer.Option(help=remark) if isinstance(remark, str) else copy.copy(remark)
     info.rich_help_panel = section
     if kind is bool and default is False and not info.param_decls:
@@ -121,12 +123,19 @@ def _was_given(context: typer.Context, name: str) -> bool:
 
 
 def spelt(names: Iterable[str]) -> str:
-    """Write options as on the command line: ``--batch-size, --lr``."""
+    """Write options as on the command line.
+
+    >>> spelt(["batch_size", "lr"])
+    '--batch-size, --lr'
+    """
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 class SectionedCommand(TyperCommand):
-    """A verb with its options listed by section in the help, as plain text."""
+    """A verb with its options listed by section in the help, as plain text.
+
+    typer itself shows sections only with rich, which takes longer to import than the help may take.
+    """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options: first those of no section."""

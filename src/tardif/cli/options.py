@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def ranks(text: str) -> tuple[int, int]:
-    """Read the first and the last rank of a window, such as ``5-100``."""
+    """Read the first and the last rank of a window.
+
+    >>> ranks("5-100")
+    (5, 100)
+    """
     first, dash, last = text.partition("-")
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: give the first and the last rank, such as 5-100.")
@@ -43,7 +47,11 @@ def number_or_none(option: str, *words: str) -> Callable[[str], Any]:
 
 
 def whole_number(option: str, *words: str) -> Callable[[str], Any]:
-    """Make a reader of a whole number, ``auto``, ``none`` (read as None), or another of some words."""
+    """Make a reader of a whole number, ``auto``, ``none`` (read as None), or another of some words.
+
+    >>> [whole_number("--chunk")(text) for text in ("256", "auto", "none")]
+    [256, 'auto', None]
+    """
 
     def read(text: str) -> Any:
         if text in ("auto", *words):
@@ -66,7 +74,11 @@ def share_or_path(text: str) -> float | str:
 
 
 def weighted(text: str) -> tuple[Path, float]:
-    """Read a source and its weight, ``DATA=WEIGHT``."""
+    """Read a source and its weight.
+
+    >>> weighted("more.jsonl=0.5")[1]
+    0.5
+    """
     path, equals, weight = text.rpartition("=")
     try:
         return (Path(path), float(weight)) if equals else (Path(text), 1.0)
@@ -103,6 +115,10 @@ def assigned(option: str, example: str, *, once: bool = False) -> Callable[[Sequ
         option: the option, for errors.
         example: what to write, for errors.
         once: refuse a key that is given twice. Otherwise its values become a list.
+
+    >>> read = assigned("--columns", "ROLE=COLUMN")
+    >>> read(["query=ask", "positive=answer", "positive=summary"])
+    {'query': 'ask', 'positive': ['answer', 'summary']}
     """
 
     def read(texts: Sequence[str] | None) -> Mapping[str, Any] | None:
@@ -213,6 +229,8 @@ class MiningOptions(Group):
 
     section: ClassVar = "Hard negatives"
 
+    # Defaults are written as on the command line. A test compares what they read as with those of Preparation, which
+    # cannot be imported here: it needs duckdb and numpy.
     miner: Annotated[str, "lexical (BM25), dense, late, hybrid or none."] = "lexical"
     negatives: Annotated[int, "Hard negatives per query."] = 8
     window: Annotated[str, "First and last rank to draw negatives from.", ranks] = "1-50"

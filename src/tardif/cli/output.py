@@ -1,7 +1,7 @@
-"""What verbs leave: lines, tables and JSON on stdout, results.json in a folder.
+"""The output of verbs: lines, tables and JSON on stdout, and results.json in a folder.
 
-Texts and ids come from anywhere: what a terminal would obey is written as escapes (:mod:`tardif.escaping`), in JSON as
-JSON's own, so that it reads back to the same text.
+Texts and ids can come from anywhere, so control characters are escaped (:mod:`tardif.escaping`). JSON uses its own
+escapes and reads back to the same text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tardif.escaping import json_text, visible
 
 
 def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
-    """Hits as JSON, or for a person: two lines each."""
+    """Print hits as JSON, or as two lines each for a person."""
     if as_json:
         put_json({"query": query, "hits": [hit.as_json() for hit in hits]})
         return
@@ -27,7 +27,7 @@ def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
 
 
 def _cited(piece: Any) -> str:
-    """Where a piece begins in its document: page and section."""
+    """Say where a piece begins in its document: page and section."""
     if piece is None:
         return ""
     page = [] if piece.page is None else [f"page {piece.page}"]
@@ -36,7 +36,7 @@ def _cited(piece: Any) -> str:
 
 
 def leave_results(folder: Path, value: Any) -> None:
-    """Write results.json.
+    """Write ``results.json`` into a folder, which is made if needed.
 
     Raises:
         FolderError: the folder cannot be written.
@@ -51,15 +51,15 @@ def leave_results(folder: Path, value: Any) -> None:
 
 
 def put(line: str) -> None:
-    """A line on stdout."""
+    """Print a line on stdout."""
     sys.stdout.write(visible(line) + "\n")
 
 
 def put_row(cells: Sequence[str]) -> None:
-    """A row of a table on stdout, with tabs between its cells."""
+    """Print a row of a table on stdout, with tabs between the cells."""
     sys.stdout.write("\t".join(map(visible, cells)) + "\n")
 
 
 def put_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     sys.stdout.write(json_text(value, indent=2) + "\n")

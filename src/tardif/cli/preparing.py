@@ -28,7 +28,7 @@ def prepare(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a training set: read data, check it, split it, mine negatives."""
+    """Make a training set: read, check, split, mine negatives."""
     from tardif.preparation import prepare_folder
     from tardif.progress import Console
 
@@ -37,6 +37,7 @@ def prepare(
     prepare_folder(
         source or [],
         out=out,
+        # The answers are beside the folder, not inside: they outlive a run that fails, and were paid for.
         **options.preparing(out.with_name(f"{out.name}.answers.jsonl")),
         base=base,
         device=device,

@@ -69,7 +69,10 @@ def index(
     options: BuildOptions,
     reading: ReadingOptions,
 ) -> None:
-    """Encode a corpus and index it. Rerun the same command to continue after an interruption."""
+    """Encode a corpus and index it.
+
+    After an interruption, rerun the same command to continue.
+    """
     from tardif.search.retriever import Retriever
 
     Retriever.build(model, documents, out, **options.arguments(), **reading.arguments()).close()
@@ -120,6 +123,7 @@ def delete(
 
     if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
         raise typer.BadParameter("give one of: ids, --ids FILE, --filter EXPR", param_hint="ID")
+    # Both are read before the index is opened for writing.
     chosen = _filter(where)
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     with DiskIndex(index) as opened:
@@ -159,7 +163,10 @@ def sync(
     reading: ReadingOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Bring an index in step with a folder: add, replace and delete documents."""
+    """Bring an index in step with a folder.
+
+    New documents are added, changed ones replaced, and those that are gone deleted.
+    """
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
@@ -247,6 +254,7 @@ def _search_file(
     as_json: bool,
 ) -> None:
     """Search for the queries of a file, and write their run or show their hits."""
+    # Imported here, not in the verb: a search for one query needs none of them.
     from tardif.data.queries import read_queries
     from tardif.data.reading import reading_from
     from tardif.evaluation.runs import lowered_note, write_run

@@ -20,7 +20,7 @@ def demo(
     minutes: Annotated[float, "Minutes of training."] = 4.0,
     base: Annotated[str, "The base to train."] = MINILM,
 ) -> None:
-    """Train, measure and search on the docstrings of your Python packages."""
+    """Train, measure and search on your own Python's docstrings."""
     from tardif.cli.demo import run_demo
 
     run_demo(out, minutes=minutes, base=base)
