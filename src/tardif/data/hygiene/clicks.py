@@ -1,9 +1,8 @@
-"""Clicks become relevance: all events of a pair are counted, and a rule that is said decides.
+"""The relevance of clicked documents: all events of a pair are counted, and one rule decides.
 
-One click says little: people click what stands first, and by mistake. So a pair is relevant from a number of clicks on,
-and from a share of the times that it was shown, where that is known. What was not clicked is no proof of anything
-either (it may have stood too low to be seen, or its title was answer enough): unless that is asked for, it is no
-negative.
+One click proves little: people click what comes first, and by mistake. So a pair is relevant from a number of clicks
+and, where the times it was shown are known, from a share of them. A missing click proves nothing either: the document
+may have been too low to be seen, or its title answered the question. It makes a negative only on request.
 """
 
 from __future__ import annotations
@@ -18,25 +17,28 @@ from tardif.data.staging import Staging
 from tardif.errors import DataError, SettingError
 from tardif.text.normal import normalise
 
-LEAST = 2
-SHARE = 0.1
+# Without a rule: two clicks, since one is often a mistake, in a tenth of the times shown.
+LEAST, SHARE = 2, 0.1
 
+# SQL for the rows of events that are counted into the first row of their pair.
 REPEATED = """SELECT row FROM stated WHERE clicks IS NOT NULL AND fate IS NULL
   AND row NOT IN (SELECT first FROM clicked)"""
-"""The rows of events that are counted into one of their pair."""
 
+# SQL for the pairs with too few clicks.
 FEW = "SELECT first AS row FROM clicked WHERE NOT relevant AND NOT negative"
-"""The pairs with too few clicks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClickRule:
-    """From when on a clicked document is relevant.
+    """When a clicked document is relevant.
 
     Attributes:
-        least: from so many clicks.
-        share: and from this share of the times it was shown, where that is known.
-        asked: somebody chose the rule.
+        least: the fewest clicks.
+        share: the smallest share of the times it was shown, where that is known.
+        asked: the user chose the rule.
+
+    >>> print(ClickRule.of("2,30%"))
+    2 clicks and 0.3 of the times shown, where that is known
     """
 
     least: int = LEAST
@@ -70,7 +72,7 @@ class ClickRule:
 
 
 def _part(part: Any) -> float | None:
-    """A number from 1 for clicks, below 1 for a share; None for what is neither."""
+    """A number of 1 or more for clicks, below 1 for a share; None for anything else."""
     is_share = isinstance(part, str) and part.strip().endswith("%")
     try:
         number = float(part.strip().removesuffix("%")) if isinstance(part, str) else float(part)
@@ -84,18 +86,21 @@ def _part(part: Any) -> float | None:
 
 
 def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
-    """Count the clicks of each pair and give its first row the relevance; returns what was done.
+    """Count the clicks of each pair and give the relevance to its first row.
 
     The temporary table ``clicked`` holds the pairs: key, document_id, clicks, events, shown, first, relevant, negative.
 
     Args:
-        staging: its table ``stated`` has its ids resolved.
-        rule: from when on a pair is relevant.
-        negatives: a document that was never clicked is a negative of a query that has a relevant one.
+        staging: a collection with resolved ids.
+        rule: when a pair is relevant.
+        negatives: make documents that were never clicked negatives of queries that have a relevant one.
+
+    Returns:
+        What was done, for a reader; empty where there are no clicks.
 
     Raises:
         DataError: no pair is relevant.
-        SettingError: a rule is asked for, and there are no clicks.
+        SettingError: the user chose a rule, and there are no clicks.
     """
     _words_are_events(staging)
     _rows_are_events(staging, rule)
@@ -125,8 +130,10 @@ def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
 
 
 def keep_unclear(staging: Staging) -> None:
-    """The table ``unclear`` (query_id, document_id): pairs of used queries that were clicked, but too seldom. They are
-    no positives, and mining must not take them for negatives."""
+    """Leave the table ``unclear`` (query_id, document_id): pairs of used queries with too few clicks.
+
+    They are no positives, and mining must not take them as negatives.
+    """
     staging.run("CREATE TABLE unclear (query_id VARCHAR, document_id VARCHAR)")
     if staging.one("SELECT 1 FROM duckdb_tables() WHERE table_name = 'clicked'"):
         staging.run(
@@ -137,9 +144,8 @@ def keep_unclear(staging: Staging) -> None:
 
 
 def _words_are_events(staging: Staging) -> None:
-    """Labels that are ``click`` and ``skip`` label events."""
-    sources = staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY source")
-    for (source,) in sources:
+    """Turn labels such as ``click`` and ``skip`` into events."""
+    for (source,) in staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY source"):
         rows = staging.all(
             "SELECT DISTINCT label FROM stated WHERE role = 'labelled' AND source = ? LIMIT 100", [source]
         )
@@ -155,7 +161,10 @@ def _words_are_events(staging: Staging) -> None:
 
 
 def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
-    """Where only a rule says that there are clicks, every row is one. A row that says clicked or not was shown once."""
+    """Read every row as a click where only the rule says that there are clicks.
+
+    A row with 0 or 1 click was shown once.
+    """
     sources: Sequence[tuple[int]] = staging.all(
         "SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source "
         "HAVING count(shown) = 0 AND max(clicks) <= 1"
@@ -174,7 +183,7 @@ def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
 
 
 def _pairs(staging: Staging, rule: ClickRule, *, negatives: bool) -> None:
-    """Count by document and by the query's words: the same question is typed in many ways, and may have many ids."""
+    """Count by document and by the query's normalised text: one question is typed in many ways and has many ids."""
     staging.run(
         f"""CREATE TEMP TABLE clicked AS
         WITH asked AS (SELECT id, min(key) AS key FROM queries GROUP BY id),

@@ -1,8 +1,8 @@
-"""What the labels of each source mean: grades, words, scores that somebody has explained; nothing is guessed.
+"""The relevance that labels mean: grades, words, or scores that the user has explained; nothing is guessed.
 
-A whole number is a grade, a word of :mod:`tardif.data.formats.label_words` says it itself, and of two numbers in a
-column called label the higher is relevant. Other numbers beside a query and a document can be a teacher's scores,
-weights or similarities, and reading them as grades makes negatives of positives: the user is asked.
+A whole number is a grade, a word has the meaning of :mod:`tardif.data.formats.label_words`, and of two numbers in a
+column named ``label`` the higher is relevant. Other numbers can be a teacher's scores, weights or similarities. Read as
+grades they would turn positives into negatives, so the user is asked.
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ from tardif.errors import DataError, SettingError
 
 TEACHER = "teacher"
 
-_MOST = 10**9  # the highest relevance kept: more than fits a table's column is as much
-_LABELS = ("label", "labels", "grade")
-"""Names that say that what is in the column is a label."""
+_MOST = 10**9  # the highest relevance kept: the column of the table holds 32 bits
+_LABELS = ("label", "labels", "grade")  # columns with these names hold labels, not scores
+_GRADES = 10  # the highest whole number that can be a grade; higher ones are percentages, counts or scores
 
-_GRADES = 10
-"""The highest whole number that can be a grade; above it, numbers are percentages, counts or scores."""
-
-# "0,85" has a decimal comma; "1,234" may be over a thousand, and is no number.
+# "0,85" has a decimal comma. "1,234" may mean more than a thousand, so it is no number.
 _VALUE = (
     "TRY_CAST(CASE WHEN regexp_full_match(trim(label), '[+-]?(0?,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))') "
     "THEN replace(label, ',', '.') ELSE label END AS DOUBLE)"
@@ -38,7 +35,7 @@ _Columns = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """The labels of a source that are all numbers."""
+    """Statistics of the labels of a source, if all are numbers."""
 
     values: int
     low: float
@@ -49,10 +46,16 @@ class _Numbers:
 
 
 def check_scores(value: Any) -> str | float | None:
-    """Return how scores are to be read: ``teacher``, a threshold, or None where nobody said.
+    """Check the option ``scores``.
+
+    Returns:
+        ``teacher``, a threshold, or None where the option is not set.
 
     Raises:
         SettingError: it is anything else.
+
+    >>> check_scores("teacher"), check_scores("0.5")
+    ('teacher', 0.5)
     """
     if value is None or value == TEACHER:
         return value  # type: ignore[no-any-return]
@@ -69,16 +72,28 @@ def check_scores(value: Any) -> str | float | None:
 
 
 def relevance(staging: Staging, positive_label: str | None, scores: str | float | None) -> list[str]:
-    """Give every labelled judgement a whole relevance; returns what the labels were taken to mean.
+    """Give every labelled judgement a whole relevance.
+
+    Args:
+        staging: the collection.
+        positive_label: the label that means relevant.
+        scores: how numbers are read (:func:`check_scores`).
+
+    Returns:
+        How labels were read, for a reader.
 
     Raises:
         DataError: a label has no meaning, or numbers have several.
         SettingError: no row has the positive label, or none has scores.
     """
-    sources = [row[0] for row in staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY 1")]
-    if positive_label is not None and not staging.one(
-        "SELECT count(*) FROM stated WHERE role = 'labelled' AND label = ?", [positive_label]
-    ):
+    counts = dict(
+        staging.all(
+            "SELECT source, count(*) FILTER (label = ?) FROM stated WHERE role = 'labelled' GROUP BY 1 ORDER BY 1",
+            [positive_label],
+        )
+    )
+    sources, labelled = list(counts), {source for source, count in counts.items() if count}
+    if positive_label is not None and not labelled:
         if sources:
             raise SettingError(f"positive_label={positive_label!r}: no row has this label.")
         return []
@@ -87,7 +102,7 @@ def relevance(staging: Staging, positive_label: str | None, scores: str | float 
     for source in sources:
         columns = staging.columns.get(source, {})
         numbers = _numbers(staging, source)
-        if positive_label is not None and (columns or _has(staging, source, positive_label)):
+        if positive_label is not None and (columns or source in labelled):
             said.append(_by_name(staging, source, positive_label))
         elif numbers is None:
             said.append(_by_words(staging, source))
@@ -105,7 +120,7 @@ def relevance(staging: Staging, positive_label: str | None, scores: str | float 
 
 
 def _numbers(staging: Staging, source: int) -> _Numbers | None:
-    """What the labels of a source are as numbers; None where one is no finite number."""
+    """Statistics of the labels of a source; None if one is no finite number."""
     found = staging.all(
         f"""SELECT count(*) FILTER ({_VALUE} IS NULL OR NOT isfinite({_VALUE})), count(DISTINCT {_VALUE}),
           min({_VALUE}), max({_VALUE}), median({_VALUE}), bool_and({_VALUE} = floor({_VALUE})), count(*)
@@ -113,14 +128,6 @@ def _numbers(staging: Staging, source: int) -> _Numbers | None:
         [source],
     )[0]
     return None if found[0] else _Numbers(*found[1:])
-
-
-def _has(staging: Staging, source: int, label: str) -> bool:
-    return bool(
-        staging.one(
-            "SELECT 1 FROM stated WHERE role = 'labelled' AND source = ? AND label = ? LIMIT 1", [source, label]
-        )
-    )
 
 
 def _set(staging: Staging, source: int, value: str, values: Sequence[Any] = ()) -> None:
@@ -133,7 +140,7 @@ def _by_name(staging: Staging, source: int, label: str) -> str:
 
 
 def _by_words(staging: Staging, source: int) -> str:
-    """Labels that are words, one of which at least is no number."""
+    """Read labels of which at least one is a word."""
     rows = staging.all("SELECT DISTINCT label FROM stated WHERE role = 'labelled' AND source = ? LIMIT 1001", [source])
     words = {label: label_word(label) for (label,) in sorted(rows)}
     if len(words) > 1000 or None in words.values():
@@ -144,17 +151,13 @@ def _by_words(staging: Staging, source: int) -> str:
 
 
 def _without_meaning(staging: Staging, source: int, words: Mapping[str, bool | None]) -> DataError:
-    """The first row whose label is neither a number nor a word, or else no word."""
-    no_number = f"({_VALUE} IS NULL OR NOT isfinite({_VALUE}))"
+    """The error for the first label that is no known word; one that is no number either comes first."""
     known = [label for label, word in words.items() if word is not None]
-    where = "role = 'labelled' AND source = $1 AND NOT list_contains($2::VARCHAR[], label)"
-    found = [
-        *staging.all(
-            f"SELECT label, place FROM stated WHERE {where} AND {no_number} ORDER BY place LIMIT 1", [source, known]
-        ),
-        *staging.all(f"SELECT label, place FROM stated WHERE {where} ORDER BY place LIMIT 1", [source, known]),
-    ]
-    label, place = found[0]
+    label, place = staging.all(
+        "SELECT label, place FROM stated WHERE role = 'labelled' AND source = ? "
+        f"AND NOT list_contains(?::VARCHAR[], label) ORDER BY coalesce(isfinite({_VALUE}), false), place LIMIT 1",
+        [source, known],
+    )[0]
     return staging.error(
         source,
         place,
@@ -164,7 +167,7 @@ def _without_meaning(staging: Staging, source: int, words: Mapping[str, bool | N
 
 
 def _by_numbers(staging: Staging, source: int, columns: _Columns, numbers: _Numbers) -> str:
-    """Labels that are numbers: grades, or two of a kind; what else they are, the user must say."""
+    """Read labels that are numbers: grades, or two values. The user must explain any others."""
     name = next(iter(columns.get("label", ())), "")
     is_score = name != "" and plain(name) in map(plain, JUDGEMENT_COLUMNS["label"]) and plain(name) not in _LABELS
     relevant_by_name = all(stem(column) in ("positive", "positives") for column in columns.get("positive", ("",)))
@@ -223,7 +226,7 @@ def _has_rivals(staging: Staging, source: int) -> bool:
 
 
 def _by_scores(staging: Staging, source: int, columns: _Columns, numbers: _Numbers, scores: str | float) -> str:
-    """Numbers that the user has explained."""
+    """Read numbers as the user has explained them."""
     name = next(iter(columns.get("label", ())), "label")
     if scores != TEACHER:
         _set(staging, source, f"({_VALUE} >= ?)::INT", [scores])
