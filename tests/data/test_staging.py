@@ -95,7 +95,6 @@ def test_an_error_names_source_and_place(staging):
     error = staging.error(staging.source("second.jsonl"), 7, "is odd.")
     assert isinstance(error, DataError)
     assert str(error) == "second.jsonl, line 7: is odd."
-    assert staging.where(0, 3) == "first.jsonl, line 3"
 
 
 def test_nothing_is_left_of_the_database(tmp_path):

@@ -1,6 +1,6 @@
-"""From a cleaned and split collection to the folder of a training set, streamed in a fixed order.
+"""A cleaned and split collection as the tables of a training set, in a fixed order.
 
-The folder's manifest says what each source was: its name, and the checksums of its files.
+The manifest identifies each source by its name and the checksums of its files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # Rows per group of the Parquet files: a reader holds one group at a time.
 _ROWS = 50_000
 
-# Of a query with very many positives and negatives each example carries a share of the negatives, in turn: all of them
-# would be the product of the two. So many pairs in all, and so many negatives of each example at least.
+# Examples that all carry all negatives of their query would need positives x negatives pairs. Above 200,000 pairs each
+# example carries a share of the negatives, in turn, and at least 8.
 _PAIRS, _LEAST = 200_000, 8
 _SHARED = """
   SELECT query_id, positive_id, list(negative_id ORDER BY negative_id) AS negative_ids,
@@ -65,7 +65,7 @@ _TABLES = {
       ORDER BY query_id, positive_id""",
 }
 
-# Queries whose positives, each with all their negatives, would make more than so many pairs.
+# The queries with more pairs.
 _CROWDED = f"""CREATE OR REPLACE TABLE crowded AS
   SELECT query_id, positives, negatives, least(negatives, greatest({_PAIRS} // positives, {_LEAST})) AS share FROM (
     SELECT query_id, count(row) FILTER (relevance > 0) AS positives, count(*) FILTER (relevance <= 0) AS negatives
@@ -113,7 +113,7 @@ def _tables(staging: Staging) -> Iterator[tuple[str, pa.RecordBatchReader]]:
 
 
 def write_report(staging: Staging, folder: Path) -> None:
-    """Write ``report.jsonl``: one line per row that is not used as it stands."""
+    """Write ``report.jsonl``: one line for each row that a rule concerns."""
     with (folder / "report.jsonl").open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(json_text(row) + "\n" for row in _reported(staging))
 
@@ -129,12 +129,12 @@ def _reported(staging: Staging) -> Iterator[dict[str, Any]]:
 
 
 def source_name(source: Any, otherwise: str = "documents") -> str:
-    """A source as the report names it: its path, or else what it is."""
+    """The name of a source in the report: its path, or ``otherwise``."""
     return str(source) if isinstance(source, str | Path) else otherwise
 
 
 def source_json(source: Any) -> dict[str, Any]:
-    """A source as the manifest names it: its name, and the checksums of its files."""
+    """A source in the manifest: its name and the checksums of its files."""
     if not isinstance(source, str | Path):
         return {"name": "none" if source is None else "values"}
     path = user_path(source)

@@ -1,9 +1,8 @@
-"""Queries held out: seeded, by group, and never a text on both sides.
+"""The split into training, validation and test: seeded, by group, and no text on two sides.
 
-Queries with the same normalised text are one group. Groups are joined where they share a family (a
-field to split by), are nearly the same text, or, where asked, share a relevant document. Which
-groups are held out, a hash of seed and text decides: it depends neither on the order of the input
-nor on the process.
+Queries with the same normalised text are one group. Groups are joined if they share a family (the value of a field to
+split by), are nearly the same text or, on request, share a relevant document. A hash of seed and text decides which
+groups are held out. So the split depends neither on the order of the input nor on the process.
 """
 
 from __future__ import annotations
@@ -16,27 +15,26 @@ from tardif.data.staging import Staging
 from tardif.data.training_set import TEST, VALIDATION
 from tardif.errors import DataError, SettingError
 
+# More held-out queries cost evaluation time and narrow the error of the figures little.
 MAX_HELD_OUT = 500
+# The share for validation that depends on the number of queries: see enough().
 AUTO = "auto"
-"""The share for validation that the number of queries decides."""
-
+# With "auto" a tenth is held out; where that is less than 50 queries, 50 but at most one in three.
 SHARE, LEAST_HELD_OUT, MOST_OF_FEW = 0.1, 50, 3
-"""With ``auto``: a tenth is held out; where that is less than 50, 50, but at most one in three."""
-
+# On fewer queries no difference can be told from chance, not even if all are won: p is 2 / 2 ** 5.
 FEWEST = 6
-"""On fewer queries no difference can be told from chance, not even if all are won: p is 2 / 2 ** 5."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How queries are held out.
+    """The shares of the sides.
 
     Args:
-        validation: share of the queries for validation, at most :data:`MAX_HELD_OUT`: more costs
-            evaluation time and narrows the error little. 0 holds out none; ``auto`` as many as :func:`enough` says.
-        test: share of the queries for a test that training never sees; the same cap.
-        seed: key of the hash.
-        documents_apart: no document is relevant on two sides.
+        validation: the share of queries for validation, at most :data:`MAX_HELD_OUT` queries. 0 holds out none;
+            ``auto`` lets :func:`enough` decide.
+        test: the share of queries for a test that training never sees; the same cap.
+        seed: the key of the hash.
+        documents_apart: no document is relevant to queries on two sides.
     """
 
     validation: float | str = AUTO
@@ -61,11 +59,13 @@ class Split:
 
 
 def enough(queries: int) -> int:
-    """How many of so many queries are held out where nobody says it.
+    """The number of queries to hold out by default.
 
-    A tenth tells enough where there are many. Where there are few, a tenth of them tells nothing, and a training
-    whose gain is not known is worth little: then 50, but at most a third. Where a third is less than :data:`FEWEST`,
-    none: it would be taken from the training for nothing.
+    A tenth of many queries is enough to measure a gain. A tenth of few is not, so 50 are held out, but at most a third.
+    If a third is less than :data:`FEWEST`, none is: it could not tell any gain from chance.
+
+    >>> [enough(queries) for queries in (15, 60, 200, 1000, 100_000)]
+    [0, 20, 50, 100, 500]
     """
     few = min(LEAST_HELD_OUT, queries // MOST_OF_FEW)
     return 0 if few < FEWEST else min(max(round(queries * SHARE), few), MAX_HELD_OUT)
@@ -77,9 +77,9 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
     Args:
         staging: a cleaned collection.
         how: the shares.
-        held_out: numbers of sources that the user holds out; then no other query is, but those in a
-            group with one of them.
-        alike: pairs or groups of query ids whose texts are nearly the same.
+        held_out: the numbers of sources that the user holds out. Then the only other queries held out are those in a
+            group with one of theirs.
+        alike: groups of query ids with nearly the same text.
 
     Raises:
         DataError: nothing is left to train on.
@@ -105,12 +105,12 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
 
 
 def why_nothing_is_held_out(staging: Staging, how: Split, *, near: bool) -> str:
-    """What a reader does about a split without validation.
+    """Explain a split without validation, and the way out.
 
     Args:
-        staging: a collection that :func:`split` has split.
+        staging: a collection after :func:`split`.
         how: the shares.
-        near: whether queries were kept together because they are nearly the same.
+        near: queries that are nearly the same were kept together.
     """
     queries = int(staging.one("SELECT count(*) FROM units"))
     smallest = int(staging.one("SELECT min(size) FROM (SELECT count(*) AS size FROM units GROUP BY unit)"))
@@ -126,7 +126,7 @@ def why_nothing_is_held_out(staging: Staging, how: Split, *, near: bool) -> str:
 
 
 def _room(how: Split, queries: int) -> int:
-    """How many queries there is room for in validation."""
+    """The most queries for validation."""
     if isinstance(how.validation, str):
         return enough(queries - _share(queries, how.test))
     return _share(queries, how.validation)
@@ -137,10 +137,10 @@ def _share(queries: int, share: float) -> int:
 
 
 def _draw(staging: Staging, how: Split, queries: int) -> None:
-    """The table ``chosen`` (unit, side): whole groups, in a keyed order, as many as fit into each share."""
+    """Leave the table ``chosen`` (unit, side): whole groups in the order of the hash, as many as fit each share."""
     room = {VALIDATION: _room(how, queries), TEST: _share(queries, how.test)}
     room[TEST] = min(room[TEST], max(queries - 1 - room[VALIDATION], 0))
-    # A share holds at most MAX_HELD_OUT groups, so the first few thousand that fit are enough.
+    # A share has room for at most MAX_HELD_OUT groups: the first few thousand that fit are enough.
     candidates = staging.all(
         """SELECT unit, count(*) AS size FROM units GROUP BY unit HAVING count(*) <= $1
         ORDER BY md5($2 || chr(10) || min(key)), min(key) LIMIT 5000""",
@@ -156,11 +156,14 @@ def _draw(staging: Staging, how: Split, queries: int) -> None:
 
 
 def _group(staging: Staging, how: Split, alike: Sequence[Sequence[str]]) -> None:
-    """The table ``units`` (id, key, unit): what must stay on one side has one unit."""
+    """Leave the table ``units`` (id, key, unit): queries that must stay on one side have one unit."""
+    import pyarrow as pa
+
     has_families = bool(staging.one("SELECT count(family) FROM stated"))
     if not (how.documents_apart or has_families or alike):
         staging.run("CREATE TABLE units AS SELECT id, key, key AS unit FROM asked")
         return
+    # Queries are nodes; what they share is a hub: a text, a family, a relevant document, a group of near-duplicates.
     staging.run("CREATE TABLE nodes AS SELECT id, key, row_number() OVER (ORDER BY id) - 1 AS node FROM asked")
     links = ["SELECT node, 'k' || key AS hub FROM nodes"]
     if has_families:
@@ -183,17 +186,14 @@ def _group(staging: Staging, how: Split, alike: Sequence[Sequence[str]]) -> None
     )
     found = staging.database.sql("SELECT node, hub FROM links").fetchnumpy()
     units = _components(found["node"], found["hub"])
-    import pyarrow as pa
-
+    # Arrow takes the array as it is: ten million tuples of Python would need a gigabyte.
     staging.database.register("found", pa.table({"node": pa.array(range(len(units))), "unit": pa.array(units)}))
-    staging.run(
-        "CREATE TABLE units AS SELECT n.id, n.key, f.unit::VARCHAR AS unit FROM nodes n JOIN found f USING (node)"
-    )
+    staging.run("CREATE TABLE units AS SELECT id, key, unit::VARCHAR AS unit FROM nodes JOIN found USING (node)")
     staging.database.unregister("found")
 
 
 def _components(nodes: Any, hubs: Any) -> Any:
-    """The connected component of each node, where nodes that share a hub are connected."""
+    """The connected component of each node; nodes with a common hub are connected."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

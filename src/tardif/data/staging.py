@@ -1,16 +1,15 @@
-"""A collection on its way to a training set: streamed into a database on disk, judged there.
+"""The staging database: a collection on disk, before it becomes a training set.
 
-Memory stays bounded whatever the size of the input: rows go in by batches, and sorting, grouping
-and joining are DuckDB's, which spills to the folder when its memory limit is reached.
+Memory is bounded whatever the size of the input: rows go in by batches, and DuckDB sorts, groups and joins, and spills
+to the folder at its memory limit.
 
     documents   source, place, id, title, text, metadata, key, content_id, body_id, own_id, corpus,
                 parent (it was cut into pieces), piece_of (the parent's id)
     queries     source, place, id, text, key, own_id, listed (it comes from a list of queries)
     judgements  row, source, place, query_id, document_id, role, label, score, family, clicks, shown
 
-``key`` is the hash of the normalised text. A text that comes without an id gets one made from
-itself; :meth:`Staging.resolve` then finds out which of them are the text of a document that has an
-id of its own.
+``key`` is the hash of the normalised text. A text without an id gets one that is made from the text
+(``own_id`` is false); :mod:`tardif.data.hygiene.cleaning` then joins it to the document with this text and its own id.
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ if TYPE_CHECKING:
 
 Chunk = Callable[[Document], list[Document]]
 
+# DuckDB's limit. Ten million pairs are then prepared in 1.1 GB (benchmarks/RESULTS.md).
 MEMORY = "700MB"
-_BATCH = 50_000
+_BATCH = 50_000  # rows inserted at a time
 
 _COLUMNS = {
     "documents": "source INT, place BIGINT, id VARCHAR, title VARCHAR, text VARCHAR, metadata VARCHAR, "
@@ -50,7 +50,15 @@ _COLUMNS = {
 
 
 class Staging:
-    """The database that a collection is gathered and judged in; removed when it is closed."""
+    """The database of a collection. Closing it removes it.
+
+    Attributes:
+        sources: the names of the sources; their places are their numbers in every table.
+        columns: by source, the columns that rows were read from, by role.
+        rows: the number of judgements.
+        marked: the number of texts with markup.
+        example: the first of these.
+    """
 
     def __init__(self, folder: Path, *, memory: str = MEMORY, markup: str = "keep") -> None:
         """Open an empty database.
@@ -58,7 +66,7 @@ class Staging:
         Args:
             folder: an existing folder for the database and what spills from memory.
             memory: DuckDB's limit.
-            markup: what is done with markup in the texts that come in: ``keep``, ``clean`` or ``refuse``.
+            markup: the action for markup in texts: ``keep``, ``clean`` or ``refuse``.
         """
         import duckdb
 
@@ -74,7 +82,7 @@ class Staging:
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
         self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
-        # The database takes a batch in while Python reads the next: they share no lock.
+        # One thread inserts a batch while Python reads the next: DuckDB releases the interpreter's lock.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._writing: Future[None] | None = None
 
@@ -96,16 +104,16 @@ class Staging:
         return self.database.execute(statement, list(values))
 
     def all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows that a query gives, all at once."""
+        """All rows of a query at once."""
         return self.run(statement, values).fetchall()
 
     def one(self, statement: str, values: Sequence[Any] = ()) -> Any:
-        """The first column of the first row."""
+        """The first column of the first row; None without a row."""
         rows = self.all(statement, values)
         return rows[0][0] if rows else None
 
     def source(self, name: str) -> int:
-        """The number that stands for a source in every table."""
+        """Add a source; returns its number."""
         self.sources.append(name)
         return len(self.sources) - 1
 
@@ -116,16 +124,15 @@ class Staging:
         *,
         chunk: Chunk | None = None,
         rows: bool = True,
-    ) -> int:
-        """Add a corpus, cut into pieces where ``chunk`` does; returns how many documents it has.
+    ) -> None:
+        """Add a corpus.
 
         Args:
             source: its number.
             documents: with their places.
-            chunk: what cuts them.
-            rows: they are rows, in which markup is looked for: it was not yet.
+            chunk: cuts a document into pieces.
+            rows: look for markup. False where the reader has done so.
         """
-        count = 0
         for place, given in documents:
             document = clean_document(given, partial(self._cleaned, source, place)) if rows else given
             own_id = document.id not in (text_id("d-", document.content), text_id("d-", document.text))
@@ -134,12 +141,10 @@ class Staging:
             self._document(source, place, document, own_id=own_id or is_cut, corpus=True, parent=is_cut)
             for piece in pieces if is_cut else ():
                 self._document(source, place, marked(piece), own_id=True, corpus=True, piece_of=document.id)
-            count += 1
         self.flush()
-        return count
 
     def add_queries(self, source: int, queries: Iterable[tuple[int, Query]]) -> int:
-        """Add a list of queries; returns how many."""
+        """Add a list of queries; returns their number."""
         count = 0
         for place, query in queries:
             text = self._cleaned(source, place, query.text)
@@ -149,8 +154,8 @@ class Staging:
         return count
 
     def add(self, opened: Source, *, advance: Callable[[int], None] | None = None, chunk: Chunk | None = None) -> int:
-        """Read a source to its end; returns the number that stands for its judgements."""
-        # A collection in several files names each, so that a place is a line of the right one.
+        """Read a source to its end; returns the number of its judgements' source."""
+        # A collection in several files names each of them, so that a place is a line of the right file.
         files: dict[str, str] = getattr(opened, "files", {})
         numbers = {name: self.source(name) for name in dict.fromkeys([*files.values(), opened.name])}
         documents, queries, judgements = (
@@ -164,12 +169,12 @@ class Staging:
             if advance is not None and (self.rows - before) % _BATCH == 0:
                 advance(_BATCH)
         self.flush()
-        # What rows call their columns, for messages; a collection's judgements have none.
+        # The names of the rows' columns, for messages; the judgements of a collection have none.
         self.columns[judgements] = getattr(opened, "columns", {})
         return judgements
 
     def table(self, name: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Make a temporary table of rows, all in one step: one by one takes a millisecond each.
+        """Make a temporary table of rows in one insert: single inserts take a millisecond each.
 
         Args:
             name: of the table.
@@ -184,10 +189,6 @@ class Staging:
         """Report one row that is not used as it stands."""
         self._put("report", (rule, action, source, place, None, None, None, detail))
 
-    def where(self, source: int, place: int) -> str:
-        """A source and place as a message names it."""
-        return f"{self.sources[source]}, line {place}"
-
     def error(self, source: int, place: int, what: str) -> DataError:
         """An error that points at a row."""
         return DataError(what, self.sources[source], place)
@@ -198,44 +199,26 @@ class Staging:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def _judgement(self, source: int, judgement: Judgement) -> None:
-        query_id, document_id = judgement.query_id, judgement.document_id
-        if judgement.query is not None:
-            query = self._cleaned(source, judgement.place, judgement.query)
+        j, query_id, document_id = judgement, judgement.query_id, judgement.document_id
+        if j.query is not None:
+            query = self._cleaned(source, j.place, j.query)
             exact, key = _hashes(query)
-            own = query_id is not None
-            if query_id is None:
-                query_id = f"q-{exact}"
-            self._put("queries", (source, judgement.place, query_id, query, key, own, False))
-        if judgement.document is not None:
-            text = self._cleaned(source, judgement.place, judgement.document)
-            own = document_id is not None
-            if document_id is None:
-                document_id = text_id("d-", text)
-            self._document(source, judgement.place, Document(document_id, text), own_id=own)
-        label = None if judgement.label is None else str(judgement.label)
-        self._put(
-            "judgements",
-            (
-                self.rows,
-                source,
-                judgement.place,
-                query_id,
-                document_id,
-                judgement.role,
-                label,
-                judgement.score,
-                judgement.group,
-                judgement.clicks,
-                judgement.shown,
-            ),
-        )
+            query_id = f"q-{exact}" if query_id is None else query_id
+            self._put("queries", (source, j.place, query_id, query, key, j.query_id is not None, False))
+        if j.document is not None:
+            text = self._cleaned(source, j.place, j.document)
+            document_id = text_id("d-", text) if document_id is None else document_id
+            self._document(source, j.place, Document(document_id, text), own_id=j.document_id is not None)
+        label = None if j.label is None else str(j.label)
+        row = (self.rows, source, j.place, query_id, document_id, j.role, label, j.score, j.group, j.clicks, j.shown)
+        self._put("judgements", row)
         self.rows += 1
 
     def _cleaned(self, source: int, place: int, text: str) -> str:
-        """A text with its markup counted, and taken out where that was asked for.
+        """Count the markup of a text, and take it out where the action is ``clean``.
 
         Raises:
-            DataError: it has some, and that is to be refused.
+            DataError: there is some, and the action is ``refuse``.
         """
 
         def note(found: str) -> None:
@@ -260,13 +243,10 @@ class Staging:
         parent: bool = False,
         piece_of: str | None = None,
     ) -> None:
-        content = document.content
-        exact, key = _hashes(content)
+        exact, key = _hashes(document.content)
         content_id = f"d-{exact}"
         body_id = text_id("d-", document.text) if document.title else content_id
-        metadata = "{}"
-        if document.metadata:
-            metadata = metadata_json(document.metadata)
+        metadata = metadata_json(document.metadata) if document.metadata else "{}"
         row = (source, place, document.id, document.title, document.text, metadata, key)
         self._put("documents", (*row, content_id, body_id, own_id, corpus, parent, piece_of))
 
@@ -277,13 +257,13 @@ class Staging:
             self._write(table)
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write all pending rows."""
         for table in self._pending:
             self._write(table)
         self._settle()
 
     def _write(self, table: str) -> None:
-        """Hand what is pending to the writer, after it is done with the batch before: two are held at most."""
+        """Give pending rows to the writer once it is done with the last batch, so that two are held at most."""
         pending = self._pending[table]
         if not pending:
             return
@@ -305,7 +285,7 @@ class Staging:
 
 
 def _batch(columns: str, values: Sequence[Sequence[Any]]) -> Any:
-    """An Arrow table of columns of values."""
+    """Columns of values as an Arrow table."""
     import pyarrow as pa
 
     names = [column.split()[0] for column in columns.split(", ")]
@@ -313,6 +293,6 @@ def _batch(columns: str, values: Sequence[Sequence[Any]]) -> Any:
 
 
 def _hashes(text: str) -> tuple[str, str]:
-    """The hash of a text as it stands, and of its normalised form."""
+    """The hashes of a text and of its normalised form."""
     exact, flat = text_id("", text), normalise(text)
     return exact, exact if flat == text else text_id("", flat)
