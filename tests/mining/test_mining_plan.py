@@ -9,6 +9,7 @@ import pytest
 
 import tiny
 from tardif.data.training_set import TrainingSet
+from tardif.mining import mining_plan, selection
 from tardif.mining.miners import MINERS
 from tardif.mining.mining_plan import MiningPlan
 from tardif.mining.selection import Selection
@@ -40,11 +41,19 @@ def test_every_miner_gives_negatives_and_the_same_again(miner, base_folder, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
+@pytest.mark.parametrize(("queries", "ratio"), [(1000, 0.95), (1001, None)])
+def test_over_a_thousand_queries_no_ratio_holds(queries, ratio):
+    assert selection.ratio_for(queries, made=False) == ratio
+    assert selection.ratio_for(queries, made=True) == 0.95
+
+
 @pytest.mark.parametrize(
     ("queries", "made", "given", "ratio"),
-    [(1000, False, {}, 0.95), (1001, False, {}, None), (1001, True, {}, 0.95), (1001, False, {"ratio": 0.9}, 0.9)],
+    [(40, False, {}, 0.95), (41, False, {}, None), (41, True, {}, 0.95), (41, False, {"ratio": 0.9}, 0.9)],
 )
-def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, queries, made, given, ratio):
+def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, monkeypatch, queries, made, given, ratio):
+    for module in (selection, mining_plan):
+        monkeypatch.setattr(module, "MANY", 40)
     documents = [Document(f"d{n}", f"text {n} of some words") for n in range(40)]
     rows = [(f"query {n} asks", documents[n % 40].text) for n in range(queries)]
     examples = prepare([rows], documents, validation=0, miner="none", near=False)
@@ -53,4 +62,4 @@ def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, que
     _, said = plan.run(data, Console(quiet=True), folder=tmp_path)
     asked = json.loads((tmp_path / "mining.json").read_text())["settings"]["selection"]
     assert asked["ratio"] == ratio
-    assert any("over 1,000 queries" in line for line in said) == (ratio is None)
+    assert any("over 40 queries" in line for line in said) == (ratio is None)

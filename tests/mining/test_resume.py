@@ -1,4 +1,4 @@
-"""A mining that was broken off goes on to the bytes that it would have had."""
+"""An interrupted mining resumes and gives identical bytes."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from samples import content, write_jsonl
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import FolderError
 from tardif.locks import hold
+from tardif.mining import choosing, mining_plan
 from tardif.mining.blocks import Blocks, Choice, ScoredDocument, block_key
 from tardif.mining.mine import mine
 from tardif.mining.selection import Selection
@@ -30,7 +31,7 @@ CHOICE = Choice(
     True,
 )
 
-# Mining by prepare, in blocks that each wait a little, so that it can be killed between them.
+# Mining by prepare, in small blocks that each wait a little, so that it can be killed between them.
 RUN = """
 import json, sys, time
 import tardif.mining.choosing as choosing
@@ -90,7 +91,7 @@ def test_what_is_done_is_not_done_again(tmp_path, uses):
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"selection": Selection(negatives=2)}, {"settings": {"miner": "x"}}, {"batch": 5}]
 )
-def test_other_settings_begin_anew(tmp_path, change):
+def test_other_settings_start_again(tmp_path, change):
     mine(data(), Counting(), batch=4, work=tmp_path)
     searcher = Counting()
     mine(data(), searcher, **{"batch": 4, "work": tmp_path, **change})
@@ -142,19 +143,28 @@ def test_no_byte_of_a_block_is_another_unnoticed(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows kills in another way")
 @pytest.mark.parametrize("options", [{"taught": False}, {"taught": True, "max_uses": 6, "sampling": "weighted"}])
-def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, options):
+def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, monkeypatch, options):
     rows = [
         {"query": f"what is thing{n} of kind{n % 7}", "positive": f"thing{n} is one of kind{n % 7}"} for n in range(60)
     ]
     source = write_jsonl(tmp_path / "rows.jsonl", rows)
     options = {**options, "negatives": 3, "window": [1, 20], "near": False}
 
-    def start(out, wait):
-        asked = json.dumps([str(source), str(tmp_path / out), wait, str(tmp_path / f"{out}.log"), options])
-        return subprocess.Popen([sys.executable, "-c", RUN, asked], env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    def asked(out, wait):
+        return json.dumps([str(source), str(tmp_path / out), wait, str(tmp_path / f"{out}.log"), options])
 
-    assert start("whole", 0).wait(120) == 0
-    killed, work = start("set", 0.3), tmp_path / ".set.mining"
+    def run(out):
+        """The same program in this process, where all is imported; as ``__main__``, which is in the teacher's name."""
+        monkeypatch.setattr(sys, "argv", ["", asked(out, 0)])
+        # Set to themselves, so that what the program sets is undone.
+        monkeypatch.setattr(choosing.Chooser, "choose", choosing.Chooser.choose)
+        monkeypatch.setattr(mining_plan, "mine", mining_plan.mine)
+        exec(RUN, {"__name__": "__main__"})
+        monkeypatch.undo()
+
+    run("whole")
+    killed = subprocess.Popen([sys.executable, "-c", RUN, asked("set", 0.3)], env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    work = tmp_path / ".set.mining"
     deadline = time.monotonic() + 60
     while len(list(work.glob("blocks/*.jsonl"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -165,7 +175,7 @@ def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, options):
     assert 3 <= done < blocks
     assert not (tmp_path / "set").exists()
     (tmp_path / "set.log").unlink()
-    assert start("set", 0).wait(120) == 0
+    run("set")
     assert len((tmp_path / "set.log").read_text()) == blocks - done
     assert content(tmp_path / "set") == content(tmp_path / "whole")
     assert not work.exists()

@@ -1,4 +1,4 @@
-"""What an endpoint has answered and what that has cost: kept on disk, request by request."""
+"""A cache on disk of an endpoint's answers and their cost, request by request."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from tardif.locks import hold
 from tardif.synthesis.spending import Cap, Cost, Spending, estimate
 
 _START = b'{"key": "'
-_MOST_TOKENS = 10**9  # of one request: more is a damaged line
+_MOST_TOKENS = 10**9  # of one request: a line with more is damaged
 
 
 class AnswerCache:
-    """The answers so far and what they cost; lines of JSON, appended and flushed at once.
+    """The answers so far and their cost, as lines of JSON that are appended and flushed at once.
 
-    A request is reserved, then written down as sent, at the most that it can cost, and only then sent. A second line
-    says what became of it, and replaces that. So a run that is killed has counted what it sent. One run at a time
-    uses a cache.
+    A request is reserved at the most that it can cost, then written down as sent, and only then sent. A second line
+    records its outcome and replaces the first. So a killed run has counted what it sent. A cache is used by one run at
+    a time.
 
     Args:
-        path: the file; created where it is missing.
+        path: the file; created if it is missing.
         cap: what may be spent.
-        flaw: why an answer cannot be kept, or "". An answer of the file with a flaw counts as spent and is not given.
+        flaw: why an answer cannot be kept, or "". A flawed answer in the file counts as spent and is not returned.
 
     Attributes:
         answers: by the key of what was asked.
-        spent: in all, what is reserved among it.
+        spent: in all, including what is reserved.
         asked: requests sent by this run.
         damaged: lines of the file that cannot be used.
         refused: why an answer of this run was not kept, by key.
-        troubles: how often a request of this run went wrong, by what was wrong.
-        waits: seconds that the endpoint asked to wait, where that was more than is waited.
+        troubles: how often a request of this run failed, by what went wrong.
+        waits: seconds that the endpoint asked to wait, if longer than the longest wait.
     """
 
     def __init__(self, path: Path, cap: Cap, flaw: Callable[[str], str]) -> None:
@@ -63,27 +63,28 @@ class AnswerCache:
 
     def __enter__(self) -> AnswerCache:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists() and not self._path.is_file():
-                raise DataError("the cache is not a file: give another place.", self._path)
-            self._open.enter_context(hold(self._path, what=f"The cache {self._path} is being used"))
-            self._file = self._open.enter_context(self._path.open("ab+"))
-            self._read(self._file)
+            with ExitStack() as opened:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if self._path.exists() and not self._path.is_file():
+                    raise DataError("the cache is not a file: give another place.", self._path)
+                opened.enter_context(hold(self._path, what=f"The cache {self._path} is being used"))
+                self._file = opened.enter_context(self._path.open("ab+"))
+                self._read(self._file)
+                self._open = opened.pop_all()  # what is opened stays open only if all went well
         except OSError as error:
-            self._open.close()
             raise DataError(f"the cache cannot be used ({error.strerror}).", self._path) from error
-        except BaseException:
-            self._open.close()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
     def reserve(self, most: tuple[int, int]) -> str | None:
-        """A number for a request, the most that it can cost set aside; None, and nothing set aside, above the cap.
+        """Set aside the most that a request can cost, and return its number; None if that exceeds the cap.
 
         An endpoint that has written more than it was asked to is expected to do so again.
+
+        Args:
+            most: tokens read and written.
         """
         with self._lock:
             cost = Cost(most[0], max(most[1], self._longest), True)
@@ -97,7 +98,7 @@ class AnswerCache:
             return number
 
     def release(self, number: str) -> None:
-        """Take back what was set aside for a request that was not sent."""
+        """Free what was set aside for a request that was not sent."""
         with self._lock:
             self.spent.add(self._costs.pop(number), -1)
 
@@ -105,7 +106,7 @@ class AnswerCache:
         """Write down that a request is being sent.
 
         Raises:
-            DataError: the file cannot be written: nothing may be sent.
+            DataError: the file cannot be written, so nothing may be sent.
         """
         with self._lock:
             self._write({"key": key, "sent": number}, self._costs[number])
@@ -114,15 +115,15 @@ class AnswerCache:
     def settle(
         self, number: str, key: str, cost: Cost, answer: str | None = None, *, trouble: str = "", final: bool = True
     ) -> None:
-        """Write down what became of a request.
+        """Write down the outcome of a request.
 
         Args:
             number: of the request.
-            key: what was asked.
-            cost: what it has cost.
-            answer: one with a flaw is not kept.
+            key: of what was asked.
+            cost: of the request.
+            answer: the answer, which is not kept if it has a flaw.
             trouble: why there is no answer.
-            final: whether it is not asked again in this run.
+            final: whether this run does not ask again.
 
         Raises:
             DataError: the file cannot be written.
@@ -133,14 +134,14 @@ class AnswerCache:
             self.spent.add(self._costs.pop(number), -1)
             self.spent.add(cost)
             self._longest = max(self._longest, cost.written)
-            if trouble or answer is None:
-                self.troubles[trouble] += 1
-                if final:
-                    self.refused[key] = trouble
-                self._write(row, cost)
-            else:
+            if not trouble and answer is not None:
                 self._write({**row, "answer": answer}, cost)
                 self.answers[key] = answer
+                return
+            self._write(row, cost)
+            self.troubles[trouble] += 1
+            if final:
+                self.refused[key] = trouble
 
     def _write(self, row: dict[str, Any], cost: Cost) -> None:
         assert self._file is not None
@@ -159,6 +160,8 @@ class AnswerCache:
             if line.endswith(b"\n"):
                 good += self._read_line(line, number, costs)
         torn = line if line and not line.endswith(b"\n") else b""  # the run was interrupted while it wrote
+        # A file without a single good line is somebody else's, and is not truncated. A first line that was torn may be
+        # too short to tell.
         if number and not good and not (number == 1 and torn and _START.startswith(torn[: len(_START)])):
             raise DataError("is no answer cache: give another file, or none.", self._path, 1)
         if torn:
@@ -167,7 +170,7 @@ class AnswerCache:
             self.spent.add(cost)
 
     def _read_line(self, line: bytes, number: int, costs: dict[str, Cost]) -> bool:
-        """Whether it is a line of a cache. One that is not counts as a request: it may have been one."""
+        """Whether a line is one of a cache. A damaged line counts as a request, since it may have been one."""
         try:
             row = json.loads(line)
             key, sent = row["key"], str(row.get("sent", number))

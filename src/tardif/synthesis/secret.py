@@ -1,4 +1,4 @@
-"""A key that is sent to one place and written nowhere."""
+"""An API key that is sent to one endpoint and written nowhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import quote_plus, unquote
 
 from tardif.errors import SettingError
 
+# This many characters in a row give a key away. A shorter key ("EMPTY", "ollama") keeps nothing secret.
 _PIECE = 8
-"""So many characters in a row give a key away. What is shorter as a whole ("EMPTY", "ollama") keeps nothing secret."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -26,7 +26,7 @@ def _unescape(text: str) -> str:
 def _unescape_html(text: str) -> str:
     try:
         return html.unescape(text)
-    except ValueError:  # a character's number of thousands of digits
+    except ValueError:  # a character reference with thousands of digits
         return text
 
 
@@ -34,19 +34,23 @@ _READERS = (_unescape, unquote, _unescape_html)
 
 
 class Secret:
-    """The key in an environment variable, and what would give it away.
+    """The key in an environment variable, and every form of it that would give it away.
 
     Args:
         name: the variable; "" for no key.
-        may_lack: whether there is no key where the variable is unset or empty; else that is an error.
+        may_lack: whether an unset or empty variable means that there is no key; else it is an error.
 
     Raises:
-        SettingError: that is no variable's name, none that is set, or the key holds characters that none has.
+        SettingError: ``name`` is no variable's name or the variable is not set, or the key holds characters that no
+            key has.
+
+    >>> Secret("").header
+    {}
     """
 
     def __init__(self, name: str, *, may_lack: bool = True) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            # Somebody's key, likely.
+            # Not quoted: it is probably the key itself.
             raise SettingError("api_key_env is not the name of an environment variable: give the name, not the key.")
         self.name = name
         self._key = os.environ.get(name, "").strip() if name else ""
@@ -54,7 +58,7 @@ class Secret:
             # Not quoted: some keys look like names.
             raise SettingError('api_key_env names a variable that is not set: set it, or give "" to send no key.')
         if not (self._key.isascii() and self._key.isprintable()):
-            # http.client would quote it in its own message.
+            # It cannot be a header's value, and the HTTP client would quote it in its message.
             raise SettingError(f"The key in {name} holds characters that no key has: set it again.")
         self._pieces = {piece.lower() for form in _forms(self._key) for piece in _pieces(form)}
 
@@ -70,13 +74,13 @@ class Secret:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds the key or eight characters of it in a row, plain or encoded."""
+        """Whether a text holds the key, or eight characters of it in a row, plain or encoded."""
         return bool(self._pieces) and any(
             piece.lower() in self._pieces for read in dict.fromkeys(_readings(text)) for piece in _pieces(read)
         )
 
     def hide(self, text: str) -> str:
-        """The text with ``***`` for every part that gives the key away."""
+        """The text with ``***`` in place of every part that gives the key away."""
         if self._key and len(self._key) < _PIECE:
             return text.replace(self._key, "***")
         if not self.is_in(text):
@@ -100,7 +104,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _readings(text: str) -> Iterator[str]:
-    """The text as it is, and with the escapes of JSON, of URLs and of HTML read, one after another."""
+    """The text as it is, and with the escapes of JSON, then also of URLs, then also of HTML decoded."""
     yield text
     for read in _READERS:
         text = read(text)
@@ -108,13 +112,16 @@ def _readings(text: str) -> Iterator[str]:
 
 
 def _forms(key: str) -> Iterator[str]:
-    """The key as it is, as URLs have it, in hexadecimal digits, and in base64 from each place in a group of three."""
+    """The key as it is, URL-encoded, in hexadecimal digits, and in base64 at each of three alignments.
+
+    Base64 encodes groups of three bytes, so the key has another form after ``Bearer `` or ``user:``.
+    """
     yield from _readings(key)
     yield quote_plus(key)
     yield key.encode().hex()
     for before in range(3):
         coded = base64.b64encode(b"\0" * before + key.encode()).decode().rstrip("=")
-        # The first and the last characters hold bits of the neighbours too.
+        # The first and last characters also hold bits of the neighbouring bytes.
         inner = coded[-(-before * 8 // 6) : len(coded) - 1]
         yield inner
         yield inner.replace("+", "-").replace("/", "_")

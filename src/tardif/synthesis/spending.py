@@ -1,4 +1,4 @@
-"""What an endpoint's requests have cost, and what they may cost at most."""
+"""The cost of an endpoint's requests, and the cap on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tardif.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """What may be spent in all, earlier runs with the same cache among it. None: no limit.
+    """The most that may be spent in all, including earlier runs with the same cache. None: no limit.
 
     Attributes:
         requests: requests sent, whatever became of them.
@@ -20,6 +20,10 @@ class Cap:
         cost: in the currency of the prices.
         price_in: of a million tokens read.
         price_out: of a million tokens written.
+
+    >>> Cap(cost=2.0).check()
+    Traceback (most recent call last):
+    tardif.errors.SettingError: max_cost needs the prices per million tokens: give price_in and price_out.
     """
 
     requests: int | None = None
@@ -29,10 +33,10 @@ class Cap:
     price_out: float = 0.0
 
     def check(self) -> None:
-        """Raise unless something is capped, in a way that can be counted.
+        """Check that something is capped, and that it can be counted.
 
         Raises:
-            SettingError: nothing is capped, a value is no number from 0 up, or a cost is capped without prices.
+            SettingError: nothing is capped, a value is not a number from 0 up, or a cost is capped without prices.
         """
         limits = {"max_requests": self.requests, "max_tokens": self.tokens, "max_cost": self.cost}
         if all(limit is None for limit in limits.values()):
@@ -45,12 +49,12 @@ class Cap:
 
 
 class Cost(NamedTuple):
-    """What one request has cost, or may.
+    """The cost of one request, or the most that it may be.
 
     Attributes:
         read: tokens.
         written: tokens.
-        estimated: whether the endpoint gave no count to believe.
+        estimated: whether the endpoint gave no plausible count.
     """
 
     read: int
@@ -60,13 +64,13 @@ class Cost(NamedTuple):
 
 @dataclass(slots=True)
 class Spending:
-    """What has been spent.
+    """The sum of what has been spent.
 
     Attributes:
         requests: sent, whatever became of them.
         read: tokens.
         written: tokens.
-        estimated: requests among them whose tokens are estimated.
+        estimated: how many requests have estimated tokens.
     """
 
     requests: int = 0
@@ -75,7 +79,7 @@ class Spending:
     estimated: int = 0
 
     def add(self, cost: Cost, times: int = 1) -> None:
-        """Count a request; -1 times takes it back."""
+        """Count a request; ``times=-1`` takes it back."""
         self.requests += times
         self.read += times * cost.read
         self.written += times * cost.written
@@ -90,25 +94,28 @@ class Spending:
         )
 
     def cost(self, cap: Cap) -> float:
-        """What it costs at a cap's prices."""
+        """The cost at a cap's prices."""
         return (self.read * cap.price_in + self.written * cap.price_out) / 1e6
 
 
 def believed(usage: Any, sent: int, received: int, answer_tokens: int) -> Cost:
-    """The tokens that an answer says it cost, or an estimate where it says nothing, or nothing that can be.
+    """The tokens that an answer reports, or an estimate if it reports none or an impossible number.
 
-    A tokenizer makes a token of at most a hundred bytes, and one of a byte at least; an API adds some of its own, and
-    a model that reasons first may write several times what was asked. Ten times that is a fault, not a count.
+    A token has between one byte and about a hundred. An API adds some tokens of its own, and a model that reasons first
+    may write several times what was asked for. Ten times that is a fault, not a count.
 
     Args:
-        usage: the answer's ``usage``, whatever it is.
+        usage: the answer's ``usage``, of any type.
         sent: bytes of text.
         received: bytes of text.
         answer_tokens: the longest answer that was asked for.
+
+    >>> believed({"prompt_tokens": 90, "completion_tokens": 12}, 300, 30, 200)
+    Cost(read=90, written=12, estimated=False)
     """
-    told = usage if isinstance(usage, Mapping) else {}
-    read = _in_range(told.get("prompt_tokens"), sent, 10 * (sent + 1000))
-    written = _in_range(told.get("completion_tokens"), received, 10 * (answer_tokens + 1000))
+    counts = usage if isinstance(usage, Mapping) else {}
+    read = _in_range(counts.get("prompt_tokens"), sent, 10 * (sent + 1000))
+    written = _in_range(counts.get("completion_tokens"), received, 10 * (answer_tokens + 1000))
     return Cost(
         estimate(sent) if read is None else read,
         estimate(received) if written is None else written,
@@ -117,7 +124,7 @@ def believed(usage: Any, sent: int, received: int, answer_tokens: int) -> Cost:
 
 
 def estimate(length: int) -> int:
-    """Tokens in a text of so many bytes. English has about four a token; too many keep on the safe side of a cap."""
+    """An estimate of the tokens in ``length`` bytes of text, rather too high: in English a token has four bytes."""
     return -(-length // 3)
 
 
