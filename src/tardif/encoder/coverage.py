@@ -1,8 +1,8 @@
-"""How well a base's vocabulary covers a language: a text of unknown tokens, or of single letters, cannot be matched.
+"""Warnings about a base whose vocabulary does not cover a language.
 
-A base that was made for English cuts Japanese into tokens that it does not know, all of them the same, and Russian into
-letters, which say nothing of the words. Training teaches neither. So it is said before any work, by a sentence of the
-declared language, and again of the texts themselves.
+A base made for English turns Japanese into unknown tokens, which are all the same, and Russian into letters, which tell
+nothing about words. Training cannot repair that. So a sentence of the declared language is tokenised before any work,
+and later the texts themselves.
 """
 
 from __future__ import annotations
@@ -19,33 +19,29 @@ from tardif.errors import is_failure
 from tardif.text.languages import Language
 from tardif.text.scripts import HANGUL, UNSPACED
 
+# The share of unknown tokens above which a vocabulary does not cover a text. A vocabulary that does has almost none.
 UNKNOWN = 0.05
-"""The share of unknown tokens from which a vocabulary does not cover a text. One that does has hardly any."""
-
+# Letters per token, below which a text is read letter by letter. A vocabulary made for English gives 1.6 to 2.4 letters
+# in other European languages in the Latin script, and 1.0 in Russian, Greek or Arabic.
 LETTERS = 1.15
-"""Letters of a token, below which a text is read letter by letter. A vocabulary made for English has 1.6 to 2.4 of
-other European languages in the Latin script, and 1.0 of Russian, Greek or Arabic."""
-
+# The same for characters that are a syllable or a word, as in Japanese and Korean.
 SYLLABLES = 0.75
-"""The same of characters that are a syllable or a word themselves, as in Japanese and Korean."""
-
+# The number of texts that are tokenised.
 SAMPLE = 200
-"""So many texts are looked at."""
-
-_FEWEST = 200  # tokens, for a share of them to say anything of the texts
-_LONGEST = 2_000  # characters of a text that are looked at
+_FEWEST = 200  # tokens from which a share of them is meaningful
+_LONGEST = 2_000  # characters of a text that are tokenised
 _UNKNOWN_NAMES = ("[UNK]", "<unk>", "<UNK>", "UNK")
 _WHOLE = re.compile(f"[{UNSPACED}{HANGUL}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a vocabulary makes of some texts.
+    """How a vocabulary tokenises some texts.
 
     Attributes:
-        unknown: share of the tokens that are unknown.
-        letters: letters and digits for each token.
-        least: of these a vocabulary that covers the texts has at least.
+        unknown: the share of unknown tokens.
+        letters: letters and digits per token.
+        least: the letters per token that a vocabulary which covers the texts reaches.
     """
 
     unknown: float
@@ -54,20 +50,23 @@ class Coverage:
 
     @property
     def is_poor(self) -> bool:
-        """Whether the texts cannot be told apart well."""
+        """Whether the vocabulary does not cover the texts."""
         return self.unknown >= UNKNOWN or self.letters < self.least
 
 
 def coverage(
     texts: Iterable[str], ids_of: Callable[[str], Sequence[int]], unknowns: Collection[int], fewest: int = _FEWEST
 ) -> Coverage | None:
-    """What a vocabulary makes of some texts; None where they hold too few tokens to say so.
+    """Measure how a vocabulary tokenises some texts; None if they have too few tokens.
 
     Args:
-        texts: to be looked at, each at its beginning.
-        ids_of: gives the token ids of a text.
-        unknowns: ids of the token that stands for what is unknown.
-        fewest: tokens that there must be.
+        texts: the texts, of which the beginnings are tokenised.
+        ids_of: returns the token ids of a text.
+        unknowns: the ids of the unknown token.
+        fewest: the least number of tokens.
+
+    >>> coverage(["late interaction"], lambda text: [5, 6, 0], unknowns={0}, fewest=1)
+    Coverage(unknown=0.3333333333333333, letters=5.0, least=1.15)
     """
     tokens = unknown = letters = whole = 0
     for text in texts:
@@ -83,8 +82,10 @@ def coverage(
 
 
 def language_warning(base: Base, language: Language) -> str:
-    """What a person is told of a base that reads a language badly, in a second and without torch; empty if it does not,
-    or if its files do not say."""
+    """Return the warning that a base does not cover a language; empty if it does, or if its files do not tell.
+
+    It takes a second and does not import torch.
+    """
     sentence, path = SENTENCES.get(language.code), base.transformer / "tokenizer.json"
     if sentence is None or not path.is_file():
         return ""
@@ -95,7 +96,7 @@ def language_warning(base: Base, language: Language) -> str:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         found = _coverage_of(tokenizer, [sentence], 1)
-    except BaseException as error:  # a damaged file is told of when it is loaded; the library panics on some
+    except BaseException as error:  # loading reports a damaged file; the library panics on some
         if not is_failure(error):
             raise
         return ""
@@ -103,13 +104,13 @@ def language_warning(base: Base, language: Language) -> str:
 
 
 def texts_warning(who: str, tokenizer: Any, texts: Iterable[str], what: str) -> str:
-    """What a person is told of a model that reads these texts badly; empty if it does not.
+    """Return the warning that a model does not cover these texts; empty if it does.
 
     Args:
-        who: reads.
-        tokenizer: its own, of ``tokenizers`` or of ``transformers``.
-        texts: a sample.
-        what: they are, such as ``these documents``.
+        who: the model, as the subject of the warning.
+        tokenizer: its tokenizer, of the library ``tokenizers`` or ``transformers``.
+        texts: a sample of the texts.
+        what: the texts' name in the warning, such as ``these documents``.
     """
     return _warning(who, what, _coverage_of(tokenizer, texts))
 
@@ -120,7 +121,7 @@ def _coverage_of(tokenizer: Any, texts: Iterable[str], fewest: int = _FEWEST) ->
         return coverage(texts, lambda text: tokenizer.encode(text, add_special_tokens=False).ids, known, fewest)
 
     def ids_of(text: str) -> Sequence[int]:
-        # verbose: the library would say of each that it is too long for the model.
+        # verbose=False: the library would warn of every text that is longer than the model reads.
         found: Sequence[int] = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         return found
 
@@ -128,14 +129,7 @@ def _coverage_of(tokenizer: Any, texts: Iterable[str], fewest: int = _FEWEST) ->
 
 
 def _warning(who: str, what: str, found: Coverage | None, language: str = "their language") -> str:
-    """The warning of a coverage that is poor; empty if it is not.
-
-    Args:
-        who: reads.
-        what: is read.
-        found: by :func:`coverage`.
-        language: that a better base is made for.
-    """
+    """Return the warning of a poor coverage; empty if it is not poor. ``language`` is what a better base covers."""
     if found is None or not found.is_poor:
         return ""
     reasons = []

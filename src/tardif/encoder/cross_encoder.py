@@ -1,4 +1,4 @@
-"""A cross-encoder: found and checked before any work, without importing torch; then opened."""
+"""A cross-encoder, found and checked before any work without importing torch, and later opened."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _EXAMPLE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 class CrossBase:
     """A checked cross-encoder on this machine's disk.
 
-    ``transformer`` is the folder inside ``folder`` with config, weights and tokenizer, ``task`` what
-    sentence-transformers loads it for.
+    Attributes:
+        name: the name that the user gave.
+        folder: the folder of the whole model.
+        transformer: the folder with config, weights and tokenizer.
+        task: the task that sentence-transformers loads it for.
     """
 
     name: str
@@ -33,15 +36,15 @@ class CrossBase:
 
     @property
     def what(self) -> str:
-        """The model in an error."""
+        """The model's name in an error."""
         return f"The teacher {self.name}"
 
 
 def resolve_cross_encoder(name: str | Path) -> CrossBase:
-    """Find a cross-encoder by local folder or hub id and check all that its files tell. Its own code is refused.
+    """Find a cross-encoder by folder or hub id, and check its files. Code of its own is refused.
 
     Raises:
-        ModelError: it does not exist, or its files are missing, damaged or name what
+        ModelError: it does not exist, or its files are missing, damaged or name something that
             :mod:`tardif.encoder.config_checks` refuses.
     """
     return find_model(f"The teacher {name}", str(name), lambda folder, _: _inspect(str(name), folder), _EXAMPLE)
@@ -60,7 +63,7 @@ def _inspect(name: str, folder: Path) -> CrossBase:
 
 
 def _task(transformer: Path, config: dict[str, Any], *, has_modules: bool) -> str:
-    """What sentence-transformers will load it for: as it was saved, or else by its architecture."""
+    """Return the task that sentence-transformers will load it for: the saved one, or one by its architecture."""
     saved = read_config(transformer / "sentence_bert_config.json") if has_modules else None
     if saved and "transformer_task" in saved:
         return str(saved["transformer_task"])
@@ -70,10 +73,10 @@ def _task(transformer: Path, config: dict[str, Any], *, has_modules: bool) -> st
 
 
 def open_cross_encoder(base: CrossBase, device: str) -> CrossEncoder:
-    """Load a checked cross-encoder that gives one number for a pair.
+    """Load a checked cross-encoder that returns one number for a pair.
 
     Raises:
-        ModelError: the weights cannot be loaded, are missing, or give several numbers for a pair.
+        ModelError: weights are missing or cannot be loaded, or the model returns several numbers for a pair.
     """
     import torch
     from sentence_transformers import CrossEncoder

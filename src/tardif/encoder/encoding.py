@@ -1,7 +1,7 @@
-"""From texts to packed token vectors: each distinct text once, nearly without padding.
+"""Encoding of texts as packed token vectors: each distinct text once, with almost no padding.
 
-What goes in is the model's own tokenisation, and what comes out is what its own ``encode_query`` and
-``encode_document`` give, up to rounding; only blank texts (:mod:`tardif.encoder.blanks`) have no vectors here.
+Tokenisation is the model's own, and the vectors equal those of its ``encode_query`` and ``encode_document`` up to
+rounding. The one difference: blank texts (:mod:`tardif.encoder.blanks`) have no vectors here.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from tardif.errors import SettingError
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# Token budget of a sub-batch: on a CPU what its caches like, on a GPU what fills it.
+# Tokens of a sub-batch: on a CPU what suits its caches, on a GPU what keeps it busy.
 SUB_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 16384}
 
 
 class Block(NamedTuple):
-    """A sub-batch: token ids, ``query`` or ``document``."""
+    """A sub-batch: its token ids, and the task, ``query`` or ``document``."""
 
     features: Mapping[str, Any]
     task: str
 
 
 class Encoded(NamedTuple):
-    """Token vectors of a sub-batch, packed ``[tokens, dim]``, and how many each text has."""
+    """The token vectors of a sub-batch, packed ``[tokens, dim]``, and the number of each text's."""
 
     vectors: Tensor
     lengths: list[int]
@@ -47,9 +47,10 @@ def encode(model: Any, block: Block) -> Encoded:
     features = dict(block.features)
     blank, packed = features.pop(BLANK, None), features.get(LENGTHS)
     out = model(features, task=block.task)
-    mask = out["attention_mask"].bool()  # [n, tokens]; packed, n is 1
+    mask = out["attention_mask"].bool()  # [n, tokens], or [1, tokens of all texts] if packed
     if blank is not None:
         dropped = torch.tensor(blank, device=mask.device)  # [texts]
+        # A blank text loses all its vectors: [texts] -> [tokens of all texts] if packed, else [texts] -> [texts, 1].
         of_tokens = dropped.repeat_interleave(torch.tensor(packed, device=mask.device)) if packed else dropped
         mask = mask & ~(of_tokens.unsqueeze(0) if packed else of_tokens.unsqueeze(1))
     vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
@@ -58,18 +59,18 @@ def encode(model: Any, block: Block) -> Encoded:
 
 @torch.inference_mode()
 def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
-    """Token vectors of texts, for searching.
+    """Encode texts for search.
 
     Args:
-        model: the model as it is now; it is in training mode afterwards if it was before.
-        texts: any number that fits into memory with its vectors.
+        model: the model. Its training mode does not change.
+        texts: any number of texts that fits into memory with their vectors.
         task: ``query`` or ``document``.
 
     Returns:
-        Packed vectors ``[tokens, dim]``, and how many rows each text has: none where it is blank.
+        Packed vectors ``[tokens, dim]``, and the number of rows of each text, 0 for a blank one.
 
     Raises:
-        SettingError: ``texts`` is one text and no list.
+        SettingError: ``texts`` is a single text.
     """
     texts = check_list(texts, "texts", SettingError)
     if not texts:
@@ -91,7 +92,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
 
 
 def to_device(value: Any, device: torch.device | str) -> Any:
-    """A batch, or any part of it, with its tensors on ``device``."""
+    """Return a batch, or any part of one, with its tensors on ``device``."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, Mapping):

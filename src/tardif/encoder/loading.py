@@ -1,7 +1,7 @@
-"""What every model passes while a library loads it: one message for any failure, and no weight made up.
+"""Checks of a model while and after a library loads it.
 
-The libraries fill weights that a checkpoint lacks with random numbers and say so in a log. Here that is an
-error, for every entrance.
+The libraries fill weights that a checkpoint lacks with random numbers, and only log it. Here that is an error, wherever
+a model is opened. Any failure of a library becomes one readable message.
 """
 
 from __future__ import annotations
@@ -21,34 +21,33 @@ from torch import nn
 from tardif.encoder.config_checks import read_config
 from tardif.errors import ModelError, TardifError, first_line, is_failure
 
-# Nothing that Tardif computes comes from these, so that a checkpoint may lack them or hold them.
-# The pooler of BERT's family reads the first token for classification; MaxSim and mean pooling never do.
+# Weights that Tardif never computes with, so a checkpoint may have or lack them.
+# BERT's pooler reads the first token for classification. MaxSim and mean pooling do not use it.
 _POOLER = re.compile(r"(?:^|\.)pooler\.")
-# Buffers that older versions saved as weights: they follow from the config.
+# Buffers that older versions saved with the weights. They follow from the config.
 _BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|inv_freq|token_type_ids)$")
-# Heads that were trained on top of the encoder, by the names that transformers' classes give them: of masked
-# language models (cls, lm_head, vocab_*, predictions, head, decoder, generator_*), of replaced tokens
-# (discriminator_*), of entities, of classifiers; "linear" is the projection of Stanford's ColBERT, which is read
-# beside the encoder.
+# Heads on top of the encoder, by their names in transformers: masked language models (cls, lm_head, vocab_*,
+# predictions, head, decoder, generator_*), replaced-token detection (discriminator_*), entities, classifiers. "linear"
+# is the projection of Stanford's ColBERT, which is read separately.
 _HEADS = re.compile(
     r"^(?:[a-z_-]+\.)?(?:cls|lm_head|vocab_transform|vocab_layer_norm|vocab_projector|predictions|lm_predictions"
     r"|mask_predictions|generator_predictions|generator_lm_head|discriminator_predictions|sop_classifier"
     r"|entity_predictions|pre_classifier|classifier|score|sequence_summary|qa_outputs)\.|^(?:head|decoder|dense|linear)\."
 )
-# Of a message, what fits a line; libraries add pages of advice, some of it to run pickles.
+# Characters of a library's message. Libraries add pages of advice, some of it to run pickles.
 _LONGEST = 200
 
 
 @contextlib.contextmanager
 def loading(what: str, folder: Path) -> Iterator[None]:
-    """Turn whatever a library raises while it loads a model into one line; running out of memory stays what it is.
+    """Turn any error of a library that loads a model into one readable line. Out of memory stays as it is.
 
     Args:
-        what: the model in the error: "The base NAME".
-        folder: where it is.
+        what: the model in the error, such as "The base NAME".
+        folder: the model's folder.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: the model cannot be loaded.
     """
     try:
         with quiet_libraries():
@@ -71,25 +70,25 @@ def _reason(error: BaseException) -> str:
 
 
 def check_report(what: str, folder: Path, *, task: str = "feature-extraction", trust_remote_code: bool = False) -> None:
-    """Compare a transformer's weights with what its config asks for, as transformers itself matches them.
+    """Compare a transformer's weights with its config, as transformers matches them.
 
-    Nothing is read but names and shapes: the model is built without memory.
+    Only names and shapes are read: the model is built on the meta device, without memory.
 
     Args:
-        what: the model in the error: "The base NAME".
-        folder: with config and weights.
-        task: what is loaded, as sentence-transformers calls it: feature-extraction, sequence-classification or
+        what: the model in the error, such as "The base NAME".
+        folder: the folder with config and weights.
+        task: the kind of model, in sentence-transformers' words: feature-extraction, sequence-classification or
             text-generation.
         trust_remote_code: whether the model's own code will load it.
 
     Raises:
-        ModelError: weights are missing, not known or of another shape; the message names them.
+        ModelError: weights are missing, unknown or of another shape; the message names them.
     """
     import transformers
 
     config = read_config(folder / "config.json")
     if trust_remote_code and isinstance(config, dict) and "auto_map" in config:
-        return  # its own code may match weights in a way of its own
+        return  # its own code may match weights differently
     loaders: dict[str, Any] = {
         "feature-extraction": transformers.AutoModel,
         "sequence-classification": transformers.AutoModelForSequenceClassification,
@@ -107,17 +106,11 @@ def check_report(what: str, folder: Path, *, task: str = "feature-extraction", t
         )
     # A classifier may read the pooler: a random one would make its scores random.
     is_encoder = task == "feature-extraction"
-    missing = [
-        name for name in report["missing_keys"] if not (_BUFFERS.search(name) or (is_encoder and _POOLER.search(name)))
-    ]
-    unknown = [
-        name
-        for name in report["unexpected_keys"]
-        if not (_BUFFERS.search(name) or _POOLER.search(name) or _HEADS.search(name))
-    ]
-    shapes = [
-        f"{name} {tuple(found)} for {tuple(wanted)}" for name, found, wanted in map(tuple, report["mismatched_keys"])
-    ]
+    optional = (_BUFFERS, _POOLER) if is_encoder else (_BUFFERS,)
+    missing = [name for name in report["missing_keys"] if not any(rule.search(name) for rule in optional)]
+    unused = (_BUFFERS, _POOLER, _HEADS)
+    unknown = [name for name in report["unexpected_keys"] if not any(rule.search(name) for rule in unused)]
+    shapes = [f"{name} {tuple(found)} for {tuple(wanted)}" for name, found, wanted in report["mismatched_keys"]]
     _refuse(what, folder, "lacks weights that its config asks for", missing)
     _refuse(what, folder, "holds weights that its config has no place for", unknown)
     _refuse(what, folder, "holds weights of another shape than its config says", shapes)
@@ -134,16 +127,16 @@ def _refuse(what: str, folder: Path, how: str, names: Iterable[str]) -> None:
 
 
 def check_built(what: str, folder: Path, model: Any, encode: Callable[[], Any]) -> None:
-    """Check a model as it was loaded: its numbers are finite, its tokenizer fits, and it reads a text.
+    """Check a loaded model: its weights are finite, its tokenizer fits, and it can read a text.
 
     Args:
-        what: the model in the error: "The base NAME".
-        folder: where it is.
-        model: of sentence-transformers.
-        encode: reads a text with it and gives the numbers; whether the model is in training stays as it was.
+        what: the model in the error, such as "The base NAME".
+        folder: the model's folder.
+        model: a sentence-transformers model. Its training mode does not change.
+        encode: reads a text with the model and returns the numbers.
 
     Raises:
-        ModelError: one of these does not hold.
+        ModelError: a check fails.
     """
     check_finite(what, folder, model)
     first: Any = model[0]
@@ -170,11 +163,11 @@ def check_finite(what: str, folder: Path, model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' load-time chatter and progress bars off the user's terminal."""
+    """Keep the libraries' messages and progress bars off the user's terminal."""
     import transformers
 
     library: Any = transformers.utils.logging
-    names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate")
+    names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate", "torch.onnx")
     levels = {name: logging.getLogger(name).level for name in names}
     bars = library.is_progress_bar_enabled()
     for name in names:

@@ -1,4 +1,4 @@
-"""Memory that a step or a sub-batch frees stays with the process for the next one."""
+"""Memory that one step frees is kept for the next one, by settings of glibc's malloc."""
 
 from __future__ import annotations
 
@@ -8,52 +8,45 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Numbers of <malloc.h>.
+# Parameters of mallopt, from <malloc.h>, and glibc's defaults.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NEVER, _DEFAULT_TRIM, _DEFAULT_MAPS = 2**31 - 1, 128 * 1024, 65536
 
-
 _lock = threading.Lock()
-_holders = 0
+_holders = 0  # threads that are inside kept_memory now
 
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Keep freed blocks on the heap while this lasts, in any thread; give them back when the last one ends.
+    """Keep freed blocks on the heap within the block, in all threads. When the last one leaves, return them.
 
-    glibc maps a block of some megabytes anew each time and returns it when it is freed, and so every step of a
-    training pays the kernel again for zeroing a gigabyte. Elsewhere than on Linux with glibc this does nothing.
+    glibc maps every block of some megabytes afresh and unmaps it when it is freed, so in each training step the kernel
+    zeroes about a gigabyte again. On other systems than Linux with glibc this does nothing.
     """
+    global _holders  # noqa: PLW0603  one count for the process
     library = _glibc()
     if library is None:
         yield
         return
-    _hold(library, 1)
+    with _lock:
+        _holders += 1
+        if _holders == 1:
+            library.mallopt(_MMAP_MAX, 0)
+            library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:
-        _hold(library, -1)
-
-
-def _hold(library: ctypes.CDLL, change: int) -> None:
-    global _holders
-    with _lock:
-        before, _holders = _holders, _holders + change
-        if not before:
-            library.mallopt(_MMAP_MAX, 0)
-            library.mallopt(_TRIM_THRESHOLD, _NEVER)
-        elif not _holders:
-            library.mallopt(_MMAP_MAX, _DEFAULT_MAPS)
-            library.mallopt(_TRIM_THRESHOLD, _DEFAULT_TRIM)
-            library.malloc_trim(0)
+        with _lock:
+            _holders -= 1
+            if not _holders:
+                library.mallopt(_MMAP_MAX, _DEFAULT_MAPS)
+                library.mallopt(_TRIM_THRESHOLD, _DEFAULT_TRIM)
+                library.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
-    try:
-        library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  # musl has none, and a mallopt that does nothing
-    except (OSError, AttributeError):
-        return None
-    return library
+    library = ctypes.CDLL(None)
+    # musl lacks this function, and its mallopt does nothing.
+    return library if hasattr(library, "gnu_get_libc_version") else None

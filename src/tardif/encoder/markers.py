@@ -1,9 +1,8 @@
-"""Markers and skipped symbols as real tokens, for every family of tokenizers.
+"""Query and document markers, and punctuation, as tokens of any tokenizer.
 
-A marker must be one token, and must leave the tokens of the text behind it as they are alone:
-``[start, marker, tokens of the text, end]``. Tokenizers differ in what they do with the space
-between: WordPiece drops it, byte-level BPE glues it to the next word, SentencePiece writes it as a
-mark of its own. So the form of the marker is found by trying, not by the family's name.
+A marker must be one token, and must not change the tokens of the text after it: ``[start, marker, text's tokens,
+end]``. Tokenizers treat the space between them differently: WordPiece drops it, byte-level BPE attaches it to the next
+word, SentencePiece writes a mark of its own. So the form of the marker is found by trying, not by the family's name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 QUERY_MARKER = "[Q]"
 DOCUMENT_MARKER = "[D]"
 
-# Texts that tell tokenizers apart: letters, digits, symbols, accents, no spaces, a capital, a newline.
+# Texts on which tokenizers differ: letters, digits, symbols, accents, no spaces, a capital, a newline.
 _PROBES = (
     "a",
     "Retrieval of late interaction",
@@ -34,17 +33,17 @@ _PROBES = (
 
 
 def add_markers(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """Add both markers to ``tokenizer``; return the prompts that put them in front of a text.
+    """Add both markers to a tokenizer, and return the prompts that put them in front of a text, by task.
 
-    The token is written with its trailing space (``"[Q] "``, as PyLate does) or without it,
-    whichever leaves the text's own tokens unchanged.
+    The token includes its trailing space (``"[Q] "``, as in PyLate) or not, whichever leaves the text's own tokens
+    unchanged.
 
     Raises:
-        ModelError: with neither form does this tokenizer keep the text's tokens.
+        ModelError: both forms change the text's tokens.
     """
     for space in (" ", ""):
         names = [QUERY_MARKER + space, DOCUMENT_MARKER + space]
-        trial = copy.deepcopy(tokenizer)  # a token once added cannot be taken out again
+        trial = copy.deepcopy(tokenizer)  # an added token cannot be removed
         _add(trial, names)
         if all(_keeps(trial, f"{name.rstrip()} ", name) for name in names):
             _add(tokenizer, names)
@@ -60,7 +59,7 @@ def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
 
 
 def _keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:
-    """Whether ``prompt`` adds exactly the marker's token, and nothing else changes."""
+    """Return whether a prompt adds exactly the marker's token and changes no other token."""
     marker_id = tokenizer.convert_tokens_to_ids(marker)
     for probe in _PROBES:
         alone = tokenizer(probe)["input_ids"]
@@ -71,11 +70,10 @@ def _keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool
 
 
 def punctuation_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The vocabulary's tokens that are one punctuation symbol and nothing else.
+    """Return the vocabulary's tokens that are a single punctuation symbol.
 
-    Stanford's rule takes one token per symbol; byte-level and SentencePiece vocabularies hold two
-    (with and without the mark of a space before it), so each symbol is tokenised in every place it
-    can stand in.
+    Stanford's code takes one token per symbol. Byte-level and SentencePiece vocabularies have two, with and without the
+    mark of a preceding space. So each symbol is tokenised in every position.
     """
     found: dict[str, None] = {}
     for symbol in string.punctuation:

@@ -1,7 +1,6 @@
-"""Base and recipe become one model in training mode: sentence-transformers' ``MultiVectorEncoder``.
+"""A late-interaction model built from a base and a recipe: sentence-transformers' ``MultiVectorEncoder``.
 
-Only that library's own module classes go in, so what is saved opens elsewhere in one line and
-needs no remote code.
+It has only that library's own module classes. So a saved model opens elsewhere in one line, without remote code.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tardif.encoder.base import Base
+from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.loading import check_built, check_report, loading, quiet_libraries
 from tardif.encoder.markers import add_markers, punctuation_tokens
 from tardif.encoder.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
@@ -27,23 +26,23 @@ if TYPE_CHECKING:
 def build_model(
     base: Base, recipe: Recipe, *, device: str = "cpu", seed: int = 0, trust_remote_code: bool = False
 ) -> MultiVectorEncoder:
-    """Load a base once, with the recipe around it.
+    """Build a model from a base and a recipe, in training mode.
 
-    A fresh ColBERT gets skiplist, caps and, where the recipe says so, markers, expansion and projection. Its
-    new weights are neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is a
-    random orthogonal one until :func:`fit_projection` has seen texts. An existing ColBERT (Stanford,
-    PyLate or sentence-transformers format) keeps its own recipe; only lengths asked for change.
+    A fresh ColBERT gets a skiplist, length limits and, if the recipe asks for them, markers, expansion and projection.
+    New weights are neutral: the markers' embeddings are the mean of the vocabulary's, and the projection is random
+    orthogonal until :func:`fit_projection` has seen texts. An existing ColBERT (in the Stanford, PyLate or
+    sentence-transformers format) keeps its own recipe, except for lengths that this recipe sets.
 
     Args:
         base: a checked base.
-        recipe: what to make of it; already checked against ``base``.
+        recipe: the recipe, checked against ``base``.
         device: torch's name of the device.
-        seed: of the new weights. Same seed, same bytes.
-        trust_remote_code: let the base bring its own code.
+        seed: the seed of new weights. The same seed gives the same bytes.
+        trust_remote_code: allow the base's own code.
 
     Raises:
-        ModelError: the weights cannot be loaded, are missing, of another shape than the config says or no
-            numbers, or the model cannot read a text.
+        ModelError: weights are missing, unreadable, NaN, infinite or of another shape than the config says; or the
+            model cannot read a text.
     """
     what = f"The base {base.name}"
     check_report(what, base.transformer, trust_remote_code=trust_remote_code)
@@ -56,20 +55,20 @@ def build_model(
 
 
 def _read(model: MultiVectorEncoder) -> list[float]:
-    """A text's token vectors as the model gives them, both as a query and as a document, summed up."""
+    """Return the sums of a text's token vectors, as a query and as a document."""
     texts = ["late interaction"]
     vectors = [encode(texts, show_progress_bar=False)[0] for encode in (model.encode_query, model.encode_document)]
     return [float(vector.sum()) for vector in vectors]
 
 
 def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
-    """An existing ColBERT with its own recipe; lengths asked for take its place."""
+    """Open an existing ColBERT with its own recipe, and set the lengths that the recipe asks for."""
     from sentence_transformers import MultiVectorEncoder
 
     model = MultiVectorEncoder(str(base.folder), device=device, trust_remote_code=trust_remote_code)
     expected = base.dim or (None if base.kind == "stanford" else base.hidden_size)
     if expected not in (None, model.get_embedding_dimension()):
-        # The library puts a random projection where it finds none.
+        # The library would fill in a random projection.
         raise ModelError(
             f"The base {base.name} lacks its projection: {base.folder} is damaged; fetch or save it again."
         )
@@ -93,14 +92,11 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
 
     document_length = recipe.document_length or min(DOCUMENT_CAP, base.max_tokens)
     query_length = recipe.query_length or min(QUERY_CAP, base.max_tokens)
-    options = {"trust_remote_code": trust_remote_code}
+    # One dict for each, because the library changes them.
+    names = ("model_kwargs", "processor_kwargs", "config_kwargs")
+    options: dict[str, Any] = {name: {"trust_remote_code": trust_remote_code} for name in names}
     transformer = Transformer(
-        str(base.transformer),
-        model_kwargs=dict(options),
-        processor_kwargs=dict(options),
-        config_kwargs=dict(options),
-        query_length=query_length,
-        document_length=document_length,
+        str(base.transformer), query_length=query_length, document_length=document_length, **options
     )
     tokenizer = transformer.tokenizer
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
@@ -135,8 +131,8 @@ def _projection(width_in: int, width_out: int) -> Dense:
 
 
 def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
-    """Make room for new tokens; a new row is the mean of the old ones, so that it says nothing yet."""
-    encoder: Any = transformer.model  # a PreTrainedModel, which the library's annotation does not say
+    """Add rows for new tokens. A new row is the mean of the old ones, which is neutral."""
+    encoder: Any = transformer.model  # a PreTrainedModel; the library's annotation is wider
     old = encoder.get_input_embeddings().weight.shape[0]
     if vocabulary <= old:
         return
@@ -147,13 +143,13 @@ def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
 
 
 def transformer_of(model: MultiVectorEncoder) -> Transformer:
-    """The encoder module at the head of the model."""
+    """Return the model's first module, the encoder."""
     first: Any = model[0]
     return first  # type: ignore[no-any-return]
 
 
 def projection_of(model: MultiVectorEncoder) -> Dense | None:
-    """The linear projection, if the model has exactly one without bias."""
+    """Return the linear projection, if the model has exactly one."""
     from sentence_transformers.base.modules import Dense
 
     found = [module for module in model if isinstance(module, Dense)]
@@ -164,10 +160,9 @@ def projection_of(model: MultiVectorEncoder) -> Dense | None:
 def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_size: int = 32) -> None:
     """Set the projection to the principal directions of the base's own token vectors on ``texts``.
 
-    A random projection throws away what the base knows; the first ``dim`` right singular vectors
-    of its unit token vectors keep as much of their inner products as any linear map can
-    (Eckart-Young), so training starts from the base's quality and not from noise. Not centred:
-    MaxSim needs inner products, not covariances.
+    A random projection throws away what the base knows. The first ``dim`` right singular vectors of the unit token
+    vectors keep as much of their inner products as any linear map can (Eckart-Young). So training starts from the
+    base's quality instead of noise. The vectors are not centred, because MaxSim needs inner products, not covariances.
 
     Args:
         model: a fresh model with one :class:`Dense` projection.
@@ -180,19 +175,20 @@ def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_siz
     gram = torch.zeros(width, width, dtype=torch.float64)
     for vectors in raw_view(model).encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
         block = vectors.double().cpu()  # [tokens, width]
-        gram += block.T @ block
-    _, directions = torch.linalg.eigh(gram)  # columns, ascending
+        gram += block.T @ block  # [width, width]
+    # The eigenvectors of the Gram matrix are the right singular vectors, as columns in ascending order.
+    _, directions = torch.linalg.eigh(gram)
     best = directions.flip(1)[:, : dense.out_features].T  # [dim, width]
-    # An eigenvector's sign is the solver's whim: make the largest entry positive, for equal bytes.
+    # The sign of an eigenvector is arbitrary. Making the largest entry positive gives equal bytes on every machine.
     signs = best.gather(1, best.abs().argmax(dim=1, keepdim=True)).sign()
     dense.linear.weight.copy_((best * signs).to(dense.linear.weight))
 
 
 def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
-    """The base inside ``model`` as an untrained retriever: full-width unit token vectors, no projection,
-    no markers, no expansion, punctuation skipped.
+    """Return the base inside a model as an untrained retriever.
 
-    It shares the weights, so it costs no memory, and shows the base as it is only until training begins.
+    Its token vectors are unit vectors of full width, without projection, markers or expansion; punctuation is skipped.
+    It shares the model's weights. So it takes no memory, and it is the untrained base only until training begins.
     """
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize
@@ -213,11 +209,11 @@ def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
 
 
 def set_dropout(model: MultiVectorEncoder, probability: float) -> None:
-    """Set every dropout of the encoder while it trains here; the saved config keeps the base's own."""
+    """Set every dropout of the encoder during training. The saved config keeps the base's own."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = probability
-        for name in ("attention_dropout", "drop_prob"):  # families that keep the number, not a module
+        for name in ("attention_dropout", "drop_prob"):  # some families store the number instead of a module
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, probability)
 
@@ -226,10 +222,8 @@ def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = Fals
     """Load a late-interaction checkpoint for encoding.
 
     Raises:
-        ModelError: it does not exist or is not a late-interaction model.
+        ModelError: the checkpoint does not exist, is damaged, or is not a late-interaction model.
     """
-    from tardif.encoder.base import resolve_base
-
     base = resolve_base(path, trust_remote_code=trust_remote_code)
     if not base.is_colbert:
         raise ModelError(

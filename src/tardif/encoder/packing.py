@@ -1,8 +1,8 @@
-"""Texts side by side in one row, without padding: only attention needs to know where one ends.
+"""Packed batches: texts side by side in one row, without padding.
 
-Everything else in an encoder is computed token by token. Attention is Transformers' own interface with
-an implementation registered here: it attends within each text by the lengths that come with the
-batch, and is PyTorch's ``scaled_dot_product_attention`` where none come.
+Only attention needs to know where a text ends; everything else in an encoder is computed per token. So an attention
+function is registered with Transformers. If a batch has lengths, it attends within each text. Otherwise it is PyTorch's
+``scaled_dot_product_attention``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 ATTENTION = "tardif_packed"
+# The key of a packed batch with the number of tokens of each text.
 LENGTHS = "packed_lengths"
-"""The key of a packed batch: how many tokens each text has."""
-
 _HALF = (torch.float16, torch.bfloat16)
 
 
 def enable(model: MultiVectorEncoder) -> bool:
-    """Let a model's encoder take packed batches; False where its family computes attention its own way.
+    """Let a model's encoder take packed batches. The saved model does not change.
 
-    What the model is saved as does not change.
+    Returns:
+        False if its family computes attention in its own way, or if the user has chosen another attention.
     """
     transformer: Any = model[0]
     encoder = transformer.model
@@ -47,7 +47,7 @@ def enable(model: MultiVectorEncoder) -> bool:
 
 
 def first_position(model: MultiVectorEncoder) -> int:
-    """The position of a text's first token: RoBERTa and its kin count from after the padding token's id."""
+    """Return the position of a text's first token. RoBERTa's family counts from after the padding id."""
     transformer: Any = model[0]
     for module in transformer.model.modules():
         padding = getattr(module, "padding_idx", None)
@@ -57,11 +57,15 @@ def first_position(model: MultiVectorEncoder) -> int:
 
 
 def pack(texts: Sequence[Tensor], first: int = 0) -> dict[str, Any]:
-    """The features of one packed batch.
+    """Return the features of one packed batch.
 
     Args:
-        texts: token ids of each text, ``[tokens]``.
+        texts: the token ids of each text, ``[tokens]``.
         first: the position of a text's first token (:func:`first_position`).
+
+    >>> features = pack([torch.tensor([1, 5, 2]), torch.tensor([1, 2])])
+    >>> features["input_ids"], features["position_ids"], features[LENGTHS]
+    (tensor([[1, 5, 2, 1, 2]]), tensor([[0, 1, 2, 0, 1]]), [3, 2])
     """
     lengths = [len(ids) for ids in texts]
     input_ids = torch.cat(list(texts)).long().unsqueeze(0)  # [1, tokens of all texts]
@@ -75,7 +79,7 @@ def pack(texts: Sequence[Tensor], first: int = 0) -> dict[str, Any]:
 
 
 def lengths_of(mask: Tensor, lengths: Sequence[int]) -> list[int]:
-    """How many tokens of each text a mask ``[1, tokens of all texts]`` keeps."""
+    """Return the number of tokens of each text that a mask ``[1, tokens of all texts]`` keeps."""
     kept = functional.pad(mask[0].cumsum(0), (1, 0))  # [tokens + 1]
     ends = torch.tensor([0, *itertools.accumulate(lengths)], device=mask.device)
     found: list[int] = kept[ends].diff().tolist()
@@ -90,7 +94,7 @@ def _register() -> None:
 
 
 def _mask(attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
-    """No mask where no token is padding: windows and texts are :func:`_attention`'s to keep."""
+    """Return no mask if no token is padding. :func:`_attention` itself keeps to windows and texts."""
     from transformers.masking_utils import sdpa_mask
 
     if attention_mask is None or bool(attention_mask.all()):
@@ -110,14 +114,15 @@ def _attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as Transformers calls it: ``[n, heads, tokens, width]`` in, ``[n, tokens, heads, width]`` out."""
+    """Compute attention for Transformers: ``[n, heads, tokens, width] -> [n, tokens, heads, width]``."""
     lengths = kwargs.get(LENGTHS)
     if lengths is None:
         if attention_mask is None and sliding_window is not None:
             attention_mask = _band(query.shape[2], sliding_window, query.device)
         out = functional.scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling)
         return out.transpose(1, 2).contiguous(), None
-    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))  # [tokens, heads, width]
+    # [1, heads, tokens, width] -> [tokens, heads, width]
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
     if q.is_cuda and q.dtype in _HALF and not dropout:
         return _on_cuda(q, k, v, lengths, scaling, sliding_window).unsqueeze(0), None
     runs = [(length, len(list(group))) for length, group in itertools.groupby(lengths)]
@@ -125,10 +130,10 @@ def _attention(
     pieces = (torch.split(states, sizes) for states in (q, k, v))
     found = []
     for (length, count), parts in zip(runs, zip(*pieces, strict=True), strict=True):
-        # Neighbours of one length are a rectangle: [n * tokens, heads, width] -> [n, heads, tokens, width]
+        # Neighbours of equal length form a batch: [n * tokens, heads, width] -> [n, heads, tokens, width].
         one, other, third = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
         band = None if sliding_window is None or length <= sliding_window else _band(length, sliding_window, q.device)
-        # PyTorch's backward pass in 16 bits on a CPU converts to float32 and back; products need not.
+        # On a CPU, PyTorch's fused backward pass converts 16 bits to float32 and back. Plain products do not.
         products = q.dtype in _HALF and q.device.type == "cpu" and module.training and band is None and not dropout
         if products:
             out = _by_products(one, other, third, scaling)
@@ -139,7 +144,7 @@ def _attention(
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor, scaling: float | None) -> Tensor:
-    """Attention as two matrix products around a softmax: ``[n, heads, tokens, width]``."""
+    """Compute attention as two matrix products around a softmax: ``[n, heads, tokens, width]`` in and out."""
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
     weights = torch.softmax(torch.matmul(q * scale, k.transpose(-1, -2)), dim=-1)  # [n, heads, tokens, tokens]
     return torch.matmul(weights, v)
@@ -148,7 +153,7 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor, scaling: float | None) -> Tens
 def _on_cuda(
     q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], scaling: float | None, window: int | None
 ) -> Tensor:
-    """PyTorch's own kernel for texts of different lengths (FlashAttention)."""
+    """Compute attention of packed texts by FlashAttention: ``[tokens, heads, width]`` in and out."""
     from torch.nn.attention.varlen import varlen_attn
 
     ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=q.device)
@@ -159,6 +164,6 @@ def _on_cuda(
 
 
 def _band(tokens: int, window: int, device: torch.device) -> Tensor:
-    """Which tokens see which where only those less than ``window`` apart do: ``[tokens, tokens]``."""
+    """Return the mask of a sliding window, ``[tokens, tokens]``: true for tokens less than ``window`` apart."""
     place = torch.arange(tokens, device=device)
     return (place.unsqueeze(0) - place.unsqueeze(1)).abs() < window

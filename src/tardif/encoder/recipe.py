@@ -1,9 +1,9 @@
-"""What a fresh ColBERT is made of, as one value, validated without torch.
+"""The recipe of a fresh ColBERT: the settings that turn a base into one, validated without torch.
 
-The recipe of Khattab and Zaharia, ColBERT (SIGIR 2020) and ColBERTv2 (NAACL 2022): a marker after the start
-token, punctuation not scored in documents, a linear projection, unit vectors. One part of it is only made when asked
-for: short queries filled with mask tokens, which are scored though nothing attends to them. A base that was not
-trained with such tokens finds worse with them until many steps have taught it what they are for.
+It follows ColBERT (Khattab and Zaharia, SIGIR 2020) and ColBERTv2 (Santhanam et al., NAACL 2022): a marker after the
+start token, punctuation not scored in documents, a linear projection, unit vectors. One part is off by default: query
+expansion, which fills short queries with mask tokens. A base that was not trained with such tokens retrieves worse with
+them until it has trained for many steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Literal, TypeGuard
 from tardif.encoder.base import Base
 from tardif.errors import SettingError
 
+# The widest token vectors that dim="auto" gives.
 WIDEST = 384
+# The default lengths in tokens.
 QUERY_CAP = 128
 DOCUMENT_CAP = 512
 
@@ -24,23 +26,25 @@ class Recipe:
     """The settings that make token vectors out of a base.
 
     Args:
-        dim: width of the token vectors. ``auto``: the base's own width, without a projection, up to 384; a
-            wider base is projected to 384. ``None``: the base's own width, however wide. ColBERT's 128 makes an index
-            of a third of the size, and finds a little less.
-        query_length: tokens of a query that are read, start, marker and end among them. The classic
-            cap of 32 cuts real questions short, so the default is 128.
-        document_length: tokens of a document that are read when it is searched. What is not read cannot be
-            found: the default is 512, or what the base's positions allow. Training reads fewer,
-            :class:`tardif.training.settings.TrainingSettings` says how many.
-        expansion: up to how many tokens a short query is filled with mask tokens (up to ``query_length``, when that
-            is lower); 32 in the classic recipe. 0, the default: none.
+        dim: the width of the token vectors. ``auto`` keeps the base's own width up to 384 and projects a wider base to
+            384. ``None`` keeps the base's own width in any case. ColBERT's 128 makes an index a third of the size and
+            retrieves slightly worse.
+        query_length: the most tokens of a query, with start, marker and end. The default is 128, because ColBERT's 32
+            cuts real questions short.
+        document_length: the most tokens of a document in search. Text beyond it cannot be found. The default is 512, or
+            what the base's positions allow. Training reads fewer (:class:`tardif.training.settings.TrainingSettings`).
+        expansion: the number of tokens that a short query is filled up to with mask tokens, at most ``query_length``;
+            32 in ColBERT. The default, 0, does not expand.
         markers: begin queries with the token ``[Q]`` and documents with ``[D]``, so that the encoder can tell them
-            apart. Until it has learnt to, it finds a little less with them; after training on people's queries a
-            little more. So by default there are some, but none where most queries are made from the documents.
-        skip_punctuation: leave documents' punctuation out of the score, and out of the index.
+            apart. Before training a model retrieves slightly worse with them, after training on real queries slightly
+            better. So the default is on, but off where most queries are made from the documents.
+        skip_punctuation: leave documents' punctuation out of the score and the index.
 
-    ``None`` for a length, the expansion or the markers keeps the default for a fresh ColBERT, and an existing
-    ColBERT's own.
+    ``None`` for a length, the expansion or the markers means the default in a fresh ColBERT, and its own value in an
+    existing one.
+
+    >>> Recipe(dim=128, document_length=300).decided(made=True)
+    Recipe(dim=128, query_length=None, document_length=300, expansion=None, markers=False, skip_punctuation=True)
     """
 
     dim: int | Literal["auto"] | None = "auto"
@@ -51,7 +55,7 @@ class Recipe:
     skip_punctuation: bool = True
 
     def check(self, base: Base) -> None:
-        """Raise if the base cannot be made into what is asked.
+        """Check that the recipe fits a base.
 
         Raises:
             SettingError: a width or length is out of range, or contradicts an existing ColBERT.
@@ -84,15 +88,15 @@ class Recipe:
             )
 
     def decided(self, made: bool) -> Recipe:
-        """With what depends on the queries decided.
+        """Return the recipe with the markers decided.
 
         Args:
-            made: whether most of them were made from the documents.
+            made: whether most queries were made from the documents.
         """
         return replace(self, markers=False) if made and self.markers is None else self
 
     def width(self, base: Base) -> int:
-        """The width of the token vectors that this recipe gives on ``base``."""
+        """Return the width of the token vectors that this recipe gives on a base."""
         if base.is_colbert and base.dim is not None:
             return base.dim
         if self.dim is None:
@@ -100,7 +104,7 @@ class Recipe:
         return min(WIDEST, base.hidden_size) if self.dim == "auto" else int(self.dim)
 
     def projects(self, base: Base) -> bool:
-        """Whether a fresh ColBERT on ``base`` has a projection."""
+        """Return whether a fresh ColBERT on a base has a projection."""
         return self.dim is not None and (self.dim != "auto" or base.hidden_size > WIDEST)
 
 

@@ -1,7 +1,7 @@
-"""A sentence of each language, by which a base is asked whether it can read the language at all.
+"""A sentence in each language, which tests whether a base can read the language.
 
-It is the first sentence of the Universal Declaration of Human Rights, which is in the public domain and says the same
-in every language. A language that is not here is judged by the texts themselves, when there are some.
+It is the first sentence of the Universal Declaration of Human Rights, which is in the public domain. A language without
+a sentence here is tested later, on the texts themselves.
 """
 
 from __future__ import annotations

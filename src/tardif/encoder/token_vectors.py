@@ -1,4 +1,4 @@
-"""Token vectors of queries and of documents; torch is imported by the call, not with the module."""
+"""Encoding of queries and documents by a model. The functions import torch, the module does not."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+# Token vectors of texts, packed [tokens, dim], and the number of rows of each text.
 Encoded = tuple[NDArray[np.float32], list[int]]
-"""Token vectors of texts, packed ``[tokens, dim]``, and how many each text has."""
 
 
 def encode_queries(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
-    """Token vectors of queries: packed ``[tokens, dim]`` float32, and the rows of each."""
+    """Encode queries: packed vectors ``[tokens, dim]``, float32, and the number of rows of each query."""
     from tardif.encoder.encoding import encode_texts
 
     return encode_texts(model, texts, "query")
 
 
 def encode_documents(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
-    """Token vectors of documents: packed ``[tokens, dim]`` float32, and the rows of each."""
+    """Encode documents: packed vectors ``[tokens, dim]``, float32, and the number of rows of each document."""
     from tardif.encoder.encoding import encode_texts
 
     return encode_texts(model, texts, "document")

@@ -1,4 +1,4 @@
-"""How far into a document a model reads: what lies behind is in no vector, so no search can find it."""
+"""Truncation of documents: a model reads a limited number of tokens, and no search finds the text after them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-_TOGETHER = 256
-_WINDOW = 100_000  # characters counted at a time: a tokenizer keeps a hundred bytes for each token
+_TOGETHER = 256  # documents tokenised at a time
+_WINDOW = 100_000  # characters tokenised at a time: a tokenizer keeps a hundred bytes for each token
 
 
 class Overlong(NamedTuple):
-    """A document that is not read to its end."""
+    """A document that is longer than a model reads; ``tokens`` counts start, marker and end too."""
 
     id: str
     tokens: int
-    """How many it has, with start, marker and end."""
 
 
 def as_read(base: Base) -> Base:
-    """A checkpoint whose ``max_tokens`` are those of a document that it reads, by its files: a ColBERT reads fewer than
-    its encoder has positions. Pieces are cut to what is read."""
+    """Return a base with ``max_tokens`` lowered to the length of a document that its files set.
+
+    A ColBERT reads fewer tokens than its encoder has positions, and long documents are cut to what is read.
+    """
     if not base.is_colbert:
         return base
     settings = read_config(base.transformer / "sentence_bert_config.json") or {}
@@ -35,7 +36,7 @@ def as_read(base: Base) -> Base:
     metadata = read_config(base.folder / "artifact.metadata") or {}
     tokenizer = read_config(base.transformer / "tokenizer_config.json") or {}
     own = (settings.get("document_length"), saved.get("document_length"), metadata.get("doc_maxlen"))
-    # A length of its own goes before what its tokenizer stops at.
+    # Its own length takes precedence over its tokenizer's.
     lengths = _numbers(own)[:1] or _numbers((settings.get("max_seq_length"), tokenizer.get("model_max_length")))
     return replace(base, max_tokens=min(base.max_tokens, *lengths)) if lengths else base
 
@@ -45,14 +46,14 @@ def _numbers(found: Iterable[Any]) -> list[int]:
 
 
 def document_reach(model: MultiVectorEncoder) -> int:
-    """How many tokens of a document a model reads, with start, marker and end."""
+    """Return the number of tokens of a document that a model reads, with start, marker and end."""
     transformer: Any = model[0]
     own = transformer.document_length
     return int(transformer.tokenizer.model_max_length if own is None else own)
 
 
 def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[Overlong]:
-    """The documents that a model does not read to their end, in their order. Tokens are the model's own."""
+    """Return the documents that are longer than a model reads, in their order."""
     transformer: Any = model[0]
     tokenizer, reach = transformer.tokenizer, document_reach(model)
     prompt = model.prompts.get("document") or ""
@@ -66,13 +67,17 @@ def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[O
 
 
 def truncation_warning(found: Sequence[Overlong], reach: int, count: int, way_out: str) -> str:
-    """What a person is told of documents that are not read to their end; empty where there are none.
+    """Return the warning about truncated documents; empty if there are none.
 
     Args:
-        found: those documents.
-        reach: how many tokens are read.
-        count: of all the documents.
-        way_out: what to do about it.
+        found: the truncated documents.
+        reach: the number of tokens that are read.
+        count: the number of all documents.
+        way_out: what the user can do about it.
+
+    >>> truncation_warning([Overlong("manual", 1024)], 512, 10, "Cut it.")
+    '1 of 10 documents is longer than the model reads (512 tokens): 50.0% of their text cannot be found (the longest, \
+manual, has 1024 tokens). Cut it.'
     """
     if not found:
         return ""
@@ -87,7 +92,7 @@ def truncation_warning(found: Sequence[Overlong], reach: int, count: int, way_ou
 
 
 def _blocks(documents: Iterable[Document], reach: int) -> Iterator[list[Document]]:
-    """Those that may be too long: a token has a byte at least."""
+    """Yield the documents that may be too long, in blocks: a token has at least one byte, a character at most four."""
     block: list[Document] = []
     for document in documents:
         if len(document.content) * 4 > reach:
@@ -100,10 +105,10 @@ def _blocks(documents: Iterable[Document], reach: int) -> Iterator[list[Document
 
 
 def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """The tokens of each text; of a very long one by parts, which may count one more where two meet."""
+    """Count the tokens of each text. Very long texts are counted in parts, which may add a token at each seam."""
     parts = [(row, text[at : at + _WINDOW]) for row, text in enumerate(texts) for at in range(0, len(text), _WINDOW)]
     around = tokenizer.num_special_tokens_to_add(pair=False)
-    # verbose: the library would say of each that it is too long for the model.
+    # verbose=False: the library would warn of every text that is longer than the model reads.
     read = tokenizer([part for _, part in parts], add_special_tokens=False, truncation=False, verbose=False)
     counts = [around] * len(texts)
     for (row, _), ids in zip(parts, read["input_ids"], strict=True):

@@ -1,4 +1,4 @@
-"""Weights on disk, judged without torch: whole, inside the model's folder, and numbers.
+"""Checks of a model's weight files without torch: complete, inside the model's folder, and finite.
 
 The format is safetensors 0.x: eight bytes with the header's length, the header in JSON, the tensors.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.config_checks import read_config
-from tardif.errors import ModelError
+from tardif.errors import ModelError, reason
 from tardif.folders import parse_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # The library's own limit of a header.
 _LARGEST_HEADER = 100_000_000
-# Of the types that can hold NaN: as which whole numbers they are looked at, and the bits that are all set in one.
+# The types that can hold NaN: the integers that they are read as, and the exponent bits, which are all set in NaN and
+# infinity only. Integers are tested instead of floats because NumPy has no bfloat16.
 _EXPONENTS: dict[str, tuple[str, int]] = {
     "F64": ("<u8", 0x7FF0_0000_0000_0000),
     "F32": ("<u4", 0x7F80_0000),
@@ -28,24 +29,22 @@ _EXPONENTS: dict[str, tuple[str, int]] = {
     "BF16": ("<u2", 0x7F80),
 }
 _SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
-_BLOCK = 1 << 18  # numbers looked at together: what a processor's caches hold
+_BLOCK = 1 << 18  # numbers tested at a time: about the size of a processor's cache
 
 
 def check_weights(what: str, folder: Path) -> dict[str, Any]:
-    """The headers of a folder's safetensors weights by tensor, checked against the files; empty for other formats.
+    """Check a folder's safetensors weights, and return their headers by tensor; none for other formats.
 
     Args:
-        what: the model in an error: "The base NAME".
-        folder: where the weights are.
+        what: the model in an error, such as "The base NAME".
+        folder: the folder with the weights.
 
     Raises:
-        ModelError: there are none, a file is damaged or outside the folder, or a number is NaN or infinite.
+        ModelError: there are no weights, a file is damaged or outside the folder, or a number is NaN or infinite.
     """
-    index = read_config(folder / "model.safetensors.index.json")
-    files = ["model.safetensors"] if index is None else _listed(folder, index)
-    if index is None and not (folder / files[0]).is_file():
-        if (folder / "pytorch_model.bin").is_file() or (folder / "pytorch_model.bin.index.json").is_file():
-            _check_pickled(folder)
+    files = _files(folder, "model.safetensors")
+    if not files:
+        if _files(folder, "pytorch_model.bin"):  # read with weights_only when the model is loaded
             return {}
         raise ModelError(f"{what} has no weights in {folder} (model.safetensors).")
     header: dict[str, Any] = {}
@@ -55,42 +54,31 @@ def check_weights(what: str, folder: Path) -> dict[str, Any]:
             status = path.stat()
             header.update(_read(path, status.st_size, status.st_mtime_ns))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            why = getattr(error, "strerror", None) or error
-            raise ModelError(f"{path} is damaged ({why}): fetch or save the model again.") from error
+            raise ModelError(f"{path} is damaged ({reason(error)}): fetch or save the model again.") from error
     if not header:
         raise ModelError(f"{folder / files[0]} is damaged (it holds no weights): fetch or save the model again.")
     return header
 
 
-def _listed(folder: Path, index: Any) -> list[str]:
-    """The files of an index; none but names in the same folder."""
+def _files(folder: Path, name: str) -> list[str]:
+    """Return the file of weights with this name, or the parts that its index lists; none if neither exists."""
+    path = folder / f"{name}.index.json"
+    index = read_config(path)
+    if index is None:
+        return [name] if (folder / name).is_file() else []
     listed = index.get("weight_map") if isinstance(index, dict) else None
-    files = set(listed.values()) if isinstance(listed, dict) and _are_texts(listed) else set()
-    if not files:
-        raise ModelError(f"{folder / 'model.safetensors.index.json'} lists no weights: the model is damaged.")
+    if not isinstance(listed, dict) or not listed or not all(isinstance(value, str) for value in listed.values()):
+        raise ModelError(f"{path} lists no weights: the model is damaged.")
+    files = sorted(set(listed.values()))
     for file in files:
-        if Path(file).name != file or "\\" in file or not file.endswith(".safetensors"):
-            raise ModelError(
-                f"{folder / 'model.safetensors.index.json'} points outside its own folder ({file}): it is refused."
-            )
-    return sorted(files)
+        if Path(file).name != file or "\\" in file or Path(file).suffix != Path(name).suffix:
+            raise ModelError(f"{path} points outside its own folder ({file}): it is refused.")
+    return files
 
 
-def _check_pickled(folder: Path) -> None:
-    index = read_config(folder / "pytorch_model.bin.index.json")
-    listed = index.get("weight_map") if isinstance(index, dict) else {}
-    files = set(listed.values()) if isinstance(listed, dict) and _are_texts(listed) else {""}
-    if any(Path(file).name != file or not file.endswith(".bin") for file in files):
-        raise ModelError(f"{folder / 'pytorch_model.bin.index.json'} names what are no weights of its own folder.")
-
-
-def _are_texts(listed: dict[str, Any]) -> bool:
-    return all(isinstance(value, str) for value in listed.values())
-
-
-@lru_cache(maxsize=64)  # a base is looked at by the trainer, the miner and the model: its numbers are read once
+@lru_cache(maxsize=64)  # trainer, miner and model check the same base: read its numbers once
 def _read(path: Path, size: int, changed: int) -> dict[str, Any]:
-    """Read a file's header; check that its tensors fill the file and that all their numbers are finite."""
+    """Read a file's header. Check that its tensors fill the file, and that all their numbers are finite."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > size:

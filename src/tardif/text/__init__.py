@@ -1,1 +1,1 @@
-"""What is known of texts alone: languages, scripts, words, the normal form, copies and containment, BM25."""
+"""Text processing without a model: languages, scripts, words, the normal form, near-copies, containment, BM25."""

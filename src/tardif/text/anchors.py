@@ -1,4 +1,4 @@
-"""Texts to look for in a stream of documents: as numbers of words, with the runs of words that they are found by."""
+"""Search for many texts in a stream of documents, by rare runs of their words (anchors)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import numpy as np
 from tardif.text.normal import words_in_order
 from tardif.text.rolling import Hashes, Numbers, Places, Rolling
 
+# The words of an anchor, and of an anchor in a text of two or three words.
 RUN, SHORT_RUN = 4, 2
-"""Words of an anchor, and of one in a text of two or three words."""
-
-_BATCH = 400_000  # words of documents looked through at a time
+_BATCH = 400_000  # words of documents that are searched at a time
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorHits:
-    """Where texts may stand in a batch of documents; each row is an anchor that stands there.
+    """The anchors found in a batch of documents, as parallel arrays.
 
     Attributes:
-        texts: the text's number.
-        homes: the document's place in the batch.
+        texts: the number of the anchor's text.
+        homes: the place in the batch of the document with the anchor.
         begins: the batch's word that the text would begin with.
-        anchors: the anchor's number.
+        anchors: the number of the anchor.
     """
 
     texts: Places
@@ -36,11 +35,12 @@ class AnchorHits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some documents as one sequence of words, a gap after each.
+    """Some documents as one sequence of words, with a gap after each document.
 
     Attributes:
         names: the documents' ids.
-        starts, ends: of each document its first word, and the gap after its last.
+        starts: each document's first word.
+        ends: the gap after each document's last word.
         words: the words; an empty one in the gaps.
         numbers: the words' numbers among the texts; 0 in gaps, and for words that no text has.
     """
@@ -53,23 +53,23 @@ class Batch:
 
 
 class AnchoredTexts:
-    """The texts.
+    """The texts to look for, each with its anchors.
 
     Args:
-        texts: the words of each; two at least, and no two texts the same.
-        anchors: how many runs of each text are looked for, at most: evenly spread, and rare among the texts.
+        texts: the words of each text: at least two, and no two texts equal.
+        anchors: the most anchors of a text. They are evenly spread over it, and rare among the texts.
 
     Attributes:
-        lengths: how many words each text has.
-        hashes: of each text's words.
-        counts: how many anchors each text has.
+        lengths: the number of words of each text.
+        hashes: the hash of each text's words.
+        counts: the number of anchors of each text.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], *, anchors: int) -> None:
         self._texts = texts
         self._numbers: dict[str, int] = {}
         number = self._numbers
-        gap = np.zeros(1, np.int32)  # no word's number: no anchor reaches over it
+        gap = np.zeros(1, np.int32)  # no word's number, so no anchor spans two texts
         rows = [np.array([number.setdefault(word, len(number) + 1) for word in words], np.int32) for words in texts]
         self._flat: Numbers = np.concatenate([part for row in rows for part in (row, gap)] or [gap])
         self.lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -81,17 +81,17 @@ class AnchoredTexts:
         self.counts = np.bincount(np.concatenate([found.texts for found in self._anchors]), minlength=len(texts))
 
     def row(self, text: int) -> Numbers:
-        """The numbers of one text's words."""
+        """Return the numbers of one text's words."""
         found: Numbers = self._flat[self._starts[text] : self._starts[text] + self.lengths[text]]
         return found
 
     def pairs(self, text: int) -> Hashes:
-        """The hashes of one text's pairs of words: :meth:`tardif.text.rolling.Rolling.runs`."""
+        """Return the hashes of one text's pairs of words."""
         found: Hashes = self._pairs[self._starts[text] : self._starts[text] + self.lengths[text] - 1]
         return found
 
     def batches(self, documents: Iterable[tuple[str, str]]) -> Iterator[Batch]:
-        """Documents, ids and texts, in batches."""
+        """Yield documents, given as (id, text), in batches."""
         names: list[str] = []
         ends: list[int] = []
         words: list[str] = []
@@ -107,7 +107,7 @@ class AnchoredTexts:
             yield _batch(names, ends, words, self._numbers)
 
     def hits(self, batch: Batch, rolling: Rolling) -> AnchorHits:
-        """Where anchors stand in a batch, whose hashes are ``rolling``."""
+        """Return the anchors that are in a batch; ``rolling`` has the batch's hashes."""
         texts, places, begins, numbers = [], [], [], []
         before = 0
         for anchors in self._anchors:
@@ -120,7 +120,7 @@ class AnchoredTexts:
         homes = np.searchsorted(batch.starts, np.concatenate(places), side="right") - 1
         return AnchorHits(np.concatenate(texts), homes, np.concatenate(begins), np.concatenate(numbers))
 
-    def _choose(self, rolling: Rolling, size: int, most: int) -> _Anchors:
+    def _choose(self, rolling: Rolling, size: int, most: int) -> _AnchorTable:
         runs = rolling.runs(size)
         _, which, times = np.unique(runs, return_inverse=True, return_counts=True)
         often = times[which]
@@ -133,25 +133,25 @@ class AnchoredTexts:
             places += [begin + int(often[begin:end].argmin()) for begin, end in pairwise(bounds)]
             texts += [text] * stretches
         owners, found = np.array(texts, dtype=np.int64), np.array(places, dtype=np.int64)
-        return _Anchors(size, runs[found], owners, found - self._starts[owners])
+        return _AnchorTable(size, runs[found], owners, found - self._starts[owners])
 
 
-class _Anchors:
-    """Runs of ``size`` words to look for: of each its hash, the number of its text, and its place in the text."""
+class _AnchorTable:
+    """A table of anchors of ``size`` words: the hash of each, the number of its text, and its place in the text."""
 
     def __init__(self, size: int, hashes: Hashes, texts: Places, offsets: Places) -> None:
         order = np.argsort(hashes, kind="stable")
         self.size, self.texts, self.offsets = size, texts[order], offsets[order]
         self._hashes, self._times = np.unique(hashes, return_counts=True)
         self._first = np.cumsum(self._times) - self._times
-        # Most runs of a document are no anchor: a table of their first bits says so at once.
+        # Most runs of a document are not anchors. A table of the hashes' first bits excludes them at once.
         bits = min(max((16 * len(self._hashes)).bit_length(), 10), 26)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, dtype=np.bool_)
         self._table[self._hashes >> self._shift] = True
 
     def among(self, rolling: Rolling) -> tuple[Places, Places]:
-        """Where they stand in a sequence: the first word of each, and its number."""
+        """Return the anchors in a sequence: the first word of each, and its number."""
         if not len(self._hashes):
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         runs = rolling.runs(self.size)

@@ -1,4 +1,4 @@
-"""BM25 over a corpus, with the language's stemmer and stopwords (bm25s, PyStemmer)."""
+"""BM25 search over a corpus, with the language's stemmer and stopwords (bm25s, PyStemmer)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ from tardif.text.languages import Language
 from tardif.text.terms import Terms, pieces
 from tardif.types import Document
 
-# Scores held at a time: 2**24 with their columns are 128 MB, where every query matches every document.
+# Scores held at a time. 2**24 scores with their columns are 128 MB, if every query matches every document.
 _SCORES = 1 << 24
 
 
 class LexicalSearcher:
-    """A corpus that can be searched by words.
+    """A corpus that is searched by words.
 
-    BM25 with bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75). Many queries are scored at once, as
-    one sparse product of queries by terms and terms by documents.
+    BM25 has bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75). Many queries are scored at once, as one sparse
+    product ``[queries, terms] @ [terms, documents]``.
 
     Args:
-        documents: the corpus; title and text are searched.
-        language: whose stemmer and stopwords to use; a language without them is searched by its
-            words as they stand, and scripts without spaces by pairs of characters (:mod:`tardif.text.terms`).
+        documents: the corpus. Titles and texts are searched.
+        language: the language of the stemmer and stopwords. Without a stemmer, words are matched as they are. Scripts
+            without spaces are matched by pairs of characters (:mod:`tardif.text.terms`).
 
     Raises:
         DataError: two documents have the same id.
+
+    >>> from tardif.text.languages import language
+    >>> searcher = LexicalSearcher([Document("a", "red buttons"), Document("b", "a blue lamp")], language("en"))
+    >>> [identity for identity, _ in searcher.search(["button"], k=2)[0]]
+    ['a']
     """
 
     def __init__(self, documents: Sequence[Document], language: Language) -> None:
@@ -43,15 +48,15 @@ class LexicalSearcher:
         self._weights = _weights(rows, self._vocabulary.size)  # [terms, documents]
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
-        """The ``k`` best documents of each query as (id, score), best first.
+        """Return the ``k`` best documents of each query as (id, score), best first.
 
-        Documents that share no word with the query are not listed. Equal scores are ordered by id, the highest first.
+        Documents that share no word with the query are left out. Ties are broken by id, the highest first.
         """
         asked = check_list(queries, "queries", SettingError)
         return [self._best(found, scores, k) for found, scores in self._matches(asked)]
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
-        """The scores of given documents (ids) of each query, as :meth:`search` gives them; 0 without a common word.
+        """Return the scores of given documents (ids) for each query, as in :meth:`search`; 0 without a common word.
 
         Raises:
             DataError: a document is not in the corpus.
@@ -67,7 +72,7 @@ class LexicalSearcher:
         return answers
 
     def _matches(self, queries: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-        """For each query, which documents match it and their scores."""
+        """Yield, for each query, the rows of the documents that match it, and their scores."""
         from scipy import sparse
 
         if self._weights is None:
@@ -77,8 +82,8 @@ class LexicalSearcher:
         height = max(_SCORES // len(self._ids), 1)
         for begin in range(0, len(queries), height):
             rows = [self._vocabulary.numbers(text, document=False) for text in queries[begin : begin + height]]
-            # A word asked for twice counts twice. Each query's terms are added in the order of their
-            # numbers, so its scores are the same in any company.
+            # A word that occurs twice in a query counts twice. Each query's terms are added in the order of their
+            # numbers, so its scores do not depend on the other queries.
             counted = [np.unique(np.array(row, dtype=np.int32), return_counts=True) for row in rows]
             terms = np.concatenate([numbers for numbers, _ in counted])
             counts = np.concatenate([count for _, count in counted]).astype(np.float32)
@@ -96,9 +101,9 @@ class LexicalSearcher:
 
 
 class _Vocabulary(dict[str, int]):
-    """The number of the term that a piece of text counts as; -1 for a stopword or a term of no document.
+    """The number of each piece's term; -1 for a stopword or a term that no document has.
 
-    Pieces are looked up far more often than there are different ones, so each is stemmed once.
+    Each distinct piece is stemmed once, because pieces are looked up far more often than there are distinct ones.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -111,19 +116,19 @@ class _Vocabulary(dict[str, int]):
         return len(self._numbers)
 
     def numbers(self, text: str, *, document: bool) -> list[int]:
-        """The numbers of a text's terms, in its order."""
+        """Return the numbers of a text's terms, in their order."""
         return [number for piece in pieces(text, document=document) if (number := self[piece]) >= 0]
 
     def __missing__(self, piece: str) -> int:
         term = self._terms.term(piece)
-        if not self.grows:  # what queries ask is not kept: it would grow without bound
+        if not self.grows:  # pieces of queries are not kept, or a service's memory would grow without bound
             return self._numbers.get(term, -1)
         number = self[piece] = self._numbers.setdefault(term, len(self._numbers)) if term else -1
         return number
 
 
 def _weights(rows: list[list[int]], terms: int) -> Any:
-    """BM25's weight of each term in each document: sparse ``[terms, documents]``; None without any term."""
+    """Return BM25's weight of each term in each document: sparse ``[terms, documents]``; None if there are no terms."""
     import bm25s
     from scipy import sparse
 

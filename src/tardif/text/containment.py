@@ -1,13 +1,13 @@
-"""Which texts stand inside which documents: found over normalised words, word for word or nearly so.
+"""Containment: the documents that contain given texts, word for word or nearly so.
 
-Punctuation, quotation marks, case and spacing make no difference (:func:`tardif.text.normal.words_in_order`). The texts
-are held in memory as numbers of words; the documents stream by. Of every text a few runs of words are taken as anchors,
-those that the fewest of the texts share. A rolling hash over the documents finds them (:mod:`tardif.text.rolling`);
-every place so found is then compared word for word, so nothing is found by chance.
+Only normalised words count: punctuation, quotation marks, case and spacing do not matter
+(:func:`tardif.text.normal.words_in_order`). The texts are kept in memory as numbers of words, and the documents are
+streamed. A few runs of words of each text, the rarest among the texts, serve as anchors. A rolling hash finds them in
+the documents (:mod:`tardif.text.rolling`). Each candidate is then compared word for word: no find is chance.
 
-How much text tells where it comes from? A run of eight words is what decontamination of training data takes for a
-copy (PaLM 8, GPT-3 13). A shorter text stands in documents that have nothing to do with it, so it counts only where
-one document alone holds it; a single word, or one of fewer than eight letters, never does: "Yes", "42", "Paris".
+How long must a text be to show where it comes from? Decontamination of training data takes a run of 8 words (PaLM) or
+13 (GPT-3) for a copy. Shorter texts occur in unrelated documents, so they count only if exactly one document contains
+them. Single words and texts of fewer than 8 letters never count: "Yes", "42", "Paris".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -26,37 +26,34 @@ from tardif.text.normal import words_in_order
 from tardif.text.rolling import Hashes, Places, Rolling
 from tardif.text.wording import matched
 
+# The share of a text's words from which a document nearly contains it.
 NEAR = 0.9
-"""The share of a text's words from which a document nearly holds it."""
-
+# A text of at least so many words and letters is found in every document. Han, kana and Hangul count twice.
 SURE_WORDS, SURE_LETTERS = 8, 32
-"""A text of so many words and letters (characters of Han, kana and Hangul count twice) is found in every document."""
-
+# A text of at least so many is found if exactly one document contains it. A shorter one is never found.
 LEAST_WORDS, LEAST_LETTERS = 2, 8
-"""A text of so many is found where one document alone holds it; a shorter one never is."""
-
+# A text in more distinct documents than this is boilerplate, and is found in none.
 MOST = 100
-"""A text that more different documents hold tells none of them: boilerplate."""
-
-_ANCHORS = 8  # runs of words by which a passage is found that nearly holds a text
-_BEHIND = 0.1  # a document that has so much less of a text's pairs of words than another does not hold the text
-_FEW = 300
-_KANA_AND_ON = "\u3040"  # kana, Han and Hangul
+_ANCHORS = 8  # anchors of a text that is searched approximately
+# A document that has this much less of a text's pairs of words than the best one does not contain the text.
+_BEHIND = 0.1
+_FEW = 300  # hashes up to which comparing all pairs is faster than np.isin
+_FIRST_KANA = "\u3040"  # kana, Han and Hangul come after it
 
 _Compare = Callable[[AnchoredTexts, Batch, Rolling, "Sequence[_Finds]", int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A document that holds a text.
+    """One occurrence of a text in a document.
 
     Attributes:
         text: the text's id.
         document: the document's id.
-        share: of the text's words, how many the document has there, in their order.
-        exact: whether the text stands there word for word.
-        start: the first of the document's words (:func:`tardif.text.normal.words_in_order`) that is the text's.
-        end: the word after the last.
+        share: the share of the text's words that the document has there in their order.
+        exact: whether the text occurs word for word.
+        start: the document's first word (:func:`tardif.text.normal.words_in_order`) that is the text's.
+        end: the word after its last.
     """
 
     text: str
@@ -69,12 +66,12 @@ class Occurrence:
 
 @dataclass(slots=True)
 class Containment:
-    """What was found, and what tells nothing.
+    """The result of a search for texts in documents.
 
     Attributes:
-        found: for each text (id) that some document holds: those documents, in the order of their ids.
-        short: texts that are too short to be looked for, or short and in several documents.
-        common: texts that more different documents hold than can be meant.
+        found: for the id of each text that was found, its occurrences, by the documents' ids.
+        short: the ids of texts that are too short, or short and in several documents.
+        common: the ids of texts in more distinct documents than allowed.
     """
 
     found: dict[str, list[Occurrence]] = field(default_factory=dict)
@@ -90,28 +87,28 @@ def contained(
     most: int = MOST,
     every: bool = False,
 ) -> Containment:
-    """Find the documents that hold the texts.
+    """Find the documents that contain the texts.
 
-    A text that stands word for word in a document is not looked for in others that nearly hold it. Else it is found
-    where ``near`` of its words stand in their order within a passage of about its length; misspelt ones count. A number
-    in another's place makes another text. So does another word in the place of the text's own (one in twenty
-    may be another), if several different documents have it so: those were written by one template.
+    A text that occurs word for word in some document is not searched approximately. Otherwise it is found where a
+    passage of about its length has ``near`` of its words in their order, misspelt words included. A different number
+    makes a different text. So do replaced words (one in twenty may be), if several distinct documents have them: those
+    documents come from one template.
 
-    To ask which documents are part of a text, give the documents as the texts, and the texts as the documents.
+    To find the documents that are part of a text, swap the arguments.
 
     Args:
-        texts: ids and texts to look for, each id once; held in memory, at 4 bytes a word.
-        documents: ids and texts to look in. They are read twice, one at a time: a list, or whatever can be iterated
-            over again; once where ``near`` is None.
-        near: the least share of a text's words; None finds only what stands word for word.
-        most: a text that more different documents hold is common, and found in none.
-        every: tell every place at which a text stands in a document word for word; else a document is told once.
+        texts: ids and texts to look for, each id once. They are kept in memory, at 4 bytes a word.
+        documents: ids and texts to look in, one at a time. They are read twice, so give a list or another iterable that
+            can be read again; with ``near=None`` they are read once.
+        near: the least share of a text's words. None finds only exact occurrences.
+        most: a text in more distinct documents than this is common, and found in none.
+        every: return every exact occurrence in a document, instead of the first.
 
     Raises:
         TypeError: the documents are an iterator, which can be read only once, and ``near`` is not None.
 
     Returns:
-        The same for the same texts and documents, whatever their order.
+        The occurrences. They do not depend on the order of the texts and documents.
 
     >>> held = contained([("answer", "Press the RED button for ten seconds \u2013 then let go.")],
     ...                  [("manual", "To reset: press the *red* button for ten seconds, then let go. Wait.")])
@@ -128,32 +125,32 @@ def contained(
         rest = [find for find in finds if not find.rows and is_sure(find.words)]
         _look(rest, documents, _ANCHORS, most, functools.partial(_nearly, near=near))
     for find, names in zip(finds, groups.values(), strict=True):
-        rows, holders = find.told()
-        if holders > most:
+        rows, distinct = find.accepted()
+        if distinct > most:
             result.common.update(names)
-        elif holders > 1 and not is_sure(find.words):
+        elif distinct > 1 and not is_sure(find.words):
             result.short.update(names)
         elif rows:
             for name in names:
-                found = (Occurrence(name, row.document, row.share, row.exact, row.start, row.end) for row in rows)
+                found = (replace(row.at, text=name) for row in rows)
                 result.found[name] = sorted(found, key=lambda one: (one.document, one.start))
     return result
 
 
 def measure(words: Sequence[str]) -> tuple[int, int]:
-    """How many words and letters there are; characters that stand for a syllable or a word count twice."""
-    letters = sum(2 * len(w) if w[0] >= _KANA_AND_ON else len(w) for w in words)
+    """Count words and letters. Characters that are a syllable or a word count twice."""
+    letters = sum(2 * len(w) if w[0] >= _FIRST_KANA else len(w) for w in words)
     return len(words), letters
 
 
 def is_sure(words: Sequence[str]) -> bool:
-    """Whether a text of these words is found in every document that holds it."""
+    """Return whether a text of these words is long enough to be found in every document."""
     count, letters = measure(words)
     return count >= SURE_WORDS and letters >= SURE_LETTERS
 
 
 def _groups(texts: Iterable[tuple[str, str]], result: Containment) -> dict[tuple[str, ...], list[str]]:
-    """The ids of the texts by their words; what is too short goes into the result at once."""
+    """Return the ids of the texts by their words. Texts that are too short go into the result."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for identity, text in texts:
         words = tuple(map(sys.intern, words_in_order(text)))
@@ -167,49 +164,52 @@ def _groups(texts: Iterable[tuple[str, str]], result: Containment) -> dict[tuple
 
 @dataclass(frozen=True, slots=True)
 class _Find:
-    """A document that holds a text; ``alike`` is the share of its pairs of words, ``holder`` the document's hash."""
+    """An occurrence, with what decides whether it is accepted.
 
-    document: str
-    share: float
-    exact: bool
-    start: int
-    end: int
+    Attributes:
+        at: the occurrence.
+        replaced: the number of replaced words.
+        alike: the share of the text's pairs of words that the document has there.
+        content: a hash of the document's words, equal for copies of a document.
+    """
+
+    at: Occurrence
     replaced: int
     alike: float
-    holder: int
+    content: int
 
 
 @dataclass(slots=True)
 class _Finds:
-    """What has been found of one text: at most one row for each document that is looked at."""
+    """The occurrences of one text that have been found so far."""
 
     words: tuple[str, ...]
     rows: list[_Find] = field(default_factory=list)
     best: float = 0.0
 
     def add(self, row: _Find, most: int) -> None:
-        """Add a document; of far more than can be told, the nearest are kept."""
+        """Add an occurrence. If there are far more than can be returned, only the nearest are kept."""
         self.rows.append(row)
         self.best = max(self.best, row.alike)
         if len(self.rows) > 20 * max(most, 100):
-            self.rows = sorted(self.rows, key=lambda row: (-row.alike, row.document))[: 10 * max(most, 100)]
+            self.rows = sorted(self.rows, key=lambda row: (-row.alike, row.at.document))[: 10 * max(most, 100)]
 
-    def told(self) -> tuple[list[_Find], int]:
-        """What can be told, and how many different documents that is.
+    def accepted(self) -> tuple[list[_Find], int]:
+        """Return the accepted occurrences, and the number of distinct documents with them.
 
-        Of documents that nearly hold it, those count that are about as near as the nearest. Other words in the text's
-        place are an editor's in one of them, a template's in several.
+        Of approximate occurrences, only those count that are about as near as the nearest. Replaced words in one
+        document are an editor's; in several distinct documents they are a template's.
         """
         rows = [row for row in self.rows if row.alike >= self.best - _BEHIND]
-        if len({row.holder for row in rows}) > 1:
+        if len({row.content for row in rows}) > 1:
             rows = [row for row in rows if not row.replaced]
-        return rows, len({row.holder for row in rows})
+        return rows, len({row.content for row in rows})
 
 
 def _look(
     finds: Sequence[_Finds], documents: Iterable[tuple[str, str]], anchors: int, most: int, compare: _Compare
 ) -> None:
-    """Look for texts in documents, and compare them where their anchors stand."""
+    """Find the texts' anchors in the documents, and compare the texts there."""
     if not finds:
         return
     anchored = AnchoredTexts([find.words for find in finds], anchors=anchors)
@@ -221,7 +221,7 @@ def _look(
 def _exactly(
     anchored: AnchoredTexts, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, every: bool
 ) -> None:
-    """Find the texts that stand in the batch word for word."""
+    """Add the exact occurrences in a batch."""
     hits = anchored.hits(batch, rolling)
     ends = hits.begins + anchored.lengths[hits.texts]
     inside = np.flatnonzero((hits.begins >= batch.starts[hits.homes]) & (ends <= batch.ends[hits.homes]))
@@ -231,12 +231,12 @@ def _exactly(
         find, count = finds[text], len(finds[text].words)
         if np.array_equal(batch.numbers[begin : begin + count], anchored.row(text)):
             start = begin - int(batch.starts[home])
-            row = batch.names[home], 1.0, True, start, start + count, 0, 1.0, _hash(batch, home)
-            find.add(_Find(*row), most)
+            at = Occurrence("", batch.names[home], 1.0, exact=True, start=start, end=start + count)
+            find.add(_Find(at, 0, 1.0, _hash(batch, home)), most)
 
 
 def _places(texts: Places, homes: Places, begins: Places, *, every: bool) -> list[tuple[int, int, int]]:
-    """The first place of each text in each document, or every: (text, document, first word)."""
+    """Return the first place of each text in each document, or every place: (text, document, first word)."""
     order = np.lexsort((begins, homes, texts))
     rows = np.stack([texts, homes, begins], axis=1)[order]
     first = np.ones(len(rows), dtype=np.bool_)
@@ -247,7 +247,7 @@ def _places(texts: Places, homes: Places, begins: Places, *, every: bool) -> lis
 def _nearly(
     anchored: AnchoredTexts, batch: Batch, rolling: Rolling, finds: Sequence[_Finds], most: int, *, near: float
 ) -> None:
-    """Find the texts that nearly stand in the batch: where a quarter of their anchors are about where they belong."""
+    """Add the approximate occurrences in a batch, where a quarter of a text's anchors are about in place."""
     hits, pairs = anchored.hits(batch, rolling), rolling.runs(2)
     rows = np.stack([hits.texts, hits.homes, hits.begins, hits.anchors], axis=1)
     rows = rows[np.lexsort(rows.T[::-1])]
@@ -265,29 +265,29 @@ def _nearly(
         match = matched(find.words, batch.words[first:last], near)
         if match is not None:
             begin, end = first - start + match.start, first - start + match.end
-            row = batch.names[home], match.share, False, begin, end, match.replaced, alike, _hash(batch, home)
-            find.add(_Find(*row), most)
+            at = Occurrence("", batch.names[home], match.share, exact=False, start=begin, end=end)
+            find.add(_Find(at, match.replaced, alike, _hash(batch, home)), most)
 
 
 def _hash(batch: Batch, home: int) -> int:
-    """Of a document's words, to tell copies of a document from different ones."""
+    """Hash a document's words, which tells copies of a document from distinct ones."""
     return hash(tuple(batch.words[int(batch.starts[home]) : int(batch.ends[home])]))
 
 
 def _share_among(own: Hashes, others: Hashes) -> float:
-    """The share of the hashes that are among others."""
+    """Return the share of the hashes that are among the others."""
     if len(own) > _FEW:
         return float(np.isin(own, others).mean())
-    return float((own[:, None] == others[None, :]).any(axis=1).mean())  # much faster on few
+    return float((own[:, None] == others[None, :]).any(axis=1).mean())  # [own, 1] == [1, others], faster on few
 
 
 def _broken(count: int, near: float) -> float:
-    """The share of a text's pairs of words that may be broken: two by each word that differs, some by words between."""
+    """Return the share of a text's pairs of words that may differ: two for each different word, and some extra."""
     return (2 * math.ceil((1 - near) * count) + count / 20) / (count - 1)
 
 
 def _crowded(begins: Sequence[tuple[int, int]], slack: int, least: int) -> int | None:
-    """Where the most different anchors say that the text begins, within ``slack`` words; None: fewer than ``least``."""
+    """Return where most distinct anchors place the text's beginning, within ``slack`` words; None below ``least``."""
     best: tuple[int, int] | None = None
     left = 0
     for right in range(len(begins)):

@@ -1,4 +1,4 @@
-"""Language codes and what the lexical tools know of each: stemmer and stopwords."""
+"""Languages by ISO 639 code, with the stemmer and the stopword list that lexical search has for each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from tardif.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language that text can be declared to be in.
+    """A language that texts can be declared to be in.
 
-    ``stemmer`` is the Snowball algorithm's name in PyStemmer, ``None`` where it has none, and then words
-    are left as they are. ``stopwords`` is the list's name in bm25s; where that is ``None``,
-    :func:`tardif.text.stopwords.stopwords` has lists of other origin for most.
+    Attributes:
+        code: the ISO 639-1 code.
+        name: the English name.
+        stemmer: the Snowball algorithm's name in PyStemmer; None if there is none, and words are matched as they are.
+        stopwords: the list's name in bm25s. If it is None, :func:`tardif.text.stopwords.stopwords` has another list for
+            most languages.
     """
 
     code: str
@@ -119,7 +122,10 @@ def language(code: str) -> Language:
     """Find a language by its ISO 639 code (``en``, ``eng``, ``en-US``, ``EN``) or English name.
 
     Raises:
-        SettingError: no such language; the message names the nearest ones.
+        SettingError: the language is unknown. The message names similar ones.
+
+    >>> language("en-US").name, language("German").code
+    ('English', 'de')
     """
     key = str(code).strip().lower().replace("_", "-")
     found = _BY_CODE.get(key) or _BY_CODE.get(key.split("-")[0])

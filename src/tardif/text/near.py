@@ -1,14 +1,13 @@
-"""Texts that are nearly the same: MinHash (Broder 1997; datasketch) and sorted neighbourhoods (Hernandez 1995).
+"""Near-duplicate texts, by MinHash (Broder 1997; datasketch) and sorted neighbourhoods (Hernandez 1995).
 
-A template's 4,000 variations make eight million pairs, and nobody reads pairs. What a split needs is which texts
-hang together, and what a report needs is one such text for each: a link joins two texts that are nearly the same, and
-what is joined already is not compared again. So there are fewer links than texts, and work and memory grow with the
-number of texts alone:
+4,000 variations of a template form eight million pairs, and nobody reads pairs. A split needs the groups of
+near-duplicates, and a report needs one partner for each text. So a link joins two near-duplicates, and texts of one
+group are not compared again. There are fewer links than texts, and work and memory grow linearly:
 
-- a text keeps a sketch and at most 1,024 numbers, however long it is;
-- of the texts that share a bucket it is compared with the 32 before it in the alphabet at most, where a template's
-  next variation stands;
-- after 16 comparisons in vain it is compared no more. Texts that were not compared with all are counted.
+- A text keeps a sketch and at most 1,024 numbers, however long it is.
+- It is compared with at most the 32 texts before it in alphabetical order in each bucket, where a template's next
+  variation is.
+- After 16 unsuccessful comparisons it is compared no more. Texts that were not compared with all are counted.
 """
 
 from __future__ import annotations
@@ -22,37 +21,41 @@ from numpy.typing import NDArray
 
 from tardif.text.normal import normalise, text_id
 
-# Above this many texts the search is switched off, and said so: it takes a quarter of a millisecond a text.
+# The number of texts above which callers leave the search out, with a note. It takes a quarter of a millisecond a text.
 LIMIT = 50_000
+# The Jaccard similarity from which two texts are near-duplicates.
 SIMILARITY = 0.9
+# The number of texts before it in alphabetical order that a text is compared with in each bucket.
 NEIGHBOURS = 32
-"""Of the texts that share a bucket, with how many before it in the alphabet each is compared."""
 
 _PERMUTATIONS = 64
-# A long text is compared by runs of words; a short one has too few of them, and by runs of characters.
+# Texts of at least 30 words are compared by runs of 3 words. Shorter ones have too few, and are compared by runs of 5
+# characters.
 _LONG, _WORDS, _CHARACTERS = 30, 3, 5
-# A text's runs that are kept, the smallest by hash: of more of them the similarity is estimated, within .01.
+# The runs that are kept of a text: those with the smallest hashes. For longer texts the similarity is an estimate,
+# within 0.01.
 _KEPT = 1_024
-# A sketch's estimate is within .04 of the similarity two times in three: what it puts .1 lower is not looked at.
+# A sketch's estimate is within 0.04 of the similarity two times in three. Pairs that it puts 0.1 too low are skipped.
 _SLACK = 0.1
-# How often two texts at the threshold must share a bucket.
+# The probability with which two texts at the threshold must share a bucket.
 _RECALL = 0.98
+# Unsuccessful comparisons after which a text is compared no more.
 _IN_VAIN = 16
-# The order of the texts looks at so many characters.
+# The characters of a text that its alphabetical order looks at.
 _PREFIX = 200
-_PAIRS = 1 << 17  # estimated at a time: the sketches of both are 64 MB
+_PAIRS = 1 << 17  # pairs that are estimated at a time: their sketches are 64 MB
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """What is nearly the same.
+    """The near-duplicates among some texts.
 
     Attributes:
-        links: sorted pairs of ids (smaller, larger), each of two texts that are nearly the same. Texts hang together
-            where links lead from one to the other; there is no link within what hangs together already.
-        unsure: how many texts have more look-alikes than they were compared with.
+        links: sorted pairs of ids (smaller, larger) of near-duplicates. They form trees: texts that links connect are
+            one group, and a group has one link less than texts.
+        unsure: the number of texts with more look-alikes than they were compared with.
     """
 
     links: list[tuple[str, str]] = field(default_factory=list)
@@ -60,7 +63,7 @@ class Near:
 
     @property
     def partners(self) -> dict[str, str]:
-        """For each text that is nearly another the smallest id that it has a link with, sorted by id."""
+        """For each near-duplicate, the smallest id that it has a link with; sorted by id."""
         found: dict[str, str] = {}
         for one, other in self.links:
             found[one] = min(found.get(one, other), other)
@@ -69,23 +72,27 @@ class Near:
 
     @property
     def groups(self) -> int:
-        """How many groups of texts hang together."""
-        return len(self.partners) - len(self.links)  # in a tree there is one link less than texts
+        """The number of groups of near-duplicates."""
+        return len(self.partners) - len(self.links)  # each tree has one link less than texts
 
 
 def near_duplicates(
     texts: Iterable[tuple[str, str]], *, similarity: float = SIMILARITY, advance: Callable[[int], None] | None = None
 ) -> Near:
-    """Which normalised texts are nearly, but not exactly, the same.
+    """Find the texts whose normal forms are nearly, but not exactly, the same.
 
-    Candidates come from MinHash buckets and are checked by the Jaccard similarity of their sets of shingles (runs of
-    words, in short texts of characters), so none is linked by chance; a pair at the very threshold may be missed. The
-    result does not depend on the order of the texts.
+    Candidates come from MinHash buckets. They are checked by the Jaccard similarity of their sets of shingles (runs of
+    words, or of characters in short texts), so none is linked by chance. A pair at the very threshold may be missed.
+    The result does not depend on the order of the texts.
 
     Args:
-        texts: ids and texts; read once. Equal normalised texts count once, under the smallest id.
-        similarity: Jaccard similarity from which two texts are nearly the same.
+        texts: ids and texts, read once. Texts with equal normal forms count once, under the smallest id.
+        similarity: the Jaccard similarity from which two texts are near-duplicates.
         advance: called with the number of texts done, for progress.
+
+    >>> text = "press the red button for ten seconds and then let it go"
+    >>> near_duplicates([("a", text), ("b", text + "."), ("c", "a lamp")]).links
+    [('a', 'b')]
     """
     sketched = _Sketches()
     for identity, text in texts:
@@ -96,7 +103,7 @@ def near_duplicates(
 
 
 class _Sketches:
-    """What is kept of each different text."""
+    """The sketches and shingles of the distinct texts."""
 
     def __init__(self) -> None:
         from datasketch import MinHash
@@ -106,7 +113,7 @@ class _Sketches:
         self.sketches: list[NDArray[np.uint32]] = []
         self._prefixes: list[str] = []
         self._seen: dict[str, int] = {}
-        self._empty = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int)  # runs are hashed already
+        self._empty = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int)  # the runs are hashed already
 
     def add(self, identity: str, text: str) -> None:
         flat = normalise(text)
@@ -125,12 +132,12 @@ class _Sketches:
         self.sketches.append(sketch.hashvalues.astype(np.uint32))
 
     def order(self) -> list[int]:
-        """The texts in the order of the alphabet."""
+        """Return the numbers of the texts in alphabetical order."""
         return sorted(range(len(self.ids)), key=lambda number: (self._prefixes[number], self.ids[number]))
 
 
 class _Search:
-    """Links the texts, from near neighbours in a bucket to far ones."""
+    """Links the texts, from close neighbours in a bucket to distant ones."""
 
     def __init__(self, texts: _Sketches, similarity: float) -> None:
         order = texts.order()
@@ -138,9 +145,9 @@ class _Search:
         self._shingles = [texts.shingles[number] for number in order]
         self._sketches = np.array([texts.sketches[number] for number in order]).reshape(-1, _PERMUTATIONS)
         self._similarity = similarity
-        self._root = list(range(len(order)))  # a text that each hangs together with; in the end its own
+        self._root = list(range(len(order)))  # union-find: a text of the same group, or the text itself
         self._in_vain = np.zeros(len(order), dtype=np.int64)
-        self._differ = np.zeros(0, dtype=np.int64)  # pairs that were compared in vain, as one number
+        self._differ = np.zeros(0, dtype=np.int64)  # pairs that were compared without success, each as one number
         self._buckets = [self._bucket(rows) for rows in self._bands()]
 
     def run(self) -> Near:
@@ -161,24 +168,20 @@ class _Search:
         return Near(sorted(found), self._unsure())
 
     def _bands(self) -> list[NDArray[np.uint32]]:
-        """The parts of the sketches by which buckets are made: as long as finds enough."""
-        rows = next(
-            rows
-            for rows in (16, 8, 4, 2, 1)
-            if rows == 1 or 1 - (1 - self._similarity**rows) ** (_PERMUTATIONS // rows) >= _RECALL
-        )
+        """Return the parts of the sketches that make buckets: as long as the recall allows, as long ones cost less."""
+        # With bands of r values, two texts of similarity s share a bucket with probability 1 - (1 - s^r)^(64 / r).
+        recalls = ((rows, 1 - (1 - self._similarity**rows) ** (_PERMUTATIONS // rows)) for rows in (16, 8, 4, 2))
+        rows = next((rows for rows, recall in recalls if recall >= _RECALL), 1)
         return [self._sketches[:, begin : begin + rows] for begin in range(0, _PERMUTATIONS, rows)]
 
     def _bucket(self, rows: NDArray[np.uint32]) -> tuple[Numbers, Numbers]:
-        """The texts (by bucket, in their order) and the bucket of each."""
-        if not len(rows):
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        """Return the texts by bucket, in their order, and the bucket of each."""
         bucket = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
         order = np.argsort(bucket, kind="stable")
         return order, bucket[order]
 
     def _candidates(self, distance: int) -> list[list[int]]:
-        """Pairs that are so far apart in a bucket, do not hang together yet, and look alike by their sketches."""
+        """Return the pairs at this distance in a bucket that are of different groups and have similar sketches."""
         roots = self._roots()
         pairs = []
         for order, bucket in self._buckets:
@@ -200,7 +203,7 @@ class _Search:
         mine, theirs = self._shingles[one], self._shingles[other]
         shared = np.intersect1d(mine, theirs, assume_unique=True)
         count, total = len(shared), len(mine) + len(theirs) - len(shared)
-        if max(len(mine), len(theirs)) == _KEPT:  # the smallest of both are the smallest of all
+        if max(len(mine), len(theirs)) == _KEPT:  # bottom-k: the smallest hashes of both are the smallest of the union
             last = np.union1d(mine, theirs)[_KEPT - 1]
             count, total = int(np.searchsorted(shared, last, side="right")), _KEPT
         return count >= self._similarity * total
@@ -215,7 +218,7 @@ class _Search:
         return np.array([self._find(number) for number in range(len(self._root))], dtype=np.int64)
 
     def _unsure(self) -> int:
-        """How many texts were not compared with all in a bucket, some of which they do not hang together with."""
+        """Count the texts that were not compared with all texts of other groups in their buckets."""
         roots = self._roots()
         unsure = self._in_vain == _IN_VAIN
         for order, bucket in self._buckets:
@@ -228,7 +231,7 @@ class _Search:
 
 
 def _shingles(text: str) -> NDArray[np.uint32]:
-    """The hashes of a text's runs of words or characters, each once, in their order."""
+    """Return the distinct hashes of a text's runs of words or characters, in ascending order."""
     words = text.split()
     if len(words) >= _LONG:
         import xxhash
@@ -244,7 +247,7 @@ def _shingles(text: str) -> NDArray[np.uint32]:
 
 
 def _mixed(runs: NDArray[np.uint64]) -> Any:
-    """A hash of each row: its numbers one after the other through the mixing function of splitmix64."""
+    """Hash each row: its numbers pass one after the other through the mixing function of splitmix64."""
     mixed = np.full(len(runs), runs.shape[1], dtype=np.uint64)
     for column in runs.T:
         mixed = (mixed ^ column) * np.uint64(0x9E3779B97F4A7C15)

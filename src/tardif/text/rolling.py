@@ -1,4 +1,4 @@
-"""Hashes of all runs of a sequence of words, whatever their length, in one pass (Karp and Rabin 1987)."""
+"""Rolling hashes: the hash of every run of words in a sequence, of any length, in one pass (Karp and Rabin 1987)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ Numbers = NDArray[np.int32]
 Places = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
-# Odd, so that it has an inverse modulo 2**64: then a run's hash does not depend on where it stands.
+# Odd, so that it has an inverse modulo 2**64. Its powers make a run's hash independent of the run's place.
 _FACTOR = 0x9E3779B97F4A7C15
 _INVERSE = pow(_FACTOR, -1, 1 << 64)
 
 
 class Rolling:
-    """Hashes of the runs of a sequence.
+    """The hashes of the runs of a sequence of words.
 
-    Two runs of different words may share a hash, once in 2**64: compare the words where that matters.
+    Two different runs share a hash with a probability of 1 in 2**64. Compare the words where that matters.
 
     Args:
-        numbers: one for each word; the same word, the same number.
+        numbers: the number of each word; equal words have equal numbers.
+
+    >>> rolling = Rolling(np.array([1, 2, 3, 1, 2], dtype=np.int32))
+    >>> bool(rolling.runs(2)[0] == rolling.runs(2)[3])
+    True
     """
 
     def __init__(self, numbers: Numbers) -> None:
@@ -30,14 +34,14 @@ class Rolling:
         np.cumsum(_scattered(numbers) * _powers(_FACTOR, count), out=self._sums[1:])
 
     def runs(self, size: int) -> Hashes:
-        """The hash of every run of ``size`` words, by its first; its bits are as if drawn at random."""
+        """Return the hash of every run of ``size`` words, by its first word. The bits are mixed, for use in tables."""
         count = max(len(self._sums) - size, 0)
         sums = self._sums[size:] - self._sums[:count] if count else self._sums[:0]
         found = sums * self._inverse[:count]
         return (found ^ (found >> np.uint64(29))) * np.uint64(_FACTOR)
 
     def between(self, starts: Places, ends: Places) -> Hashes:
-        """The hash of the run from each start up to its end."""
+        """Return the hash of the run from each start up to its end."""
         found: Hashes = (self._sums[ends] - self._sums[starts]) * self._inverse[starts]
         return found
 
@@ -49,7 +53,7 @@ def _powers(base: int, count: int) -> Hashes:
 
 
 def _scattered(numbers: Numbers) -> Hashes:
-    """Numbers of words as if drawn at random (splitmix64)."""
+    """Mix the numbers of words into pseudo-random ones (splitmix64), so that sums of them are distinct."""
     mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(_FACTOR)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

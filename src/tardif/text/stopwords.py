@@ -1,7 +1,6 @@
-"""Function words of each language, from the libraries that have lists and a few of our own.
+"""Stopwords of each language, from bm25s and stopwordsiso, with own lists for four languages.
 
-A list only saves work and a little noise: what stands in every document weighs next to nothing in
-BM25 anyway.
+A list only saves work and a little noise: BM25 gives almost no weight to a word that is in every document.
 """
 
 from __future__ import annotations
@@ -51,10 +50,14 @@ _CYRILLIC = str.maketrans("abvgdđežzijklmnoprstćufhcčš", "абвгдђеж�
 
 
 def stopwords(language: Language) -> frozenset[str]:
-    """The stopwords of a language, in lower case; none where no list is known.
+    """Return the stopwords of a language in lower case; none if no list is known.
 
-    bm25s' lists where it has one; else stopwordsiso's (MIT); else, for Nepali, Serbian, Tamil and
-    Yiddish, short ones of our own. All languages with a stemmer in PyStemmer have a list.
+    The list is bm25s' if it has one; else an own short one (Nepali, Serbian, Tamil, Yiddish); else stopwordsiso's
+    (MIT). Every language with a stemmer in PyStemmer has a list.
+
+    >>> from tardif.text.languages import language
+    >>> "the" in stopwords(language("en"))
+    True
     """
     if language.stopwords is not None:
         from bm25s import stopwords as lists
@@ -63,13 +66,10 @@ def stopwords(language: Language) -> frozenset[str]:
     elif language.code in _OWN:
         found = _OWN[language.code].split()
         if language.code == "sr":  # written in two alphabets
-            found += [_cyrillic(word) for word in found]
+            latin = " ".join(found).replace("lj", "љ").replace("nj", "њ").replace("dž", "џ")
+            found += latin.translate(_CYRILLIC).split()
     else:
         import stopwordsiso
 
         found = list(stopwordsiso.stopwords(language.code))
     return frozenset(unicodedata.normalize("NFKC", word).lower() for word in found)
-
-
-def _cyrillic(word: str) -> str:
-    return word.replace("lj", "љ").replace("nj", "њ").replace("dž", "џ").translate(_CYRILLIC)

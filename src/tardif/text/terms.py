@@ -1,16 +1,15 @@
-"""What counts as a word in lexical search, in any script: rules and character classes, no model, no dictionary.
+"""The terms of lexical search in any script, by rules and character classes, without a model or dictionary.
 
-Words of scripts with spaces are stemmed. Where words are not separated, overlapping pairs are the unit:
+Words of scripts with spaces are stemmed. In other scripts the terms are overlapping pairs:
 
-- Chinese and Japanese: pairs of characters, which retrieve as well as words from a segmenter and need
-  none (Nie, Gao, Zhang and Zhou, IRAL 2000).
-- Korean: pairs of syllables within what stands between spaces, since particles stick to nouns
-  (Lee and Ahn, SIGIR 1996).
-- Thai, and likewise Lao, Khmer and Burmese: pairs of character clusters, a consonant with its vowels and
-  signs, which are never torn apart (Theeramunkong, Sornlertlamvanich, Tanhermhong and Chinnan, IRAL 2000).
+- Chinese and Japanese: pairs of characters. They retrieve as well as words from a segmenter (Nie, Gao, Zhang and Zhou,
+  IRAL 2000).
+- Korean: pairs of syllables between spaces, because particles are attached to nouns (Lee and Ahn, SIGIR 1996).
+- Thai, Lao, Khmer and Burmese: pairs of character clusters. A cluster is a consonant with its vowels and signs, which
+  are never separated (Theeramunkong, Sornlertlamvanich, Tanhermhong and Chinnan, IRAL 2000).
 
-A run of one character is a term itself. So that a query of one finds them, the single Chinese characters
-and Korean syllables of a *document* are terms too; in a query only its pairs count, where there are any.
+A run of one character is a term. The single Chinese characters and Korean syllables of a *document* are terms too, so
+that a query of one character finds them. In a query only pairs count, if there are any.
 """
 
 from __future__ import annotations
@@ -35,11 +34,14 @@ _ALONE = re.compile(f"[{HAN}{HANGUL}]")
 
 
 def pieces(text: str, *, document: bool) -> list[str]:
-    """The words and pairs of a text, in its order, in lower case; words of one letter are left out.
+    """Return the words and pairs of a text in their order and in lower case. Words of one letter are left out.
 
     Args:
-        text: what to cut.
-        document: whether it is searched, and so also gives the single characters of joined scripts.
+        text: a query or a document.
+        document: whether it is a document, which also has single Chinese characters and Korean syllables as terms.
+
+    >>> pieces("Late 交互期", document=False)
+    ['late', '交互', '互期']
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
@@ -65,14 +67,14 @@ def _pairs(run: str, *, document: bool) -> list[str]:
 
 
 class Terms:
-    """The term of each piece of text in a language: its stem, or nothing for a stopword."""
+    """Maps pieces of text in a language to terms: the stem of a word, or nothing for a stopword."""
 
     def __init__(self, language: Language) -> None:
         self._stopwords = stopwords(language)
         self._stem = stemmer(language)
 
     def term(self, piece: str) -> str:
-        """The term that ``piece`` counts as; empty for a stopword."""
+        """Return the term of a piece; empty for a stopword."""
         return "" if piece in self._stopwords else self._stem(piece)
 
 

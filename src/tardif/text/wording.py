@@ -1,4 +1,4 @@
-"""How much of a text's wording a passage has: words in order, and what stands in the others' place."""
+"""Comparison of a text with a passage word by word: the words they share in order, and the words that differ."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-# Of misspelt words, and words written apart or together, so much of the letters agrees.
+# The share of letters that a misspelt word, or words written together or apart, have in common with the right ones.
 _MISSPELT = 0.7
-# How many words may stand in the place of other ones: one, and one in twenty of a longer text.
+# One word in so many may be replaced by another, and one in any text.
 _REPLACED = 20
-# Footnote marks, labels, links: so many words may stand between the text's own.
+# The share of extra words between the text's own, such as footnote marks, labels and links.
 _BETWEEN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A passage that has nearly the words of a text.
+    """A passage with nearly the words of a text.
 
     Attributes:
-        share: of the text's words, how many the passage has, in their order.
-        start: the first word of the passage that is the text's.
-        end: the word after the last.
-        replaced: how many of the text's words have quite other ones in their place.
+        share: the share of the text's words that the passage has in their order.
+        start: the passage's first word that is the text's.
+        end: the word after its last.
+        replaced: the number of the text's words that are replaced by other words.
     """
 
     share: float
@@ -33,16 +33,19 @@ class Match:
 
 
 def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Match | None:
-    """Compare a text with a passage that may begin before it and end after it.
+    """Compare a text with a passage, which may begin before the text and end after it.
 
     Args:
-        text: its words; two at least.
-        passage: the passage's.
-        near: the least share of the text's words that the passage must have, misspelt ones counted.
+        text: the text's words, at least two.
+        passage: the passage's words.
+        near: the least share of the text's words that the passage must have, misspelt words included.
 
     Returns:
-        None where the passage has fewer, has a number in another's place, more words in the place of others than
-        one in twenty, or too many between.
+        None if the passage has fewer words of the text, another number in place of a number, more than one word in
+        twenty replaced, or too many extra words.
+
+    >>> matched("press the red button".split(), "please press the red button now".split(), near=0.9)
+    Match(share=1.0, start=1, end=5, replaced=0)
     """
     blocks = _blocks(text, passage)
     if not blocks:
@@ -72,9 +75,9 @@ def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Match |
 
 
 def _blocks(text: Sequence[str], passage: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Runs of words that both have, in order: (place in the text, place in the passage, words).
+    """Return the runs of words that both have, in order: (place in the text, place in the passage, words).
 
-    Pairs of words are compared, which seldom stand twice: so the time hardly grows faster than the texts.
+    Pairs of words are compared, because they rarely occur twice: the time then grows little faster than the texts.
     """
     pairs = SequenceMatcher(None, list(pairwise(text)), list(pairwise(passage)), autojunk=False)
     blocks: list[tuple[int, int, int]] = []
@@ -91,7 +94,7 @@ def _blocks(text: Sequence[str], passage: Sequence[str]) -> list[tuple[int, int,
 def _gaps(
     text: Sequence[str], passage: Sequence[str], blocks: Sequence[tuple[int, int, int]]
 ) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    """What the text has before, between and after the runs, and what the passage has in that place."""
+    """Yield the words of the text before, between and after the runs, each with the passage's words in that place."""
     head, place, _ = blocks[0]
     yield text[:head], passage[max(place - head, 0) : place]
     for (a, b, size), (next_a, next_b, _) in pairwise(blocks):
@@ -102,7 +105,7 @@ def _gaps(
 
 
 def _parts(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
-    """The parts of a gap that are equal, or stand for each other."""
+    """Yield the bounds of the parts of a gap that are equal, or that replace each other."""
     if own and other:
         for _, *bounds in SequenceMatcher(None, own, other, autojunk=False).get_opcodes():
             yield bounds[0], bounds[1], bounds[2], bounds[3]

@@ -1,17 +1,14 @@
-"""Write a model's query encoder for :class:`tardif.encoder.onnx.encoder.LightEncoder`.
+"""Export of a model's query encoder to ONNX, for :class:`tardif.encoder.onnx.encoder.LightEncoder`.
 
-Transformer, projection and normalisation become one ONNX graph in float32; the tokenizer is written as it
-is. What was written is read again and compared with the model before it counts: a family that the
-exporter gets wrong is refused, and searched with PyTorch.
+Transformer, projection and normalisation become one ONNX graph in float32. The tokenizer is copied. The export is
+then read again and compared with the model. A model family that the exporter gets wrong is refused, and must be
+searched with PyTorch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tardif.encoder.blanks import blanks_of
+from tardif.encoder.blanks import blanks_of, skipped_ids
 from tardif.encoder.encoding import Block, encode, to_device
 from tardif.encoder.loading import quiet_libraries
 from tardif.encoder.model import transformer_of
@@ -33,14 +30,14 @@ from tardif.folders import staged
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# 17 has LayerNormalization, and every onnxruntime since 2022 reads it.
+# Version 17 has LayerNormalization, and every onnxruntime since 2022 reads it.
 _OPSET = 17
 # A file in the protobuf format cannot be larger than 2 GiB.
 _LARGEST = 2_000_000_000
 _NO_CAP = 1_000_000
-# No MaxSim score of a query may be off by more. Against half precision, the model's own rounding is the limit.
+# The largest error of a query's MaxSim score. For a model in half precision its own rounding is the limit.
 _FAR, _FAR_HALF = 1e-3, 2e-2
-# Unlike one another in length, script and tokens; the last one is longer than any cap.
+# Queries of different length, script and tokens.
 _PROBES = (
     "how do I reset my password?",
     "a",
@@ -53,37 +50,37 @@ _PROBES = (
 
 @torch.no_grad()
 def export_query_encoder(model: MultiVectorEncoder, folder: Path) -> None:
-    """Write the query encoder of ``model`` to ``folder``, whole or not at all.
+    """Write the query encoder of a model to a folder, completely or not at all.
 
-    The model is not changed, whatever its device and mode. Its weights are shared while the graph is
-    traced, unless they must be converted to float32 on the CPU first.
+    The model does not change, whatever its device and mode. The graph shares its weights, unless they must first be
+    converted to float32 on the CPU.
 
     Args:
         model: a late-interaction model.
         folder: a new folder.
 
     Raises:
-        ModelError: this model cannot be exported; the message says why. Search it with PyTorch.
+        ModelError: the model cannot be exported; the message says why. Search it with PyTorch.
         FolderError: the folder cannot be written.
     """
     try:
         graph, form = _Graph(model), query_form(model)
-        with staged(folder) as aside, _silence():
+        with staged(folder) as aside, quiet_libraries(), warnings.catch_warnings(action="ignore"):
             _save_tokenizer(model, aside / TOKENIZER)
             _save_graph(graph, aside / GRAPH)
             write_form(aside, form)
             _compare(model, LightEncoder(aside))
     except TardifError:
         raise
-    except Exception as error:  # exporter, tokenizer and runtime have no common parent
+    except Exception as error:  # the errors of exporter, tokenizer and runtime have no common parent
         _refuse(first_line(error), error)
 
 
 def query_form(model: MultiVectorEncoder) -> QueryForm:
-    """How ``model`` turns a query into token ids at inference, and which tokens it scores.
+    """Return the rules by which a model turns a query into token ids and chooses the tokens that it scores.
 
     Raises:
-        ModelError: it does so in a way that cannot be written down.
+        ModelError: the model does something that these rules cannot express.
     """
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
@@ -95,14 +92,7 @@ def query_form(model: MultiVectorEncoder) -> QueryForm:
         _refuse("its tokenizer pads on the left")
     if any(transformer.processing_kwargs.values()) or "message" in transformer.modality_config:
         _refuse("it prepares texts in a way of its own")
-    masks = [module for module in model if isinstance(module, MultiVectorMask)]
-    expansion = _expansion(transformer, scored=bool(masks))
-    skipped = {
-        int(number)
-        for mask in masks
-        if "query" in mask.skiplist_tasks and mask._skiplist_ids is not None
-        for number in mask._skiplist_ids
-    }
+    expansion = _expansion(transformer, scored=any(isinstance(module, MultiVectorMask) for module in model))
     return QueryForm(
         prompt=model.prompts.get("query") or "",
         max_tokens=_cap(transformer),
@@ -110,7 +100,7 @@ def query_form(model: MultiVectorEncoder) -> QueryForm:
         split_special_tokens=bool(tokenizer.split_special_tokens),
         pad_id=tokenizer.pad_token_id or 0,
         expansion=expansion,
-        skipped_ids=tuple(sorted(skipped)),
+        skipped_ids=tuple(sorted(skipped_ids(model, "query"))),
         dim=int(model.get_embedding_dimension() or 0),
         blanks=blanks_of(model),
     )
@@ -131,7 +121,7 @@ def _expansion(transformer: Any, *, scored: bool) -> Expansion | None:
 
 
 def _cap(transformer: Any) -> int:
-    """How many tokens of a query are read."""
+    """Return the number of tokens of a query that are read."""
     own, length = transformer.query_expansion, transformer.query_length
     if own is not None and own["strategy"] == "fixed":
         return int(own["length"])
@@ -145,7 +135,7 @@ def _cap(transformer: Any) -> int:
 
 
 class _Graph(nn.Module):
-    """Token ids to unit token vectors. What it holds is a copy around the model's own weights."""
+    """The exported graph: token ids to unit token vectors. Its modules are copies that share the model's weights."""
 
     def __init__(self, model: MultiVectorEncoder) -> None:
         super().__init__()
@@ -161,7 +151,7 @@ class _Graph(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """``[n, tokens]``, ``[n, tokens]`` -> ``[n, tokens, dim]``."""
-        # A query is the first of no pair: all its types are 0.
+        # A query is not part of a pair, so all its token types are 0.
         types = {"token_type_ids": torch.zeros_like(input_ids)} if self.has_types else {}
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **types)
         features: dict[str, Tensor] = {OUTPUT: hidden["last_hidden_state"]}
@@ -177,7 +167,7 @@ def _heads(model: MultiVectorEncoder) -> list[nn.Module]:
 
 
 def _check_chain(model: MultiVectorEncoder) -> None:
-    """Raise unless the modules are Transformer, any number of Dense, Normalize, with the mask anywhere."""
+    """Raise unless the modules are a Transformer, any number of Dense and a Normalize, with the mask anywhere."""
     from sentence_transformers.base.modules import Dense, Normalize, Transformer
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
@@ -203,11 +193,11 @@ def _check_chain(model: MultiVectorEncoder) -> None:
 
 
 def _shared(module: nn.Module) -> nn.Module:
-    """A copy of a module whose weights are the module's own where they are float32 on the CPU, else converted."""
+    """Copy a module, but share its weights if they are float32 on the CPU; other weights are converted."""
     own: dict[int, Any] = {
         id(weight): nn.Parameter(weight.detach().float().cpu(), requires_grad=False) for weight in module.parameters()
     }
-    # deepcopy takes what its memo has for an object instead of copying it.
+    # deepcopy uses an object from its memo instead of copying it.
     return copy.deepcopy(module, own).float().cpu()
 
 
@@ -216,17 +206,17 @@ def _save_tokenizer(model: MultiVectorEncoder, path: Path) -> None:
 
     transformer: Any = transformer_of(model)
     tokenizer = Tokenizer.from_str(transformer.tokenizer.backend_tokenizer.to_str())
-    tokenizer.no_padding()  # what the last call left; the cap is in the settings
+    tokenizer.no_padding()  # the last call left its settings; the cap is in encoder.json
     tokenizer.no_truncation()
     tokenizer.save(str(path))
 
 
 def _save_graph(graph: _Graph, path: Path) -> None:
-    # PyTorch's newer exporter takes 20 times as long here, and gets queries wrong in which a window of local
-    # attention holds nothing but expansion tokens; both at version 2.13.
+    # dynamo=False: PyTorch's newer exporter takes 20 times as long here, and gets a query wrong if a window of local
+    # attention has only expansion tokens. Both measured with version 2.13.
     ids = torch.ones((2, 16), dtype=torch.long)
     mask = torch.ones_like(ids)
-    mask[1, 8:] = 0  # a trace of attention without a mask would hold for such batches only
+    mask[1, 8:] = 0  # a trace without padding would hard-code attention without a mask
     axes = {0: "queries", 1: "tokens"}
     torch.onnx.export(
         graph,
@@ -241,7 +231,7 @@ def _save_graph(graph: _Graph, path: Path) -> None:
 
 
 def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
-    """Raise unless the written encoder gives the model's ids and vectors, alone and in a batch."""
+    """Raise unless the exported encoder gives the model's ids and vectors, for one query and for a batch."""
     blanks, long = blanks_of(model), "interaction " * (2 * light.form.max_tokens)
     for texts in ([_PROBES[0]], [*_PROBES, long]):
         features = model.preprocess(list(texts), prompt=model.prompts.get("query"), task="query")
@@ -263,26 +253,12 @@ def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
         if lengths != expected.lengths:
             _refuse("it chooses the tokens that it scores in a way of its own")
         theirs = expected.vectors.float().cpu().numpy()  # [tokens, dim]
-        far = np.linalg.norm(vectors - theirs, axis=1)  # how much a token's best similarity can be off at most
+        far = np.linalg.norm(vectors - theirs, axis=1)  # [tokens], a bound on the error of each token's similarity
         filled = [length for length in lengths if length]
         begins = np.cumsum([0, *filled[:-1]])
         allowed = _FAR if expected.vectors.dtype == torch.float32 else _FAR_HALF * np.array(filled)
         if not np.all(np.add.reduceat(far, begins) <= allowed):
             _refuse(f"its scores would be off by {np.add.reduceat(far, begins).max():.2g}")
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what exporter and libraries say about themselves off the user's terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), quiet_libraries():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _refuse(why: str, error: BaseException | None = None) -> NoReturn:

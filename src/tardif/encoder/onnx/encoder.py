@@ -1,8 +1,7 @@
-"""Encode queries with onnxruntime: a process that searches need not import PyTorch."""
+"""Query encoding with onnxruntime, so that a search does not import PyTorch."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
+from tardif.devices import core_count
 from tardif.encoder.config_checks import check_tokenizer
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.encoder.onnx.graph import check_graph
@@ -20,14 +20,14 @@ from tardif.forks import ForkAware, register
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Tokens of a batch, padding included. It suits a CPU's caches, and bounds the memory.
 BATCH_TOKENS = 4096
-"""Token budget of a batch, padding included: what a CPU's caches like; it bounds the memory."""
-
-_CHARACTERS = 1 << 20  # read by the tokenizer at a time, or one text: its own records are much larger than the ids
+# Characters that the tokenizer reads at a time (or one text): its records are much larger than the ids.
+_CHARACTERS = 1 << 20
 
 
 class Rows(NamedTuple):
-    """A batch of queries, all ``[queries, tokens]``: ids, what is attended to, what has a vector."""
+    """A batch of queries, all ``[queries, tokens]``: token ids, attention mask, and which tokens have a vector."""
 
     ids: NDArray[np.int64]
     attended: NDArray[np.int64]
@@ -35,17 +35,17 @@ class Rows(NamedTuple):
 
 
 class LightEncoder(ForkAware):
-    """The query side of a late-interaction model, as :mod:`tardif.encoder.onnx.convert` wrote it."""
+    """The query side of a late-interaction model, exported by :mod:`tardif.encoder.onnx.convert`."""
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         """Open an exported query encoder.
 
         Args:
-            folder: where it was written.
-            threads: how many threads compute; all that this process may use by default.
+            folder: the exported folder.
+            threads: the number of computing threads; by default all cores that this process may use.
 
         Raises:
-            FolderError: a file is missing, damaged, of another kind, or written by a newer version.
+            FolderError: a file is missing, damaged, of another kind, or from a newer version.
             SettingError: ``threads`` is below 1.
         """
         if threads is not None and threads < 1:
@@ -53,14 +53,14 @@ class LightEncoder(ForkAware):
         self.folder = Path(folder)
         self.form: QueryForm = read_form(self.folder)
         self._tokenizer = self._open_tokenizer()
-        self._threads = threads or _cores()
+        self._threads = threads or core_count()
         self._session: Any = self._open_graph()
         register(self)
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As :meth:`tardif.forks.ForkAware.after_fork`: a child opens the graph again, with threads of its own."""
+        """In a child, have the graph opened again, with threads of its own."""
         if in_child:
-            # Kept: to end it would wait for threads that are the parent's.
+            # Kept, not closed: closing it would wait for the parent's threads for ever.
             self._parents, self._session = self._session, None
 
     @property
@@ -69,17 +69,17 @@ class LightEncoder(ForkAware):
         return self.form.dim
 
     def encode_queries(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        """Token vectors of queries, those of PyTorch up to rounding.
+        """Encode queries. The token vectors equal PyTorch's up to rounding.
 
         Args:
-            texts: any number that fits into memory with its vectors. Bytes that are no Unicode
-                (lone surrogates) are read as question marks.
+            texts: any number of queries that fits into memory with their vectors. Lone surrogates are read as question
+                marks.
 
         Returns:
-            Packed unit vectors ``[tokens, dim]``, and how many rows each query has: none where it is blank.
+            Packed unit vectors ``[tokens, dim]``, and the number of rows of each query, 0 for a blank one.
 
         Raises:
-            SettingError: ``texts`` is one text and no list.
+            SettingError: ``texts`` is a single text.
         """
         texts = check_list(texts, "texts", SettingError)
         if not texts:
@@ -99,20 +99,20 @@ class LightEncoder(ForkAware):
         return self.form.blanks is not None and self.form.blanks.holds(_unicode(text), ids, "query")
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each query's token ids, marker among them, cut at the cap; before expansion."""
+        """Return each query's token ids, with the marker and cut at the cap, before expansion."""
         texts = check_list(texts, "texts", SettingError)
         found: list[list[int]] = []
         for part in _parts([self.form.prompt + _unicode(text) for text in texts]):
             try:
                 found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
-            except BaseException as error:  # a damaged tokenizer may open, and panic on a text
+            except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
                 if not is_failure(error):
                     raise
                 raise self._unusable(TOKENIZER, "cannot read a text", error) from error
         return found
 
     def rows(self, ids: Sequence[Sequence[int]]) -> Rows:
-        """Some queries' ids as one batch: filled up to the expansion's length, padded to the longest."""
+        """Return queries' ids as one batch, expanded to the expansion's length and padded to the longest."""
         expansion = self.form.expansion
         least = expansion.length if expansion else 1
         width = max(least, *(len(row) for row in ids))
@@ -134,11 +134,11 @@ class LightEncoder(ForkAware):
         return Rows(padded, attended, scored)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """The places of queries of nearly the same length, shortest first, within the token budget."""
+        """Yield the places of queries of similar length, shortest first, within the token budget."""
         least = self.form.expansion.length if self.form.expansion else 1
         batch: list[int] = []
         for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-            # Queries come by length, so the last one is as wide as its batch.
+            # Queries come by length, so a batch is as wide as its last query.
             if batch and (len(batch) + 1) * max(least, lengths[place]) > BATCH_TOKENS:
                 yield batch
                 batch = []
@@ -181,9 +181,9 @@ class LightEncoder(ForkAware):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what matters is raised
+        options.log_severity_level = 4  # everything that matters is raised as an error
         options.use_deterministic_compute = True
-        # Threads that wait for work must not burn cores, which training in another process may need.
+        # Waiting threads must not spin: training in another process may need the cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = self.folder / GRAPH
         try:
@@ -198,18 +198,12 @@ class LightEncoder(ForkAware):
         return session
 
 
-def _cores() -> int:
-    """The cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Neighbouring texts, so many characters together or one text."""
+    """Yield neighbouring texts of at most ``_CHARACTERS`` characters together, or one longer text."""
     part: list[str] = []
     size = 0
     for text in texts:

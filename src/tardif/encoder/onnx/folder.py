@@ -105,8 +105,8 @@ def read_form(folder: Path) -> QueryForm:
 def _form(found: dict[str, Any]) -> QueryForm:
     expansion = found["expansion"]
     if expansion is not None:
-        numbers = {name: _count(expansion[name]) for name in ("length", "token_id")}
-        expansion = Expansion(**numbers, **{name: _flag(expansion[name]) for name in ("attend", "scored")})
+        length, token = _count(expansion["length"]), _count(expansion["token_id"])
+        expansion = Expansion(length, token, attend=_flag(expansion["attend"]), scored=_flag(expansion["scored"]))
     side = found["truncation_side"]
     if side not in ("left", "right") or not isinstance(found["prompt"], str):
         raise ValueError("truncation_side or prompt")

@@ -1,7 +1,8 @@
-"""An ONNX file, judged before a runtime opens it: its tensors lie in it, not in files that it names.
+"""A check that an ONNX file keeps all its tensors itself, before a runtime opens it.
 
-Read from the wire format of protobuf, so that a search need not import the ``onnx`` package. Field numbers
-are those of onnx.proto, which never change.
+A graph may name other files for its tensors, and a runtime would read whatever files those are. The check reads
+protobuf's wire format, so that a search does not import the ``onnx`` package. The field numbers are onnx.proto's, which
+never change.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# The messages that can hold tensors, by the fields through which they are reached; "tensor" is what is looked for.
+# The messages that can contain tensors, and the fields that lead to them. "tensor" is the goal.
 _FIELDS: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -42,7 +43,7 @@ def _check(data: mmap.mmap, message: tuple[int, int], kind: str, depth: int) -> 
 
 
 def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int | tuple[int, int] | None]]:
-    """The fields of a message: numbers as numbers, what has a length by its begin and end, the rest as None."""
+    """Yield the fields of a message: integers as values, fields with a length as (begin, end), others as None."""
     while place < end:
         key, place = _number(data, place, end)
         number, wire = key >> 3, key & 7
@@ -63,7 +64,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int | 
 
 
 def _number(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
-    """A number of variable length, and the place behind it."""
+    """Read a varint, and return it with the place after it."""
     found = 0
     for shift in range(0, 70, 7):
         if place >= end:
