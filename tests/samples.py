@@ -64,7 +64,7 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
     from tardif.data.formats import open_source
     from tardif.data.hygiene.cleaning import clean
     from tardif.data.hygiene.rules import choose
-    from tardif.data.inputs import stream_queries
+    from tardif.data.queries import stream_queries
     from tardif.data.staging import Staging
 
     with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:

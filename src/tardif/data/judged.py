@@ -23,7 +23,8 @@ from tardif.data.hygiene.clicks import ClickRule
 from tardif.data.hygiene.labels import check_scores
 from tardif.data.hygiene.rules import RULES as PREPARE_RULES
 from tardif.data.hygiene.rules import Rule, choose
-from tardif.data.inputs import Input, stream_queries
+from tardif.data.inputs import Input
+from tardif.data.queries import stream_queries
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging

@@ -1,14 +1,22 @@
-"""A list of queries, whole in memory, its ids checked."""
+"""Lists of queries: with ids, as training sets use them, and without, as a search takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from tardif.data.formats.corpora import QUERY_CELLS, query_column, query_columns, query_id, query_text
-from tardif.data.formats.table_rows import stream_rows
+from tardif.checks import id_fault, is_missing, plain_text, text_fault, whole
+from tardif.data.formats.corpora import QUERY_CELLS, query_column, query_columns, query_id, query_of, query_text
+from tardif.data.formats.form import Form
+from tardif.data.formats.frames import frame_of, open_parquet
+from tardif.data.formats.table_rows import Row, stream_rows
 from tardif.data.markup import without_markup
 from tardif.data.reading import Reading
+from tardif.data.regular import is_folder, user_path
+from tardif.errors import DataError
 from tardif.text.normal import text_id
+from tardif.types import Query
 
 
 def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
@@ -16,8 +24,8 @@ def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
 
     Args:
         path: the table.
-        reading: how it is read; the columns that count are ``query`` and ``query_id``. Queries without ids have those
-            of the prepared set, made from their texts, and each is there once.
+        reading: how to read it; of its columns ``query`` and ``query_id`` count. Queries without ids get those of the
+            prepared set, made from their texts, and repeated ones are read once.
 
     Raises:
         DataError: the file is missing, empty or malformed, or two queries have one id.
@@ -42,3 +50,57 @@ def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
             raise row.error(f"two queries have the id {identity!r}: ids must be unique.")
         texts[identity] = text
     return texts
+
+
+def stream_queries(
+    source: Any, *, columns: Mapping[str, Any] | None = None, form: Form | None = None
+) -> Iterator[tuple[int, Query]]:
+    """Read a list of queries with ids, each with its place.
+
+    Args:
+        source: a table with an id (``query_id``, ``_id``, ``id``) and a text (``text``, ``query``), as a file, a folder
+            of Parquet files, a frame or a dataset; dicts, :class:`~tardif.types.Query`, (id, text); or a dict of id
+            to text.
+        columns: the columns of the roles ``query_id`` and ``query``, where a row has them.
+        form: separator, encoding and sheet of a table.
+
+    Raises:
+        DataError: an id or text is missing; says where.
+    """
+    chosen = query_columns(columns or {})
+    for row in _rows(source, form):
+        yield row.line, query_of(row, chosen) if isinstance(row.fields, Mapping) else _query(row.fields, row.line)
+
+
+def _rows(source: Any, form: Form | None) -> Iterator[Row]:
+    """The rows of a list of queries; of a Python value each item, whatever it is."""
+    if isinstance(source, str | Path) and not is_folder(path := user_path(source)):
+        yield from stream_rows(path, form, bare=QUERY_CELLS)
+        return
+    where: Path | str = "queries"
+    if isinstance(source, str | Path):
+        where = path
+        if not (shards := sorted(path.glob("*.parquet"))):
+            raise DataError("holds no Parquet file of queries: give a table of ids and texts.", path)
+        items: Iterable[tuple[int, Any]] = open_parquet(shards, path).records()
+    elif (frame := frame_of(source)) is not None:
+        items = frame.records()
+    elif isinstance(source, bytes) or not hasattr(source, "__iter__"):
+        raise DataError(f"queries are a table of ids and texts, not {type(source).__name__}.")
+    else:
+        items = enumerate(source.items() if isinstance(source, Mapping) else source, start=1)
+    for place, item in items:
+        yield Row(item, where, place)
+
+
+def _query(item: Any, place: int) -> Query:
+    if isinstance(item, Query):
+        return item
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise DataError("a query must be (id, text), or a dict with an id and a text.", "queries", place)
+    identity, text = whole(item[0]), item[1]
+    if is_missing(identity) or (fault := id_fault(identity)):
+        raise DataError(f"the query's id {'is missing' if is_missing(identity) else fault}.", "queries", place)
+    if fault := text_fault(text):
+        raise DataError(f"the query's text {fault}.", "queries", place)
+    return Query(plain_text(identity), plain_text(text))

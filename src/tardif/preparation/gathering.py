@@ -14,7 +14,8 @@ from tardif.data.chunking import cutter
 from tardif.data.document_report import MARKUP, DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.formats import held_out_sources, open_source
-from tardif.data.inputs import Input, stream_queries
+from tardif.data.inputs import Input
+from tardif.data.queries import stream_queries
 from tardif.data.records import Source
 from tardif.data.staging import Staging
 from tardif.encoder.base import Base, resolve_base

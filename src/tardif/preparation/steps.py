@@ -54,7 +54,7 @@ def prepare(
         documents: the corpus, if it is not in the sources: anything that
             :func:`tardif.data.documents.stream_documents` reads.
         queries: the queries' texts by id, where the sources name them by ids: anything that
-            :func:`tardif.data.inputs.stream_queries` reads.
+            :func:`tardif.data.queries.stream_queries` reads.
         validation: the share of queries to hold out, or held-out rows of their own.
         console: where to show progress.
         work: where to keep what mining has done until the set is made; a temporary folder by default. After an

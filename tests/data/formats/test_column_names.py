@@ -18,9 +18,8 @@ from tardif.data.formats.column_names import (
     plain,
 )
 from tardif.data.formats.corpora import read_corpus
-from tardif.data.inputs import stream_queries
 from tardif.data.judged import read_judged
-from tardif.data.queries import read_queries
+from tardif.data.queries import read_queries, stream_queries
 from tardif.data.training_set import TrainingSet
 from tardif.preparation import prepare
 from tardif.search.rerank import rerank
