@@ -163,7 +163,7 @@ def test_every_pair_is_compared_and_a_system_never_differs_from_itself(beir, tmp
         (one, other, measure) for measure in ("RR@10", "R@1") for one, other in ((good, bad), (good, same), (bad, same))
     ]
     assert [p.difference for p in found[:3]] == [0.5, 0.0, -0.5]
-    assert found[1].p == found[1].holm == 1.0
+    assert found[1].p == found[1].p_holm == 1.0
     assert found[0].as_json()["p_holm"] == pytest.approx(min(1.0, 3 * found[0].p))
 
 
@@ -244,9 +244,9 @@ def test_what_a_run_file_lacks_is_said(beir, tmp_path, capsys):
     compare([run], [beir], measures=["R@5"], console=Console())
     err = capsys.readouterr().err
     assert "1 of 2 queries found nothing, and count 0" in err
-    assert "1 hits are no documents of this corpus" in err
+    assert "1 hits are not documents of this corpus" in err
     assert "1 of its queries are not judged here" in err
-    assert "it holds 2 hits a query at most, the measures look at 3" in err
+    assert "it holds at most 2 hits per query; the measures look at 3" in err
 
 
 def test_a_querys_own_document_is_neither_measured_nor_written(tmp_path):

@@ -137,7 +137,7 @@ NO_HIT = [
     "run", [*NO_HIT, *({"q": {"d": score}} for score in (float("nan"), 1e39, "1", True))], ids=repr
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path, run):
-    with pytest.raises(DataError, match="cannot stand in a run file"):
+    with pytest.raises(DataError, match="cannot be in a run file"):
         write_run(tmp_path / "run.txt", run)
     assert not list(tmp_path.iterdir())
 

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from tardif import DataError
-from tardif.evaluation.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, compare_values, means, paired
+from tardif.evaluation.measures import means
+from tardif.evaluation.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, compare_values, paired
 
 
 def drawn(count, gain, spread=0.2, seed=0):

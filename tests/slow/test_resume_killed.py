@@ -121,7 +121,7 @@ def test_killed_amid_an_epoch(start, whole, tmp_path):
     refused = start(tmp_path)
     assert "--resume" in refused.communicate(timeout=120)[1]
     assert refused.returncode == 1
-    assert "Going on from step" in finish(start(tmp_path, "--resume"))
+    assert "Resuming from step" in finish(start(tmp_path, "--resume"))
     check(tmp_path, whole)
 
 

@@ -63,7 +63,7 @@ def test_few_queries_decide_nothing():
 
 def test_training_that_gained_is_not_said_to_have_made_it_worse():
     (told,) = judged(0.5, 0.3, 0.4).warnings
-    assert told.startswith("The trained model is better than what it began as (step 0), and worse than the base's raw")
+    assert told.startswith("The trained model is better than what it began as (step 0) and worse than the base's raw")
     assert judged(0.5, 0.5, 0.4).warnings[0].startswith("Training made it worse")
 
 
@@ -124,15 +124,15 @@ def found_as(monkeypatch, trainer, before, after):
 def test_the_untrained_model_is_published_bit_by_bit_where_training_made_it_worse(make, monkeypatch, capsys):
     from safetensors.torch import load_file
 
-    from tardif.training import averaging
+    from tardif.training import run
 
-    trainer, started, save_start = make(), {}, averaging.save_start
+    trainer, started, save_start = make(), {}, run.save_start
 
     def watched(model, folder):
         started.update({name: weight.detach().clone() for name, weight in model.state_dict().items()})
         save_start(model, folder)
 
-    monkeypatch.setattr(averaging, "save_start", watched)
+    monkeypatch.setattr(run, "save_start", watched)
     result = found_as(monkeypatch, trainer, 0.5, 0.4)
     assert (result.kept, result.verdict) == (0, WORSE)
     assert result.after["nDCG@10"] == pytest.approx(0.5)

@@ -79,7 +79,7 @@ def test_a_teacher_alone_teaches_nothing_of_a_single_document(loss):
 
 
 def test_it_is_told_before_the_weights_are_read(base_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("tardif.encoder.model.build_model", None)
+    monkeypatch.setattr("tardif.training.run.build_model", None)
     trainer = Trainer("tiny", base_folder("bert"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
     trainer.prepare([(f"how does thing {n} work", "please read the manual") for n in range(10)], near=False)
     with pytest.raises(DataError, match="Nothing can be learnt from 10 examples of 10 queries"):

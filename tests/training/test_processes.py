@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_the_best_and_can_be_resumed(script, tmp_path, whole):
     said, console = running.communicate(timeout=60)
     assert running.returncode == 0, console
     assert json.loads(said) == [str(out / "model"), True]
-    assert "goes on" in console
+    assert "--resume" in console and "continues" in console
     again = start_process(script(settings, processes=2, resume=True))
     said, console = again.communicate(timeout=200)
     assert json.loads(said) == [str(out / "model"), False], console

@@ -154,7 +154,7 @@ def test_a_run_refreshes_and_says_so(make, capsys):
     assert result.settings["refreshed_at"] == [4, 8]
     assert result.seconds["refreshing"] > 0
     assert result.seconds["training"] > 0
-    assert "step 4: hard negatives mined anew" in capsys.readouterr().err
+    assert "step 4: hard negatives mined again" in capsys.readouterr().err
     lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line.get("new_negatives")] == [4, 8]
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, STEPS + 1))
@@ -255,13 +255,15 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
 
     def run_callback(rank):
         return SimpleNamespace(
-            collator=SimpleNamespace(data=data),
+            context=SimpleNamespace(
+                collator=SimpleNamespace(data=data),
+                group=Pair(rank, 2),
+                folder=RunFolder(tmp_path / "out"),
+                console=SimpleNamespace(say=lambda line: None),
+            ),
             run_state=SimpleNamespace(refreshed_at=[], seconds_refreshing=0.0, seconds=0.0),
-            group=Pair(rank, 2),
             seconds=lambda: 1.0,
-            folder=RunFolder(tmp_path / "out"),
             bar=None,
-            console=SimpleNamespace(say=lambda line: None),
             report=lambda figures: None,
         )
 
@@ -277,8 +279,8 @@ def test_two_processes_hear_the_same_negatives(tmp_path, data):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert both[0].collator.data.examples == both[1].collator.data.examples
-    assert both[1].collator.data.examples[0].negative_ids == ("mined at 4",)
+    assert both[0].context.collator.data.examples == both[1].context.collator.data.examples
+    assert both[1].context.collator.data.examples[0].negative_ids == ("mined at 4",)
     assert both[0].run_state.refreshed_at == both[1].run_state.refreshed_at == [4]
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tardif import FolderError, SettingError, Trainer, TrainingError
-from tardif.training import callbacks, checkpoints, library_trainer, objective
+from tardif.training import checkpoints, library_trainer, objective, publishing
 from tardif.training.run_folder import RunFolder
 
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
@@ -122,8 +122,8 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken, mon
 def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
     broken = make()
     break_off(monkeypatch, broken, 5, **SHORT)
-    monkeypatch.setattr("tardif.encoder.model.raw_view", None)
-    monkeypatch.setattr("tardif.encoder.model.fit_projection", None)
+    monkeypatch.setattr("tardif.training.run.raw_view", None)
+    monkeypatch.setattr("tardif.training.run.fit_projection", None)
     result = make().train(resume=True, **SHORT)
     assert result.baselines.keys() == {"bm25", "raw", "step 0"}
 
@@ -283,7 +283,7 @@ def test_a_run_broken_off_while_it_published_is_published_by_resume(make, unbrok
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "copy_model", full)
+        patch.setattr(publishing, "copy_model", full)
         with pytest.raises(FolderError, match="No space left"):
             broken.train(**SHORT)
     with monkeypatch.context() as patch:

@@ -122,7 +122,7 @@ assert "torch" not in sys.modules
 
 @pytest.mark.parametrize("wrong", [{"epoch": 3}, {"lr": 0}, {"output_dir": "x"}, {"lr_scheduler_type": "zigzag"}])
 def test_a_wrong_setting_is_refused_before_the_weights_are_read(trainer, monkeypatch, wrong):
-    monkeypatch.setattr("tardif.encoder.model.build_model", None)
+    monkeypatch.setattr("tardif.training.run.build_model", None)
     with pytest.raises(SettingError, match=next(iter(wrong))):
         trainer.train(**wrong)
     assert left_in(trainer) == []
@@ -308,8 +308,8 @@ def test_only_one_copy_of_the_weights_is_alive_when_training_begins(trainer, mon
     class EnoughError(Exception):
         pass
 
-    def run(model, *args, **kwargs):
-        own = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in model.parameters()}
+    def run(context, *args, **kwargs):
+        own = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in context.model.parameters()}
         counted.update(own=sum(own.values()), all=sum(size for at, size in alive().items() if at not in before))
         raise EnoughError
 

@@ -76,7 +76,7 @@ def test_distillation_sees_all_of_an_examples_negatives(trainer, monkeypatch):
     [({"loss": "distillation"}, "no example has any"), ({"matryoshka": [64, 32]}, "own width, which is 16")],
 )
 def test_what_data_or_model_cannot_serve_is_refused_before_the_weights_are_read(trainer, monkeypatch, options, message):
-    monkeypatch.setattr("tardif.encoder.model.build_model", None)
+    monkeypatch.setattr("tardif.training.run.build_model", None)
     with pytest.raises(SettingError, match=message):
         trainer.train(**options)
     assert not trainer.path.exists()

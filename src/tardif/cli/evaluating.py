@@ -94,5 +94,5 @@ def _show(figures: Sequence[Figures], compared: Sequence[Pair], *, as_json: bool
         put("")
         put_row(["system", "other", "data", "measure", "difference", "p", "p (Holm)"])
         for pair in compared:
-            numbers = [f"{pair.difference:+.4f}", f"{pair.p:.4f}", f"{pair.holm:.4f}"]
+            numbers = [f"{pair.difference:+.4f}", f"{pair.p:.4f}", f"{pair.p_holm:.4f}"]
             put_row([pair.system, pair.other, pair.data, pair.measure, *numbers])

@@ -1,4 +1,4 @@
-"""Measures of a run against judgements, and runs of models; the figures before and after training."""
+"""Measures of a run against judgements (ir-measures), runs of models and of BM25, and a paired significance test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
 from tardif.ranking import best_first, top
 from tardif.scoring import maxsim_arrays
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import Language
 from tardif.types import Document, Qrels, Run
 
 if TYPE_CHECKING:
@@ -20,20 +22,25 @@ if TYPE_CHECKING:
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 DEPTH = 100
-# Hits a query that measures without a cutoff look at where a corpus is too large for all of it: as in TREC's runs.
+# Hits per query that a measure without a cutoff sees in a corpus too large for whole rankings: as in TREC's runs.
 _TREC_DEPTH = 1000
-# Hits of all queries up to which such measures are given whole rankings: some 0.5 GB.
+# Hits of all queries up to which such measures see whole rankings: some 0.5 GB.
 _WHOLE = 3_000_000
 # Queries that are measured together.
 _QUERIES = 1000
-# They count judgements or queries, not hits.
+# Draws of the randomisation test whose signs are held at a time.
+_DRAWS = 500
+# These count judgements or queries, not hits.
 _DEPTHLESS = ("NumQ", "NumRel")
-# Documents encoded and scored at a time: bounds memory, and progress shows after each.
+# Documents encoded and scored at a time: it bounds memory, and progress shows after each block.
 _BLOCK = 128
 
 
 def parse_measures(names: Iterable[str]) -> list[Any]:
-    """Turn names such as ``nDCG@10`` into ir-measures' measures.
+    """Parse names such as ``nDCG@10`` into ir-measures' measures.
+
+    >>> [str(measure) for measure in parse_measures(["nDCG@10", "R@100"])]
+    ['nDCG@10', 'R@100']
 
     Raises:
         SettingError: a name is none of ir-measures'.
@@ -61,7 +68,10 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
 
 
 def uncut(names: Iterable[str]) -> list[str]:
-    """The measures, of some, that look at a ranking to its end: ``AP``, ``RR``, ``nDCG`` without ``@10``.
+    """Return those of some measures that look at a ranking to its end: ``AP``, ``RR``, ``nDCG`` without ``@10``.
+
+    >>> uncut(["nDCG@10", "AP"])
+    ['AP']
 
     Raises:
         SettingError: a name is none of ir-measures'.
@@ -71,16 +81,19 @@ def uncut(names: Iterable[str]) -> list[str]:
 
 
 def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 0) -> int:
-    """How many hits of a query the measures look at.
+    """Return how many hits of a query the measures look at.
 
-    The deepest of their cutoffs, 100 or more. A measure without a cutoff looks at all documents, where the hits of all
-    queries are 3 million at most; else at 1,000, as TREC's runs hold, or at as many as the documents that are relevant
-    to one query, if these are more: fewer could not reach 1.
+    That is the deepest of their cutoffs, and at least 100. A measure without a cutoff looks at all documents if the
+    hits of all queries are at most 3 million. Else it looks at 1,000, as TREC's runs hold, or at as many as are
+    relevant to one query, if that is more: with fewer hits it could not reach 1.
+
+    >>> depth_of(["nDCG@10"]), depth_of(["R@500"])
+    (100, 500)
 
     Args:
         names: the measures.
-        qrels: the judgements of the queries that are to be ranked.
-        documents: how many documents there are.
+        qrels: the judgements of the queries to rank.
+        documents: the number of documents.
 
     Raises:
         SettingError: a name is none of ir-measures'.
@@ -96,8 +109,12 @@ def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 
 
 
 def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
-    """A run with whole numbers for scores, the last hit's 1: the order of :func:`tardif.ranking.best_first`, without a
-    tie that one tool would break otherwise than another.
+    """Replace scores by whole numbers in the order of :func:`tardif.ranking.best_first`, the last hit's being 1.
+
+    Tools break ties in different ways; without ties all measures see one order.
+
+    >>> with_rank_scores({"q": {"a": 0.5, "b": 0.5, "c": 0.9}})
+    {'q': {'c': 3.0, 'b': 2.0, 'a': 1.0}}
 
     Raises:
         DataError: a score is no number.
@@ -112,11 +129,14 @@ def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
 
 
 def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, dict[str, float]]:
-    """Each measure for each judged query: measure -> query id -> value.
+    """Compute each measure for each judged query: measure -> query id -> value.
 
     A judged query that the run does not answer counts 0; a query without judgements does not count. All measures see
-    one order: by falling score, equal scores by id, the highest id first, as trec_eval orders them and as
-    :func:`tardif.evaluation.runs.write_run` writes them.
+    one order: by falling score, equal scores by id, the highest id first. That is trec_eval's order, and
+    :func:`tardif.evaluation.runs.write_run` writes it.
+
+    >>> per_query({"q": {"a": 1}}, {"q": {"b": 2.0, "a": 1.0}}, ["RR@10"])
+    {'RR@10': {'q': 0.5}}
 
     Raises:
         SettingError: a measure is none of ir-measures'.
@@ -127,7 +147,7 @@ def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dic
     parsed = parse_measures(measures)
     values = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
     asked = [query for query in qrels if run.get(query)]
-    for begin in range(0, len(asked), _QUERIES):  # what the measures make of a run is many times as large as the run
+    for begin in range(0, len(asked), _QUERIES):  # ir-measures' form of a run is many times as large
         block = asked[begin : begin + _QUERIES]
         judged = {query: dict(qrels[query]) for query in block}
         for value in ir_measures.iter_calc(parsed, judged, with_rank_scores({query: run[query] for query in block})):
@@ -136,32 +156,48 @@ def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dic
 
 
 def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, float]:
-    """The mean of each measure over the judged queries."""
-    return {
-        name: float(np.mean(list(values.values()))) if values else 0.0
-        for name, values in per_query(qrels, run, measures).items()
-    }
+    """Compute the mean of each measure over the judged queries.
+
+    >>> measure({"q": {"a": 1}}, {"q": {"b": 2.0, "a": 1.0}}, ["RR@10", "R@10"])
+    {'RR@10': 0.5, 'R@10': 1.0}
+    """
+    return means(per_query(qrels, run, measures))
+
+
+def means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Average each measure over the queries; the exact sum gives the same mean in any order of them."""
+    return {name: math.fsum(by.values()) / len(by) if by else 0.0 for name, by in values.items()}
 
 
 def format_measures(figures: Mapping[str, float]) -> str:
-    """Measures as one line for a reader."""
+    """Write measures as one line for a reader.
+
+    >>> format_measures({"nDCG@10": 0.71234, "R@100": 0.9})
+    'nDCG@10 0.7123, R@100 0.9000'
+    """
     return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
 def significance(
     ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0
 ) -> float:
-    """The two-sided p-value of the mean difference over the same queries, by paired randomisation.
+    """Compute the two-sided p-value of the mean difference over the same queries, by paired randomisation.
 
-    Fisher's test as Smucker, Allan and Carterette (CIKM 2007) recommend it for retrieval: the signs
-    of the differences are flipped at random; p is the share of draws at least as far from 0.
+    Fisher's test, which Smucker, Allan and Carterette (CIKM 2007) recommend for retrieval: the signs of the
+    differences are flipped at random; p is the share of draws with a mean at least as far from 0.
+
+    Args:
+        ours, theirs: query id -> value, of the same queries.
+        draws: random sign patterns; the observed one counts as one more, so p is never 0.
+        seed: of the draws.
     """
     difference = np.array([ours[query] - theirs[query] for query in sorted(ours)])
     observed = abs(difference.mean())
     random = np.random.default_rng(seed)
     far = 0
-    for begin in range(0, draws, 500):
-        signs = random.choice((-1.0, 1.0), size=(min(500, draws - begin), len(difference)))
+    for begin in range(0, draws, _DRAWS):
+        signs = random.choice((-1.0, 1.0), size=(min(_DRAWS, draws - begin), len(difference)))  # [draws, queries]
+        # The tolerance counts a draw with the observed mean as equal, whatever its sum's rounding.
         far += int((np.abs((signs * difference).mean(axis=1)) >= observed - 1e-12).sum())
     return (far + 1) / (draws + 1)
 
@@ -174,17 +210,17 @@ def rank(
     k: int = DEPTH,
     advance: Callable[[int], None] | None = None,
 ) -> Run:
-    """Exact MaxSim of every query with every document: the run of a model over a corpus.
+    """Rank every document for every query by exact MaxSim: the run of a model over a corpus.
 
-    Documents are encoded and scored a block at a time, so memory does not grow with the corpus. Equal texts are encoded
-    once, so that they tie, wherever they stand. A document without a scoreable token is never a hit, and a query
-    without one has none.
+    Documents are encoded and scored a block at a time, so that memory does not grow with the corpus. Equal texts are
+    encoded once, so that they tie. A document without a scoreable token is never a hit, and a query without one has
+    none.
 
     Args:
         model: the model, as it is now.
         queries: texts by id.
         documents: the corpus.
-        k: hits kept per query, in the order of :func:`tardif.ranking.best_first`.
+        k: hits per query, in the order of :func:`tardif.ranking.best_first`.
         advance: called with the number of documents done, for progress.
     """
     documents = check_list(documents, "documents", DataError)
@@ -210,3 +246,16 @@ def rank(
         if advance is not None:
             advance(sum(len(owners[text]) for text in block))
     return {query: dict(best_first(hits, k)) for query, hits in run.items()}
+
+
+def rank_bm25(
+    queries: Mapping[str, str], documents: Sequence[Document], language: Language, *, k: int = DEPTH
+) -> dict[str, dict[str, float]]:
+    """Rank documents for every query by BM25.
+
+    >>> from tardif.text.languages import language
+    >>> list(rank_bm25({"q": "red fox"}, [Document("a", "a red fox"), Document("b", "a dog")], language("en"))["q"])
+    ['a']
+    """
+    hits = LexicalSearcher(documents, language).search(list(queries.values()), k)
+    return {query: dict(found) for query, found in zip(queries, hits, strict=True)}

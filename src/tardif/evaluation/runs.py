@@ -1,8 +1,8 @@
 """TREC run files: ``query Q0 document rank score name`` per line.
 
-The format states an order twice, by rank and by score, and tools go by the score: trec_eval in single precision and
-with equal scores by id, others as they like. So scores are written that fall strictly, and every tool sees the order of
-the ranks.
+The format states an order twice, by rank and by score, and tools go by the score: trec_eval compares in single
+precision and orders equal scores by id; other tools differ. So the scores written fall strictly, and every tool sees
+the order of the ranks.
 """
 
 from __future__ import annotations
@@ -26,8 +26,17 @@ _MOST = float(np.finfo(np.float32).max)
 def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
     """Write a run, whole or not at all, in the order of :func:`tardif.ranking.best_first`.
 
-    Scores are written as they are, but for one that is no lower than the one before in single precision: it is written
-    as the next lower number that single precision has (by 6e-8 of itself).
+    Scores are written as they are, except one that is no lower than the one before in single precision: it is written
+    as the next lower number in single precision (6e-8 of itself lower).
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_run(folder / "a.run", {"q1": {"d1": 2.5, "d2": 1.0}})
+    0
+    >>> (folder / "a.run").read_text().splitlines()
+    ['q1 Q0 d1 1 2.5 tardif', 'q1 Q0 d2 2 1.0 tardif']
+    >>> read_run(folder / "a.run")
+    {'q1': {'d1': 2.5, 'd2': 1.0}}
 
     Args:
         path: the file.
@@ -35,11 +44,11 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
         name: the last column.
 
     Returns:
-        How many scores were lowered.
+        The number of scores that were lowered.
 
     Raises:
-        DataError: an id is none, or holds white space, which the format cannot carry; a score is not finite in single
-            precision.
+        DataError: an id is not text or contains white space, which the format does not allow; a score is not finite in
+            single precision.
         FolderError: the file cannot be written.
     """
     lines, lowered, tag = [], 0, "-".join(name.split())
@@ -55,7 +64,7 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
 
 
 def lowered_note(lowered: int) -> list[str]:
-    """A line for the person at the terminal, where scores were lowered."""
+    """Return a line for the user if scores were lowered, as a list of one."""
     if not lowered:
         return []
     return [
@@ -65,7 +74,7 @@ def lowered_note(lowered: int) -> list[str]:
 
 
 def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
-    """Falling scores as texts that fall strictly, also in single precision, and whether each is the score itself."""
+    """Write falling scores so that they fall strictly in single precision too; tell whether each is itself."""
     before, low = np.float32(np.inf), np.float32(-np.inf)
     for score in scores:
         near = np.float32(score)
@@ -80,21 +89,21 @@ def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
 def _check_hit(query: object, document: object, score: object) -> None:
     for identity in (query, document):
         if not isinstance(identity, str) or id_fault(identity) or identity.split() != [identity]:
-            raise DataError(f"the id {shown(identity)} cannot stand in a run file: give a text without white space.")
+            raise DataError(f"the id {shown(identity)} cannot be in a run file: give a text without white space.")
     if not is_number(score) or not math.isfinite(score) or abs(score) > _MOST:  # type: ignore[arg-type]
         raise DataError(
-            f"the score {shown(score)} of {shown(document)} cannot stand in a run file: it must be finite in single "
+            f"the score {shown(score)} of {shown(document)} cannot be in a run file: it must be finite in single "
             "precision, in which other tools read it."
         )
 
 
 def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Read a run. Its scores say the order, as for every tool; ranks are only compared with it.
+    """Read a run. The scores decide the order, as in every tool; the ranks are only compared with it.
 
     Args:
         path: the file.
         twice: what to do where a query lists a document twice: keep its ``best`` score, or ``refuse``.
-        notes: a list that takes a line for what is worth saying: documents listed twice, ranks that say another order.
+        notes: takes a line for each remark: documents listed twice, ranks in another order than the scores.
 
     Raises:
         DataError: a line is malformed, a document is listed twice and that is refused, or the file is empty.
@@ -118,31 +127,30 @@ def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None)
         hits[document] = score
         ranks.setdefault(query, {})[document] = rank
     if not run:
-        raise DataError("is empty: it holds no hit.", path)
+        raise DataError("is empty: it has no hits.", path)
     if notes is not None:
         notes += _notes(run, ranks, doubled)
     return run
 
 
 def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int) -> list[str]:
-    said = []
+    lines = []
     if doubled:
-        said.append(
+        lines.append(
             f"{doubled} lines list a document again for their query: its best score counts (duplicate-hit: best)."
         )
-    other = sum(_says_another_order(hits, ranks[query]) for query, hits in run.items())
+    other = sum(_has_other_ranks(hits, ranks[query]) for query, hits in run.items())
     if other:
-        said.append(
-            f"the ranks of {other} of {len(run)} queries say another order than the scores: the scores count, equal "
+        lines.append(
+            f"the ranks of {other} of {len(run)} queries are in another order than the scores: the scores count, equal "
             "ones by id, the highest first, as for trec_eval."
         )
-    return said
+    return lines
 
 
-def _says_another_order(hits: Mapping[str, float], ranks: Mapping[str, int | None]) -> bool:
-    """Whether a query's ranks, where they say an order at all, say another than its scores."""
+def _has_other_ranks(hits: Mapping[str, float], ranks: Mapping[str, int | None]) -> bool:
+    """Whether a query's ranks, if all its hits have distinct ones, are in another order than its scores."""
     known = [rank for rank in ranks.values() if rank is not None]
     if len(set(known)) < len(ranks):
         return False
-    said = [ranks[identity] for identity, _ in best_first(hits.items())]
-    return said != sorted(known)
+    return [ranks[identity] for identity, _ in best_first(hits.items())] != sorted(known)

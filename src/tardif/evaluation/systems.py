@@ -1,4 +1,4 @@
-"""What can be measured, by its name: a model, an index, BM25, a dense model, a run file. Each ranks a judged set."""
+"""The systems that can be evaluated, by name: a model, an index, BM25, a dense model, a run file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from tardif.data.judged import JudgedSet, most_own, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.evaluation.measures import DEPTH, rank
+from tardif.evaluation.measures import DEPTH, rank, rank_bm25
 from tardif.evaluation.runs import read_run
 from tardif.index.manifest import is_index
 from tardif.progress import Console
-from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import language as find_language
 from tardif.text.normal import keyed_sample
 from tardif.types import Run
 
 Kind = Literal["model", "index", "bm25", "dense", "run"]
+Rank = Callable[[JudgedSet, int], Run]
+# Texts that a dense model encodes between two steps of the progress bar.
+_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class SystemOptions:
     Attributes:
         language: of BM25.
         device: torch's name of the device.
-        console: where progress is shown, and what is worth a remark is said.
+        console: where progress and remarks go.
         exact: let indexes score every document.
-        twice: what is done where a run file lists a document twice (:func:`tardif.evaluation.runs.read_run`).
+        twice: what to do where a run file lists a document twice (:func:`tardif.evaluation.runs.read_run`).
     """
 
     language: str
@@ -49,17 +51,17 @@ class System:
     Attributes:
         name: as the user wrote it.
         kind: what it is.
-        rank: gives the run of a judged set, each query's hits in order and down to a depth.
-        home: where a model is.
+        rank: returns the run of a judged set, each query's hits in order and down to a depth.
+        home: the folder of a model.
     """
 
     name: str
     kind: Kind
-    rank: Callable[[JudgedSet, int], Run]
+    rank: Rank
     home: Path | None = None
 
     def run(self, judged: JudgedSet, depth: int, console: Console) -> dict[str, dict[str, float]]:
-        """The run that is measured, and written: without a query's own document where that is no hit."""
+        """Return the run that is measured and written: without a query's own document where that is no hit."""
         found = self.rank(judged, depth + most_own(judged.left_out))
         run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
         for line in _remarks(self, judged, run, depth):
@@ -68,7 +70,7 @@ class System:
 
 
 def _remarks(system: System, judged: JudgedSet, run: Run, depth: int) -> list[str]:
-    """What a reader of the figures should know of a run."""
+    """What a reader of the figures should know about a run."""
     lines = []
     if silent := sum(not run.get(query) for query in judged.queries):
         lines.append(f"{silent} of {len(judged.queries)} queries found nothing, and count 0.")
@@ -77,18 +79,18 @@ def _remarks(system: System, judged: JudgedSet, run: Run, depth: int) -> list[st
     corpus = {document.id for document in judged.documents}
     asked = [run[query] for query in judged.queries if query in run]
     if foreign := sum(identity not in corpus for hits in asked for identity in hits):
-        lines.append(f"{foreign} hits are no documents of this corpus; they take up ranks.")
+        lines.append(f"{foreign} hits are not documents of this corpus; they take up ranks.")
     if system.kind == "run":
         if others := sum(query not in judged.queries for query in run):
             lines.append(f"{others} of its queries are not judged here, and do not count.")
-        longest = max(map(len, asked), default=0)
-        if 0 < longest < min(depth, len(corpus)):
-            lines.append(f"it holds {longest} hits a query at most, the measures look at {min(depth, len(corpus))}.")
+        longest, needed = max(map(len, asked), default=0), min(depth, len(corpus))
+        if 0 < longest < needed:
+            lines.append(f"it holds at most {longest} hits per query; the measures look at {needed}.")
     return lines
 
 
-def find_system(name: str, how: SystemOptions) -> System:
-    """The system of a name. Its arguments are checked now, models are loaded when it runs.
+def find_system(name: str, options: SystemOptions) -> System:
+    """Return the system of a name. Its arguments are checked now; models are loaded when it runs.
 
     Raises:
         SettingError: the name or the language cannot be used.
@@ -97,81 +99,79 @@ def find_system(name: str, how: SystemOptions) -> System:
         ModelError: there is no such model, or it is not late-interaction.
     """
     if name == "bm25":
-        return System(name, "bm25", _by_words(how))
+        language = find_language(options.language)
+        return System(name, "bm25", lambda judged, k: rank_bm25(judged.queries, judged.documents, language, k=k))
     if name.startswith("dense:"):
         base = resolve_base(name.removeprefix("dense:"))
-        return System(name, "dense", _by_vector(name, base, how), base.folder)
+        return System(name, "dense", _rank_dense(name, base, options), base.folder)
     if name.startswith("hybrid:"):
         folder = user_path(name.removeprefix("hybrid:"))
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
-        return System(name, "index", _by_index(name, folder, how, hybrid=True))
+        return System(name, "index", _rank_by_index(name, folder, options, hybrid=True))
     path = user_path(name)
     if not is_folder(path) and path.exists():
         notes: list[str] = []
-        run = read_run(path, twice=how.twice, notes=notes)
+        run = read_run(path, twice=options.twice, notes=notes)
         for line in notes:
-            how.console.tell(f"{name}: {line}")
+            options.console.tell(f"{name}: {line}")
         return System(name, "run", lambda judged, depth: run)
     if is_index(path):
-        return System(name, "index", _by_index(name, path, how, hybrid=False))
+        return System(name, "index", _rank_by_index(name, path, options, hybrid=False))
     base = resolve_base(name)
     if not base.is_colbert:
         raise ModelError(
             f"{name} is not a late-interaction model: measure it with dense:{name}, or as a base with --against."
         )
-    return System(name, "model", _by_model(name, base, how), base.folder)
+    return System(name, "model", _rank_by_checkpoint(name, base, options), base.folder)
 
 
-def _by_words(how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
-    found_language = find_language(how.language)
-
-    def ranked(judged: JudgedSet, depth: int) -> Run:
-        hits = LexicalSearcher(judged.documents, found_language).search(list(judged.queries.values()), depth)
-        return {query: dict(found) for query, found in zip(judged.queries, hits, strict=True)}
-
-    return ranked
-
-
-def _by_index(name: str, folder: Path, how: SystemOptions, *, hybrid: bool) -> Callable[[JudgedSet, int], Run]:
+def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> Rank:
     from tardif.index.protocol import RECALL
     from tardif.search.retriever import Retriever
 
-    retriever = Retriever(folder, device=None if how.device == "cpu" else how.device)
+    retriever = Retriever(folder, device=None if options.device == "cpu" else options.device)
+    console = options.console
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
         measured = depth - most_own(judged.left_out)
-        exact = how.exact or measured > DEPTH
+        exact = options.exact or measured > DEPTH  # the recall that pruning promises holds down to this rank
         if exact:
-            why = "--exact" if how.exact else f"{measured} hits a query are measured"
-            how.console.say(f"{name}: every document is scored ({why}).")
+            why = "--exact" if options.exact else f"{measured} hits per query are measured"
+            console.say(f"{name}: every document is scored ({why}).")
         elif retriever.index.prunes:
-            how.console.say(
+            console.say(
                 f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact (in Python "
                 "exact=True) scores every document."
             )
-        with how.console.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
+        with console.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
             return retriever.run(judged.queries, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
 
     return ranked
 
 
-def _by_model(name: str, base: Base, how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
-    loaded: list[Any] = []
+def _rank_with(model: Any, name: str, judged: JudgedSet, depth: int, console: Console) -> Run:
+    with console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
+        return rank(model, judged.queries, judged.documents, k=depth, advance=bar.advance)
 
-    def ranked(judged: JudgedSet, depth: int) -> Run:
+
+def _rank_by_checkpoint(name: str, base: Base, options: SystemOptions) -> Rank:
+    from functools import cache
+
+    @cache
+    def load() -> Any:
         from tardif.encoder.model import open_model
 
-        if not loaded:
-            loaded.append(open_model(str(base.folder), device=how.device))
-        _say_lost(name, loaded[0], judged, how.console)
-        with how.console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
-            return rank(loaded[0], judged.queries, judged.documents, k=depth, advance=bar.advance)
+        return open_model(str(base.folder), device=options.device)
+
+    def ranked(judged: JudgedSet, depth: int) -> Run:
+        _warn_of_truncation(name, load(), judged, options.console)
+        return _rank_with(load(), name, judged, depth, options.console)
 
     return ranked
 
 
-def _by_vector(name: str, base: Base, how: SystemOptions) -> Callable[[JudgedSet, int], Run]:
+def _rank_dense(name: str, base: Base, options: SystemOptions) -> Rank:
     """One vector per text: cosine similarity of a dense sentence-transformers model."""
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
@@ -180,58 +180,55 @@ def _by_vector(name: str, base: Base, how: SystemOptions) -> Callable[[JudgedSet
         from tardif.mining.dense import open_dense
         from tardif.ranking import top
 
-        model = open_dense(base, how.device)
-        _say_lost(name, model, judged, how.console)
+        model = open_dense(base, options.device)
+        _warn_of_truncation(name, model, judged, options.console)
         queries = model.encode_query(list(judged.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         # Equal texts are encoded once, so that they tie.
         rows = {text: row for row, text in enumerate(dict.fromkeys(d.content for d in judged.documents))}
         texts, blocks = list(rows), []
-        with how.console.progress(f"{name} on {judged.name}", len(texts), "documents") as bar:
-            for begin in range(0, len(texts), 512):
-                block = texts[begin : begin + 512]
+        with options.console.progress(f"{name} on {judged.name}", len(texts), "documents") as bar:
+            for begin in range(0, len(texts), _BLOCK):
+                block = texts[begin : begin + _BLOCK]
                 blocks.append(model.encode_document(block, normalize_embeddings=True, show_progress_bar=False))
                 bar.advance(len(block))
-        scores = (queries @ np.concatenate(blocks).T)[:, [rows[d.content] for d in judged.documents]]  # [Q, documents]
+        # [queries, dim] @ [dim, texts] -> [queries, documents]
+        scores = (queries @ np.concatenate(blocks).T)[:, [rows[d.content] for d in judged.documents]]
         ids = np.array([document.id for document in judged.documents], dtype=object)
         return {query: dict(top(row, ids, depth)) for query, row in zip(judged.queries, scores, strict=True)}
 
     return ranked
 
 
-def untrained(name: str, base: Base, judged: JudgedSet, how: SystemOptions) -> list[System]:
-    """The two untrained systems around a base: its raw token vectors, and the recipe at step 0, or the base itself
-    where it is a late-interaction model already."""
+def untrained(name: str, base: Base, judged: JudgedSet, options: SystemOptions) -> list[System]:
+    """Return the two untrained systems around a base: its raw token vectors, and the recipe at step 0 (or the base
+    itself, if it is a late-interaction model already)."""
     from tardif.encoder.model import build_model, fit_projection, raw_view
     from tardif.encoder.recipe import Recipe
 
-    model = build_model(base, Recipe(), device=how.device)
+    model = build_model(base, Recipe(), device=options.device)
     if not base.is_colbert:
         fit_projection(model, keyed_sample(0, (document.content for document in judged.documents), 256))
-    _say_lost(name, model, judged, how.console)
+    _warn_of_truncation(name, model, judged, options.console)
 
     def system(label: str, view: Any) -> System:
-        def ranked(judged: JudgedSet, depth: int) -> Run:
-            with how.console.progress(f"{label} on {judged.name}", len(judged.documents), "documents") as bar:
-                return rank(view, judged.queries, judged.documents, k=depth, advance=bar.advance)
-
-        return System(label, "model", ranked)
+        return System(label, "model", lambda judged, depth: _rank_with(view, label, judged, depth, options.console))
 
     itself = "as it is" if base.is_colbert else "the recipe at step 0"
     return [system("raw token vectors", raw_view(model)), system(itself, model)]
 
 
-def _say_lost(name: str, model: Any, judged: JudgedSet, console: Console) -> None:
+def _warn_of_truncation(name: str, model: Any, judged: JudgedSet, console: Console) -> None:
     """Say what a model does not read of the documents. They are judged whole, so they are not cut."""
     from tardif.encoder.truncation import document_reach, overlong, truncation_warning
 
-    reach = document_reach(model)
     way_out = "Documents are judged whole, so they are not cut here; a search of pieces (--chunk) finds it."
-    if line := truncation_warning(overlong(model, judged.documents), reach, len(judged.documents), way_out):
+    found, reach = overlong(model, judged.documents), document_reach(model)
+    if line := truncation_warning(found, reach, len(judged.documents), way_out):
         console.say(f"{name} on {judged.name}: {line}")
 
 
 def distinct_names(paths: Sequence[str | Path]) -> list[str]:
-    """Short names of paths: the last part of each, and as many before it as tell those apart that end alike.
+    """Shorten paths to names: the last part of each, with parts before it where two names would be the same.
 
     >>> distinct_names(["models/new", "old/new", "bm25"])
     ['models/new', 'old/new', 'bm25']

@@ -1,9 +1,9 @@
-"""Weights between where a training began and where it is.
+"""Weight averaging: a model's weights averaged with those that its training began with.
 
-Fine-tuning on little data learns the task and forgets some of what the base knew. Weights part of the way back keep
-most of the first and regain the second: better on held-out queries, and on other domains, than either end (WiSE-FT,
-Wortsman et al., CVPR 2022). It costs no step any time, and the model is no larger. The weights that a run began with
-lie on the disk, with its checkpoints, not in memory.
+Fine-tuning on little data learns the task and forgets some of what the base knew. Averaged weights keep most of the
+first and regain the second: they do better on held-out queries, and on other domains, than either end (WiSE-FT,
+Wortsman et al., CVPR 2022). Steps take no longer, and the model is no larger. The weights that a run began with are on
+the disk with its checkpoints, not in memory.
 """
 
 from __future__ import annotations
@@ -24,25 +24,27 @@ from tardif.training.whole import damage
 if TYPE_CHECKING:
     from torch import nn
 
+# The default share of the start in the average.
 SHARE = 0.5
-"""How much of the start is kept, where nothing is said."""
-
+# The same for queries that were made from the documents: they teach less of what people ask, and more to forget.
 MADE_SHARE = 0.7
-"""The same over queries that were made from the documents: they teach less of what people ask, and more to forget."""
-
-# An adapter's product of two matrices begins at 0 because the second is 0: so much of the second is so much of it.
+# An adapter is a product B A that begins at 0 because B is 0. Averaging B alone scales the product; A is left as it is.
 _KEPT = "lora_A"
 
 
 def share_of_start(share: float | None, made: bool) -> float:
-    """How much of the start is kept, where ``share`` does not say it: more if most queries were made from documents."""
+    """Return ``share``, or the default: more of the start if most queries were made from documents.
+
+    >>> share_of_start(None, made=False), share_of_start(0.2, made=True)
+    (0.5, 0.2)
+    """
     if share is not None:
         return share
     return MADE_SHARE if made else SHARE
 
 
 def save_start(model: nn.Module, folder: Path) -> None:
-    """Write the weights that training changes, as they are, for :func:`averaged`.
+    """Write the weights that training will change, for :func:`averaged`.
 
     Raises:
         FolderError: they could not be written.
@@ -57,11 +59,11 @@ def save_start(model: nn.Module, folder: Path) -> None:
 
 @contextmanager
 def averaged(model: nn.Module, start: Path, share: float) -> Iterator[None]:
-    """Within it, every weight is ``share`` of what :func:`save_start` wrote and the rest of its own; afterwards it is
-    its own, bit by bit.
+    """Average the weights with those that :func:`save_start` wrote, which count ``share``; restore them bit by bit at
+    the end of the block.
 
     Raises:
-        FolderError: what was written is not there as it was.
+        FolderError: what :func:`save_start` wrote is damaged.
     """
     if not share:
         yield
@@ -75,7 +77,7 @@ def averaged(model: nn.Module, start: Path, share: float) -> Iterator[None]:
             if name in began:
                 own[name] = weight.detach().clone()
                 first = file.get_tensor(name).to(weight)
-                if share == 1:  # the start itself, whatever the weights have come to
+                if share == 1:  # exactly the start, also where a weight is no number: lerp would keep the NaN
                     weight.copy_(first)
                 else:
                     weight.lerp_(first, share)

@@ -1,29 +1,29 @@
-"""Batches of example numbers become token ids: each distinct text once, sorted by length, in sub-batches.
+"""Batches: example numbers in a reproducible order, and their texts as token ids, each distinct text once.
 
-The loss's columns are kept apart from the texts: ``columns`` says which encoded document stands in
-each column, so sharing an encoding never changes what the loss sees. A column is one use of a
-document: all positives first, one for each query, then each example's hard negatives.
+The law: deduplication and sub-batches change speed, not gradients. So the columns of the loss are kept apart from the
+texts. ``columns`` names the encoded document of each column, and sharing an encoding never changes what the loss sees.
+A column is one use of a document: all positives first, one for each query, then each example's hard negatives.
 
-A batch is a mapping:
+A batch of Q rows (examples) and C columns is a mapping:
 
 =============  ================  ==============================================================
 queries        blocks            sub-batches of token ids, in the order of the encoded queries
 documents      blocks            the same of the encoded documents
 query_rows     ``[Q]``           the encoded query of each row
-columns        ``[C]``           the encoded document in each column
+columns        ``[C]``           the encoded document of each column
 positives      ``[Q]``           the column of each row's positive
 owners         ``[C]``           the row that brought the column
 column_keys    ``[C]``           a hash of the column's normalised text
-known_rows     ``[K]``           rows, each as often as its query has known positives and excluded documents
+known_rows     ``[K]``           a row for each known positive or excluded document of its query
 known_keys     ``[K]``           the hashes of their texts
-candidates     ``[Q, n]``        each row's own columns, its positive first; -1: no such place
-teacher        ``[Q, n]``        the teacher's scores of them; NaN: there is none
+candidates     ``[Q, n]``        each row's own columns, its positive first; -1: empty
+teacher        ``[Q, n]``        the teacher's scores of them; NaN: no score
 =============  ================  ==============================================================
 
-Hashes and not columns, because a column may come from another process.
+Known documents are hashes, not columns, because a column may come from another process.
 
-The order of the batches is a pure function of seed and epoch, so that a run can begin at any step. The batches are
-those of the whole run, whoever computes them: several processes share each out among them.
+The order of the batches is a pure function of seed and epoch, so that a run can begin at any step. Batches are global:
+several processes take a part of each.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from tardif.types import Example
 
 
 class Collator:
-    """Turns rows ``{"example": number}`` into what the objective reads.
+    """Turns rows ``{"example": number}`` into the batch that the objective reads.
 
     Args:
         data: the training set; texts are looked up in it.
         tokens: turns texts into sub-batches.
         negatives_per_example: hard negatives drawn per example and epoch.
-        mask_known_positives: tell which texts are known to answer a query, so that the loss can
-            leave them out of its negatives; and which contain one of those, are part of one, or are the
-            query itself (:func:`tardif.data.excluded_negatives.excluded_negatives`).
+        mask_known_positives: list the texts that are known to answer a query, so that the loss can leave them out of
+            its negatives; also those that contain one of these, are part of one, or are the query itself
+            (:func:`tardif.data.excluded_negatives.excluded_negatives`).
         seed: of the draws.
     """
 
@@ -77,23 +77,23 @@ class Collator:
         self.mask_known_positives = mask_known_positives
         self.seed = seed
         self.epoch = 0
-        # By document, the hash of its text; by query, those of the documents known to answer it. Made when first
-        # used: the texts of a set do not change, its examples' negatives do.
+        # By document, the hash of its text; by query, the hashes of the documents known to answer it. Cached: the texts
+        # of a set never change, only its examples' negatives do.
         self._keys: dict[str, int] = {}
         self._known_keys: dict[str, list[int]] = {}
         self._kin = self._kin_keys() if mask_known_positives else {}
 
     def negatives(self, number: int) -> list[str]:
-        """The hard negatives that an example uses in this epoch."""
+        """Draw the hard negatives that an example uses in this epoch, by seed, epoch and example alone."""
         mined = self.data.examples[number].negative_ids
         draw = random.Random(f"{self.seed}\x00{self.epoch}\x00{number}")
         return draw.sample(mined, min(self.negatives_per_example, len(mined)))
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """One batch, as the module describes it.
+        """Make one batch, as the module describes it.
 
-        A batch without rows, which a process gets when another has the last ones, still has one query
-        and one document to encode, so that its weights take part in the step; no column uses them.
+        A batch without rows, which a process gets when others have the last ones, still has one query and one document
+        to encode: its weights must take part in the step's collectives. No column uses them.
         """
         numbers = [row["example"] for row in rows]
         examples = [self.data.examples[number] for number in numbers]
@@ -103,7 +103,7 @@ class Collator:
         owners = list(range(len(rows))) + [row for row, drawn in enumerate(negatives) for _ in drawn]
         contents = [self.data.documents[identity].content for identity in column_ids]
         asked = [self.data.queries[example.query_id] for example in examples]
-        stand_in = self.data.examples[0]
+        stand_in = self.data.examples[0]  # for a batch without rows
         queries, query_rows = self.tokens.blocks(asked or [self.data.queries[stand_in.query_id]], "query")
         documents, document_rows = self.tokens.blocks(
             contents or [self.data.documents[stand_in.positive_id].content], "document"
@@ -125,14 +125,14 @@ class Collator:
         }
 
     def _known(self, examples: Sequence[Example]) -> tuple[list[int], list[int]]:
-        """The texts known to answer each row's query: rows, and the texts' keys."""
+        """Find the texts known to answer each row's query; return rows, and the texts' keys."""
         rows, keys = [], []
         for row, example in enumerate(examples if self.mask_known_positives else ()):
             query = example.query_id
             if (known := self._known_keys.get(query)) is None:
                 found = {*map(self._key, self.data.positives(query)), *self._kin.get(query, ())}
                 known = self._known_keys[query] = sorted(found)
-            own = self._key(example.positive_id)  # an excerpt is judged by the document that it is of
+            own = self._key(example.positive_id)  # a positive may be an excerpt, and qrels name its document
             known = known if own in known else sorted([*known, own])
             rows += [row] * len(known)
             keys += known
@@ -148,7 +148,7 @@ class Collator:
         }
 
     def _key(self, identity: str) -> int:
-        """A hash of a document's normalised text, as a signed 64-bit number."""
+        """Hash a document's normalised text to a signed 64-bit number, as torch.long is."""
         if (key := self._keys.get(identity)) is None:
             text = normalise(self.data.documents[identity].content)
             digest = xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
@@ -157,7 +157,7 @@ class Collator:
 
 
 def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each row's own columns, and the teacher's scores of them: both ``[Q, n]``."""
+    """Find each row's own columns, and the teacher's scores of them: both ``[Q, n]``."""
     width = 1 + max((len(drawn) for drawn in negatives), default=0)
     columns = torch.full((len(examples), width), -1)
     teacher = torch.full((len(examples), width), torch.nan)
@@ -181,19 +181,23 @@ def _whole_numbers(values: Sequence[int]) -> torch.Tensor:
 class BatchOrder:
     """All examples once per epoch, in a new order each time, in batches; the short last batch is kept.
 
-    Iterated over, it gives the epoch set last; :class:`Shares` of it are the ``batch_sampler`` of a data loader.
+    Iterating gives the batches of the epoch set last; :class:`Shares` of it are the ``batch_sampler`` of a data loader.
 
-    Of a mixed set, an epoch holds ``weight x size`` examples of each part, at least one: the part is gone
-    through in passes, each in a new order, and an epoch begins where the one before has ended.
+    In a mixed set, an epoch uses ``weight x size`` examples of each part, at least one. Each part is used in passes, in
+    a new order each, and an epoch begins where the one before ended.
+
+    >>> order = BatchOrder(count=5, batch_size=2, seed=1)
+    >>> [len(batch) for batch in order], sorted(number for batch in order for number in batch)
+    ([2, 2, 1], [0, 1, 2, 3, 4])
 
     Args:
-        count: how many examples there are.
+        count: the number of examples.
         batch_size: examples per batch, over all processes.
         seed: of the order.
-        parts: how many of the examples in turn belong together, and their weight; all alike by default.
+        parts: size and weight of each part of a mixed set, in the order of the examples; one part by default.
 
     Attributes:
-        count: how many examples an epoch holds.
+        count: the number of examples in an epoch.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int = 0, parts: Sequence[tuple[int, float]] = ()) -> None:
@@ -204,7 +208,7 @@ class BatchOrder:
         self._shuffled: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Return the batches per epoch."""
         return math.ceil(self.count / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -215,13 +219,13 @@ class BatchOrder:
         self.epoch = epoch
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[list[int]]:
-        """The example numbers of an epoch's batches, from its batch ``start`` on."""
+        """Yield the example numbers of an epoch's batches, from its batch ``start`` on."""
         numbers = self._order(epoch)
         for begin in range(start * self.batch_size, self.count, self.batch_size):
             yield numbers[begin : begin + self.batch_size]
 
     def step(self, number: int, accumulation: int = 1) -> list[int]:
-        """The example numbers of one optimizer step, counted from 0 over all epochs.
+        """Return the example numbers of one optimizer step, counted from 0 over all epochs.
 
         ``accumulation`` batches make a step; the last step of an epoch may have fewer.
         """
@@ -237,10 +241,11 @@ class BatchOrder:
         return self._shuffled[1]
 
     def _drawn(self, epoch: int) -> list[int]:
-        """The examples of an epoch, part by part."""
+        """Draw the examples of an epoch, part by part."""
         numbers: list[int] = []
         first = 0
         for part, (size, drawn) in enumerate(self.parts):
+            # An epoch is a window over the endless sequence of passes over the part.
             places = range(epoch * drawn, (epoch + 1) * drawn)
             for turn in range(places.start // size, (places.stop - 1) // size + 1):
                 passed = list(range(first, first + size))
@@ -251,23 +256,23 @@ class BatchOrder:
 
 
 def order_of(data: TrainingSet, settings: TrainingSettings) -> BatchOrder:
-    """The order of a training set's batches."""
+    """Return the order of a training set's batches."""
     return BatchOrder(len(data.examples), settings.batch_size, settings.seed, data.parts)
 
 
 class Shares:
-    """One process's part of every batch, also where it is empty: all processes make the same steps.
+    """One process's part of every batch. It may be empty: all processes make the same steps.
 
     Args:
-        order: of the batches of all processes together.
-        share: gives this process's part of one.
+        order: of the global batches.
+        share: returns this process's part of one.
     """
 
     def __init__(self, order: BatchOrder, share: Callable[[Sequence[int]], list[int]]) -> None:
         self.order, self.share = order, share
 
     def __len__(self) -> int:
-        """Batches per epoch, the same on every process."""
+        """Return the batches per epoch, the same on every process."""
         return len(self.order)
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -1,8 +1,8 @@
 """Resume checkpoints: folders that are whole or do not count.
 
-A checkpoint is written aside, brought to the disk, marked complete with the checksum of every file and only then
-renamed; whatever a killed process leaves has no mark or another name.
-Its state is read with ``weights_only``: no pickle is run.
+A checkpoint is written aside, flushed to the disk, marked complete with the checksum of every file, and only then
+renamed. So what a killed process leaves has no mark or another name. The state is read with ``weights_only``: no pickle
+is executed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PARTIAL = ".partial"
 
 
 def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Let ``fill`` write a folder aside, and put it at ``folder`` when it is whole and on the disk.
+    """Let ``fill`` write a folder aside; rename it to ``folder`` when it is whole and on the disk.
 
     Raises:
-        FolderError: it could not be written, for want of space as a rule; what was written is removed.
+        FolderError: it could not be written, mostly for lack of space; what was written is removed.
     """
     aside = folder.with_name(f".{folder.name}{_PARTIAL}")
     remove(aside)
@@ -52,8 +52,8 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         remove(aside)
         raise FolderError(
-            f"{folder} could not be written ({_reason(error)}; {_free(folder.parent)}): make room, then go on "
-            "from the checkpoint before it with --resume."
+            f"{folder} could not be written ({_reason(error)}; {_free(folder.parent)}): make room, then continue "
+            "from the checkpoint before it with --resume (in Python resume=True)."
         ) from error
     except BaseException:
         remove(aside)
@@ -83,7 +83,7 @@ def load_state(folder: Path, *, device: Any = "cpu") -> dict[str, Any]:
 
 
 def random_state() -> dict[str, Any]:
-    """Where every generator of random numbers stands, as tensors and plain values."""
+    """Return the state of every random number generator, as tensors and plain values."""
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "python": random.getstate(),
@@ -91,7 +91,7 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        # This process's own: asking the other GPUs takes memory on each of them.
+        # This process's GPU alone: a query to another one allocates memory there.
         state["cuda"] = torch.cuda.get_rng_state()
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
@@ -99,7 +99,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put every generator back to where :func:`random_state` found it."""
+    """Set every generator to what :func:`random_state` returned."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))

@@ -1,6 +1,7 @@
-"""What the held-out queries say of a run: which model is published, whether it is better, and what must be told.
+"""The decision at the end of a run: which model is published, whether it is better, and what the user must know.
 
-The untrained model is a candidate too. A model that is not shown to be better than it is published with a warning only.
+The held-out queries decide. The untrained model is a candidate too, and a trained model that is not shown to be better
+is published with a warning only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tardif.evaluation.measures import means
 from tardif.evaluation.verdict import (
     BETTER,
     DECIDES,
@@ -20,26 +22,25 @@ from tardif.evaluation.verdict import (
     Values,
     compare_values,
     format_p,
-    means,
 )
 from tardif.training.result import TrainingResult
 
 RAW, STEP_0, BM25, TRAINED = "raw", "step 0", "bm25", "trained"
+# Beside ``results.json``: a line for each held-out query, with its measures by system.
 VALUES = "held_out.jsonl"
-"""Beside ``results.json``: a line for each held-out query, with its measures by system."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is published, and what the held-out queries say of it.
+    """Which model is published, and how it compares.
 
     Attributes:
         kept: the step of the published model; 0 is the untrained recipe.
         after: the measures of the published model.
-        comparison: the best trained checkpoint beside the stronger untrained system.
-        beside_bm25: the published model beside BM25.
+        comparison: the best trained checkpoint compared with the stronger untrained system.
+        beside_bm25: the published model compared with BM25.
         reason: why nothing was measured.
-        warnings: what a person must be told.
+        warnings: what the user must know.
     """
 
     kept: int
@@ -51,7 +52,7 @@ class Decision:
 
 
 def write_values(folder: Path, systems: Mapping[str, Values]) -> None:
-    """Leave each query's measures in a model's folder, so that a person can see which queries were won and lost."""
+    """Write each query's measures into a model's folder, to show which queries were won and lost."""
     queries = next(iter(next(iter(systems.values())).values()))
     lines = [
         {
@@ -77,7 +78,7 @@ def read_values(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def stronger(untrained: Mapping[str, Values]) -> str:
-    """The untrained system with the highest nDCG@10: what ``before`` means everywhere."""
+    """Return the untrained system with the higher nDCG@10: what ``before`` means everywhere."""
     return max((RAW, STEP_0), key=lambda name: means(untrained[name])[DECIDES])
 
 
@@ -90,27 +91,27 @@ def decide(
     reason: str = "",
     advice: str = "",
 ) -> Decision:
-    """Choose what is published, and compare.
+    """Choose the model to publish, and compare it.
 
     Args:
-        untrained: each query's measures with ``raw``, ``step 0`` and ``bm25``; empty where nothing was measured.
-        trained: the same with the best trained checkpoint; empty where it was never measured.
+        untrained: each query's measures with ``raw``, ``step 0`` and ``bm25``; empty if nothing was measured.
+        trained: the same with the best trained checkpoint; empty if it was never measured.
         step: of that checkpoint.
-        keep_untrained: publish the untrained recipe where the trained checkpoint is worse.
-        reason: why nothing was measured, where nothing was.
-        advice: what to do where that is so, or where the queries are too few to tell.
+        keep_untrained: publish the untrained recipe if the trained checkpoint is worse.
+        reason: why nothing was measured, if nothing was.
+        advice: what to do about that, or about too few queries.
     """
     if not untrained or not trained:
         # More held-out queries would not have helped a run that ended too soon.
         reason, advice = (reason, advice) if reason else ("the run ended before its first evaluation", "")
-        told = f"Whether the model is better than the untrained base is not known: {reason}.{advice}"
-        return Decision(step, reason=reason, warnings=[told])
+        warning = f"Whether the model is better than the untrained base is not known: {reason}.{advice}"
+        return Decision(step, reason=reason, warnings=[warning])
     before = stronger(untrained)
     comparison = compare_values(trained, untrained[before], before)
     gained = means(trained)[DECIDES] > means(untrained[STEP_0])[DECIDES]
     if min(untrained[before][DECIDES].values()) == 1:
         advice = (
-            f" The untrained base finds the answers of all of them first ({DECIDES} 1), so that no gain can be seen: "
+            f" The untrained base finds the answers of all of them first ({DECIDES} 1), so no gain can be seen: "
             "hold out harder queries, or more documents to find them among (--documents, in Python documents=)."
         )
     falls_back = keep_untrained and compare_values(trained, untrained[STEP_0], STEP_0).verdict == WORSE
@@ -123,15 +124,15 @@ def decide(
 
 
 def _not_better(comparison: Comparison, falls_back: bool, gained: bool, advice: str) -> str:
-    """The line without which a model that is not shown to be better is not published."""
+    """The warning about a model that is not shown to be better."""
     kept = (
-        "The untrained model (step 0) is published in its place."
+        "The untrained model (step 0) is published instead."
         if falls_back
         else "The trained model is published all the same."
     )
-    if comparison.verdict == WORSE and gained:  # so it is the raw vectors that it is compared with
+    if comparison.verdict == WORSE and gained:  # then the stronger untrained system is the raw vectors
         return (
-            f"The trained model is better than what it began as (step 0), and worse than the base's raw token vectors: "
+            f"The trained model is better than what it began as (step 0) and worse than the base's raw token vectors: "
             f"{DECIDES} {comparison.deciding}. {kept}"
         )
     if comparison.verdict == WORSE:
@@ -151,7 +152,7 @@ def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Ma
 
 
 def summary(result: TrainingResult) -> Sequence[str]:
-    """The lines that tell a person what came out."""
+    """Return the lines that report a result to the user."""
     comparison = result.comparison
     if comparison is None:
         return []

@@ -3,9 +3,9 @@
 All processes make the same steps. Rank 0 alone evaluates, decides, saves and publishes, and broadcasts the outcome to
 the other ranks, so that all act alike and none waits for one that has taken another path.
 
-With several processes a query's negatives are the documents of the global batch. Token vectors are
-gathered with their gradients: each process scores its own queries with all columns, and what its
-loss says of another's vectors is sent back there and added up.
+A query's negatives are the documents of the global batch. Token vectors are gathered with their gradients: each
+process scores its own queries with the columns of all, and the gradients by another's vectors are sent back there and
+summed. The law: two processes have the gradients of one process on the same global batch.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ _PATIENCE = timedelta(days=7)
 class ProcessGroup:
     """This process among those that train together; by default it is alone.
 
+    >>> ProcessGroup(rank=1, size=2).shard([5, 6, 7])
+    [7]
+
     Args:
         rank: its number, from 0; 0 is the main process.
-        size: how many there are.
+        size: the number of processes, torch's world size.
         gloo: the group over which rank 0 broadcasts objects, apart from the one for gradients.
     """
 
@@ -54,89 +57,74 @@ class ProcessGroup:
         """Call ``make`` on rank 0; return its value, or raise its :class:`TardifError`, on every process."""
         if self.size == 1:
             return make()
-        from torch import distributed
-
-        said: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]  # the value, or the name and message of an error
         failure: TardifError | None = None
         if self.is_main:
             try:
-                said[0] = make()
+                outcome[0] = make()
             except TardifError as error:
-                failure, said[1] = error, (type(error).__name__, str(error))
-        distributed.broadcast_object_list(said, src=0, group=self._gloo)
-        if said[1] is not None:
+                failure, outcome[1] = error, (type(error).__name__, str(error))
+        distributed.broadcast_object_list(outcome, src=0, group=self._gloo)
+        if outcome[1] is not None:
             self.failed_together = True
-            raise failure or error_named(*said[1])
-        result: T = said[0]
-        return result
+            raise failure or error_named(*outcome[1])
+        value: T = outcome[0]
+        return value
 
     def gather(self, value: T) -> list[T]:
         """Collect the values of all processes, by rank, on rank 0; the others get an empty list."""
         if self.size == 1:
             return [value]
-        from torch import distributed
-
         found: list[Any] | None = [None] * self.size if self.is_main else None
         distributed.gather_object(value, found, dst=0, group=self._gloo)
         return found or []
 
     def shard(self, numbers: Sequence[int]) -> list[int]:
-        """This process's part of a batch: the parts are disjoint, follow each other, and may be empty."""
+        """Return this process's part of a batch. The parts are disjoint and in order, and may be empty."""
         size, more = divmod(len(numbers), self.size)
         begin = self.rank * size + min(self.rank, more)
         return list(numbers[begin : begin + size + (self.rank < more)])
 
     def broadcast_weights(self, model: nn.Module) -> None:
         """Copy the weights and buffers of rank 0 to every process."""
-        if self.size == 1:
-            return
-        from torch import distributed
-
-        for tensor in model.state_dict().values():
-            distributed.broadcast(tensor, src=0)
+        if self.size > 1:
+            for tensor in model.state_dict().values():
+                distributed.broadcast(tensor, src=0)
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Average the gradients over the processes, as every step of training does."""
-        if self.size == 1:
-            return
-        from torch import distributed
-
-        for weight in model.parameters():
+        """Average the gradients over the processes, as DistributedDataParallel does in every step."""
+        for weight in model.parameters() if self.size > 1 else ():
             if weight.grad is not None:
                 distributed.all_reduce(weight.grad)
                 weight.grad /= self.size
 
     def wait(self, *, failed: bool) -> None:
-        """Wait for the others; unless this process has failed alone, and they cannot come."""
+        """Wait for the others, unless this process has failed alone and they may never come."""
         if self.size > 1 and (self.failed_together or not failed):
-            from torch import distributed
-
             distributed.barrier(group=self._gloo)
 
     def close(self) -> None:
-        """Take the connections down; every process does when all have ended."""
+        """Close the connections; every process does when all have ended."""
         if self.size > 1:
-            from torch import distributed
-
             distributed.destroy_process_group()
 
 
 def error_named(name: str, message: str) -> TardifError:
-    """One of our errors, as another process had it."""
+    """Make one of our errors, as another process raised it."""
     kind = getattr(tardif.errors, name, TardifError)
     error: TardifError = kind(message)
     return error
 
 
 def join(kind: str, meeting: str = "env://") -> ProcessGroup:
-    """Meet the processes that this one was started with, as the environment says (torchrun, accelerate).
+    """Join the processes that this one was started with, as the environment says (torchrun, accelerate).
 
     Args:
         kind: ``cpu`` or ``cuda``; on CUDA each process has a GPU of its own.
-        meeting: where, as ``torch.distributed.init_process_group`` takes it.
+        meeting: the ``init_method`` of ``torch.distributed.init_process_group``.
 
     Raises:
-        SettingError: they are to share out weights, or this process has no GPU of its own.
+        SettingError: the launcher asks for sharded weights (FSDP, DeepSpeed), or this process has no GPU of its own.
     """
     size = world_size()
     if size == 1:
@@ -148,9 +136,6 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
             raise SettingError(
                 f"{name} splits the weights over processes, and Tardif trains whole ones: launch with --multi_gpu."
             )
-    import torch
-    from torch import distributed
-
     if kind == "cuda":
         local = int(os.environ.get("LOCAL_RANK", own_number()))
         gpus = torch.cuda.device_count()
@@ -161,21 +146,22 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
         distributed.init_process_group(
             "nccl" if kind == "cuda" else "gloo", init_method=meeting, rank=own_number(), world_size=size
         )
+    # Objects go through gloo: NCCL would move them over the GPUs.
     gloo = distributed.new_group(backend="gloo", timeout=_PATIENCE)
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), gloo)
 
 
 class LossColumns(NamedTuple):
-    """What stands in the loss's columns.
+    """The documents in the columns of the loss, those of all processes.
 
     Attributes:
-        rows: ``[C]``, the encoded document in each column.
+        rows: ``[C]``, the encoded document of each column.
         keys: ``[C]``, a hash of its normalised text.
         owners: ``[C]``, the query that brought it, counted over all processes.
-        positive: ``[C]``, true where it is that query's positive.
-        first_column: where this process's columns begin.
-        first_query: where this process's queries begin.
-        queries: of all processes.
+        positive: ``[C]``, true if it is that query's positive.
+        first_column: the first of this process's columns.
+        first_query: the first of this process's queries.
+        queries: the number of queries of all processes.
     """
 
     rows: Tensor
@@ -188,51 +174,43 @@ class LossColumns(NamedTuple):
 
 
 def processes() -> int:
-    """How many processes train together; 1 when training is not distributed."""
+    """Return how many processes train together; 1 when training is not distributed."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_world_size()
     return 1
 
 
 def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = False) -> LossColumns:
-    """The columns of all processes, one process's after the other's.
+    """Gather the columns of all processes, in the order of their ranks.
 
     Args:
         batch: the local batch, as :class:`~tardif.training.batches.Collator` makes it.
-        documents: how many documents this process has encoded.
-        own: leave out the others' columns; only their queries are counted.
+        documents: the number of documents that this process has encoded.
+        own: leave out the other processes' columns; only their queries are counted.
     """
     positives, rows = batch["positives"], batch["columns"]
     positive = torch.zeros_like(rows).index_fill_(0, positives, 1)  # [C]
-    local = torch.stack([rows, batch["column_keys"], batch["owners"], positive])  # [4, C]
-    if processes() == 1:
-        return LossColumns(local[0], local[1], local[2], local[3].bool(), 0, 0, len(positives))
-    sizes = gather_numbers([len(rows), len(positives), documents], rows.device)
-    if own:
+    columns = torch.stack([rows, batch["column_keys"], batch["owners"], positive], dim=1)  # [C, 4]
+    first_column, first_query, queries = 0, 0, len(positives)
+    if processes() > 1:
+        sizes = gather_numbers([len(rows), len(positives), documents], rows.device)
         queries = sum(size[1] for size in sizes)
-        return LossColumns(local[0], local[1], local[2], local[3].bool(), 0, 0, queries)
-    rank = distributed.get_rank()
-    counts = [size[0] for size in sizes]
-    parts = torch.split(gather(local.T.contiguous(), counts), counts)
-    for number, part in enumerate(parts):  # rows and owners count on from the process before
-        part[:, 0] += sum(size[2] for size in sizes[:number])
-        part[:, 2] += sum(size[1] for size in sizes[:number])
-    everything = torch.cat(parts)  # [C, 4]
-    return LossColumns(
-        everything[:, 0],
-        everything[:, 1],
-        everything[:, 2],
-        everything[:, 3].bool(),
-        first_column=sum(size[0] for size in sizes[:rank]),
-        first_query=sum(size[1] for size in sizes[:rank]),
-        queries=sum(size[1] for size in sizes),
-    )
+        if not own:
+            counts = [size[0] for size in sizes]
+            parts = torch.split(gather(columns, counts), counts)
+            for number, part in enumerate(parts):  # numbers of rows and owners continue those of the rank before
+                part[:, 0] += sum(size[2] for size in sizes[:number])
+                part[:, 2] += sum(size[1] for size in sizes[:number])
+            columns, earlier = torch.cat(parts), sizes[: distributed.get_rank()]  # [C of all, 4]
+            first_column, first_query = (sum(size[kind] for size in earlier) for kind in (0, 1))
+    rows, keys, owners, positive = columns.unbind(dim=1)
+    return LossColumns(rows, keys, owners, positive.bool(), first_column, first_query, queries)
 
 
 def gather_vectors(texts: TokenVectors) -> TokenVectors:
-    """The packed token vectors of all processes' texts, one process's after the other's; differentiable.
+    """Gather the packed token vectors of all processes' texts, in the order of their ranks; differentiable.
 
-    Every process must take part in the backward pass, also one whose own loss does not depend on them.
+    Every process must take part in the backward pass, even if its own loss does not depend on them.
     """
     if processes() == 1:
         return texts
@@ -245,7 +223,7 @@ def gather_vectors(texts: TokenVectors) -> TokenVectors:
 
 
 def gather_numbers(numbers: Sequence[int], device: torch.device) -> list[list[int]]:
-    """Every process's ``numbers``, by process."""
+    """Gather every process's ``numbers``, by rank."""
     mine = torch.tensor(numbers, dtype=torch.long, device=device)
     found = [torch.empty_like(mine) for _ in range(processes())]
     distributed.all_gather(found, mine)
@@ -254,8 +232,8 @@ def gather_numbers(numbers: Sequence[int], device: torch.device) -> list[list[in
 
 
 def gather(rows: Tensor, counts: Sequence[int]) -> Tensor:
-    """All processes' rows, of which process ``p`` has ``counts[p]``: ``[n, ...]`` -> ``[sum of counts, ...]``."""
-    # The collective wants equal shapes: rows are padded to the most that a process has.
+    """Gather the rows of all ranks, ``counts[rank]`` each: ``[n, ...]`` -> ``[sum of counts, ...]``."""
+    # The collective needs equal shapes: rows are padded to the longest part.
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: len(rows)] = rows
     found = [torch.empty_like(padded) for _ in counts]
@@ -264,7 +242,7 @@ def gather(rows: Tensor, counts: Sequence[int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """:func:`gather`, whose gradient is the sum of what all processes say of one's own rows."""
+    """:func:`gather`; the gradient by a process's rows is the sum of all processes' gradients by them."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, counts: list[int]) -> Tensor:

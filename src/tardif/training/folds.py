@@ -1,13 +1,13 @@
-"""Cross-validation: every query is judged by a model that was not trained on it, and the published one on all of them.
+"""Cross-validation: every query is judged by a model that was not trained on it; the published one is trained on all.
 
-Few queries must not be held out, and few held-out ones tell nothing. So the training is repeated, each time without
-another part of the queries; their values together are the verdict on the training that is published. It costs a
-training for each fold.
+A small set cannot spare queries to hold out, and a few held-out ones show nothing. So the training is repeated, each
+time without another part of the queries. Their values together are the verdict on the published training. It costs one
+training more for each fold.
 
 .NAME.folds/
-  folds.json      what the folds were begun with
+  folds.json      a fingerprint of what the folds were started with
   fold-1.json     each query's values in a finished fold
-  .fold-2.training/   an unfinished one's run
+  .fold-2.training/   the run of an unfinished fold
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json
 from tardif.training.decision import read_values
+from tardif.training.fingerprint import data_digest, deciding
 from tardif.training.result import TrainingResult
-from tardif.training.run import data_digest, deciding
 from tardif.training.run_config import RunConfig
 from tardif.training.settings import TrainingSettings
 
@@ -37,12 +37,12 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
 
     Args:
         config, settings: of the training that is published; ``minutes`` are those of all trainings together.
-        train: trains one config, and goes on with its unfinished run where it is told to.
-        resume: go on with what an unfinished cross-validation has left.
+        train: trains one config, and resumes its unfinished run if asked to.
+        resume: continue an unfinished cross-validation.
 
     Raises:
-        SettingError: the set cannot be divided so, or the folds were begun with something else.
-        FolderError: unfinished folds are there, and neither ``resume`` nor ``overwrite`` is set.
+        SettingError: the set cannot be divided into that many, or the folds were started with something else.
+        FolderError: there are unfinished folds, and neither ``resume`` nor ``overwrite`` is set.
         KeyboardInterrupt: a fold was interrupted.
     """
     count, sets = settings.folds, fold_sets(config.data, settings.folds, settings.seed)
@@ -53,7 +53,7 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
     _begin(place, config, settings, resume=resume)
     values: dict[str, dict[str, dict[str, float]]] = {}
     for number, data in enumerate(sets, start=1):
-        fold = replace(config, data=data, path=place / f"fold-{number}", overwrite=True, told=False)
+        fold = replace(config, data=data, path=place / f"fold-{number}", overwrite=True, prints_summary=False)
         record = place / f"fold-{number}.json"
         if not record.is_file():
             config.console.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
@@ -61,7 +61,7 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
             if train(fold, once, resume).interrupted:
                 config.console.say(
-                    f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) goes on."
+                    f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) continues."
                 )
                 raise KeyboardInterrupt
             write_json(record, read_values(fold.path))
@@ -77,28 +77,27 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
 
 
 def folds_folder(output: Path) -> Path:
-    """Where the folds of a training that is not finished are."""
+    """Return the folder of an unfinished cross-validation's folds."""
     place = real_place(output)
     return place.with_name(f".{place.name}.folds")
 
 
 def _begin(place: Path, config: RunConfig, settings: TrainingSettings, *, resume: bool) -> None:
-    """Have a folder for these folds: with what is done of them, or empty."""
+    """Make the folder for these folds, or keep it with the folds that are done."""
     key = {"key": _key(config, settings)}
     if place.exists():
         if not resume and not config.overwrite:
             raise FolderError(
-                f"Unfinished folds of {config.path.name} are in {place}: go on with them (--resume, in Python "
-                "resume=True), or start again "
-                "(--overwrite, in Python overwrite=True)."
+                f"There are unfinished folds of {config.path.name} in {place}: continue them (--resume, in Python "
+                "resume=True), or start again (--overwrite, in Python overwrite=True)."
             )
         if resume and (place / "folds.json").is_file():
             if read_json(place / "folds.json", what="unfinished folds") == key:
                 return
             if not config.overwrite:
                 raise SettingError(
-                    f"The unfinished folds in {place} were begun with other data, base or settings: give the same, or "
-                    "start again with --overwrite (in Python overwrite=True)."
+                    f"The unfinished folds in {place} were started with other data, base or settings: give the same, "
+                    "or start again with --overwrite (in Python overwrite=True)."
                 )
         remove(place)
     place.mkdir(parents=True)
@@ -106,7 +105,7 @@ def _begin(place: Path, config: RunConfig, settings: TrainingSettings, *, resume
 
 
 def _key(config: RunConfig, settings: TrainingSettings) -> str:
-    """What the values of a fold depend on."""
+    """A fingerprint of what the values of a fold depend on."""
     given: Mapping[str, Any] = {
         "tardif": __version__,
         "settings": deciding(settings),

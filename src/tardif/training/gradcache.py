@@ -1,9 +1,10 @@
-"""From sub-batches of token ids to token vectors, with one graph alive or, by GradCache, none.
+"""Sub-batches encoded to token vectors, with the encoder's graphs kept or, by GradCache, made again.
 
-A loss is a function of token vectors; its gradients by them are known before any encoder runs
-backward. So the plain way and GradCache (Gao et al., 2021, *Scaling deep contrastive learning batch
-size under memory limited setup*) differ in one thing only: whether the encoder's graphs were kept
-since the vectors were made, or are made again, one sub-batch at a time.
+The loss is a function of token vectors, and its gradients by them are known before any encoder runs backward. So plain
+training and GradCache (Gao et al., 2021, *Scaling deep contrastive learning batch size under memory limited setup*)
+differ in one thing: the encoder's graphs are kept since the vectors were made, or made again one sub-batch at a time.
+
+The law: GradCache and sub-batches change memory and speed, not gradients.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from tardif.encoder.encoding import Block, Encoded, encode
 def encode_all(model: Any, blocks: Sequence[Block]) -> list[Encoded]:
     """Encode all sub-batches.
 
-    Only the last one goes through the wrapper of distributed training: it arms the wrapper once, for
-    one averaging of gradients, whatever the number of sub-batches here and on the other processes.
+    Only the last one goes through the DistributedDataParallel wrapper. That prepares the wrapper for one averaging of
+    gradients, however many sub-batches there are here and on the other processes.
     """
     inner = unwrapped(model)
     return [*(encode(inner, block) for block in blocks[:-1]), encode(model, blocks[-1])]
 
 
 def unwrapped(model: Any) -> Any:
-    """The model itself, without the wrapper of distributed training."""
+    """Return the model itself, without the DistributedDataParallel wrapper."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def connect(loss: Tensor, vectors: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """``loss`` as a function of ``vectors``, by whose ``gradients`` it is known; graphs were kept."""
+    """Return ``loss`` as a function of ``vectors`` with the ``gradients`` given, for vectors with graphs."""
     connected: Tensor = _Known.apply(  # type: ignore[no-untyped-call]
         loss.detach(), len(vectors), *vectors, *gradients
     )
@@ -43,7 +44,7 @@ def connect(loss: Tensor, vectors: Sequence[Tensor], gradients: Sequence[Tensor]
 
 
 class _Known(torch.autograd.Function):
-    """A value whose gradients are known already."""
+    """A value with gradients that are known already: backward only scales them."""
 
     @staticmethod
     def forward(ctx: Any, loss: Tensor, count: int, *tensors: Tensor) -> Tensor:
@@ -59,10 +60,10 @@ class _Known(torch.autograd.Function):
 
 
 class Replay:
-    """Encodes sub-batches without graphs, and again with them, one at a time, when backward runs.
+    """GradCache: encodes sub-batches without graphs, and again with them, one at a time, when backward runs.
 
-    The second pass is the first one again: the random numbers of its dropout and the mixed precision
-    it ran in are restored, so that the gradients belong to its vectors.
+    The second pass repeats the first exactly. The random numbers of its dropout and its mixed precision are restored:
+    otherwise the gradients would belong to other vectors.
     """
 
     def __init__(self, model: Any, blocks: Sequence[Block]) -> None:
@@ -71,22 +72,22 @@ class Replay:
         self.autocast = _autocast_now(blocks)
 
     def encode_all(self) -> list[Encoded]:
-        """The first pass, without graphs."""
+        """Run the first pass, without graphs."""
         inner, found = unwrapped(self.model), []
         with torch.no_grad():
             for block in self.blocks:
                 self.states.append(_RandomState(_device(block)))
                 found.append(encode(inner, block))
-        # Mixed precision keeps casts of weights while it lasts: these know of no gradient.
+        # Autocast caches its casts of the weights. Made without gradients, they would cut the second pass's graph.
         torch.clear_autocast_cache()
         return found
 
     def connect(self, loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-        """``loss``, whose backward pass runs the second pass, given its ``gradients`` by the vectors."""
+        """Return ``loss`` so that its backward pass runs the second pass, given its ``gradients`` by the vectors."""
         surrogate = loss.detach().clone().requires_grad_()
 
         def replay(upstream: Tensor) -> None:
-            # ``upstream`` brings what the loss was multiplied with: accumulation, a gradient scaler.
+            # ``upstream`` is what the loss was multiplied with later: accumulation, a gradient scaler.
             for number, gradient in enumerate(gradients):
                 self._backward(number, gradient, upstream)
 
@@ -94,10 +95,10 @@ class Replay:
         return surrogate
 
     def _backward(self, number: int, gradient: Tensor, upstream: Tensor) -> None:
-        """Encode one sub-batch again and send its vectors' gradient to the weights.
+        """Encode one sub-batch again and propagate its vectors' gradient to the weights.
 
-        Gradients of all sub-batches but the last stay with this process; with the last one the wrapper
-        of distributed training averages what has come together.
+        Gradients of all sub-batches but the last accumulate in this process; with the last one the
+        DistributedDataParallel wrapper averages the sum over the processes.
         """
         last = number == len(self.blocks) - 1
         model, waiting = self.model, nullcontext()
@@ -111,16 +112,18 @@ class Replay:
 
 
 class _RandomState:
-    """The state of the random number generators that an encoder on ``device`` draws from."""
+    """The state of the random number generators that an encoder on ``device`` uses."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device = device
+        self.device, self.module = device, getattr(torch, device.type)  # torch.cuda, torch.mps
         self.cpu = torch.get_rng_state()
-        self.own: Tensor | None = None if device.type == "cpu" else _accelerator(device).get_rng_state(*_index(device))
+        self.own: Tensor | None = None
+        if device.type != "cpu":
+            self.own = self.module.get_rng_state(*_index(device))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """The state as it was; the one that is now comes back after."""
+        """Set the saved state within the block; restore the present one after it."""
         now = _RandomState(self.device)
         self._set()
         try:
@@ -131,14 +134,11 @@ class _RandomState:
     def _set(self) -> None:
         torch.set_rng_state(self.cpu)
         if self.own is not None:
-            _accelerator(self.device).set_rng_state(self.own, *_index(self.device))
-
-
-def _accelerator(device: torch.device) -> Any:
-    return getattr(torch, device.type)  # torch.cuda, torch.mps
+            self.module.set_rng_state(self.own, *_index(self.device))
 
 
 def _index(device: torch.device) -> tuple[torch.device, ...]:
+    """The argument of the generator's functions: torch.cuda takes a device, torch.mps none."""
     return (device,) if device.type == "cuda" else ()
 
 
@@ -148,7 +148,7 @@ def _device(block: Block) -> torch.device:
 
 
 def _autocast_now(blocks: Sequence[Block]) -> Any:
-    """A maker of contexts of the mixed precision that holds now."""
+    """Return a function that makes the present autocast context again: backward runs outside of it."""
     kind = _device(blocks[0]).type
     if not torch.amp.is_autocast_available(kind):
         return nullcontext

@@ -1,4 +1,8 @@
-"""Where encoder and loss meet: the one module that sentence-transformers' trainer calls a loss."""
+"""The training objective: encode a batch, score it, and return the loss that sentence-transformers' trainer minimises.
+
+Encoder and loss never meet: the loss is a function of token vectors (:mod:`tardif.losses` over :mod:`tardif.scoring`),
+and its gradients by them enter the encoder through :mod:`tardif.training.gradcache`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,16 @@ if TYPE_CHECKING:
 
 
 class Objective(nn.Module):
-    """Encodes a batch's sub-batches, scores every query with every column, applies the losses.
+    """Encodes a batch's sub-batches, scores every query with every column, and applies the losses.
 
-    On several processes the columns are those of all of them, and the gradients, averaged over the
-    processes, those of one process on the global batch. A process may have an empty batch, which
-    :class:`~tardif.training.batches.Collator` makes from no rows; it takes part in every collective.
+    On several processes the columns are those of the global batch, and the gradients, averaged over the processes, are
+    those of one process on it. A process may have an empty batch (:class:`~tardif.training.batches.Collator` of no
+    rows); it still takes part in every collective.
 
-    ``model`` must keep its name: the trainer puts the distributed wrapper in its place.
+    Args:
+        model: what is trained. The attribute must keep its name: the trainer puts the DistributedDataParallel wrapper
+            in its place.
+        settings: loss, scoring, widths and pooling.
     """
 
     def __init__(self, model: MultiVectorEncoder, settings: TrainingSettings | None = None) -> None:
@@ -34,19 +41,19 @@ class Objective(nn.Module):
         self.model: Any = model
         self.settings = settings or TrainingSettings()
         self.pooling = _pooling(self.settings.pool_factor)
-        # A teacher's losses look at an example's own documents, unless all documents compete for tokens.
+        # A teacher's losses need only an example's own documents, unless XTR lets all documents compete for tokens.
         self.own_columns = "contrastive" not in self.settings.terms and self.settings.scoring != "xtr"
         self._last: Tensor | None = None
 
     @property
     def last(self) -> float:
-        """The loss of the last batch, of all processes together. Reading it waits for the device."""
+        """The loss of the last global batch. Reading it waits for the device."""
         return float("nan") if self._last is None else float(self._last)
 
     def forward(self, batch: Mapping[str, Any], labels: Tensor | None = None) -> Tensor:
-        """The mean loss of a batch as :class:`~tardif.training.batches.Collator` makes it.
+        """Return the mean loss of a batch, as :class:`~tardif.training.batches.Collator` makes it.
 
-        Gradients by the token vectors are computed here, those of the weights in the backward pass.
+        The gradients by the token vectors are computed here, those by the weights in the backward pass.
         """
         blocks = [Block(features, "query") for features in batch["queries"]]
         queries = len(blocks)
@@ -54,7 +61,9 @@ class Objective(nn.Module):
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
         dtype = self._compared_in(encoded[0].vectors)
+        # Outside of autocast: sums of MaxSim and softmax need float32.
         with torch.autocast(encoded[0].vectors.device.type, enabled=False):
+            # Detached copies are the loss's inputs: its graph ends there, and the encoder's graph is used once.
             leaves = [part.vectors.detach().to(dtype).requires_grad_(torch.is_grad_enabled()) for part in encoded]
             loss = self._loss(_packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries), batch)
             self._last = _mean_over_processes(loss)
@@ -66,8 +75,8 @@ class Objective(nn.Module):
         return connect(loss, [part.vectors for part in encoded], gradients)
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
-        """The type that token vectors are compared in: float32 or better, outside of mixed precision; bfloat16
-        in mixed precision where fused kernels score it, with float32 sums."""
+        """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,
+        where fused kernels score it with float32 sums."""
         device = vectors.device.type
         mixed = torch.is_autocast_enabled(device) if torch.amp.is_autocast_available(device) else False
         dtype = torch.get_autocast_dtype(device) if mixed else vectors.dtype
@@ -76,18 +85,18 @@ class Objective(nn.Module):
         return torch.promote_types(vectors.dtype, torch.float32)
 
     def _loss(self, queries: TokenVectors, documents: TokenVectors, batch: Mapping[str, Any]) -> Tensor:
-        """The loss as a function of token vectors: over widths and losses, the weighted sum."""
+        """Return the loss as a function of token vectors: the weighted sum over widths and losses."""
         columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
         count = len(batch["positives"])
         total = queries.vectors.new_zeros(())
         for width, weight in (self.settings.widths or {documents.vectors.shape[1]: 1.0}).items():
             asked, found = narrow(queries, width), self._pooled(narrow(documents, width))
             found = found if self.own_columns else gather_vectors(found)
-            # A process without queries still sends the others' gradients on, and gets those of its weights.
+            # Zero times the sums: a process without queries must still take part in the backward collectives.
             total = total + 0.0 * (asked.vectors.sum() + found.vectors.sum())
             if count:
                 total = total + weight * self._weighted(self._scores(asked, found, columns, batch), columns, batch)
-        # The mean over processes of such losses is the mean over queries.
+        # Weighted by this process's queries, so that the mean over processes is the mean over all queries.
         return total * (count * processes() / columns.queries)
 
     def _pooled(self, documents: TokenVectors) -> TokenVectors:
@@ -99,9 +108,9 @@ class Objective(nn.Module):
     def _scores(
         self, queries: TokenVectors, documents: TokenVectors, columns: LossColumns, batch: Mapping[str, Any]
     ) -> Tensor:
-        """Scores of the batch's rows with the columns: ``[Q, C]``."""
+        """Score the batch's rows with the columns: ``[Q, C]``."""
         if self.settings.scoring == "xtr":
-            # LossColumns compete for a query token's places: one of each, also where they share a document.
+            # Columns compete for the tokens that a query token retrieves, so a shared document is repeated.
             scores = xtr(queries, take(documents, columns.rows.tolist()), self.settings.xtr_k)
             return scores[batch["query_rows"]]  # [distinct queries, C] -> [Q, C]
         score = mean_maxsim if self.settings.scoring == "mean" else maxsim
@@ -109,7 +118,7 @@ class Objective(nn.Module):
         return scores[batch["query_rows"]][:, columns.rows]  # [Q, C]
 
     def _weighted(self, scores: Tensor, columns: LossColumns, batch: Mapping[str, Any]) -> Tensor:
-        """The weighted sum of the losses, each a mean over the batch's rows."""
+        """Return the weighted sum of the losses, each a mean over the batch's rows."""
         settings, found = self.settings, []
         for name, weight in settings.terms.items():
             if name == "contrastive":
@@ -128,15 +137,15 @@ class Objective(nn.Module):
 
 
 def ignored_columns(columns: LossColumns, batch: Mapping[str, Any], *, other_negatives: bool = True) -> Tensor:
-    """Which columns are no negatives of which of the batch's rows: ``[Q, C]``.
+    """Return which columns are not negatives of which rows: ``[Q, C]``, true where ignored.
 
-    Those whose text is known to answer the query, where the batch tells such texts; and without
-    ``other_negatives`` the hard negatives of other rows.
+    A column is ignored if its text is known to answer the row's query, if the batch lists such texts; and without
+    ``other_negatives`` if it is a hard negative of another row.
     """
     count = len(batch["positives"])
     same = batch["known_keys"].unsqueeze(1) == columns.keys  # [K, C]
     hits = torch.zeros((count, len(columns.keys)), dtype=torch.int32, device=columns.keys.device)
-    ignored = hits.index_add_(0, batch["known_rows"], same.int()) > 0  # [Q, C]
+    ignored = hits.index_add_(0, batch["known_rows"], same.int()) > 0  # [K, C] summed by row -> [Q, C]
     if not other_negatives:
         mine = torch.arange(count, device=columns.owners.device) + columns.first_query
         ignored |= ~columns.positive & (columns.owners != mine.unsqueeze(1))
@@ -144,11 +153,11 @@ def ignored_columns(columns: LossColumns, batch: Mapping[str, Any], *, other_neg
 
 
 def _taught(scores: Tensor, columns: LossColumns, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Each row's own columns: the student's scores, the teacher's, and where there are both; ``[Q, n]``."""
+    """Return, for each row's own columns, the student's scores, the teacher's, and which have both; all ``[Q, n]``."""
     candidates = batch["candidates"]
     own = scores.gather(1, candidates.clamp(min=0) + columns.first_column)  # [Q, C] -> [Q, n]
     teacher = batch["teacher"]
-    # A document without a scoreable token has no score that could be compared.
+    # A document without a scoreable token has the score LOWEST, which is no score to compare.
     given = (candidates >= 0) & ~teacher.isnan() & (own > LOWEST)
     return own, teacher.nan_to_num(), given
 
@@ -167,7 +176,7 @@ def _mean_over_processes(loss: Tensor) -> Tensor:
 
 
 def _pooling(factor: float) -> Any:
-    """Sentence-transformers' token pooling of documents; None: none."""
+    """Return sentence-transformers' token pooling of documents, or None."""
     if factor <= 1:
         return None
     from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling

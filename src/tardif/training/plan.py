@@ -11,10 +11,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from tardif.data.synthetic import parent_of
+from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.encoder.recipe import DOCUMENT_CAP
 from tardif.mining.late import DEPTH, WHOLE
 from tardif.training.settings import TrainingSettings
-from tardif.types import Example
+from tardif.types import Document, Example
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
 
 # Forward, backward by the weights, backward by the activations.
 _TRAINING_COST = 3.0
@@ -144,6 +151,57 @@ def make_plan(
             1,
         )
     return Plan(steps, per_epoch, documents(steps), every)
+
+
+def plan_run(model: MultiVectorEncoder, data: TrainingSet, settings: TrainingSettings, timed: float | None) -> Plan:
+    """Plan a run of a model on a training set; ``timed`` are the seconds of one batch, for a budget of minutes."""
+    from tardif.data.judged import searchable
+    from tardif.training.batches import order_of
+
+    training_queries = data.query_ids(TRAIN)
+    return make_plan(
+        data.examples,
+        settings,
+        Size(len(searchable(data)), len(data.query_ids(VALIDATION))),
+        _work_of(model, data, settings),
+        timed,
+        order_of(data, settings).count,
+        Size(len(mineable(data)), len(training_queries)),
+        data.is_mostly_made,
+    )
+
+
+def mineable(data: TrainingSet) -> list[Document]:
+    """Return the documents that a refresh searches: no variants, which would be found beside their originals."""
+    return [document for document in data.documents.values() if parent_of(document) is None]
+
+
+def _work_of(model: MultiVectorEncoder, data: TrainingSet, settings: TrainingSettings) -> Work:
+    """Estimate what a document and a query cost, from their characters."""
+    from torch import nn
+
+    from tardif.encoder.model import transformer_of
+
+    transformer: Any = transformer_of(model)
+    contents = [len(document.content) / CHARACTERS_PER_TOKEN for document in data.documents.values()]
+    expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
+    least = expansion.get("length") or 0  # expanded queries are filled up to it
+    queries = [max(len(text) / CHARACTERS_PER_TOKEN, least) for text in data.queries.values()]
+    tokens = Size(_mean_cut(contents, transformer.document_length or DOCUMENT_CAP), sum(queries) / len(queries))
+    most = settings.training_length
+    # Embeddings are looked up, not multiplied.
+    embedded = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Embedding))
+    return Work(
+        parameters=sum(weight.numel() for weight in model.parameters()) - embedded,
+        tokens=tokens,
+        dim=model.get_embedding_dimension() or 0,
+        trained=None if most is None else min(tokens.documents, _mean_cut(contents, most)),
+    )
+
+
+def _mean_cut(lengths: Sequence[float], most: int) -> float:
+    """The mean of lengths, each cut at ``most``."""
+    return sum(min(length, most) for length in lengths) / len(lengths)
 
 
 def epochs_for(examples: int, made: bool = False) -> int:

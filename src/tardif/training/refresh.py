@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
 from tardif.errors import FolderError
 from tardif.mining.late import LateSearcher
@@ -25,12 +24,13 @@ from tardif.mining.selection import Selection
 from tardif.progress import Bar, Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
-from tardif.training.callbacks import NEW_NEGATIVES
 from tardif.training.checkpoints import write_whole
+from tardif.training.plan import mineable
 from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
+from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings
-from tardif.types import Document, Example
+from tardif.types import Example
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -130,7 +130,8 @@ class RefreshCallback(TrainerCallback):
     """
 
     def __init__(self, refresher: Refresher, every: int, run_callback: RunCallback) -> None:
-        self.refresher, self.every, self.run_callback = refresher, every, run_callback
+        self.refresher, self.every = refresher, every
+        self.run_callback, self.context = run_callback, run_callback.context
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make up for a refresh that an interruption has prevented."""
@@ -149,23 +150,22 @@ class RefreshCallback(TrainerCallback):
         return step % self.every == 0
 
     def _refresh(self, step: int) -> None:
-        run_callback, began = self.run_callback, time.monotonic()
-        collator, run_state = run_callback.collator, run_callback.run_state
-        collator.data = replace(collator.data, examples=run_callback.group.on_main(lambda: self._mined(step)))
+        began, run_state = time.monotonic(), self.run_callback.run_state
+        collator = self.context.collator
+        collator.data = replace(collator.data, examples=self.context.group.on_main(lambda: self._mined(step)))
         run_state.refreshed_at = [*run_state.refreshed_at, step]
         run_state.seconds_refreshing += time.monotonic() - began
-        run_state.seconds = run_callback.seconds()
+        run_state.seconds = self.run_callback.seconds()
 
     def _mined(self, step: int) -> list[Example]:
-        """New examples, kept for a run that goes on from here."""
-        run_callback = self.run_callback
-        old = run_callback.collator.data.examples
-        examples = self.refresher.renew(old, step, run_callback.bar)
-        write_whole(run_callback.folder.negatives(step), lambda aside: write_examples(aside, examples))
+        """Mine, and keep the new examples for a run that resumes from here."""
+        old = self.context.collator.data.examples
+        examples = self.refresher.renew(old, step, self.run_callback.bar)
+        write_whole(self.context.folder.negatives(step), lambda aside: write_examples(aside, examples))
         new = sum(len(set(a.negative_ids).difference(b.negative_ids)) for a, b in zip(examples, old, strict=True))
         total = sum(len(example.negative_ids) for example in examples)
-        run_callback.console.say(f"  step {step}: hard negatives mined anew, {new} of {total} were none before")
-        run_callback.report({NEW_NEGATIVES: new})
+        self.context.console.say(f"  step {step}: hard negatives mined again, {new} of {total} are new")
+        self.run_callback.report({NEW_NEGATIVES: new})
         return examples
 
 
@@ -184,11 +184,6 @@ def examples_of(folder: RunFolder, step: int) -> list[Example]:
             f"{folder.negatives(step)} cannot be read ({error}): start again with --overwrite (in Python "
             "overwrite=True)."
         ) from error
-
-
-def mineable(data: TrainingSet) -> list[Document]:
-    """The documents that may be found: no variants, which would be found beside what they were made from."""
-    return [document for document in data.documents.values() if parent_of(document) is None]
 
 
 def _to_be_mined(data: TrainingSet) -> TrainingSet:

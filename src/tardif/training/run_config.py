@@ -1,4 +1,4 @@
-"""What is to be trained, and its form on disk, in which other processes are given it."""
+"""The configuration of a run: what the trainer checked and prepared, and its form on disk for other processes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.training.settings import TrainingSettings
 
+_PLAIN = ("seed", "overwrite", "trust_remote_code", "crossed", "prints_summary")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -28,12 +30,12 @@ class RunConfig:
         data: the training set, with examples.
         language: of BM25.
         path: where the checkpoint is published.
-        seed: of the projection's texts.
-        overwrite: replace what stands there.
+        seed: of the draw of texts that the projection is fitted on.
+        overwrite: replace what is at ``path``.
         trust_remote_code: let the base bring its own code.
         console: where to show progress.
         crossed: the values that cross-validation has found, by system: they are the verdict on this training.
-        told: say at the end what came out.
+        prints_summary: print the figures and warnings at the end.
     """
 
     base: Base
@@ -46,7 +48,7 @@ class RunConfig:
     trust_remote_code: bool
     console: Console
     crossed: Mapping[str, Values] = dataclasses.field(default_factory=dict)
-    told: bool = True
+    prints_summary: bool = True
 
     def save(self, folder: Path, settings: TrainingSettings, **more: Any) -> None:
         """Write all but the console into a folder, with the settings and ``more`` plain values.
@@ -55,13 +57,13 @@ class RunConfig:
             SettingError: a setting cannot be written.
         """
         self.data.save(folder / "data", overwrite=True)
-        base = {name: str(value) if isinstance(value, Path) else value for name, value in _fields(self.base).items()}
+        base = dataclasses.asdict(self.base)
         written = {
-            "base": base,
-            "recipe": _fields(self.recipe),
+            "base": {name: str(value) if isinstance(value, Path) else value for name, value in base.items()},
+            "recipe": dataclasses.asdict(self.recipe),
             "language": self.language.code,
             "path": str(self.path),
-            **{name: getattr(self, name) for name in ("seed", "overwrite", "trust_remote_code", "crossed", "told")},
+            **{name: getattr(self, name) for name in _PLAIN},
             "settings": settings.as_json(),
             **more,
         }
@@ -72,8 +74,8 @@ class RunConfig:
 
 
 def load_config(folder: Path, console: Console) -> tuple[RunConfig, TrainingSettings, dict[str, Any]]:
-    """Read what :meth:`RunConfig.save` wrote: the config, the settings, and everything as it is in the file."""
-    read: dict[str, Any] = read_json(folder / "config.json", what="a training config")
+    """Read what :meth:`RunConfig.save` wrote: the config, the settings, and everything in the file."""
+    read: dict[str, Any] = read_json(folder / "config.json", what="the configuration of a run")
     base: dict[str, Any] = dict(read["base"])
     base |= {name: Path(base[name]) for name in ("folder", "transformer")}
     config = RunConfig(
@@ -82,15 +84,7 @@ def load_config(folder: Path, console: Console) -> tuple[RunConfig, TrainingSett
         data=TrainingSet.load(folder / "data"),
         language=find_language(read["language"]),
         path=Path(read["path"]),
-        seed=read["seed"],
-        overwrite=read["overwrite"],
-        trust_remote_code=read["trust_remote_code"],
         console=console,
-        crossed=read["crossed"],
-        told=read["told"],
+        **{name: read[name] for name in _PLAIN},
     )
     return config, TrainingSettings(**read["settings"]), read
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -1,15 +1,15 @@
-"""What a run leaves beside its output while it is not finished, so that it can be resumed.
+"""The work folder of an unfinished run, beside its output, from which it can be resumed.
 
 .NAME.training/
-  run.json        what a resumed run must be given again, and what is not found out twice
+  run.json        what a resumed run must be given again, and what it need not find out again
   log.jsonl       losses, speeds and evaluations
-  step-00000120/  checkpoints to go on from: the last two
+  step-00000120/  checkpoints to resume from: the last two
   best-00000120/  the best model so far, as it will be published
-  start/          the weights that the training began with: a share of the model, and what is kept if training is worse
+  start/          the weights that training began with: averaged into the model, and published if training is worse
   negatives-00000120/  the examples with the hard negatives that were mined at this step
 
-Each folder below it, and run.json, holds checksums. A run goes on from the newest checkpoint that is whole with all
-that it names; what is damaged is told, and never read. The log is a record, and decides nothing.
+The folders in it and run.json have checksums. A run resumes from the newest checkpoint that is whole with all folders
+that it names. What is damaged is reported and never read. The log is a record, and decides nothing.
 """
 
 from __future__ import annotations
@@ -27,20 +27,24 @@ from tardif.folders import holding, name_aside, read_json, real_place, remove, w
 from tardif.progress import Console
 from tardif.training.whole import damage, is_whole
 
-# Two: should the disk lose the newest, there is another.
+# Two: if the newest is damaged, there is another.
 KEPT_CHECKPOINTS = 2
 RUN_STATE = "run_state.json"
 _RECORD = "run.json"
 VERSION = 3
+_START_AGAIN = "Start again with --overwrite (in Python overwrite=True)"
 
 
 class RunFolder:
-    """The work folder of the run that will be published at ``output``; beside what that is a link to.
+    """The work folder of the run that will be published at ``output``. If that is a link, it is beside the target.
+
+    >>> RunFolder(Path("models/new")).step(120).as_posix()
+    'models/.new.training/step-00000120'
 
     Attributes:
-        keep: leave it for a run that goes on.
-        resumed: it holds what an unfinished run left.
-        chosen: the checkpoint to go on from, examined to the last byte; None begins at the beginning.
+        keep: keep it at the end, for a run that resumes.
+        resumed: an unfinished run left it.
+        chosen: the checkpoint to resume from, every byte of it checked; None starts from the beginning.
     """
 
     def __init__(self, output: Path) -> None:
@@ -53,32 +57,32 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """The run's log."""
+        """The log of the run."""
         return self.path / "log.jsonl"
 
     def step(self, step: int) -> Path:
-        """The checkpoint of a step."""
+        """Return the path of a step's checkpoint."""
         return self.path / f"step-{step:08d}"
 
     @property
     def start(self) -> Path:
-        """The weights that the training began with."""
+        """The weights that training began with."""
         return self.path / "start"
 
     def best(self, step: int) -> Path:
-        """The model of a step, kept because it was the best."""
+        """Return the path of a step's model, kept because it was the best."""
         return self.path / f"best-{step:08d}"
 
     def negatives(self, step: int) -> Path:
-        """The examples as the refresh of a step left them."""
+        """Return the path of the examples that the refresh of a step made."""
         return self.path / f"negatives-{step:08d}"
 
     def _steps(self) -> list[Path]:
-        """Every checkpoint by its name, the oldest first."""
+        """The folders with a checkpoint's name, the oldest first."""
         return sorted((path for path in self.path.glob("step-*") if re.fullmatch(r"step-\d+", path.name)), key=step_of)
 
     def checkpoints(self) -> dict[Path, int]:
-        """The checkpoints that have all their files, the oldest first, each with the step of the best model till then.
+        """Return the checkpoints that have all their files, the oldest first, each with the step of its best model.
 
         Their bytes are not read: :meth:`choose` does that.
         """
@@ -90,7 +94,7 @@ class RunFolder:
         return found
 
     def _named_by(self, checkpoint: Path) -> list[Path] | None:
-        """The folders that a checkpoint cannot do without; None where it does not say."""
+        """The folders that a checkpoint needs; None if its state cannot be read."""
         try:
             state = _state(checkpoint)
             run_state = state["outcome"]
@@ -101,60 +105,55 @@ class RunFolder:
         return [*([self.best(best)] if best else []), *(self.negatives(step) for step in refreshed[-1:]), *start]
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that has all its files, if there is one."""
+        """Return the newest checkpoint that has all its files, or None."""
         return next(reversed(self.checkpoints()), None)
 
     def is_unfinished(self) -> bool:
-        """Whether a run was broken off here after its first checkpoint."""
+        """Whether a run stopped here after its first checkpoint."""
         return bool(self._steps())
 
     def choose(self, console: Console) -> Path | None:
-        """The newest checkpoint that is whole, with every folder that it names; None where there is none at all.
+        """Return the newest checkpoint that is whole, with every folder that it names; None if there is no checkpoint.
 
         Raises:
-            FolderError: there are some, and none is whole.
+            FolderError: there are checkpoints, and none is whole.
         """
         wrong: list[str] = []
         for path in reversed(self._steps()):
             problem = self._problem(path)
             if not problem:
                 if wrong:
-                    console.say(f"{'; '.join(wrong)}: going on from the checkpoint before.")
+                    console.say(f"{'; '.join(wrong)}: resuming from the checkpoint before.")
                 return path
             wrong.append(f"{path.name} cannot be used ({problem})")
         if wrong:
-            raise FolderError(
-                f"The unfinished run in {self.path} cannot go on: {'; '.join(wrong)}. Start again with --overwrite "
-                "(in Python overwrite=True)."
-            )
+            raise FolderError(f"The unfinished run in {self.path} cannot resume: {'; '.join(wrong)}. {_START_AGAIN}.")
         return None
 
     def _problem(self, checkpoint: Path) -> str:
-        """What is wrong with a checkpoint or with a folder that it names; empty where nothing is."""
+        """Describe what is wrong with a checkpoint or with a folder that it names; empty if nothing is."""
         if problem := damage(checkpoint):
             return problem
         needed = self._named_by(checkpoint)
         if needed is None:
-            return f"{RUN_STATE} says nothing"
+            return f"{RUN_STATE} cannot be read"
         return next((f"{folder.name}: {problem}" for folder in needed if (problem := damage(folder))), "")
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool, console: Console) -> Iterator[None]:
-        """Have the output and this folder to oneself: with what an unfinished run left (``resume``), or empty.
+        """Lock the output and this folder, which is empty or has what an unfinished run left (``resume``).
 
-        When the block ends, the folder is removed, unless there is a checkpoint to resume from and
-        :attr:`keep` is still true.
+        At the end of the block the folder is removed, unless there is a checkpoint to resume from and :attr:`keep` is
+        still true.
 
         Raises:
-            FolderError: another process trains here; an unfinished run is here, and it is neither to be resumed nor
-                to be overwritten; or none of its checkpoints is whole.
+            FolderError: another process trains here; there is an unfinished run, and it is neither to be resumed nor
+                overwritten; or none of its checkpoints is whole.
         """
         what = f"{self.output.name} is being trained in {self.path}"
         with holding(self.output, overwrite=overwrite or self.is_unfinished(), what=what):
-            if resume and not overwrite:
-                self._go_on(console)
-            elif resume:
-                self._go_on_or_not(console)
+            if resume:
+                self._resume(console, overwrite=overwrite)
             elif self.is_unfinished() and not overwrite:
                 raise FolderError(self._unfinished())
             else:
@@ -174,39 +173,33 @@ class RunFolder:
         last = self.last_checkpoint()
         reached = "" if last is None else f", at step {step_of(last)}"
         return (
-            f"An unfinished run of {self.output.name} is in {self.path}{reached}: go on with it (--resume, in "
-            "Python resume=True), or start "
-            "again (--overwrite, in Python overwrite=True)."
+            f"There is an unfinished run of {self.output.name} in {self.path}{reached}: resume it (--resume, in Python "
+            "resume=True), or start again (--overwrite, in Python overwrite=True)."
         )
 
-    def _go_on(self, console: Console) -> None:
-        """Choose a checkpoint; begin again only where there has never been one."""
-        record = self.path / _RECORD
-        if not record.is_file():
+    def _resume(self, console: Console, *, overwrite: bool) -> None:
+        """Choose a checkpoint, or start again where there is none; with ``overwrite``, also where none can be used."""
+        try:
+            if (self.path / _RECORD).is_file():
+                self.chosen = self.choose(console)
+                if self.chosen is not None:
+                    self._read_record()  # report damage before anything is loaded
+                return
             if self._steps():
                 raise FolderError(
-                    f"The unfinished run in {self.path} cannot go on: {_RECORD} is missing. Start again with "
-                    "--overwrite (in Python overwrite=True)."
+                    f"The unfinished run in {self.path} cannot resume: {_RECORD} is missing. {_START_AGAIN}."
                 )
             console.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
-            self._remove()
-            return
-        self.chosen = self.choose(console)
-        if self.chosen is not None:
-            self._read_record()  # damaged, it is told before anything is loaded
-
-    def _go_on_or_not(self, console: Console) -> None:
-        """The same where what cannot be gone on with may be removed."""
-        try:
-            self._go_on(console)
         except FolderError as error:
+            if not overwrite:
+                raise
             console.say(str(error))
             console.say("It starts from the beginning.")
             self.chosen = None
-            self._remove()
+        self._remove()
 
     def _remove(self) -> None:
-        """Remove the folder; killed meanwhile, nothing that looks like a run is left, and the rest is swept later.
+        """Remove the folder. It is renamed first: a process killed here leaves nothing that looks like a run.
 
         Raises:
             FolderError: it cannot be removed.
@@ -232,31 +225,32 @@ class RunFolder:
         write_json(self.path / _RECORD, {**record, "checksum": json_checksum(record)})
 
     def _read_record(self) -> dict[str, Any]:
-        """The record, as it was written.
+        """Read the record.
 
         Raises:
             FolderError: it is damaged, or another version's.
         """
-        way_out = "start again with --overwrite (in Python overwrite=True)"
         try:
             record = read_json(self.path / _RECORD, what="an unfinished run")
         except FolderError as error:
-            raise FolderError(f"{str(error).rstrip('.')}; {way_out}.") from error
+            raise FolderError(f"{error} {_START_AGAIN}.") from error
         if not isinstance(record, dict) or record.pop("checksum", None) != json_checksum(record):
-            raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong): {way_out}.")
+            raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong). {_START_AGAIN}.")
         if record.get("version") != VERSION:
-            raise FolderError(f"The unfinished run in {self.path} was begun by another version of Tardif: {way_out}.")
+            raise FolderError(
+                f"The unfinished run in {self.path} was started by another version of Tardif. {_START_AGAIN}."
+            )
         return record
 
     def read_record(
         self, given: Mapping[str, Any], made_with: Mapping[str, Any], console: Console
     ) -> dict[str, Any] | None:
-        """What an unfinished run found out before its first step; None where there is no such run.
+        """Return what an unfinished run found out before its first step; None if there is no such run.
 
-        Without a checkpoint nothing is lost: then a record that is damaged, or of something else, is none.
+        Without a checkpoint nothing is lost: then a record that is damaged, or of another run, counts as none.
 
         Raises:
-            SettingError: it was given something else; the message names each difference.
+            SettingError: the run was started with something else; the message names each difference.
             FolderError: the record is damaged.
         """
         if not (self.path / _RECORD).is_file():
@@ -267,7 +261,7 @@ class RunFolder:
             if self.chosen is None:
                 return None
             raise
-        # As JSON has it: a tuple is a list there.
+        # As JSON stores it: a tuple is a list there.
         now = json.loads(json.dumps(dict(given), default=str))
         different = [
             f"{name} is {_shown(now.get(name))}, was {_shown(record['given'].get(name))}"
@@ -278,26 +272,26 @@ class RunFolder:
             return None
         if different:
             raise SettingError(
-                f"The unfinished run in {self.path} cannot go on: {'; '.join(different)}. Give what it was started "
+                f"The unfinished run in {self.path} cannot resume: {'; '.join(different)}. Give what it was started "
                 "with, or start again with --overwrite (in Python overwrite=True)."
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:
                 console.say(
-                    f"The run was started with {name} {record['made_with'].get(name)}, this is {version}: the end may "
-                    "differ from an unbroken run's in the last bits."
+                    f"The run was started with {name} {record['made_with'].get(name)}, this is {version}: the weights "
+                    "may differ from an uninterrupted run's in the last bits."
                 )
         found: dict[str, Any] = record["found"]
         return found
 
     def drop_newer(self) -> None:
-        """Remove the checkpoints after the chosen one, which are damaged and have been told."""
+        """Remove the checkpoints after the chosen one: they are damaged, which was reported."""
         for path in self._steps():
             if self.chosen is not None and step_of(path) > step_of(self.chosen):
                 remove(path)
 
     def sweep(self) -> None:
-        """Remove all but the last checkpoints, the models and negatives that they name, and what is no checkpoint."""
+        """Remove all but the last checkpoints and the models and negatives that they name."""
         last = list(self.checkpoints())[-KEPT_CHECKPOINTS:]
         kept = {path.name for checkpoint in last for path in (checkpoint, *(self._named_by(checkpoint) or ()))}
         for path in self.path.iterdir():
@@ -306,7 +300,11 @@ class RunFolder:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was saved at."""
+    """Return the step of a checkpoint.
+
+    >>> step_of(Path("step-00000120"))
+    120
+    """
     return int(checkpoint.name.removeprefix("step-"))
 
 

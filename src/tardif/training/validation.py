@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from tardif.data.excluded_negatives import Own, own_documents
 from tardif.data.judged import most_own, searchable, without_own
 from tardif.data.training_set import VALIDATION, TrainingSet
-from tardif.evaluation.measures import DEPTH, MEASURES, per_query, rank
-from tardif.evaluation.verdict import means
+from tardif.evaluation.measures import DEPTH, MEASURES, means, per_query, rank, rank_bm25
 from tardif.progress import Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
@@ -53,13 +52,12 @@ class ValidationTask:
         return means(self.values(model, console, what))
 
     def bm25_values(self, language: Language) -> dict[str, dict[str, float]]:
-        """Each measure of each query, of BM25."""
+        """Return each measure of each query, of BM25."""
         return per_query(self.qrels, self.bm25_run(language), MEASURES)
 
     def bm25_run(self, language: Language) -> Run:
-        """BM25's run."""
-        hits = LexicalSearcher(self.documents, language).search(list(self.queries.values()), self._depth)
-        run = {query: dict(found) for query, found in zip(self.queries, hits, strict=True)}
+        """Return BM25's run."""
+        run = rank_bm25(self.queries, self.documents, language, k=self._depth)
         return without_own(run, self.left_out, DEPTH)
 
     def describe(self) -> str:

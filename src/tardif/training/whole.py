@@ -1,4 +1,4 @@
-"""Folders that say what they hold: the size and the checksum of every file, written last."""
+"""Folders that are whole or do not count: a mark, written last, lists the size and checksum of every file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MARK = "complete.json"
 
 
 def mark_whole(folder: Path) -> Path:
-    """Mark a folder as complete, with what it holds now; returns the mark."""
+    """Mark a folder as complete, with its present files; return the mark."""
     held = {name: {"size": size, "xxh3": checksum(folder / name)} for name, size in sorted(_files(folder).items())}
     (folder / MARK).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
     return folder / MARK
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder was marked complete and has every file at its full size; their bytes are not read."""
+    """Whether a folder was marked complete and has every file at its full size. No byte of them is read."""
     return not _difference(folder)
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """The checksum that each file had when the folder was marked complete.
+    """Return the checksum that each file had when the folder was marked complete.
 
     Raises:
         FolderError: the folder has no mark.
@@ -36,12 +36,12 @@ def checksums(folder: Path) -> dict[str, str]:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a folder that was marked complete, every byte read; empty where it is as it was written."""
+    """Describe what is wrong with a folder that was marked complete, reading every byte; empty if nothing is."""
     if problem := _difference(folder):
         return problem
     try:
-        for name, said in read_json(folder / MARK, what="a checkpoint").items():
-            if checksum(folder / name) != said["xxh3"]:
+        for name, expected in checksums(folder).items():
+            if checksum(folder / name) != expected:
                 return f"{name} is damaged: its checksum is wrong"
     except (OSError, KeyError, TypeError, AttributeError, FolderError) as error:
         return f"it cannot be read: {error}"
@@ -49,10 +49,10 @@ def damage(folder: Path) -> str:
 
 
 def _difference(folder: Path) -> str:
-    """How a folder's files differ from what its mark says, by names and sizes."""
+    """How a folder's files differ from its mark, by names and sizes."""
     try:
-        said: dict[str, Any] = read_json(folder / MARK, what="a checkpoint")
-        sizes = {name: about["size"] for name, about in said.items()}
+        mark: dict[str, Any] = read_json(folder / MARK, what="a checkpoint")
+        sizes = {name: about["size"] for name, about in mark.items()}
         there = _files(folder)
     except FileNotFoundError:
         return "it is missing"
@@ -67,7 +67,7 @@ def _difference(folder: Path) -> str:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """The size of each file in a folder but the mark; what is no regular file has none that could be right.
+    """The size of each file in a folder except the mark; -1 for what is no regular file.
 
     Raises:
         OSError: the folder cannot be read.

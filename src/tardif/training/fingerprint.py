@@ -1,0 +1,66 @@
+"""Fingerprints of what the end of a run depends on: settings, base, data. A resumed run must be given the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from tardif._version import __version__
+from tardif.data.training_set import TrainingSet
+from tardif.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# What may differ when a run is resumed: how often it saves and where it reports to change no weight.
+_FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
+_FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
+
+
+def deciding(settings: TrainingSettings) -> dict[str, Any]:
+    """Return the settings that decide the weights of a run.
+
+    >>> from tardif.training.settings import settings_from
+    >>> deciding(settings_from({"save_steps": 5})) == deciding(settings_from({}))
+    True
+    """
+    own = {name: value for name, value in settings.as_json().items() if name not in _FREE_SETTINGS}
+    return {**own, **{name: value for name, value in settings.other.items() if name not in _FREE_ARGUMENTS}}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that may change the last bits of a weight."""
+    import torch
+
+    return {"tardif": __version__, "torch": torch.__version__}
+
+
+def model_digest(model: MultiVectorEncoder) -> str:
+    """Hash a model's weights and tokenizer, before training."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
+        digest.update(flat.view(torch.uint8).numpy())
+    digest.update(repr(sorted(model.tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def data_digest(data: TrainingSet) -> str:
+    """Hash what a training set holds, in its order: batches are drawn by position."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(*values: object) -> None:
+        digest.update(repr(values).encode("utf-8", "surrogatepass"))
+
+    if data.parts:
+        add(*data.parts)
+    for document in data.documents.values():
+        add(document.id, document.title, document.text)
+    for query, text in data.queries.items():
+        add(query, text, data.split[query], *data.qrels.get(query, {}).items())
+    for example in data.examples:
+        add(example.query_id, example.positive_id, example.negative_ids, example.scores)
+    return digest.hexdigest()
