@@ -1,10 +1,8 @@
-"""One document file becomes its text: plain text, Markdown, reStructuredText, HTML, PDF and Word's .docx.
+"""Documents from files: plain text, Markdown, reStructuredText, HTML, PDF and Word's .docx, alone or in a folder.
 
 The libraries (trafilatura, pypdf, python-docx, docutils) are the extra ``documents`` and are imported when a file needs
-them. They meet whatever the web and office programs write; what they cannot read is refused with a reason, and never
-a crash.
-
-A folder of documents: what is read of it, and in which order. Nothing in it stops the reading of the rest.
+them. A file that they cannot read is refused with a reason: it neither crashes the program nor stops the reading of
+the folder.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +29,7 @@ from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError, first_line
 from tardif.types import Document, Outline
 
+# The files that are read as documents, by suffix.
 KINDS = {
     ".txt": "text",
     ".md": "Markdown",
@@ -40,43 +40,47 @@ KINDS = {
     ".pdf": "PDF",
     ".docx": "Word",
 }
-"""What is read as a document, by suffix."""
-
+# Bytes of a document file: it is in memory as a whole, several times over while it is read.
 LARGEST = 256 * 2**20
-"""Bytes of a document file: it is held in memory whole, several times over while it is read."""
 
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 
-# The parser compares each attribute of a tag with all others: 50,000 would take it minutes. Pages have a few.
+# The HTML parser compares each attribute of a tag with all others: 50,000 would take it minutes. Real tags have a few.
 _ATTRIBUTES = 200
 _LONG_TAG = re.compile(f"<[A-Za-z][^<>]{{{2 * _ATTRIBUTES},}}")
-# Between two pages of a PDF.
-_PAGE_END = "\n\n"
+_PAGE_END = "\n\n"  # between two pages of a PDF
 _QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 
 
 def kind_of(path: Path) -> str | None:
-    """The kind of document a file is by its suffix, or None."""
+    """The kind of document by the file's suffix, or None.
+
+    >>> kind_of(Path("guide.MD"))
+    'Markdown'
+    """
     return KINDS.get(path.suffix.lower())
 
 
 def require(kinds: Iterable[str]) -> None:
-    """Check that what reading these kinds needs is installed, before any work.
+    """Check before any work that the libraries for some kinds of file are installed.
 
     Raises:
-        DataError: a library is missing, or cannot be imported; says how to install it.
+        DataError: a library is missing or cannot be imported; the message has the command to install it.
     """
     for kind in sorted(set(kinds) & LIBRARIES.keys()):
         library(kind)
 
 
 def extract(path: Path) -> Extracted | Refused:
-    """Read one document file whose suffix is in :data:`KINDS`.
+    """Read one document file with a suffix of :data:`KINDS`.
 
     Raises:
-        DataError: the file is missing or no regular one, or its kind's library is missing.
+        DataError: the file is missing or not regular, or the library for it is missing.
     """
-    if check_regular(path).st_size > LARGEST:
+    size = check_regular(path).st_size
+    if not size:
+        return Refused("empty", "holds nothing.")
+    if size > LARGEST:
         return Refused("too large", f"has more than {LARGEST >> 20} MiB: cut it, or make rows of it.")
     try:
         with open_regular(path) as file:
@@ -96,8 +100,10 @@ def _plain(file: io.BufferedReader) -> Extracted | Refused:
     return Extracted(text.replace("\r\n", "\n").strip(), notes=(note,) if note else ())
 
 
-def _marked_up(file: io.BufferedReader, read: Callable[[str], Extracted], kind: str, rest: str) -> Extracted | Refused:
-    """The text that markup says; ``rest`` is what a file without any may hold."""
+def _marked_up(
+    file: io.BufferedReader, *, read: Callable[[str], Extracted], kind: str, rest: str
+) -> Extracted | Refused:
+    """Read a text with markup; ``rest`` names what a file without text may hold."""
     found = _plain(file)
     if isinstance(found, Refused) or not found.text:
         return found
@@ -107,16 +113,8 @@ def _marked_up(file: io.BufferedReader, read: Callable[[str], Extracted], kind: 
     return Extracted(text.text, text.title, notes=(*found.notes, *text.notes))
 
 
-def _markdown(file: io.BufferedReader) -> Extracted | Refused:
-    return _marked_up(file, read_markdown, "Markdown", "comments, pictures or layout")
-
-
-def _rst(file: io.BufferedReader) -> Extracted | Refused:
-    return _marked_up(file, read_rst, "reStructuredText", "comments or targets")
-
-
 def _html(file: io.BufferedReader) -> Extracted | Refused:
-    """Title and main text; where no main text is found, all the text there is."""
+    """Read title and main text of a page; all its text where no main text is found."""
     trafilatura = library("HTML")
     raw = file.read()
     declared = _CHARSET.search(raw[:4096])
@@ -129,7 +127,7 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
     if any(len(_QUOTED.sub("", tag).split()) > _ATTRIBUTES for tag in _LONG_TAG.findall(page)):
         return Refused("damaged", f"its HTML has a tag with more than {_ATTRIBUTES} attributes.")
     with hushed("trafilatura", "htmldate"):
-        # Broad on purpose: whatever a page on the web makes the parsers raise is the page's fault.
+        # Broad on purpose: a page can make the parsers raise anything.
         try:
             tree = trafilatura.load_html(page)
             given = page if tree is None else pruned(tree)  # a fragment is no tree
@@ -145,7 +143,7 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
             return Refused("without text", "its HTML holds no text.")
         notes.append("no main text found: the whole page's text was taken")
     text, title = sound(seen(text), notes).strip(), " ".join(sound(seen(title), notes).split())
-    # The heading that gave the title opens the text again; said twice it would only weigh more.
+    # The text begins with the heading that gave the title. Repeated, its words would only weigh more.
     head, _, rest = text.partition("\n")
     if title and head.strip() == title and rest.strip():
         text = rest.strip()
@@ -153,7 +151,7 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
 
 
 def _headings(main: Any) -> list[tuple[int, str]]:
-    """Level and words of the headings in a page's main text, in their order."""
+    """Level and words of the headings in a page's main text, in order."""
     body, found = getattr(main, "body", None), []
     for heading in () if body is None else body.iter("head"):
         level = re.fullmatch(r"h([1-6])", str(heading.get("rend", "")))
@@ -162,7 +160,7 @@ def _headings(main: Any) -> list[tuple[int, str]]:
 
 
 def _all_text(page: str) -> str:
-    """All the text of a page, or of a fragment of one (which the library takes for no HTML)."""
+    """All text of a page or of a fragment. The library rejects a fragment, so that is wrapped in a page."""
     trafilatura = library("HTML")
     for whole in (page, f"<html><body>{page}</body></html>"):
         tree = trafilatura.load_html(whole)
@@ -172,8 +170,8 @@ def _all_text(page: str) -> str:
 
 
 def _pdf(file: io.BufferedReader) -> Extracted | Refused:
-    """The text of each page, pages apart by an empty line."""
-    pages = _pages(file) if os.fstat(file.fileno()).st_size else []
+    """Read the text of each page; an empty line is between two pages."""
+    pages = _pages(file)
     if isinstance(pages, Refused):
         return pages
     if not pages:
@@ -192,39 +190,35 @@ def _pdf(file: io.BufferedReader) -> Extracted | Refused:
 def _pages(file: BinaryIO) -> list[str] | Refused:
     pypdf = library("PDF")
     with hushed("pypdf"):
-        # Broad on purpose: on a damaged file the library raises errors of every kind.
+        # Broad on purpose: on a damaged file the library raises errors of many classes.
         try:
             reader = pypdf.PdfReader(file)
-            # Many files are "encrypted" with no password, only to forbid printing.
+            # Many files are encrypted with the empty password, only to forbid printing.
             if reader.is_encrypted and not reader.decrypt(""):
                 return Refused("encrypted", "needs a password: save it without one.")
             return [page.extract_text() for page in reader.pages]
         except pypdf.errors.DependencyError:
-            return Refused("encrypted", "its encryption needs a library more: pip install cryptography.")
+            return Refused("encrypted", "its encryption needs another library: pip install cryptography.")
         except Exception as error:
             return Refused("damaged", f"its PDF cannot be read ({first_line(error)}).")
 
 
-def _word(file: io.BufferedReader) -> Extracted | Refused:
-    return read_word(file) if os.fstat(file.fileno()).st_size else Extracted("")
-
-
 _READERS: dict[str, Callable[[io.BufferedReader], Extracted | Refused]] = {
     "text": _plain,
-    "Markdown": _markdown,
-    "reStructuredText": _rst,
+    "Markdown": partial(_marked_up, read=read_markdown, kind="Markdown", rest="comments, pictures or layout"),
+    "reStructuredText": partial(_marked_up, read=read_rst, kind="reStructuredText", rest="comments or targets"),
     "HTML": _html,
     "PDF": _pdf,
-    "Word": _word,
+    "Word": read_word,
 }
 
 
 def find_files(folder: Path, report: DocumentReport) -> list[str]:
-    """The paths inside ``folder`` of every regular file, in an order that no file system decides.
+    """List the paths of all regular files inside a folder, sorted: file systems have different orders.
 
-    Hidden files and folders are left alone, and so is a link that leads out of the folder, nowhere, or to
-    a folder (one inside is read in its own place); so is what has a name that is not UTF-8, which can be no id, and a
-    folder inside that cannot be listed. All are counted.
+    Skipped and counted in the report are hidden files and folders; links that lead out of the folder, nowhere, or to a
+    folder (a folder inside is read in its own place); names that are not UTF-8, which cannot be ids; and folders
+    inside that cannot be listed.
 
     Raises:
         DataError: the folder itself cannot be listed.
@@ -244,7 +238,7 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
             continue
         for entry in listed:
             path = f"{inside}/{entry.name}" if inside else entry.name
-            if not storable(path):  # Python holds other bytes as lone surrogates
+            if not storable(path):  # Python represents other bytes as lone surrogates
                 report.skip(ascii(path)[1:-1], "names that are not UTF-8", "rename it: its name is its id.")
                 continue
             reason = _why_not(entry, root)
@@ -259,7 +253,7 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
 
 
 def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iterator[Document]:
-    """Read the documents among ``paths``; their ids are those paths.
+    """Read the documents among some paths in a folder; the paths are their ids.
 
     Raises:
         DataError: a library that a kind needs is missing.
@@ -272,7 +266,7 @@ def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iter
             continue
         try:
             found = extract(folder / path)
-        except DataError as error:  # gone, or no regular file any more, since the folder was listed
+        except DataError as error:  # since the folder was listed, the file has gone or is no regular one any more
             found = Refused("cannot be read", str(error))
         if isinstance(found, Refused):
             report.skip(path, found.reason, found.detail)
@@ -281,7 +275,7 @@ def stream_files(folder: Path, paths: list[str], report: DocumentReport) -> Iter
 
 
 def read_file(path: Path, report: DocumentReport) -> Document:
-    """Read a document file that was named itself: its id is its name.
+    """Read a document file that the user named; its name is its id.
 
     Raises:
         DataError: it cannot be read, or holds no text.
@@ -294,7 +288,7 @@ def read_file(path: Path, report: DocumentReport) -> Document:
 
 
 def as_document(path: str, found: Extracted, report: DocumentReport) -> Document:
-    """What a file says as a document, counted."""
+    """Make a document of a file's text, and count it in the report."""
     report.read[KINDS[Path(path).suffix.lower()]] += 1
     for note in found.notes:
         report.remark(path, note)
@@ -302,7 +296,7 @@ def as_document(path: str, found: Extracted, report: DocumentReport) -> Document
 
 
 def _why_not(entry: os.DirEntry[str], root: Path) -> str:
-    """Why an entry is left alone; empty if it is not."""
+    """Why an entry is skipped; empty if it is not."""
     if entry.name.startswith("."):
         return "hidden"
     if entry.is_symlink():

@@ -1,4 +1,4 @@
-"""What a document file gives, or why it gives nothing; and how the libraries that read it are called."""
+"""The text of a document file, or the reason why there is none; and calls of the libraries that read such files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tardif.checks import storable
 from tardif.errors import DataError, first_line
 from tardif.types import Outline
 
+# The library for each kind of file: Excel's comes with the extra ``excel``, the others with ``documents``.
 LIBRARIES = {
     "HTML": "trafilatura",
     "PDF": "pypdf",
@@ -21,15 +22,19 @@ LIBRARIES = {
     "reStructuredText": "docutils",
     "Excel": "python_calamine",
 }
-"""What reads a kind of file: Excel's comes with the extra ``excel``, the others with ``documents``."""
-
-_EXTRAS = {"Excel": "excel"}
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What a file says. ``notes`` are what a reader of the report should know of how it was read, ``outline`` where its
-    pages or sections begin in the text."""
+    """The text of a file.
+
+    Attributes:
+        text: the text, empty if the file has none.
+        title: the file's own title.
+        metadata: facts about the file, such as its number of pages.
+        notes: for the report: how the file was read.
+        outline: where pages or sections begin in the text.
+    """
 
     text: str
     title: str = ""
@@ -40,29 +45,34 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A file that gives no document: a ``reason`` to count by, and the ``detail`` with the way out."""
+    """A file that gives no document.
+
+    Attributes:
+        reason: the reason in a few words, by which files are counted.
+        detail: a sentence with the way out.
+    """
 
     reason: str
     detail: str
 
 
 def library(kind: str, module: str = "") -> Any:
-    """The library that reads a kind of document, or a module of it.
+    """Import the library that reads a kind of document, or a module of it.
 
     Raises:
-        DataError: it is not installed, or cannot be imported; says how to install it.
+        DataError: the library is not installed or cannot be imported; the message has the command to install it.
     """
     name = LIBRARIES[kind]
     try:
         return importlib.import_module(f"{name}.{module}" if module else name)
     except ImportError as error:
         why = "is not installed" if getattr(error, "name", None) == name else f"does not load ({first_line(error)})"
-        extra = _EXTRAS.get(kind, "documents")
+        extra = "excel" if kind == "Excel" else "documents"
         raise DataError(f"Reading {kind} needs {name}, which {why}: pip install 'tardif[{extra}]'.") from error
 
 
 def sound(text: str, notes: list[str]) -> str:
-    """The text without half characters, which no file can hold; fonts and entities without a mapping give some."""
+    """Replace lone surrogates, which no file can store. Fonts and entities without a mapping produce some."""
     if storable(text):
         return text
     notes.append("characters that are no Unicode were replaced")
@@ -71,7 +81,7 @@ def sound(text: str, notes: list[str]) -> str:
 
 @contextmanager
 def hushed(*names: str) -> Iterator[None]:
-    """Keep libraries' own remarks off stderr: what matters of them is in what they give, or raise."""
+    """Keep the warnings of libraries off stderr: results and exceptions tell all that matters."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,8 +1,7 @@
-"""A Markdown file as text: words without signs, headings marked as Markdown marks them, code indented as it stands.
+"""The text of a Markdown file: without markup, except the marks of headings and the indentation of code.
 
-CommonMark's parser takes the blocks apart, and each line of text for itself. What site generators add is read ahead of
-it: front matter, admonitions (MkDocs's ``!!!``, Docusaurus's ``:::``), tabs, shortcodes, imports. All of it is layout;
-what it says stays.
+A CommonMark parser splits the blocks, then parses each line. The syntax of site generators is removed before: front
+matter, admonitions (MkDocs's ``!!!``, Docusaurus's ``:::``), tabs, shortcodes, imports. Their text is kept.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from typing import Any
 from tardif.data.extraction.extracted import Extracted
 from tardif.data.extraction.outlines import FRONT
 
+# Characters that are parsed; a longer file keeps its markup.
 PARSED = 2**21
-"""Characters that are parsed; a longer file is read as it stands."""
 
-_LOOKS = 50_000_000  # as in rst_files: for each sign that may begin markup the parser may look through the rest
+_LOOKS = 50_000_000  # as in rst.py: the parser may search the rest of a block for each sign that may begin markup
 _SIGNS = re.compile(r"[\[\]*_`<!~&\\]")
 _TITLE = re.compile(r"""^["']?title["']?\s*[:=]\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^\n#>|]*))""", re.MULTILINE)
 _TOML_FRONT = re.compile(r"\A\+\+\+[ \t\r]*\n(?:[^\n]*\n)*?\+\+\+[ \t\r]*(?:\n|\Z)")
@@ -40,34 +39,21 @@ _FOOTNOTE = re.compile(r"\[\^[\w-]{1,60}\]:?")
 _WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\|)?([^\[\]|\n]{1,200})\]\]")
 _ROLE = re.compile(r"\{[\w:.+-]{1,60}\}$")
 _TARGET = re.compile(r"\s*<[^<>]*>$")
-_PROSE = (
-    "note",
-    "tip",
-    "warning",
-    "important",
-    "caution",
-    "danger",
-    "attention",
-    "hint",
-    "seealso",
-    "admonition",
-    "versionadded",
-    "versionchanged",
-    "deprecated",
-    "dropdown",
-    "card",
-    "tab-item",
-    "grid",
-    "tab-set",
-    "margin",
-    "sidebar",
-    "epigraph",
-)
+# MyST's directives with a content that is text.
+_PROSE = frozenset({
+    "note", "tip", "warning", "important", "caution", "danger", "attention", "hint", "seealso", "admonition",
+    "versionadded", "versionchanged", "deprecated", "dropdown", "card", "tab-item", "grid", "tab-set", "margin",
+    "sidebar", "epigraph",
+})  # fmt: skip
 _OPTION = re.compile(r"\s*:[\w-]+:.*")
 
 
 def read_markdown(source: str) -> Extracted:
-    """Read the text of a file. The title is that of its front matter: a first heading stays in the text."""
+    """Read the text of a file. The title is that of its front matter; a first heading stays in the text.
+
+    >>> read_markdown("# Tides\\n\\nThe *moon* pulls the [sea](sea.md).").text
+    '# Tides\\n\\nThe moon pulls the sea.'
+    """
     if len(source) > PARSED:
         return Extracted(source.strip(), notes=("too long to parse as Markdown: read as it stands",))
     source = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -81,12 +67,12 @@ def read_markdown(source: str) -> Extracted:
 
 
 def words(text: str) -> str:
-    """A line of Markdown without its signs."""
+    """A line of Markdown without markup."""
     return " ".join(_MarkdownConverter().inline(text).split())
 
 
 class _MarkdownConverter:
-    """Walks the blocks of a text."""
+    """Converts Markdown to text, block by block."""
 
     def __init__(self) -> None:
         from markdown_it import MarkdownIt
@@ -94,16 +80,16 @@ class _MarkdownConverter:
         self._parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
         self._blocks = MarkdownIt("commonmark").enable("table")
         self._blocks.core.ruler.disable("inline")
-        self._links: dict[str, Any] = {}  # definitions of links
+        self._links: dict[str, Any] = {}  # definitions of links, which any line may use
 
     def text(self, source: str) -> str:
         """The text of some Markdown, blocks apart by empty lines."""
-        told = self._blocks.parse("\n".join(_without_layout(source.split("\n"))), self._links)
-        return "\n\n".join(block for block in self._walk(told) if block.strip()).strip("\n")
+        tokens = self._blocks.parse("\n".join(_without_layout(source.split("\n"))), self._links)
+        return "\n\n".join(block for block in self._walk(tokens) if block.strip()).strip("\n")
 
     def _walk(self, tokens: Sequence[Any]) -> Iterator[str]:
-        """The blocks under some tokens, each heading, paragraph, item, row and code."""
-        lists: list[int | None] = []  # of each list around: its next number, if it has any
+        """The blocks of a text: headings, paragraphs, items, rows and code."""
+        lists: list[int | None] = []  # of each enclosing list: its next number, None if it has bullets
         mark, heading = "", 0
         cells: list[str] | None = None
         for token in tokens:
@@ -136,7 +122,7 @@ class _MarkdownConverter:
         return f"{'#' * level} {said}" if said else ""
 
     def _block(self, token: Any, lists: int) -> str:
-        """What a paragraph, code or HTML says."""
+        """The text of a paragraph, of code or of HTML."""
         if token.type == "inline":
             return self.inline(token.content)
         if token.type in ("fence", "code_block"):
@@ -144,7 +130,7 @@ class _MarkdownConverter:
         return _without_tags(token.content) if token.type == "html_block" else ""
 
     def _code(self, token: Any, lists: int) -> str:
-        """A block of code, indented; a directive of MyST in a fence is text, if it holds text."""
+        """A block of code, indented; a MyST directive in a fence is text if its content is."""
         name = re.match(r"\{([\w:.+-]+)\}\s*(.*)", token.info)
         if name and name[1] in _PROSE:
             kept = [line for line in token.content.split("\n") if not _OPTION.fullmatch(line)]
@@ -154,18 +140,18 @@ class _MarkdownConverter:
         return ""
 
     def inline(self, text: str) -> str:
-        """A paragraph's text without its signs."""
+        """The text of a paragraph without markup."""
         if not _SIGNS.search(text) and "{" not in text and ":" not in text:
             return _PERMALINK.sub("", text)
         if len(text) * len(_SIGNS.findall(text)) > _LOOKS:
             return text
         tokens: list[Any] = []
         self._parser.inline.parse(text, self._parser, self._links, tokens)
-        return _tidy("".join(_said(tokens))).strip()
+        return _tidy("".join(_text_of(tokens))).strip()
 
 
-def _said(tokens: Sequence[Any]) -> Iterator[str]:
-    """What inline tokens say. A picture in a link is a badge, which says nothing."""
+def _text_of(tokens: Sequence[Any]) -> Iterator[str]:
+    """The text of inline tokens. A picture in a link is a badge and has none."""
     linked = 0
     role = False
     for place, token in enumerate(tokens):
@@ -174,7 +160,7 @@ def _said(tokens: Sequence[Any]) -> Iterator[str]:
             linked += 1 if kind == "link_open" else -1
         elif kind == "image":
             if not linked:
-                yield "".join(_said(token.children or ()))
+                yield "".join(_text_of(token.children or ()))
         elif kind in ("softbreak", "hardbreak"):
             yield "\n"
         elif kind == "html_inline":
@@ -198,7 +184,7 @@ def _tidy(text: str) -> str:
 
 
 def _without_tags(source: str) -> str:
-    """What a block of HTML says."""
+    """The text of a block of HTML."""
     source = re.sub(r"<!--.*?(?:-->|\Z)", "", source, flags=re.DOTALL)
     source = re.sub(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", "", source, flags=re.DOTALL | re.IGNORECASE)
     lines = (" ".join(line.split()) for line in html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", "", source)).split("\n"))
@@ -206,7 +192,7 @@ def _without_tags(source: str) -> str:
 
 
 def _inset(text: str, lists: int, is_item: bool) -> str:
-    """A block of a list, as far in as its list is; its first line has the item's mark."""
+    """A block of a list, indented by the depth of the list; its first line has the item's mark."""
     if not lists:
         return text
     indent = "  " * (lists - 1)
@@ -215,7 +201,7 @@ def _inset(text: str, lists: int, is_item: bool) -> str:
 
 
 def _without_layout(lines: Sequence[str]) -> Iterator[str]:
-    """The lines without what site generators lay out with; code is passed through."""
+    """Remove the syntax of site generators from the lines outside code."""
     fence, inside = "", ""
     for line in lines:
         if inside and line.strip() and not line.startswith(inside):

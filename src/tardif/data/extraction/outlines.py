@@ -1,4 +1,4 @@
-"""Where the sections and pages of a text begin: what a piece of it is cited by."""
+"""Outlines: where the sections and pages of a text begin, so that a piece of it can be cited."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import Any
 
 from tardif.types import Outline
 
-# As the parser counts lines.
+# The parser counts these as line ends.
 _LINE_END = re.compile(r"\r\n?|\n")
-# What site generators read ahead of the text, between lines of dashes: a parser would take its last line for a heading.
+# Front matter of site generators, between lines of dashes. A Markdown parser would read its last line as a heading.
 FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
-# Characters of a heading that are read: one is not longer but where somebody wants a parser to take long.
+# Characters of a heading that are read. Only an attack on the parser has a longer one.
 _LONGEST = 500
-# Without one of these nothing is a heading.
+# Every heading has one of these signs; a text without them need not be parsed.
 _SIGNS = re.compile(r"^ {0,3}(?:#|=|-)", re.MULTILINE)
 
 
 def markdown_outline(text: str) -> Outline:
-    """The headings of a Markdown text (CommonMark's: with ``#`` or underlined, not those in code or quotations)."""
+    """Find the headings of a Markdown text.
+
+    Headings are CommonMark's, with ``#`` or underlined; those in code or quotations do not count.
+
+    >>> markdown_outline("# Sea\\n\\nTides.\\n\\n## Moon\\n").headings
+    ((0, 1, 'Sea'), (15, 2, 'Moon'))
+    """
     front = FRONT.match(text)
     begin = front.end() if front else 0
     body = text[begin:]
@@ -42,7 +48,7 @@ def markdown_outline(text: str) -> Outline:
 def _parser() -> Any:
     from markdown_it import MarkdownIt
 
-    # Blocks alone: what stands in the lines of the whole text is of no use here.
+    # Only blocks are parsed here; the text inside the lines is parsed for headings alone.
     parser = MarkdownIt("commonmark")
     parser.core.ruler.disable("inline")
     return parser
@@ -64,9 +70,11 @@ def _said(token: Any) -> str:
 
 
 def lines_outline(text: str, headings: Iterable[tuple[int, str]]) -> Outline:
-    """The outline of a text whose headings (level and words) are lines of their own in it, in this order.
+    """Find given headings in a text.
 
-    One that is no such line is left out.
+    Args:
+        text: the text, in which each heading is a line of its own.
+        headings: level and words of each heading, in order. One that is no line of the text is left out.
     """
     lines = text.split("\n")
     starts = [0, *accumulate(len(line) + 1 for line in lines)]
@@ -84,10 +92,10 @@ def lines_outline(text: str, headings: Iterable[tuple[int, str]]) -> Outline:
 
 
 class Places:
-    """What characters of a text are cited by, asked in their order or in any other.
+    """The headings and the page of any character of a text.
 
     Args:
-        outline: of the text; None where nothing is known.
+        outline: the outline of the text; None if it has none.
     """
 
     def __init__(self, outline: Outline | None) -> None:
@@ -101,7 +109,7 @@ class Places:
         self._pages = outline.pages
 
     def headings(self, at: int) -> tuple[str, ...]:
-        """The headings that lead to a character, the outermost first."""
+        """The headings above a character, the outermost first."""
         found = bisect_right(self._starts, at)
         return self._paths[found - 1] if found else ()
 

@@ -1,7 +1,7 @@
-"""A web page without what is furniture of its text: permalink signs, edit links, copy buttons, line numbers.
+"""Remove from a web page what is no text of it: permalink signs, edit links, copy buttons, line numbers.
 
-They stand inside headings and code, where a reader of the main text takes them for words: "Requirements¶" is found
-by nobody, and makes a bad query.
+They are inside headings and code, so an extractor of the main text takes them for words: no search finds
+"Requirements¶", and it makes a bad synthetic query.
 """
 
 from __future__ import annotations
@@ -10,30 +10,16 @@ import re
 from typing import Any
 
 _SIGNS = re.compile(r"[\s¶#§🔗⚓❡\u200b\ufeff]*|link|permalink|anchor|\[?source\]?|\[?edit\]?", re.IGNORECASE)
-_LINKS = frozenset(
-    {"headerlink", "header-anchor", "header-link", "hash-link", "heading-anchor", "heading-link", "permalink"}
-    | {"anchorjs-link", "toc-anchor", "direct-link", "viewcode-link", "anchor-link", "octicon-link"}
-)
-_GONE = frozenset(
-    {
-        "mw-editsection",
-        "copybtn",
-        "copy-button",
-        "copy-btn",
-        "md-clipboard",
-        "zeroclipboard-container",
-        "clipboard-copy",
-    }
-    | {
-        "linenos",
-        "lineno",
-        "linenodiv",
-        "theme-edit-this-page",
-        "md-content__button",
-        "edit-this-page",
-        "wy-breadcrumbs-aside",
-    }
-)
+# Classes of permalinks in Sphinx, MkDocs, Docusaurus, GitHub and the like; _GONE are classes of other controls.
+_LINKS = frozenset({
+    "headerlink", "header-anchor", "header-link", "hash-link", "heading-anchor", "heading-link", "permalink",
+    "anchorjs-link", "toc-anchor", "direct-link", "viewcode-link", "anchor-link", "octicon-link",
+})  # fmt: skip
+_GONE = frozenset({
+    "mw-editsection", "copybtn", "copy-button", "copy-btn", "md-clipboard", "zeroclipboard-container", "clipboard-copy",
+    "linenos", "lineno", "linenodiv", "theme-edit-this-page", "md-content__button", "edit-this-page",
+    "wy-breadcrumbs-aside",
+})  # fmt: skip
 _GONE_TAGS = frozenset({"button", "clipboard-copy"})
 _WORDS = re.compile(
     r"(edit|view|improve|suggest edits? (on|to)) (this )?(page|source)?( (on|in|at) (github|gitlab|bitbucket))?"
@@ -44,21 +30,21 @@ _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 
 def pruned(tree: Any) -> Any:
-    """The tree of a page, changed in place: without permalinks and the like, and code as plain text."""
+    """Remove permalinks and other controls from the tree of a page, in place, and make code plain text."""
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.getparent() is None:
             continue
         if element.tag == "pre":
             _flatten(element)
-        elif _is_furniture(element):
+        elif _is_control(element):
             _take_out(element)
         elif element.tag == "div" and "markdown-heading" in _classes(element):
-            element.drop_tag()  # of GitHub: around a heading, which is not seen as one within
+            element.drop_tag()  # GitHub's wrapper: trafilatura overlooks a heading inside it
     return tree
 
 
 def seen(text: str) -> str:
-    """A text without soft hyphens and characters that have no width."""
+    """Remove soft hyphens and zero-width characters from a text."""
     return text.translate(_UNSEEN)
 
 
@@ -66,7 +52,7 @@ def _classes(element: Any) -> set[str]:
     return set((element.get("class") or "").split())
 
 
-def _is_furniture(element: Any) -> bool:
+def _is_control(element: Any) -> bool:
     tag, classes = element.tag, _classes(element)
     if tag in _GONE_TAGS or classes & _GONE:
         return True
@@ -76,12 +62,12 @@ def _is_furniture(element: Any) -> bool:
         return False
     if tag == "a":
         within = (element.get("href") or "").startswith("#") or classes & _LINKS
-        return bool(within and _SIGNS.fullmatch(_said(element))) or bool(_WORDS.fullmatch(_said(element)))
-    return bool(classes & _LINKS) and _SIGNS.fullmatch(_said(element)) is not None
+        return bool(within and _SIGNS.fullmatch(_text_of(element))) or bool(_WORDS.fullmatch(_text_of(element)))
+    return bool(classes & _LINKS) and _SIGNS.fullmatch(_text_of(element)) is not None
 
 
-def _said(element: Any) -> str:
-    """What an element says, as far as a sign or a few words go."""
+def _text_of(element: Any) -> str:
+    """The first 80 characters of an element's text: enough to recognise a sign or a few words."""
     parts, size = [], 0
     for part in element.itertext():
         parts.append(part)
@@ -92,13 +78,13 @@ def _said(element: Any) -> str:
 
 
 def _flatten(pre: Any) -> None:
-    """Have a block of code hold its text alone: its line ends and indentation are its own."""
+    """Replace the children of a block of code by their text, so that line ends and indentation are kept."""
     for element in list(pre.iter()):
         if element is pre or not isinstance(element.tag, str):
             continue
         if element.tag == "br":
             element.tail = "\n" + (element.tail or "").removeprefix("\n")
-        elif _is_furniture(element):
+        elif _is_control(element):
             element.text = None
             for child in list(element):
                 element.remove(child)
@@ -109,7 +95,7 @@ def _flatten(pre: Any) -> None:
 
 
 def _take_out(element: Any) -> None:
-    """Remove an element, and keep what follows it."""
+    """Remove an element and keep the text after it (lxml's ``tail``)."""
     parent, before, tail = element.getparent(), element.getprevious(), element.tail or ""
     if before is not None:
         before.tail = (before.tail or "") + tail

@@ -1,7 +1,7 @@
-"""A reStructuredText file as text: headings marked as Markdown marks them, markup off, read by docutils.
+"""The text of a reStructuredText file, parsed by docutils: headings marked as in Markdown, without markup.
 
-Nothing is included, fetched or passed through: directives that would (``include``, ``raw``, ``csv-table`` with a file)
-are left out and said. What docutils does not know, such as Sphinx's roles and directives, keeps its text.
+Nothing is included, fetched or passed through: the report names the directives that would do so (``include``, ``raw``,
+``csv-table`` with a file). Roles and directives that docutils does not know, such as Sphinx's, keep their text.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from tardif.data.extraction.extracted import Extracted, hushed, library, sound
 from tardif.errors import first_line
 
+# Characters that are parsed: docutils takes seconds for each million. A longer file is read as plain text.
 PARSED = 2**19
-"""Characters that are parsed: docutils takes seconds for each million. A longer file is read as plain text."""
 
-_LONGEST = 10_000  # of a line: docutils gives up on longer ones
-# For each character of a block that may begin markup docutils may look through the rest of it: so many looks take it
-# some seconds. A hundred pages of prose come to a hundredth.
+_LONGEST = 10_000  # characters of a line: docutils gives up on longer ones
+# docutils may search the rest of a block for each character that may begin markup. This number of searched characters
+# takes it some seconds; a hundred pages of prose have a hundredth of it.
 _LOOKS = 50_000_000
 _BLOCKS, _MARKS = re.compile(r"\n[ \t]*\n"), re.compile(r"[*`|_:\[<]")
 _SETTINGS = {
@@ -32,50 +32,29 @@ _SETTINGS = {
     "syntax_highlight": "none",
     "smart_quotes": False,
 }
-_UNTOLD = frozenset({"comment", "substitution_definition", "target", "pending", "raw"})
-_UNTITLED = frozenset({*_UNTOLD, "system_message"})
+_NO_TEXT = frozenset({"comment", "substitution_definition", "target", "pending", "raw"})
+_UNTITLED = frozenset({*_NO_TEXT, "system_message"})
 _DIRECTIVE = re.compile(r"\s*\.\.(?: \|[^|\n]+\|)? ?([\w:.+-]+)::[ \t]*(.*)")
 _OPTION = re.compile(r"\s*:[\w-]+:(\s.*)?")
 _NOT_TAKEN = ("include", "raw", "csv-table", "literalinclude")
-_CODE = frozenset(
-    {
-        "code",
-        "code-block",
-        "sourcecode",
-        "parsed-literal",
-        "testcode",
-        "testoutput",
-        "testsetup",
-        "testcleanup",
-        "doctest",
-    }
-    | {
-        "prompt",
-        "ipython",
-        "jupyter-execute",
-        "plot",
-        "graphviz",
-        "digraph",
-        "mermaid",
-        "uml",
-        "productionlist",
-        "math",
-    }
-)
-"""Directives of Sphinx and its like whose content is no text to be parsed."""
-
+# Directives of Sphinx and its extensions with a content that is not parsed.
+_CODE = frozenset({
+    "code", "code-block", "sourcecode", "parsed-literal", "testcode", "testoutput", "testsetup", "testcleanup",
+    "doctest", "prompt", "ipython", "jupyter-execute", "plot", "graphviz", "digraph", "mermaid", "uml",
+    "productionlist", "math",
+})  # fmt: skip
+# Directives with an argument that is no text.
 _SETTINGS_ALONE = frozenset({"only", "ifconfig", "highlight", "tabularcolumns", "rst-class", "cssclass", "container"})
-"""Directives whose argument says nothing to a reader."""
 
 _UNREAD = frozenset({"toctree", "tabularcolumns", "highlight"})
 _NESTED = 5  # directives in directives that are parsed
 _ROLE = re.compile(r":[\w:.+-]{1,60}:`([^`]*)`")
 _ROLE_TARGET = re.compile(r"(?s)(.*\S)\s+<.*>")
-_SUBSTITUTED = 500  # characters of a substitution that are put in its places: a long one in many would fill the memory
+_SUBSTITUTED = 500  # characters of a substitution that are inserted: a long one in many places would fill the memory
 
 
 def read_rst(source: str) -> Extracted:
-    """Read the text of a file; as plain text, with a note, where docutils cannot.
+    """Read the text of a file. If docutils cannot, the text is the source, with a note.
 
     Raises:
         DataError: docutils is not installed.
@@ -84,22 +63,22 @@ def read_rst(source: str) -> Extracted:
     parse = _parser()
     if _takes_long(source):
         return Extracted(source.strip(), notes=("too long to parse as reStructuredText: read as plain text",))
-    # Broad on purpose: whatever markup makes docutils raise, the text is still a text.
+    # Broad on purpose: markup can make docutils raise anything, and the source is a text all the same.
     try:
         with hushed("docutils"):
-            told = _RstConverter(parse, source, notes)
-        text = "\n\n".join(block for block in told.blocks(told.root, 0) if block.strip())
+            converter = _RstConverter(parse, source, notes)
+        text = "\n\n".join(block for block in converter.blocks(converter.root, 0) if block.strip())
     except Exception as error:
         why = f"not parsed as reStructuredText ({first_line(error)}): read as plain text"
         return Extracted(source.strip(), notes=(why,))
     text = sound(text, notes).strip()
-    if not text and told.title:
-        return Extracted(told.title, notes=tuple(notes))
-    return Extracted(text, sound(told.title, notes), notes=tuple(notes))
+    if not text and converter.title:
+        return Extracted(converter.title, notes=tuple(notes))
+    return Extracted(text, sound(converter.title, notes), notes=tuple(notes))
 
 
 def _parser() -> Callable[[str], Any]:
-    """What parses a text, without docutils' transforms: those of substitutions can take for ever."""
+    """A parser without docutils' transforms: that of substitutions may never end."""
     frontend, rst, utils = (library("reStructuredText", name) for name in ("frontend", "parsers.rst", "utils"))
 
     def parse(source: str) -> Any:
@@ -120,7 +99,7 @@ def _takes_long(source: str) -> bool:
 
 
 class _RstConverter:
-    """Walks a tree of docutils; its title, and what was left out, are kept on the way."""
+    """Converts a docutils tree to text; keeps the title and notes on what was left out."""
 
     def __init__(
         self, parse: Callable[[str], Any], source: str, notes: list[str], around: _RstConverter | None = None
@@ -129,7 +108,7 @@ class _RstConverter:
         self.notes, self._parse = notes, parse
         self._nested: int = 0 if around is None else around._nested + 1
         self.substitutions: dict[str, Any] = {**(around.substitutions if around else {}), **document.substitution_defs}
-        # A lone section around everything is the document, and its title the document's.
+        # A lone section around everything gives the document its title.
         tops = [child for child in document.children if child.tagname not in _UNTITLED]
         self.root = tops[0] if len(tops) == 1 and tops[0].tagname == "section" else document
         self.title = ""
@@ -137,14 +116,14 @@ class _RstConverter:
     def blocks(self, node: Any, depth: int) -> Iterator[str]:
         """The blocks of text under a node; ``depth`` is that of the section it is in."""
         name = node.tagname
-        if name in _UNTOLD:
+        if name in _NO_TEXT:
             return
         if name == "title" and node.parent is self.root:
             self.title = self._heading(node)
         elif name in ("title", "subtitle"):
             yield f"{'#' * min(max(depth, 1), 6)} {self._heading(node)}"
         elif name == "system_message":
-            yield from self._not_known(node)
+            yield from self._unknown_directive(node)
         elif name == "row":
             yield " | ".join(filter(None, (self._flat(cell) for cell in node.children)))
         elif name in ("tgroup", "table"):
@@ -164,13 +143,13 @@ class _RstConverter:
         return self._flat(node).rstrip("¶🔗 ")
 
     def _flat(self, node: Any) -> str:
-        """All that a node says in one line."""
+        """The text of a node as one line."""
         return " ".join(_without_roles(self._inline(node)).split())
 
     def _inline(self, node: Any) -> str:
         if node.tagname == "#text":
             return str(node.astext())
-        if node.tagname in _UNTOLD or node.tagname == "system_message":
+        if node.tagname in _NO_TEXT or node.tagname == "system_message":
             return ""
         if node.tagname == "image":
             return str(node.get("alt", ""))
@@ -188,8 +167,8 @@ class _RstConverter:
         if note not in self.notes:
             self.notes.append(note)
 
-    def _not_known(self, message: Any) -> Iterator[str]:
-        """The text of a directive that docutils does not know, or may not follow. It stands in the message on it."""
+    def _unknown_directive(self, message: Any) -> Iterator[str]:
+        """The text of a directive that docutils does not know or may not follow: its error message quotes it."""
         for child in message.children:
             if child.tagname != "literal_block":
                 continue
@@ -203,7 +182,7 @@ class _RstConverter:
                 yield self._directive(found[1], found[2], textwrap.dedent(rest))
 
     def _directive(self, name: str, argument: str, rest: str) -> str:
-        """What a directive says that docutils does not know: its argument and its content, which is text or code."""
+        """The text of a directive that docutils does not know: its argument, and its content as text or code."""
         lines = rest.split("\n")
         while lines and (not lines[0].strip() or _OPTION.fullmatch(lines[0])):
             lines.pop(0)
@@ -219,7 +198,7 @@ class _RstConverter:
 
 
 def _code(text: str) -> str:
-    """Code, indented as Markdown has it: a comment in it is no heading."""
+    """Code, indented as in Markdown, so that a comment in it is no heading."""
     return textwrap.indent(text.strip("\n"), "    ")
 
 
@@ -228,7 +207,7 @@ def _without_roles(text: str) -> str:
 
 
 def _named(role: re.Match[str]) -> str:
-    """What a role names: its text, without the target that follows in angle brackets."""
+    """The text of a role, without the target in angle brackets."""
     said = role[1].strip()
     target = _ROLE_TARGET.fullmatch(said)
     return (target[1] if target else said).lstrip("~!").replace("\\", "").strip()

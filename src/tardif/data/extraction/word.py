@@ -1,8 +1,8 @@
-"""A Word file (.docx) as text: its paragraphs, headings marked as Markdown marks them, and its tables row by row.
+"""The text of a Word file (.docx): paragraphs, headings marked as in Markdown, tables row by row.
 
-python-docx opens the package and knows the styles. Its own list of paragraphs leaves out what stands in text boxes,
-content controls and tracked insertions, so the tree is walked here. What a file may make of it is bounded first: a
-package of a kilobyte can unpack to gigabytes.
+python-docx opens the package and knows the styles. Its list of paragraphs lacks those in text boxes, content controls
+and tracked insertions, so the tree is walked here. The unpacked size is bounded first: a package of a kilobyte can
+unpack to gigabytes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from tardif.data.extraction.extracted import Extracted, Refused, hushed, library, sound
 from tardif.errors import first_line
 
+# Bytes of all XML of a file, unpacked. A book of a thousand pages has a quarter of that.
 LARGEST = 64 * 2**20
-"""Bytes of all its XML, unpacked: a book of a thousand pages has a fourth of it."""
 
 _PARTS = 10_000
 _BLOCK = 2**20
@@ -34,17 +34,17 @@ _NOTES = ("/footnotes", "/endnotes")
 
 
 def read_word(file: io.BufferedReader) -> Extracted | Refused:
-    """Read an opened .docx. Headers, footers and comments are no part of the text.
+    """Read an opened .docx, without headers, footers and comments.
 
     Raises:
         DataError: python-docx is not installed.
     """
     docx = library("Word")
     head = file.read(8)
-    if head == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":  # how Office wraps an encrypted file, and the old .doc
+    if head == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":  # OLE: an encrypted file, or the old .doc
         return Refused("encrypted", "needs a password, or is an old .doc: save it as .docx without one.")
     file.seek(0)
-    # Broad on purpose: on a damaged file zipfile, lxml and python-docx raise errors of every kind.
+    # Broad on purpose: on a damaged file zipfile, lxml and python-docx raise errors of many classes.
     try:
         package = _bounded(file)
         if isinstance(package, Refused):
@@ -56,7 +56,7 @@ def read_word(file: io.BufferedReader) -> Extracted | Refused:
 
 
 def _bounded(file: io.BufferedReader) -> io.BytesIO | Refused:
-    """The package again with its XML only, unpacked a block at a time: what it says of its own sizes may be a lie."""
+    """Copy the XML of a package, unpacked block by block: the sizes that a package declares may be false."""
     found, left = io.BytesIO(), LARGEST
     with zipfile.ZipFile(file) as package, zipfile.ZipFile(found, "w") as kept:
         parts = package.infolist()
@@ -73,7 +73,7 @@ def _bounded(file: io.BufferedReader) -> io.BytesIO | Refused:
                         left -= len(block)
                         if left < 0:
                             return Refused("too large", f"its text unpacks to more than {LARGEST >> 20} MiB.")
-            if b"<!DOCTYPE" in content:  # would declare entities, whose text would be missing
+            if b"<!DOCTYPE" in content:  # it would declare entities, and their text would be missing
                 return Refused("damaged", "its XML declares a document type, which Word's does not: save it again.")
             kept.writestr(part.filename, bytes(content))
     found.seek(0)
@@ -99,15 +99,15 @@ def _read(document: Any) -> Extracted:
 
 
 def _note_parts(document: Any) -> Iterator[Any]:
-    """The trees of the foot- and endnotes."""
-    parse = library("Word", "oxml.parser").parse_xml  # resolves no entity and fetches nothing
+    """The trees of footnotes and endnotes."""
+    parse = library("Word", "oxml.parser").parse_xml  # it resolves no entity and fetches nothing
     for relation in document.part.rels.values():
         if not relation.is_external and relation.reltype.endswith(_NOTES):
             yield parse(relation.target_part.blob)
 
 
 def _levels(document: Any) -> dict[str, int]:
-    """The level of heading that a style has, by its id: 0 for a title. A style may be based on a heading's."""
+    """The heading level of each style by its id, 0 for a title. Styles inherit from those they are based on."""
     own: dict[str, int] = {}
     parents: dict[str, str] = {}
     for style in document.styles.element.iter(_W + "style"):
@@ -137,7 +137,7 @@ def _value(element: Any) -> str:
 
 
 def _blocks(root: Any, levels: dict[str, int]) -> Iterator[tuple[int, str]]:
-    """Paragraphs in order, each with its level of heading (-1: none); a table is one block, a line for each row."""
+    """Paragraphs in order, each with its heading level (-1: no heading); a table is one block with a line per row."""
     for table, paragraphs in groupby(_paragraphs(root), key=lambda paragraph: _outermost(paragraph, _W + "tbl")):
         if table is None:
             for paragraph in paragraphs:
@@ -171,7 +171,7 @@ def _outermost(paragraph: Any, tag: str) -> Any:
 
 
 def _texts(element: Any) -> Iterator[str]:
-    """What a paragraph says itself: not what a text box within it does, whose paragraphs come by themselves."""
+    """The text of a paragraph without that of a text box inside it: the paragraphs of the box are read on their own."""
     for child in element:
         if child.tag in _TEXTS:
             yield child.text or ""
