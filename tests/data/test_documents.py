@@ -392,7 +392,7 @@ def write_table(path):
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv.gz", "a.csv", "a.parquet"])
 def test_a_tables_columns_are_chosen(tmp_path, name):
-    found = dict(stream_documents(write_table(tmp_path / name), **CHOSEN))
+    found = dict(stream_documents(write_table(tmp_path / name), reading=Reading(columns=CHOSEN)))
     year = "1999" if "csv" in name else 1999
     rest = {"year": ""} if "csv" in name else {}
     assert list(found.values()) == [
@@ -403,9 +403,13 @@ def test_a_tables_columns_are_chosen(tmp_path, name):
 
 
 def test_one_column_is_the_text_and_the_others_metadata(tmp_path):
-    documents = read_documents(write_table(tmp_path / "a.jsonl"), text="body", id="key")
+    documents = read_documents(
+        write_table(tmp_path / "a.jsonl"), reading=Reading(columns={"text": "body", "id": "key"})
+    )
     assert documents[0] == Document("7", "b", metadata={"Head": "h", "abstract": "a", "lang": "en", "year": 1999})
-    documents = read_documents([{"text": "a", "metadata": {"lang": "en", "n": 1}}], metadata=["lang"])
+    documents = read_documents(
+        [{"text": "a", "metadata": {"lang": "en", "n": 1}}], reading=Reading(columns={"metadata": ["lang"]})
+    )
     assert documents[0].metadata == {"lang": "en"}
 
 
@@ -463,14 +467,14 @@ def deep(levels):
 )
 def test_columns_that_cannot_be_read(source, columns, error, message):
     with pytest.raises(error, match=message):
-        read_documents(source, **columns)
+        read_documents(source, reading=Reading(columns=columns))
 
 
 def test_columns_cannot_be_chosen_in_text(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     for source in (tmp_path, tmp_path / "a.txt"):
         with pytest.raises(SettingError, match="is no table: columns"):
-            read_documents(source, text="body")
+            read_documents(source, reading=Reading(columns={"text": "body"}))
 
 
 @pytest.mark.parametrize(
@@ -553,7 +557,7 @@ def test_documents_of_other_libraries_are_taken_by_their_shape():
     ):
         (found,) = read_documents([made])
         assert found == Document(identity or text_id("d-", "the sea"), "the sea", metadata=stored)
-        assert read_documents([made], metadata=["page"])[0].metadata == {"page": 3}
+        assert read_documents([made], reading=Reading(columns={"metadata": ["page"]}))[0].metadata == {"page": 3}
         with pytest.raises(DataError, match="documents are a list"):
             read_documents(made)
     for made in real_documents("the sea", metadata):
@@ -629,4 +633,4 @@ def test_ids_in_a_table_of_queries_with_documents_are_no_documents():
     rows = [{"query": f"what is {n}", "doc": f"kb-{n}"} for n in range(4)]
     with pytest.raises(DataError, match=r"look like ids, such as 'kb-\d'.*--columns text=COLUMN"):
         read_documents(rows, reading=Reading(columns={"positive": "doc"}))
-    assert len(read_documents(rows, text="doc")) == 4
+    assert len(read_documents(rows, reading=Reading(columns={"text": "doc"}))) == 4

@@ -1,10 +1,10 @@
-"""Long documents in pieces that the base can read whole, counted in its own tokens.
+"""Split long documents into pieces that the base reads as a whole, counted in the base's own tokens.
 
-The cuts are semantic-text-splitter's: at headings, paragraphs, sentences, words, whichever is the largest that
-fits. Around it stands what makes a piece a document: the title said again, an id, and which part of it the piece is
+semantic-text-splitter cuts at headings, paragraphs, sentences or words: at the largest unit that fits. This module
+makes each piece a document: it repeats the title and adds an id and the place of the piece
 (:class:`tardif.types.Piece`).
 
-Files of running text, whose length nobody chose, are cut unless told otherwise; rows are kept whole.
+By default files of text are split, because nobody chose their length, and rows stay whole.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ from tardif.errors import ModelError, SettingError, first_line, is_failure
 from tardif.text.normal import words_in_order
 from tardif.types import Document, Piece
 
+# The smallest piece. In a smaller one a title, or one character of some scripts, would leave no room.
 MIN_TOKENS = 32
-"""The smallest piece: below it a title, or one character of some scripts, would leave no room."""
-
+# The key in a training set's metadata with the place of a piece in its document.
 PIECE = "tardif_piece"
-"""The key in a training set's metadata that says which part of a document a piece is."""
 
-_MARKER = 1  # the token that says "document"; start and end are the tokenizer's own
+_MARKER = 1  # the document marker; the tokenizer itself adds start and end
 _WINDOW = 200_000  # characters split at a time: the splitter's time grows faster than the text
-# It grows with the square of a stretch without the end of a line or sentence: for every piece the words of all the rest
-# of it are looked for, which takes long in scripts that do not part them. Such a text is split some pieces at a time.
+# The splitter's time is quadratic in a stretch without the end of a line or sentence: for each piece it looks for words
+# in all the rest, which takes long in scripts without spaces. Such a text is split a few pieces at a time.
 _STRETCH, _PIECES = 4_000, 32
 _STRETCH_ENDS = re.compile(r"[\n.!?\u0964\u3002\uff01\uff0e\uff1f]")
 # Headings in .docx and .rst are marked as in Markdown when they are read.
@@ -42,29 +41,29 @@ _MARKDOWN = (".md", ".markdown", ".docx", ".rst")
 
 
 class Tokenized(Protocol):
-    """What is asked of a base: :class:`tardif.encoder.base.Base`, which lies beside this package."""
+    """The attributes of :class:`tardif.encoder.base.Base` that a chunker needs."""
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name by which the user gave it."""
 
     @property
     def transformer(self) -> Path:
-        """The folder that its tokenizer is in."""
+        """The folder of its tokenizer."""
 
     @property
     def max_tokens(self) -> int:
-        """How many tokens it reads."""
+        """The number of tokens that it reads."""
 
 
 class Chunker:
-    """Splits documents that are longer than ``tokens`` of a base's own tokens.
+    """Splits documents that are longer than a number of the base's tokens.
 
     Args:
-        base: the base whose tokens count.
-        tokens: the most tokens that a piece has, title, start, marker and end among them.
-        overlap: up to how many tokens a piece repeats of the one before it; a tenth of ``tokens``
-            where it is left out. It is taken at the cuts of the text, so it is often less.
+        base: the base with the tokenizer that counts.
+        tokens: the most tokens of a piece, with title, start, marker and end.
+        overlap: the most tokens that a piece repeats of the one before; a tenth of ``tokens`` by default. It begins at
+            a cut of the text, so it is often less.
 
     Raises:
         SettingError: ``tokens`` or ``overlap`` is out of range.
@@ -79,11 +78,11 @@ class Chunker:
         self._room = self.tokens - special - _MARKER
 
     def chunk(self, document: Document) -> list[Document]:
-        """The document itself if it fits, else its pieces in order.
+        """Return the document itself if it fits, else its pieces in order.
 
-        Every character of the text but white space is in some piece. Pieces have the ids ``ID#1``,
-        ``ID#2`` and so on, the parent's title and metadata, and say which part of it they are.
-        A title that would fill more than half of a piece is not said again: the text begins with it.
+        Every character of the text except white space is in some piece. Pieces have the ids ``ID#1``, ``ID#2`` and so
+        on, the title and metadata of the document, and their place in it. A title that would fill more than half of a
+        piece is not repeated: it becomes the beginning of the text.
         """
         if self._size(document.content) <= self._room:
             return [document]
@@ -93,7 +92,7 @@ class Chunker:
             title, text, before = "", f"{title}\n\n{text}", len(title) + 2
         pieces = list(self._split(title, text, markdown=is_markdown))
         if len(pieces) < 2 and title == document.title:
-            # Only the white space around the text was too long.
+            # Without the white space around it, the text fits.
             return [replace(document, text=text.strip())]
         outline = document.outline or (markdown_outline(document.text) if is_markdown else None)
         places, found = Places(outline), []
@@ -104,14 +103,14 @@ class Chunker:
         return found
 
     def _size(self, text: str) -> int:
-        """The tokens of a text; of one far too long only a part is counted, which tells as much."""
+        """The tokens of a text. Of a text that is far too long only the beginning is counted: that decides already."""
         head = text[: 16 * self.tokens]
         if len(head) < len(text) and (many := self._count(head)) > 2 * self.tokens:
             return many
         return self._count(text)
 
     def _split(self, title: str, text: str, *, markdown: bool) -> Iterator[tuple[str, int, str]]:
-        """Each piece with the title it can bear and its first character in the text."""
+        """Each piece as its title, the position of its first character in the text, and its own text."""
         lead = f"{title} " if title else ""
         splitter = self._splitter(lead, markdown=markdown)
         start = 0
@@ -120,14 +119,14 @@ class Chunker:
             found = splitter.chunk_indices(window)
             end = start + len(window)
             if end < len(text) and len(found) > 1 and found[-1][0] > 0:
-                # The last piece ends where the window does: it is split again, with what follows it.
+                # The last piece was cut by the end of the window: it is split again, with the text after it.
                 end = start + found.pop()[0]
             for offset, piece in found:
                 yield from self._held(title, start + offset, piece)
             start = end
 
     def _window(self, text: str, start: int) -> str:
-        """What is split at a time from ``start`` on."""
+        """The part of the text from ``start`` that is split at a time."""
         window = text[start : start + _WINDOW]
         longest = max(map(len, _STRETCH_ENDS.split(window)))
         return window if longest <= _STRETCH else window[: max(2 * _STRETCH, _PIECES * self.tokens)]
@@ -135,7 +134,7 @@ class Chunker:
     def _splitter(self, lead: str, *, markdown: bool) -> Any:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-        # Counted with the title in front, not beside it: a tokenizer may read the first word differently.
+        # Title and piece are counted together: a tokenizer may split the first word of a text differently.
         def size(piece: str) -> int:
             return self._size(lead + piece)
 
@@ -145,7 +144,7 @@ class Chunker:
         return make.from_callback(size, self._room, overlap if self.overlap else 0)
 
     def _held(self, title: str, start: int, piece: str) -> Iterator[tuple[str, int, str]]:
-        """A piece as it is, unless it is too long after all: tokens do not always grow with the text."""
+        """A piece, or its halves if it is too long after all: the tokens do not always grow with the text."""
         if self._count(f"{title} {piece}".strip()) <= self._room:
             yield title, start, piece
         elif len(piece) > 1:
@@ -158,28 +157,28 @@ class Chunker:
 
 
 def marked(piece: Document) -> Document:
-    """A piece whose metadata says which part it is, for training sets: they keep no other field of it."""
+    """A piece with its place in its metadata, for training sets, which store no other field of it."""
     return piece if piece.piece is None else replace(piece, metadata={**piece.metadata, PIECE: piece.piece.as_json()})
 
 
 def place_judgement(query: str, pieces: list[Document]) -> str:
-    """The id of the piece that a judgement of the whole document moves to.
+    """The id of the piece to which a judgement of the whole document moves.
 
-    It is the one that shares most words with the query, each word weighing more the fewer pieces have
-    it; the first of equals.
+    It is the piece that shares most words with the query, the first of equals. The weight of a word is
+    ``log(1 + pieces / pieces with the word)``, as an inverse document frequency.
     """
     return placing(pieces)(query)
 
 
 def placing(pieces: list[Document]) -> Callable[[str], str]:
-    """:func:`place_judgement` for many queries of one document, whose pieces are looked at once."""
+    """:func:`place_judgement` for many queries of one document, with the pieces read only once."""
     known = [set(words_in_order(piece.text)) for piece in pieces]
 
     def place(query: str) -> str:
         wanted = set(words_in_order(query))
         shared = [wanted & words for words in known]
         spread = Counter(word for words in shared for word in words)
-        # fsum: the same sum in whichever order a set gives its words.
+        # fsum is exact, so the order of a set has no effect on the sum.
         weights = [math.fsum(math.log1p(len(pieces) / spread[word]) for word in words) for words in shared]
         return pieces[weights.index(max(weights))].id
 
@@ -203,7 +202,7 @@ def _check(base: Tokenized, tokens: Any, overlap: Any) -> None:
 
 
 def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
-    """How many tokens a text has in the base's own tokenizer, and how many stand around every text."""
+    """A function that counts the tokens of a text, and the number of special tokens around every text."""
     tokenizer = load_tokenizer(base)
     special = int(tokenizer.num_special_tokens_to_add(False))
 
@@ -214,10 +213,14 @@ def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
 
 
 def load_tokenizer(base: Tokenized) -> Any:
-    """The base's ``tokenizers.Tokenizer``; transformers' own where it has none."""
+    """Load the base's ``tokenizers.Tokenizer``, or transformers' own if it has none.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
     try:
         return _fast(base)
-    except BaseException as error:  # the library raises plain Exceptions on a broken file, or panics
+    except BaseException as error:  # tokenizers raises a plain Exception for a broken file, or panics
         if not is_failure(error):
             raise
         raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first_line(error)}") from error
@@ -236,24 +239,24 @@ def _fast(base: Tokenized) -> Any:
         if not getattr(slow, "is_fast", False):
             return slow
         tokenizer = slow.backend_tokenizer
-    # A saved tokenizer may cut at the length it was trained with; what is counted must be the whole text.
+    # A saved tokenizer may truncate at the length of its training, and the whole text must be counted.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
-CHUNK_TOKENS = 256
+CHUNK_TOKENS = 256  # of a piece with chunk="auto"
 Chunk = int | Literal["auto"] | None
 
 
 def cutter(documents: Any, chunk: Chunk, base: Callable[[], Tokenized]) -> Callable[[Document], list[Document]] | None:
-    """What cuts the documents of a corpus, or None where they stay whole.
+    """The function that splits the documents of a corpus, or None if they stay whole.
 
     Args:
         documents: the corpus as the user gave it; None for a corpus inside another source.
-        chunk: the most tokens of a piece; ``auto``: :data:`CHUNK_TOKENS` for files of text, Markdown,
-            HTML and PDF, and rows stay whole; None: all stay whole.
-        base: gives the base whose tokens count; called only where something is cut.
+        chunk: the most tokens of a piece. ``auto`` is :data:`CHUNK_TOKENS` for files of text, Markdown, HTML and PDF,
+            and leaves rows whole; None leaves everything whole.
+        base: returns the base that counts tokens; called only if something is split.
 
     Raises:
         SettingError: ``chunk`` is out of range.

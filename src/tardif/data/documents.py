@@ -1,9 +1,9 @@
-"""A corpus: from values, tables, or files and folders of text, Markdown, reStructuredText, HTML, PDF and Word."""
+"""A corpus from Python values, tables, or files and folders of text, Markdown, reStructuredText, HTML, PDF and Word."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from tardif.checks import shown, text_fault
 from tardif.data.document_report import DocumentReport
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
-from tardif.data.formats.document_rows import DocumentColumns, DocumentReader, fields_of
+from tardif.data.formats.document_rows import DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection, saved_dataset
 from tardif.data.formats.table_rows import Row, is_table, stream_rows
@@ -31,68 +31,49 @@ Placed = Iterator[tuple[int, Document]]
 
 
 def read_documents(
-    source: str | Path | Iterable[Any],
-    *,
-    text: str | Sequence[str] | None = None,
-    title: str | None = None,
-    id: str | None = None,  # noqa: A002 - the column's usual name
-    metadata: Sequence[str] | None = None,
-    reading: Reading | None = None,
-    report: DocumentReport | None = None,
+    source: str | Path | Iterable[Any], *, reading: Reading | None = None, report: DocumentReport | None = None
 ) -> list[Document]:
-    """Read a whole corpus: :func:`stream_documents` in a list, whose ids are checked to be unique.
+    """Read a whole corpus: :func:`stream_documents` as a list, with unique ids.
 
     Raises:
-        DataError: as there, or two documents share an id (the very same text without one is one document).
-        SettingError: as there.
+        DataError: as for :func:`stream_documents`, or two documents have one id. Rows with the same text and without
+            an id are one document.
+        SettingError: as for :func:`stream_documents`.
+
+    >>> read_documents([{"docno": "X1", "text": "The sea."}])[0].id
+    'X1'
     """
     report = DocumentReport() if report is None else report
-    stream = stream_documents(source, text=text, title=title, id=id, metadata=metadata, reading=reading, report=report)
+    stream = stream_documents(source, reading=reading, report=report)
     return _unique(stream, str(source) if isinstance(source, str | Path) else "documents", report)
 
 
 def stream_documents(
-    source: str | Path | Iterable[Any],
-    *,
-    text: str | Sequence[str] | None = None,
-    title: str | None = None,
-    id: str | None = None,  # noqa: A002
-    metadata: Sequence[str] | None = None,
-    reading: Reading | None = None,
-    report: DocumentReport | None = None,
+    source: str | Path | Iterable[Any], *, reading: Reading | None = None, report: DocumentReport | None = None
 ) -> Placed:
-    """A corpus document by document, each with its place; ids are kept where there are any, else made from the texts.
+    """Stream a corpus with the place of each document: its line in a table, its number elsewhere.
 
-    The place is the line in a table, and the document's number elsewhere. Ids are not compared here:
-    that takes all of them in memory.
+    A document without an id gets one made from its text. Ids are not compared here: that needs all of them in memory.
 
     Args:
-        source: a table with a text column (JSONL, CSV, TSV, Parquet; an id, a title and any other columns are kept,
-            the others as metadata); a file of text, Markdown, reStructuredText, HTML, PDF or Word (.docx); a folder of
-            such files, searched through, whose ids are the paths inside it; a folder of tables only, read one after
-            the other; a BEIR folder, which is its corpus; a pandas or polars frame, an Arrow table; or an
-            iterable of strings, dicts, :class:`Document`, or the documents of LangChain, LlamaIndex and Haystack.
-            Also what a model is trained on (:func:`tardif.data.formats.open_source`): of queries with documents each
-            document once, of a collection its corpus.
-        text: a table's column to read as the text, or several, joined by an empty line.
-        title: the column of the title.
-        id: the column of the id.
-        metadata: the columns to keep as metadata; all that are left by default.
-        reading: how tables are read; ``text``, ``title``, ``id`` and ``metadata`` go before its columns.
-        report: is told what was read, and every file that was not.
+        source: a table with a text column (JSONL, CSV, TSV, Excel, Parquet, Arrow; an id, a title and any other columns
+            are kept, the others as metadata); a file of text, Markdown, reStructuredText, HTML, PDF or Word (.docx); a
+            folder of such files, searched through, with their paths inside it as ids; a folder of tables only, read one
+            after the other; a BEIR folder, read as its corpus; a folder saved by ``datasets``; a pandas or polars
+            frame, an Arrow table, a Hugging Face dataset; or an iterable of strings, dicts, :class:`Document`, or the
+            documents of LangChain, LlamaIndex and Haystack. Also training data
+            (:func:`tardif.data.formats.open_source`): each document of its queries once, or the corpus of a collection.
+        reading: how tables are read, and their columns ``text`` (or several, joined by an empty line), ``title``,
+            ``id`` and ``metadata``.
+        report: receives what was read and every file that was not.
 
     Raises:
-        DataError: nothing to read, a table's text is empty, not UTF-8 or of another kind, a column is missing, a
-            library is not installed; says where.
+        DataError: there is nothing to read, a text is empty, not UTF-8 or no text, a column is missing, or a library is
+            not installed.
         SettingError: columns are chosen where there is no table.
     """
     report = DocumentReport() if report is None else report
-    own = {"text": text, "title": title, "id": id, "metadata": metadata}
-    given = {role: names for role, names in own.items() if names is not None}
-    if text is not None and not isinstance(text, str) and not text:
-        DocumentColumns.of(text, None, None, None)  # refuses it
     reading = reading or Reading()
-    reading = replace(reading, columns={**(reading.columns or {}), **given})
     reading.check()
     parts = source_tables(source, "train")
     source = source if parts is None or parts.documents is None else parts.documents
@@ -134,7 +115,7 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
 
 
 def _value(item: Any, number: int, reader: DocumentReader) -> Document:
-    """The document that a value is."""
+    """Make a document of a Python value."""
     if isinstance(item, Document):
         return item
     if isinstance(item, str):
@@ -152,14 +133,14 @@ def _value(item: Any, number: int, reader: DocumentReader) -> Document:
 
 
 def _glance(items: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
-    """The first of some items, and all of them."""
+    """The first of some items, and an iterable of all of them."""
     rest = iter(items)
     head = list(islice(rest, 1))
     return (head[0] if head else None), chain(head, rest)
 
 
 def _records(source: Any) -> Iterable[Any]:
-    """The items of a source that is no frame."""
+    """Check that a source that is no frame has items."""
     one = isinstance(source, bytes | bytearray | Document) or fields_of(source) is not None
     if one or not hasattr(source, "__iter__"):
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
@@ -188,11 +169,11 @@ def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Plac
         _refuse_columns(reading, folder)
         yield from _numbered(stream_files(folder, paths, report), folder, report)
         return
-    # A lone .json is more often somebody's settings than a corpus.
+    # A .json file in a folder is more often a settings file than a corpus.
     tables = [path for path in paths if is_table(Path(path)) and not path.lower().endswith(".json")]
     documents = (document for path in tables for _, document in _from_table(folder / path, reading, report))
     for _ in stream_files(folder, [path for path in paths if path not in tables], report):
-        pass  # none is a document: counts what they are
+        pass  # none of them is a document; the report counts them
     yield from _numbered(documents, folder, report)
 
 
@@ -230,22 +211,22 @@ def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
 
 
 def _row_reader(reading: Reading) -> DocumentReader:
-    """What reads the rows of a table of documents.
+    """The reader of a table of documents.
 
     Raises:
-        DataError: only columns of a table of queries with documents were chosen.
+        DataError: the user chose only columns of a table of queries with documents.
     """
     if reading.judging and not reading.of_documents:
         roles = ", ".join(reading.judging)
         raise DataError(
-            f"this is a table of documents, which has no {roles}: leave --columns out, or say which column is the text "
+            f"this is a table of documents, which has no {roles}: leave --columns out, or name the column of the text "
             "(--columns text=COLUMN, in Python columns={'text': ...})."
         )
     return DocumentReader(reading.documents)
 
 
 def _treated(document: Document, path: str | Path, place: int, action: str, report: DocumentReport) -> Document:
-    """A row's document with its markup noted, and taken out where that is asked for."""
+    """Note the markup in a row's document, and remove it if the rule says so."""
     file = Path(path).name if isinstance(path, Path) else ""
 
     def clean(text: str) -> str:
@@ -260,7 +241,7 @@ def _note_empty(document: Document, file: str, line: int, report: DocumentReport
 
 
 def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Document]:
-    """Refuse two documents with one id; the very same document twice is one document."""
+    """Refuse two documents with one id; the same text without an id twice is one document."""
     seen: dict[str, Document] = {}
     for place, document in documents:
         other = seen.setdefault(document.id, document)
@@ -268,16 +249,16 @@ def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Docum
             continue
         if (other.text, other.title) != (document.text, document.title) or not document.id.startswith("d-"):
             raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
-        kind = next(iter(report.read))  # rows or values: no others come without ids
+        kind = next(iter(report.read))  # rows or values: other kinds have ids
         report.read[kind] -= 1
         said = "the same text as a row before"
         if other != document:
             seen[document.id] = replace(other, metadata=_agreed(other.metadata, document.metadata))
-            said += " with other metadata: what both say is kept"
+            said += " with other metadata: what both have is kept"
         report.skip_row("" if where == "documents" else Path(where).name, place, said)
     return ShortList(seen.values())
 
 
 def _agreed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that two rows of one text have in common."""
+    """The metadata that two rows with the same text have in common."""
     return {name: value for name, value in one.items() if name in other and other[name] == value}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tardif.data.document_report import DocumentReport
 from tardif.data.formats.column_names import DOCUMENT_COLUMNS, ROW_IDS, first_usual
-from tardif.data.formats.columns import Wishes
+from tardif.data.formats.columns import ColumnChoices
 from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
 from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
@@ -36,7 +36,7 @@ def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
     names = [name for name in names if isinstance(name, str)]
     if reading.of_documents:
         return False
-    found = Wishes.of(reading.judging, None).find(names)
+    found = ColumnChoices.of(reading.judging, None).find(names)
     if "positive" not in found and "documents" not in found:
         return False
     if any(reading.judging.get(role) for role in ("positive", "documents")):

@@ -1,8 +1,8 @@
-"""HTML in cells, and other leavings of the programs that a table went through: counted, shown, and cleaned when asked.
+"""HTML and other remains of export programs in the cells of a table: counted, shown, and removed on request.
 
-What counts is known for certain: HTML's tags and entities, Excel's ``_x000D_``, a line end written out as ``\\n``,
-characters that nobody sees. ``List<String>``, ``a && b`` and whatever stands in backticks is text. The same cleaning is
-for training and for the index: what is trained on must be what is searched.
+Only certain cases count: HTML's tags and entities, Excel's ``_x000D_``, a line end written as ``\\n``, invisible
+characters. ``List<String>``, ``a && b`` and anything in backticks is text. Training and index use the same cleaning, so
+that the texts to search are like those of the training.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _BLOCKS = _words(
     "p br hr div ul ol li table thead tbody tfoot tr h1 h2 h3 h4 h5 h6 blockquote pre section article header footer "
     "dl dt dd figure figcaption form html head body"
 )
+# Tags that count without attributes and without an end tag.
 _ALONE = _words("br hr p li img tr td th wbr")
-"""Tags that count without attributes and without their end."""
 _INLINE = _words(
     "a abbr b big cite code del em font i img ins kbd mark q s samp small span strike strong sub sup td th tt u var "
     "wbr center label iframe script style nav main o:p"
@@ -54,15 +54,19 @@ _PATTERN = re.compile(
 )
 _CODE = re.compile(r"```.{0,99999}?```|``[^`].{0,9999}?``|`[^`\n]+`", re.DOTALL)
 _NOT_ASCII = re.compile("[\u00ad\u200b\u2060\ufeff\ue000-\uf8ff]")
-_PASSES = 5  # of cleaning: HTML in HTML in HTML
-_SHOWN = 40
+_PASSES = 5  # cleaning may uncover escaped HTML, up to this many times
+_SHOWN = 40  # characters of an example
 
+# Begin and end of markup, and its replacement: a line end for a tag between blocks.
 _Span = tuple[int, int, str]
-"""Where markup is, and what takes its place; a line end for a tag that divides blocks."""
 
 
 def markup_in(text: str) -> str:
-    """The first markup in a text, as an example; empty where there is none."""
+    """The first markup in a text; empty if there is none.
+
+    >>> markup_in("Tides<br>rise"), markup_in("List<String>")
+    ('<br>', '')
+    """
     if not _may_hold(text):
         return ""
     found = next(_spans(text), None)
@@ -70,7 +74,11 @@ def markup_in(text: str) -> str:
 
 
 def without_markup(text: str) -> str:
-    """The text that a reader of the markup would see. A text without any is given back as it is."""
+    """The text without its markup; a text without any stays as it is.
+
+    >>> without_markup("<p>Tides &amp; moon</p>")
+    'Tides & moon'
+    """
     for _ in range(_PASSES):
         if not _may_hold(text):
             break
@@ -82,31 +90,31 @@ def without_markup(text: str) -> str:
 
 
 def treated(text: str, action: str, path: str | Path, place: int, note: Callable[[str], None]) -> str:
-    """A text of a row, with its markup noted, and taken out where that is asked for.
+    """Note the markup in a text of a row, and remove it if the action is ``clean``.
 
     Args:
         text: the text.
         action: ``keep``, ``clean`` or ``refuse``.
-        path: the file.
-        place: the row.
-        note: is told an example of the markup, if there is any.
+        path: the file, for messages.
+        place: the line or row, for messages.
+        note: called with an example of the markup, if there is any.
 
     Raises:
-        DataError: there is some, and it is to be refused.
+        DataError: there is markup, and the action is ``refuse``.
     """
     found = markup_in(text)
     if not found:
         return text
     if action == "refuse":
         raise DataError(
-            f"a text holds markup ({found!r}): mend it, or choose markup=clean or markup=keep (--on).", path, place
+            f"a text holds markup ({found!r}): correct it, or choose markup=clean or markup=keep (--on).", path, place
         )
     note(found)
     return without_markup(text) if action == "clean" else text
 
 
 def clean_document(document: Document, clean: Callable[[str], str]) -> Document:
-    """A document whose title and text went through ``clean``. An id that was made of them is made anew."""
+    """Apply ``clean`` to the title and text of a document. An id made from the old text is made from the new one."""
     title, text = clean(document.title), clean(document.text)
     if title == document.title and text == document.text:
         return document
@@ -123,7 +131,7 @@ def _may_hold(text: str) -> bool:
 
 def _spans(text: str) -> Iterator[_Span]:
     code = [found.span() for found in _CODE.finditer(text)] if "`" in text else []
-    at, past = 0, 0  # past: the end of what is gone whole
+    at, past = 0, 0  # past: the end of an element that is removed with its content
     ends = _Ends(text)
     for found in _PATTERN.finditer(text):
         begin, end = found.span()
@@ -142,20 +150,20 @@ def _spans(text: str) -> Iterator[_Span]:
 
 
 class _Ends:
-    """The ends of comments and elements in a text, each looked for once."""
+    """The ends of comments and elements in a text, each searched for once, to keep the time linear."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._closed: dict[str, bool] = {}
 
     def closes(self, name: str) -> bool:
-        """Whether an element's end is anywhere in the text."""
+        """Whether the end tag of an element is anywhere in the text."""
         if name not in self._closed:
             self._closed[name] = f"</{name}" in self._text
         return self._closed[name]
 
     def after(self, found: re.Match[str]) -> int:
-        """Where what begins here and is gone with all that it holds is over; 0 where it never is."""
+        """The end of a comment, script or style that begins here; 0 if it has none."""
         opening = found["gone"].lower()
         if opening.startswith("<!d"):
             return found.end()
@@ -172,7 +180,7 @@ class _Ends:
 
 
 def _instead(found: re.Match[str]) -> str:
-    """What takes the place of markup that is no tag."""
+    """The replacement of markup that is no tag."""
     if found["entity"]:
         signs = found["entity"]
         while (once := html.unescape(signs)) != signs:
@@ -190,7 +198,7 @@ def _of_tag(name: str) -> str:
 
 
 def _is_tag(found: re.Match[str], text: str, ends: _Ends) -> bool:
-    """Whether what looks like a tag is one, and not a type's parameter: ``List<Label>``, ``vector<b>``."""
+    """Whether a match is a tag, and not the parameter of a type such as ``List<Label>`` or ``vector<b>``."""
     name = found["name"]
     if not (name.islower() or name.isupper()):
         return False
@@ -203,7 +211,7 @@ def _is_tag(found: re.Match[str], text: str, ends: _Ends) -> bool:
 
 
 def _replaced(text: str, spans: list[_Span]) -> str:
-    """The text with what takes the place of its markup; white space around a line end that comes in goes."""
+    """Replace the markup of a text, and remove the white space around inserted line ends."""
     parts: list[str] = []
     begin = 0
     for start, end, instead in spans:

@@ -1,7 +1,6 @@
-"""How tables are read: said in the same words wherever a table is given.
+"""Options for reading tables, the same for every command and call that reads one.
 
-A table that was trained on is indexed, added and reranked with the options that it was prepared with. So what says how
-rows are read stands here, and the preparation and everything that reads documents take it.
+A table that a model was trained on is indexed, added and reranked with the options with which it was prepared.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tardif.checks import check_mapping
-from tardif.data.formats.columns import ROLES, Wishes
+from tardif.data.formats.columns import ROLES, ColumnChoices
 from tardif.data.formats.document_rows import DocumentColumns
 from tardif.data.formats.form import Form
 from tardif.data.hygiene.rules import choose
@@ -28,13 +27,16 @@ class Reading(Short):
     """How tables are read.
 
     Args:
-        columns: role to column, where the names are not the usual ones. In a table of queries with documents the roles
-            are those of :data:`tardif.data.formats.columns.ROLES`, in a table of documents :data:`DOCUMENT_ROLES`.
-            A role that takes several columns may have a list; None leaves a role out.
-        separator: the character between the cells of a text table; None: found out by the rows.
-        encoding: of text tables and JSON lines; None: UTF-8, UTF-16 or, of a table, a clear guess.
-        sheet: of a workbook; None: its only sheet that holds anything.
-        on: rule to action, for the rules in :data:`tardif.data.hygiene.rules.RULES`; of documents ``markup`` acts.
+        columns: role to column, for unusual names. In a table of queries with documents the roles are those of
+            :data:`tardif.data.formats.columns.ROLES`, in a table of documents :data:`DOCUMENT_ROLES`. A role that takes
+            several columns may have a list; None leaves a role out.
+        separator: the character between the cells of a text table; None detects it by the rows.
+        encoding: of text tables and JSON lines; None is UTF-8, UTF-16 or, for a table, a clear guess.
+        sheet: of a workbook; None is its only sheet that is not empty.
+        on: rule to action, for the rules in :data:`tardif.data.hygiene.rules.RULES`; only ``markup`` is for documents.
+
+    >>> Reading(columns={"text": "body", "query": "ask"}).of_documents
+    {'text': 'body'}
     """
 
     columns: Mapping[str, Any] | None = None
@@ -54,24 +56,24 @@ class Reading(Short):
 
     @property
     def markup(self) -> str:
-        """What is done with markup in texts."""
+        """The action for markup in texts."""
         return self.actions["markup"]
 
     @property
     def form(self) -> Form:
-        """What is said of the tables' files.
+        """The options for the files of tables.
 
         Raises:
-            SettingError: an option cannot be used.
+            SettingError: an option has an impossible value.
         """
         return Form.of(self.separator, self.encoding, self.sheet)
 
     def check(self) -> None:
-        """Raise if an option cannot be used, before anything is read.
+        """Check all options before anything is read.
 
         Raises:
-            SettingError: it has the wrong type.
-            DataError: a role is not known, or two roles want one column.
+            SettingError: an option has an impossible value.
+            DataError: a role is unknown, or two roles have the same column.
         """
         check_columns("columns", self.columns)
         if self.on is not None:
@@ -85,12 +87,12 @@ class Reading(Short):
         return {role: names for role, names in (self.columns or {}).items() if role not in DOCUMENT_ROLES}
 
     def only_documents(self) -> Reading:
-        """The same without the columns of other tables: for a table of documents beside one of queries."""
+        """These options for a table of documents alone, beside a table of queries with documents."""
         own = {found.name: getattr(self, found.name) for found in fields(Reading)}
         return Reading(**{**own, "columns": self.of_documents, "on": {"markup": self.markup}})
 
     def given(self) -> dict[str, Any]:
-        """What was said, by the names of the options, as JSON can hold it."""
+        """The options that were given, by name, as JSON values."""
         said = {found.name: getattr(self, found.name) for found in fields(Reading)}
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items() if value}
 
@@ -101,10 +103,10 @@ class Reading(Short):
 
     @cached_property
     def documents(self) -> DocumentColumns:
-        """The same, checked.
+        """The checked columns of a table of documents.
 
         Raises:
-            SettingError: what is given can be no column.
+            SettingError: a value cannot be a column's name.
         """
         found = self.of_documents
         metadata = found.get("metadata")
@@ -114,11 +116,15 @@ class Reading(Short):
 
 
 def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
-    """Raise if ``columns``, the option of that name, cannot be used.
+    """Check an option of columns.
+
+    Args:
+        name: the name of the option, for messages.
+        columns: role to column.
 
     Raises:
-        SettingError: it is no dict, or what is given can be no column.
-        DataError: a role is not known, or two roles want one column.
+        SettingError: it is no dict, or a value cannot be a column's name.
+        DataError: a role is unknown, or two roles have the same column.
     """
     if columns is None:
         return
@@ -126,25 +132,25 @@ def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
     for role in columns:
         if role not in (*ROLES, *DOCUMENT_ROLES):
             raise DataError(
-                f"{name}: there is no role {role!r}: the roles are {', '.join(ROLES)}, "
+                f"{name}: unknown role {role!r}: the roles are {', '.join(ROLES)}, "
                 f"and in a table of documents {', '.join(DOCUMENT_ROLES)}."
             )
-    Wishes.of(options.judging, None)
+    ColumnChoices.of(options.judging, None)
     _ = options.documents
 
 
 def reading_from(given: Mapping[str, Any]) -> Reading:
-    """The options that were given to a call by name, checked.
+    """Make checked options of the keyword arguments of a call.
 
     Raises:
-        SettingError: one is not known, or cannot be used.
+        SettingError: an option is unknown or has an impossible value.
         DataError: as for :meth:`Reading.check`.
     """
     known = [found.name for found in fields(Reading)]
     for name in given:
         if name not in known:
             raise SettingError(
-                f"The option {name!r} is not known: how tables are read is said with {', '.join(known)}."
+                f"The option {name!r} is not known: the options for reading tables are {', '.join(known)}."
             )
     options = Reading(**given)
     options.check()

@@ -4,7 +4,7 @@ import pytest
 
 from tardif.data.formats import tables
 from tardif.data.formats.cells import named_table
-from tardif.data.formats.columns import Wishes, known_role
+from tardif.data.formats.columns import ColumnChoices, known_role
 from tardif.data.formats.opening import open_source
 from tardif.data.formats.tables import TableSource
 from tardif.errors import DataError
@@ -56,13 +56,13 @@ def test_usual_names(name, role):
     ],
 )
 def test_usual_names_in_other_languages_where_no_english_one_is(names, roles):
-    assert Wishes.of(None, None).find(names) == roles
+    assert ColumnChoices.of(None, None).find(names) == roles
 
 
 def test_a_chosen_role_is_guessed_no_more():
-    wishes = Wishes.of({"query": "title", "positive": "body*", "label": None}, None)
+    choices = ColumnChoices.of({"query": "title", "positive": "body*", "label": None}, None)
     names = ["title", "query", "body1", "body2", "label", "documents", "negative"]
-    assert wishes.find(names) == {"query": ("title",), "positive": ("body1", "body2"), "negative": ("negative",)}
+    assert choices.find(names) == {"query": ("title",), "positive": ("body1", "body2"), "negative": ("negative",)}
 
 
 def test_all_that_is_missing_is_named_at_once(tmp_path):
@@ -120,9 +120,9 @@ def test_each_column_of_a_wide_table_is_looked_at_a_few_times(names):
 
     Counting.compared = 0
     assert named_table(Path("a.csv"), lambda: iter([(1, names)]), "CSV").names == names
-    source = TableSource("a.csv", names, read, Wishes.of(None, None), cells=True)
+    source = TableSource("a.csv", names, read, ColumnChoices.of(None, None), cells=True)
     assert list(source.judgements())
-    chosen = Wishes.of({"negative": names[2:]}, None)
+    chosen = ColumnChoices.of({"negative": names[2:]}, None)
     assert len(chosen.find(names)["negative"]) == len(names) - 2 and not chosen.missing(names)
     assert Counting.compared < 20 * len(names)
 
@@ -142,5 +142,5 @@ def test_rows_that_each_bring_a_column_are_looked_at_once(role, monkeypatch):
 def test_positives_of_two_families_are_refused_in_whichever_row_they_come():
     for other in ("answer", "Positive", "POSITIVE_1"):
         rows = [{"query": "q", "positive": "p"}, {"query": "q", "positive_1": "p"}, {"query": "q", other: "p"}]
-        with pytest.raises(DataError, match="would each do for the positive"):
+        with pytest.raises(DataError, match="each fit the role positive"):
             list(open_source(rows).judgements())

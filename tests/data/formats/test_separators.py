@@ -107,7 +107,10 @@ def test_columns_without_a_name_are_said(tmp_path):
     found, shape = pairs(path)
     assert found == [("a", "b"), ("c", "d")]
     assert "not used: cells of 2 rows in columns without a name" in shape
-    assert [document.metadata for document in read_documents(path, text="positive")] == [{"query": "a"}, {"query": "c"}]
+    assert [document.metadata for document in read_documents(path, reading=Reading(columns={"text": "positive"}))] == [
+        {"query": "a"},
+        {"query": "c"},
+    ]
 
 
 def test_a_tsv_with_quoted_cells_is_read_as_it_was_written(tmp_path):

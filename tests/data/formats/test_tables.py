@@ -232,7 +232,7 @@ def test_a_named_column_may_come_late_but_must_come(tmp_path):
     write_json_lines(tmp_path / "late.jsonl", [*rows, {"query": "a", "passage": "c", "hn": "d"}])
     assert read(tmp_path / "late.jsonl", columns={"negative": "hn"})[-1].role == "negative"
     write_json_lines(tmp_path / "never.jsonl", rows)
-    with pytest.raises(DataError, match="there is no column hn"):
+    with pytest.raises(DataError, match="missing column hn"):
         read(tmp_path / "never.jsonl", columns={"negative": "hn"})
 
 
@@ -276,7 +276,7 @@ BAD = [
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "a", "query": "b", "answer": "c"}\n', 2, "field twice"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "\xff", "answer": "b"}\n', 2, "not UTF-8"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"query": "a", "answer": []}\n', 2, "no document"),
-    ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"question": "a", "answer": "b"}\n', 2, "would each do for the query"),
+    ("r.jsonl", b'{"query": "a", "answer": "b"}\n{"question": "a", "answer": "b"}\n', 2, "each fit the role query"),
     ("r.jsonl", b'{"query": "a", "answer": "b"}\n' + b'{"x":' * 9999 + b"\n", 2, "malformed JSON"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "label": Infinity}\n', 1, "not finite"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "label": 1' + b"0" * 400 + b"}\n", 1, "not finite"),
@@ -286,9 +286,9 @@ BAD = [
     ("r.jsonl", b'{"query": "a", "documents": ["b"], "scores": [1, 2]}\n', 1, "2 scores where the row has 1 document"),
     ("r.jsonl", b'{"query": "a", "documents": ["b"], "scores": [Infinity]}\n', 1, "not finite"),
     ("r.jsonl", b'{"query": "a", "documents": ["b", "c"]}\n', 1, "without scores or labels"),
-    ("r.jsonl", b'{"query": "a", "documents": ["b"], "answer": "c"}\n', 1, "would each do for the documents"),
-    ("r.jsonl", b'{"query": "a", "answer": "b", "context": "c"}\n', 1, "answer and context would each do"),
-    ("r.jsonl", b'{"query": "a", "positive": "b", "negative": "c", "score": 1}\n', 1, "say twice what is relevant"),
+    ("r.jsonl", b'{"query": "a", "documents": ["b"], "answer": "c"}\n', 1, "each fit the role of the documents"),
+    ("r.jsonl", b'{"query": "a", "answer": "b", "context": "c"}\n', 1, "answer and context each fit"),
+    ("r.jsonl", b'{"query": "a", "positive": "b", "negative": "c", "score": 1}\n', 1, "both state what is relevant"),
     ("r.jsonl", b'{"query": "a", "answer": "b", "qid": 1.5}\n', 1, "whole number"),
     ("r.json", b'[{"query": "a", "answer": "b"}, 3]', 2, "must be a JSON object"),
     ("r.json", b'[{"query": "a", "answer": "b"}, {"query"', 2, "malformed JSON"),
@@ -366,7 +366,7 @@ def test_parquet_that_is_not_utf8_names_the_row(tmp_path):
 def test_roles_that_make_no_sense(tmp_path):
     write_csv(tmp_path / "r.csv", PAIRS)
     for columns, what in [
-        ({"titel": "x"}, "there is no role 'titel'"),
+        ({"titel": "x"}, "unknown role 'titel'"),
         ({"query": ["a", "b"]}, "takes one column"),
         ({"query": "a", "positive": "a"}, "for two roles"),
     ]:

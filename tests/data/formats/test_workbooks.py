@@ -10,6 +10,7 @@ from tardif.data.documents import read_documents
 from tardif.data.extraction import extracted
 from tardif.data.formats import open_source, workbooks
 from tardif.data.formats.form import Form
+from tardif.data.reading import Reading
 from tardif.errors import DataError
 from workbooks import day, error, formula, sheet, write_workbook
 
@@ -52,11 +53,11 @@ def test_a_cell_without_a_value_is_refused_where_it_is_used(tmp_path, cell, what
     with pytest.raises(DataError, match=f"line 3: column positive holds .*{what}"):
         read(path)
     with pytest.raises(DataError, match=f"line 3: column positive holds .*{what}"):
-        read_documents(path, text="positive")
+        read_documents(path, reading=Reading(columns={"text": "positive"}))
     report = DocumentReport()
-    found = read_documents(path, text="query", report=report)
+    found = read_documents(path, reading=Reading(columns={"text": "query"}), report=report)
     assert [document.metadata for document in found] == [{"positive": "b"}, {"sum": 1}]
-    assert "2 cells of formulas without a result are taken for empty" in report.lines()[1]
+    assert "2 cells of formulas without a result are read as empty" in report.lines()[1]
 
 
 def test_cells_merged_over_rows_hold_their_value_in_each(tmp_path):

@@ -116,11 +116,11 @@ def test_a_column_of_clicks_is_counted_also_where_it_is_called_a_label():
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ({"clicks": 3, "impressions": 2}, "shown 2 times, and it was clicked 3 times"),
+        ({"clicks": 3, "impressions": 2}, "has 2 impressions where the document has 3 clicks"),
         ({"clicks": -1}, "must be a whole number, 0 or more, and is -1"),
         ({"clicks": 1.5}, "must be a whole number"),
         ({"clicks": None}, "column clicks is missing"),
-        ({"clicks": 2, "label": 1}, "columns clicks and label say twice what is relevant"),
+        ({"clicks": 2, "label": 1}, "columns clicks and label both state what is relevant"),
     ],
 )
 def test_clicks_that_cannot_be_are_refused(row, what):

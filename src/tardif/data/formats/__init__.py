@@ -1,8 +1,9 @@
-"""Every format that a user may have, opened as one stream of judgements.
+"""Readers of all formats: training data becomes a stream of judgements, tables of documents become documents.
 
-``opening`` finds the format; ``files``, ``cells``, ``json_files`` and ``workbooks`` read rows, by ``separators`` and
-``decoding``; ``columns`` says which column is what; ``values`` and ``judgement_rows`` make judgements of rows, which
-``tables`` and ``frames`` bring; ``beir``, ``colbert`` and ``trec`` read collections, by ``corpora``.
+``opening`` finds the format. ``files``, ``cells``, ``json_files``, ``workbooks`` and ``frames`` read rows, by means of
+``separators`` and ``decoding``; ``table_rows`` streams any of them. ``column_names`` has the usual names of columns,
+``columns`` the user's choice. ``tables`` and ``judgement_rows`` make judgements of rows, ``document_rows`` documents;
+``values`` checks their cells. ``beir``, ``colbert`` and ``trec`` read collections, by means of ``corpora``.
 """
 
 from tardif.data.formats.columns import ROLES

@@ -12,7 +12,7 @@ from tardif.errors import DataError
 
 
 def is_beir(folder: Path) -> bool:
-    """Whether a folder is laid out as BEIR's."""
+    """Whether a folder has the layout of BEIR."""
     return _corpus(folder) is not None and _queries(folder) is not None and (folder / "qrels").is_dir()
 
 
@@ -22,13 +22,13 @@ def splits(folder: Path) -> list[str]:
 
 
 def open_beir(folder: Path, split: str, group_by: str | None = None, *, held_out: bool = False) -> CollectionSource:
-    """Read one split of a BEIR folder.
+    """Open one split of a BEIR folder.
 
     Args:
         folder: the folder.
         split: the name of one of its splits.
         group_by: a field of its queries or documents.
-        held_out: give the judgements only: another source gives the corpus and the queries.
+        held_out: read the judgements alone; another source has the corpus and the queries.
 
     Raises:
         DataError: the folder has no such split.
@@ -57,7 +57,7 @@ def open_beir(folder: Path, split: str, group_by: str | None = None, *, held_out
 
 
 def open_beir_held_out(folder: Path, split: str, group_by: str | None = None) -> list[CollectionSource]:
-    """The folder's validation splits, where it declares any beside the one that is trained on."""
+    """Open the folder's validation splits, except the one for training."""
     return [
         open_beir(folder, name, group_by, held_out=True)
         for name in splits(folder)

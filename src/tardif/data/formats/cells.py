@@ -1,6 +1,7 @@
-"""Tables of cells: CSV, TSV and their like, by the line each row begins on.
+"""Tables of cells (CSV, TSV and the like), with the line on which each row begins.
 
-What a file holds beside its rows is left out, counted and said: blank rows and columns, Excel's line ``sep=;``.
+Blank rows, columns without a name and Excel's line ``sep=;`` are left out; the report counts them. The module reads by
+hand, because it refuses what DuckDB and pandas guess: a row with too many cells, an unclear separator or encoding.
 """
 
 from __future__ import annotations
@@ -24,38 +25,38 @@ from tardif.errors import DataError
 Cells = Sequence[Any]
 Rows = Iterator[tuple[int, Cells]]
 
+# The suffixes of text tables. Documents in ``.txt`` are a table only if a separator is given.
 TEXT_TABLES = (".csv", ".tsv", ".txt")
-"""The suffixes of text tables. Documents in ``.txt`` are tables only where a separator is given."""
 
 _USUAL = {".csv": Dialect(","), ".tsv": Dialect("\t", quoted=False), ".txt": Dialect("\t", quoted=False)}
 
 
 @dataclass(frozen=True, slots=True)
 class BadCell:
-    """A cell of a workbook that has no value: ``what`` says why."""
+    """A cell of a workbook without a value; ``what`` is the reason."""
 
     what: str
 
 
 def bad_cell(column: str, cell: BadCell, path: Path | str, line: int) -> DataError:
     """The error for a cell without a value where one is needed."""
-    return DataError(f"column {column} holds {cell.what}: mend the cell, or take the row out.", path, line)
+    return DataError(f"column {column} holds {cell.what}: correct the cell, or take the row out.", path, line)
 
 
 @dataclass
 class CellTable:
-    """A table whose first row names its columns.
+    """A table with a header. The counts are complete after the last row.
 
     Attributes:
         path: the file.
         names: the columns that have a name.
-        line: where the header is.
-        what: the format, and how the file is read, for a reader.
-        blank: blank rows passed over, when all rows have been read.
-        nameless: rows that hold something in a column without a name, likewise.
-        typed: cells are values (numbers, true and false), and may be a :class:`BadCell`; otherwise texts.
-        more: further remarks, likewise.
-        bad: cells without a value, likewise.
+        line: the line of the header.
+        what: the format and how the file is read, for the report.
+        typed: cells are values (numbers, true and false) and may be a :class:`BadCell`; otherwise they are texts.
+        more: further remarks for the report.
+        bad: the number of cells without a value.
+        blank: the number of blank rows.
+        nameless: the number of rows with a cell in a column without a name.
     """
 
     path: Path
@@ -70,11 +71,14 @@ class CellTable:
     blank: int = 0
     nameless: int = 0
     _positions: list[int] = field(default_factory=list)
-    _width: int = 0  # of the header
-    _least: int = 0  # the same without the empty cells at its end
+    _width: int = 0  # cells of the header
+    _least: int = 0  # cells of the header up to its last name
 
     def rows(self, columns: Sequence[str] | None = None) -> Rows:
-        """The rows after the header, from the first each time, with the cells of some columns.
+        """Stream the rows after the header, from the first in each call.
+
+        Args:
+            columns: the columns to return, in this order; all by default.
 
         Raises:
             DataError: a row has more or fewer cells than the header.
@@ -97,10 +101,10 @@ class CellTable:
             yield line, cells if as_is and len(cells) == self._width else [cells[position] for position in positions]
 
     def texts(self, columns: Sequence[str]) -> Rows:
-        """As :meth:`rows`, every value as a text.
+        """Stream the rows as :meth:`rows` does, with every value as a text.
 
         Raises:
-            DataError: likewise, or a cell has no value.
+            DataError: as for :meth:`rows`, or a cell has no value.
         """
         for line, cells in self.rows(columns):
             for name, cell in zip(columns, cells, strict=True):
@@ -109,14 +113,14 @@ class CellTable:
             yield line, [cell if isinstance(cell, str) else cell_text(cell) for cell in cells]
 
     def remarks(self) -> list[str]:
-        """What is to be said of the rows that were read."""
+        """Remarks on the rows that were read, for the report."""
         found = []
         if self.blank:
             found.append(f"{self.blank} blank rows left out")
         if self.nameless:
             found.append(f"not used: cells of {self.nameless} rows in columns without a name")
         if self.bad:
-            found.append(f"{self.bad} cells of formulas without a result are taken for empty")
+            found.append(f"{self.bad} cells of formulas without a result are read as empty")
         return [*found, *self.more()]
 
     def _check_size(self, cells: Cells, line: int) -> None:
@@ -132,27 +136,31 @@ class CellTable:
 
 
 def cell_text(value: Any) -> str:
-    """A value of a sheet as a text."""
+    """A value of a sheet as a text.
+
+    >>> cell_text(True), cell_text(17), cell_text(None)
+    ('true', '17', '')
+    """
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def is_blank(cells: Iterable[Any]) -> bool:
-    """Whether no cell holds anything."""
+    """Whether all cells are empty."""
     return all(cell is None or cell == "" or (isinstance(cell, str) and not cell.strip()) for cell in cells)
 
 
 def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()) -> CellTable:
-    """Open a text table: its separator and encoding are found out, unless they are given.
+    """Open a text table; its separator and encoding are detected unless they are given.
 
     Args:
-        path: the file, which may be packed.
-        form: what the user said about it.
-        named: the columns that the user named.
+        path: the file, plain or packed.
+        form: the options that the user gave for it.
+        named: the columns that the user named, which help to detect the separator.
 
     Raises:
-        DataError: it is empty, in no clear encoding or separator, or its header names a column twice.
+        DataError: the file is empty, its encoding or separator is unclear, or its header names a column twice.
     """
     check_file(path)
     form = form or Form()
@@ -171,7 +179,7 @@ def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()
         dialect = find_dialect(first, usual, lambda name: name.strip() in named or is_usual(name), path, whole=whole)
 
     def read() -> Rows:
-        # A lone carriage return is a character of a TSV file's text, where lines end otherwise.
+        # In TSV a lone carriage return may be a character of a text.
         found = islice(lines(any_end=dialect.quoted), 1 if excels else 0, None)
         return _rows(found, dialect, path, 2 if excels else 1)
 
@@ -185,17 +193,17 @@ def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()
 
 
 def _rows(lines: Iterator[tuple[int, str]], dialect: Dialect, path: Path, begin: int) -> Rows:
-    """The rows of some lines, the header among them, by the line each begins on; blank lines are none.
+    """The rows of some lines with the header, each with its first line; blank lines are skipped.
 
     Raises:
-        DataError: a quote is not closed, or stands where none can.
+        DataError: a quote is not closed, or is where none may be.
     """
     if not dialect.quoted:
         for number, line in lines:
             if bare := line.removesuffix("\n").removesuffix("\r"):
                 yield number, bare.split(dialect.separator)
         return
-    # The limit is one for the whole process, and 128 KiB by default: only ever raised.
+    # The limit is shared by the whole process and 128 KiB by default, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     reader = csv.reader((line for _, line in lines), delimiter=dialect.separator, strict=True)
     ahead = begin - 1
@@ -212,24 +220,24 @@ def _rows(lines: Iterator[tuple[int, str]], dialect: Dialect, path: Path, begin:
 
 
 def tsv_rows(path: Path) -> Rows:
-    """The rows of a TSV file of a published layout: tabs, UTF-8; a quote is a character like any other."""
+    """The rows of a TSV file of a published layout: tabs, UTF-8, and quotes without a meaning."""
     return _rows(text_lines(path), _USUAL[".tsv"], path, 1)
 
 
 def named_table(
     path: Path, read: Callable[[], Rows], what: str, *, separator: str = "", typed: bool = False
 ) -> CellTable:
-    """A table by its first row that is not blank, which names its columns.
+    """Make a table of rows, the first of which that is not blank is the header.
 
     Args:
         path: the file.
-        read: gives its rows, the header among them, from the first each time.
-        what: the format, and how it is read, for a reader.
-        separator: between its cells, for messages.
+        read: streams the rows with the header, from the first in each call.
+        what: the format and how the file is read, for the report.
+        separator: between two cells, for messages.
         typed: cells are values.
 
     Raises:
-        DataError: there is no row, or a name stands twice.
+        DataError: there is no row, or the header has a name twice.
     """
     line, cells = next(((line, cells) for line, cells in read() if not is_blank(cells)), (0, ()))
     if not line:
@@ -248,10 +256,10 @@ def named_table(
 
 
 def _check_split(table: CellTable, separator: str) -> None:
-    """Refuse a header that another separator would divide.
+    """Refuse a header of one column that another separator would split.
 
     Raises:
-        DataError: names it.
+        DataError: the header has one; the message names it.
     """
     if len(table.names) > 1:
         return
@@ -267,5 +275,5 @@ def _check_split(table: CellTable, separator: str) -> None:
 
 
 def _typed(separator: str) -> str:
-    """A separator as a shell takes it."""
+    """A separator as typed in a shell."""
     return "tab" if separator == "\t" else f"'{separator}'"

@@ -1,4 +1,4 @@
-"""ColBERT's files: ``queries.tsv``, ``collection.tsv``, ``triples.jsonl``; and RAGatouille's names for them.
+"""ColBERT's files ``queries.tsv``, ``collection.tsv`` and ``triples.jsonl``, also under RAGatouille's names.
 
 A line of triples is ``[query, positive, negative, ...]`` by id, or with a teacher's scores
 ``[query, [positive, score], [negative, score], ...]`` (ColBERTv2). The first is the positive.
@@ -22,15 +22,15 @@ from tardif.errors import DataError
 
 NAMES = ("queries.tsv", "collection.tsv", "triples.jsonl")
 RAGATOUILLE_NAMES = ("queries.train.colbert.tsv", "corpus.train.colbert.tsv", "triples.train.colbert.jsonl")
+# Our export numbers the ids, as ColBERT needs it; this file beside the others maps the numbers to the ids.
 ID_MAPS = "id-maps.json"
-"""The ids that the export's numbers stand for, beside its files."""
 
 _IdMap = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ColbertFiles:
-    """Where the files are."""
+    """The files of a ColBERT training set."""
 
     folder: Path
     queries: Path
@@ -41,7 +41,7 @@ class ColbertFiles:
 
 
 def find_colbert(folder: Path) -> ColbertFiles | None:
-    """The files in a folder, under ColBERT's or RAGatouille's names, if it has them all."""
+    """Find the files in a folder, under ColBERT's or RAGatouille's names; None if one is missing."""
     for names in (NAMES, RAGATOUILLE_NAMES):
         queries, collection, triples = (find_file(folder, name) for name in names)
         if queries and collection and triples:
@@ -51,11 +51,11 @@ def find_colbert(folder: Path) -> ColbertFiles | None:
 
 
 def open_colbert(files: ColbertFiles, group_by: str | None = None) -> CollectionSource:
-    """Read triples with their queries and collection.
+    """Open triples with their queries and collection.
 
     Args:
-        files: where they are.
-        group_by: not to be given: these files have no fields.
+        files: the files.
+        group_by: must be None: these files have no fields.
 
     Raises:
         DataError: ``group_by`` is given, or the map of ids is damaged.
@@ -77,7 +77,7 @@ def open_colbert(files: ColbertFiles, group_by: str | None = None) -> Collection
 
 
 def open_colbert_held_out(files: ColbertFiles, split: str) -> list[CollectionSource]:
-    """The folder's validation splits: ``qrels.validation.tsv`` with ``queries.validation.tsv``, and the like."""
+    """Open the folder's validation splits, such as ``qrels.validation.tsv`` with ``queries.validation.tsv``."""
     maps = _read_maps(files.id_maps)
     parts = find_held_out(files.folder, files.collection, split)
     return [open_trec(part, held_out=True, id_maps=maps) for part in parts]
@@ -97,7 +97,7 @@ def _judged(files: ColbertFiles) -> Iterator[Judgement]:
 
 
 def _triple(value: Any, path: Path, line: int) -> tuple[str, list[tuple[str, float | None]]]:
-    """The query's id, and of each of its documents the id and any score."""
+    """The id of the query, and the id and any score of each document."""
     if not isinstance(value, list) or len(value) < 2:
         raise DataError(
             "malformed line: it must be [query, positive, negative, ...] or [query, [positive, score], ...].",
@@ -133,10 +133,10 @@ def _read_maps(path: Path | None) -> tuple[_IdMap, _IdMap]:
             found = json.load(file)
         maps = found["queries"], found["documents"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"is no map of ids ({error}): restore it, or take it away to keep the numbers.", path) from None
+        raise DataError(f"is no map of ids ({error}): restore it, or remove it to keep the numbers.", path) from None
     for ids in maps:
         if not isinstance(ids, dict) or not all(isinstance(identity, str) for identity in ids.values()):
-            raise DataError("is no map of ids to ids: restore it, or take it away to keep the numbers.", path)
+            raise DataError("is no map of ids to ids: restore it, or remove it to keep the numbers.", path)
         if len(set(ids.values())) != len(ids):
-            raise DataError("gives one id to two numbers: restore it, or take it away to keep the numbers.", path)
+            raise DataError("maps two numbers to one id: restore it, or remove it to keep the numbers.", path)
     return maps

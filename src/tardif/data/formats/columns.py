@@ -1,7 +1,7 @@
-"""Which column plays which role: the usual names are known, any other the user says.
+"""The roles of columns in a table of queries with documents, by their usual names or by the user's choice.
 
-The roles are those of :data:`ROLES`. A column is found by its name alone, never by what the first
-row happens to hold; where two columns would do for one role, nobody guesses.
+A column is found by its name alone, never by the values of the first row. Two columns that fit one role are refused
+rather than guessed between.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ THIRD = "the third item"
 
 _NAMED = 20  # columns that a message names
 
+# The columns of each role that has any.
 Roles = dict[str, tuple[str, ...]]
-"""The columns of each role that has any."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user said about columns.
+class ColumnChoices:
+    """The columns that the user chose.
 
     Attributes:
-        chosen: by role the names given for it; none to leave the role out.
-        group_by: the column whose value splits the data.
-        positive_label: the label that means relevant; the third of a tuple is a label where it is given.
+        chosen: the columns by role; an empty tuple leaves the role out.
+        group_by: the column by which the data is split.
+        positive_label: the label that means relevant. If it is given, a text in the third place of a tuple is a label.
     """
 
     chosen: Mapping[str, tuple[str, ...]]
@@ -48,22 +48,25 @@ class Wishes:
         columns: Mapping[str, str | Sequence[str] | None] | None,
         group_by: str | None,
         positive_label: str | None = None,
-    ) -> Wishes:
-        """Check what the user gave.
+    ) -> ColumnChoices:
+        """Check the user's choice.
 
         Args:
-            columns: role to column. ``positive`` and ``negative`` take several names, or one with
-                ``*`` for a family; None or an empty name leaves the role out.
+            columns: role to column. ``positive`` and ``negative`` take several names, or one with ``*`` for a family;
+                None or an empty name leaves the role out.
             group_by: a column.
             positive_label: the label that means relevant.
 
         Raises:
-            DataError: a role is not known, or two roles want one column.
+            DataError: a role is unknown, or two roles have the same column.
+
+        >>> ColumnChoices.of({"query": "ask"}, None).find(["ask", "answer", "colour"])
+        {'query': ('ask',), 'positive': ('answer',)}
         """
         chosen: dict[str, tuple[str, ...]] = {}
         for role, names in (columns or {}).items():
             if role not in ROLES:
-                raise DataError(f"columns: there is no role {role!r}: the roles are {', '.join(ROLES)}.")
+                raise DataError(f"columns: unknown role {role!r}: the roles are {', '.join(ROLES)}.")
             given = (names,) if isinstance(names, str) else tuple(names or ())
             chosen[role] = tuple(name for name in given if name)
             if len(chosen[role]) > 1 and role not in MANY:
@@ -71,7 +74,7 @@ class Wishes:
         for name, times in Counter(name for names in chosen.values() for name in names).items():
             if times > 1:
                 raise DataError(f"columns: {name!r} is given for two roles: a column plays one.")
-        # Who names the documents himself does not want others guessed beside them.
+        # A user who names the documents does not want other columns of documents found beside them.
         for pair in (("documents", "positive"), ("document_ids", "document_id")):
             for role, other in (pair, pair[::-1]):
                 if chosen.get(role) and other not in chosen:
@@ -94,14 +97,14 @@ class Wishes:
             role = exact.get(name) or next((role for role, wish in patterns if fnmatchcase(name, wish)), None)
             if role is None and (known := known_role(name)) not in self.chosen:
                 role = known
-            # Events that contradict each other are counted, whatever the column of clicks is called a column of.
+            # Clicks may contradict each other and are counted, so a column named "clicks" never holds plain labels.
             if role == "label" and known_role(name) == "clicks":
                 role = "clicks"
             if role is not None:
                 found.setdefault(role, []).append(name)
         own = {"query", "positive", "documents"} & (found.keys() | self.chosen.keys())
         for name in () if {"query", "positive"} <= own else names:
-            role = foreign_role(name)  # only where no English name has it
+            role = foreign_role(name)  # only where no English name has the role
             if role is not None and role not in own and not (role == "positive" and "documents" in own):
                 found.setdefault(role, []).append(name)
         if "clicks" not in found:
@@ -109,58 +112,59 @@ class Wishes:
         return {role: tuple(found[role]) for role in ROLES if role in found}
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """The columns the user named that are not among these."""
+        """The columns that the user named and that are not among these."""
         names = dict.fromkeys(names)
         return [w for w in self.named if w not in names and not ("*" in w and any(fnmatchcase(n, w) for n in names))]
 
 
-def check_clear(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:
-    """Refuse columns that would do for the same role.
+def check_clear(roles: Roles, choices: ColumnChoices, path: str | Path, line: int | None) -> None:
+    """Refuse several columns that fit one role.
 
     Raises:
-        DataError: names the columns and asks for a choice.
+        DataError: there are some; the message shows how to choose one.
     """
     for role, names in roles.items():
-        if role in ("negative", "negative_id") or role in wishes.chosen:
+        if role in ("negative", "negative_id") or role in choices.chosen:
             continue
         kinds = {stem(name) for name in names} if role == "positive" else set(names)
         if len(kinds) > 1 or (role == "positive" and len({plain(name) for name in names}) < len(names)):
-            choice = _example(role, names)
-            what = f"columns {_and(names)} would each do for the {_spoken(role)}: choose one with {choice}."
+            choice = _options((role,), names[-1])
+            what = f"columns {_and(names)} each fit the role {_spoken(role)}: choose one with {choice}."
             raise DataError(what, path, line)
 
 
 def check_row(
-    roles: Roles, names: Sequence[str], wishes: Wishes, path: str | Path, line: int | None, *, hint: str = ""
+    roles: Roles, names: Sequence[str], choices: ColumnChoices, path: str | Path, line: int | None, *, hint: str = ""
 ) -> None:
-    """Refuse columns that make no judgement, or contradict each other.
+    """Refuse columns that make no judgement, or that contradict each other.
 
     Raises:
-        DataError: says which, and how to choose.
+        DataError: columns are missing or too many; the message shows how to choose.
     """
-    _check_needed(roles, names, wishes, path, line, hint)
+    _check_needed(roles, names, choices, path, line, hint)
     for one, other in _RIVALS:
-        if one in roles and other in roles and one not in wishes.chosen:
+        if one in roles and other in roles and one not in choices.chosen:
             both = roles[one] + roles[other]
             raise DataError(
-                f"columns {_and(both)} would each do for the documents: choose one with {_example(one, both)}.",
+                f"columns {_and(both)} each fit the role of the documents: "
+                f"choose one with {_options((one,), both[-1])}.",
                 path,
                 line,
             )
-    _check_said_once(roles, wishes, path, line)
+    _check_one_relevance(roles, choices, path, line)
 
 
+# The roles without which a row is no judgement, and the roles that may replace each.
 _NEEDED = {"query": ("query_id",), "positive": ("documents", "document_ids", "document_id")}
-"""The roles without which a row states nothing, and what may stand in their place."""
 
 _RIVALS = (("positive", "documents"), ("document_id", "document_ids"))
 _RELEVANT = ("positive", "positives")
 
 
 def _check_needed(
-    roles: Roles, names: Sequence[str], wishes: Wishes, path: str | Path, line: int | None, hint: str
+    roles: Roles, names: Sequence[str], choices: ColumnChoices, path: str | Path, line: int | None, hint: str
 ) -> None:
-    """Refuse columns that lack a query or a document: all that is missing at once, so that one answer mends it."""
+    """Refuse columns without a query or a document, and name all that is missing in one message."""
     missing = {
         role: others
         for role, others in _NEEDED.items()
@@ -168,7 +172,7 @@ def _check_needed(
     }
     if not missing:
         return
-    wanted = " and ".join("|".join(wishes.chosen.get(role) or JUDGEMENT_COLUMNS[role]) for role in missing)
+    wanted = " and ".join("|".join(choices.chosen.get(role) or JUDGEMENT_COLUMNS[role]) for role in missing)
     values = ", ".join(f'"{role}": ...' for role in missing)
     options = " ".join(f"--columns {role}=..." for role in missing)
     ids = " and ".join(others[-1] for others in missing.values())
@@ -181,14 +185,14 @@ def _check_needed(
     )
 
 
-def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int | None) -> None:
-    """Refuse columns that say twice what is relevant."""
+def _check_one_relevance(roles: Roles, choices: ColumnChoices, path: str | Path, line: int | None) -> None:
+    """Refuse columns that state the relevance of a document twice."""
     if "clicks" in roles:
         for other in ("label", "scores", "negative", "negative_id"):
             if other in roles:
                 names = roles["clicks"] + roles[other]
                 raise DataError(
-                    f"columns {_and(names)} say twice what is relevant: leave one out, with "
+                    f"columns {_and(names)} both state what is relevant: leave one out, with "
                     f'columns={{"clicks": None}} (--columns clicks=) or columns={{"{other}": None}} '
                     f"(--columns {other}=).",
                     path,
@@ -197,14 +201,14 @@ def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int |
     if (
         "label" in roles
         and ("negative" in roles or "negative_id" in roles)
-        and "label" not in wishes.chosen
+        and "label" not in choices.chosen
         and all(stem(name) in _RELEVANT for name in roles.get("positive", ("positive",)))
     ):
         sides = (("positive", "document_id"), ("negative", "negative_id"), ("label",))
         names = tuple(name for side in sides for role in side if role in roles for name in roles[role])
         raise DataError(
-            f"columns {_and(names)} say twice what is relevant: is {roles['label'][0]} a label, a teacher's score or "
-            f"neither? Say so with one of {_choices(('label', 'scores'), roles['label'][0])}, "
+            f"columns {_and(names)} both state what is relevant: is {roles['label'][0]} a label, a teacher's score or "
+            f"neither? Say so with one of {_options(('label', 'scores'), roles['label'][0])}, "
             'or columns={"label": None} (--columns label=).',
             path,
             line,
@@ -212,13 +216,19 @@ def _check_said_once(roles: Roles, wishes: Wishes, path: str | Path, line: int |
 
 
 def listed(names: Iterable[str]) -> str:
-    """Columns for a message, cut short where they are many or long."""
+    """The names of columns for a message, shortened if they are many or long."""
     names = [name if len(name) <= 40 else f"{name[:40]}..." for name in names]
     return _some(names) or "no column"
 
 
 def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by: str | None) -> str:
-    """What is read as what, for a reader. Names may carry a remark."""
+    """The columns of each role as one line for the report.
+
+    Args:
+        roles: the columns, each of which may carry a remark.
+        unused: the columns without a role.
+        group_by: the column by which the data is split.
+    """
     if "scores" in roles:
         kind = "n-way examples with teacher scores"
     elif "clicks" in roles:
@@ -249,9 +259,5 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _example(role: str, names: Sequence[str]) -> str:
-    return _choices((role,), names[-1])
-
-
-def _choices(roles: Sequence[str], name: str) -> str:
+def _options(roles: Sequence[str], name: str) -> str:
     return ", ".join(f'columns={{"{role}": "{name}"}} (--columns {role}={name})' for role in roles)

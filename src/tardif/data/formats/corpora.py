@@ -8,7 +8,7 @@ from typing import Any
 
 from tardif.checks import is_missing
 from tardif.data.formats.column_names import QUERY_COLUMNS, first_usual
-from tardif.data.formats.columns import Wishes
+from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.document_rows import DocumentReader
 from tardif.data.formats.table_rows import Row, stream_rows
 from tardif.data.formats.values import Cell
@@ -61,7 +61,7 @@ def query_columns(columns: Mapping[str, Any]) -> Chosen:
     Raises:
         DataError: a role takes one column, or two roles have one.
     """
-    return Wishes.of({role: columns[role] for role in QUERY_COLUMNS if role in columns}, None).chosen
+    return ColumnChoices.of({role: columns[role] for role in QUERY_COLUMNS if role in columns}, None).chosen
 
 
 def query_column(row: Row, role: str, chosen: Chosen) -> str | None:

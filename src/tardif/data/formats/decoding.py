@@ -1,15 +1,14 @@
-"""The encoding of a table. What is proven is taken; a guess is taken only where nothing else reads as a language.
+"""Detect the encoding of a table; in doubt, refuse the file.
 
-Proven is a byte order mark, valid UTF-8, and the zeros of UTF-16. Anything else has one byte for a letter, and several
-encodings give letters for it: one is taken if its text is in a language that people save in it, and no other's is. In a
-table a wrong letter is a wrong word in thousands of rows, so in doubt the file is refused with the readings.
+A byte order mark, valid UTF-8 and the zeros of UTF-16 are proof. Other files have one byte per letter, and several
+encodings map it to a letter. One of them is taken if it alone yields text in a language that people save in it. A wrong
+letter is a wrong word in thousands of rows, so in doubt the error lists the possible readings.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,58 +17,63 @@ from tardif.data.formats.files import marked_encoding, raw_blocks, raw_lines
 from tardif.errors import DataError
 from tardif.text.detect import identifier
 
-_SAMPLE = 2**16  # bytes that a guess looks at
-_HEAD = 2**12
-_WORSE = 0.05  # charset-normalizer's mess (0 to 1) by which a reading may be worse than the best and still count
+_SAMPLE = 2**16  # bytes for a guess
+_HEAD = 2**12  # bytes in which the zeros of UTF-16 are counted
+_WORSE = 0.05  # readings count whose chaos (charset-normalizer's, 0 to 1) exceeds the lowest by at most this
 
 _WESTERN = "de fr es it pt nl sv da nb no nn fi is en ca gl eu ga af lb fo oc br wa an id ms sw tl la"
 _CENTRAL = "cs sk pl hu sl hr ro bs sq"
+# The languages that people save in each encoding, Windows' encodings first, the more frequent before the others.
 _WRITTEN_IN = {
     "cp1252": _WESTERN, "cp1250": _CENTRAL, "iso8859_2": _CENTRAL, "cp1251": "ru uk bg mk sr be kk ky mn",
     "koi8_r": "ru", "cp1253": "el", "cp1254": "tr az", "cp1255": "he", "cp1256": "ar fa ur ps ug",
     "cp1257": "lt lv et", "shift_jis": "ja", "euc_jp": "ja", "gb18030": "zh", "big5": "zh", "euc_kr": "ko",
 }  # fmt: skip
-"""The languages that are saved in an encoding; those of Windows first, and the likelier before the others."""
 
 _AMID = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
-_APART = "’´`·°\u00ad"  # signs that stand within words
+_APART = "’´`·°\u00ad"  # signs that are found inside words
 
+# The way out if a table cannot be decoded.
 CODING = "save the file as UTF-8, or name its encoding (--encoding cp1252; in Python encoding='cp1252')"
-"""The way out where a table cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """The encoding of a table, and what is said of it: empty for UTF-8."""
+    """The encoding of a table.
+
+    Attributes:
+        name: Python's name of it.
+        said: a remark for the report; empty for UTF-8.
+    """
 
     name: str
     said: str = ""
 
 
 def table_encoding(path: Path, asked: str | None = None) -> Coding:
-    """Find out the encoding of a table.
+    """Detect the encoding of a table.
 
     Args:
-        path: the file, which may be packed.
-        asked: what the user says it is.
+        path: the file, plain or packed.
+        asked: the encoding that the user named.
 
     Raises:
-        DataError: it is neither proven nor a clear guess, or the file is damaged; says where, and how to say it.
+        DataError: there is neither proof nor a clear guess, or the file is damaged.
     """
     marked = marked_encoding(path)
     if asked is not None and not (marked or "").startswith("utf-16"):
         return Coding(asked, "" if asked == "utf-8" else asked)
     if marked is not None:
         return Coding(marked, "" if marked == "utf-8" else marked.upper())
-    if wide := _wide(path):
-        return Coding(wide, wide[:6].upper())
+    if utf16 := _utf16(path):
+        return Coding(utf16, utf16[:6].upper())
     if _is_utf8(path):
         return Coding("utf-8")
     return _guessed(path)
 
 
-def _wide(path: Path) -> str | None:
-    """UTF-16 without a mark, by the zeros that every other byte of it is."""
+def _utf16(path: Path) -> str | None:
+    """Recognise UTF-16 without a mark: in Western text every other byte is zero."""
     head = next(raw_blocks(path), b"")[:_HEAD]
     pairs = len(head) // 2
     even, odd = head[: 2 * pairs : 2].count(0), head[1 : 2 * pairs : 2].count(0)
@@ -91,7 +95,7 @@ def _is_utf8(path: Path) -> bool:
 
 
 def _guessed(path: Path) -> Coding:
-    sample, line, byte = _telling(path)
+    sample, line, byte = _sample(path)
     readings = _readings(sample)
     fitting = [name for _, name in readings if name]
     if len(fitting) == 1:
@@ -104,11 +108,11 @@ def _guessed(path: Path) -> Coding:
     )
 
 
-def _telling(path: Path) -> tuple[bytes, int, int]:
-    """The first lines that hold more than ASCII, up to a sample; the line and byte of the first that is not UTF-8.
+def _sample(path: Path) -> tuple[bytes, int, int]:
+    """A sample of the lines beyond ASCII; the line and byte of the first that is not UTF-8.
 
     Raises:
-        DataError: some of them are UTF-8 and others are not.
+        DataError: some lines are UTF-8 and others are not.
     """
     sample = bytearray()
     first, is_mixed = (0, 0), False
@@ -130,7 +134,7 @@ def _telling(path: Path) -> tuple[bytes, int, int]:
 
 
 def _readings(sample: bytes) -> list[tuple[str, str]]:
-    """The texts that a sample may be, each with the encoding that gives it and is used for its language, or none."""
+    """The possible texts of a sample, each with the encoding that people use for its language, or an empty name."""
     from charset_normalizer import from_bytes
 
     with hushed("charset_normalizer"):
@@ -145,7 +149,7 @@ def _readings(sample: bytes) -> list[tuple[str, str]]:
 
 
 def _is_broken(text: str) -> bool:
-    """Whether words hold signs and capitals in their midst, as German from a Macintosh does when read as Windows'."""
+    """Whether words have signs and capitals inside, as German from an old Macintosh has when read as Windows'."""
     amid = _AMID.findall(text)
     odd = sum(not sign.isalpha() or sign.isupper() for sign in amid if sign not in _APART)
     return bool(odd > len(amid) / 10)
@@ -166,9 +170,5 @@ def _decoded(sample: bytes, name: str) -> str | None:
 
 
 def _word(text: str) -> str:
-    """The first word of a text that is more than ASCII."""
-    return next((word for word in _words(text) if not word.isascii()), "")[:40]
-
-
-def _words(text: str) -> Iterator[str]:
-    return (found.group() for found in re.finditer(r"[^\s,;|\"]+", text))
+    """The first word of a text that is not ASCII."""
+    return next((word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii()), "")[:40]

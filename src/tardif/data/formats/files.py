@@ -1,9 +1,9 @@
-"""Lines and blocks of text out of plain, gzip and zstd files, each line with its number.
+"""Numbered lines and blocks of text from plain, gzip and zstd files, streamed.
 
-Everything streams. Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. A TSV file may hold a lone ``\\r`` in a text: there
-it ends lines only where the file has no ``\\n``. NUL, U+2028 and the like are always characters of the text. What
-cannot be read exactly is refused with file and line. A file is UTF-8, UTF-16 or UTF-32 by its byte order mark, UTF-8
-without one, or what the caller says.
+Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. A text in a TSV file may contain a lone ``\\r``, so there it ends lines
+only if the file has no ``\\n``. NUL, U+2028 and the like are always characters of the text. Bytes that cannot be
+decoded exactly are refused with file and line. A byte order mark decides between UTF-8, UTF-16 and UTF-32; without one
+a file is UTF-8 unless the caller names another encoding.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
 
 PACKED = (".gz", ".zst", ".zstd")
+# Bytes of the longest line, cell or array element: the bound on the memory that a broken file can take.
 LONGEST = 64 * 2**20
-"""The longest line, cell or array element, in bytes: what bounds the memory a broken file can take."""
 
 WAY_OUT = "save the file as UTF-8"
 
@@ -33,27 +33,31 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says how a file is read, lower case, without that of gzip or zstd."""
+    """The suffix of a file in lower case, without that of gzip or zstd.
+
+    >>> kind_of(Path("corpus.JSONL.gz"))
+    '.jsonl'
+    """
     name = path.with_suffix("") if path.suffix.lower() in PACKED else path
     return name.suffix.lower()
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not a regular file with something in it.
+    """Refuse a file that is empty or not regular.
 
     Raises:
-        DataError: it is empty, or as for :func:`check_regular`.
+        DataError: the file is empty, or as for :func:`check_regular`.
     """
     if not check_regular(path).st_size:
         raise DataError("is empty: it holds no row.", path)
 
 
 def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends, numbered from 1; a leading byte order mark is taken off.
+    """Stream the lines of a file with their ends, numbered from 1, without a leading byte order mark.
 
     Args:
         path: the file.
-        any_end: a lone carriage return ends a line also in a file that has line feeds.
+        any_end: a lone carriage return ends a line, even in a file with line feeds.
 
     Raises:
         DataError: the file is missing or damaged, or a line is longer than :data:`LONGEST`.
@@ -69,7 +73,7 @@ def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes
 
 
 def raw_blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, unpacked, in blocks.
+    """Stream the unpacked bytes of a file in blocks.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -79,7 +83,7 @@ def raw_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _has_returns_alone(path: Path) -> bool:
-    """Whether the lines of a file end with carriage returns: it has some, and no line feed."""
+    """Whether a file has carriage returns and no line feed."""
     found = False
     for block in raw_blocks(path):
         if b"\n" in block:
@@ -89,14 +93,14 @@ def _has_returns_alone(path: Path) -> bool:
 
 
 def _at_any_end(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of an open file, with their ends, of whichever kind. A byte is a character here, so none is lost."""
+    """The lines of an open file with any of the line ends. Latin-1 maps each byte to a character, so none is lost."""
     with io.TextIOWrapper(file, encoding="latin-1", newline="") as text:
         for line in iter(partial(text.readline, LONGEST), ""):
             yield line.encode("latin-1")
 
 
 def marked_encoding(path: Path) -> str | None:
-    """The encoding that a byte order mark states; None without one.
+    """The encoding of a file's byte order mark; None without one.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -109,16 +113,16 @@ def marked_encoding(path: Path) -> str | None:
 def text_lines(
     path: Path, *, any_end: bool = False, encoding: str | None = None, way_out: str = WAY_OUT
 ) -> Iterator[tuple[int, str]]:
-    """As :func:`raw_lines`, decoded.
+    """Stream the decoded lines of a file, as :func:`raw_lines` its bytes.
 
     Args:
         path: the file.
-        any_end: as there.
-        encoding: of the file; by default what its byte order mark states, else UTF-8.
-        way_out: what to do where a line cannot be decoded, for the message.
+        any_end: as for :func:`raw_lines`.
+        encoding: of the file; by default that of its byte order mark, else UTF-8.
+        way_out: advice for the error if a line cannot be decoded.
 
     Raises:
-        DataError: likewise, or a line is not of that encoding.
+        DataError: as for :func:`raw_lines`, or a line is not in that encoding.
     """
     encoding = encoding or marked_encoding(path) or "utf-8"
     if encoding not in ("utf-8", "utf-8-sig"):
@@ -133,7 +137,7 @@ def text_lines(
 
 
 def _other_lines(path: Path, encoding: str, any_end: bool, way_out: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file in an encoding whose line ends may be no bytes of their own."""
+    """The lines of a file in an encoding with line ends of several bytes, such as UTF-16."""
     number, end = 0, "" if any_end else "\n"
     with (
         _unpacking(path, lambda: number + 1),
@@ -150,16 +154,15 @@ def _other_lines(path: Path, encoding: str, any_end: bool, way_out: str) -> Iter
 
 
 def bare_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, str]]:
-    """As :func:`text_lines`, without the lines' ends."""
+    """Stream the lines of a file as :func:`text_lines` does, without their ends."""
     for number, line in text_lines(path, any_end=any_end):
         yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 def text_blocks(path: Path, *, encoding: str | None = None, way_out: str = WAY_OUT) -> Iterator[str]:
-    """The text of a file in blocks; a leading byte order mark is taken off. Arguments as for :func:`text_lines`.
+    """Stream the text of a file in blocks, without a leading byte order mark.
 
-    Raises:
-        DataError: as :func:`text_lines`.
+    Arguments and errors are those of :func:`text_lines`.
     """
     encoding = encoding or marked_encoding(path) or "utf-8"
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
@@ -198,7 +201,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _unpacking(path: Path, line: Callable[[], int]) -> Iterator[None]:
-    """Say what the system, gzip or zstd has against a file, and where."""
+    """Turn errors of the system, gzip and zstd into ones that name the file and line."""
     try:
         yield
     except FileNotFoundError:

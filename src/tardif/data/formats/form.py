@@ -1,4 +1,4 @@
-"""How a table is to be read, where its file does not say so itself: separator, encoding, sheet."""
+"""The user's options for the file of a table: separator, encoding, sheet."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 from tardif.checks import shown
 from tardif.errors import SettingError
 
-SPOKEN = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'", " ": "a space"}
-"""Separators as messages name them; any other is quoted."""
+_SPOKEN = {"\t": "a tab", " ": "a space"}
 
 _WRITTEN = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the user said about a table. None: it is found out.
+    """Options for the file of a table; what is None is detected.
 
     Attributes:
         separator: the character between cells.
-        encoding: of a table or of JSON lines.
-        sheet: of a workbook.
+        encoding: the encoding of a table or of JSON lines.
+        sheet: the name of a workbook's sheet.
     """
 
     separator: str | None = None
@@ -31,7 +30,7 @@ class Form:
 
     @classmethod
     def of(cls, separator: str | None = None, encoding: str | None = None, sheet: str | None = None) -> Form:
-        """Check what the user gave.
+        """Check the user's options.
 
         Args:
             separator: a character, or ``tab``, ``comma``, ``semicolon``, ``pipe``, ``space``.
@@ -39,19 +38,26 @@ class Form:
             sheet: a sheet's name.
 
         Raises:
-            SettingError: one of them can be none.
+            SettingError: an option has an impossible value.
+
+        >>> Form.of("semicolon", "latin-1")
+        Form(separator=';', encoding='iso8859-1', sheet=None)
         """
         return cls(_separator(separator), _encoding(encoding), _sheet(sheet))
 
     @property
     def given(self) -> bool:
-        """Whether the user said anything."""
+        """Whether the user gave any option."""
         return self != Form()
 
 
 def spoken(separator: str) -> str:
-    """A separator as a message names it."""
-    return SPOKEN.get(separator, repr(separator))
+    """A separator as messages name it.
+
+    >>> spoken("\\t"), spoken(";")
+    ('a tab', "';'")
+    """
+    return _SPOKEN.get(separator, repr(separator))
 
 
 def _separator(given: Any) -> str | None:

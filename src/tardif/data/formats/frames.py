@@ -1,7 +1,7 @@
-"""Values as rows: Parquet, Arrow IPC, Hugging Face datasets, pandas, polars; dicts and tuples out of any iterable.
+"""Rows of Parquet, Arrow IPC, Hugging Face datasets, pandas and polars, and dicts and tuples of any iterable.
 
-Columnar data come in batches of rows, Python's own rows one by one and only once. Nothing here imports a library that
-the caller's value does not come from.
+Columnar data is read in batches of rows; Python rows one by one, and only once. A library is imported only if the
+caller's value comes from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import is_missing, shown
-from tardif.data.formats.columns import THIRD, Wishes, describe
+from tardif.data.formats.columns import THIRD, ColumnChoices, describe
 from tardif.data.formats.files import check_file
 from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.formats.label_words import label_word
@@ -24,9 +24,9 @@ from tardif.data.formats.values import as_list
 from tardif.data.records import Judgement, Source
 from tardif.errors import DataError
 
-BATCH = 2000
-"""Rows turned into Python values at a time."""
+BATCH = 2000  # rows converted to Python values at a time
 
+# The end mark of an Arrow stream: a continuation marker, then a length of 0.
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 Rows = Iterator[tuple[int, Sequence[Any]]]
@@ -34,7 +34,14 @@ Rows = Iterator[tuple[int, Sequence[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Columns by name, and the rows of some of them, each with its number."""
+    """Rows with named columns.
+
+    Attributes:
+        what: the format, for the report.
+        names: the columns.
+        rows: takes names of columns and streams the rows, each with its number from 1 and these values.
+        where: the file or folder, for messages.
+    """
 
     what: str
     names: list[str]
@@ -53,7 +60,7 @@ class Frame:
 
 
 def is_a(value: Any, module: str, *names: str) -> bool:
-    """Whether a value is of one of these classes, without importing their module."""
+    """Whether a value is an instance of one of these classes, without an import of their module."""
     found = sys.modules.get(module)
     return found is not None and isinstance(value, tuple(getattr(found, name) for name in names))
 
@@ -62,7 +69,7 @@ def open_parquet(paths: Sequence[Path], where: Path) -> Frame:
     """Read Parquet files of one schema as one table; rows are numbered through them.
 
     Raises:
-        DataError: a file is missing, damaged, or names other columns than the first.
+        DataError: a file is missing or damaged, or has other columns than the first.
     """
     names: list[str] | None = None
     for path in paths:
@@ -104,7 +111,7 @@ def open_arrow(table: Any) -> Frame:
 
 
 def open_dataset(dataset: Any, name: str = "data") -> Frame:
-    """Read a ``datasets.Dataset``; other columns than those asked for are not decoded."""
+    """Read a ``datasets.Dataset``; only the needed columns are decoded."""
 
     def rows(columns: list[str]) -> Rows:
         chosen = dataset.select_columns(list(dict.fromkeys(columns))).with_format("arrow")
@@ -114,7 +121,7 @@ def open_dataset(dataset: Any, name: str = "data") -> Frame:
 
 
 def open_pandas(frame: Any) -> Frame:
-    """Read a ``pandas.DataFrame``; its missing values (None, NaN, NA) are missing."""
+    """Read a ``pandas.DataFrame``; None, NaN and NA are missing values."""
     names = [str(name) for name in frame.columns]
 
     def rows(columns: list[str]) -> Rows:
@@ -136,7 +143,7 @@ def open_pandas(frame: Any) -> Frame:
 
 
 def open_polars(frame: Any) -> Frame:
-    """Read a ``polars.DataFrame``, or a ``LazyFrame``, which is collected in batches where polars can."""
+    """Read a ``polars.DataFrame``, or a ``LazyFrame``, collected in batches if the version of polars can."""
     lazy = is_a(frame, "polars", "LazyFrame")
     names = list(frame.collect_schema().names())
 
@@ -163,7 +170,12 @@ def open_polars(frame: Any) -> Frame:
 
 
 def frame_of(value: Any) -> Frame | None:
-    """A data frame, table, dataset or dict of columns as rows whose missing values are None; None for anything else."""
+    """Open a data frame, table, dataset or dict of columns, with None for missing values; return None for other values.
+
+    >>> frame = frame_of({"id": [1, 2], "text": ["sea", "moon"]})
+    >>> list(frame.records())[0]
+    (1, {'id': 1, 'text': 'sea'})
+    """
     if is_a(value, "datasets", "Dataset"):
         return open_dataset(value)
     if is_a(value, "pandas", "DataFrame"):
@@ -180,33 +192,28 @@ def open_columns(columns: Mapping[str, Any]) -> Frame:
     """Read a dict of columns: lists of one length by name.
 
     Raises:
-        DataError: a column is no list, or has another length than the first.
+        DataError: a column is no list, or differs in length from the first.
     """
-    lists = {name: as_list(values) for name, values in columns.items()}
-    first = next(iter(lists), "")
-    for name, values in lists.items():
-        if values is None or len(values) != len(lists[first] or ()):
-            what = (
-                "is no list"
-                if values is None
-                else f"has {len(values)} values where {first} has {len(lists[first] or ())}"
-            )
-            raise DataError(
-                f"column {name} {what}: a dict of columns has lists of one length; give rows as a list of dicts."
-            )
+    way_out = "a dict of columns has lists of one length; give rows as a list of dicts."
+    lists: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        if (found := as_list(values)) is None:
+            raise DataError(f"column {name} is no list: {way_out}")
+        lists[name] = found
+        first, length = next((other, len(known)) for other, known in lists.items())
+        if len(found) != length:
+            raise DataError(f"column {name} has {len(found)} values where {first} has {length}: {way_out}")
 
     def rows(names: list[str]) -> Rows:
-        return enumerate(zip(*(lists[name] or () for name in names), strict=True), start=1)
+        return enumerate(zip(*(lists[name] for name in names), strict=True), start=1)
 
     return Frame("dict of columns", list(lists), rows)
 
 
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
+def _parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        yield file
+    return pq.ParquetFile(path)
 
 
 @contextmanager
@@ -228,16 +235,16 @@ def _ipc(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
 
 
 def _check_stream(path: Path) -> None:
-    """Refuse a stream without its end mark: cut between two batches it would read as whole."""
+    """Refuse a stream without its end mark: one cut between two batches would seem whole."""
     with path.open("rb") as file:
         file.seek(-min(len(_END_OF_STREAM), path.stat().st_size), 2)
         if file.read() != _END_OF_STREAM:
-            raise DataError("is no whole Arrow file: it is damaged or cut short; write it again.", path)
+            raise DataError("is damaged or cut short: write it again.", path)
 
 
 @contextmanager
 def _arrow(path: Path | str, row: Callable[[], int | None]) -> Iterator[None]:
-    """Say what Arrow has against a file, and where."""
+    """Turn Arrow's errors into ones that name the file and row."""
     import pyarrow as pa
 
     try:
@@ -262,7 +269,7 @@ def _arrow_rows(batches: Iterable[Any], columns: list[str], where: Path | str) -
 def _values(column: Any, name: str, where: Path | str, number: int) -> list[Any]:
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
-    except (ValueError, OverflowError):  # a text that is not UTF-8, a date that Python has not: find it
+    except (ValueError, OverflowError):  # a text is not UTF-8, or a date is beyond Python's: find it
         for at in range(len(column)):
             try:
                 column[at].as_py()
@@ -273,33 +280,33 @@ def _values(column: Any, name: str, where: Path | str, number: int) -> list[Any]
 
 Placed = Iterator[tuple[int, Any]]
 
-_HEAD = 100  # rows looked at before any is read
+_HEAD = 100  # Python rows looked at before any is read
 _LABEL = "document, label"
 
 
 class TupleSource(TextlessSource):
     """Tuples: (query, positive), (query, document, label) or (query, positive, negative, ...).
 
-    Which of them, all rows say together: a text in the third place is a label where it is a label's word, and one row
-    that says otherwise is refused. So the order of the rows decides nothing.
+    A text in the third place is a label if it is a word for one (:mod:`~tardif.data.formats.label_words`). All rows
+    must agree, so that the order of the rows has no effect.
     """
 
-    def __init__(self, name: str, rows: Placed, first: Sequence[Any], wishes: Wishes) -> None:
+    def __init__(self, name: str, rows: Placed, first: Sequence[Any], choices: ColumnChoices) -> None:
         self.name = name
-        self._rows, self._wishes = rows, wishes
-        self._kind = _tuple_kind(first, name, 1, wishes)
+        self._rows, self._choices = rows, choices
+        self._kind = _tuple_kind(first, name, 1, choices)
         negatives = [f"negative_{number}" for number in range(1, len(first) - 1)]
         names = ("query", "document", "label") if self._kind == _LABEL else ("query", "positive", *negatives)
-        roles = Wishes.of(None, None).find(names)
+        roles = ColumnChoices.of(None, None).find(names)
         self._reader = JudgementReader(roles, {column: at for at, column in enumerate(names)}, name)
-        # Tuples have no names that a user could choose a column by.
+        # Tuples have no names by which a user could choose columns.
         self.columns: dict[str, Sequence[str]] = {"label": (THIRD,)} if self._kind == _LABEL else {"positive": ()}
         self.shape = f"tuples: {describe(roles, (), None)}"
 
     def judgements(self) -> Iterator[Judgement]:
         """The judgements of every row, in order."""
         for place, row in self._rows:
-            kind = _tuple_kind(row, self.name, place, self._wishes)
+            kind = _tuple_kind(row, self.name, place, self._choices)
             if kind != self._kind:
                 raise DataError(
                     f"this row is (query, {kind}){_third(row)} and the first was (query, {self._kind}): give one "
@@ -311,11 +318,11 @@ class TupleSource(TextlessSource):
         self.shape += f" ({self._reader.rows} rows)"
 
 
-def open_rows(items: Iterable[Any], wishes: Wishes, name: str = "data") -> Source:
-    """Read Python rows, which may come one by one and only once.
+def open_rows(items: Iterable[Any], choices: ColumnChoices, name: str = "data") -> Source:
+    """Read Python rows from any iterable, each only once.
 
     Raises:
-        DataError: there is none, or the first is neither a dict nor a tuple.
+        DataError: there is no row, or the first is neither a dict nor a tuple.
     """
     stream = enumerate(iter(items), start=1)
     head = list(islice(stream, _HEAD))
@@ -323,23 +330,29 @@ def open_rows(items: Iterable[Any], wishes: Wishes, name: str = "data") -> Sourc
         raise DataError("The training data is empty: it holds no row.")
     first = head[0][1]
     if _fields(first) is None:
-        return open_tuples(chain(head, stream), first, wishes, name)
+        return open_tuples(chain(head, stream), first, choices, name)
     rows = _named(chain(head, stream), name)
     known = [next(rows) for _ in head]
-    again = [iter(known), chain(known, rows)]  # once for the glance, once to read
-    return LooseSource(name, lambda: again.pop(0), wishes, what="dicts", peek=len(head) + (len(head) < _HEAD))
+    again = [iter(known), chain(known, rows)]  # the first for the look at the head, the second to read
+    return LooseSource(name, lambda: again.pop(0), choices, what="dicts", peek=len(head) + (len(head) < _HEAD))
 
 
-def open_tuples(rows: Placed, first: Any, wishes: Wishes, name: str) -> TupleSource:
-    """Read rows without names for their columns, the first of which has been looked at.
+def open_tuples(rows: Placed, first: Any, choices: ColumnChoices, name: str) -> TupleSource:
+    """Read rows without column names.
+
+    Args:
+        rows: the rows with their places.
+        first: the first of them.
+        choices: the user's choice, which cannot name columns here.
+        name: the source, for messages.
 
     Raises:
         DataError: the first is no such row, or columns are chosen by name.
     """
-    _tuple_kind(first, name, 1, wishes)
-    if wishes.chosen or wishes.group_by:
+    _tuple_kind(first, name, 1, choices)
+    if choices.chosen or choices.group_by:
         raise DataError("rows that are tuples have no named columns: give dicts, or leave columns and group out.")
-    return TupleSource(name, rows, first, wishes)
+    return TupleSource(name, rows, first, choices)
 
 
 def _named(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -360,8 +373,8 @@ def _fields(row: Any) -> Mapping[str, Any] | None:
     return row._asdict() if isinstance(row, tuple) and hasattr(row, "_asdict") else None
 
 
-def _tuple_kind(row: Any, name: str, place: int, wishes: Wishes) -> str:
-    """What follows the query in a tuple."""
+def _tuple_kind(row: Any, name: str, place: int, choices: ColumnChoices) -> str:
+    """The kind of a tuple: the roles of the items after the query."""
     if isinstance(row, str | bytes | Mapping) or not isinstance(row, Sequence) or len(row) < 2:
         raise DataError(
             "each row must be (query, positive), (query, document, label), (query, positive, negative, ...) "
@@ -372,21 +385,21 @@ def _tuple_kind(row: Any, name: str, place: int, wishes: Wishes) -> str:
     further = row[2:]
     if any(is_missing(item) for item in further):
         raise DataError("the third item is missing: it must be a label (a number) or a negative (a text).", name, place)
-    if len(further) == 1 and _is_label(further[0], wishes):
+    if len(further) == 1 and _is_label(further[0], choices):
         return _LABEL
     if not all(isinstance(item, str | list | tuple) for item in further):
-        raise DataError("what follows a tuple's positive must be one label, or texts: negatives.", name, place)
+        raise DataError("after a tuple's positive must come one label, or texts of negatives.", name, place)
     return ", ".join(["positive", *["negative"] * len(further)])
 
 
-def _is_label(third: Any, wishes: Wishes) -> bool:
-    """Whether the third item labels the document, and is no negative's text."""
+def _is_label(third: Any, choices: ColumnChoices) -> bool:
+    """Whether the third item is a label of the document, and not the text of a negative."""
     if isinstance(third, str):
-        return wishes.positive_label is not None or label_word(third) is not None
+        return choices.positive_label is not None or label_word(third) is not None
     items = as_list(third)
     if items is None:
         return True
-    return bool(items) and all(not isinstance(item, str) or _is_label(item, wishes) for item in items)
+    return bool(items) and all(not isinstance(item, str) or _is_label(item, choices) for item in items)
 
 
 def _third(row: Sequence[Any]) -> str:

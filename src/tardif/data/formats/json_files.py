@@ -1,4 +1,4 @@
-"""JSON lines and JSON arrays, streamed; an object that names a field twice is refused, as no reader keeps both."""
+"""JSON lines and JSON arrays, streamed. An object with a field twice is refused, since any reader would lose one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import called
 from tardif.data.formats.files import LONGEST, text_blocks, text_lines
 from tardif.errors import DataError
 
@@ -16,10 +17,14 @@ _SPACES = re.compile(f"[{_SPACE}]*")
 
 
 def json_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
-    """The values of a JSON lines file, in UTF-8 unless another encoding is named or marked; a blank line is none.
+    """Stream the values of a JSON lines file with their line numbers; blank lines are skipped.
+
+    Args:
+        path: the file.
+        encoding: of the file; by default that of its byte order mark, else UTF-8.
 
     Raises:
-        DataError: a line is not one JSON value, or an object names a field twice.
+        DataError: a line is not one JSON value, or an object has a field twice.
     """
     decode = _DECODER.decode
     for number, line in text_lines(path, any_end=True, encoding=encoding):
@@ -33,15 +38,15 @@ def json_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, A
 
 
 def json_objects(path: Path, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON lines file.
+    """Stream the objects of a JSON lines file.
 
     Raises:
-        DataError: as :func:`json_lines`, or a value is no object.
+        DataError: as for :func:`json_lines`, or a value is no object.
     """
     for number, value in json_lines(path, encoding):
         if type(value) is not dict:
             raise DataError(
-                f"each line must be one JSON object with named fields, not {_called(value)} "
+                f"each line must be one JSON object with named fields, not {called(value)} "
                 "(ColBERT's triples are read with their folder).",
                 path,
                 number,
@@ -50,22 +55,22 @@ def json_objects(path: Path, encoding: str | None = None) -> Iterator[tuple[int,
 
 
 def json_array(path: Path, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file that is one JSON array, numbered from 1 as its elements.
+    """Stream the objects of a file that is one JSON array, numbered from 1.
 
     Raises:
-        DataError: the file is not one array of objects, or ends within.
+        DataError: the file is not one array of objects, or ends inside it.
     """
     for number, value in json_elements(path, encoding):
         if type(value) is not dict:
-            raise DataError(f"element {number} must be a JSON object, not {_called(value)}.", path, number)
+            raise DataError(f"element {number} must be a JSON object, not {called(value)}.", path, number)
         yield number, value
 
 
 def json_elements(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
-    """The values of a file that is one JSON array, numbered from 1.
+    """Stream the values of a file that is one JSON array, numbered from 1.
 
     Raises:
-        DataError: the file is not one array, or ends within.
+        DataError: the file is not one array, or ends inside it.
     """
     text = _Text(text_blocks(path, encoding=encoding))
     if text.peek() != "[":
@@ -85,8 +90,8 @@ def json_elements(path: Path, encoding: str | None = None) -> Iterator[tuple[int
         yield number, value
         follows = text.peek()
         if follows not in (",", "]"):
-            what = "the file ends" if not follows else f"{follows!r} stands"
-            raise DataError(f"{what} after element {number} where ',' or ']' must: is it cut short?", path, number)
+            what = f"is {follows!r}" if follows else "the file ends"
+            raise DataError(f"after element {number} must be ',' or ']', and {what}: is it cut short?", path, number)
         ends = follows == "]"
         if not ends:
             text.skip()
@@ -96,12 +101,12 @@ def json_elements(path: Path, encoding: str | None = None) -> Iterator[tuple[int
 
 
 def first_character(path: Path, encoding: str | None = None) -> str:
-    """The first character of a file that is no white space; empty if there is none."""
+    """The first character of a file after white space; empty if there is none."""
     return _Text(text_blocks(path, encoding=encoding)).peek()
 
 
 class _Text:
-    """A place in a text that comes in blocks."""
+    """A position in a text that is read in blocks."""
 
     def __init__(self, blocks: Iterator[str]) -> None:
         self._blocks = blocks
@@ -109,7 +114,7 @@ class _Text:
         self._at = 0
 
     def peek(self) -> str:
-        """The next character that is no white space, empty at the end."""
+        """The next character after white space; empty at the end."""
         while True:
             self._at = _SPACES.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text):
@@ -118,18 +123,18 @@ class _Text:
                 return ""
 
     def skip(self) -> None:
-        """Go past the character that :meth:`peek` gave."""
+        """Skip the character that :meth:`peek` returned."""
         self._at += 1
 
     def value(self) -> Any:
-        """The JSON value that begins here."""
+        """The JSON value at this position."""
         self.peek()
         while True:
             try:
                 value, self._at = _DECODER.raw_decode(self._text, self._at)
                 return value
             except ValueError as error:
-                # The value may go on in the next block: twice the text each time, so that the cost stays linear.
+                # The value may continue in the next block. The text doubles each time, so the cost stays linear.
                 size = len(self._text) - self._at
                 if isinstance(error, _FieldTwiceError) or size > LONGEST or not self._more(size):
                     raise
@@ -144,7 +149,7 @@ class _Text:
 
 
 class _FieldTwiceError(ValueError):
-    """An object names a field twice: JSON's readers would keep the last and lose the first."""
+    """An object has a field twice."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -158,14 +163,13 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def json_value(text: str) -> Any:
-    """The value of a JSON text; raises ValueError where it is none, or an object names a field twice."""
+    """The value of a JSON text; raises ValueError if it is no JSON, or an object has a field twice.
+
+    >>> json_value('["a", 1]')
+    ['a', 1]
+    """
     return _DECODER.decode(text)
 
 
 def _reason(error: Exception) -> str:
     return "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
-
-
-def _called(value: Any) -> str:
-    names = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

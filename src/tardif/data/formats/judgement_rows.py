@@ -1,4 +1,4 @@
-"""A row of known columns becomes judgements: at least one, or an error that names the row."""
+"""A row of a table of queries with documents becomes judgements: at least one, or an error that names the row."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
 from tardif.errors import DataError
 
+# A column's name and its key in a row.
 Column = tuple[str, Any]
-"""A column's name and its key in a row."""
-
+# A document in a row: its text, its id, or both.
 Item = tuple[str | None, str | None]
-"""A document as a row gives it: its text, its id, or both."""
 
-_LABELS_KEPT = 1000  # labels known to be good: most data has few
+_LABELS_KEPT = 1000  # checked labels, which need no second check: most data has few different ones
 
 
 class JudgementReader:
-    """Reads rows that all have the same columns.
+    """Reads rows that have the same columns.
 
     Args:
         roles: the columns by role.
-        keys: what finds each column in a row: a name or a position.
-        path: what messages name.
-        group_by: the column to group by.
-        cells: rows are cells of a text table: an empty negative is none, and a column named in the
-            plural may hold a JSON list.
+        keys: the key of each column in a row: a name or a position.
+        path: the source, for messages.
+        group_by: the column by which judgements are grouped.
+        cells: the rows are cells of a text table: an empty negative is missing, and a column with a plural name may
+            hold a JSON list.
     """
 
     def __init__(
@@ -80,12 +79,13 @@ class JudgementReader:
         self._query_key, self._document_key = self._query and self._query[1], self._primary[0][1]
 
     def read(self, place: int, row: Any) -> Sequence[Judgement]:
-        """The judgements of one row, never none.
+        """The judgements of one row: at least one.
 
         Raises:
-            DataError: a value is missing or cannot be read exactly; names the row.
+            DataError: a value is missing or cannot be read exactly.
         """
         self.rows += 1
+        # The fast path for pairs of plain texts, which are most of the data.
         if self._simple:
             query, document = row[self._query_key], row[self._document_key]
             if type(query) is str and type(document) is str and storable(query) and storable(document):
@@ -96,14 +96,14 @@ class JudgementReader:
         query, query_id = self._asked(row, place)
         items = self._items(row, self._primary, place, ids=self._are_ids)
         count = len(items)
-        items += self._against(row, place)
+        items += self._negatives(row, place)
         if not items:
             raise DataError(f"holds no document: {self._primary[0][0]} is empty.", self._path, place)
         labels = self._labels(row, place, count)
         scores = self._teacher(row, place, len(items))
         clicks = self._numbers(row, self._clicks, place, count, Cell.clicks)
         shown = self._numbers(row, self._shown, place, count, Cell.count)
-        self._beside(row, place, items, count)
+        self._add_ids(row, place, items, count)
         group = None if self._group is None else self._cell(row, self._group, place).group()
         roles = self._roles(labels, scores, count, place)
         roles += ["negative"] * (len(items) - count)
@@ -112,12 +112,14 @@ class JudgementReader:
             label = labels[at] if at < count else None
             judgement = Judgement(query, text, roles[at], place, query_id, identity, label, scores[at], group)
             if self._clicks is not None:
-                judgement = replace(judgement, clicks=clicks[at], shown=self._seen(row, clicks[at], shown[at], place))
+                judgement = replace(
+                    judgement, clicks=clicks[at], shown=self._impressions(row, clicks[at], shown[at], place)
+                )
             found.append(judgement)
         return found
 
     def _asked(self, row: Any, place: int) -> tuple[str | None, str | None]:
-        """The text and the id of the query: one of them is there."""
+        """The text and the id of the query, at least one of them."""
         query, query_id = None, None
         if self._query is not None:
             query = row[self._query[1]]
@@ -128,7 +130,7 @@ class JudgementReader:
                         "must be text, and is a number: if it is the query's id, say so with "
                         f'columns={{"query_id": "{cell.column}"}} (--columns query_id={cell.column}).'
                     )
-                # A missing text is as an empty cell of a CSV file: the rule "empty" judges both.
+                # A missing text is treated like an empty cell of a CSV file, by the rule "empty".
                 if cell.value is not None:
                     query = cell.text()
                 elif self._query_id is None:
@@ -141,7 +143,7 @@ class JudgementReader:
         return query, query_id
 
     def _items(self, row: Any, columns: Sequence[Column], place: int, *, ids: bool, spare: bool = False) -> list[Item]:
-        """The documents that columns name: each a text, or an id alone."""
+        """The documents in some columns: texts, or ids alone."""
         if not ids:
             return [item for column in columns for item in self._texts(row, column, place, spare=spare)]
         found: list[Item] = []
@@ -155,8 +157,8 @@ class JudgementReader:
                 found.append((None, identity))
         return found
 
-    def _against(self, row: Any, place: int) -> list[Item]:
-        """The negatives of a row, with their ids where those stand beside them."""
+    def _negatives(self, row: Any, place: int) -> list[Item]:
+        """The negatives of a row, with their ids if the row has these too."""
         if self._negatives_are_ids:
             return self._items(row, self._negative_ids, place, ids=True, spare=True)
         items = self._items(row, self._negative, place, ids=False, spare=True)
@@ -166,8 +168,8 @@ class JudgementReader:
         if len(ids) != len(items):
             column = self._negative_ids[0]
             raise self._cell(row, column, place).refuse(
-                f"holds {_count(len(ids), 'id')} where the row has {_count(len(items), 'negative')}: mend it, or leave "
-                'the ids out with columns={"negative_id": None} (--columns negative_id=).'
+                f"holds {_count(len(ids), 'id')} where the row has {_count(len(items), 'negative')}: correct it, or "
+                'leave the ids out with columns={"negative_id": None} (--columns negative_id=).'
             )
         return [(text, known or identity) for (text, known), (_, identity) in zip(items, ids, strict=True)]
 
@@ -177,8 +179,8 @@ class JudgementReader:
         return cell.parsed() if name in self._json else cell
 
     def _texts(self, row: Any, column: Column, place: int, *, spare: bool = False) -> list[Item]:
-        """The texts of a column; ``spare`` ones, and those of a numbered family, may be missing. A number is no text:
-        it is the id of a document."""
+        """The texts of a column. ``spare`` ones, and those of a numbered family, may be missing; a whole number is the
+        id of a document."""
         value = row[column[1]]
         if type(value) is str and value and column[0] not in self._json and storable(value):
             return [(value, None)]
@@ -198,9 +200,7 @@ class JudgementReader:
         cell = self._cell(row, self._label, place)
         if count == 1 and cell.value.__class__ is str and cell.value in self._labels_seen:
             return [cell.value]
-        cells = cell.items()
-        if len(cells) != count:
-            raise cell.refuse(f"holds {_count(len(cells), 'label')} where the row has {_count(count, 'document')}.")
+        cells = _one_each(cell, count, "label")
         labels: list[str | float | None] = [item.label() for item in cells]
         if len(self._labels_seen) < _LABELS_KEPT:
             self._labels_seen.update(label for label in labels if label.__class__ is str)
@@ -212,45 +212,35 @@ class JudgementReader:
         cell = self._cell(row, self._scores, place)
         if type(cell.value) is list and len(cell.value) == count and _all_finite(cell.value):
             return cell.value
-        if cell.value is None:  # the teacher did not see this row
+        if cell.value is None:  # the teacher did not score this row
             return [None] * count
-        cells = cell.items()
-        if len(cells) != count:
-            raise cell.refuse(f"holds {_count(len(cells), 'score')} where the row has {_count(count, 'document')}.")
-        return [item.score() for item in cells]
+        return [item.score() for item in _one_each(cell, count, "score")]
 
     def _numbers(
         self, row: Any, column: Column | None, place: int, count: int, read: Callable[[Cell], float]
     ) -> list[float | None]:
-        """A number for each document: clicks, or how often it was shown."""
+        """A number for each document: its clicks, or its impressions."""
         if column is None:
             return [None] * count
-        cells = self._cell(row, column, place).items()
-        if len(cells) != count:
-            raise self._cell(row, column, place).refuse(
-                f"holds {_count(len(cells), 'number')} where the row has {_count(count, 'document')}."
-            )
-        return [read(cell) for cell in cells]
+        return [read(cell) for cell in _one_each(self._cell(row, column, place), count, "number")]
 
-    def _seen(self, row: Any, clicks: float | None, shown: float | None, place: int) -> float | None:
-        """How often a document was shown: never less than it was clicked."""
+    def _impressions(self, row: Any, clicks: float | None, shown: float | None, place: int) -> float | None:
+        """The impressions of a document, which cannot be fewer than its clicks."""
         if self._shown is not None and clicks is not None and shown is not None and shown < clicks:
             raise self._cell(row, self._shown, place).refuse(
-                f"says that the document was shown {shown:g} times, and it was clicked {clicks:g} times: mend it, or "
+                f"has {shown:g} impressions where the document has {clicks:g} clicks: correct it, or "
                 'leave the column out with columns={"impressions": None} (--columns impressions=).'
             )
         return shown
 
-    def _beside(self, row: Any, place: int, items: list[Item], count: int) -> None:
-        """Give the texts the ids that stand in a column beside them."""
+    def _add_ids(self, row: Any, place: int, items: list[Item], count: int) -> None:
+        """Add to the texts the ids of the column beside them."""
         if self._ids_beside is None:
             return
         cell = self._cell(row, self._ids_beside, place)
         if cell.value is None:
             return
-        cells = cell.items()
-        if len(cells) != count:
-            raise cell.refuse(f"holds {_count(len(cells), 'id')} where the row has {_count(count, 'document')}.")
+        cells = _one_each(cell, count, "id")
         items[:count] = [(items[at][0], cells[at].identity() or items[at][1]) for at in range(count)]
 
     def _roles(
@@ -266,13 +256,21 @@ class JudgementReader:
         if not given:
             name, role = self._primary[0][0], "document_id" if self._are_ids else "positive"
             raise DataError(
-                f"column {name} comes without scores or labels: say which of its {'ids' if self._are_ids else 'texts'} "
-                f'are relevant, or that all are with columns={{"{role}": "{name}"}} (--columns {role}={name}).',
+                f"column {name} comes without scores or labels: add which of its {'ids' if self._are_ids else 'texts'} "
+                f'are relevant, or read all as relevant with columns={{"{role}": "{name}"}} (--columns {role}={name}).',
                 self._path,
                 place,
             )
         best = given.index(max(given[:count], default=given[0]))
         return ["positive" if at == best else "negative" for at in range(count)]
+
+
+def _one_each(cell: Cell, count: int, what: str) -> list[Cell]:
+    """The cells of a list that has one for each document of the row."""
+    cells = cell.items()
+    if len(cells) != count:
+        raise cell.refuse(f"holds {_count(len(cells), what)} where the row has {_count(count, 'document')}.")
+    return cells
 
 
 def _all_finite(values: list[Any]) -> bool:

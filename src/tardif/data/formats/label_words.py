@@ -1,4 +1,4 @@
-"""The words that people label with: what is relevant, what is not, what was clicked."""
+"""The words of labels: relevant, not relevant, clicked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ NEGATIVE = frozenset(
         *("incorrect", "contradiction", "neutral", "skip", "skipped", "not clicked", "not_clicked"),
     )
 )
+# Words for an event, not a judgement: a pair may have many events, and they may contradict each other.
 CLICKS = frozenset(("click", "clicked", "skip", "skipped", "not clicked", "not_clicked"))
-"""Words that label an event, not a judgement: a pair may have many, and they may contradict each other."""
 
 
 def label_word(text: str) -> bool | None:
-    """What a word says: relevant, not relevant, or None where it is no label's word."""
+    """The meaning of a word: True (relevant), False (not relevant), or None if it is no label.
+
+    >>> label_word("Yes"), label_word("skipped"), label_word("perhaps")
+    (True, False, None)
+    """
     word = normalise(text)
     return True if word in POSITIVE else False if word in NEGATIVE else None

@@ -1,4 +1,4 @@
-"""From a path or a value to the source that reads it."""
+"""Find the format of a path or value, and open it as a source of judgements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tardif.data.formats.beir import is_beir, open_beir, open_beir_held_out
 from tardif.data.formats.cells import TEXT_TABLES, CellTable, open_cells
 from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
-from tardif.data.formats.columns import Wishes
+from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import (
@@ -49,7 +49,7 @@ def open_source(
     positive_label: str | None = None,
     runs: bool = True,
 ) -> Source:
-    """Open what a user has, whatever its format, without reading it all.
+    """Open training data in any format, without reading all of it.
 
     Args:
         source: a path to a file (:data:`SUFFIXES`, the text ones plain, gzip or zstd), or to a folder
@@ -58,67 +58,69 @@ def open_source(
             ``run``); a dict of columns; a Hugging Face dataset; a pandas or polars frame; an Arrow table; or
             any iterable of dicts or of tuples (query, positive), (query, document, label),
             (query, positive, negative, ...). Pipes and devices are refused: a file is read more than once.
-        columns: role to column, for columns with other names than the usual; None leaves a role out.
-            The roles are :data:`ROLES`.
-        split: which split of a source that has several.
-        group_by: the column (or field of queries or documents) whose value groups judgements.
-        form: separator, encoding and sheet of a table, where its file does not say so itself.
-        positive_label: the label that means relevant: where it is given, a tuple's third text is a label.
+        columns: role to column, for columns with unusual names; None leaves a role out. The roles are :data:`ROLES`.
+        split: the split of a source that has several.
+        group_by: the column (or field of queries or documents) by which judgements are grouped.
+        form: separator, encoding and sheet of a table, where its file does not state them.
+        positive_label: the label that means relevant; with it, a text in the third place of a tuple is a label.
         runs: whether hits of a TREC collection's run are negatives; nobody has judged them.
 
     Raises:
-        DataError: nothing there can be read as one of these; says what was found and what is read.
+        DataError: the source has no known format; the message lists what was found and what can be read.
+
+    >>> source = open_source([{"question": "what makes the tides", "answer": "the moon"}])
+    >>> [(found.query, found.document, found.role) for found in source.judgements()]
+    [('what makes the tides', 'the moon', 'positive')]
     """
-    wishes = Wishes.of(columns, group_by, positive_label)
+    choices = ColumnChoices.of(columns, group_by, positive_label)
     if isinstance(source, str | Path):
         path = user_path(source)
         if not is_folder(path):
-            return _open_file(path, wishes, form or Form())
-        return _open_folder(path, wishes, split, runs=runs)
+            return _open_file(path, choices, form or Form())
+        return _open_folder(path, choices, split, runs=runs)
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
-        return _of_dataset(_split_of(source, split, "data"), wishes, "data")
+        return _of_dataset(_split_of(source, split, "data"), choices, "data")
     if isinstance(source, Mapping) and source and not any(isinstance(value, str | Path) for value in source.values()):
-        return _of_frame(open_columns(source), wishes, "data")
+        return _of_frame(open_columns(source), choices, "data")
     if isinstance(source, Mapping):
-        _no_columns(wishes, "a TREC collection")
+        _no_columns(choices, "a TREC collection")
         return open_trec(named_files(source), group_by, runs=runs)
-    return _open_value(source, wishes)
+    return _open_value(source, choices)
 
 
 def held_out_sources(
     source: Any, *, columns: ColumnsWish | None = None, split: str = "train", group_by: str | None = None
 ) -> list[Source]:
-    """The splits that a source itself declares to be for validation, beside the one named ``split``.
+    """Open the splits that a source declares to be for validation, except the one named ``split``.
 
-    Open them beside :func:`open_source` of the same source: they give judgements, and of texts only
-    what that one does not give.
+    They have judgements, and only those texts that :func:`open_source` of the same source lacks: use both together.
 
     Raises:
-        DataError: as :func:`open_source`.
+        DataError: as for :func:`open_source`.
     """
-    wishes = Wishes.of(columns, group_by)
+    choices = ColumnChoices.of(columns, group_by)
     if isinstance(source, str | Path):
         folder = user_path(source)
-        return _held_out_of_folder(folder, wishes, split) if is_folder(folder) else []
+        return _held_out_of_folder(folder, choices, split) if is_folder(folder) else []
     if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
-        return [_of_dataset(source[name], wishes, f"data ({name})") for name in _validation(source, split)]
+        return [_of_dataset(source[name], choices, f"data ({name})") for name in _validation(source, split)]
     return []
 
 
-def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
+def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
     check_file(path)
     kind, name = kind_of(path), str(path)
     packed = kind != path.suffix.lower()
     if kind in (*JSON_LINES, ".json"):
-        return _open_json(path, wishes, form.encoding)
+        return _open_json(path, choices, form.encoding)
     if kind in TEXT_TABLES:
-        return _of_cells(open_cells(path, form, wishes.named), wishes)
+        return _of_cells(open_cells(path, form, choices.named), choices)
     if kind in WORKBOOKS and not packed:
-        return _of_cells(open_sheet(path, form, wishes.named), wishes)
+        return _of_cells(open_sheet(path, form, choices.named), choices)
     if kind == ".parquet" and not packed:
-        return _of_frame(open_parquet([path], path), wishes, name)
+        return _of_frame(open_parquet([path], path), choices, name)
     if kind in ARROW and not packed:
-        return _of_frame(open_ipc(path), wishes, name)
+        return _of_frame(open_ipc(path), choices, name)
     suffix = "".join(path.suffixes[-2:]) if packed else path.suffix
     raise DataError(
         f"is of a kind that is not read ({suffix or 'no suffix'}): use {', '.join(SUFFIXES)} "
@@ -127,23 +129,23 @@ def _open_file(path: Path, wishes: Wishes, form: Form) -> Source:
     )
 
 
-def _open_json(path: Path, wishes: Wishes, encoding: str | None) -> Source:
-    """JSON lines, or an array: of objects, or of lists, which are tuples."""
+def _open_json(path: Path, choices: ColumnChoices, encoding: str | None) -> Source:
+    """Open JSON lines or an array, of objects or of lists; lists are read as tuples."""
     is_array = kind_of(path) == ".json" and first_character(path, encoding) == "["
     values, objects = (json_elements, json_array) if is_array else (json_lines, json_objects)
     _, first = next(values(path, encoding), (0, None))
     if type(first) is list:
-        return open_tuples(values(path, encoding), first, wishes, str(path))
+        return open_tuples(values(path, encoding), first, choices, str(path))
     what = "JSON array" if is_array else "JSON lines"
-    return LooseSource(str(path), lambda: objects(path, encoding), wishes, what=what)
+    return LooseSource(str(path), lambda: objects(path, encoding), choices, what=what)
 
 
-def _of_cells(table: CellTable, wishes: Wishes) -> Source:
+def _of_cells(table: CellTable, choices: ColumnChoices) -> Source:
     return TableSource(
         str(table.path),
         table.names,
         table.texts if table.typed else table.rows,
-        wishes,
+        choices,
         cells=True,
         what=table.what,
         header=table.line,
@@ -151,20 +153,22 @@ def _of_cells(table: CellTable, wishes: Wishes) -> Source:
     )
 
 
-def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None = None, runs: bool = True) -> Source:
+def _open_folder(
+    folder: Path, choices: ColumnChoices, split: str, *, name: str | None = None, runs: bool = True
+) -> Source:
     if is_training_set(folder):
         raise DataError("is prepared already: train on it.", folder)
     if splits := _saved_splits(folder):
-        return _of_dataset(_load_saved(folder, splits, split), wishes, name or str(folder))
+        return _of_dataset(_load_saved(folder, splits, split), choices, name or str(folder))
     if not is_beir(folder) and (shards := _shards(folder, split)):
-        return _of_frame(open_parquet(shards, folder), wishes, name or str(folder))
-    _no_columns(wishes, "a collection in a folder")
+        return _of_frame(open_parquet(shards, folder), choices, name or str(folder))
+    _no_columns(choices, "a collection in a folder")
     if is_beir(folder):
-        return open_beir(folder, split, wishes.group_by)
+        return open_beir(folder, split, choices.group_by)
     if (found := find_colbert(folder)) is not None:
-        return open_colbert(found, wishes.group_by)
+        return open_colbert(found, choices.group_by)
     if (files := find_files(folder, split)) is not None:
-        return open_trec(files, wishes.group_by, runs=runs)
+        return open_trec(files, choices.group_by, runs=runs)
     raise DataError(
         "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
         f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "
@@ -175,51 +179,51 @@ def _open_folder(folder: Path, wishes: Wishes, split: str, *, name: str | None =
 
 
 def open_collection(folder: Path) -> Source | None:
-    """ColBERT's or TREC's files in a folder, whatever their split; None where there are none."""
+    """Open ColBERT's or TREC's files in a folder, of any split; None if there are none."""
     if (found := find_colbert(folder)) is not None:
         return open_colbert(found)
     files = next(filter(None, (find_files(folder, split) for split in ("train", *VALIDATION_SPLITS, "test"))), None)
     return None if files is None else open_trec(files)
 
 
-def _held_out_of_folder(folder: Path, wishes: Wishes, split: str) -> list[Source]:
+def _held_out_of_folder(folder: Path, choices: ColumnChoices, split: str) -> list[Source]:
     if is_beir(folder):
-        return [*open_beir_held_out(folder, split, wishes.group_by)]
+        return [*open_beir_held_out(folder, split, choices.group_by)]
     if (found := find_colbert(folder)) is not None:
         return [*open_colbert_held_out(found, split)]
     if (files := find_files(folder, split)) is not None:
         parts = find_held_out(folder, files.corpus, split)
-        return [open_trec(part, wishes.group_by, held_out=True) for part in parts]
+        return [open_trec(part, choices.group_by, held_out=True) for part in parts]
     names = _saved_splits(folder) or [name for name in VALIDATION_SPLITS if _shards(folder, name)]
-    return [_open_folder(folder, wishes, name, name=f"{folder} ({name})") for name in _validation(names, split)]
+    return [_open_folder(folder, choices, name, name=f"{folder} ({name})") for name in _validation(names, split)]
 
 
 def _validation(names: Iterable[str], split: str) -> list[str]:
-    """The validation splits among some, other than the one that is trained on."""
+    """The validation splits among some names, except the split for training."""
     names = set(names)
     return [name for name in VALIDATION_SPLITS if name in names and name != split]
 
 
-def _open_value(value: Any, wishes: Wishes) -> Source:
+def _open_value(value: Any, choices: ColumnChoices) -> Source:
     if is_a(value, "datasets", "IterableDataset"):
-        return _of_dataset(value, wishes, "data")
+        return _of_dataset(value, choices, "data")
     if (frame := frame_of(value)) is not None:
-        return _of_frame(frame, wishes, "data")
+        return _of_frame(frame, choices, "data")
     try:
         items = iter(value)
     except TypeError:
         raise DataError(f"a value of type {type(value).__name__} holds no rows: give a path or an iterable.") from None
-    return open_rows(items, wishes)
+    return open_rows(items, choices)
 
 
-def _of_frame(frame: Frame, wishes: Wishes, name: str) -> Source:
-    return TableSource(name, frame.names, frame.rows, wishes, what=frame.what)
+def _of_frame(frame: Frame, choices: ColumnChoices, name: str) -> Source:
+    return TableSource(name, frame.names, frame.rows, choices, what=frame.what)
 
 
-def _of_dataset(dataset: Any, wishes: Wishes, name: str) -> Source:
+def _of_dataset(dataset: Any, choices: ColumnChoices, name: str) -> Source:
     if is_a(dataset, "datasets", "Dataset"):
-        return _of_frame(open_dataset(dataset, name), wishes, name)
-    return open_rows(dataset, wishes, name)
+        return _of_frame(open_dataset(dataset, name), choices, name)
+    return open_rows(dataset, choices, name)
 
 
 def _split_of(splits: Mapping[str, Any], split: str, where: str | Path) -> Any:
@@ -229,7 +233,7 @@ def _split_of(splits: Mapping[str, Any], split: str, where: str | Path) -> Any:
 
 
 def _saved_splits(folder: Path) -> list[str]:
-    """The splits of a folder that ``datasets`` saved; one without a name for a single dataset."""
+    """The splits of a folder saved by ``datasets``; [""] for a single dataset, [] for any other folder."""
     if (folder / "dataset_dict.json").is_file():
         return sorted(path.parent.name for path in folder.glob("*/state.json")) or [""]
     return [""] if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file() else []
@@ -253,19 +257,19 @@ def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
         folder = folder / split
     for path in sorted(folder.rglob("*")):
         if not path.is_dir():
-            check_regular(path)  # datasets would wait for a pipe
+            check_regular(path)  # datasets would wait for a writer of a pipe
     try:
         import datasets
 
         return datasets.load_from_disk(str(folder))
     except ImportError:
         raise DataError("was saved by datasets, which is not installed: pip install datasets.", folder) from None
-    except Exception as error:  # whatever is wrong with the files, datasets has an exception of its own for it
+    except Exception as error:  # datasets raises an exception of its own for each fault of the files
         raise DataError(f"is no whole Hugging Face dataset ({error}): save it again.", folder) from error
 
 
 def _shards(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split, as the Hugging Face hub lays them out."""
+    """The Parquet files of a split, in the layout of the Hugging Face hub."""
     for place in (folder, folder / "data"):
         found = [path for pattern in (f"{split}.parquet", f"{split}-*.parquet") for path in place.glob(pattern)]
         if found:
@@ -273,6 +277,6 @@ def _shards(folder: Path, split: str) -> list[Path]:
     return []
 
 
-def _no_columns(wishes: Wishes, what: str) -> None:
-    if wishes.chosen:
-        raise DataError(f"columns name the columns of rows, and this is {what}, whose files name their own.")
+def _no_columns(choices: ColumnChoices, what: str) -> None:
+    if choices.chosen:
+        raise DataError(f"columns choose columns of rows, and this is {what}: leave them out.")

@@ -1,8 +1,8 @@
-"""What separates the cells of a text table: found by the rows, which must all have as many cells as the header.
+"""Detect the separator of a text table: with the right one, every row has as many cells as the header.
 
-The header alone does not tell, nor does a count of characters: numbers hold commas, texts hold semicolons. Excel's
-first line ``sep=;`` is believed. Where two separators divide every row evenly, and no usual column name tells them
-apart, nobody guesses.
+The header alone does not decide, nor does a count of characters: numbers contain commas, texts contain semicolons.
+Excel's first line ``sep=;`` decides. If two separators fit every row, the one with more usual column names is taken;
+if that decides nothing, the table is refused.
 """
 
 from __future__ import annotations
@@ -17,32 +17,37 @@ from tardif.data.formats.form import spoken
 from tardif.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
-_ROWS = 1000  # looked at
+# The sample by which the separator is detected.
+_ROWS = 1000
 _CHARACTERS = 2**20
 _STATED = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the lines of a table become cells.
+    """How lines are split into cells.
 
     Attributes:
-        separator: between two cells.
-        quoted: a cell may stand in double quotes; otherwise a quote is a character like any other.
+        separator: the character between two cells.
+        quoted: a cell may be in double quotes; otherwise a quote is an ordinary character.
     """
 
     separator: str
     quoted: bool = True
 
     def cells(self, lines: Iterable[str]) -> Iterable[Sequence[str]]:
-        """The rows of some lines; raises ``csv.Error`` where a quote stands where none can."""
+        """The rows of some lines; raises ``csv.Error`` for a misplaced quote."""
         if self.quoted:
             return csv.reader(lines, delimiter=self.separator, strict=True)
         return (line.removesuffix("\n").removesuffix("\r").split(self.separator) for line in lines)
 
 
 def stated(line: str) -> str | None:
-    """The separator that Excel's first line ``sep=;`` states."""
+    """The separator in Excel's first line ``sep=;``; None for any other line.
+
+    >>> stated("sep=;")
+    ';'
+    """
     found = _STATED.fullmatch(line)
     return found[1] if found else None
 
@@ -50,23 +55,23 @@ def stated(line: str) -> str | None:
 def find_dialect(
     lines: Sequence[str], usual: Dialect, known: Callable[[str], bool], path: Path, *, whole: bool = True
 ) -> Dialect:
-    """The dialect of a table by its first lines.
+    """Detect the dialect of a table by its first lines.
 
     Args:
-        lines: with their ends, the header first.
-        usual: what the file's suffix promises.
-        known: whether a name is one that columns usually have, or the user gave.
-        path: what messages name.
-        whole: these are all lines of the file: else the last row may go on.
+        lines: the lines with their ends, the header first.
+        usual: the dialect that the file's suffix promises.
+        known: tells whether a name is usual for a column or given by the user.
+        path: the file, for messages.
+        whole: these are all lines of the file; otherwise the last row may be incomplete.
 
     Raises:
-        DataError: several separators divide every row; names them.
+        DataError: several separators fit every row; the message names them.
     """
-    looks = {dialect: look for dialect in _candidates(usual) if (look := _look(dialect, lines, whole)) is not None}
-    wide = {dialect: look for dialect, look in looks.items() if look.width > 1}
+    fits = {dialect: fit for dialect in _candidates(usual) if (fit := _fit(dialect, lines, whole)) is not None}
+    wide = {dialect: fit for dialect, fit in fits.items() if fit.width > 1}
     if not wide:
         return usual
-    even = [dialect for dialect, look in wide.items() if look.even]
+    even = [dialect for dialect, fit in wide.items() if fit.even]
     among = _first_of_each(even or wide)
     if len(among) > 1:
         counts = {dialect: sum(map(known, wide[dialect].header)) for dialect in among}
@@ -76,7 +81,7 @@ def find_dialect(
     if len(among) > 1:
         words = " or ".join(f"{spoken(found.separator)} ({wide[found].width} columns)" for found in among)
         raise DataError(
-            f"its cells may be separated by {words}: say which (--separator; in Python separator=).", path, 1
+            f"its cells may be separated by {words}: name one (--separator; in Python separator=).", path, 1
         )
     return among[0]
 
@@ -96,20 +101,20 @@ def _first_of_each(dialects: Iterable[Dialect]) -> list[Dialect]:
 
 @dataclass(frozen=True, slots=True)
 class _DialectFit:
-    """The header under a dialect, how many cells it has, and whether every row has as many."""
+    """The header in a dialect, its number of cells, and whether every row has as many."""
 
     header: Sequence[str]
     width: int
     even: bool
 
 
-def _look(dialect: Dialect, lines: Sequence[str], whole: bool) -> _DialectFit | None:
+def _fit(dialect: Dialect, lines: Sequence[str], whole: bool) -> _DialectFit | None:
     rows: list[Sequence[str]] = []
     is_sound = True
     try:
         rows.extend(dialect.cells(lines))
     except csv.Error as error:
-        # A quote that is open where the sample ends is no fault.
+        # A quote that is still open at the end of the sample is no fault.
         is_sound = not whole and "unexpected end" in str(error)
     if not whole and rows and is_sound:
         rows.pop()
@@ -130,7 +135,7 @@ def trimmed(cells: Sequence[str]) -> Sequence[str]:
 
 
 def head(lines: Iterable[str]) -> tuple[list[str], bool]:
-    """The lines that a dialect is found by, and whether there are no more."""
+    """The lines of the sample, and whether they are all lines."""
     found: list[str] = []
     size = 0
     for line in lines:

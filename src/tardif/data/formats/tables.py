@@ -1,8 +1,7 @@
-"""Rows of pairs, labelled pairs, triplets, and n-way examples, from files and Python values.
+"""Tables of queries with documents: pairs, labelled pairs, triplets and n-way examples.
 
-Two kinds: a table declares its columns (a header, a schema, features), and they are settled before
-the first row. Loose rows (JSON objects, dicts) each name their own, so each row is read by its own
-names, and what was read as what is settled when the last has been.
+A table declares its columns in a header or schema, so their roles are known before the first row. Loose rows (JSON
+objects, dicts) each name their own columns, so each is read by its own names.
 """
 
 from __future__ import annotations
@@ -14,41 +13,41 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.column_names import plain, stem
-from tardif.data.formats.columns import ROLES, Roles, Wishes, check_clear, check_row, describe, listed
+from tardif.data.formats.columns import ROLES, ColumnChoices, Roles, check_clear, check_row, describe, listed
 from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.records import Judgement
 from tardif.errors import DataError
 from tardif.types import Document, Query
 
-PEEK = 1000
-_SHAPES = 1000  # sets of names kept at a time: odd data must not fill the memory
-_NOTED = 21  # unused columns kept, to name some
+PEEK = 1000  # rows looked at before any is read
+_SHAPES = 1000  # sets of column names kept: rows with ever new names must not fill the memory
+_NOTED = 21  # unused columns kept for the report
 
 
 class TextlessSource:
-    """A source whose judgements hold their own texts: it has no corpus and no list of queries."""
+    """A source with all texts in its judgements: it has no corpus and no list of queries."""
 
     def documents(self) -> Iterator[tuple[int, Document]]:
-        """None: the documents are in the judgements."""
+        """No document: they are in the judgements."""
         return iter(())
 
     def queries(self) -> Iterator[tuple[int, Query]]:
-        """None: the queries are in the judgements."""
+        """No query: they are in the judgements."""
         return iter(())
 
 
 class TableSource(TextlessSource):
-    """Rows whose columns are declared.
+    """A table that declares its columns.
 
     Args:
-        name: what messages name.
+        name: the source, for messages.
         names: the columns.
-        rows: gives the rows, each with its place, holding the columns asked for in that order.
-        wishes: what the user said about columns.
+        rows: takes names of columns and streams the rows, each with its place and these cells in this order.
+        choices: the columns that the user chose.
         cells: the rows are cells of a text table.
-        what: the format, for a reader.
+        what: the format, for the report.
         header: the line of the header, if there is one.
-        remarks: what is to be said when the last row has been read.
+        remarks: remarks for the report, called after the last row.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class TableSource(TextlessSource):
         name: str,
         names: Sequence[str],
         rows: Callable[[list[str]], Iterator[tuple[int, Sequence[Any]]]],
-        wishes: Wishes,
+        choices: ColumnChoices,
         *,
         cells: bool = False,
         what: str = "rows",
@@ -67,22 +66,22 @@ class TableSource(TextlessSource):
         doubled = sorted(column for column, times in Counter(names).items() if times > 1 and column)
         if doubled:
             raise DataError(f"the header names the column {doubled[0]!r} twice.", name, header)
-        _check_there(wishes, names, name)
-        roles = wishes.find(names)
-        check_clear(roles, wishes, name, header)
+        _check_there(choices, names, name)
+        roles = choices.find(names)
+        check_clear(roles, choices, name, header)
         hint = " The first line must name the columns." if cells else ""
-        check_row(roles, names, wishes, name, header, hint=hint)
+        check_row(roles, names, choices, name, header, hint=hint)
         used = [column for columns in roles.values() for column in columns]
-        known = {*used, wishes.group_by}
+        known = {*used, choices.group_by}
         unused = [column for column in names if column not in known]
-        if wishes.group_by is not None and wishes.group_by not in used:
-            used.append(wishes.group_by)
+        if choices.group_by is not None and choices.group_by not in used:
+            used.append(choices.group_by)
         self._used, self._rows, self._remarks = used, rows, remarks
         self.columns: Mapping[str, Sequence[str]] = roles
         self._reader = JudgementReader(
-            roles, {column: at for at, column in enumerate(used)}, name, group_by=wishes.group_by, cells=cells
+            roles, {column: at for at, column in enumerate(used)}, name, group_by=choices.group_by, cells=cells
         )
-        self.shape = f"{what}: {describe(roles, unused, wishes.group_by)}"
+        self.shape = f"{what}: {describe(roles, unused, choices.group_by)}"
 
     def judgements(self) -> Iterator[Judgement]:
         """The judgements of every row, in order."""
@@ -97,21 +96,28 @@ class TableSource(TextlessSource):
 class LooseSource(TextlessSource):
     """Rows that each name their own columns.
 
-    The first rows are looked at before any is read, to say early what they hold; every later row
-    that names other columns is judged by its own.
+    The first rows are looked at before any is read, so that most errors come early. A later row with other names is
+    read by those.
+
+    Args:
+        name: the source, for messages.
+        rows: streams the rows with their places, from the first in each call.
+        choices: the columns that the user chose.
+        what: the format, for the report.
+        peek: the number of rows to look at.
     """
 
     def __init__(
         self,
         name: str,
         rows: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]],
-        wishes: Wishes,
+        choices: ColumnChoices,
         *,
         what: str = "rows",
         peek: int = PEEK,
     ) -> None:
         self.name = name
-        self._rows, self._wishes, self._what = rows, wishes, what
+        self._rows, self._choices, self._what = rows, choices, what
         self._readers: dict[tuple[str, ...], JudgementReader] = {}
         self._roles: dict[str, dict[str, None]] = {}
         self._unused: dict[str, None] = {}
@@ -138,11 +144,11 @@ class LooseSource(TextlessSource):
 
     @property
     def columns(self) -> dict[str, Sequence[str]]:
-        """The columns of each role, as far as rows have been read."""
+        """The columns of each role in the rows read so far."""
         return {role: list(names) for role, names in self._roles.items()}
 
     def _describe(self, total: int) -> str:
-        """What is read as what, with what not every one of the rows has."""
+        """The columns of each role, with a remark on those that not all rows have."""
         counts = Counter(self._past)
         for names, reader in self._readers.items():
             for name in names:
@@ -152,13 +158,13 @@ class LooseSource(TextlessSource):
             return name if counts[name] == total else f"{name} (in {counts[name]} of {total} rows)"
 
         roles = {role: [remark(name) for name in self._roles[role]] for role in ROLES if role in self._roles}
-        text = f"{self._what}: {describe(roles, list(self._unused), self._wishes.group_by)}"
+        text = f"{self._what}: {describe(roles, list(self._unused), self._choices.group_by)}"
         if sum(counts[name] for name in self._roles.get("label", ())) < total and "label" in self._roles:
             text += "; rows without a label are positives"
         return text
 
     def _check_seen(self) -> None:
-        _check_there(self._wishes, [*self._seen, *self._unused], self.name)
+        _check_there(self._choices, [*self._seen, *self._unused], self.name)
 
     def _glance(self, count: int) -> None:
         looked = 0
@@ -176,32 +182,34 @@ class LooseSource(TextlessSource):
         for name in names:
             if not isinstance(name, str):
                 raise DataError(f"the column name {name!r} is no text.", self.name, place)
-        roles, wishes = self._wishes.find(names), self._wishes
+        roles, choices = self._choices.find(names), self._choices
         self._join(roles, place)
-        check_row(roles, names, wishes, self.name, place)
-        if wishes.group_by is not None and wishes.group_by not in names:
-            raise DataError(f"has no {wishes.group_by} to group by; it has {listed(names)}.", self.name, place)
+        check_row(roles, names, choices, self.name, place)
+        if choices.group_by is not None and choices.group_by not in names:
+            raise DataError(f"has no {choices.group_by} to group by; it has {listed(names)}.", self.name, place)
         self._note(names, roles)
         if len(self._readers) >= _SHAPES:
             self._forget()
-        reader = JudgementReader(roles, {name: name for name in names}, self.name, group_by=wishes.group_by)
+        reader = JudgementReader(roles, {name: name for name in names}, self.name, group_by=choices.group_by)
         self._readers[names] = reader
         return reader
 
     def _join(self, roles: Roles, place: int) -> None:
-        """Take in which columns a row has, and refuse those that would do for a role of other rows. Only what is new
-        is looked at: each of a million rows may bring a column of its own."""
+        """Add the columns of a row to those of other rows, and refuse those that fit the role of another column.
+
+        Only new columns are checked: each of a million rows may bring one.
+        """
         for role, columns in roles.items():
             known = self._roles.setdefault(role, {})
             new = [column for column in columns if column not in known]
             known.update(dict.fromkeys(new))
             if role in ("negative", "negative_id") or not new:  # any number of columns are negatives
                 continue
-            if role != "positive" or not self._goes_on(new):
-                check_clear({role: tuple(known)}, self._wishes, self.name, place)
+            if role != "positive" or not self._continues(new):
+                check_clear({role: tuple(known)}, self._choices, self.name, place)
 
-    def _goes_on(self, new: Sequence[str]) -> bool:
-        """Whether new columns of positives continue the family that is there, ``positive_7`` after ``positive_6``."""
+    def _continues(self, new: Sequence[str]) -> bool:
+        """Whether new columns of positives continue the known family, as ``positive_7`` after ``positive_6``."""
         compared = {plain(name) for name in new}
         is_family = len(compared) == len(new) and self._positives.isdisjoint(compared)
         self._positives |= compared
@@ -211,7 +219,7 @@ class LooseSource(TextlessSource):
     def _note(self, names: Sequence[str], roles: Roles) -> None:
         used = {name for columns in roles.values() for name in columns}
         for name in names:
-            if name in used or name == self._wishes.group_by:
+            if name in used or name == self._choices.group_by:
                 self._seen[name] = None
             elif len(self._unused) < _NOTED:
                 self._unused[name] = None
@@ -224,7 +232,7 @@ class LooseSource(TextlessSource):
         self._readers.clear()
 
 
-def _check_there(wishes: Wishes, names: Iterable[str], where: str | Path) -> None:
+def _check_there(choices: ColumnChoices, names: Iterable[str], where: str | Path) -> None:
     names = list(names)
-    if missing := wishes.missing(names):
-        raise DataError(f"there is no column {missing[0]}; it has {listed(names)}.", where)
+    if missing := choices.missing(names):
+        raise DataError(f"missing column {missing[0]}; it has {listed(names)}: check the name.", where)

@@ -1,7 +1,7 @@
-"""TREC collections, and what all folders of collections share: a corpus, queries, and judgements that name their ids.
+"""TREC collections, and the base of all collections in a folder: a corpus, queries, and judgements by id.
 
-Judgements are lines of TREC qrels, of BEIR's ``qrels/SPLIT.tsv``, and of TREC runs, whose hits that are not relevant
-are negatives.
+Judgements are lines of TREC qrels, of BEIR's ``qrels/SPLIT.tsv``, or of TREC runs. A hit of a run that nobody judged is
+a negative.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = ("qrels", "queries", "corpus", "run")
 
 @dataclass(frozen=True, slots=True)
 class TrecFiles:
-    """Where the parts are."""
+    """The files of a TREC collection."""
 
     name: str
     qrels: Path
@@ -38,10 +38,10 @@ class TrecFiles:
 
 
 def named_files(parts: Mapping[str, Any]) -> TrecFiles:
-    """The parts as a user names them.
+    """The files of a collection as the user names them.
 
     Raises:
-        DataError: a part is not known, is missing, or is no file.
+        DataError: a part is unknown, missing, or no file.
     """
     for part, path in parts.items():
         if part not in PARTS or not isinstance(path, str | Path):
@@ -59,7 +59,7 @@ def named_files(parts: Mapping[str, Any]) -> TrecFiles:
 
 
 def find_files(folder: Path, split: str) -> TrecFiles | None:
-    """The parts in a folder, where it has them: files of the split before those of none."""
+    """Find the files of a collection in a folder, first those of the split; None if one is missing."""
     qrels = find_file(folder, *(f"{stem}{end}" for stem in (f"qrels.{split}", "qrels") for end in (".txt", ".tsv", "")))
     queries = find_file(folder, *_tables(f"queries.{split}", "queries"))
     corpus = find_file(folder, *_tables("corpus", "collection"))
@@ -78,14 +78,14 @@ def open_trec(
     runs: bool = True,
     id_maps: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
 ) -> CollectionSource:
-    """Read a TREC collection.
+    """Open a TREC collection.
 
     Args:
-        files: its parts.
+        files: its files.
         group_by: a field of its queries or documents.
-        held_out: the corpus is given by another source.
+        held_out: another source has the corpus.
         runs: whether hits of its run are negatives.
-        id_maps: other ids for those of queries and documents.
+        id_maps: the ids that replace those of queries and of documents.
     """
     files = files if runs else replace(files, run=None)
     from_run = "" if files.run is None else f", negatives from {files.run.name} (hits that are not judged)"
@@ -106,7 +106,7 @@ def open_trec(
 
 
 def find_held_out(folder: Path, corpus: Path, split: str) -> list[TrecFiles]:
-    """The parts of a folder's validation splits: ``qrels.dev.tsv`` with ``queries.dev.tsv``, and the like."""
+    """Find the files of a folder's validation splits, such as ``qrels.dev.tsv`` with ``queries.dev.tsv``."""
     found = []
     for name in VALIDATION_SPLITS:
         qrels = find_file(folder, *(f"qrels.{name}{end}" for end in (".txt", ".tsv")))
@@ -117,7 +117,7 @@ def find_held_out(folder: Path, corpus: Path, split: str) -> list[TrecFiles]:
 
 
 def _judged(files: TrecFiles, passed: Counter[str]) -> Iterator[Judgement]:
-    """The judgements of the qrels, then the run's hits for their queries; hits judged already are not repeated."""
+    """The judgements of the qrels, then the hits of the run that the qrels do not judge."""
     judged: dict[str, set[str]] = {}
     for line, query, document, relevance in read_trec_qrels(files.qrels):
         if files.run is not None:
@@ -125,7 +125,7 @@ def _judged(files: TrecFiles, passed: Counter[str]) -> Iterator[Judgement]:
         yield Judgement(None, None, "labelled", line, query, document, relevance)
     if files.run is None:
         return
-    for line, query, document, _ in read_run(files.run):
+    for line, query, document, *_ in read_ranked_run(files.run):
         if query not in judged:
             passed["hits of queries without judgement"] += 1
         elif document in judged[query]:
@@ -145,15 +145,15 @@ class CollectionSource:
     """A corpus file, a file of queries, and judgements by id.
 
     Args:
-        name: what messages name.
-        what: what is read as what, for a reader.
-        judged: gives the judgements.
-        queries: the file of queries; None where another source gives them.
-        corpus: the file of documents; None likewise.
-        group_by: a field of the queries, or else of the documents, whose value groups judgements.
-        groups_in: the files in which that field may be, where they are not ``queries`` and ``corpus``.
-        id_maps: other ids for those of queries and documents.
-        passed: counts what ``judged`` does not use, for a reader.
+        name: the collection, for messages.
+        what: the files and their use, for the report.
+        judged: streams the judgements.
+        queries: the file of queries; None if another source has them.
+        corpus: the file of documents; None if another source has it.
+        group_by: a field of the queries, or else of the documents, by which judgements are grouped.
+        groups_in: the files that may have the field, if not ``queries`` and ``corpus``.
+        id_maps: the ids that replace those of queries and of documents.
+        passed: counts of lines that ``judged`` does not use, for the report.
         judged_in: the file of judgements, for messages.
     """
 
@@ -188,7 +188,7 @@ class CollectionSource:
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
 
     def queries(self) -> Iterator[tuple[int, Query]]:
-        """The list of queries, by line; those that nothing judges are among them."""
+        """The list of queries, by line, with those that have no judgement."""
         ids = self._id_maps[0]
         for line, found in () if self._queries is None else read_queries(self._queries):
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
@@ -197,7 +197,7 @@ class CollectionSource:
         """The judgements, by line of their file.
 
         Raises:
-            DataError: there is none, a line is malformed, or the field to group by is nowhere.
+            DataError: there is no judgement, a line is malformed, or the field to group by is missing.
         """
         group = self._grouper()
         count = 0
@@ -216,7 +216,7 @@ class CollectionSource:
         return replace(judgement, query_id=queries.get(query, query), document_id=documents.get(document, document))
 
     def _grouper(self) -> Callable[[Judgement], Judgement] | None:
-        """What gives each judgement its group: the field is looked for in the queries, then in the corpus."""
+        """A function that adds the group to a judgement; the field is searched in the queries, then in the corpus."""
         field = self._group_by
         if field is None or self._groups_in is None:
             return None
@@ -236,18 +236,18 @@ class CollectionSource:
         return grouped
 
 
+# The number of a line, its query id, document id and relevance.
 Judged = tuple[int, str, str, int]
-"""A line's number, query id, document id, relevance."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
 _SPACE = re.compile(r"[ \t]+")
 
 
 def read_beir_qrels(path: Path) -> Iterator[Judged]:
-    """Lines of query id, document id and relevance, with tabs; a header with a known name may stand first.
+    """Read lines of query id, document id and relevance, separated by tabs; the first may be a header.
 
     Raises:
-        DataError: a line is anything else.
+        DataError: a line is malformed.
     """
     for line, text in bare_lines(path, any_end=True):
         if not text.strip(" \t"):
@@ -261,10 +261,10 @@ def read_beir_qrels(path: Path) -> Iterator[Judged]:
 
 
 def read_trec_qrels(path: Path) -> Iterator[Judged]:
-    """Lines of query id, iteration, document id and relevance, with white space between.
+    """Read lines of query id, iteration, document id and relevance, separated by white space.
 
     Raises:
-        DataError: a line is anything else.
+        DataError: a line is malformed.
     """
     for line, cells in _cells(path):
         if len(cells) != 4 or not _WHOLE.fullmatch(cells[3]):
@@ -274,14 +274,8 @@ def read_trec_qrels(path: Path) -> Iterator[Judged]:
         yield line, cells[0], cells[2], int(cells[3])
 
 
-def read_run(path: Path) -> Iterator[tuple[int, str, str, float]]:
-    """Lines of a TREC run, as line number, query id, document id and score; errors as :func:`read_ranked_run`."""
-    for line, query, document, _, score in read_ranked_run(path):
-        yield line, query, document, score
-
-
 def read_ranked_run(path: Path) -> Iterator[tuple[int, str, str, int | None, float]]:
-    """Lines of a TREC run, as line number, query id, document id, rank (None where it is no number) and score.
+    """Read a TREC run: line number, query id, document id, rank (None if it is no number) and score.
 
     Raises:
         DataError: a line is not ``query-id Q0 document-id rank score tag``.

@@ -1,8 +1,8 @@
-"""A sheet of an Excel workbook (.xlsx, .xlsm, .xls) as a table of cells; rows have the numbers that Excel shows.
+"""A sheet of an Excel workbook (.xlsx, .xlsm, .xls) as a table of cells; rows have Excel's numbers.
 
-calamine reads the sheet, as a whole and as a rectangle. What a file may make of it is bounded first: a package of a
-kilobyte can unpack to gigabytes, and two cells in opposite corners of a sheet span 17 billion. The same look finds what
-calamine gives as empty cells: Excel's errors, and formulas that were saved without their results.
+calamine reads a sheet as a whole, as a rectangle. Its size is bounded first by a scan of the XML: a package of a
+kilobyte can unpack to gigabytes, and two cells in opposite corners of a sheet span 17 billion cells. The scan also
+finds the cells that calamine returns as empty: Excel's errors, and formulas saved without a result.
 """
 
 from __future__ import annotations
@@ -24,13 +24,10 @@ from tardif.data.regular import open_regular
 from tardif.errors import DataError, first_line
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls")
-"""The suffixes of workbooks."""
-
+# Bytes of a workbook's XML, unpacked. A million rows of five columns have a quarter of that.
 LARGEST = 2**29
-"""Bytes of a workbook's XML, unpacked: a million rows of five columns have a fourth of it."""
-
+# Cells of a sheet's rectangle with the empty ones: two gigabytes of memory.
 MOST_CELLS = 2**26
-"""Cells of a sheet's rectangle, empty ones too: two gigabytes of memory."""
 
 _BLOCK = 2**20
 _PARTS = 10_000
@@ -40,20 +37,20 @@ _ERROR = re.compile(rb'<(?:\w+:)?c\s([^>]*\bt="e"[^>]*)>(?:<f[^>]*(?:/>|>[^<]*</
 _UNKNOWN = re.compile(
     rb"<(?:\w+:)?c\s([^>/]*)>\s*<(?:\w+:)?f[^>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>|<v>\s*</v>)?\s*</(?:\w+:)?c>"
 )
-_OTHERS = frozenset({"workbook.bin", "content.xml"})  # of kinds that are not looked through
+_OTHERS = frozenset({"workbook.bin", "content.xml"})  # parts of other formats, which the scan does not cover
 _TAG = re.compile(rb"<(?:\w+:)?(sheet|Relationship)\s([^>]*)>")
 _ATTRIBUTE = re.compile(rb'(?:\w+:)?(\w+)\s*=\s*"([^"]*)"')
 
+# The fault of a cell by its row and column from 0.
 Faults = dict[tuple[int, int], str]
-"""What is wrong with a cell, by row and column from 0."""
 
 
 @dataclass
 class _Package:
-    """What a look into a package found: by part, the faulty cells."""
+    """The result of a scan: the faulty cells by part of the package, and the parts that map sheets to parts."""
 
     faults: dict[str, Faults] = field(default_factory=dict)
-    parts: dict[str, bytes] = field(default_factory=dict)  # that say which sheet is in which part
+    parts: dict[str, bytes] = field(default_factory=dict)
 
     def of_sheet(self, name: str) -> Faults:
         """The faulty cells of a sheet."""
@@ -70,22 +67,22 @@ class _Package:
 
 
 def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable:
-    """Open a workbook's sheet: the one that is named, else the only one that holds a table.
+    """Open a sheet of a workbook: the one that the user named, else the only one with a table.
 
     Args:
         path: the file.
-        form: which sheet, if the user says so.
-        named: the columns that the user named.
+        form: the user's options, among them the name of the sheet.
+        named: the columns that the user named, which help to find the sheet.
 
     Raises:
-        DataError: the file is damaged, encrypted or too large, there is no such sheet, or several would do; names them.
+        DataError: the file is damaged, encrypted or too large, there is no such sheet, or several sheets fit.
     """
     calamine = library("Excel")
     with open_regular(path) as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise DataError(f"has more than {LARGEST >> 20} MiB: save it as CSV.", path)
-    package = _examined(content, path) if content[:2] == b"PK" else _Package()
+    package = _scanned(content, path) if content[:2] == b"PK" else _Package()
     if content[:2] == b"PK" and ("workbook.xml" not in package.parts or not _OTHERS.isdisjoint(package.parts)):
         raise DataError("cannot be read as a workbook (its package is of another kind): save it as .xlsx.", path)
     try:
@@ -100,7 +97,7 @@ def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable
         raise
     except calamine.PasswordError:
         raise DataError("needs a password: save it without one.", path) from None
-    except BaseException as error:  # the library panics on some damaged files
+    except BaseException as error:  # calamine panics on some damaged files
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise DataError(f"cannot be read as a workbook ({first_line(error)}): save it again.", path) from None
@@ -113,7 +110,7 @@ def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable
 
 
 def _among(sheets: Mapping[str, bool], asked: str | None, path: Path) -> list[str]:
-    """The sheets to look at: the one that is asked for, else those that are not hidden."""
+    """The sheets to open: the one that the user named, else those that are not hidden."""
     if asked is None:
         return [name for name, is_visible in sheets.items() if is_visible]
     if asked in sheets:
@@ -124,7 +121,7 @@ def _among(sheets: Mapping[str, bool], asked: str | None, path: Path) -> list[st
 def _chosen(
     path: Path, tables: Mapping[str, _Sheet], sheets: Mapping[str, bool], asked: str | None, named: Collection[str]
 ) -> CellTable:
-    """The sheet that is read: of several that hold something, the one whose header has usual names."""
+    """The table of one sheet: of several that are not empty, the sheet with most usual names in its header."""
     if not tables:
         where = "" if asked is None else f" in its sheet {asked!r:.100}"
         raise DataError(f"is empty: it holds no row{where}.", path)
@@ -136,7 +133,7 @@ def _chosen(
         among = [name for name in among if counts[name] and counts[name] == max(counts.values())]
     if len(among) != 1:
         raise DataError(
-            f"has several sheets that hold something ({_listed(tables)}): say which (--sheet NAME; in Python sheet=).",
+            f"has several sheets that hold something ({_listed(tables)}): name one (--sheet NAME; in Python sheet=).",
             path,
         )
     name = among[0]
@@ -153,7 +150,7 @@ def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
 
 
 class _Sheet:
-    """The rows of a sheet, as values, with merged cells filled in and faulty ones marked."""
+    """The rows of a sheet as values; merged cells are filled in, faulty cells are marked."""
 
     def __init__(self, path: Path, name: str, sheet: Any, faults: Faults) -> None:
         self.path, self.name, self._sheet, self._faults = path, name, sheet, faults
@@ -162,9 +159,9 @@ class _Sheet:
         self.header = next(([str(cell) for cell in cells] for _, cells in self.rows() if not is_blank(cells)), [])
 
     def rows(self) -> Rows:
-        """The rows by their numbers, the header among them."""
+        """Stream the rows, the header too, with their numbers in Excel."""
         spans = self._spans()
-        running: dict[int, tuple[int, Any]] = {}  # column -> the last row of what is merged, and its value
+        running: dict[int, tuple[int, Any]] = {}  # column -> the last row of merged cells, and their value
         self._filled = 0
         for row, cells in enumerate(self._sheet.iter_rows()):
             values = [_value(cell) for cell in cells]
@@ -180,11 +177,11 @@ class _Sheet:
             yield row + 1, values
 
     def remarks(self) -> list[str]:
-        """What is to be said of the rows that were read."""
+        """Remarks on the rows that were read, for the report."""
         return [f"{self._filled} merged cells filled in"] if self._filled else []
 
     def _spans(self) -> dict[int, list[tuple[int, int]]]:
-        """By row where they begin, the columns and last rows of cells that are merged over several rows."""
+        """Cells merged over several rows: their column and last row, by the row in which they begin."""
         found: dict[int, list[tuple[int, int]]] = {}
         for (top, left), (bottom, _) in self._sheet.merged_cell_ranges or ():
             if bottom > top and left >= self._left:
@@ -199,7 +196,7 @@ class _Sheet:
 
 
 def _value(cell: Any) -> Any:
-    """A cell as it is taken: whole numbers without a fraction, dates as ISO writes them."""
+    """The value of a cell: whole numbers without a fraction, dates in ISO format."""
     if isinstance(cell, float):
         return int(cell) if cell.is_integer() and abs(cell) < 1e21 else cell
     if isinstance(cell, datetime.datetime):
@@ -209,11 +206,11 @@ def _value(cell: Any) -> Any:
     return str(cell) if isinstance(cell, datetime.timedelta) else cell
 
 
-def _examined(content: bytes, path: Path) -> _Package:
-    """Look through a package's XML, a block at a time: what it says of its own sizes may be a lie.
+def _scanned(content: bytes, path: Path) -> _Package:
+    """Scan the XML of a package block by block: the sizes that it declares may be false.
 
     Raises:
-        DataError: it is damaged or too large.
+        DataError: the package is damaged, encrypted or too large.
     """
     found, left = _Package(), LARGEST
     try:
@@ -225,17 +222,17 @@ def _examined(content: bytes, path: Path) -> _Package:
                 if part.flag_bits & 1:
                     raise DataError("needs a password: save it without one.", path)
                 name = part.filename.rpartition("/")[2]
-                look, kept = _SheetScan(path), bytearray()
+                scan, kept = _SheetScan(path), bytearray()
                 with package.open(part) as packed:
                     while block := packed.read(_BLOCK):
                         left -= len(block)
                         if left < 0:
                             raise DataError(f"unpacks to more than {LARGEST >> 20} MiB: save it as CSV.", path)
-                        look.at(block)
+                        scan.feed(block)
                         if name in ("workbook.xml", "workbook.xml.rels"):
                             kept += block
-                look.end()
-                found.faults[name] = look.faults
+                scan.close()
+                found.faults[name] = scan.faults
                 found.parts[name] = bytes(kept)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
         raise DataError(f"is damaged or cut short ({first_line(error)}): save it again.", path) from None
@@ -243,7 +240,7 @@ def _examined(content: bytes, path: Path) -> _Package:
 
 
 class _SheetScan:
-    """A sheet's XML as it passes by: its rectangle, and its faulty cells."""
+    """A scan of a sheet's XML, fed in blocks: the size of its rectangle, and its faulty cells."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -252,22 +249,23 @@ class _SheetScan:
         self._last = 0
         self._rest = b""
 
-    def at(self, block: bytes) -> None:
-        """Look at the next block.
+    def feed(self, block: bytes) -> None:
+        """Scan the next block.
 
         Raises:
             DataError: the sheet's rectangle is too large.
         """
         text = self._rest + block
+        # A block ends anywhere, so what follows the last opening tag of a cell waits for the next block.
         end = max(text.rfind(b"<c "), text.rfind(b":c ")) if len(text) < 4 * _BLOCK else len(text)
         text, self._rest = (text[:end], text[end:]) if end > 0 else (text, b"")
-        self._see(text)
+        self._scan(text)
 
-    def end(self) -> None:
-        """Look at what is left; raises as :meth:`at`."""
-        self._see(self._rest)
+    def close(self) -> None:
+        """Scan the rest; errors as for :meth:`feed`."""
+        self._scan(self._rest)
 
-    def _see(self, text: bytes) -> None:
+    def _scan(self, text: bytes) -> None:
         places = _CELL.findall(text)
         self._columns |= {column for column, _ in places}
         rows = {row for _, row in places}.union(_ROW.findall(text))
@@ -291,7 +289,7 @@ class _SheetScan:
 
 
 def _number(column: bytes) -> int:
-    """A column's number from 1: that of AA is 27."""
+    """The number of a column from 1: AA is 27."""
     number = 0
     for letter in column.upper():
         number = number * 26 + letter - 64
