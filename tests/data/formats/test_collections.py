@@ -218,7 +218,7 @@ def test_folders_that_are_nothing_known(tmp_path):
     folder = write_beir(tmp_path / "b", qrels={"train": QRELS})
     with pytest.raises(DataError, match=r"no qrels/test.tsv \(it has: train\)"):
         open_source(folder, split="test")
-    with pytest.raises(DataError, match="name their own"):
+    with pytest.raises(DataError, match="columns choose columns of rows"):
         open_source(folder, columns={"query": "q"})
 
 
