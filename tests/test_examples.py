@@ -100,18 +100,21 @@ def test_examples_of_a_module(name, here):
     assert not runner.summarize(verbose=False).failed, "".join(told)
 
 
-def blocks(page, language):
-    """The blocks of a language on a page that may run: the line of the first line of each, and its text."""
+def blocks(page):
+    """The Python blocks of a page that may run: the line of the first line of each, and its text."""
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        if found[1] == language and not NOT_RUN.search(text[: found.start()]):
+        if found[1] in ("python", "pycon") and not NOT_RUN.search(text[: found.start()]):
             yield text.count("\n", 0, found.start()) + 2, found[2]
 
 
 def run_page(page):
     """Run a page's Python in one namespace; a failure names page and line."""
     values = {"__name__": "__main__"}
-    for first, code in blocks(page, "python"):
+    for first, code in blocks(page):
+        if code.startswith(">>> "):
+            run_doctest(code, values, page, first)
+            continue
         try:
             exec(compile("\n" * (first - 1) + code, str(page), "exec"), values)
         except SyntaxError as error:
@@ -121,14 +124,23 @@ def run_page(page):
             pytest.fail(f"{page.name}, line {lines[-1]}: {type(error).__name__}: {error}", pytrace=False)
 
 
+def run_doctest(code, values, page, first):
+    """Run a block with prompts and outputs."""
+    told = []
+    test = doctest.DocTestParser().get_doctest(code, values, page.stem, page.name, first - 1)
+    doctest.DocTestRunner(optionflags=OPTIONS, verbose=False).run(test, out=told.append, clear_globs=False)
+    if told:
+        pytest.fail(re.sub(r'File "(.+)", line (\d+).*', r"\1, line \2", "".join(told)), pytrace=False)
+
+
 def page_with_python(page):
     real_base = "tardif.Trainer(" in page.read_text(encoding="utf-8")
     return pytest.param(page, id=page.name, marks=[pytest.mark.slow] if real_base else [])
 
 
-@pytest.mark.parametrize("page", [page_with_python(page) for page in PAGES if any(blocks(page, "python"))])
+@pytest.mark.parametrize("page", [page_with_python(page) for page in PAGES if any(blocks(page))])
 def test_python_of_a_page(page, here):
-    here("".join(code for _, code in blocks(page, "python")))
+    here("".join(code for _, code in blocks(page)))
     run_page(page)
 
 
@@ -184,6 +196,7 @@ def test_command_lines_of_a_page(page):
             "page.md, line 10: AssertionError",
         ),
         ("# A\n\n```python\nx = = 1\n```\n", "page.md, line 4: invalid syntax"),
+        ("# A\n\n```pycon\n>>> y = 2\n>>> y\n3\n```\n", "page.md, line 5"),
     ],
 )
 def test_a_broken_example_is_found_with_its_line(tmp_path, text, said):
@@ -191,7 +204,7 @@ def test_a_broken_example_is_found_with_its_line(tmp_path, text, said):
     page.write_text(text)
     with pytest.raises(pytest.fail.Exception, match=re.escape(said)):
         run_page(page)
-    page.write_text(text.replace("```python", "<!-- not run: broken on purpose -->\n```python"))
+    page.write_text(text.replace("```py", "<!-- not run: broken on purpose -->\n```py"))
     run_page(page)
 
 
