@@ -74,6 +74,7 @@ def make_searcher(
         console=console,
     )
 
+    # Not made unless it is needed: late interaction scores the whole of a small corpus without candidates.
     def hybrid() -> HybridSearcher:
         return HybridSearcher([LexicalSearcher(documents, language), dense()])
 
@@ -137,6 +138,7 @@ class HybridSearcher:
         """The ``k`` best documents of each query as (id, fused score), best first; equal scores by id, the highest
         first."""
         queries = check_list(queries, "queries", SettingError)
+        # More ranks than are asked for: a document that two searchers rank low may be among the best.
         rankings = [searcher.search(queries, max(k, self._depth)) for searcher in self._searchers]
         return [fuse(of_query, k) for of_query in zip(*rankings, strict=True)]
 

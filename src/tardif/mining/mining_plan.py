@@ -71,7 +71,7 @@ class MiningPlan:
         self.selection.check()
         allocate(self.device)
         if self.teacher is not None:
-            self._teacher(None)
+            self._teacher(None)  # it checks its options and its model's files
         if self.model is not None and self.miner in ("dense", "late", "hybrid"):
             resolve_base(self.model)
 
@@ -133,6 +133,7 @@ class MiningPlan:
             return None
         return make_searcher(
             self.miner,
+            # Variants are positives of made queries alone: a search must not find them.
             [document for document in data.documents.values() if parent_of(document) is None],
             language=self.language,
             base=self.base,

@@ -127,7 +127,7 @@ class Reporter:
         self._counts = Counter[str]()
         self._dropped = Counter[str]()
         self._totals = {"queries": len(queries)} | dict.fromkeys(("filled", "short", "unjudged", "considered"), 0)
-        # Eight bytes a score: a million queries have tens of millions of them.
+        # Arrays take eight bytes a score: a million queries have tens of millions of them.
         self._scores = {
             by: {what: array("d") for what in ("positives", MINED, RANDOM)} for by in ("searcher", "teacher")
         }
@@ -168,6 +168,7 @@ class Reporter:
         if negative.origin == OWN:
             return None
         taught = [positive.teacher for positive in choice.positives if positive.teacher is not None]
+        # The teacher has read query and document together, so its scores tell more than the searcher's.
         if self._scaled is not None and taught and negative.teacher is not None:
             lowest, own = min(self._scaled(taught)), self._scaled([negative.teacher])[0]
             return float(own / lowest) if lowest > 0 else None
@@ -193,6 +194,7 @@ class Reporter:
                 "negatives": [show(negative) for negative in negatives],
             }
 
+        # Equal questions share their suspects: each is shown once.
         suspects: dict[tuple[str, str], dict[str, Any]] = {}
         for ratio, choice, negative in self._suspicious:
             if len(suspects) < SHOWN:

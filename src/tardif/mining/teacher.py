@@ -12,7 +12,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -234,11 +234,10 @@ def _cross_encoder(base: CrossBase, batch: int, device: str) -> Rate:
     """A cross-encoder's raw logits as a callable."""
     import torch
 
-    model = open_cross_encoder(base, device)
-
-    def rate(pairs: list[Pair]) -> Any:
-        return model.predict(
-            pairs, batch_size=batch, show_progress_bar=False, activation_fn=torch.nn.Identity(), convert_to_numpy=True
-        )
-
-    return rate
+    return partial(
+        open_cross_encoder(base, device).predict,
+        batch_size=batch,
+        show_progress_bar=False,
+        activation_fn=torch.nn.Identity(),  # the default would be a sigmoid
+        convert_to_numpy=True,
+    )

@@ -91,6 +91,7 @@ def _key(texts: Sequence[str], identity: str, dtype: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in (str(VERSION), dtype, identity, *texts):
         content = part.encode("utf-8", "surrogatepass")
+        # The length first: ("ab", "c") is not ("a", "bc").
         digest.update(len(content).to_bytes(8, "little"))
         digest.update(content)
     return digest.hexdigest()
@@ -142,6 +143,7 @@ class _Disk:
         # Blocks of another size end elsewhere: resume from the last end that blocks of this size have too.
         count = max(i for i, end in enumerate(ends) if end == texts or end % block == 0)
         if ends[count] < texts:
+            # Cut off what a kill left of a block, so that the next block follows the last whole one.
             lengths = np.fromfile(self._lengths, dtype=np.int32)[: ends[count]]
             os.truncate(self._lengths, ends[count] * 4)
             os.truncate(self._rows, int(lengths.sum(dtype=np.int64)) * self._dim * self._dtype.itemsize)
@@ -165,7 +167,7 @@ class _Disk:
                     counts = np.frombuffer(lengths.read(texts * 4), dtype=np.int32)
                     values = rows.read(int(counts.sum(dtype=np.int64)) * (self._dim or 0) * self._dtype.itemsize)
                     is_right = expected == _checksum(values, counts)
-                except (ValueError, TypeError, OverflowError, MemoryError):
+                except (ValueError, TypeError, OverflowError, MemoryError):  # damaged numbers ask for absurd sizes
                     is_right = False
                 if not is_right:
                     raise FolderError(f"{self._folder} is damaged (a checksum is wrong): remove it.")

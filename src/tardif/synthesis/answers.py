@@ -145,6 +145,7 @@ class AnswerCache:
 
     def _write(self, row: dict[str, Any], cost: Cost) -> None:
         assert self._file is not None
+        # Synced line by line: a request takes a second, and a power cut must not make it free.
         try:
             self._file.write((json.dumps({**row, **cost._asdict()}) + "\n").encode())
             self._file.flush()
@@ -179,7 +180,7 @@ class AnswerCache:
             self.damaged += 1
             costs[f"line {number}"] = Cost(estimate(len(line)), 0, True)
             return False
-        costs[sent] = cost
+        costs[sent] = cost  # the line of the outcome replaces that of the request
         if "answer" not in row:
             return True
         if isinstance(key, str) and isinstance(row["answer"], str) and not self._flaw(row["answer"]):

@@ -15,13 +15,16 @@ from tardif.types import Document
 
 Span = tuple[int, int]
 
+# The forms of headings in Markdown and reStructuredText.
 _MARKDOWN_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^*+#])\1{2,}\s*$")
 _NUMBERING = re.compile(r"(?:§\s*)?(?:\d+(?:\.\d+)*[.)]?|[IVX]+\.)\s+")
 # A line with its end. Unlike str.splitlines, form feeds and U+2028 end no line.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
+# Not ast: a file may hold another version of Python, or only part of a module.
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
+# One search that rules out all of _MARKUP: most sentences have none of it.
 _ANY_MARKUP = re.compile(r"[*_`\\\]¶🔗{]")
 _PYTHON = re.compile(r"^\s*(?:def|class|async def|import|from) \w", re.MULTILINE)
 _MARKUP = (
@@ -34,7 +37,9 @@ _MARKUP = (
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!])"), r"\1"),
 )
 _PLAIN_HEADING_WORDS = 10
+# The label of a part of an abstract, in capitals.
 _LABEL = re.compile(r"(?=[A-Z &/]{6})[A-Z]{2,}(?:[ &/]+[A-Z]{2,})*:?\s+(?=[A-Z][a-z])")
+# Question marks: Latin, East Asian, Arabic, Greek and Armenian.
 _QUESTION = ("?", "？", "؟", "\u037e", "՞")
 
 
@@ -271,6 +276,6 @@ def _code(text: str) -> list[Span]:
         if _FENCE.match(line):
             edges.append(place)
         place += len(line)
-    if len(edges) % 2:
+    if len(edges) % 2:  # an unclosed fence reaches to the end
         edges.append(len(text))
     return [(start, end + 3) for start, end in zip(edges[::2], edges[1::2], strict=True)]

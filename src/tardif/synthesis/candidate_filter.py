@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from tardif.synthesis.kinds import HEADING, KEYPHRASES, NO_POSITIVE, QUESTION, SENTENCE, SUMMARY, TITLE, Candidate
 from tardif.synthesis.sentences import Vocabulary, count_words
@@ -25,12 +23,9 @@ LIMIT = "over the limit"
 # below 0.57, a tenth above 0.9; for questions and synopses, nine in ten are between 0.6 and 1.0, and 0.33 and 1.0. So
 # titles and questions may have a share of 1.0, while cropped statements that repeat nearly all their words teach words
 # alone. Nine claims in ten have four content words or more, and the longest has 41 words.
-WORDS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {TITLE: (2, 40), HEADING: (2, 20), QUESTION: (3, 40), SUMMARY: (4, 40), SENTENCE: (5, 40), KEYPHRASES: (2, 12)}
-)
-OVERLAP: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {TITLE: (0.2, 1.0), HEADING: (0.0, 1.0), QUESTION: (0.2, 1.0), SUMMARY: (0.2, 0.9), SENTENCE: (0.2, 0.9)}
-)
+WORDS = {TITLE: (2, 40), HEADING: (2, 20), QUESTION: (3, 40), SUMMARY: (4, 40), SENTENCE: (5, 40), KEYPHRASES: (2, 12)}
+OVERLAP = {TITLE: (0.2, 1.0), HEADING: (0.0, 1.0), QUESTION: (0.2, 1.0), SUMMARY: (0.2, 0.9), SENTENCE: (0.2, 0.9)}
+# Words that a positive has at least.
 LEAST_POSITIVE = 12
 # In scripts without spaces most pairs of characters span two words and recur with neither of them.
 _PAIRS_IN_WORDS = 0.25

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,6 @@ class EndpointResult(SynthesisResult):
         spent: all requests and tokens, including those of earlier runs with the same cache.
         asked: requests of this run, whatever became of them.
         capped: documents left out because the cap was reached.
-        troubles: what went wrong with requests of this run, and how often.
         damaged: lines of the cache that could not be used.
         summary: the spending as one line for a reader.
     """
@@ -65,7 +64,6 @@ class EndpointResult(SynthesisResult):
     spent: Spending = field(default_factory=Spending)
     asked: int = 0
     capped: int = 0
-    troubles: Mapping[str, int] = field(default_factory=dict)
     damaged: int = 0
     summary: str = ""
 
@@ -191,7 +189,6 @@ class EndpointWriter:
             spent=cache.spent,
             asked=cache.asked,
             capped=capped,
-            troubles=dict(cache.troubles),
             damaged=cache.damaged,
             summary=self._summary(cache, capped),
         )
@@ -212,6 +209,7 @@ class EndpointWriter:
                     found.append((document, key))
                     if closed or key in cache.answers or key in sent:
                         continue
+                    # A short queue: enough that no worker waits, and a failure stops the run soon.
                     while len(running) >= 2 * self._workers:
                         running = _settle(running)
                     # Reserved here, not by a worker: the documents reach the cap in their order.
@@ -249,7 +247,7 @@ class EndpointWriter:
 
     def _pairs(self, document: Document, answer: str, count: KindCount, seen: set[str]) -> list[SyntheticPair]:
         queries = read_queries(answer)
-        if not queries:
+        if not queries:  # the answer was JSON, but its text holds no list
             count.made += 1
             count.dropped[MALFORMED] += 1
         content = normalise(document.content)

@@ -23,8 +23,10 @@ COMMON = "stand in other documents too"
 BOILERPLATE = "ask for boilerplate"
 NO_POSITIVE = "leave too little text"
 
+# Keyphrases have as many terms as people type into a search box.
 _FEWEST_TERMS, _MOST_TERMS = 3, 6
 _MOST_BESIDE_A_NAME = 3
+# Terms of a stretch of text, which reads as one phrase.
 _LONGEST_RUN = 4
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tardif.checks import check_list
+from tardif.checks import check_list, check_number
 from tardif.data.synthetic import KIND, PARENT, KindCount, SynthesisResult, SyntheticPair, whole_of
 from tardif.errors import SettingError
 from tardif.synthesis.article import Article
@@ -79,11 +79,11 @@ def synthesize(
     corpus = documents if isinstance(documents, Collection) and not isinstance(documents, str | bytes) else None
     if corpus is None:  # an iterator: the corpus is read twice
         corpus = check_list(documents, "documents", SettingError)
-    for name, value in (("per_document", per_document), ("passage_words", passage_words), ("limit", limit)):
-        if value is not None and value < 1:
-            raise SettingError(f"{name}={value}: give 1 or more.")
-    if not 0 <= removed <= 1:
-        raise SettingError(f"removed={removed}: give a share from 0 to 1.")
+    check_number("per_document", per_document, 1, whole=True)
+    check_number("passage_words", passage_words, 1, whole=True)
+    if limit is not None:
+        check_number("limit", limit, 1, whole=True)
+    check_number("removed", removed, 0, 1)
     vocabulary = Vocabulary(language)
     statistics = Statistics(vocabulary, seed, passage_words)
     statistics.read(corpus)

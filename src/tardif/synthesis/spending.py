@@ -116,6 +116,7 @@ def believed(usage: Any, sent: int, received: int, answer_tokens: int) -> Cost:
     counts = usage if isinstance(usage, Mapping) else {}
     read = _in_range(counts.get("prompt_tokens"), sent, 10 * (sent + 1000))
     written = _in_range(counts.get("completion_tokens"), received, 10 * (answer_tokens + 1000))
+    # One impossible count does not make the other one false.
     return Cost(
         estimate(sent) if read is None else read,
         estimate(received) if written is None else written,
@@ -129,5 +130,5 @@ def estimate(length: int) -> int:
 
 
 def _in_range(value: Any, length: int, most: int) -> int | None:
-    least = -(-length // 100)
+    least = -(-length // 100)  # a hundred bytes a token, rounded up
     return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
