@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -28,7 +29,8 @@ def objective_and_batches(model, data, options, batches):
 def main(rank, folder):
     """Gradients of each case's own share of the batches, averaged as training does it."""
     cases = json.loads((folder / "cases.json").read_text())
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    meeting, patience = f"file://{folder}/meeting", timedelta(seconds=240)
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=patience)
     model, data = exact_model(cases["base"]), TrainingSet.load(folder / "data")
     wrapped = DistributedDataParallel(model, find_unused_parameters=True)
     found = []

@@ -273,6 +273,7 @@ def test_an_error_of_all_processes_is_told_once(make):
     assert not Path(make().path).exists()
 
 
+@pytest.mark.slow  # the fast test_two_processes_hear_the_same_negatives has two threads in their place
 def test_two_processes_refresh_their_negatives_as_one_does(make):
     one, two = make("one"), make("two")
     settings = {**SHORT, "epochs": 1, "refresh_steps": 2, "refresh_share": 1.0, "lr": 1e-5}

@@ -268,7 +268,7 @@ def test_queries_made_from_the_documents_are_trained_on_more_gently(trainer, pai
 
 
 def test_training_in_16_bits_learns_and_is_recorded(trainer):
-    result = trainer.train(**{**SHORT, "epochs": 10}, precision="bf16")
+    result = trainer.train(**{**SHORT, "epochs": 4}, precision="bf16")
     assert result.settings["precision"] == "bf16"
     assert_opens(trainer)
     lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
