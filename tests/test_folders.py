@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from tardif.errors import FolderError, SettingError
-from tardif.folders import check_name, check_output, read_bounded, read_json, staged, write_json
+from tardif.files import read_bounded
+from tardif.folders import check_name, check_output, read_json, staged, write_json
 
 
 def contents(folder):

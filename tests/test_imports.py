@@ -17,8 +17,9 @@ import tardif
 LEVELS = [
     {"_version", "escaping"},
     {"errors"},
-    {"checks", "checksums", "locks", "exchange", "display"},
-    {"types", "progress", "forks", "folders", "devices", "ranking"},
+    {"batching", "checks", "checksums", "files", "exchange", "display"},
+    {"types", "progress", "forks", "locks", "devices", "ranking"},
+    {"folders"},
     {"scoring", "text"},
     {"losses", "encoder"},
     {"data"},

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any
+from typing import Any, TypeGuard
 
 from tardif.errors import DataError, SettingError
 
@@ -168,6 +168,11 @@ def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
         raise SettingError(f"{name}={shown(value)}: give a dict, such as {example}, not {called(value)}.")
     return value
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Return whether a value is an int; true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:

@@ -7,7 +7,6 @@ rest.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -23,12 +22,11 @@ from typing import Any, BinaryIO
 
 from tardif.errors import FolderError, SettingError, reason
 from tardif.exchange import exchange
+from tardif.files import parse_json, read_bounded
 from tardif.locks import hold, is_held
 
 _LOG = logging.getLogger(__name__)
 
-# Bytes that a JSON file may hold: far above any that Tardif writes, and far below what fills a memory.
-LARGEST_JSON = 1 << 28
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -390,43 +388,6 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with replacing(real_place(path)) as file:
         file.write(text.encode("utf-8"))
-
-
-def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
-    """Read a regular file of at most ``most`` bytes, so that no file can block the caller or fill the memory.
-
-    Raises:
-        OSError: the file is missing, larger, or not regular (a pipe, a device, a folder).
-    """
-    # Without O_NONBLOCK, opening a pipe without a writer waits for ever.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        data = bytearray()
-        while len(data) <= most and (block := os.read(handle, 1 << 20)):
-            data += block
-        if len(data) > most:
-            raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
-        return bytes(data)
-    finally:
-        os.close(handle)
-
-
-def parse_json(data: bytes) -> Any:
-    """Parse a JSON document in UTF-8.
-
-    Raises:
-        ValueError: it is damaged, or nested too deeply.
-
-    >>> parse_json(b'{"dim": 128}')
-    {'dim': 128}
-    """
-    try:
-        return json.loads(data.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def read_json(path: Path, *, what: str) -> Any:

@@ -13,14 +13,13 @@ import json
 import logging
 import os
 import socket
-import stat
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tardif.errors import FolderError
+from tardif.files import parse_json, read_bounded
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -175,20 +174,8 @@ def _is_file_of(handle: int, file: Path) -> bool:
 
 def _holder(file: Path) -> str:
     """Describe the holder of a lock from its file. It is only for a person to read: nothing is decided by it."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _opened(file) as handle:
-        record = json.loads(os.read(handle, _MOST_READ))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        record = parse_json(read_bounded(file, _MOST_READ))
         since = datetime.fromisoformat(record["since"]).strftime("%Y-%m-%d %H:%M:%S")
         return f"process {int(record['process'])} on {str(record['host'])[:100]!r} since {since}"
     return "another process"
-
-
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[int]:
-    """Open a regular file for reading. Opening a pipe or device could wait for ever, so those are refused."""
-    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "no plain file")
-        yield handle
-    finally:
-        os.close(handle)

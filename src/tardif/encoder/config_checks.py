@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tardif.checks import is_int
 from tardif.encoder.published import check_published
 from tardif.errors import ModelError, reason
-from tardif.folders import expanded, parse_json, read_bounded
+from tardif.files import parse_json, read_bounded
+from tardif.folders import expanded
 
 # Bytes of a config; real ones have thousands.
 LARGEST_CONFIG = 1 << 24
@@ -286,7 +288,7 @@ def _check_field(model: _Model, where: str, key: str, value: Any) -> None:
     if key == "weights_only" and value is not True:
         raise model.refuse(f"asks for pickled weights ({where}: weights_only): it is refused.")
     shown = f"{where}: {key} {_short(value)}"
-    if key in _NUMBERS and value is not None and not _counts(value, _NUMBERS[key]):
+    if key in _NUMBERS and value is not None and not (is_int(value) and 0 <= value <= _NUMBERS[key]):
         raise model.refuse(f"is damaged ({shown} is no number of the kind).")
     if value is None or value is False or value in ("", [], {}):
         return
@@ -303,10 +305,6 @@ def _check_field(model: _Model, where: str, key: str, value: Any) -> None:
         named = (name for name in _leaves(value) if not isinstance(name, int | float))
         if concerns(key) and not all(isinstance(name, str) and allows(name) for name in named):
             raise model.refuse(f"names {kind} that is not allowed ({shown}): it is refused.")
-
-
-def _counts(value: Any, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _is_activation(name: str) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tardif.checksums import fault
 from tardif.errors import ModelError, reason
-from tardif.folders import parse_json, read_bounded, write_json
+from tardif.files import parse_json, read_bounded
+from tardif.folders import write_json
 
 CHECKSUMS = "checksums.json"
 _FORMAT, _VERSION = "tardif-checksums", 1

@@ -9,8 +9,9 @@ them until it has trained for many steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeGuard
+from typing import Literal
 
+from tardif.checks import is_int
 from tardif.encoder.base import Base
 from tardif.errors import SettingError
 
@@ -60,7 +61,7 @@ class Recipe:
         Raises:
             SettingError: a width or length is out of range, or contradicts an existing ColBERT.
         """
-        if self.dim not in ("auto", None) and (not _whole(self.dim) or not 1 <= self.dim <= 4096):
+        if self.dim not in ("auto", None) and (not is_int(self.dim) or not 1 <= self.dim <= 4096):
             raise SettingError(f"dim={self.dim!r}: give a whole number from 1 to 4096, or none.")
         if base.is_colbert and self.dim not in ("auto", None, base.dim):
             raise SettingError(
@@ -70,7 +71,7 @@ class Recipe:
         for what, value in (("query_length", self.query_length), ("document_length", self.document_length)):
             if value is None:
                 continue
-            if not _whole(value) or value < 4:
+            if not is_int(value) or value < 4:
                 raise SettingError(f"{what}={value!r}: give a whole number of tokens, 4 or more.")
             if value > base.max_tokens:
                 raise SettingError(f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens.")
@@ -82,7 +83,7 @@ class Recipe:
             return
         if base.is_colbert:
             raise SettingError(f"expansion={self.expansion}: the base {base.name} is a ColBERT and keeps its own.")
-        if not _whole(self.expansion) or not 0 <= self.expansion <= base.max_tokens:
+        if not is_int(self.expansion) or not 0 <= self.expansion <= base.max_tokens:
             raise SettingError(
                 f"expansion={self.expansion!r}: give a whole number of tokens up to {base.max_tokens}, 0 for none."
             )
@@ -106,7 +107,3 @@ class Recipe:
     def projects(self, base: Base) -> bool:
         """Return whether a fresh ColBERT on a base has a projection."""
         return self.dim is not None and (self.dim != "auto" or base.hidden_size > WIDEST)
-
-
-def _whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

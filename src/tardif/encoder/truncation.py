@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tardif.batching import batched
 from tardif.encoder.base import Base
 from tardif.encoder.config_checks import read_config
 from tardif.types import Document
@@ -58,7 +59,9 @@ def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[O
     tokenizer, reach = transformer.tokenizer, document_reach(model)
     prompt = model.prompts.get("document") or ""
     found = []
-    for block in _blocks(documents, reach):
+    # A token has at least one byte, and a character at most four: shorter documents need no tokenizer.
+    long = (document for document in documents if len(document.content) * 4 > reach)
+    for block in batched(long, _TOGETHER):
         texts = [prompt + document.content for document in block]
         for document, tokens in zip(block, _counts(tokenizer, texts), strict=True):
             if tokens > reach:
@@ -89,19 +92,6 @@ manual, has 1024 tokens). Cut it.'
         f"{max(share, 0.001):.1%} of their text cannot be found (the longest, {longest.id}, has "
         f"{longest.tokens} tokens). {way_out}"
     )
-
-
-def _blocks(documents: Iterable[Document], reach: int) -> Iterator[list[Document]]:
-    """Yield the documents that may be too long, in blocks: a token has at least one byte, a character at most four."""
-    block: list[Document] = []
-    for document in documents:
-        if len(document.content) * 4 > reach:
-            block.append(document)
-        if len(block) == _TOGETHER:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from tardif.batching import batched
 from tardif.checks import called
 from tardif.errors import DataError
 from tardif.index.document_columns import as_kept
@@ -35,14 +36,8 @@ def blocks_of(wholes: Mapping[str, Sequence[Document]], size: int) -> Iterator[l
     >>> [[document.id for document in block] for block in blocks_of(wholes, 2)]
     [['a', 'b'], ['c']]
     """
-    block: list[Document] = []
-    for pieces in wholes.values():
-        if block and len(block) + len(pieces) > size:
-            yield block
-            block = []
-        block.extend(pieces)
-    if block:
-        yield block
+    for block in batched(wholes.values(), size, len):
+        yield [document for pieces in block for document in pieces]
 
 
 def differing(index: Index, documents: Sequence[Document]) -> list[Document]:

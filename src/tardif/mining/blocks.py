@@ -13,7 +13,8 @@ import xxhash
 
 from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
-from tardif.folders import read_bounded, replacing
+from tardif.files import read_bounded
+from tardif.folders import replacing
 
 OWN, MINED, RANDOM = "own", "mined", "random"
 

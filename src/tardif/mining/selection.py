@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import check_choice, check_number
+from tardif.checks import check_choice, check_number, is_int
 from tardif.errors import SettingError
 
 SAMPLINGS = ("uniform", "top", "weighted")
@@ -94,7 +94,7 @@ class Selection:
         check_number("negatives", self.negatives, whole=True)
         if self.max_uses is not None:
             check_number("max_uses", self.max_uses, 1, whole=True)
-        if not (_is_whole(self.first) and _is_whole(self.last) and 1 <= self.first <= self.last):
+        if not (is_int(self.first) and is_int(self.last) and 1 <= self.first <= self.last):
             raise SettingError(
                 f"The rank window {self.first}-{self.last} is empty: give a first rank of 1 or more and no last rank "
                 "below it."
@@ -227,7 +227,3 @@ def order(sampling: str, scores: Sequence[float], draw: random.Random, count: in
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values)) or 1.0
     keys = [(value - mean) / spread - math.log(-math.log(draw.random() or 5e-324)) for value in values]
     return sorted(places, key=lambda place: (-keys[place], place))[:count]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tardif.batching import batched
 from tardif.data.chunking import PIECE
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
@@ -274,13 +275,5 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
 
 def _corpus_blocks(staging: Staging) -> Iterator[dict[str, str]]:
     """The documents that can be part of a text, without their titles, in blocks of about 60 MB."""
-    block: dict[str, str] = {}
-    size = 0
-    for identity, text in _Rows(staging, f"SELECT id, text FROM documents WHERE {_CORPUS} AND NOT parent"):
-        block[identity] = text
-        size += len(text)
-        if size >= _BLOCK:
-            yield block
-            block, size = {}, 0
-    if block:
-        yield block
+    rows = _Rows(staging, f"SELECT id, text FROM documents WHERE {_CORPUS} AND NOT parent")
+    return map(dict, batched(rows, _BLOCK, lambda row: len(row[1])))

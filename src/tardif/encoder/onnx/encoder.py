@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.batching import batched
 from tardif.checks import check_list
 from tardif.devices import core_count
 from tardif.encoder.config_checks import check_tokenizer
@@ -102,7 +103,7 @@ class LightEncoder(ForkAware):
         """Return each query's token ids, with the marker and cut at the cap, before expansion."""
         texts = check_list(texts, "texts", SettingError)
         found: list[list[int]] = []
-        for part in _parts([self.form.prompt + _unicode(text) for text in texts]):
+        for part in batched([self.form.prompt + _unicode(text) for text in texts], _CHARACTERS, len):
             try:
                 found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
             except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
@@ -200,17 +201,3 @@ class LightEncoder(ForkAware):
 
 def _unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield neighbouring texts of at most ``_CHARACTERS`` characters together, or one longer text."""
-    part: list[str] = []
-    size = 0
-    for text in texts:
-        if part and size + len(text) > _CHARACTERS:
-            yield part
-            part, size = [], 0
-        part.append(text)
-        size += len(text)
-    if part:
-        yield part

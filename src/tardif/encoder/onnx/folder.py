@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tardif.checks import is_int
 from tardif.checksums import checksum, fault
 from tardif.encoder.blanks import Blanks
 from tardif.errors import FolderError
@@ -140,7 +141,7 @@ def _blanks_as_json(blanks: Blanks | None) -> dict[str, Any] | None:
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+    if not is_int(value) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{value!r} is not a count")
     return value
 
