@@ -1,4 +1,4 @@
-"""A training set in folds: each query is held out once, in a set whose training never sees it or its like."""
+"""Folds of a training set for cross-validation: each query is held out once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from tardif.text.normal import keyed_order, normalise
 
 
 def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
-    """As many sets as there are folds, each with another part of the training queries held out.
+    """Hold out each training query once.
 
-    Queries that belong together, as :mod:`tardif.data.split` has it, are in one fold. The parts depend on texts and
+    Queries that belong together (:mod:`tardif.data.split`) are in one fold. The folds depend on the texts and the
     seed, not on the order of the queries.
+
+    Args:
+        data: a set without held-out queries.
+        folds: the number of folds.
+        seed: of the draw.
+
+    Returns:
+        One set for each fold, with the queries of this fold held out.
 
     Raises:
         SettingError: queries are held out already, belong together by a field that is not kept, or are too few.
@@ -43,7 +51,7 @@ def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
 
 
 def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:
-    """The settings of a set, or of each that was mixed into it."""
+    """The settings of a set, or of each set mixed into it."""
     for settings in data.settings.get("mixed") or [data.settings]:
         yield dict(settings)
 
@@ -53,6 +61,7 @@ def _together(data: TrainingSet) -> dict[str, list[str]]:
     asked = {query: normalise(data.queries[query]) for query in data.query_ids(TRAIN)}
     leader: dict[str, str] = {}
 
+    # Union-find: the leader of a group is the smallest of its texts.
     def find(hub: str) -> str:
         while (up := leader.setdefault(hub, hub)) != hub:
             leader[hub] = hub = leader[up]

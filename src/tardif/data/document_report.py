@@ -1,4 +1,4 @@
-"""What became of a corpus: what was read as what, and everything that was not, or not quite."""
+"""The report of reading a corpus: the documents by kind, and what was skipped, cut or remarkable."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from tardif.display import Short
 from tardif.escaping import json_text
 from tardif.folders import write_output
 
-_SHOWN = 3
+_SHOWN = 3  # names listed before "and N more"
 
+# The remark on rows with markup, by the action of the rule.
 MARKUP = {
     "keep": "texts with HTML tags, entities or the like (--on markup=clean takes them out, in training and here alike)",
     "clean": "texts whose HTML tags, entities or the like were taken out",
 }
-"""What is said of rows with markup, by what is done with it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Note(Short):
-    """What the report says of one file, folder, row or document.
+    """A note on one file, folder, row or document.
 
     Attributes:
-        action: ``skipped``: it is no document; ``read``: it is one, and something is to be said of it; ``cut``: the
-            model does not read it to its end.
-        reason: what notes are counted by.
-        detail: more of it, with the way out.
-        file: the file, by its path inside the source; of a row, that it stands in.
-        line: of a row: its line in a table, its number elsewhere; 0 for a whole file.
+        action: ``skipped``: it gives no document. ``read``: it gives one, with a remark. ``cut``: the model does not
+            read it to its end.
+        reason: the reason; notes are counted by it.
+        detail: more on the reason, with the way out.
+        file: the file, or the file of the row, by its path inside the source.
+        line: the line of a row in a table, or its number elsewhere; 0 for a whole file.
         document: the id of the document.
     """
 
@@ -44,27 +44,33 @@ class Note(Short):
 
     @property
     def place(self) -> str:
-        """What it is of, as a person is shown it."""
+        """The document, file or row, for a reader."""
         if self.document:
             return self.document
         return f"{self.file}, line {self.line}" if self.file and self.line else self.file or f"row {self.line}"
 
     def as_json(self) -> dict[str, Any]:
-        """The note without what it does not say."""
+        """The note without empty fields."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(repr=False)
 class DocumentReport(Short):
-    """What became documents, by kind, and every file and row that did not, or not quite. Filled while reading.
+    """The report of reading a corpus, filled while reading.
 
     ``lines`` is for people, ``records`` for a file of JSON lines.
 
     Attributes:
-        read: how many documents of each kind were read.
-        notes: on each file and row of which there is something to say.
-        tables: how each table was read that was not plainly read, a line for each.
-        lost: of documents that the model does not read whole, a sentence.
+        read: the number of documents of each kind.
+        notes: notes on files and rows.
+        tables: a line for each table that needed a choice to be read.
+        lost: a sentence on documents that the model does not read whole.
+
+    >>> report = DocumentReport()
+    >>> report.read["text"] += 2
+    >>> report.skip("logo.png", "of a kind that is not read")
+    >>> report.lines()
+    ['documents read: 2 (2 text)', '1 skipped, of a kind that is not read: logo.png']
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -81,7 +87,7 @@ class DocumentReport(Short):
         self.notes.append(Note("skipped", reason, detail, path, line))
 
     def remark(self, path: str, reason: str, *, line: int = 0, document: str = "", detail: str = "") -> None:
-        """Note something of a file, or of a row, that was read."""
+        """Note a remark on a file or row that was read."""
         self.notes.append(Note("read", reason, detail, path, line, document))
 
     def mark(self, path: str, line: int, found: str, action: str) -> None:
@@ -94,11 +100,11 @@ class DocumentReport(Short):
 
     @property
     def skipped(self) -> Counter[str]:
-        """How many files and rows were skipped, by reason."""
+        """The number of skipped files and rows by reason."""
         return Counter(note.reason for note in self.notes if note.action == "skipped")
 
     def lines(self) -> list[str]:
-        """The report for people: what was read as what, then a line for each reason."""
+        """The report for people: the documents read, then a line for each reason."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.read.items()) if count)
         lines = [f"documents read: {self.read.total()}" + (f" ({kinds})" if kinds else "")]
         lines += self.tables
@@ -111,7 +117,7 @@ class DocumentReport(Short):
         return [*lines, self.lost] if self.lost else lines
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """A row for each file, row and document that was skipped or cut, or is worth a remark."""
+        """The notes as values of JSON."""
         return (note.as_json() for note in self.notes)
 
     def write(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""A training set in other tools' formats: ColBERT's files, RAGatouille's, a BEIR folder, Hugging Face datasets.
+"""Training sets in the formats of other tools: ColBERT, RAGatouille, BEIR, Hugging Face datasets.
 
-Each folder is written whole or not at all, and the same set gives the same bytes. What a format
-cannot hold is counted in the returned :class:`Export`, never passed over in silence.
+Each folder is written whole or not at all, and the same set gives the same bytes. The returned :class:`Export` counts
+what a format cannot hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tardif.data.formats.colbert import ID_MAPS, NAMES, RAGATOUILLE_NAMES
 from tardif.data.json_metadata import as_stored
-from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
+from tardif.data.training_set import TEST, TRAIN, VALIDATION, TrainingSet
 from tardif.display import Short
 from tardif.errors import DataError, SettingError
 from tardif.folders import expanded, staged, write_json
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 KINDS = ("colbert", "ragatouille", "beir", "datasets")
 
-HELD_OUT = (VALIDATION, "test")
-"""The splits that no one trains on."""
+HELD_OUT = (VALIDATION, TEST)
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 _BATCH = 2000  # examples turned into texts at a time
@@ -37,12 +36,12 @@ _BATCH = 2000  # examples turned into texts at a time
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Export(Short):
-    """What was written.
+    """A written export.
 
     Attributes:
-        folder: where.
-        counts: how many of each thing.
-        lost: what the format cannot hold, and how often.
+        folder: the folder.
+        counts: the number of queries, documents, examples and so on.
+        lost: the number of things that the format cannot hold, by kind.
     """
 
     folder: Path
@@ -50,7 +49,7 @@ class Export(Short):
     lost: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The report for a reader."""
+        """Lines for a reader."""
         written = ", ".join(f"{number} {what}" for what, number in self.counts.items())
         return [f"{self.folder}: {written}", *(f"{number} {what}" for what, number in self.lost.items())]
 
@@ -60,17 +59,17 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
 
     Args:
         data: the set.
-        folder: where to.
-        kind: one of :data:`KINDS`: ``colbert`` (``queries.tsv``, ``collection.tsv``,
-            ``triples.jsonl`` with numbers for ids, and what they stand for in ``id-maps.json``),
-            ``ragatouille`` (the same under its names), ``beir``, or ``datasets`` (Parquet files that
-            ``datasets.load_dataset`` reads, of query, positive, negative_1 and so on).
-        overwrite: replace a folder that is there.
+        folder: the folder to write.
+        kind: one of :data:`KINDS`. ``colbert``: ``queries.tsv``, ``collection.tsv`` and ``triples.jsonl`` with
+            numbers for ids, and the ids in ``id-maps.json``. ``ragatouille``: the same under its names. ``beir``: a
+            BEIR folder. ``datasets``: Parquet files for ``datasets.load_dataset``, with the columns query, positive,
+            negative_1 and so on.
+        overwrite: replace a folder that exists.
 
     Raises:
         SettingError: the kind is not known.
-        DataError: an id cannot stand in the format.
-        FolderError: the folder is there already, or cannot be written.
+        DataError: the format cannot hold an id.
+        FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
     """
     writers = {
         "colbert": lambda aside: _write_colbert(data, aside, NAMES),
@@ -87,10 +86,10 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
 
 
 def to_datasets(data: TrainingSet) -> datasets.DatasetDict:
-    """The set as Hugging Face datasets in memory: ``train``, and the splits that are held out.
+    """Turn a training set into Hugging Face datasets in memory: ``train`` and the held-out splits.
 
-    A row of ``train`` is an example: query, positive, negative_1 and so on (None where it has fewer),
-    and a teacher's scores if there are any; a row of a held-out split is a query with one positive.
+    A row of ``train`` is an example: query, positive, negative_1 and so on (None where it has fewer), and the scores
+    of a teacher if there are any. A row of a held-out split is a query with one positive.
     """
     import datasets
     import pyarrow as pa
@@ -104,7 +103,7 @@ def to_datasets(data: TrainingSet) -> datasets.DatasetDict:
 
 
 def _write_colbert(data: TrainingSet, folder: Path, names: tuple[str, str, str]) -> tuple[Counter[str], Counter[str]]:
-    """ColBERT wants whole numbers for ids: the place of each in its file."""
+    """Write ColBERT's files. Its ids are whole numbers: the place of each text in its file."""
     queries = [query for split in (TRAIN, *HELD_OUT) for query in data.query_ids(split)]
     query_numbers = {query: number for number, query in enumerate(queries)}
     numbers = {document: number for number, document in enumerate(data.documents)}
@@ -201,7 +200,7 @@ def _write_parquet(data: TrainingSet, folder: Path) -> tuple[Counter[str], Count
 
 
 def _tables(data: TrainingSet, lost: Counter[str]) -> Iterator[tuple[str, Any, Iterator[Any]]]:
-    """Each split's name, schema and record batches."""
+    """The name, schema and record batches of each split."""
     import pyarrow as pa
 
     text, width = pa.string(), max((len(example.negative_ids) for example in data.examples), default=0)

@@ -1,7 +1,7 @@
-"""What systems are measured on: a corpus, queries and their judgements, whole in memory.
+"""Judged sets: the corpus, queries and judgements that systems are measured on, whole in memory.
 
-Everything that ``prepare`` reads is read here too, by the same readers and the same rules; what differs is that nothing
-is chosen for training: a judgement stays whatever it is about, and documents are not cut.
+The readers and rules are those of ``prepare``, but nothing is selected for training: every judgement stays, and
+documents are not cut.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tardif.errors import DataError, SettingError
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Run
 
-# Rules of prepare that say which judgements there are; all others are about training.
+# The rules of prepare that decide which judgements there are. All others are about training.
 _SHARED = ("id-as-text", "unknown-id", "repeated-click", "few-clicks", "duplicate", "contradiction", "markup")
 RULES = {
     **{name: PREPARE_RULES[name] for name in _SHARED},
@@ -56,14 +56,14 @@ class JudgedSet(Short):
     """One split of a collection.
 
     Attributes:
-        name: what figures are listed under.
-        documents: the corpus, by id.
+        name: the name of the set in tables of figures.
+        documents: the corpus, ordered by id.
         queries: the texts of the judged queries by id.
         qrels: their judgements.
-        left_out: of queries, the documents that are no hits of theirs: their own, or its pieces (the rule
+        left_out: by query, the documents that do not count as hits: its own, or the pieces of it (the rule
             ``identical``).
-        shape: what was read as what: lines for a reader.
-        report: what it came to, and what was not used.
+        shape: how each source was read: lines for a reader.
+        report: what was used and what was not: lines for a reader.
     """
 
     name: str
@@ -76,23 +76,31 @@ class JudgedSet(Short):
 
 
 def without_own(run: Run, left_out: Own, depth: int | None = None) -> dict[str, dict[str, float]]:
-    """A run without some queries' own documents, down to a depth. It must be in order where one is given."""
+    """Drop the queries' own documents from a run, and cut it at a depth.
+
+    Args:
+        run: the run. With a depth its hits must be ordered, best first.
+        left_out: by query, the documents to drop.
+        depth: the hits to keep of each query; None keeps all.
+
+    >>> without_own({"q": {"q": 9.0, "d1": 5.0, "d2": 4.0}}, {"q": frozenset({"q"})}, 1)
+    {'q': {'d1': 5.0}}
+    """
     found = {}
     for query, hits in run.items():
         own = left_out.get(query, ())
-        kept = [(d, score) for d, score in hits.items() if d not in own]
-        found[query] = dict(kept[:depth])
+        found[query] = dict([(d, score) for d, score in hits.items() if d not in own][:depth])
     return found
 
 
 def most_own(left_out: Own) -> int:
-    """How many hits deeper a ranking must go, so that it is as deep as asked without the queries' own documents."""
+    """The number of hits to search beyond a depth, so that it is reached without the queries' own documents."""
     return max(map(len, left_out.values()), default=0)
 
 
 @dataclass(frozen=True, repr=False)
 class Judging(Reading):
-    """How data is read to be measured on.
+    """How judged data are read.
 
     Args:
         columns, separator, encoding, sheet: as for :class:`tardif.data.reading.Reading`.
@@ -114,7 +122,7 @@ class Judging(Reading):
         return choose(self.on or {}, RULES, "for measuring there")
 
     def check(self) -> None:
-        """As :meth:`tardif.data.reading.Reading.check`, the rules among it."""
+        """Raise if an option cannot be used; errors as for :meth:`tardif.data.reading.Reading.check`."""
         super().check()
         check_scores(self.scores)
         ClickRule.of(self.clicks)
@@ -129,17 +137,17 @@ def read_judged(
     how: Judging | None = None,
     name: str = "",
 ) -> JudgedSet:
-    """Read what systems are measured on.
+    """Read a judged set.
 
     Args:
-        source: a prepared folder, whose split is read as it is; or anything that
-            :func:`tardif.data.formats.open_source` reads: a BEIR or TREC folder, a labelled table.
-        split: which judgements of a source that has several. Of a prepared folder without a ``test``, ``validation``.
+        source: a prepared folder, or anything that :func:`tardif.data.formats.open_source` reads: a BEIR or TREC
+            folder, a labelled table.
+        split: the split of a source that has several. A prepared folder without ``test`` gives ``validation``.
         documents: the corpus, if it is not in the source: anything that
-            :func:`tardif.data.documents.stream_documents` reads. They are kept whole.
-        queries: the queries' texts by id, where the source names them by ids.
-        how: how it is read, and what is done with rows in doubt.
-        name: what figures are listed under; by default the folder's or file's own.
+            :func:`tardif.data.documents.stream_documents` reads. Documents are kept whole.
+        queries: the queries' texts by id, where the source names queries by ids.
+        how: how to read it, and the actions of the rules.
+        name: the name of the set in tables of figures; by default the name of the folder or file.
 
     Raises:
         DataError: a file is missing or malformed, or a rule refuses; says where.
@@ -185,14 +193,14 @@ def _prepared(folder: Path, split: str, name: str) -> JudgedSet:
 
 
 def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
-    """The documents that a split's queries are searched in; empty where it has no query."""
+    """The documents to search with the queries of a split; empty where it has no query."""
     relevant = {d for query in data.query_ids(split) for d in data.positives(query)}
-    # A variant stands for the document it was made from: searched beside it, it would be found twice.
-    stood_for = {parent_of(data.documents[identity]) for identity in relevant}
+    # A relevant variant replaces the document that it was made from: with both, the answer would be found twice.
+    replaced = {parent_of(data.documents[identity]) for identity in relevant}
     return [
         d
         for d in (data.documents.values() if relevant else ())
-        if d.id in relevant or (parent_of(d) is None and d.id not in stood_for)
+        if d.id in relevant or (parent_of(d) is None and d.id not in replaced)
     ]
 
 
@@ -232,13 +240,13 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
 
 
 def _training(actions: Mapping[str, str]) -> dict[str, str]:
-    """The actions of prepare's rules: those that are about training keep what they concern."""
+    """The actions of prepare's rules: rules about training keep what they concern."""
     chosen = {name: actions[name] for name in _SHARED}
     return {**dict.fromkeys(PREPARE_RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
 
 
 def _without_text(staging: Staging, action: str) -> list[str]:
-    """The judged queries that hold no text."""
+    """The ids of the judged queries without text; raise if the rule refuses them."""
     found = staging.all(
         "SELECT id, min(source), min(place) FROM queries WHERE id IN (SELECT id FROM asked WHERE key = ?) "
         "GROUP BY id ORDER BY 2, 3",
@@ -283,11 +291,14 @@ def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
 def _used(
     staging: Staging, findings: Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
 ) -> list[str]:
-    """What came of the rows, as lines."""
+    """Lines on what was used and what was not."""
     used = sum(map(len, judged.qrels.values()))
     lines = [f"{staging.rows} judgements read: {used} used, {staging.rows - used} not"]
-    told = {name: count for name, count in findings.counts.items() if name in RULES and name != "empty"}
-    lines += [f"{name}: {count} ({RULES[name].what}; {findings.done[name]})" for name, count in told.items()]
+    lines += [
+        f"{name}: {count} ({RULES[name].what}; {findings.done[name]})"
+        for name, count in findings.counts.items()
+        if name in RULES and name != "empty"
+    ]
     if findings.done.get("unknown-id") == "drop":
         lines.append("what is dropped counts nowhere: not for recall either, where trec_eval counts it as not found")
     if count := findings.counts.get("empty", 0):
@@ -308,7 +319,7 @@ def _totals(name: str, queries: int, documents: int) -> str:
 
 
 def _own(judged: JudgedSet, action: str) -> JudgedSet:
-    """Leave queries' own documents out of their hits, as the rule ``identical`` says, and say so."""
+    """Apply the rule ``identical``: decide which queries' own documents are no hits, and report it."""
     named = of_the_same_id(judged.queries, judged.documents)
     shared = {query: frozenset(document.id for document in own) for query, own in sorted(named.items())}
     relevant = {query for query, own in shared.items() if any(judged.qrels[query].get(d, 0) > 0 for d in own)}
@@ -335,7 +346,7 @@ def _own(judged: JudgedSet, action: str) -> JudgedSet:
 
 
 def _elsewhere(judged: JudgedSet) -> int:
-    """How many queries are the text of a document with another id that is not judged relevant."""
+    """The number of queries with the text of a document that has another id and is not judged relevant."""
     asked: dict[str, list[str]] = {}
     for query, text in judged.queries.items():
         asked.setdefault(normalise(text), []).append(query)

@@ -1,4 +1,4 @@
-"""Several training sets as one, each with a weight: how often its examples are used."""
+"""Several training sets mixed into one, each with a weight."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tardif.types import Document
 
 
 def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
-    """Put training sets together.
+    """Mix training sets.
 
-    An epoch uses ``weight x size`` examples of each set: with 2 each of them twice, with 0.5 one half
-    in one epoch and the other in the next. Where an id stands for other things in two sets, the later
-    one's gets the set's number before it. What one set holds out is trained on in none: such examples
-    are left out, and the report counts them.
+    An epoch uses ``weight x size`` examples of each set: weight 2 uses each twice, weight 0.5 uses one half in one
+    epoch and the other half in the next. An id that means different things in two sets gets the number of the later
+    set as a prefix there. A query that one set holds out is trained on in none; the report counts the examples that
+    are dropped.
 
     Args:
         sets: at least one; none of them mixed already.
@@ -78,7 +78,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
 
 
 def _distinct_ids(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
-    """The sets with ids that stand for one thing each, over all of them."""
+    """The sets with ids that mean one thing over all of them."""
     documents: dict[str, str] = {}
     queries: dict[str, str] = {}
     found = []
@@ -92,7 +92,7 @@ def _distinct_ids(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 
 
 def _new_ids(texts: Mapping[str, str], taken: Mapping[str, str], number: int) -> dict[str, str]:
-    """The ids that stand for another text already, and what they become."""
+    """New ids for those that another set uses for another text."""
     found = {}
     for identity, text in texts.items():
         if taken.get(identity, text) != text:
@@ -114,7 +114,7 @@ def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[s
         return queries.get(identity, identity)
 
     def metadata(document: Document) -> Mapping[str, Any]:
-        """A variant or a piece names the document that it was made from."""
+        """The metadata with the new id of the document that a variant or a piece was made from."""
         return {
             name: d(value)
             if name == PARENT and isinstance(value, str)

@@ -1,4 +1,4 @@
-"""What every format is read as: a stream of judgements, and where they stood."""
+"""Judgements with their places, which every format is read as."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Role = Literal["positive", "negative", "labelled", "clicked"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Judgement(Short):
-    """One query with one document, as a source states it.
+    """One query with one document, as a source gives it.
 
     Attributes:
         query: the query's text, or None where the source gives only its id (its texts come from
             :meth:`Source.queries`).
         document: the document's text, or None likewise.
-        role: ``positive`` or ``negative`` where the format says so; ``labelled`` where ``label`` does; ``clicked``
+        role: ``positive`` or ``negative`` where the format decides; ``labelled`` where ``label`` does; ``clicked``
             where ``clicks`` do.
-        place: line or row in the source, counted from 1: what an error or report names.
+        place: the line or row in the source, counted from 1, for errors and reports.
         query_id: the query's id, if the source has one.
         document_id: the document's id, if the source has one.
-        label: the label as it stands in the source.
+        label: the label as the source has it.
         score: a teacher's score of the pair.
         group: the value of the field to split by, if one was asked for.
-        clicks: how often the document was clicked.
-        shown: how often it was shown, if the source says so.
+        clicks: the number of clicks on the document.
+        shown: the number of times it was shown, if the source has it.
     """
 
     query: str | None
@@ -49,18 +49,18 @@ class Judgement(Short):
 class Source(Protocol):
     """A format opened for reading. Every method streams, and may be called once.
 
-    ``name`` is the path, or ``data`` for Python values; ``shape`` is one line that says what is read as
-    what, complete when the last judgement has been read.
+    ``name`` is the path, or ``data`` for Python values. ``shape`` is one line on how the source is read; it is complete
+    after the last judgement.
     """
 
     @property
     def name(self) -> str:
-        """What messages name."""
+        """The name for messages."""
         ...
 
     @property
     def shape(self) -> str:
-        """What is read as what."""
+        """How the source is read."""
         ...
 
     def documents(self) -> Iterator[tuple[int, Document]]:

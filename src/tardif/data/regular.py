@@ -1,4 +1,4 @@
-"""Files that a user names or a folder holds: regular ones only, opened without ever waiting."""
+"""Regular files that a user names or a folder holds, opened without waiting."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tardif.errors import DataError
 
 
 def user_path(source: str | Path) -> Path:
-    """A path as a user writes it, ``~`` being his own folder.
+    """Expand ``~`` in a path.
 
     Raises:
-        DataError: it names the folder of a user whom nobody knows.
+        DataError: it names the folder of an unknown user.
     """
     try:
         return Path(source).expanduser()
@@ -36,10 +36,9 @@ def is_folder(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> os.stat_result:
-    """Refuse what is no regular file, and give what the system says of it.
+    """Refuse everything but a regular file; returns its status.
 
-    Pipes and devices are refused by name: a file is read more than once, to look and to read, and one that has no
-    end, or no writer, would be waited for without a word.
+    Pipes and devices are refused: a file is read more than once, and one without an end or a writer would block.
 
     Raises:
         DataError: it is missing, a folder, a pipe, a device or a socket, or cannot be looked at.
@@ -58,7 +57,7 @@ def check_regular(path: Path) -> os.stat_result:
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file to read. Never waits, also not where a pipe has taken the place of a file just now.
+    """Open a regular file to read. This never blocks, even if a pipe has just taken the place of the file.
 
     Raises:
         DataError: as for :func:`check_regular`.

@@ -1,4 +1,4 @@
-"""What synthesis gives back: pairs, the variants they need, and a count of all that was made."""
+"""The results of synthesis: pairs, the variants of documents that they need, and counts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tardif.data.records import Judgement
 from tardif.display import Short
 from tardif.types import Document, Query
 
+# Metadata of a variant: its kind, and the id of the document of the corpus that it was made from.
 KIND = "synthetic_kind"
 PARENT = "synthetic_parent"
-"""Metadata of a variant: its kind, and the id of the document of the corpus that it was made from."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -25,12 +25,12 @@ class SyntheticPair(Short):
         query: the query's text.
         kind: how it was made.
         document_id: the positive's id.
-        parent_id: the document of the corpus that the pair was made from. It answers the query too:
-            never take it as a negative.
-        group: the parent, or the whole document where the parent is a piece of one: keep the pairs of one
-            group on one side of a split.
-        document: the positive where it is a variant: the parent's text without the words that the
-            query was made of. None where the positive is the parent itself.
+        parent_id: the document of the corpus that the pair was made from. It answers the query too, so it must not
+            be a negative.
+        group: the parent, or the whole document where the parent is a piece. Pairs of one group belong on one side of
+            a split.
+        document: the positive where it is a variant: the parent's text without the words that the query was made
+            from. None where the positive is the parent itself.
     """
 
     query: str
@@ -43,14 +43,14 @@ class SyntheticPair(Short):
 
 @dataclass(repr=False)
 class KindCount(Short):
-    """What became of one kind's candidates: ``made`` is ``kept`` and everything ``dropped`` together."""
+    """Counts of the candidates of one kind; ``made`` is the sum of ``kept`` and all ``dropped``."""
 
     made: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     def line(self, kind: str) -> str:
-        """The count as a reader reads it."""
+        """The counts as a line for a reader."""
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
         return f"{kind}: {self.kept} kept of {self.made} made" + (f" (dropped: {reasons})" if reasons else "")
 
@@ -60,9 +60,10 @@ class SynthesisResult(Short):
     """Pairs made from a corpus; also a :class:`~tardif.data.records.Source` of judgements.
 
     Attributes:
-        pairs: in a seeded order that mixes the kinds.
-        counts: what was made, kept and dropped, by kind.
-        copies: documents passed over because another has the same text.
+        pairs: the pairs, in a seeded order that mixes the kinds.
+        counts: the counts by kind.
+        copies: the number of documents skipped because another has the same text.
+        name: the name of the source in reports.
     """
 
     pairs: Sequence[SyntheticPair]
@@ -72,7 +73,7 @@ class SynthesisResult(Short):
 
     @property
     def shape(self) -> str:
-        """One line that says what is what."""
+        """One line on what the source holds."""
         return f"{self.name}: {len(self.pairs)} queries made from the documents themselves"
 
     @property
@@ -82,7 +83,7 @@ class SynthesisResult(Short):
         return [self.shape, *(count.line(kind) for kind, count in self.counts.items()), *copies]
 
     def documents(self) -> Iterator[tuple[int, Document]]:
-        """The variants. They are for training alone: a corpus to search must not hold them."""
+        """The variants. They are for training only: a corpus to search must not hold them."""
         seen = set()
         for place, pair in enumerate(self.pairs, start=1):
             if pair.document is not None and pair.document_id not in seen:

@@ -1,6 +1,6 @@
-"""Negatives of the data's own that say what their query's answer says, found in the staging database.
+"""Negatives in the data that contain their query's answer, found in the staging database.
 
-Word for word alone, and by texts long enough to tell where they come from: somebody has judged these negatives.
+Only matches word for word count, of texts long enough to tell where they come from: somebody judged these negatives.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from tardif.data.excluded_negatives import spaced
 from tardif.data.staging import Staging
 from tardif.text.containment import is_sure
 
+# A negative is compared with this number of its query's positives, the first by id.
 ANSWERS = 64
-"""With so many of its query's positives a negative is compared, the first by id."""
 
 
 def with_answer(staging: Staging) -> str:
-    """SQL that gives the rows of negatives that contain a positive of their query, are part of one, or are the query.
+    """SQL for the negatives that contain a positive of their query, are part of one, or are the query.
 
     Args:
-        staging: with the table ``stated``, whose rows without a fate are in use.
+        staging: with the table ``stated``; its rows without a fate are in use.
     """
     staging.run(
         """CREATE OR REPLACE TEMP TABLE doubted AS
@@ -59,7 +59,7 @@ def with_answer(staging: Staging) -> str:
 
 
 def _functions(staging: Staging) -> None:
-    """Give the database the words of a text, and whether they tell where they come from."""
+    """Add the functions ``spaced`` (the words of a text) and ``tells`` (it is long enough) to the database."""
     import pyarrow as pa
     from duckdb.func import PythonUDFType
 
