@@ -138,13 +138,11 @@ def source_json(source: Any) -> dict[str, Any]:
     if not isinstance(source, str | Path):
         return {"name": "none" if source is None else "values"}
     path = user_path(source)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return {
-        "name": path.name,
-        "sha256": {file.name if path.is_file() else file.relative_to(path).as_posix(): _sha256(file) for file in files},
-    }
-
-
-def _sha256(path: Path) -> str:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    # By their paths inside a folder; a single file by its name.
+    files = {path.name: path} if path.is_file() else {f.relative_to(path).as_posix(): f for f in path.rglob("*")}
+    checksums = {}
+    for name, file in sorted(files.items()):
+        if file.is_file():
+            with open_regular(file) as opened:
+                checksums[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"name": path.name, "sha256": checksums}

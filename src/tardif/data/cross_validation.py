@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tardif.data.split import components
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
 from tardif.text.near import LIMIT, near_duplicates
@@ -58,29 +59,25 @@ def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:
 
 def _together(data: TrainingSet) -> dict[str, list[str]]:
     """Training queries that must be in one fold, by the first of their normalised texts."""
+    import numpy as np
+
     asked = {query: normalise(data.queries[query]) for query in data.query_ids(TRAIN)}
-    leader: dict[str, str] = {}
-
-    # Union-find: the leader of a group is the smallest of its texts.
-    def find(hub: str) -> str:
-        while (up := leader.setdefault(hub, hub)) != hub:
-            leader[hub] = hub = leader[up]
-        return hub
-
-    def join(one: str, other: str) -> None:
-        low, high = sorted((find(one), find(other)))
-        leader[high] = low
-
-    if any(made.get("near", True) for made in _made_with(data)) and len(asked) <= LIMIT:
-        for one, other in near_duplicates((query, data.queries[query]) for query in asked).links:
-            join(f"q{asked[one]}", f"q{asked[other]}")
-    if any(made.get("documents_apart") for made in _made_with(data)):
-        for query, text in asked.items():
-            for identity in data.positives(query):
-                join(f"q{text}", f"d{normalise(data.documents[identity].content)}")
-    groups: dict[str, list[str]] = {}
+    shared: dict[str, list[str]] = {}  # what queries have in common -> these queries
     for query, text in asked.items():
-        groups.setdefault(find(f"q{text}"), []).append(query)
+        shared.setdefault(f"q{text}", []).append(query)
+    if any(made.get("near", True) for made in _made_with(data)) and len(asked) <= LIMIT:
+        links = near_duplicates((query, data.queries[query]) for query in asked).links
+        shared.update({f"n{number}": list(link) for number, link in enumerate(links)})
+    if any(made.get("documents_apart") for made in _made_with(data)):
+        for query in asked:
+            for identity in data.positives(query):
+                shared.setdefault(f"d{normalise(data.documents[identity].content)}", []).append(query)
+    places = {query: place for place, query in enumerate(asked)}
+    edges = [(places[query], hub) for hub, queries in enumerate(shared.values()) for query in queries]
+    units = components(*np.array(edges, dtype=np.int64).reshape(-1, 2).T)
+    groups: dict[int, list[str]] = {}
+    for query, unit in zip(asked, units.tolist(), strict=True):
+        groups.setdefault(unit, []).append(query)
     return {min(asked[query] for query in group): group for group in groups.values()}
 
 

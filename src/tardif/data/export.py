@@ -206,37 +206,38 @@ def _tables(data: TrainingSet, lost: Counter[str]) -> Iterator[tuple[str, Any, I
     text, width = pa.string(), max((len(example.negative_ids) for example in data.examples), default=0)
     columns = [("query", text), ("positive", text)]
     negatives = [(f"negative_{number}", text) for number in range(1, width + 1)]
-    scored = any(example.scores for example in data.examples)
-    scores = [("scores", pa.list_(pa.float64()))] if scored else []
+    scores = [("scores", pa.list_(pa.float64()))] if any(example.scores for example in data.examples) else []
     schema = pa.schema(columns + negatives + scores)
-    yield TRAIN, schema, _batches(_examples(data, width, lost, scored=scored), schema)
+    yield TRAIN, schema, _batches(_example_rows(data, width, lost), schema)
     for split in HELD_OUT:
         if data.query_ids(split):
             schema = pa.schema(columns)
-            yield split, schema, _batches(_positives(data, split), schema)
+            yield split, schema, _batches(_positive_rows(data, split), schema)
 
 
-def _examples(data: TrainingSet, width: int, lost: Counter[str], *, scored: bool) -> Iterator[tuple[Any, ...]]:
+def _example_rows(data: TrainingSet, width: int, lost: Counter[str]) -> Iterator[dict[str, Any]]:
     for example in data.examples:
-        negatives = [data.documents[document].content for document in example.negative_ids]
-        lost["rows with fewer negatives than columns (None)"] += len(negatives) < width
-        spare = [None] * (width - len(negatives))
-        scores = [list(example.scores) or None] if scored else []
-        yield data.queries[example.query_id], data.documents[example.positive_id].content, *negatives, *spare, *scores
+        lost["rows with fewer negatives than columns (None)"] += len(example.negative_ids) < width
+        row = {f"negative_{n}": data.documents[d].content for n, d in enumerate(example.negative_ids, start=1)}
+        scores = list(example.scores) or None
+        yield {**_pair(data, example.query_id, example.positive_id), **row, "scores": scores}
 
 
-def _positives(data: TrainingSet, split: str) -> Iterator[tuple[Any, ...]]:
+def _positive_rows(data: TrainingSet, split: str) -> Iterator[dict[str, Any]]:
     for query in data.query_ids(split):
         for document in data.positives(query):
-            yield data.queries[query], data.documents[document].content
+            yield _pair(data, query, document)
 
 
-def _batches(rows: Iterator[tuple[Any, ...]], schema: Any) -> Iterator[Any]:
+def _pair(data: TrainingSet, query: str, document: str) -> dict[str, Any]:
+    return {"query": data.queries[query], "positive": data.documents[document].content}
+
+
+def _batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
     import pyarrow as pa
 
     while part := list(islice(rows, _BATCH)):
-        columns = zip(zip(*part, strict=True), schema, strict=True)
-        yield pa.record_batch([pa.array(column, field.type) for column, field in columns], schema=schema)
+        yield pa.RecordBatch.from_pylist(part, schema=schema)  # a missing column is None
 
 
 def _write(path: Path, lines: Iterable[str], *, head: str = "") -> int:

@@ -6,7 +6,6 @@ documents are not cut.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -233,8 +232,8 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
             click_rule=how.clicks,
         )
         shape += [findings.labels] if findings.labels else []
-        dropped = _without_text(staging, how.actions["empty"])
-        judged = _collected(staging, name, dropped)
+        dropped = _drop_without_text(staging, how.actions["empty"])
+        judged = _collected(staging, name)
         report = _used(staging, findings, judged, dropped, has_corpus=bool(given.documents))
     return replace(judged, shape=tuple(shape), report=(*findings.lines, *report))
 
@@ -245,8 +244,8 @@ def _training(actions: Mapping[str, str]) -> dict[str, str]:
     return {**dict.fromkeys(PREPARE_RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
 
 
-def _without_text(staging: Staging, action: str) -> list[str]:
-    """The ids of the judged queries without text; raise if the rule refuses them."""
+def _drop_without_text(staging: Staging, action: str) -> int:
+    """Drop judged queries without text, or raise if the rule refuses them; returns their number."""
     found = staging.all(
         "SELECT id, min(source), min(place) FROM queries WHERE id IN (SELECT id FROM asked WHERE key = ?) "
         "GROUP BY id ORDER BY 2, 3",
@@ -260,21 +259,18 @@ def _without_text(staging: Staging, action: str) -> list[str]:
             f"the query {identity!r} is judged and has no text ({len(found)} in all): mend it, or choose empty=drop "
             '(--on empty=drop; in Python on={"empty": "drop"}).',
         )
-    return [identity for identity, _, _ in found]
+    staging.run("DELETE FROM asked WHERE key = ?", [text_id("", "")])
+    return len(found)
 
 
-def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
-    documents = [
-        Document(identity, text, title, json.loads(metadata))
-        for identity, title, text, metadata in staging.all("SELECT id, title, text, metadata FROM texts ORDER BY id")
-    ]
-    left = set(dropped)
-    queries = {i: text for i, text in staging.all("SELECT id, text FROM asked ORDER BY id") if i not in left}
+def _collected(staging: Staging, name: str) -> JudgedSet:
+    documents = staging.documents("SELECT id, title, text, metadata FROM texts ORDER BY id")
+    queries = dict(staging.all("SELECT id, text FROM asked ORDER BY id"))
     qrels: dict[str, dict[str, int]] = {query: {} for query in queries}
     for query, document, relevance in staging.all(
         "SELECT query_id, document_id, relevance FROM judged ORDER BY query_id, document_id"
     ):
-        if query not in left:
+        if query in qrels:
             qrels[query][document] = relevance
     if not queries:
         raise DataError("No judged query is left to measure on.", name)
@@ -288,9 +284,7 @@ def _collected(staging: Staging, name: str, dropped: list[str]) -> JudgedSet:
     return JudgedSet(name, documents, queries, qrels)
 
 
-def _used(
-    staging: Staging, findings: Findings, judged: JudgedSet, dropped: list[str], *, has_corpus: bool
-) -> list[str]:
+def _used(staging: Staging, findings: Findings, judged: JudgedSet, dropped: int, *, has_corpus: bool) -> list[str]:
     """Lines on what was used and what was not."""
     used = sum(map(len, judged.qrels.values()))
     lines = [f"{staging.rows} judgements read: {used} used, {staging.rows - used} not"]
@@ -306,7 +300,7 @@ def _used(
             f"{count} judgements are of a query or document without text, which finds nothing and is not found"
         )
     if dropped:
-        lines.append(f"empty: {len(dropped)} ({RULES['empty'].what}; drop)")
+        lines.append(f"empty: {dropped} ({RULES['empty'].what}; drop)")
     if has_corpus and (
         count := int(staging.one("SELECT count(*) FROM texts WHERE id NOT IN (SELECT id FROM documents WHERE corpus)"))
     ):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tardif.data.staging import Staging
 from tardif.data.training_set import TEST, VALIDATION
 from tardif.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # More held-out queries cost evaluation time and narrow the error of the figures little.
 MAX_HELD_OUT = 500
@@ -185,20 +188,33 @@ def _group(staging: Staging, how: Split, alike: Sequence[Sequence[str]]) -> None
         f"({' UNION ALL '.join(links)})"
     )
     found = staging.database.sql("SELECT node, hub FROM links").fetchnumpy()
-    units = _components(found["node"], found["hub"])
+    units = components(found["node"], found["hub"])
     # Arrow takes the array as it is: ten million tuples of Python would need a gigabyte.
     staging.database.register("found", pa.table({"node": pa.array(range(len(units))), "unit": pa.array(units)}))
     staging.run("CREATE TABLE units AS SELECT id, key, unit::VARCHAR AS unit FROM nodes JOIN found USING (node)")
     staging.database.unregister("found")
 
 
-def _components(nodes: Any, hubs: Any) -> Any:
-    """The connected component of each node; nodes with a common hub are connected."""
+def components(nodes: NDArray[Any], hubs: NDArray[Any]) -> NDArray[Any]:
+    """The connected component of each node, where nodes with a common hub are connected.
+
+    Args:
+        nodes: the node of each edge, ``[edges]``, numbered from 0. Every node has an edge.
+        hubs: the hub of each edge, ``[edges]``, numbered from 0.
+
+    Returns:
+        The number of the component of each node.
+
+    >>> import numpy as np
+    >>> components(np.array([0, 1, 2]), np.array([0, 0, 1])).tolist()
+    [0, 0, 1]
+    """
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    count = int(nodes.max()) + 1
-    size = count + int(hubs.max()) + 1
+    count = int(nodes.max(initial=-1)) + 1
+    size = count + int(hubs.max(initial=-1)) + 1
     graph = coo_array((np.ones(len(nodes), dtype=np.int8), (nodes, hubs + count)), shape=(size, size))
-    return connected_components(graph, directed=False)[1][:count]
+    found: NDArray[Any] = connected_components(graph, directed=False)[1][:count]
+    return found

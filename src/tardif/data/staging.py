@@ -14,6 +14,7 @@ to the folder at its memory limit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -184,6 +185,13 @@ class Staging:
         self.run(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
         if values := list(zip(*rows, strict=True)):
             self._insert(name, _batch(columns, values))
+
+    def documents(self, statement: str) -> list[Document]:
+        """The documents of a query for id, title, text and metadata."""
+        return [
+            Document(identity, text, title, json.loads(metadata))
+            for identity, title, text, metadata in self.all(statement)
+        ]
 
     def note(self, rule: str, action: str, source: int, place: int, detail: str) -> None:
         """Report one row that is not used as it stands."""

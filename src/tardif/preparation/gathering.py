@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -132,12 +131,9 @@ def _make_queries(staging: Staging, how: Preparation, gathered: Gathered, consol
     """
     from tardif.synthesis import synthesize
 
-    corpus = [
-        Document(identity, text, title, json.loads(metadata))
-        for identity, title, text, metadata in staging.all(
-            "SELECT DISTINCT id, title, text, metadata FROM documents WHERE corpus AND NOT parent ORDER BY id"
-        )
-    ]
+    corpus = staging.documents(
+        "SELECT DISTINCT id, title, text, metadata FROM documents WHERE corpus AND NOT parent ORDER BY id"
+    )
     results = []
     if how.synthesize:
         console.say("Making queries from the documents ...")

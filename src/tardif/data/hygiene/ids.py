@@ -347,7 +347,8 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
     else:
         elsewhere = _elsewhere(staging, identity) if kind is DOCUMENTS else ""
         theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE own_id")
-        many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {_some(some, ids)}"
+        examples = ", ".join(f"{name!r:.60}" for name in some) + (", ..." if ids > len(some) else "")
+        many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {examples}"
         many += "" if theirs is None else f"; theirs are such as {theirs!r:.60}"
         what = (
             f" ({many}): {elsewhere}give the {kind.table} that they name, or leave the rows out with "
@@ -374,7 +375,3 @@ def _elsewhere(staging: Staging, identity: str) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _some(names: Sequence[str], count: int) -> str:
-    return ", ".join(f"{name!r:.60}" for name in names) + (", ..." if count > len(names) else "")
