@@ -1,4 +1,4 @@
-"""Train on scifact's claims, then measure on cranfield, which the model has never seen.
+"""Train on scifact's claims, then measure on cranfield, which training never sees.
 
 python examples/scifact_to_cranfield.py FOLDER   (with scifact/ and cranfield/ in BEIR layout)
 """
