@@ -170,7 +170,7 @@ def test_a_proxy_is_a_tunnel_and_sees_no_key(tmp_path, monkeypatch):
 @pytest.mark.parametrize("proxy", ["socks5://me:pw@127.0.0.1:9", "https://127.0.0.1:9", "http://"])
 def test_a_proxy_of_another_kind_is_a_setting(tmp_path, monkeypatch, proxy):
     monkeypatch.setenv("https_proxy", proxy)
-    with pytest.raises(SettingError, match="proxy that the environment names") as error:
+    with pytest.raises(SettingError, match="environment's proxy for https cannot be used") as error:
         ask("https://models.invalid/v1", tmp_path)
     assert "pw" not in str(error.value)
 

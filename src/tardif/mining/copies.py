@@ -24,7 +24,7 @@ from tardif.types import Document
 # A word's place in a table is its hash: of the 100 or so different words of a text, fewer than one in 1,000 shares its
 # place with another.
 _PLACES = 1 << 18
-# The weights come from a sample: a word that is in none of so many texts is rare in any case.
+# The weights come from a sample of this many texts: a word that is in none of them is rare in any case.
 _SAMPLE = 20_000
 # Texts whose words are kept in memory; about a kilobyte each.
 _KEPT = 200_000

@@ -120,12 +120,12 @@ class MiningPlan:
                 teacher.close()
         lines = done.report.lines()
         if folder is not None:
-            said = done.report.as_json()
-            write_json(folder / REPORT, said)
+            report = done.report.as_json()
+            write_json(folder / REPORT, report)
             # A text may hold half a surrogate pair, which UTF-8 cannot encode.
-            (folder / PAGE).write_bytes(page(said, lines).encode("utf-8", "xmlcharrefreplace"))
+            (folder / PAGE).write_bytes(page(report, lines).encode("utf-8", "xmlcharrefreplace"))
         if self.decides_ratio and self.miner != "none" and selection.ratio is None:
-            lines.append(f"negatives of any score: there are over {MANY:,} queries (ratio {RATIO} keeps them lower)")
+            lines.append(f"no filter by ratio: there are over {MANY:,} queries (to have one, set ratio to {RATIO})")
         return done.data, [*getattr(searcher, "notes", []), *lines]
 
     def _searcher(self, data: TrainingSet, work: Path | None, console: Console) -> Searcher | None:

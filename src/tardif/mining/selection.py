@@ -30,7 +30,7 @@ MANY = 1_000
 RULES = {
     "positive": "known to answer the query",
     "copy": "the text of a known positive, or no text",
-    "unclear": "neither relevant nor not: clicked too seldom, or another piece of a document that answers",
+    "unclear": "neither relevant nor irrelevant: clicked too seldom, or another piece of a document that answers",
     "query": "is the query itself",
     "contains": "contains a known positive",
     "part": "is part of a known positive",
@@ -39,8 +39,8 @@ RULES = {
     "ceiling": "scores above the ceiling",
     "ratio": "scores too near the positive's score, as a share",
     "margin": "scores too near the positive's score, as a difference",
-    "uses": "used for as many queries as allowed",
-    "teacher": "the teacher takes it for an answer",
+    "uses": "is already a negative of as many queries as allowed",
+    "teacher": "looks like an answer to the teacher",
 }
 
 

@@ -165,8 +165,8 @@ class Teacher:
             if self._database is None:
                 if self._path is not None:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
-                # SQLite's rollback journal, in which a second writer waits: the write-ahead log fails at once where two
-                # processes turn it on.
+                # With SQLite's default journal a second writer waits. To turn on the write-ahead log fails at once if
+                # two processes do so.
                 self._database = sqlite3.connect(self._path or ":memory:", timeout=60, isolation_level=None)
             # IMMEDIATE: two that read first and then want to write would wait for each other.
             self._database.execute("BEGIN IMMEDIATE")

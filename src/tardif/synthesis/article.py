@@ -111,7 +111,7 @@ class Article:
 
     @cached_property
     def sentences(self) -> list[Span]:
-        """The sentences outside headings and code blocks; none in code, where only docstrings are prose."""
+        """The sentences outside headings and code blocks; none in Python code, which only has docstrings."""
         if self.docstrings:
             return []
         edges = [0, *(edge for _, start, end in self._headings for edge in (start, end)), len(self.text)]

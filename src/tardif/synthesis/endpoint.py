@@ -137,9 +137,9 @@ class EndpointWriter:
         backoff: float = 1.0,
     ) -> None:
         if not isinstance(prompt, str) or "{passage}" not in prompt:
-            raise SettingError("The prompt must hold {passage}, where the document's text goes.")
+            raise SettingError("The prompt has no {passage}: write it where the document's text goes.")
         if not isinstance(model, str) or not model.strip():
-            raise SettingError(f"model={model!r} is no name: give the model's name at the endpoint.")
+            raise SettingError(f"model={model!r} is not a model's name: give the name that the endpoint uses.")
         whole = {"count": count, "answer_tokens": answer_tokens, "passage_words": passage_words, "workers": workers}
         for name, value in whole.items():
             check_number(name, value, 1, whole=True)

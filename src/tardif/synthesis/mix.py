@@ -50,18 +50,17 @@ def synthesize(
 ) -> SynthesisResult:
     """Make queries from documents, each with the document, or a variant of it, as its positive.
 
-    The corpus is read twice (frequencies, then queries), one document at a time. Documents with the
-    same text count once. What is dropped, and why, is counted by kind; the thresholds and their
-    sources are in :mod:`~tardif.synthesis.candidate_filter`. Draws are keyed by the texts, so they do not depend on the
-    order of the corpus, the process or the platform.
+    The corpus is read twice (frequencies, then queries), one document at a time. Documents with the same text count
+    once. Dropped candidates are counted by kind and reason (:mod:`~tardif.synthesis.candidate_filter`). Draws are keyed
+    by the texts, so they do not depend on the order of the corpus, the process or the platform.
 
     Args:
         documents: the corpus.
         language: its stemmer and stopwords judge the overlap and choose keyphrases.
         seed: of the draws.
         kinds: names from :data:`WEIGHTS`, or names with weights of their own; all by default.
-        per_document: the most pairs of a document. A second pair of one kind is half as
-            likely as the first, a third one third, so that kinds mix within a document too.
+        per_document: the most pairs of a document. A second pair of one kind is half as likely as the first, a third
+            one third, so that kinds mix.
         limit: the most pairs in all; None for no limit.
         removed: the share of cropped sentences that are removed from their passage (inverse cloze task).
         passage_words: the length of a variant's text in words; 180 are about what the model reads (256 tokens).
@@ -76,22 +75,20 @@ def synthesize(
     'How salt is made'
     """
     weights = _weights(kinds)
-    corpus = documents if isinstance(documents, Collection) and not isinstance(documents, str | bytes) else None
-    if corpus is None:  # an iterator: the corpus is read twice
-        corpus = check_list(documents, "documents", SettingError)
-    check_number("per_document", per_document, 1, whole=True)
-    check_number("passage_words", passage_words, 1, whole=True)
-    if limit is not None:
-        check_number("limit", limit, 1, whole=True)
+    if not isinstance(documents, Collection) or isinstance(documents, str | bytes):
+        documents = check_list(documents, "documents", SettingError)  # an iterator: the corpus is read twice
+    numbers = {"per_document": per_document, "passage_words": passage_words, "limit": 1 if limit is None else limit}
+    for name, value in numbers.items():
+        check_number(name, value, 1, whole=True)
     check_number("removed", removed, 0, 1)
     vocabulary = Vocabulary(language)
     statistics = Statistics(vocabulary, seed, passage_words)
-    statistics.read(corpus)
+    statistics.read(documents)
     counts = {kind: KindCount() for kind in weights}
     context = Context(statistics, vocabulary, seed, removed)
     sampler = _Sampler(context, CandidateFilter(statistics, vocabulary), weights, per_document, counts)
     kept = _KeptPairs(limit, counts)
-    for document in corpus:
+    for document in documents:
         if statistics.is_first(document):
             article = Article(document, passage_words)
             article.common = statistics.common(article)

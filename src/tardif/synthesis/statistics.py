@@ -1,4 +1,4 @@
-"""Document frequencies of a corpus's words, sentences, titles and headings, which tell what is common in it."""
+"""Document frequencies of a corpus's words, sentences, titles and headings."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Statistics:
         return self._terms[term]
 
     def _is_content(self, term: str) -> bool:
-        """Whether a term says what a text is about: it is neither a function word nor a number.
+        """Whether a term is a content word: neither a function word nor a number.
 
         Function words are the language's stopwords and, for languages without a list, the words in more
         than a fifth of the documents (if there are enough to tell).

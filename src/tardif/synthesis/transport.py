@@ -150,11 +150,11 @@ async def _exchange(
     return Response(response.status_code, response.headers, bytes(body))
 
 
-def _broken(said: str) -> str:
+def _broken(message: str) -> str:
     """What is wrong with an answer, by the message of h11 or httpcore, which may quote it and is not passed on."""
-    if said.startswith("Server disconnected"):
+    if message.startswith("Server disconnected"):
         return "broke the connection off"
-    return "its answer broke off" if said.startswith("peer closed connection") else "its answer is not HTTP"
+    return "its answer broke off" if message.startswith("peer closed connection") else "its answer is not HTTP"
 
 
 @cache
@@ -171,12 +171,12 @@ def _proxy(url: str) -> str | None:
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     found, host, _ = _split(proxy)
     if found.scheme != "http" or not host:
-        raise SettingError("The proxy that the environment names for https is none of http://host:port: change it.")
+        raise SettingError("The environment's proxy for https cannot be used: give one of the form http://host:port.")
     return proxy
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
-    """The parts of a URL, its host and its port; the host is empty where none can be."""
+    """The parts of a URL, its host and its port; the host is empty if it is no host."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna").decode()
