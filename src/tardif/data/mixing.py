@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from tardif.checks import check_list
@@ -41,39 +42,34 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     held = {
         normalise(text) for found in renamed for query, text in found.queries.items() if found.split[query] != TRAIN
     }
-    documents: dict[str, Document] = {}
-    queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     split: dict[str, str] = {}
     unclear: dict[str, list[str]] = {}
-    examples, parts, report = [], [], []
-    for number, (found, weight) in enumerate(zip(renamed, weights, strict=True), start=1):
-        documents.update(found.documents)
-        queries.update(found.queries)
+    for found in renamed:
         for query, judged in found.qrels.items():
             qrels.setdefault(query, {}).update(judged)
         for query, unsure in found.unclear.items():
             unclear.setdefault(query, []).extend(unsure)
+        # A query that an earlier set holds out stays held out.
         split.update({query: side for query, side in found.split.items() if split.get(query, TRAIN) == TRAIN})
-        used = [example for example in found.examples if normalise(found.queries[example.query_id]) not in held]
-        examples += used
-        parts.append((len(used), float(weight)))
-        left_out = len(found.examples) - len(used)
-        report.append(f"set {number}: {len(used)} examples, weight {weight:g}")
-        if left_out:
+    used = [[e for e in found.examples if normalise(found.queries[e.query_id]) not in held] for found in renamed]
+    report = []
+    for number, (found, examples, weight) in enumerate(zip(renamed, used, weights, strict=True), start=1):
+        report.append(f"set {number}: {len(examples)} examples, weight {weight:g}")
+        if left_out := len(found.examples) - len(examples):
             report.append(f"set {number}: {left_out} examples left out, whose query another set holds out")
         report += [f"set {number}: {line}" for line in found.report]
     return TrainingSet(
-        documents=documents,
-        queries=queries,
+        documents={identity: document for found in renamed for identity, document in found.documents.items()},
+        queries={query: text for found in renamed for query, text in found.queries.items()},
         qrels=qrels,
         split=split,
-        examples=examples,
+        examples=list(chain.from_iterable(used)),
         settings={"mixed": [dict(found.settings) for found in sets], "weights": [float(weight) for weight in weights]},
         report=report,
         made=sum(found.made for found in sets),
         unclear=unclear,
-        parts=tuple(part for part in parts if part[0]),
+        parts=tuple((len(part), float(weight)) for part, weight in zip(used, weights, strict=True) if part),
     )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tardif.batching import batched
@@ -111,21 +111,18 @@ def find(staging: Staging, *, near: bool = True) -> Joined | None:
         [_BLOCK],
     )
     joined = Joined()
-    blocks = staging.all("SELECT is_document, block, count(*) FROM judged_texts GROUP BY ALL ORDER BY ALL")
-    if (count := sum(texts for is_document, _, texts in blocks if is_document)) > LIMIT:
+    blocks = staging.all("SELECT DISTINCT is_document, block FROM judged_texts ORDER BY ALL")
+    if (count := int(staging.one("SELECT count(*) FROM judged_texts WHERE is_document"))) > LIMIT:
         joined.lines.append(
             f"{count:,} judged texts that are documents were not looked for inside longer documents: there are over "
             f"{LIMIT:,}"
         )
         blocks = [block for block in blocks if not block[0]]
-    for is_document, block, _ in blocks:
+    for block in blocks:
         texts = dict(
-            staging.all(
-                "SELECT id, text FROM judged_texts WHERE is_document = ? AND block = ? ORDER BY id",
-                [is_document, block],
-            )
+            staging.all("SELECT id, text FROM judged_texts WHERE is_document = ? AND block = ? ORDER BY id", block)
         )
-        _find(staging, texts, joined, NEAR if near else None, parts=not is_document)
+        _find(staging, texts, joined, NEAR if near else None, parts=not block[0])
     return joined
 
 
@@ -162,33 +159,28 @@ def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float |
 def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -> Iterator[Occurrence]:
     """Find texts that begin with the title of a document and continue with some of its text."""
     heads: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    rest: dict[tuple[str, int], str] = {}
     for identity, text in texts.items():
         words = words_in_order(text)
         for count in range(1, min(_LONGEST_TITLE, len(words) - 1) + 1):
             heads[tuple(words[:count])].append(identity)
-    titled: dict[str, set[str]] = defaultdict(set)
-    lengths: dict[str, int] = {}
-    for document, title in _Rows(
-        staging, f"SELECT id, title FROM documents WHERE {_CORPUS} AND piece_of IS NULL AND title <> ''"
-    ):
+    # One text may begin with several titles: its rest is looked for once for each number of words.
+    rests: dict[str, str] = {}
+    titled: dict[str, set[str]] = defaultdict(set)  # document -> keys of rests
+    statement = f"SELECT id, title FROM documents WHERE {_CORPUS} AND piece_of IS NULL AND title <> ''"
+    for document, title in _Rows(staging, statement):
         head = tuple(words_in_order(title))
         for identity in heads.get(head, ()):
-            titled[document].add(identity)
-            lengths[document] = len(head)
+            key = f"{len(head)} {identity}"
+            titled[document].add(key)
+            if key not in rests:
+                text = texts[identity]
+                rests[key] = text[word_places(text)[len(head) - 1][1] :]
     if not titled:
         return
-    for document, identities in titled.items():
-        for identity in identities:
-            text, count = texts[identity], lengths[document]
-            rest.setdefault((identity, count), text[word_places(text)[count - 1][1] :])
-    names = {f"{identity} {count}": identity for identity, count in rest}
-    bodies = [(f"{identity} {count}", text) for (identity, count), text in rest.items()]
-    for found in contained(bodies, _contents(staging, titled), near=near, most=len(titled)).found.values():
+    for found in contained(rests.items(), _contents(staging, titled), near=near, most=len(titled)).found.values():
         for one in found:
-            identity = names[one.text]
-            if identity in titled[one.document] and one.text == f"{identity} {lengths[one.document]}":
-                yield Occurrence(identity, one.document, one.share, one.exact, one.start, one.end)
+            if one.text in titled[one.document]:
+                yield replace(one, text=one.text.partition(" ")[2])
 
 
 def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, str]]:
