@@ -30,6 +30,7 @@ KINDS = ("colbert", "ragatouille", "beir", "datasets")
 
 HELD_OUT = (VALIDATION, TEST)
 
+# What separates columns and rows of ColBERT's and BEIR's tables, which have no quotes.
 _BREAKS = re.compile(r"[\t\r\n]+")
 _BATCH = 2000  # examples turned into texts at a time
 
@@ -171,6 +172,7 @@ def _write_beir(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[
     counts["queries"] = _write(
         folder / "queries.jsonl", (_json({"_id": query, "text": text}) for query, text in data.queries.items())
     )
+    # Judged negatives are in the qrels; mined ones are not.
     lost["hard negatives, for which BEIR has no place"] = sum(
         document not in data.qrels.get(example.query_id, {})
         for example in data.examples

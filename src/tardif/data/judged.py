@@ -205,6 +205,7 @@ def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
 
 def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
     shape: list[str] = []
+    # The staging database is on disk, so that the rules that prepare uses work here too.
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder), markup=how.markup) as staging:
         opened = open_source(
             given.rows[0],
@@ -347,7 +348,7 @@ def _elsewhere(judged: JudgedSet) -> int:
     longest = max(map(len, judged.queries.values()))
     found = set()
     for document in judged.documents:
-        if len(document.text) <= 2 * longest + 100:  # a longer one is no query's text
+        if len(document.text) <= 2 * longest + 100:  # no query has a longer text
             for text in {normalise(document.text), normalise(document.content)}:
                 for query in asked.get(text, ()):
                     if query != document.id and judged.qrels[query].get(document.id, 0) <= 0:

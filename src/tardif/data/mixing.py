@@ -39,6 +39,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     if any(found.parts for found in sets):
         raise SettingError("A training set that is mixed cannot be mixed again: put its parts together at once.")
     renamed = _distinct_ids(sets)
+    # By text, not by id: the same question may have another id in another set.
     held = {
         normalise(text) for found in renamed for query, text in found.queries.items() if found.split[query] != TRAIN
     }
@@ -93,7 +94,7 @@ def _new_ids(texts: Mapping[str, str], taken: Mapping[str, str], number: int) ->
     for identity, text in texts.items():
         if taken.get(identity, text) != text:
             new = f"{number}:{identity}"
-            while new in taken or new in texts:
+            while new in taken or new in texts:  # a prefixed id may be somebody's own
                 new = f"{number}:{new}"
             found[identity] = new
     return found

@@ -64,6 +64,8 @@ def open_regular(path: Path) -> io.BufferedReader:
         OSError: it cannot be opened.
     """
     check_regular(path)
+    # The check and the opening are two steps: a pipe may take the file's place between them. O_NONBLOCK opens it
+    # without waiting for a writer, and the second check sees it.
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller's to close
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -142,8 +142,10 @@ def _share(queries: int, share: float) -> int:
 def _draw(staging: Staging, how: Split, queries: int) -> None:
     """Leave the table ``chosen`` (unit, side): whole groups in the order of the hash, as many as fit each share."""
     room = {VALIDATION: _room(how, queries), TEST: _share(queries, how.test)}
+    # At least one query is left to train on.
     room[TEST] = min(room[TEST], max(queries - 1 - room[VALIDATION], 0))
     # A share has room for at most MAX_HELD_OUT groups: the first few thousand that fit are enough.
+    # The seed and the group's first text decide the order, and nothing else does.
     candidates = staging.all(
         """SELECT unit, count(*) AS size FROM units GROUP BY unit HAVING count(*) <= $1
         ORDER BY md5($2 || chr(10) || min(key)), min(key) LIMIT 5000""",

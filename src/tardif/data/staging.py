@@ -78,7 +78,9 @@ class Staging:
         self.markup, self.marked, self.example = markup, 0, ""
         self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
         self.run(f"SET memory_limit = '{memory}'")
+        # SQL doubles a quote inside a string: a folder may have one in its name.
         self.run(f"SET temp_directory = '{folder.as_posix().replace(chr(39), chr(39) * 2)}'")
+        # The tables are sorted when they are written. Until then an order would only cost memory.
         self.run("SET preserve_insertion_order = false")
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
@@ -136,9 +138,11 @@ class Staging:
         """
         for place, given in documents:
             document = clean_document(given, partial(self._cleaned, source, place)) if rows else given
+            # An id that was made from the text is not the document's own: such texts join documents with an own id.
             own_id = document.id not in (text_id("d-", document.content), text_id("d-", document.text))
             pieces = [document] if chunk is None else chunk(document)
             is_cut = len(pieces) > 1
+            # The whole document stays in the table: texts are looked for in it, and its pieces name it.
             self._document(source, place, document, own_id=own_id or is_cut, corpus=True, parent=is_cut)
             for piece in pieces if is_cut else ():
                 self._document(source, place, marked(piece), own_id=True, corpus=True, piece_of=document.id)
@@ -281,6 +285,7 @@ class Staging:
         self._writing = self._writer.submit(self._insert, table, batch)
 
     def _insert(self, table: str, batch: Any) -> None:
+        # DuckDB scans the Arrow table where it is: nothing is copied.
         self.database.register("batch", batch)
         self.run(f"INSERT INTO {table} SELECT * FROM batch")
         self.database.unregister("batch")

@@ -139,7 +139,7 @@ class TrainingSet:
     def write_tables(self, folder: Path) -> dict[str, int]:
         """Write the Parquet tables, and no manifest, into a folder; returns the rows of each."""
         documents = self.documents.values()
-        tables = {
+        tables: dict[str, Mapping[str, Sequence[Any]]] = {
             "documents": {
                 "id": [d.id for d in documents],
                 "title": [d.title for d in documents],
@@ -179,6 +179,7 @@ class TrainingSet:
         try:
             if manifest["version"] > VERSION:
                 raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+            # Sets without unclear pairs have no table of them.
             names = [*TABLES, *(["unclear"] if (folder / "unclear.parquet").exists() else [])]
             return cls.from_tables(
                 {name: pq.read_table(folder / f"{name}.parquet") for name in names},
@@ -221,7 +222,7 @@ class TrainingSet:
 
 def write_examples(folder: Path, examples: Sequence[Example]) -> int:
     """Write the table of examples into a folder that is not published yet; returns how many there are."""
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "query_id": [e.query_id for e in examples],
         "positive_id": [e.positive_id for e in examples],
         "negative_ids": [list(e.negative_ids) for e in examples],

@@ -163,6 +163,7 @@ def _check(
 def _mining_in(work: Path, how: Preparation) -> Iterator[None]:
     """Hold the folder of finished mining, and remove it when the set is whole."""
     with ExitStack() as held:
+        # A folder that an interrupted run with mining left is held too: it is removed at the end.
         if how.mining.is_needed or work.exists():
             held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
         yield
@@ -208,6 +209,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
             documents = made.counts["documents"]
     made.lines.append(f"{documents} documents")
     made.totals = range(made.totals.start, len(made.lines))
+    # Mining comes after the database is closed, when its memory is free.
     if how.mining.is_needed and made.data is not None:
         made.data, lines = how.mining.run(made.data, console, work=work, folder=None if in_memory else folder)
         made.lines += lines
@@ -219,6 +221,7 @@ def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -
     gathered = gather(staging, given, how, console)
     findings = clean(staging, how.actions, positive_label=how.positive_label, scores=how.scores, click_rule=how.clicks)
     lines = [*gathered.lines, *findings.lines, *([findings.labels] if findings.labels else [])]
+    # Nearly the same queries stay on one side: else training would see what the evaluation asks.
     alike = _near(staging, findings, how, lines, console)
     _foreign(staging, findings, how, lines)
     split(staging, how.sides, held_out=gathered.held_out, alike=alike.links)

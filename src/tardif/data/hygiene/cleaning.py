@@ -109,6 +109,7 @@ def clean(
         SettingError: an option fits no row.
     """
     cleaning = _Cleaning(staging, actions)
+    # The order matters: ids come before texts, texts before labels, and labels before the rules that compare them.
     ids.take_the_corpus(staging)
     _refuse_conflicts(staging)
     cleaning.findings.lines += ids.join(staging, actions["id-as-text"])
@@ -128,6 +129,7 @@ def clean(
 def _refuse_conflicts(staging: Staging) -> None:
     """Refuse an id with two texts, and a corpus with two documents of one id."""
     for kind, table, text in (("document", "documents", "title || chr(0) || text"), ("query", "queries", "text")):
+        # Source and place as one number, so that one maximum finds the last row; 128 bits hold both.
         for row in staging.all(
             f"SELECT id, max(source::HUGEINT * 1000000000000000 + place) AS last FROM {table} GROUP BY id "
             f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
@@ -153,6 +155,7 @@ def _resolve_documents(staging: Staging) -> None:
         ) AS own ON given.id = own.text
         GROUP BY given.id"""
     )
+    # All rows of one id have the same title and text: the others were refused.
     staging.run(
         """CREATE TABLE texts AS
         SELECT id, min(title) AS title, min(text) AS text, max(metadata) AS metadata, min(key) AS key,
@@ -163,7 +166,7 @@ def _resolve_documents(staging: Staging) -> None:
 
 
 def _move_to_pieces(staging: Staging) -> None:
-    """A judgement of a document that was cut goes to the piece that fits the query best."""
+    """Move judgements of a document that was cut to the piece that fits the query best."""
     judged = staging.all(
         """SELECT s.row, s.document_id, min(q.text) FROM stated s
         JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
@@ -172,7 +175,7 @@ def _move_to_pieces(staging: Staging) -> None:
     )
     if not judged:
         return
-    # All pieces in one pass: a search of the table for each document would take the square of their number.
+    # All pieces in one pass: one search of the table per document would take quadratic time.
     pieces = staging.stream(
         """SELECT piece_of, id, text, title FROM documents
         WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
@@ -291,7 +294,7 @@ class _Cleaning:
         outcome = moves.settle(staging, found)
         moved = [rule for rule in (CONTAINED_POSITIVE, CONTAINED_NEGATIVE) if actions[rule] in ("link", "exact")]
         for rule in (CONTAINED_POSITIVE, CONTAINED_NEGATIVE):
-            if rule not in moved:
+            if rule not in moved:  # "keep" reports them as they are, "refuse" stops
                 staging.table("kept", "row BIGINT", [[move.row] for move in outcome.moves if move.rule == rule])
                 self.apply(rule, "SELECT row FROM kept")
         moves.write(staging, outcome, moved)
@@ -320,6 +323,7 @@ class _Cleaning:
 
     def mark(self) -> None:
         """Decide the fate of each judgement: NULL for used, or the rule that took it out of use."""
+        # First, while the rows still have the positives that the data gave them.
         self.apply("no-positive", _WITHOUT_POSITIVE.format(""))
         pairs = """SELECT query_id, document_id FROM stated WHERE fate IS NULL
           GROUP BY query_id, document_id HAVING max(relevance) > 0 AND min(relevance) <= 0"""

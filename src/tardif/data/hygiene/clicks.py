@@ -184,6 +184,7 @@ def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
 
 def _pairs(staging: Staging, rule: ClickRule, *, negatives: bool) -> None:
     """Count by document and by the query's normalised text: one question is typed in many ways and has many ids."""
+    # The times shown count only if all events of the pair have them. Without them the share asks nothing.
     staging.run(
         f"""CREATE TEMP TABLE clicked AS
         WITH asked AS (SELECT id, min(key) AS key FROM queries GROUP BY id),

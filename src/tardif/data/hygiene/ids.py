@@ -251,6 +251,7 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
     # A text of the corpus is that document, whatever it looks like.
     corpus = "SELECT content_id FROM documents WHERE corpus UNION SELECT body_id FROM documents WHERE corpus"
     given = "SELECT NULL::VARCHAR WHERE false" if kind is QUERIES else corpus
+    # A text longer than every id is none: long texts are not compared.
     longest = int(staging.one(f"SELECT coalesce(max(strlen(form)), 0) FROM {kind.name}_ids")) + max(map(len, KINDS))
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE given_ids AS

@@ -143,6 +143,7 @@ def _find(staging: Staging, texts: dict[str, str], joined: Joined, near: float |
         staging, f"SELECT id, title || ' ' || text AS content FROM documents WHERE {_CORPUS} AND piece_of IS NULL"
     )
     held = contained(texts.items(), corpus, near=near, every=True)
+    # Rows often hold an article as title and text in one cell, while the corpus holds it without the title.
     missing = [identity for identity in texts if identity not in held.found and identity not in held.common]
     for found in _under_titles(staging, {identity: texts[identity] for identity in missing}, near):
         held.found[found.text] = [*held.found.get(found.text, []), found]
@@ -215,7 +216,7 @@ def _place(staging: Staging, held: Containment, joined: Joined) -> None:
             for found in by_document[document]:
                 begin_at, end_at = places[found.start][0], places[found.end - 1][1]
                 if document in pieces:
-                    before = titles[document] + 1
+                    before = titles[document] + 1  # the title and a space: pieces count from the text
                     links = _in_pieces(pieces[document], begin_at - before, end_at - before, exact=found.exact)
                 else:
                     filled = (found.end - found.start) / len(places)
@@ -256,6 +257,7 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
                 for one in rows:
                     found[one.document].append(one)
     for identity, rows in found.items():
+        # Documents may overlap: each word of the text counts once.
         covered = len({word for one in rows for word in range(one.start, one.end)})
         links = [
             Link(one.text, (one.end - one.start) / lengths[identity], 1.0, one.exact)

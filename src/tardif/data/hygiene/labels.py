@@ -237,6 +237,7 @@ def _by_scores(staging: Staging, source: int, columns: _Columns, numbers: _Numbe
             f"{name}: {count:,} of {numbers.rows:,} rows are relevant, from {scores:g} on; the others are not "
             "relevant, so negatives"
         )
+    # Of equal scores the highest id is the positive, whatever the order of the rows.
     staging.run(
         f"""UPDATE stated SET score = {_VALUE}, relevance = (best.document_id = stated.document_id)::INT
         FROM (

@@ -65,6 +65,7 @@ def settle(staging: Staging, joined: Joined) -> JudgementMoves:
         WHERE s.fate IS NULL ORDER BY s.given, s.row"""
     )
     while part := rows.fetchmany(_ROWS):
+        # Only judgements with a choice between documents need the texts of these.
         wanted = {
             link.document
             for _, given, _, _, _ in part

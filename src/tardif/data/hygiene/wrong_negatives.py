@@ -44,6 +44,7 @@ def with_answer(staging: Staging) -> str:
           FROM texts WHERE id IN (SELECT document_id FROM doubted UNION SELECT document_id FROM answers)
         )"""
     )
+    # First negatives that contain an answer or are part of one, then negatives that are the query.
     return """SELECT d.row FROM doubted d
       JOIN answers a USING (query_id)
       JOIN worded n ON n.id = d.document_id
@@ -69,6 +70,7 @@ def _functions(staging: Staging) -> None:
     def tells(column: Any) -> Any:
         return pa.array([is_sure(text.split()) for text in column.to_pylist()], pa.bool_())
 
+    # Arrow functions take a column at a time: one call of Python for thousands of rows.
     database, arrow = staging.database, PythonUDFType.ARROW
     database.create_function("spaced", words, ["VARCHAR"], "VARCHAR", type=arrow)
     database.create_function("tells", tells, ["VARCHAR"], "BOOLEAN", type=arrow)
