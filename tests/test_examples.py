@@ -7,6 +7,7 @@ trained checkpoint) and ``support.index`` (ids ``article-1`` to ``article-20``; 
 import doctest
 import importlib
 import json
+import pkgutil
 import re
 import shlex
 import shutil
@@ -185,6 +186,35 @@ def test_command_lines_of_a_page(page):
             check_command(words, complete)
         except UsageError as error:
             wrong.append(f"{page.name}, line {line}: tardif {' '.join(words)}: {error.format_message()}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_on_a_page_exist(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    known = {name for verb in VERBS.commands.values() for option in verb.params for name in option.opts}
+    known |= {name for verb in VERBS.commands.values() for option in verb.params for name in option.secondary_opts}
+    spans = re.findall(r"`([^`\n]+)`", text)
+    options = {name for span in spans for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)} - {"--help"}
+    assert sorted(options - known) == []
+    for name in {found[0] for span in spans if (found := re.match(r"tardif(\.\w+)+", span))}:
+        pkgutil.resolve_name(name)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_of_a_page_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    wrong = []
+    for found in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        target = (page.parent / found[1]).resolve() if found[1] else page
+        if not target.exists() or (found[2] and found[2] not in anchors(target)):
+            wrong.append(f"{page.name}, line {text.count(chr(10), 0, found.start()) + 1}: {found[0]}")
     assert not wrong, "\n".join(wrong)
 
 
