@@ -102,7 +102,7 @@ def test_rows_are_documents_where_that_is_said(tmp_path):
         ("press the button", {}),
         ("on the left", {"area": "shop"}),
     ]
-    assert "the same text as a row before with other metadata: what both say is kept: row 3" in report.lines()[-1]
+    assert "the same text as a row before with other metadata: what both have is kept: row 3" in report.lines()[-1]
 
 
 def test_a_table_of_documents_with_ids_stays_one(tmp_path):
@@ -127,7 +127,7 @@ def test_a_collection_gives_its_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
-        ({"topic": "a"}, DataError, "no role 'topic'"),
+        ({"topic": "a"}, DataError, "unknown role 'topic'"),
         ("query", SettingError, "give a dict"),
         ({"text": ["", "a"]}, SettingError, "no column's name"),
         ({"query": "a", "positive": "a"}, DataError, "given for two roles"),

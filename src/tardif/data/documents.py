@@ -155,6 +155,7 @@ def _from_file(path: Path, reading: Reading, report: DocumentReport) -> Placed:
 
 
 def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Placed:
+    # A collection before loose files: in a BEIR folder the queries are no documents.
     if (folder / "corpus.jsonl").is_file():
         yield from _from_table(folder / "corpus.jsonl", reading, report)
         return

@@ -23,17 +23,21 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Tags between blocks: each becomes a line end.
 _BLOCKS = _words(
     "p br hr div ul ol li table thead tbody tfoot tr h1 h2 h3 h4 h5 h6 blockquote pre section article header footer "
     "dl dt dd figure figcaption form html head body"
 )
 # Tags that count without attributes and without an end tag.
 _ALONE = _words("br hr p li img tr td th wbr")
+# Tags inside a line: they leave nothing behind.
 _INLINE = _words(
     "a abbr b big cite code del em font i img ins kbd mark q s samp small span strike strong sub sup td th tt u var "
     "wbr center label iframe script style nav main o:p"
 )
+# The longest names first, which saves backtracking.
 _NAMES = "|".join(sorted(_BLOCKS | _INLINE, key=lambda name: (-len(name), name)))
+# Named entities of Latin letters, punctuation and symbols. Not ``&not;``: it is a word of code and logic.
 _LETTERS = "|".join(
     sorted(
         name for name, code in name2codepoint.items() if (code <= 0xFF or 0x2000 <= code <= 0x2122) and name != "not"
@@ -42,6 +46,8 @@ _LETTERS = "|".join(
 
 _CAPITAL, _SMALL = "(?-i:[A-ZÀ-ÖØ-Þ])", "(?-i:[a-zß-öø-ÿ])"
 
+# gone: comments, scripts and styles, removed with their content. written: a line end as the two characters ``\n``,
+# which counts only between sentences or words, as paths (``C:\new``) and code hold it too. unseen: invisible ones.
 _PATTERN = re.compile(
     rf"""(?P<gone><!--|<(?:script|style)\b[^<>]*>|<!doctype\b[^<>]*>)
     |(?P<tag><(?P<end>/?)(?P<name>{_NAMES})(?P<rest>(?:\s[^<>]*|\s*/)?)>)
@@ -52,6 +58,7 @@ _PATTERN = re.compile(
     |(?P<unseen>[\u00ad\u200b\u2060\ufeff\ue000-\uf8ff])""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+# Code in backticks is text. The bounds keep the search linear.
 _CODE = re.compile(r"```.{0,99999}?```|``[^`].{0,9999}?``|`[^`\n]+`", re.DOTALL)
 _NOT_ASCII = re.compile("[\u00ad\u200b\u2060\ufeff\ue000-\uf8ff]")
 _PASSES = 5  # cleaning may uncover escaped HTML, up to this many times

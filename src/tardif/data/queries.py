@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import id_fault, is_missing, plain_text, text_fault, whole
-from tardif.data.formats.corpora import QUERY_CELLS, query_column, query_columns, query_id, query_of, query_text
+from tardif.data.formats.corpora import QUERY_CELLS, Chosen, query_column, query_columns, query_id, query_of, query_text
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
 from tardif.data.formats.table_rows import Row, stream_rows
@@ -69,7 +69,7 @@ def stream_queries(
     """
     chosen = query_columns(columns or {})
     for row in _rows(source, form):
-        yield row.line, query_of(row, chosen) if isinstance(row.fields, Mapping) else _query(row.fields, row.line)
+        yield row.line, _query(row, chosen)
 
 
 def _rows(source: Any, form: Form | None) -> Iterator[Row]:
@@ -93,14 +93,12 @@ def _rows(source: Any, form: Form | None) -> Iterator[Row]:
         yield Row(item, where, place)
 
 
-def _query(item: Any, place: int) -> Query:
+def _query(row: Row, chosen: Chosen) -> Query:
+    item: Any = row.fields
     if isinstance(item, Query):
         return item
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError("a query must be (id, text), or a dict with an id and a text.", "queries", place)
-    identity, text = whole(item[0]), item[1]
-    if is_missing(identity) or (fault := id_fault(identity)):
-        raise DataError(f"the query's id {'is missing' if is_missing(identity) else fault}.", "queries", place)
-    if fault := text_fault(text):
-        raise DataError(f"the query's text {fault}.", "queries", place)
-    return Query(plain_text(identity), plain_text(text))
+    if isinstance(item, tuple | list) and len(item) == len(QUERY_CELLS):
+        return query_of(replace(row, fields=dict(zip(QUERY_CELLS, item, strict=True))), {})
+    if not isinstance(item, Mapping):
+        raise row.error("a query must be (id, text), or a dict with an id and a text.")
+    return query_of(row, chosen)

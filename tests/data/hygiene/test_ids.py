@@ -217,8 +217,8 @@ def test_triplets_of_ids_and_lists_of_ids_with_labels():
 
 def test_a_list_of_queries_says_what_is_wrong_with_it():
     for queries, what in (
-        ([(1, "a"), (None, "b")], "line 2: the query's id is missing"),
-        ([("x", 3)], "the query's text must be text"),
+        ([(1, "a"), (None, "b")], "line 2: has no id"),
+        ([("x", 3)], "column text must be text"),
         ([{"id": "x"}], r"missing column query\|text"),
         (["a question"], r"must be \(id, text\)"),
     ):

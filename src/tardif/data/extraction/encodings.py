@@ -25,7 +25,9 @@ _GUESSED = (
     "cp1252", "cp1250", "iso8859_2", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256",
     "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "utf_16_le", "utf_16_be",
 )  # fmt: skip
+# The candidates where control characters point to UTF-16 without a mark.
 _WIDE = ("utf_16_le", "utf_16_be")
+# Four control characters, each after any character: UTF-16 of Western text read as UTF-8.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f](?:.[\x00-\x08\x0e-\x1f]){3}", re.DOTALL)
 _SAMPLE = 2**18  # bytes that a guess looks at
 
@@ -70,6 +72,7 @@ def _other(raw: bytes, declared: str, fault: int) -> Decoded | Refused:
             return raw.decode(declared), ""
         except (UnicodeDecodeError, LookupError):
             pass  # the declaration is wrong too
+    # A file with a few damaged bytes is still UTF-8, if most of its non-ASCII characters are valid.
     mended = raw.decode("utf-8-sig", "replace")
     broken = mended.count("\ufffd")
     if broken < sum(not character.isascii() for character in mended) / 2:

@@ -13,31 +13,46 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tardif.data.extraction.extracted import Extracted
-from tardif.data.extraction.outlines import FRONT
 
 # Characters that are parsed; a longer file keeps its markup.
 PARSED = 2**21
 
 _LOOKS = 50_000_000  # as in rst.py: the parser may search the rest of a block for each sign that may begin markup
 _SIGNS = re.compile(r"[\[\]*_`<!~&\\]")
+# title: "Tides" in YAML, title = 'Tides' in TOML.
 _TITLE = re.compile(r"""^["']?title["']?\s*[:=]\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^\n#>|]*))""", re.MULTILINE)
+# Front matter of site generators, between lines of dashes. A Markdown parser would read its last line as a heading.
+FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
+# Hugo's front matter, between lines of +++.
 _TOML_FRONT = re.compile(r"\A\+\+\+[ \t\r]*\n(?:[^\n]*\n)*?\+\+\+[ \t\r]*(?:\n|\Z)")
 
+# The fence of a block of code, and its info string.
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+# MkDocs: !!! note "Title", ??? tip, === "Tab"; the content is indented below.
 _ADMONITION = re.compile(r"( *)(?:!!!|\?\?\?\+?|===[!+]?) *(?:([\w-]+)(?: +[\w-]+)*)? *(?:\"([^\"]*)\")? *$")
+# Docusaurus, VitePress and MyST: :::note[Title], :::{tip} Title, and the closing :::.
 _COLONS = re.compile(r" {0,3}:{3,} *(?:\{?[\w-]+\}?)? *(?:\[([^\]]*)\]|([^{}\[]*))(?:\{[^}]*\})? *$")
+# GitHub and Obsidian: > [!NOTE]
 _ALERT = re.compile(r"( *(?:> ?)+)\[!\w+\][+-]? *")
+# Whole lines of layout: imports and exports of MDX, Liquid and Hugo tags, tables of contents, snippets, kramdown
+# attributes, MyST targets (name)= and comments %%.
 _LAYOUT = re.compile(
     r"\s*(?:import\s[^'\"\n]*['\"][^'\"\n]+['\"];?|export\s+(?:const|default)\s.*|\{%[^\n]*%\}|\{\{[<%][^\n]*[%>]\}\}"
     r"|\[(?:\[_)?TOC(?:_\])?\]|--8<--.*|\{:[^}\n]*\}|\([\w-]+\)=|%% .*)\s*"
 )
+# Tags of Hugo and Liquid inside a line; the bound keeps the search linear.
 _SHORTCODE = re.compile(r"\{\{[<%].{0,500}?[%>]\}\}|\{%.{0,500}?%\}")
+# Attributes after a heading or link: {#anchor .class}, {: .class}.
 _ATTRIBUTES = re.compile(r"\s*\{:?\s*[.#][\w.#:\s=\"'-]{0,200}\}")
 _PERMALINK = re.compile(r"\s*[¶🔗§\u200b]+\s*$")
+# Icons of Material for MkDocs: :material-check:
 _ICON = re.compile(r":(?:material|octicons|fontawesome|simple)-[\w-]{1,60}:")
 _FOOTNOTE = re.compile(r"\[\^[\w-]{1,60}\]:?")
+# Links of wikis: [[page|words]] or [[page]].
 _WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\|)?([^\[\]|\n]{1,200})\]\]")
-_ROLE = re.compile(r"\{[\w:.+-]{1,60}\}$")
+# The role before a code span: MyST's {ref}`label`, or rst's :ref:`label`, which some write in Markdown too.
+_ROLE = re.compile(r"(?:\{[\w:.+-]{1,60}\}|(?<![\w:]):[\w.+-]{1,60}(?::[\w.+-]{1,60})?:)$")
+# The target of a role: {ref}`words <label>`.
 _TARGET = re.compile(r"\s*<[^<>]*>$")
 # MyST's directives with a content that is text.
 _PROSE = frozenset({
@@ -45,6 +60,7 @@ _PROSE = frozenset({
     "versionadded", "versionchanged", "deprecated", "dropdown", "card", "tab-item", "grid", "tab-set", "margin",
     "sidebar", "epigraph",
 })  # fmt: skip
+# An option of a directive: :class: wide
 _OPTION = re.compile(r"\s*:[\w-]+:.*")
 
 
@@ -59,33 +75,35 @@ def read_markdown(source: str) -> Extracted:
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     front = FRONT.match(source) or _TOML_FRONT.match(source)
     title = _TITLE.search(front.group()) if front else None
-    text = _MarkdownConverter().text(source[front.end() if front else 0 :])
-    said = words("".join(filter(None, title.groups()))) if title else ""
+    converter = MarkdownConverter()
+    text = converter.text(source[front.end() if front else 0 :])
+    said = " ".join(converter.inline("".join(filter(None, title.groups()))).split()) if title else ""
     if said and " ".join(text.partition("\n")[0].lstrip("# ").split()) == said:
         said = ""
     return Extracted(text, said) if text or not said else Extracted(said)
 
 
-def words(text: str) -> str:
-    """A line of Markdown without markup."""
-    return " ".join(_MarkdownConverter().inline(text).split())
-
-
-class _MarkdownConverter:
+class MarkdownConverter:
     """Converts Markdown to text, block by block."""
 
     def __init__(self) -> None:
         from markdown_it import MarkdownIt
 
         self._parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-        self._blocks = MarkdownIt("commonmark").enable("table")
-        self._blocks.core.ruler.disable("inline")
+        self._blocks_parser = MarkdownIt("commonmark").enable("table")
+        # Blocks are parsed first and their lines later, each with the bound of _LOOKS.
+        self._blocks_parser.core.ruler.disable("inline")
         self._links: dict[str, Any] = {}  # definitions of links, which any line may use
 
     def text(self, source: str) -> str:
         """The text of some Markdown, blocks apart by empty lines."""
-        tokens = self._blocks.parse("\n".join(_without_layout(source.split("\n"))), self._links)
+        tokens = self.blocks("\n".join(_without_layout(source.split("\n"))))
         return "\n\n".join(block for block in self._walk(tokens) if block.strip()).strip("\n")
+
+    def blocks(self, source: str) -> Sequence[Any]:
+        """The tokens of CommonMark's blocks, with the text of each line not yet parsed."""
+        tokens: Sequence[Any] = self._blocks_parser.parse(source, self._links)
+        return tokens
 
     def _walk(self, tokens: Sequence[Any]) -> Iterator[str]:
         """The blocks of a text: headings, paragraphs, items, rows and code."""
@@ -170,9 +188,8 @@ def _text_of(tokens: Sequence[Any]) -> Iterator[str]:
             role = False
         elif kind in ("text", "text_special"):
             said = str(token.content)
-            # MyST's {ref}`label` and rst's :ref:`label`, which some write in Markdown too.
             if place + 1 < len(tokens) and tokens[place + 1].type == "code_inline":
-                bare = re.sub(r"(?:\{[\w:.+-]{1,60}\}|(?<![\w:]):[\w.+-]{1,60}(?::[\w.+-]{1,60})?:)$", "", said)
+                bare = _ROLE.sub("", said)
                 role, said = bare != said, bare
             yield said
 

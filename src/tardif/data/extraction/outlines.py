@@ -6,14 +6,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
-from typing import Any
 
+from tardif.data.extraction.markdown import FRONT, MarkdownConverter
 from tardif.types import Outline
 
 # The parser counts these as line ends.
 _LINE_END = re.compile(r"\r\n?|\n")
-# Front matter of site generators, between lines of dashes. A Markdown parser would read its last line as a heading.
-FRONT = re.compile(r"\A---[ \t\r]*\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
 # Characters of a heading that are read. Only an attack on the parser has a longer one.
 _LONGEST = 500
 # Every heading has one of these signs; a text without them need not be parsed.
@@ -33,40 +31,15 @@ def markdown_outline(text: str) -> Outline:
     body = text[begin:]
     if not _SIGNS.search(body):
         return Outline()
-    parser = _parser()
+    converter = MarkdownConverter()
     starts = [begin, *(begin + found.end() for found in _LINE_END.finditer(body))]
-    tokens = parser.parse(body)
     headings = []
-    for opening, inside in pairwise(tokens):
+    for opening, inside in pairwise(converter.blocks(body)):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
-            words = _words(parser, inside.content)
+            words = " ".join(converter.inline(inside.content[:_LONGEST]).split())
             if words:
                 headings.append((starts[opening.map[0]], int(opening.tag[1:]), words))
     return Outline(headings=tuple(headings))
-
-
-def _parser() -> Any:
-    from markdown_it import MarkdownIt
-
-    # Only blocks are parsed here; the text inside the lines is parsed for headings alone.
-    parser = MarkdownIt("commonmark")
-    parser.core.ruler.disable("inline")
-    return parser
-
-
-def _words(parser: Any, heading: str) -> str:
-    """A heading without its signs: ``**Use** `tar` `` is "Use tar"."""
-    state: list[Any] = []
-    parser.inline.parse(heading[:_LONGEST], parser, {}, state)
-    return " ".join("".join(map(_said, state)).split())
-
-
-def _said(token: Any) -> str:
-    if token.type == "image":
-        return "".join(map(_said, token.children or ()))
-    if token.type in ("softbreak", "hardbreak"):
-        return " "
-    return str(token.content) if token.type in ("text", "text_special", "code_inline") else ""
 
 
 def lines_outline(text: str, headings: Iterable[tuple[int, str]]) -> Outline:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+# The whole text of a permalink.
 _SIGNS = re.compile(r"[\s¶#§🔗⚓❡\u200b\ufeff]*|link|permalink|anchor|\[?source\]?|\[?edit\]?", re.IGNORECASE)
 # Classes of permalinks in Sphinx, MkDocs, Docusaurus, GitHub and the like; _GONE are classes of other controls.
 _LINKS = frozenset({
@@ -21,11 +22,13 @@ _GONE = frozenset({
     "wy-breadcrumbs-aside",
 })  # fmt: skip
 _GONE_TAGS = frozenset({"button", "clipboard-copy"})
+# The whole text of a link that edits the page, shows its source or copies its code.
 _WORDS = re.compile(
     r"(edit|view|improve|suggest edits? (on|to)) (this )?(page|source)?( (on|in|at) (github|gitlab|bitbucket))?"
     r"|(view|show) (page )?source|copy( code)?( to clipboard)?|copied!?",
     re.IGNORECASE,
 )
+# Soft hyphen, zero-width space, word joiner and byte order mark.
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 
@@ -57,6 +60,7 @@ def _is_control(element: Any) -> bool:
     if tag in _GONE_TAGS or classes & _GONE:
         return True
     if tag == "sup":
+        # A footnote's number, such as Wikipedia's [1].
         return "reference" in classes and any((link.get("href") or "").startswith("#") for link in element.iter("a"))
     if tag not in ("a", "span", "div"):
         return False

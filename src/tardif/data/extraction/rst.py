@@ -22,7 +22,9 @@ _LONGEST = 10_000  # characters of a line: docutils gives up on longer ones
 # docutils may search the rest of a block for each character that may begin markup. This number of searched characters
 # takes it some seconds; a hundred pages of prose have a hundredth of it.
 _LOOKS = 50_000_000
+# Blocks are separated by blank lines; these marks may begin inline markup.
 _BLOCKS, _MARKS = re.compile(r"\n[ \t]*\n"), re.compile(r"[*`|_:\[<]")
+# Nothing is read from other files, and docutils neither prints nor stops: 5 and 6 are above its severest level.
 _SETTINGS = {
     "file_insertion_enabled": False,
     "raw_enabled": False,
@@ -33,9 +35,12 @@ _SETTINGS = {
     "smart_quotes": False,
 }
 _NO_TEXT = frozenset({"comment", "substitution_definition", "target", "pending", "raw"})
+# What may precede the first section without being text of the document.
 _UNTITLED = frozenset({*_NO_TEXT, "system_message"})
+# .. name:: argument, also as the substitution .. |short| name:: argument
 _DIRECTIVE = re.compile(r"\s*\.\.(?: \|[^|\n]+\|)? ?([\w:.+-]+)::[ \t]*(.*)")
 _OPTION = re.compile(r"\s*:[\w-]+:(\s.*)?")
+# Directives that would read other files, or pass their content through.
 _NOT_TAKEN = ("include", "raw", "csv-table", "literalinclude")
 # Directives of Sphinx and its extensions with a content that is not parsed.
 _CODE = frozenset({
@@ -45,9 +50,10 @@ _CODE = frozenset({
 })  # fmt: skip
 # Directives with an argument that is no text.
 _SETTINGS_ALONE = frozenset({"only", "ifconfig", "highlight", "tabularcolumns", "rst-class", "cssclass", "container"})
-
+# Directives without any text.
 _UNREAD = frozenset({"toctree", "tabularcolumns", "highlight"})
-_NESTED = 5  # directives in directives that are parsed
+_NESTED = 5  # levels of directives inside directives that are parsed
+# :ref:`label` of Sphinx, and :ref:`words <label>`.
 _ROLE = re.compile(r":[\w:.+-]{1,60}:`([^`]*)`")
 _ROLE_TARGET = re.compile(r"(?s)(.*\S)\s+<.*>")
 _SUBSTITUTED = 500  # characters of a substitution that are inserted: a long one in many places would fill the memory

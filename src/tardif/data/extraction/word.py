@@ -20,14 +20,17 @@ from tardif.errors import first_line
 # Bytes of all XML of a file, unpacked. A book of a thousand pages has a quarter of that.
 LARGEST = 64 * 2**20
 
-_PARTS = 10_000
-_BLOCK = 2**20
+_PARTS = 10_000  # of a package: opening each costs time
+_BLOCK = 2**20  # bytes unpacked at a time
 _PARSED = (".xml", ".rels")
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _TEXTS = (_W + "t", "{http://schemas.openxmlformats.org/officeDocument/2006/math}t")
+# An older form of a picture or text box: it repeats the text of the newer one.
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+# Deleted and moved text, properties, and the instructions of fields.
 _LEFT_OUT = frozenset({_FALLBACK, *(_W + name for name in ("del", "moveFrom", "pPr", "rPr", "sectPr", "instrText"))})
+# Elements for single characters.
 _CHARACTERS = {_W + "tab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-", _W + "softHyphen": ""}
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _NOTES = ("/footnotes", "/endnotes")

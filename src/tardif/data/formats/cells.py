@@ -28,6 +28,7 @@ Rows = Iterator[tuple[int, Cells]]
 # The suffixes of text tables. Documents in ``.txt`` are a table only if a separator is given.
 TEXT_TABLES = (".csv", ".tsv", ".txt")
 
+# TSV has no quotes by its registration (IANA), and most TSV files of published collections follow that.
 _USUAL = {".csv": Dialect(","), ".tsv": Dialect("\t", quoted=False), ".txt": Dialect("\t", quoted=False)}
 
 
@@ -94,6 +95,7 @@ class CellTable:
             if (not cells[0] or str(cells[0]).isspace()) and is_blank(cells):
                 self.blank += 1
                 continue
+            # Spreadsheets write or drop the empty cells at the end of a row as they like.
             if len(cells) != self._width:
                 self._check_size(cells, line)
             if nameless or len(cells) > self._least:

@@ -117,6 +117,7 @@ def _triple(value: Any, path: Path, line: int) -> tuple[str, list[tuple[str, flo
 
 
 def _identity(value: Any, path: Path, line: int) -> str:
+    # The fast path for ColBERT's own ids, of which a file of triples has millions.
     if type(value) is int and abs(value) < 10**18:
         return str(value)
     identity = Cell(value, "id", path, line).identity()

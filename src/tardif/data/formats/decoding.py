@@ -30,6 +30,7 @@ _WRITTEN_IN = {
     "cp1257": "lt lv et", "shift_jis": "ja", "euc_jp": "ja", "gb18030": "zh", "big5": "zh", "euc_kr": "ko",
 }  # fmt: skip
 
+# A non-ASCII character between two small letters.
 _AMID = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
 _APART = "’´`·°\u00ad"  # signs that are found inside words
 

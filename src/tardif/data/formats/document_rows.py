@@ -89,6 +89,7 @@ class DocumentReader:
         Raises:
             DataError: a column is missing or of the wrong type, or there is neither text nor title.
         """
+        # Rows of one table mostly have the same columns, so their roles are found once.
         names = tuple(row.fields)
         layout = self._layouts.get(names)
         if layout is None:

@@ -28,7 +28,7 @@ LONGEST = 64 * 2**20
 
 WAY_OUT = "save the file as UTF-8"
 
-_BLOCK = 2**20
+_BLOCK = 2**20  # bytes read at a time
 _BOM = b"\xef\xbb\xbf"
 
 

@@ -126,6 +126,7 @@ def open_pandas(frame: Any) -> Frame:
 
     def rows(columns: list[str]) -> Rows:
         begin = 0
+        # By position: a frame may have columns with one name; the first counts.
         at = {name: place for place, name in reversed(list(enumerate(names)))}
         positions = [at[name] for name in columns]
         while begin < len(frame):
@@ -222,6 +223,7 @@ def _ipc(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
     import pyarrow as pa
 
     with pa.OSFile(str(path), "rb") as file:
+        # ``datasets`` writes streams, Feather is the file format: only an attempt shows which it is.
         try:
             reader = pa.ipc.open_file(file)
         except pa.ArrowInvalid:

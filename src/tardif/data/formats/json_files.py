@@ -13,6 +13,7 @@ from tardif.data.formats.files import LONGEST, text_blocks, text_lines
 from tardif.errors import DataError
 
 _SPACE = " \t\r\n"
+# JSON's white space only: str.strip() would also skip characters that JSON refuses.
 _SPACES = re.compile(f"[{_SPACE}]*")
 
 

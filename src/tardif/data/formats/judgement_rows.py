@@ -60,6 +60,7 @@ class JudgementReader:
         self._primary = texts or ids
         self._are_ids = not texts
         self._ids_beside = ids[0] if ids and texts else None
+        # Several documents in one row, of which scores or labels tell the relevant ones.
         self._many = "positive" not in roles and ("documents" in roles or (not texts and "document_ids" in roles))
         self._further = set(self._primary[1:])
         self._negative, negative_ids = columns("negative"), columns("negative_id")
@@ -261,6 +262,7 @@ class JudgementReader:
                 self._path,
                 place,
             )
+        # Without labels the teacher's best document is the positive (ties: the first).
         best = given.index(max(given[:count], default=given[0]))
         return ["positive" if at == best else "negative" for at in range(count)]
 

@@ -158,6 +158,7 @@ def _open_folder(
 ) -> Source:
     if is_training_set(folder):
         raise DataError("is prepared already: train on it.", folder)
+    # From the layout that is recognised for certain to those known by their file names.
     if splits := _saved_splits(folder):
         return _of_dataset(_load_saved(folder, splits, split), choices, name or str(folder))
     if not is_beir(folder) and (shards := _shards(folder, split)):

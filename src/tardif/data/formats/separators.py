@@ -20,6 +20,7 @@ SEPARATORS = (",", ";", "\t", "|")
 # The sample by which the separator is detected.
 _ROWS = 1000
 _CHARACTERS = 2**20
+# Some programs quote the whole line.
 _STATED = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 
 
@@ -38,6 +39,7 @@ class Dialect:
     def cells(self, lines: Iterable[str]) -> Iterable[Sequence[str]]:
         """The rows of some lines; raises ``csv.Error`` for a misplaced quote."""
         if self.quoted:
+            # strict: a quote inside a quoted cell must be doubled, or csv raises.
             return csv.reader(lines, delimiter=self.separator, strict=True)
         return (line.removesuffix("\n").removesuffix("\r").split(self.separator) for line in lines)
 

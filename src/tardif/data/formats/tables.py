@@ -188,6 +188,7 @@ class LooseSource(TextlessSource):
         if choices.group_by is not None and choices.group_by not in names:
             raise DataError(f"has no {choices.group_by} to group by; it has {listed(names)}.", self.name, place)
         self._note(names, roles)
+        # Counts of the forgotten rows are kept for the report.
         if len(self._readers) >= _SHAPES:
             self._forget()
         reader = JudgementReader(roles, {name: name for name in names}, self.name, group_by=choices.group_by)

@@ -138,6 +138,7 @@ def _tables(*stems: str) -> list[str]:
     return [f"{stem}{suffix}" for stem in stems for suffix in COLLECTION_TABLES]
 
 
+# The names of splits for validation, the preferred first.
 VALIDATION_SPLITS = ("dev", "validation", "valid", "val")
 
 
@@ -239,7 +240,9 @@ class CollectionSource:
 # The number of a line, its query id, document id and relevance.
 Judged = tuple[int, str, str, int]
 
+# int() would also take underscores, white space and the digits of other scripts.
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+# Ids may contain other white space of Unicode, at which str.split() would cut.
 _SPACE = re.compile(r"[ \t]+")
 
 

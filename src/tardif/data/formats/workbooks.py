@@ -29,15 +29,20 @@ LARGEST = 2**29
 # Cells of a sheet's rectangle with the empty ones: two gigabytes of memory.
 MOST_CELLS = 2**26
 
-_BLOCK = 2**20
-_PARTS = 10_000
+_BLOCK = 2**20  # bytes unpacked at a time
+_PARTS = 10_000  # of a package: opening each costs time
+# The reference of a cell, r="AB12", as column and row.
 _CELL = re.compile(rb"\br\s*=\s*[\"']([A-Za-z]{1,7})(\d{1,9})\b")
+# The number of a row, which may be far below the last cell.
 _ROW = re.compile(rb"<(?:\w+:)?row\s[^>]*?\br\s*=\s*[\"'](\d{1,9})\b")
+# A cell of type "e" and its error, such as #REF!.
 _ERROR = re.compile(rb'<(?:\w+:)?c\s([^>]*\bt="e"[^>]*)>(?:<f[^>]*(?:/>|>[^<]*</f>))?\s*<(?:\w+:)?v>([^<]*)')
+# A cell with a formula and without a value: the program that wrote it did not compute.
 _UNKNOWN = re.compile(
     rb"<(?:\w+:)?c\s([^>/]*)>\s*<(?:\w+:)?f[^>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>|<v>\s*</v>)?\s*</(?:\w+:)?c>"
 )
 _OTHERS = frozenset({"workbook.bin", "content.xml"})  # parts of other formats, which the scan does not cover
+# workbook.xml maps names of sheets to relations, workbook.xml.rels relations to parts.
 _TAG = re.compile(rb"<(?:\w+:)?(sheet|Relationship)\s([^>]*)>")
 _ATTRIBUTE = re.compile(rb'(?:\w+:)?(\w+)\s*=\s*"([^"]*)"')
 
@@ -198,6 +203,7 @@ class _Sheet:
 def _value(cell: Any) -> Any:
     """The value of a cell: whole numbers without a fraction, dates in ISO format."""
     if isinstance(cell, float):
+        # Excel stores all numbers as floats.
         return int(cell) if cell.is_integer() and abs(cell) < 1e21 else cell
     if isinstance(cell, datetime.datetime):
         return cell.isoformat(sep=" ")
