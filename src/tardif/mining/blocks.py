@@ -42,6 +42,10 @@ class Choice:
         reference: the positive's score that the ratio was taken of; None if no positive could judge.
         as_asked: how many random ones were asked for; more were drawn if the window ran out.
         short: whether there are fewer negatives than asked for.
+
+    >>> choice = Choice("q", (ScoredDocument("a", "positive", 7.5),), (), 50, {"ratio": 3}, 7.5, 0, True)
+    >>> Choice.parse(choice.line()) == choice
+    True
     """
 
     query: str
@@ -79,6 +83,7 @@ class Blocks:
 
     def read(self, number: int, queries: Sequence[str]) -> list[Choice] | None:
         """A block's choices; None if the block is missing, damaged, or of other queries."""
+        # Whatever is wrong with a block, it is chosen again: the draws are seeded, so it comes out the same.
         try:
             *lines, last = read_bounded(self._path(number)).decode("ascii").splitlines(keepends=True)
             if last != _checksum(lines):

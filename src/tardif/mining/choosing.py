@@ -81,6 +81,7 @@ class Chooser:
         drawn = (d.id for d in documents if d.content and parent_of(d) is None)
         self._pool = RandomPool(drawn, selection.max_uses, self._same)
         asked = {query: data.queries[query] for query in data.query_ids(TRAIN)}
+        # A query may be a document of the corpus itself, as in collections of duplicate questions.
         self._own = own_documents(asked, documents, data.qrels)
         # By text: a positive of one query answers every query with the same text, as do the parents of variants.
         self._known: dict[str, dict[str, None]] = {}
@@ -227,6 +228,7 @@ class Chooser:
         """Take as many negatives as asked for, and replace those that the teacher refuses."""
         for draft in drafts:
             self._fill(draft)
+        # All queries of the block in one call: the teacher pads and computes in large batches.
         waiting = list(drafts)
         for attempt in range(_ROUNDS if self._teacher is not None else 0):
             waiting = [draft for draft, refused in zip(waiting, self._refused(waiting), strict=True) if refused]

@@ -178,19 +178,20 @@ class DenseSearcher:
             self._model = model
             return DenseModel("")
         if model is not None:
-            self._model = open_dense(resolve_base(model), device)
+            found = resolve_base(model)
             known = [entry for table in (*MODELS.values(), MULTILINGUAL) for entry in table.values()]
-            return next((entry for entry in known if entry.name == str(model)), DenseModel(str(model)))
-        wanted = dense_model(language, size)
-        try:
-            found = resolve_base(wanted.name)
-        except ModelError:
-            found = resolve_base(base)
-            wanted = DenseModel(found.name)
-            self.notes.append(
-                f"dense: the model for {language.name}, {dense_model(language, size).name}, is not on this machine and "
-                f"the hub cannot be reached; the base {found.name} itself is used, with mean pooling."
-            )
+            wanted = next((entry for entry in known if entry.name == str(model)), DenseModel(str(model)))
+        else:
+            wanted = dense_model(language, size)
+            try:
+                found = resolve_base(wanted.name)
+            except ModelError:
+                found = resolve_base(base)
+                self.notes.append(
+                    f"dense: the model for {language.name}, {wanted.name}, is not on this machine and the hub cannot "
+                    f"be reached; the base {found.name} itself is used, with mean pooling."
+                )
+                wanted = DenseModel(found.name)
         self._model = open_dense(found, device)
         return wanted
 

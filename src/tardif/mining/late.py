@@ -104,17 +104,10 @@ class LateSearcher:
         candidates.
         """
         queries = check_list(queries, "queries", SettingError)
-        if self.scores_all:
-            return [hits for begin in range(0, len(queries), _QUERIES) for hits in self._all(queries, begin, k)]
         found: list[list[tuple[str, float]]] = []
         for begin in range(0, len(queries), _QUERIES):
             block = queries[begin : begin + _QUERIES]
-            proposed = [[i for i, _ in hits] for hits in self._proposer().search(block, max(self._depth, k))]
-            for ids, scores in zip(
-                proposed, self._pairs(block, [self._ids.rows(ids) for ids in proposed]), strict=True
-            ):
-                hits = [hit for hit in zip(ids, scores.tolist(), strict=True) if hit[1] > LOWEST]
-                found.append(best_first(hits, k))
+            found += self._among_all(block, k) if self.scores_all else self._among_candidates(block, k)
         return found
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -141,9 +134,15 @@ class LateSearcher:
 
         return encode_texts(self._model, texts, task)
 
-    def _all(self, queries: Sequence[str], begin: int, k: int) -> list[list[tuple[str, float]]]:
+    def _among_candidates(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
+        proposed = [[i for i, _ in hits] for hits in self._proposer().search(queries, max(self._depth, k))]
+        scores = self._pairs(queries, [self._ids.rows(ids) for ids in proposed])
+        scored = [zip(ids, row.tolist(), strict=True) for ids, row in zip(proposed, scores, strict=True)]
+        return [best_first([hit for hit in hits if hit[1] > LOWEST], k) for hits in scored]
+
+    def _among_all(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """The best hits in the whole corpus, a block of documents at a time."""
-        vectors = self._query_vectors(queries[begin : begin + _QUERIES])
+        vectors = self._query_vectors(queries)
         lengths = [len(rows) for rows in vectors]
         packed, counts = np.concatenate(vectors), np.maximum(lengths, 1)[:, None]
         best = TopK(len(vectors), k)
@@ -152,7 +151,7 @@ class LateSearcher:
             start = int(self._starts[first])
             rows = self._vectors[start : start + int(d_lengths.sum())]
             scores = maxsim_arrays(packed, lengths, rows, d_lengths.tolist())  # [queries, block]
-            filled = np.flatnonzero(d_lengths)
+            filled = np.flatnonzero(d_lengths)  # a document without a token is no hit, not even the last one
             best.add((scores / counts)[:, filled].astype(np.float32), self._ids.array[first : first + _BLOCK][filled])
         return [hits if length else [] for hits, length in zip(best.hits, lengths, strict=True)]
 

@@ -1,4 +1,15 @@
-"""Hard negatives for each training query, chosen from a searcher's ranking."""
+"""Hard negatives for each training query, chosen from a searcher's ranking.
+
+>>> from tardif.text.bm25 import LexicalSearcher
+>>> from tardif.text.languages import language
+>>> from tardif.types import Document
+>>> documents = [Document("a", "salt is made from sea water"), Document("b", "how birds fly"), Document("c", "stone")]
+>>> by_id = {document.id: document for document in documents}
+>>> data = TrainingSet(by_id, {"q": "how is sea salt made"}, {"q": {"a": 1}}, {"q": TRAIN})
+>>> mined = mine(data, LexicalSearcher(documents, language("en")), Selection(negatives=1))
+>>> [(example.positive_id, example.negative_ids) for example in mined.data.examples]
+[('a', ('b',))]
+"""
 
 from __future__ import annotations
 

@@ -112,6 +112,11 @@ class HybridSearcher:
             else the first.
         depth: the least number of ranks of each that are fused.
 
+    >>> from tardif.text.languages import language
+    >>> words = LexicalSearcher([Document("a", "salt from the sea"), Document("b", "a harbour")], language("en"))
+    >>> HybridSearcher([words]).search(["sea salt"], 1)[0][0][0]
+    'a'
+
     Raises:
         SettingError: there is no searcher, or the judge cannot score.
     """

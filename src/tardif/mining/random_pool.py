@@ -45,6 +45,9 @@ class RandomPool:
         identities: their ids.
         max_uses: how often a document may be used; None for any number of times.
         copies: for every document with a text that occurs more than once, all its copies.
+
+    >>> sorted(RandomPool(["a", "b", "c"], None, {}).draw(random.Random(0), Excluded({}, ["b"]), 5))
+    ['a', 'c']
     """
 
     def __init__(self, identities: Iterable[str], max_uses: int | None, copies: Mapping[str, Sequence[str]]) -> None:
