@@ -21,7 +21,7 @@ from tardif.errors import FolderError
 from tardif.index.codebooks import read_codebook
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import read_manifest
-from tardif.index.rows import mixed_sum, terms_checksum
+from tardif.index.rows import damaged_of, mixed_sum, terms_checksum
 from tardif.index.segment import Segment, check_segment, serial_of
 from tardif.index.snapshot import without
 from tardif.index.store import Store
@@ -70,12 +70,8 @@ class Examination(Short):
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts and problems, for scripts."""
-        return {
-            "documents": self.documents,
-            "tokens": self.tokens,
-            "segments": self.segments,
-            "problems": list(self.problems),
-        }
+        counts = {"documents": self.documents, "tokens": self.tokens, "segments": self.segments}
+        return {**counts, "problems": list(self.problems)}
 
 
 def examine_index(folder: str | Path) -> Examination:
@@ -89,6 +85,7 @@ def examine_index(folder: str | Path) -> Examination:
     found = Examination()
     store = _store(folder, manifest)
     try:
+        # One transaction: all parts are of one state, whatever others write meanwhile.
         with store.reading() as database:
             _structure(database, found)
             if store.fact("manifest") != manifest["checksum"]:
@@ -122,11 +119,11 @@ def _texts(store: Store, found: Examination) -> dict[int, str]:
     checksums: list[int] = []
     wholes: set[str] = set()
     for row in store.all_rows():
-        if row.is_intact():
+        if damaged_of([row]):
+            found.texts.append((int(row.number), str(row.id)))
+        else:
             numbers[row.number] = row.id
             wholes.add(row.document)
-        else:
-            found.texts.append((int(row.number), str(row.id)))
         checksums.append(row.checksum if isinstance(row.checksum, int) else 0)
     found.documents = len(wholes)
     counted = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
@@ -177,6 +174,7 @@ def _vectors(
     found.bare = [numbers[number] for number in known[~np.isin(known, there)].tolist()]
     if found.bare:
         found.problems.append(f"{len(found.bare)} documents are without whole vectors.")
+    # Vectors of a damaged text have their document still: they are not counted as stray.
     stray = ~np.isin(there, np.array([*numbers, *(number for number, _ in found.texts)], dtype=np.int64))
     if stray.any():
         found.problems.append(f"The vectors of {int(stray.sum())} documents are without a text.")
@@ -217,7 +215,7 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
         with store.writing() as database:
             if found.is_malformed:
                 _reindex(store, database)
-                done.append("The database's own indexes were made anew.")
+                done.append("The database's own indexes were rebuilt.")
             done += _give_up(store, database, found)
             for name in found.unreadable:
                 database.execute("DELETE FROM segments WHERE name = ?", (name,))

@@ -41,7 +41,7 @@ _SAMPLE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """The centroids of an index's token vectors, and the residual that each code stands for.
+    """The centroids of an index's token vectors, and the residual of each code.
 
     Attributes:
         centroids: int16 ``[centroids, width]``, unit vectors.
@@ -79,7 +79,7 @@ def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -
     Args:
         vectors: none longer than ``scale``, which is 1 for unit vectors.
         scale: the length that becomes 1.0.
-        one: the integer that stands for 1.0.
+        one: the integer for 1.0.
 
     Raises:
         DataError: a component is not a finite number.
@@ -114,11 +114,13 @@ def train(vectors: NDArray[np.int16], count: int, *, seed: int = 0) -> Codebook:
     from tardif.index import kernels
 
     random = np.random.default_rng(seed)
+    # The sample keeps the vectors' order: memory is read from front to back.
     vectors = vectors[np.sort(random.permutation(len(vectors))[: count * _PER_CENTROID])]
     count = min(count, len(vectors))
     centroids = _unit(vectors[np.sort(random.permutation(len(vectors))[:count])].astype(np.float64))
     for _ in range(_ROUNDS):
         nearest = assign(vectors, centroids)
+        # Sums of integers: the same in any order, so the same codebook in any process.
         sums = np.zeros(centroids.shape, dtype=np.int64)
         counts = np.zeros(count, dtype=np.int64)
         kernels.add_up(vectors, nearest, sums, counts)
@@ -141,6 +143,7 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.int16]:
 
 def _levels(residuals: NDArray[np.int32], bits: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
     """Cuts and values with a small mean squared error (Lloyd's method in one dimension)."""
+    # With sorted residuals and their cumulative sums, a level's mean is the difference of two sums.
     ordered = np.sort(residuals)
     sums = np.concatenate([[0], np.cumsum(ordered, dtype=np.int64)])
     cuts = np.quantile(ordered, np.arange(1, 2**bits) / 2**bits).astype(np.int32)
@@ -270,7 +273,7 @@ def scan(
 
 
 def check_bits(bits: int) -> int:
-    """Return ``bits`` if vectors can be stored in so many.
+    """Return ``bits`` if vectors can be stored in this number of bits.
 
     Raises:
         SettingError: they cannot.

@@ -120,6 +120,7 @@ class Connections(ForkAware):
         """
         with self._explained(), self._turn():
             opened = self._current()
+            # IMMEDIATE: the lock is taken now. A transaction that reads first and writes later could fail in between.
             opened.database.execute("BEGIN IMMEDIATE")
             try:
                 self._check(opened)
@@ -180,6 +181,7 @@ class Connections(ForkAware):
         return found
 
     def _open(self) -> _Opened:
+        # The file is compared before and after SQLite opens it by its name: it may be replaced in between.
         for _ in range(10):
             file = self._file()
             opened = self._connected(file)
@@ -262,7 +264,7 @@ class Connections(ForkAware):
         return True
 
     def _end(self, opened: _Opened) -> None:
-        if opened.database in _LEFT:
+        if opened.database in _LEFT:  # this is the child of a fork within the transaction
             return
         opened.database.execute("ROLLBACK")
         if opened.snapshot is not None and self._state()[:4] != opened.snapshot[:4]:

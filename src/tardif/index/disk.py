@@ -145,6 +145,7 @@ class DiskIndex:
         folder = Path(folder)
         manifest = new_manifest({"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)})
         with _writable(folder):
+            # The manifest last: a folder without one is not an index, so a half-made one cannot be opened.
             for part in ("segments", "codebooks"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             facts = {"identity": manifest["identity"], "manifest": manifest["checksum"]}
@@ -168,7 +169,7 @@ class DiskIndex:
             FolderError: the compaction failed; no document is lost by that.
         """
         try:
-            self.wait()
+            self.wait()  # a compaction uses everything that is closed below
         finally:
             self._workers.close()
             self._views.close()
@@ -266,7 +267,7 @@ class DiskIndex:
             lengths = self.store.check_words(database)
             found = self.store.words.search(database, query, k, lengths, allowed)
             ids = self.store.ids([number for number, _ in found])
-            return best_first(((ids[number], score) for number, score in found), k)
+            return best_first([(ids[number], score) for number, score in found], k)
 
     def _passing(self, view: View, where: Filter) -> NDArray[np.int64]:
         """The numbers of the rows that pass a filter, ascending. The last ones are kept: a hybrid search asks twice,
@@ -294,7 +295,7 @@ class DiskIndex:
             return []
         near = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
         ids = self.store.ids(numbers[near].tolist())
-        return best_first(((ids[n], s) for n, s in zip(numbers[near].tolist(), scores[near].tolist(), strict=True)), k)
+        return best_first([(ids[n], s) for n, s in zip(numbers[near].tolist(), scores[near].tolist(), strict=True)], k)
 
     # Writing. All methods raise FolderError if the folder cannot be written, or another process does not stop writing.
 
@@ -308,6 +309,7 @@ class DiskIndex:
         scale = scale_of(vectors)
         fixed = to_fixed(vectors, scale)
         with _writable(self.folder):
+            # Numbers are reserved in a transaction of their own: other writers do not wait while vectors are written.
             numbers = self._reserve(len(documents))
             # A few documents are scanned, until there are enough for a segment with centroids.
             book = self._codebook_for(fixed) if len(fixed) >= PLAIN_TOKENS else None
@@ -333,6 +335,7 @@ class DiskIndex:
     def delete_where(self, where: Filter) -> int:
         """As :meth:`tardif.index.protocol.Index.delete_where`."""
         with self.store.writing() as database:
+            # Damaged metadata must raise, and not decide whether a document is deleted.
             self.store.check(self.store.all_numbers())
             return self._delete(database, self.store.all_matching(where))
 
@@ -372,6 +375,8 @@ class DiskIndex:
             return name, self._views.codebook(name)
         book = train(vectors, centroid_count(max(len(vectors), self.store.number("expected tokens"))))
         name = write_codebook(self.folder / "codebooks", book, self.identity)
+        # Learning takes seconds, so it happens outside the transaction. The first writer's codebook counts: all coded
+        # segments must share one.
         with self.store.writing() as database:
             first = self.store.fact("codebook")
             if first is None:
@@ -410,6 +415,7 @@ class DiskIndex:
         names = [view.names[i] for i in chosen]
         gone = np.concatenate([view.segments[i].numbers[~view.alive[i]] for i in chosen])
         with _writable(self.folder), self._files.aside() as aside:
+            # Merged outside the transaction too: segments never change, and new ones may be added meanwhile.
             made = merge(view, chosen, aside, bits=self.bits, book=self._codebook_for, workers=self._workers)
             with self.store.writing() as database:
                 living = set(self.store.segments())

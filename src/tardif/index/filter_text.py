@@ -18,31 +18,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from tardif.errors import SettingError
-from tardif.index.filter_nodes import (
-    BARE_NAME,
-    KEYWORDS,
-    OPERATORS,
-    OWN_FIELDS,
-    Exists,
-    Field,
-    Filter,
-    In,
-    Not,
-    Value,
-)
-from tardif.index.filter_rules import (
-    ALIASES,
-    MAX_LENGTH,
-    MAX_OPEN,
-    UnfitError,
-    comparison,
-    either,
-    name_path,
-    negation,
-    number,
-    together,
-)
+from tardif.index import filter_rules as rules
+from tardif.index.filter_nodes import BARE_NAME, KEYWORDS, OPERATORS, OWN_FIELDS, Exists, Field, Filter, In, Not, Value
 
+# Names are bare, "quoted" or `quoted`; a quote inside is doubled, as in SQL.
 _PART = rf'{BARE_NAME}|"(?>[^"]*(?:""[^"]*)*)"|`(?>[^`]*(?:``[^`]*)*)`'
 _TOKENS = re.compile(
     rf"""(?P<name>(?:{_PART})(?:\.(?:{_PART}))*)
@@ -78,8 +57,8 @@ def parse_text(text: str) -> Filter:
     Raises:
         SettingError: the text is not a filter, or exceeds a limit; the message names the column, counted from 1.
     """
-    if len(text) > MAX_LENGTH:
-        raise SettingError(f"The filter has {len(text):,} characters; at most {MAX_LENGTH:,} can be read.")
+    if len(text) > rules.MAX_LENGTH:
+        raise SettingError(f"The filter has {len(text):,} characters; at most {rules.MAX_LENGTH:,} can be read.")
     if not text.strip():
         raise SettingError("The filter is empty: write one such as lang = 'en', or leave it out.")
     return _Parser(text).parse()
@@ -108,7 +87,7 @@ class _Parser:
             if kind == "name" and word.lower() in KEYWORDS:
                 yield _Token(word.lower(), word, at)
             elif kind == "sign":
-                yield _Token(ALIASES.get(word, word), word, at)
+                yield _Token(rules.ALIASES.get(word, word), word, at)
             elif kind != "space":
                 yield _Token(kind, word, at)
             at = found.end()
@@ -117,10 +96,10 @@ class _Parser:
     # The grammar: one method per rule.
 
     def _either(self) -> Filter:
-        return self._chain("or", self._both, either)
+        return self._chain("or", self._both, rules.either)
 
     def _both(self) -> Filter:
-        return self._chain("and", self._one, together)
+        return self._chain("and", self._one, rules.together)
 
     def _chain(self, word: str, part: Callable[[], Filter], join: Callable[[list[Filter]], Filter]) -> Filter:
         parts = [part()]
@@ -133,11 +112,12 @@ class _Parser:
         if opening.kind not in ("not", "("):
             return self._test(self._name())
         self._at += 1
+        # Python's own recursion limit must not be what ends a deep filter.
         self._depth += 1
-        if self._depth > MAX_OPEN:
-            self._refuse(opening, f"more than {MAX_OPEN} parentheses and `not` are open here")
+        if self._depth > rules.MAX_OPEN:
+            self._refuse(opening, f"more than {rules.MAX_OPEN} parentheses and `not` are open here")
         if opening.kind == "not":
-            found = negation(self._one())
+            found = rules.negation(self._one())
         else:
             found = self._either()
             self._take(")", f"`and`, `or` or the `)` for the `(` of column {opening.begin + 1}")
@@ -159,8 +139,8 @@ class _Parser:
         if token.kind == "own":
             return Field.own(token.text[1:])
         try:
-            return Field(name_path(map(_unquoted, re.findall(_PART, token.text))))
-        except UnfitError as reason:
+            return Field(rules.name_path(map(_unquoted, re.findall(_PART, token.text))))
+        except rules.UnfitError as reason:
             self._refuse(token, str(reason))
 
     def _test(self, field: Field) -> Filter:
@@ -181,8 +161,8 @@ class _Parser:
         self._at += 1
         value_token = self._next
         try:
-            return comparison(field, token.kind, self._value())
-        except UnfitError as reason:
+            return rules.comparison(field, token.kind, self._value())
+        except rules.UnfitError as reason:
             self._refuse(value_token, str(reason))
 
     def _values(self) -> tuple[Value, ...]:
@@ -207,8 +187,8 @@ class _Parser:
         if token.kind in _CONSTANTS:
             return _CONSTANTS[token.kind]
         try:
-            return number(token.text)
-        except UnfitError as reason:
+            return rules.number(token.text)
+        except rules.UnfitError as reason:
             self._refuse(token, str(reason))
 
     # Tokens and errors

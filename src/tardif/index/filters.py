@@ -146,13 +146,14 @@ def _is_list(given: Any) -> bool:
 def _values(given: Any) -> tuple[Value, ...]:
     if len(given) > MAX_VALUES:
         raise UnfitError(f"the list has {len(given):,} values; at most {MAX_VALUES:,} can be asked")
+    # A set has no order of its own: sorted, so that equal filters have equal SQL.
     return tuple(map(_value, sorted(given, key=repr) if isinstance(given, Set) else given))
 
 
 def _value(given: Any) -> Value:
     if given is None:
         return Value("null")
-    if isinstance(given, bool):
+    if isinstance(given, bool):  # before the numbers: Python's True is an int
         return Value("true" if given else "false")
     if isinstance(given, str):
         return Value("text", _short_enough(str.__str__(given)))

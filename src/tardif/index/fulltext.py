@@ -60,7 +60,7 @@ class Words:
     """The words of an index's documents.
 
     Args:
-        language: whose stemmer and stopwords to use (:mod:`tardif.text.terms`).
+        language: its stemmer and stopwords are used (:mod:`tardif.text.terms`).
     """
 
     def __init__(self, language: Language) -> None:

@@ -90,7 +90,7 @@ def _everywhere(b: Any, number: Any) -> Any:
 
 
 def _called(b: Any, name: str, kind: Any, *args: Any) -> Any:
-    """The result of an LLVM intrinsic, which stands for one instruction of the processor."""
+    """The result of an LLVM intrinsic: one instruction of the processor."""
     known = b.module.globals.get(name)
     return b.call(known or ir.Function(b.module, ir.FunctionType(kind, [arg.type for arg in args]), name), args)
 

@@ -113,6 +113,7 @@ class MemoryIndex:
         return len(chosen)
 
     def _remove(self, ids: Sequence[str], come: Sequence[Document] = ()) -> None:
+        # The table first: it raises if metadata cannot be stored, and nothing else has changed then.
         self._table.change([part for identity in ids for part in self._parts[identity]], come)
         for identity in ids:
             for part in self._parts.pop(identity):
@@ -160,6 +161,7 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.search`; every search is exact."""
         self._check_width(vectors)
         k = check_hits(k)
+        # The filter first: documents that do not pass are never scored.
         ids = list(self._documents) if where is None else self._table.matching(where, "id")
         named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
         found = []

@@ -24,7 +24,7 @@ from tardif.index.segment import Segment
 
 # Centroids that each token probes at first, and at most.
 _PROBES, _MOST_PROBES = 8, 256
-# Documents scored first: at least so many, or 2k.
+# Documents scored first: this many, or 2k if that is more.
 _FIRST = 64
 # Documents scored besides, spread over the lower estimates: a line fitted to the best alone says little about the rest.
 _SPREAD = 32
@@ -128,6 +128,7 @@ def search_pruned(
     probes = _PROBES
     while True:
         places, rows, values, others = estimates.probe(probes)
+        # Too few documents met to choose k from: probe more centroids, or scan everything.
         if len(rows) < 2 * k or estimates.total < 4 * _FIRST:
             if probes * 4 > _MOST_PROBES or estimates.total < 4 * _FIRST:
                 return None
@@ -151,6 +152,7 @@ def search_pruned(
         if unmet <= allowed or probes >= _MOST_PROBES:
             kept = ~np.isnan(scores)
             return ScoredRows(places[kept], rows[kept], scores[kept])
+        # Scores are kept when more centroids are probed: the same documents come again, with better estimates.
         known = dict(zip(zip(places.tolist(), rows.tolist(), strict=True), scores.tolist(), strict=True))
         probes *= 2
 
@@ -198,6 +200,7 @@ def _needed(
     error = max(math.sqrt(total / max(len(y) - 2, 1)), _LEAST_ERROR * abs(float(y.max())))
     excess = float(squares @ squares) * len(y) / total**2 - 3 if total > 0 else 0.0
     error *= 1 + max(excess - _CHANCE, 0.0) / 6
+    # How many standard errors an unscored document's score must exceed its line to be among the k best so far.
     z = (least - slope * estimates - at) / error
     z[known] = np.inf  # a scored document cannot be missed
     beyond = (least - slope * others - at) / error

@@ -71,10 +71,6 @@ class Row(NamedTuple):
         """Return the row with the checksum that its other columns have."""
         return self._replace(checksum=row_checksum(self[:-1]))
 
-    def is_intact(self) -> bool:
-        """Whether the row is what was written: its checksum is right."""
-        return row_checksum(self[:-1]) == self.checksum
-
     def to_document(self) -> Document:
         """Return the document or piece."""
         place = None if self.piece is None else json.loads(self.piece)
@@ -94,6 +90,11 @@ def row_checksum(columns: Sequence[Any]) -> int:
         # The length first: text cannot move from one column to the next unnoticed.
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.intdigest() - 2**63
+
+
+def damaged_of(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that are not what was written: their checksums are wrong."""
+    return [row for row in rows if row_checksum(row[:-1]) != row.checksum]
 
 
 def terms_checksum(terms: str) -> int:

@@ -128,6 +128,8 @@ class Segment:
             raise self.damaged("it is no file")
         if found.st_size < HEADER:
             raise self.damaged("it is cut short")
+        # Mapped, not read: the system's page cache holds what searches touch, shared by all processes, and an index may
+        # be larger than memory.
         self._bytes: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
         header = self._header()
         try:
@@ -174,6 +176,7 @@ class Segment:
             raise self.damaged("its documents lie beyond its rows")
         if not self.has_postings:
             return
+        # Every posting is compared once here, and none in the kernel's inner loop.
         begins, postings = self.tables["posting_starts"], self.tables["postings"]
         if not len(begins) or begins[0] != 0 or begins[-1] != len(postings) or (np.diff(begins) < 0).any():
             raise self.damaged("its centroids' postings lie beyond their table")
@@ -225,6 +228,7 @@ class Segment:
         return header
 
     def _table(self, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
+        # The dtypes are listed: an object dtype from a damaged file would make NumPy read pointers from it.
         if about["dtype"] not in _DTYPES:
             raise ValueError(f"the type of {name}")
         dtype, shape, begin = np.dtype(about["dtype"]), tuple(int(n) for n in about["shape"]), int(about["place"])
@@ -259,7 +263,7 @@ class Segment:
             if rows_checksum(self.arrays, begin, end) == int(self.tables["checks"][row]) and self._is_bounded(
                 begin, end
             ):
-                self._checked[row] = True
+                self._checked[row] = True  # by any thread: a row that two threads verify at once is verified twice
             else:
                 bad.append(row)
         return np.array(bad, dtype=np.int64)

@@ -105,6 +105,7 @@ class SegmentWriter:
             self._describe(name, table.dtype, table.shape, xxhash.xxh3_64_hexdigest(table.data))
             self._file.seek(self._described[name]["place"])
             self._file.write(table.data)
+        # The header last: a file without one is no segment, whatever else was written before the process was killed.
         self._file.truncate(self._end)
         header = json.dumps({**self._about, "tables": self._described}).encode().ljust(HEADER - 16)
         assert len(header) == HEADER - 16

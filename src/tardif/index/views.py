@@ -85,11 +85,13 @@ class Views(ForkAware):
 
     def _current(self, change: int) -> View:
         """The view of the transaction that this thread is in."""
+        # One thread opens segments at a time: others wait for it and then find the view.
         with self._opening:
             known = self._newest
             if known is not None and known.change == change:
                 return known
             view = self._open(change)
+            # A slow reader of an older state must not replace a newer view.
             if known is None or known.change < change:
                 self._newest = view
             return view
@@ -97,6 +99,7 @@ class Views(ForkAware):
     def _open(self, change: int) -> View:
         old = {} if self._newest is None else dict(zip(self._newest.names, self._newest.segments, strict=True))
         names, deleted = self._store.living()
+        # Segments never change, so those that an older view has opened and verified are used again.
         dim, codebook = self._store.number("dim"), self._store.fact("codebook")
         segments = tuple(
             old.get(name)

@@ -104,6 +104,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
     from tardif.encoder.model import open_model
 
     base = resolve_base(model, trust_remote_code=options.trust_remote_code)
+    # Read before the model is opened: an unreadable corpus is reported within a second.
     corpus = reader.corpus(options.chunk, lambda: base)
     encoder = open_model(str(base.folder), device=options.device, trust_remote_code=options.trust_remote_code)
     reader.show_unread(encoder, corpus)
@@ -119,6 +120,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
                 resumed=lambda count: bar.resume(bar.done + count),
                 source=source_of(reader.documents),
             )
+        # Before the index is published: a search of it never sees it without its query encoder.
         export_encoder(encoder, index.folder / ENCODER, reader.console)
         bind_encoder(index)
         chunk = options.chunk
@@ -154,6 +156,7 @@ def _under_way(
         FolderError: another process builds this index, or the folder cannot be written.
     """
     place = real_place(out)
+    # Beside the output, so that publishing is a rename on one file system; without a random part, so that it is found.
     work = place.with_name(f".{place.name}.indexing")
     with holding(out, overwrite=overwrite, what=f"{out} is being built"):
         index = _interrupted(work, manifest, threads)
@@ -240,9 +243,10 @@ def fill(
             resumed(len(block) - len(missing))
         if missing:
             vectors, lengths = encode_block(missing, encode, advance)
-            if number == 0:
+            if number == 0:  # now the mean number of tokens is known
                 index.expect(len(vectors) // len(missing) * len(documents))
             index.add(missing, vectors, lengths, source=source)
+    # An interrupted build may have indexed documents that are gone from the corpus since.
     index.delete([identity for identity in index.ids() if identity not in wholes])
     index.wait()
 

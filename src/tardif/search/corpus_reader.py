@@ -104,6 +104,7 @@ class CorpusReader:
         from tardif.encoder.truncation import document_reach, overlong, truncation_warning
         from tardif.text.normal import keyed_sample
 
+        # Counted with the model's own tokenizer: what is beyond its length is in no vector, so no search finds it.
         found, reach = overlong(model, corpus), document_reach(model)
         for document in found:
             self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")

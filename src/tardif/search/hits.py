@@ -16,7 +16,7 @@ from tardif.index.protocol import Index, Vectors
 from tardif.ranking import DEPTH, Ranking, best_first, blend, check_share
 from tardif.types import Document, Hit
 
-# An expression, a dict (tardif.index.filters) or a parsed filter; None lets every document through.
+# An expression, a dict (tardif.index.filters) or a parsed filter; with None, every document passes.
 Where = str | Mapping[Any, Any] | Filter | None
 
 # Queries encoded and searched together: it bounds memory, and progress advances after each block.
@@ -83,6 +83,7 @@ def rank_queries(
 
 def _rank(index: Index, queries: Sequence[str], vectors: Sequence[Vectors], options: SearchOptions) -> list[Ranking]:
     """The ranking of each query. Fusion needs a ranking of at least ``DEPTH`` from either side."""
+    # Fusion takes MaxSim's score at rank DEPTH as its zero.
     k = max(options.k, DEPTH) if options.hybrid else options.k
     lengths = [len(rows) for rows in vectors]
     found = index.search(
@@ -107,6 +108,7 @@ def _rank_grouped(
         unfinished = []
         for i, hits in zip(waiting, ranked, strict=True):
             found[i] = best_of_each(hits, owners, options.k)
+            # A ranking shorter than was asked for holds everything that can be found.
             if len(found[i]) < options.k and len(hits) == depth:
                 unfinished.append(i)
         waiting, depth = unfinished, depth * _DEEPER

@@ -121,6 +121,7 @@ def fingerprint(folder: Path) -> str:
 
     It does not depend on the folder's place; notes such as ``README.md`` do not change it.
     """
+    # Changing this function, or the suffixes below, makes every existing index reject its model.
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):

@@ -73,6 +73,7 @@ def repair(
     if not found.problems:
         return [], found
     folder = Path(index)
+    # First remove what is damaged, so that the index opens; then encode again what it lacks.
     done = mend(folder, found)
     documents = to_encode(folder, found)
     if documents or found.encoder_is_damaged:
@@ -96,12 +97,12 @@ def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Consol
     export_encoder(encoder, aside, console)
     if aside.is_dir():
         publish(aside, folder / ENCODER)
-        said = "The query encoder was exported again."
+        done = "The query encoder was exported again."
     else:
         shutil.rmtree(folder / ENCODER, ignore_errors=True)
-        said = "The query encoder, which cannot be exported, was removed."
+        done = "The query encoder, which cannot be exported, was removed."
     bind_encoder(index)
-    return said
+    return done
 
 
 def _encode_again(

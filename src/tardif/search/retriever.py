@@ -168,8 +168,7 @@ class Retriever:
             device: torch's name of the device to encode on.
             threads: for scoring; all processors by default.
             trust_remote_code: let the model run its own code.
-            report: a file to write as JSON lines: every file and row that was not read as a whole document, and every
-                document that the model truncates.
+            report: a file for JSON lines: every file and row that was not read whole, and every truncated document.
             quiet: show no progress on stderr.
             **reading: how tables are read (:class:`tardif.data.reading.Reading`).
 

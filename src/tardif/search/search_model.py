@@ -87,6 +87,7 @@ class SearchModel(ForkAware):
         if self._opened is None:
             from tardif.encoder.model import open_model
 
+            # home.path verifies the fingerprint: vectors of another model would make every score meaningless.
             folder = self.home.path if self.home is not None else self.base().folder
             self._opened = open_model(str(folder), device=self._device, trust_remote_code=self._trust)
         return self._opened

@@ -102,6 +102,7 @@ def plan(
     # A file of the folder may have been added by its own path.
     own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
     unread = set(_unread(own, Path(source), report))
+    # Unchanged documents that came from elsewhere belong to this folder now.
     same = [identity for identity in wholes if identity not in touched]
     found = Synced(
         new=tuple(identity for identity in touched if identity not in there),
