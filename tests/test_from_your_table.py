@@ -1,6 +1,8 @@
 """A dirty Excel FAQ in German goes through every verb as it stands, and is read alike by all of them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,22 @@ def test_other_names_cost_one_refusal_that_says_what_to_type(tardif, fails, tabl
     columns = ("--columns", "query=Anliegen", "--columns", "positive=Text der Hilfe")
     code, _, said = tardif("prepare", table, "--out", tmp_path / "set", "--language", "de", *columns)
     assert code == 0, said
+
+
+def shown_runs():
+    """The runs of prepare that the page shows: command, and what it wrote."""
+    page = (Path(__file__).parents[1] / "docs" / "from-your-table.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        for run in re.split(r"^\$ tardif ", block, flags=re.MULTILINE)[1:]:
+            command, *lines = run.splitlines()
+            if command.startswith("prepare faq.csv") and lines:
+                # A long line is broken on the page.
+                yield command.split(), "\n".join(lines).replace("\n    ", " ").splitlines()
+
+
+@pytest.mark.parametrize(("command", "lines"), list(shown_runs()))
+def test_the_page_shows_what_the_command_says(tardif, table, tmp_path, monkeypatch, command, lines):
+    monkeypatch.chdir(tmp_path)
+    code, _, said = tardif(*command)
+    assert code == 0
+    assert [line for line in lines if line not in said.splitlines()] == []

@@ -59,7 +59,7 @@ def whole_number(option: str, *words: str) -> Callable[[str], Any]:
         if text == "none":
             return None
         if not text.isdecimal():
-            raise SettingError(f"{option} {text}: give a whole number, auto, or none.")
+            raise SettingError(f"{option} {text}: give a whole number, {', '.join(('auto', *words))} or none.")
         return int(text)
 
     return read
