@@ -146,7 +146,7 @@ def test_train_refuses_wrong_settings_before_it_reads_data(fails, tmp_path, base
 def test_train_refuses_a_base_that_is_no_encoder(fails, tmp_path):
     decoder = write_encoder(tmp_path / "decoder", model_type="gpt2", architectures=["GPT2LMHeadModel"])
     arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--out", tmp_path, "--base", decoder]
-    assert "is no encoder (model_type 'gpt2')" in fails(*arguments)
+    assert "is not an encoder (model_type 'gpt2')" in fails(*arguments)
 
 
 def test_train_says_what_is_wrong_with_the_data(fails, tmp_path, base):

@@ -35,10 +35,10 @@ def test_some_of_several_gpus(machine, asked, count):
 def test_the_processes_that_train_together_are_those_of_the_environment(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert (devices.world_size(), devices.own_number()) == (1, 0)
+    assert (devices.world_size(), devices.own_rank()) == (1, 0)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert (devices.world_size(), devices.own_number()) == (4, 1)
+    assert (devices.world_size(), devices.own_rank()) == (4, 1)
     monkeypatch.setenv("WORLD_SIZE", "many")
     assert devices.world_size() == 1
 

@@ -137,7 +137,7 @@ def test_read_json_says_what_is_missing_or_damaged(tmp_path):
 def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
     path = tmp_path / "a.json"
     {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: path.symlink_to("/dev/zero")}[kind](path)
-    with pytest.raises(FolderError, match="no regular file"):
+    with pytest.raises(FolderError, match="not a regular file"):
         read_json(tmp_path / "a.json", what="an index")
 
 

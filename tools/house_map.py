@@ -1,9 +1,9 @@
-"""Write the map of the house in CONTRIBUTING.md from the first sentence of every module's docstring.
+"""Write the map of the source in CONTRIBUTING.md from the first sentence of every module's docstring.
 
     python tools/house_map.py           print the map
     python tools/house_map.py --write   put it into CONTRIBUTING.md
 
-``tests/test_imports.py`` fails where the map is not the one that this prints.
+``tests/test_imports.py`` fails if the map in CONTRIBUTING.md differs from the one that this prints.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ START, END = "<!-- map: written by tools/house_map.py -->\n", "<!-- end of map -
 
 
 def sentence(path: Path) -> str:
-    """The first sentence of a module's docstring, on one line."""
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    first = " ".join(said.split("\n\n")[0].split())
+    """Return the first sentence of a module's docstring on one line."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first = " ".join(docstring.split("\n\n")[0].split())
     return re.split(r"(?<=[.:]) (?=[A-Z`])", first)[0].rstrip(".:").replace("``", "`")
 
 
 def house_map() -> str:
-    """One heading a wing, one line a module."""
+    """Return the map: a heading for each package, and a line for each module."""
     lines = []
     folders = sorted({path.parent for path in SOURCE.rglob("*.py")}, key=lambda folder: (folder != SOURCE, folder))
     for folder in folders:
@@ -40,7 +40,7 @@ def house_map() -> str:
 
 
 def page_with_map() -> str:
-    """CONTRIBUTING.md as it should be."""
+    """Return CONTRIBUTING.md with the current map."""
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(START)
     return before + START + "\n" + house_map() + "\n" + END + rest.split(END)[1]

@@ -55,7 +55,7 @@ def is_missing(value: object) -> bool:
         return True
     if isinstance(value, str):
         return False
-    if isinstance(value, Real | Decimal):
+    if isinstance(value, Real | Decimal):  # NaN is the value that differs from itself; Decimal's raises instead
         return value.is_nan() if isinstance(value, Decimal) else bool(value != value)  # noqa: PLR0124
     kind = type(value)
     library = kind.__module__.partition(".")[0]

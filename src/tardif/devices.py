@@ -59,7 +59,7 @@ def world_size() -> int:
     return max(_number("WORLD_SIZE", 1), 1)
 
 
-def own_number() -> int:
+def own_rank() -> int:
     """Return the rank of this process among them, from 0."""
     return max(_number("RANK", 0), 0)
 

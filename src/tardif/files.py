@@ -24,8 +24,9 @@ def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         data = bytearray()
+        # Not the size that the system reports: a file may grow, and those in /proc report 0.
         while len(data) <= most and (block := os.read(handle, 1 << 20)):
             data += block
         if len(data) > most:

@@ -280,8 +280,9 @@ def publish(aside: Path, path: Path, *, replace: bool = True) -> None:
         path.rmdir()  # it was empty when it was checked; raises if it no longer is
         aside.rename(path)
     elif exchange(aside, path):
-        remove(aside)
+        remove(aside)  # it is the old folder now
     else:
+        # Here a moment without any folder at path is unavoidable. The name "old" lets recover() put it back.
         old = name_aside(path, "old")
         path.rename(old)
         try:

@@ -22,7 +22,9 @@ class ForkAware:
 
 
 _REGISTERED: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+# Kept from before a fork to after it: a weak set could lose members in between.
 _CLOSED: list[ForkAware] = []
+# Whether the hooks are set: register_at_fork cannot be undone, so it is called once.
 _HOOKED: list[bool] = []
 
 

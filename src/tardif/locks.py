@@ -87,7 +87,7 @@ def hold(path: str | Path, *, what: str = "", wait: float = _PATIENCE) -> Lock:
     True
     """
     path = Path(path)
-    for _ in range(100):
+    for _ in range(100):  # a holder that releases removes the file, and then the next one must lock a new file
         with contextlib.suppress(_MovedError):
             lock = _take(path, wait)
             if lock is None:

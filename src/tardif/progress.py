@@ -105,6 +105,7 @@ class Bar:
     @property
     def rate(self) -> float:
         """Units done per second."""
+        # The clock may not have ticked since the start.
         return (self.done - self.earlier) / max(time.monotonic() - self.started, 1e-9)
 
     def line(self, note: str = "") -> str:

@@ -23,6 +23,7 @@ def _hold(record: Document | Query, kind: str, *texts: str) -> None:
         if fault := id_fault(value) if name == "id" else text_fault(value):
             raise DataError(f"The {kind}'s {name} {fault}.")
         if type(value) is not str:
+            # The dataclass is frozen, and this is still its __init__.
             object.__setattr__(record, name, plain_text(value))
 
 

@@ -107,7 +107,7 @@ def test_a_stanford_model_keeps_its_width(tmp_path):
     ],
 )
 def test_what_is_no_encoder_is_refused(tmp_path, config):
-    with pytest.raises(ModelError, match=f"is no encoder .*{config['model_type']}"):
+    with pytest.raises(ModelError, match=f"is not an encoder .*{config['model_type']}"):
         resolve_base(write_encoder(tmp_path / "base", **config))
 
 

@@ -294,7 +294,7 @@ def test_pipes_and_devices_are_not_waited_for(opened, entrance, file, kind):
         else:
             path.symlink_to("/dev/zero")
 
-    assert "no regular file" in opened(entrance, change)
+    assert "not a regular file" in opened(entrance, change)
 
 
 def test_a_config_of_gigabytes_is_not_read(opened):

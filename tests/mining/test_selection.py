@@ -87,7 +87,7 @@ def test_every_rule_holds(world, selection, scorer, seed):
         assert not texts & {normalise(data.documents[d].content) for d in row.negative_ids}
         assert len(set(row.negative_ids)) == len(row.negative_ids) <= selection.negatives
         if near is not None:
-            assert not near.among(positives, found).any()
+            assert not near.compare(positives, found).near.any()
         ranking = [d for d, _ in Table(table).search([f"text of {row.query_id}"], selection.last)[0]]
         assert not set(found) & set(ranking[: selection.first - 1])
         for d in found if scorer else [d for d in found if d in ranking]:

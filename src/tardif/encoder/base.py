@@ -125,6 +125,23 @@ def find_model(what: str, name: str, inspect: Callable[[Path, str], Found], exam
     raise refused or _unreachable(what, name)
 
 
+def read_transformer(folder: Path) -> tuple[list[dict[str, Any]], Path, dict[str, Any]]:
+    """Return the modules of a checkpoint, the folder of its transformer, and the transformer's config.
+
+    Raises:
+        ModelError: the folder has no transformer.
+    """
+    modules = read_config(folder / "modules.json") or []
+    transformer = folder / (modules[0].get("path") or "") if modules else folder
+    config = read_config(transformer / "config.json")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(
+            f"{transformer} holds no transformer: it has no config.json that names a model_type. "
+            "Give the folder of a saved model, or a hub id."
+        )
+    return modules, transformer, config
+
+
 def offline_base() -> Path | None:
     """Return the folder of all-MiniLM-L6-v2 in the offline package, or None if it is not installed."""
     spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
@@ -206,24 +223,20 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     what = f"The base {name}"
     # Some installers link a package's files. That is safe here, because its weights have a checksum.
     check_files(what, folder, trust_remote_code=trust_remote_code, links=folder == offline_base())
-    modules = read_config(folder / "modules.json") or []
+    modules, transformer, config = read_transformer(folder)
     saved = read_config(folder / "config_sentence_transformers.json") or {}
     if modules and not (trust_remote_code or str(modules[0]["type"]).endswith("Transformer")):
         raise ModelError(f"{what} does not begin with a transformer (modules.json): give another one.")
-    transformer = folder / (modules[0].get("path") or "") if modules else folder
-    config = read_config(transformer / "config.json")
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise ModelError(
-            f"{transformer} holds no transformer: it has no config.json that names a model_type. "
-            "Give the folder of a saved model, or a hub id."
-        )
     _check_encoder(name, config, trust_remote_code)
-    _check_tokenizer(name, transformer)
+    if not any(all((transformer / file).is_file() for file in files) for files in _TOKENIZER_FILES):
+        raise ModelError(
+            f"{what} has no tokenizer in {transformer} (tokenizer.json, vocab.txt or a sentencepiece model)."
+        )
     weights = check_weights(what, transformer)
     kind = _kind(config, modules, saved)
     hidden = config.get("hidden_size", config.get("dim", config.get("d_model")))
     if not isinstance(hidden, int) or not hidden:
-        raise ModelError(f"{transformer / 'config.json'} does not say how wide the encoder is (hidden_size).")
+        raise ModelError(f"{transformer / 'config.json'} does not give the encoder's width (hidden_size).")
     positions = config.get("max_position_embeddings") or 512
     if config["model_type"] in _OFFSET_POSITIONS:
         positions -= 2
@@ -254,7 +267,7 @@ def _kind(config: dict[str, Any], modules: Any, saved: dict[str, Any]) -> Kind:
 def _check_encoder(name: str, config: dict[str, Any], trust_remote_code: bool) -> None:
     family, heads = str(config["model_type"]), config.get("architectures") or []
     if not isinstance(heads, list) or not all(isinstance(head, str) for head in heads):
-        raise ModelError(f"The base {name} has a config.json whose architectures are no names: it is damaged.")
+        raise ModelError(f"The base {name} has a damaged config.json: its architectures are not names.")
     if (
         config.get("is_encoder_decoder")
         or (config.get("is_decoder") and family not in _ENCODERS)
@@ -262,15 +275,8 @@ def _check_encoder(name: str, config: dict[str, Any], trust_remote_code: bool) -
         or (family not in _ENCODERS and not trust_remote_code)
     ):
         raise ModelError(
-            f"The base {name} is no encoder (model_type {family!r}): give a BERT-like model, for example "
+            f"The base {name} is not an encoder (model_type {family!r}): give a BERT-like model, for example "
             "BERT, RoBERTa, XLM-R, DistilBERT, MiniLM, ELECTRA, DeBERTa or ModernBERT."
-        )
-
-
-def _check_tokenizer(name: str, folder: Path) -> None:
-    if not any(all((folder / file).is_file() for file in files) for files in _TOKENIZER_FILES):
-        raise ModelError(
-            f"The base {name} has no tokenizer in {folder} (tokenizer.json, vocab.txt or a sentencepiece model)."
         )
 
 

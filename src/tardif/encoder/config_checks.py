@@ -205,7 +205,7 @@ def _check_entries(model: _Model, place: Path) -> None:
         except OSError:  # a broken link: the reader of the file reports it
             continue
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise model.refuse(f"holds {entry}, which is no regular file: remove it.")
+            raise model.refuse(f"holds {entry}, which is not a regular file: remove it.")
         if entry.is_symlink():
             _check_inside(model, entry)
         if status.st_size > _LARGEST_TEXT and stat.S_ISREG(status.st_mode) and entry.suffix not in _WEIGHTS:
@@ -230,7 +230,7 @@ def _module_folders(model: _Model) -> Iterator[Path]:
         raise model.refuse("has a modules.json that lists no modules: it is damaged.")
     names = [module.get("name") for module in modules]
     if not all(isinstance(name, str | int) for name in names) or len(set(names)) != len(names):
-        raise model.refuse("has a modules.json whose modules have no names of their own: it is damaged.")
+        raise model.refuse("has a damaged modules.json: its modules lack names, or share one.")
     for module in modules:
         named, path = module.get("type"), module.get("path")
         if not isinstance(named, str) or not isinstance(path, str | None):
@@ -287,7 +287,7 @@ def _check_field(model: _Model, where: str, key: str, value: Any) -> None:
     """Raise if a field names something that a library would run, load or fetch."""
     if key == "weights_only" and value is not True:
         raise model.refuse(f"asks for pickled weights ({where}: weights_only): it is refused.")
-    shown = f"{where}: {key} {_short(value)}"
+    shown = f"{where}: {key} {value!r:.60}"
     if key in _NUMBERS and value is not None and not (is_int(value) and 0 <= value <= _NUMBERS[key]):
         raise model.refuse(f"is damaged ({shown} is no number of the kind).")
     if value is None or value is False or value in ("", [], {}):
@@ -314,11 +314,7 @@ def _is_activation(name: str) -> bool:
 
 # Keys that name something by a string; the strings that are allowed; and what they name, for the error.
 _NAMES: tuple[tuple[Callable[[str], bool], Callable[[str], bool], str], ...] = (
-    (
-        lambda key: "activation" in key or key.endswith("_act") or key == "act_fn",
-        _is_activation,
-        "a function",
-    ),
+    (lambda key: "activation" in key or key.endswith("_act") or key == "act_fn", _is_activation, "a function"),
     (
         lambda key: "attn_implementation" in key or "experts_implementation" in key,
         _ATTENTION.__contains__,
@@ -348,17 +344,17 @@ def _check_transformer_settings(model: _Model, where: str, settings: dict[str, A
 
 def _check_shape(model: _Model, where: str, config: dict[str, Any]) -> None:
     """Check the types of values that are used as they were saved, long after loading."""
-    prompts = config.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(prompt, str | None) for prompt in prompts.values()):
-        raise model.refuse(f"is damaged ({where}: prompts are no texts).")
-    for key in ("query_token_id", "doc_token_id", "query_prefix", "document_prefix", "default_prompt_name"):
-        if not isinstance(config.get(key), str | None):
-            raise model.refuse(f"is damaged ({where}: {key} is no text).")
-    if not isinstance(config.get("model_max_length", 0), int | float):
-        raise model.refuse(f"is damaged ({where}: model_max_length is no number).")
-    words = config.get("skiplist_words") or []
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise model.refuse(f"is damaged ({where}: skiplist_words are no words).")
+    prompts, words = config.get("prompts") or {}, config.get("skiplist_words") or []
+    names = ("query_token_id", "doc_token_id", "query_prefix", "document_prefix", "default_prompt_name")
+    right = {
+        "prompts": isinstance(prompts, dict) and all(isinstance(prompt, str | None) for prompt in prompts.values()),
+        "model_max_length": isinstance(config.get("model_max_length", 0), int | float),
+        "skiplist_words": isinstance(words, list) and all(isinstance(word, str) for word in words),
+        **{name: isinstance(config.get(name), str | None) for name in names},
+    }
+    for name, is_right in right.items():
+        if not is_right:
+            raise model.refuse(f"is damaged ({where}: {name} has the wrong type).")
 
 
 def _leads_out(model: _Model, name: object) -> bool:
@@ -382,8 +378,3 @@ def _leaves(value: Any) -> Iterator[Any]:
             left += found
         elif found is not None:
             yield found
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -136,7 +136,7 @@ def _warning(who: str, what: str, found: Coverage | None, language: str = "their
     if found.unknown >= UNKNOWN:
         reasons.append(f"{found.unknown:.0%} of the tokens are unknown to its vocabulary, and all alike")
     if found.letters < found.least:
-        reasons.append(f"a token has {found.letters:.1f} letters, which say little of the words")
+        reasons.append(f"a token has {found.letters:.1f} letters, too few to tell words apart")
     return (
         f"{who} reads {what} badly: {'; '.join(reasons)}. What cannot be read cannot be learnt or found: take a "
         "multilingual base, such as intfloat/multilingual-e5-small or FacebookAI/xlm-roberta-base, or one made for "

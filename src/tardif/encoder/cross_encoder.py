@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.encoder.base import find_model
+from tardif.encoder.base import find_model, read_transformer
 from tardif.encoder.config_checks import check_files, read_config
 from tardif.encoder.weights import check_weights
 from tardif.errors import ModelError
@@ -53,11 +53,7 @@ def resolve_cross_encoder(name: str | Path) -> CrossBase:
 def _inspect(name: str, folder: Path) -> CrossBase:
     what = f"The teacher {name}"
     check_files(what, folder, trust_remote_code=None)
-    modules = read_config(folder / "modules.json") or []
-    transformer = folder / (modules[0].get("path") or "") if modules else folder
-    config = read_config(transformer / "config.json")
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise ModelError(f"{what} is no model in {transformer}: it has no config.json that names a model_type.")
+    modules, transformer, config = read_transformer(folder)
     check_weights(what, transformer)
     return CrossBase(name, folder, transformer, _task(transformer, config, has_modules=bool(modules)))
 

@@ -151,7 +151,9 @@ def check_built(what: str, folder: Path, model: Any, encode: Callable[[], Any]) 
         total = float(sum(encode()))
     model.train(was_training)
     if not math.isfinite(total):
-        raise ModelError(f"{what} gives no numbers for a text: {folder} is damaged; fetch or save it again.")
+        raise ModelError(
+            f"{what} gives NaN or infinite numbers for a text: {folder} is damaged; fetch or save it again."
+        )
 
 
 def check_finite(what: str, folder: Path, model: nn.Module) -> None:

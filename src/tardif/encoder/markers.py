@@ -48,7 +48,7 @@ def add_markers(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
         if all(_keeps(trial, f"{name.rstrip()} ", name) for name in names):
             _add(tokenizer, names)
             return {"query": f"{QUERY_MARKER} ", "document": f"{DOCUMENT_MARKER} "}
-    raise ModelError("This base's tokenizer changes a text's tokens when a marker stands before them.")
+    raise ModelError("This base's tokenizer changes a text's tokens after a marker: leave markers out (markers=false).")
 
 
 def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:

@@ -87,8 +87,7 @@ def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> M
 
 def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
     from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.base.modules import Normalize, Transformer
-    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from sentence_transformers.base.modules import Transformer
 
     document_length = recipe.document_length or min(DOCUMENT_CAP, base.max_tokens)
     query_length = recipe.query_length or min(QUERY_CAP, base.max_tokens)
@@ -110,9 +109,16 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     modules: list[nn.Module] = [transformer]
     if recipe.projects(base):
         modules.append(_projection(base.hidden_size, recipe.width(base)))
-    modules.append(MultiVectorMask(skiplist_words=skiplist))
-    modules.append(Normalize(module_input_name="token_embeddings"))
+    modules += _scoring(skiplist)
     return MultiVectorEncoder(modules=modules, device=device, prompts=prompts, similarity_fn_name="maxsim")
+
+
+def _scoring(skiplist: list[str]) -> list[nn.Module]:
+    """Return the last modules of a model: which tokens are scored, and unit length."""
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    return [MultiVectorMask(skiplist_words=skiplist), Normalize(module_input_name="token_embeddings")]
 
 
 def _projection(width_in: int, width_out: int) -> Dense:
@@ -191,18 +197,12 @@ def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
     It shares the model's weights. So it takes no memory, and it is the untrained base only until training begins.
     """
     from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.base.modules import Normalize
-    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
     bare: Any = copy.copy(transformer_of(model))
     bare.query_expansion = None
     with quiet_libraries():
         return MultiVectorEncoder(
-            modules=[
-                bare,
-                MultiVectorMask(skiplist_words=punctuation_tokens(bare.tokenizer)),
-                Normalize(module_input_name="token_embeddings"),
-            ],
+            modules=[bare, *_scoring(punctuation_tokens(bare.tokenizer))],
             device=str(model.device),
             similarity_fn_name="maxsim",
         )

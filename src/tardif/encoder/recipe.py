@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tardif.checks import is_int
+from tardif.checks import check_number
 from tardif.encoder.base import Base
 from tardif.errors import SettingError
 
@@ -61,32 +61,23 @@ class Recipe:
         Raises:
             SettingError: a width or length is out of range, or contradicts an existing ColBERT.
         """
-        if self.dim not in ("auto", None) and (not is_int(self.dim) or not 1 <= self.dim <= 4096):
-            raise SettingError(f"dim={self.dim!r}: give a whole number from 1 to 4096, or none.")
-        if base.is_colbert and self.dim not in ("auto", None, base.dim):
-            raise SettingError(
-                f"dim={self.dim}: the base {base.name} is a ColBERT of {base.dim} dimensions and keeps them; "
-                "leave dim out."
-            )
+        keeps = f"the base {base.name} is a ColBERT and keeps its own; leave this out."
+        if self.dim not in ("auto", None):
+            check_number("dim", self.dim, 1, 4096, whole=True)
+            if base.is_colbert and self.dim != base.dim:
+                raise SettingError(f"dim={self.dim}: {keeps} It has {base.dim} dimensions.")
         for what, value in (("query_length", self.query_length), ("document_length", self.document_length)):
-            if value is None:
-                continue
-            if not is_int(value) or value < 4:
-                raise SettingError(f"{what}={value!r}: give a whole number of tokens, 4 or more.")
-            if value > base.max_tokens:
-                raise SettingError(f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens.")
+            if value is not None:
+                check_number(what, value, 4, whole=True)
+                if value > base.max_tokens:
+                    raise SettingError(f"{what}={value}: the base {base.name} reads at most {base.max_tokens} tokens.")
         if self.markers is not None and not isinstance(self.markers, bool):
             raise SettingError(f"markers={self.markers!r}: give true or false.")
-        if self.markers is not None and base.is_colbert:
-            raise SettingError(f"markers={self.markers}: the base {base.name} is a ColBERT and keeps its own.")
-        if self.expansion is None:
-            return
-        if base.is_colbert:
-            raise SettingError(f"expansion={self.expansion}: the base {base.name} is a ColBERT and keeps its own.")
-        if not is_int(self.expansion) or not 0 <= self.expansion <= base.max_tokens:
-            raise SettingError(
-                f"expansion={self.expansion!r}: give a whole number of tokens up to {base.max_tokens}, 0 for none."
-            )
+        for what in ("markers", "expansion"):
+            if base.is_colbert and getattr(self, what) is not None:
+                raise SettingError(f"{what}={getattr(self, what)}: {keeps}")
+        if self.expansion is not None:
+            check_number("expansion", self.expansion, 0, base.max_tokens, whole=True)
 
     def decided(self, made: bool) -> Recipe:
         """Return the recipe with the markers decided.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed
 
 import tardif.errors
-from tardif.devices import own_number, world_size
+from tardif.devices import own_rank, world_size
 from tardif.errors import SettingError, TardifError
 from tardif.scoring import TokenVectors
 
@@ -137,14 +137,14 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
                 f"{name} splits the weights over processes, and Tardif trains whole ones: launch with --multi_gpu."
             )
     if kind == "cuda":
-        local = int(os.environ.get("LOCAL_RANK", own_number()))
+        local = int(os.environ.get("LOCAL_RANK", own_rank()))
         gpus = torch.cuda.device_count()
         if local >= gpus:
             raise SettingError(f"Process {local} of this machine has no GPU of its own: start {gpus}, one for each.")
         torch.cuda.set_device(local)
     if not distributed.is_initialized():
         distributed.init_process_group(
-            "nccl" if kind == "cuda" else "gloo", init_method=meeting, rank=own_number(), world_size=size
+            "nccl" if kind == "cuda" else "gloo", init_method=meeting, rank=own_rank(), world_size=size
         )
     # Objects go through gloo: NCCL would move them over the GPUs.
     gloo = distributed.new_group(backend="gloo", timeout=_PATIENCE)

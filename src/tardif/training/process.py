@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tardif.devices import own_number
+from tardif.devices import own_rank
 from tardif.errors import TardifError, first_line
 from tardif.folders import write_json
 from tardif.progress import Bar, Console
@@ -38,7 +38,7 @@ def run(place: str) -> NoReturn:
 
 def main(place: str) -> int:
     """Train the config in a folder as one of its processes; the exit code."""
-    folder, number = Path(place), own_number()
+    folder, number = Path(place), own_rank()
     # Whatever writes to standard output from here on joins standard error: events go there alone.
     pipe = PipeConsole(os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

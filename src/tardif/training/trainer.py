@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
-from tardif.devices import Allocation, allocate, cuda_count, own_number, world_size
+from tardif.devices import Allocation, allocate, cuda_count, own_rank, world_size
 from tardif.display import ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
@@ -115,7 +115,7 @@ class Trainer:
         self._sets: list[TrainingSet] = []
         self._weights: list[float] = []
         # Of several processes started together, rank 0 alone shows progress.
-        self.console = Console(quiet=quiet or own_number() > 0)
+        self.console = Console(quiet=quiet or own_rank() > 0)
         if self.base.note:
             self.console.say(self.base.note)
         self._warn(language_warning(self.base, self.language))
@@ -306,7 +306,7 @@ class Trainer:
             "device": self.devices.kind,
         }
         # Of several processes started together, rank 0 alone keeps what it has mined for a resumed run.
-        if own_number() == 0:
+        if own_rank() == 0:
             defaults["work"] = work_folder(self.path)
         return prepare(
             [] if data is None else [data],
@@ -372,7 +372,7 @@ class Trainer:
 
     def _warn(self, remark: str) -> None:
         """Print a warning; of several processes started together, rank 0 does."""
-        if remark and own_number() == 0:
+        if remark and own_rank() == 0:
             self.console.warn(remark)
 
     def _warn_of_texts(self, data: TrainingSet) -> None:

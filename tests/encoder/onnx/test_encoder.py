@@ -301,7 +301,7 @@ def test_what_is_no_regular_file_is_not_waited_for(copied, name, kind):
     path = copied / name
     path.unlink()
     {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: path.symlink_to("/dev/zero")}[kind](path)
-    with pytest.raises(FolderError, match="no(t a)? regular file"):
+    with pytest.raises(FolderError, match="not a regular file"):
         LightEncoder(copied)
 
 

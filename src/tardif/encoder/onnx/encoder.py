@@ -117,7 +117,7 @@ class LightEncoder(ForkAware):
         expansion = self.form.expansion
         least = expansion.length if expansion else 1
         width = max(least, *(len(row) for row in ids))
-        padded = np.full((len(ids), width), self.form.pad_id, dtype=np.int64)
+        padded = np.full((len(ids), width), self.form.pad_id, dtype=np.int64)  # [queries, tokens]
         attended = np.zeros((len(ids), width), dtype=np.int64)
         for number, row in enumerate(ids):
             padded[number, : len(row)] = row
@@ -126,6 +126,7 @@ class LightEncoder(ForkAware):
         if expansion:
             filled = ~scored & (np.arange(width) < expansion.length)  # [queries, tokens]
             padded[filled] = expansion.token_id
+            # ColBERT's expansion tokens are scored, but the others do not attend to them.
             if expansion.attend:
                 attended[filled] = 1
             if expansion.scored:
