@@ -49,7 +49,7 @@ def test_the_ends_of_what_is_allowed(recipe):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dim": 0}, "dim=0: give a whole number from 1"),
+        ({"dim": 0}, "dim=0: give 1 to 4096"),
         ({"dim": 4097}, "dim=4097"),
         ({"dim": 1.5}, "dim=1.5"),
         ({"dim": True}, "dim=True"),
