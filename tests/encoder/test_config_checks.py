@@ -133,10 +133,10 @@ def folders(multi_vector_folder, dense_folder, teacher_folder):
 
 
 def _evaluate(folder):
-    from tardif.evaluation.systems import How, find_system
+    from tardif.evaluation.systems import SystemOptions, find_system
     from tardif.progress import Silent
 
-    find_system(f"dense:{folder}", How("en", "cpu", Silent(), exact=False, twice="best"))
+    find_system(f"dense:{folder}", SystemOptions("en", "cpu", Silent(), exact=False, twice="best"))
 
 
 ENTRANCES = {
