@@ -207,6 +207,7 @@ def test_addresses(url, whole):
         "https://host/v 1",
         "https://host/v1\u00e9",
         "http://[::1/v1",
+        "https://host/" + "a" * 70_000,
     ],
 )
 def test_what_is_no_address_is_refused_and_not_quoted(url):

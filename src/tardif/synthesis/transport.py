@@ -25,6 +25,8 @@ MOST_BYTES = 4 << 20
 
 _METHOD = "/chat/completions"
 _PORTS = {"http": 80, "https": 443}
+# Characters of an address. httpx refuses 65,536 with an error of its own.
+_LONGEST = 2000
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 
 
@@ -61,7 +63,7 @@ def find_address(url: Any) -> str:
     'https://host/v1/chat/completions'
     """
     parts, host, port = _split(url.strip() if isinstance(url, str) else "")
-    if parts.scheme not in _PORTS or not host:
+    if parts.scheme not in _PORTS or not host or len(url) > _LONGEST:
         raise SettingError("The endpoint is no address: give one such as https://host/v1.")
     if "@" in parts.netloc:
         raise SettingError("The endpoint's address holds a name or password: give the key in an environment variable.")
