@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 
 import numpy as np
@@ -18,15 +19,23 @@ from tardif.types import Document, Piece
 DOCUMENTS = [Document(f"d{n}", text, "title", {"n": n}) for n, text in enumerate(tiny.SENTENCES[:24])]
 
 
-@pytest.fixture(params=["scanned", "coded"])
-def folder(request, multi_vector_folder, tmp_path, monkeypatch):
-    if request.param == "coded":
-        for module in (disk, compaction):
-            monkeypatch.setattr(module, "PLAIN_TOKENS", 20)
-    Retriever.build(multi_vector_folder, DOCUMENTS, tmp_path / "index", bits=4, hybrid=True, quiet=True).close()
-    with Retriever(tmp_path / "index") as retriever:
-        retriever.delete(["d3", "d20"])
-    return tmp_path / "index"
+@pytest.fixture(scope="module", params=["scanned", "coded"])
+def whole(request, multi_vector_folder, tmp_path_factory):
+    """An index that each test damages a copy of; segments are coded at a size that it reaches, or not."""
+    folder = tmp_path_factory.mktemp("whole") / "index"
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "coded":
+            for module in (disk, compaction):
+                patch.setattr(module, "PLAIN_TOKENS", 20)
+        Retriever.build(multi_vector_folder, DOCUMENTS, folder, bits=4, hybrid=True, quiet=True).close()
+        with Retriever(folder) as retriever:
+            retriever.delete(["d3", "d20"])
+        yield folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "index")
 
 
 @pytest.fixture
