@@ -634,3 +634,12 @@ def test_ids_in_a_table_of_queries_with_documents_are_no_documents():
     with pytest.raises(DataError, match=r"look like ids, such as 'kb-\d'.*--columns text=COLUMN"):
         read_documents(rows, reading=Reading(columns={"positive": "doc"}))
     assert len(read_documents(rows, reading=Reading(columns={"text": "doc"}))) == 4
+
+
+def test_a_packed_beir_folder_is_its_corpus_and_its_queries_are_no_documents(tmp_path):
+    folder = write_beir(tmp_path / "animals")
+    for name in ("corpus", "queries"):
+        with gzip.open(folder / f"{name}.jsonl.gz", "wb") as file:
+            file.write((folder / f"{name}.jsonl").read_bytes())
+        (folder / f"{name}.jsonl").unlink()
+    assert [document.id for document in read_documents(folder)] == ["d1", "d2", "d3"]

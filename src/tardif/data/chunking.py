@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from tardif.data.extraction.extract import kind_of
 from tardif.data.extraction.outlines import Places, markdown_outline
+from tardif.data.formats.corpora import find_file
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import ModelError, SettingError, first_line, is_failure
 from tardif.text.normal import words_in_order
@@ -272,7 +273,7 @@ def _is_running_text(documents: Any) -> bool:
     if not isinstance(documents, str | Path):
         return False
     path = user_path(documents)
-    if (path / "corpus.jsonl").is_file():
+    if find_file(path, "corpus.jsonl") is not None:  # rows, packed or not
         return False
     if is_folder(path):
         inside = (file.relative_to(path) for file in path.rglob("*"))

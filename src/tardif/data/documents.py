@@ -13,6 +13,7 @@ from tardif.checks import shown, text_fault
 from tardif.data.document_report import DocumentReport
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
+from tardif.data.formats.corpora import find_file
 from tardif.data.formats.document_rows import DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection, saved_dataset
@@ -103,15 +104,28 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
             yield from stream_judged(open_source(items, columns=reading.judging), report, reading.markup)
             return
     reader = _row_reader(reading)
-    number = 0
-    for number, item in enumerate(items, start=1):
-        document = _treated(_value(item, number, reader), "documents", number, reading.markup, report)
-        report.read["values"] += 1
-        _note_empty(document, "", number, report)
-        yield number, document
-    if not number:
+    documents = ((number, _value(item, number, reader)) for number, item in enumerate(items, start=1))
+    before = report.read.total()
+    yield from _read(documents, "documents", reading, report)
+    if report.read.total() == before:
         raise DataError("The corpus is empty: it holds no document.")
-    reader.finish(Path("documents"))
+    reader.finish("documents")
+
+
+def _read(documents: Placed, where: Path | str, reading: Reading, report: DocumentReport) -> Placed:
+    """Treat the markup of some documents of a table or of values, and count them in the report."""
+    kind, file = ("rows", where.name) if isinstance(where, Path) else ("values", "")
+    action = reading.markup
+    for place, given in documents:
+
+        def clean(text: str, place: int = place) -> str:
+            return treated(text, action, where, place, lambda found: report.mark(file, place, found, action))
+
+        report.read[kind] += 1
+        document = clean_document(given, clean)
+        if not document.content.strip():
+            report.remark(file, "without text or title, so never found", line=place, document=document.id)
+        yield place, document
 
 
 def _value(item: Any, number: int, reader: DocumentReader) -> Document:
@@ -123,7 +137,7 @@ def _value(item: Any, number: int, reader: DocumentReader) -> Document:
             raise DataError(f"the text {fault}.", "documents", number)
         return Document(text_id("d-", item), item)
     if (fields := fields_of(item)) is not None:
-        return reader.document(Row(fields, Path("documents"), number))
+        return reader.document(Row(fields, "documents", number))
     raise DataError(
         f"a document must be a text, a dict or a Document (LangChain's, LlamaIndex's and Haystack's too), "
         f"not {type(item).__name__}.",
@@ -156,8 +170,8 @@ def _from_file(path: Path, reading: Reading, report: DocumentReport) -> Placed:
 
 def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Placed:
     # A collection before loose files: in a BEIR folder the queries are no documents.
-    if (folder / "corpus.jsonl").is_file():
-        yield from _from_table(folder / "corpus.jsonl", reading, report)
+    if (corpus := find_file(folder, "corpus.jsonl")) is not None:
+        yield from _from_table(corpus, reading, report)
         return
     if (dataset := saved_dataset(folder)) is not None:
         yield from _from_values(dataset, reading, report)
@@ -203,11 +217,7 @@ def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
         yield from stream_judged(source, report, reading.markup)
         return
     reader = _row_reader(reading)
-    for row in rows:
-        document = _treated(reader.document(row), path, row.line, reading.markup, report)
-        report.read["rows"] += 1
-        _note_empty(document, path.name, row.line, report)
-        yield row.line, document
+    yield from _read(((row.line, reader.document(row)) for row in rows), path, reading, report)
     reader.finish(path)
 
 
@@ -224,21 +234,6 @@ def _row_reader(reading: Reading) -> DocumentReader:
             "(--columns text=COLUMN, in Python columns={'text': ...})."
         )
     return DocumentReader(reading.documents)
-
-
-def _treated(document: Document, path: str | Path, place: int, action: str, report: DocumentReport) -> Document:
-    """Note the markup in a row's document, and remove it if the rule says so."""
-    file = Path(path).name if isinstance(path, Path) else ""
-
-    def clean(text: str) -> str:
-        return treated(text, action, path, place, lambda found: report.mark(file, place, found, action))
-
-    return clean_document(document, clean)
-
-
-def _note_empty(document: Document, file: str, line: int, report: DocumentReport) -> None:
-    if not document.content.strip():
-        report.remark(file, "without text or title, so never found", line=line, document=document.id)
 
 
 def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Document]:

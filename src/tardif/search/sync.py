@@ -136,9 +136,10 @@ def source_of(documents: Any) -> str:
     For a BEIR folder it is the corpus file in it. If such files are added to a folder of other files, only they are
     read; the others then have another source, so they are not gone.
     """
+    from tardif.data.formats.corpora import find_file
     from tardif.data.regular import user_path
 
     if not isinstance(documents, str | Path):
         return ""
     path = user_path(documents).resolve()
-    return str(path / "corpus.jsonl" if (path / "corpus.jsonl").is_file() else path)
+    return str(find_file(path, "corpus.jsonl") or path)

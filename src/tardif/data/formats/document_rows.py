@@ -105,7 +105,7 @@ class DocumentReader:
             identity = self._made_id(row, f"{title} {text}".strip())
         return Document(identity, text, title, self._metadata(row, layout))
 
-    def finish(self, path: Path) -> None:
+    def finish(self, path: Path | str) -> None:
         """Refuse a misspelt name, which would drop a whole column in silence.
 
         Raises:
