@@ -1,11 +1,15 @@
 """Options stand once, mean the same in every verb that has them, and act or are refused."""
 
 import dataclasses
+import importlib
 import json
 
 import pytest
+import typer.main
 
 from samples import write_encoder, write_jsonl
+from tardif.cli import _PARTS
+from tardif.cli.app import app
 from tardif.cli.groups import names_of
 from tardif.cli.options import PreparationOptions, ReadingOptions, assigned
 from tardif.data.training_set import TrainingSet
@@ -34,6 +38,18 @@ def test_every_option_of_the_preparation_can_be_written():
     own = {field.name for field in dataclasses.fields(Preparation)}
     # The verbs have these of their own.
     assert own - {"language", "device", "base", "seed"} <= set(names_of(PreparationOptions))
+
+
+def test_every_option_has_one_name():
+    for part in _PARTS:
+        importlib.import_module(f"tardif.cli.{part}")
+    names = {
+        (verb.name, *parameter.opts)
+        for verb in typer.main.get_command(app).commands.values()
+        for parameter in verb.params
+        if len(parameter.opts) > 1
+    }
+    assert names == set()
 
 
 def test_what_is_given_twice_is_kept_twice():

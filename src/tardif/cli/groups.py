@@ -97,11 +97,13 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 def _parameter(name: str, hint: Any, default: Any, section: str | None = None) -> inspect.Parameter:
     """An option as typer reads it: a parameter annotated with a type and typer's own description."""
     kind, remark = get_args(hint)[:2]
-    # A copy, because several verbs share an option and each has its own section for it.
-    info = typer.Option(help=remark) if isinstance(remark, str) else copy.copy(remark)
+    if isinstance(remark, str):
+        # typer gives a flag without a name a --no- form, which a flag that is off by default does not need.
+        flag = ["--" + name.replace("_", "-")] if kind is bool and default is False else []
+        info = typer.Option(*flag, help=remark)
+    else:
+        info = copy.copy(remark)  # several verbs share an option, and each has its own section for it
     info.rich_help_panel = section
-    if kind is bool and default is False and not info.param_decls:
-        info.param_decls = ("--" + name.replace("_", "-"),)  # else typer adds a --no- form
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, info])
 
