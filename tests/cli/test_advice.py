@@ -25,9 +25,7 @@ TABLES = (*DOCUMENTS, "search")
 
 # The verbs that can say what a module says; of a message that names another verb, that verb.
 SAID_BY = {
-    "evaluation/comparison.py": ("evaluate",),
-    "evaluation/systems.py": ("evaluate",),
-    "evaluation/runs.py": ("evaluate",),
+    "evaluation": ("evaluate",),
     "data/queries.py": ("search",),
     "data/hygiene/clicks.py": MAKING,
     "data/document_report.py": DOCUMENTS,
