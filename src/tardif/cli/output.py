@@ -23,7 +23,7 @@ def show_hits(query: str, hits: Sequence[Any], as_json: bool) -> None:
     for hit in hits:
         text = " ".join(f"{hit.title} {hit.text}".split())
         put(f"{hit.rank:>3}  {hit.score:8.3f}  {hit.document_id}{_cited(hit.piece)}")
-        put(f"     {text[:160]}")
+        put(f"     {text[:160]}")  # two lines of a terminal
 
 
 def _cited(piece: Any) -> str:

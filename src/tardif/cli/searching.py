@@ -103,7 +103,7 @@ def add(
     with Retriever(index, **opening.arguments()) as retriever:
         count, replaced = retriever.add(documents, **options.arguments(), **reading.arguments())
         Console(quiet=options.quiet).say(f"{count} documents added; {replaced} of them replaced others.")
-        put(str(len(retriever)))
+        put(str(len(retriever)))  # stdout has the new size, for scripts
 
 
 @verb

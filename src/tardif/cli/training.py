@@ -141,6 +141,7 @@ def _settings(options: SettingOptions) -> dict[str, Any]:
     given = options.arguments()
     assignments: Sequence[str] = given.pop("assignments") or ()
     found = {name: value for name, value in given.items() if value is not None}
+    # Options of train or prepare that are no settings of the training. With --set they would do nothing.
     others = set(inspect.signature(train).parameters) - set(names_of(SettingOptions)) - {"data"}
     for name, value in map(parse_assignment, assignments):
         option = "--" + name.replace("_", "-")
@@ -173,6 +174,7 @@ def _prepare(
     shared = {name: value for name, value in asked.items() if name not in of_the_first}
     if own_rows:
         shared["validation"] = 0.0
+    # Options of prepare on prepared data are refused by the trainer, so prepared sets must not get the shared ones.
     fresh = [path for path, _ in also if not is_training_set(path)]
     is_prepared = data is not None and is_training_set(data)
     if is_prepared and fresh:
