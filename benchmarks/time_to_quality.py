@@ -27,7 +27,7 @@ from tardif.encoder import MINILM
 from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, raw_view
 from tardif.encoder.recipe import Recipe
-from tardif.training.run import stronger
+from tardif.evaluation.verdict import DECIDES
 from tardif.training.validation import ValidationTask, validation_task
 
 SYSTEMS = ("tardif", "tardif, fp32", "sentence-transformers, defaults", "sentence-transformers, raw projection")
@@ -122,7 +122,7 @@ def measured(model: Any, held: ValidationTask) -> dict[str, float]:
 def untrained(held: ValidationTask) -> dict[str, float]:
     """The stronger of the two untrained systems; at this base's width the recipe has no projection to fit."""
     model = build_model(resolve_base(MINILM), Recipe())
-    return stronger(measured(raw_view(model), held), measured(model, held))
+    return max(measured(raw_view(model), held), measured(model, held), key=lambda found: found[DECIDES])
 
 
 def reached(curve: Mapping[str, Any], goal: float) -> float | None:

@@ -17,8 +17,7 @@ from tardif.folders import share, staged, write_output
 from tardif.index.disk import DiskIndex
 from tardif.preparation import prepare, prepare_folder
 from tardif.search.retriever import Retriever
-from tardif.training.best_model import copy_model, keep_model
-from tardif.training.checkpoints import write_whole
+from tardif.training.checkpoints import copy_model, keep_model, write_whole
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 PAIRS = [(f"query {n}", text) for n, text in enumerate(tiny.SENTENCES[:6])]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tardif.training.batches import BatchOrder, Shares
+from tardif.training.batches import BatchOrder
 from tardif.training.distributed import ProcessGroup
 
 
@@ -64,7 +64,9 @@ def test_the_examples_of_a_step(accumulation):
 @pytest.mark.parametrize(("count", "size"), [(1, 8), (7, 8), (36, 8), (33, 4)])
 def test_processes_share_every_batch_and_make_the_same_steps(count, size, processes):
     order = BatchOrder(count, size)
-    shares = [Shares(BatchOrder(count, size), ProcessGroup(rank, processes).shard) for rank in range(processes)]
+    shares = [BatchOrder(count, size) for _ in range(processes)]
+    for rank, share in enumerate(shares):
+        share.share = ProcessGroup(rank, processes).shard
     for epoch in range(2):
         for share in (order, *shares):
             share.set_epoch(epoch)

@@ -10,7 +10,7 @@ import pytest
 
 from tardif import FolderError, TardifError, Trainer
 from tardif.progress import Console
-from tardif.training import best_model, objective
+from tardif.training import checkpoints, objective
 from tardif.training.averaging import averaged
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import cut_log
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_costs_steps_and_changes_nothing(runs, folder, make
 def test_none_that_is_whole_is_refused_kept_and_cleared_by_overwrite(runs, folder, make):
     flip(folder.start / "weights.safetensors")
     before = sorted(path.name for path in folder.path.iterdir())
-    with pytest.raises(FolderError, match=r"cannot resume: .*start: weights\.safetensors is damaged.*--overwrite"):
+    with pytest.raises(FolderError, match=r"cannot be resumed: .*start: weights\.safetensors is damaged.*--overwrite"):
         make().train(resume=True, **SETTINGS)
     assert sorted(path.name for path in folder.path.iterdir()) == before
     with pytest.raises(FolderError, match=r"at step 9: resume it \(--resume, in Python"):
@@ -264,7 +264,7 @@ def test_weights_that_were_damaged_while_it_ran_are_not_mixed_in_nor_published(f
         pass
     flip(folder.best(5) / "model.safetensors")
     with pytest.raises(FolderError, match="The best model, .*best-00000005, is damaged"):
-        best_model.copy_model(folder.best(5), tmp_path / "copy")
+        checkpoints.copy_model(folder.best(5), tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 

@@ -169,7 +169,7 @@ def test_a_killed_process_ends_the_run_in_seconds_and_it_can_be_resumed(make, wh
     assert time.monotonic() - killed < 15
     assert isinstance(error, TrainingError)
     assert f"Process {rank} of 2 was killed by signal 9" in str(error)
-    assert "goes on from step" in str(error)
+    assert "continues from step" in str(error)
     assert not running_processes()
     assert not (RunFolder(broken.path).path / "processes").exists()
     with pytest.raises(SettingError, match="processes is not set, was 2"):

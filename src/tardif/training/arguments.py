@@ -1,22 +1,24 @@
-"""Which of the library's training arguments a run takes, and why it takes no others.
+"""The training arguments of sentence-transformers that a run takes, and why it takes no others.
 
-Each that is taken was seen to act in our loop (``tests/training/test_arguments.py`` shows it again). Many of the others
+Each argument that is taken was seen to act in our loop; ``tests/training/test_arguments.py`` repeats that. Many others
 are about what Tardif does itself (evaluations, checkpoints, batches) or about machinery that our loop does not use: to
-accept one would record a setting that did nothing. A name that is not known here is refused, new ones too. Nothing is
-imported: settings are checked before any work.
+accept one would record a setting that did nothing. A name that is not listed here is refused, also a new one of the
+library.
+Nothing heavy is imported: settings are checked before any work.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from tardif.checks import is_number, shown
 from tardif.errors import SettingError
 
 ACCUMULATION = "gradient_accumulation_steps"
 
+# The optimizers that need nothing beside torch, and the names that ``optim_args`` can set for each.
 OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "adamw_torch_fused": (),
     "adamw_torch": (),
@@ -25,8 +27,7 @@ OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "rmsprop": ("momentum", "alpha", "eps", "centered"),
     "adafactor": (),
 }
-"""The optimizers that need nothing beside torch, and what ``optim_args`` can say of each."""
-
+# The schedules of the learning rate, and the names that ``lr_scheduler_kwargs`` can set for each.
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "linear": (),
     "cosine": ("num_cycles",),
@@ -38,25 +39,23 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "inverse_sqrt": ("timescale",),
     "warmup_stable_decay": ("num_decay_steps", "min_lr_ratio", "num_cycles"),
 }
-"""The schedules of the learning rate, and what ``lr_scheduler_kwargs`` can say of each."""
-
 LOGGERS = ("trackio", "wandb", "tensorboard", "mlflow", "comet_ml", "clearml", "swanlab", "dvclive", "codecarbon")
-_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "comet_ml": ("comet_ml",)}
+_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
-
-class Takes(NamedTuple):
-    """What an argument takes, in words, and whether a value is that."""
-
-    words: str
-    fits: Callable[[Any], bool]
+# What an argument takes, in words, and whether a value is that.
+Takes = tuple[str, Callable[[Any], bool]]
 
 
 def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
     return lambda value: is_number(value) and least <= value < most
 
 
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(least: int) -> Takes:
+    return f"a whole number, {least} or more", lambda value: type(value) is int and value >= least
+
+
+def _one_of(names: Mapping[str, Any]) -> Takes:
+    return f"one of {', '.join(names)}", lambda value: value in names
 
 
 def _is_rates(value: Any) -> bool:
@@ -68,28 +67,29 @@ def _is_loggers(value: Any) -> bool:
     return isinstance(names, list) and all(name in (*LOGGERS, "none") for name in names)
 
 
-TAKEN = {
-    "optim": Takes(f"one of {', '.join(OPTIMIZERS)}", lambda value: value in OPTIMIZERS),
-    "optim_args": Takes(
-        "key=value, with commas between several", lambda value: isinstance(value, str) and "=" in value
-    ),
-    "weight_decay": Takes("a number, 0 or more", _number(0)),
-    "adam_beta1": Takes("a number from 0 up to (not with) 1", _number(0, 1)),
-    "adam_beta2": Takes("a number from 0 up to (not with) 1", _number(0, 1)),
-    "adam_epsilon": Takes("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
-    "max_grad_norm": Takes("a number, 0 or more (0: gradients are not clipped)", _number(0)),
-    "lr_scheduler_type": Takes(f"one of {', '.join(SCHEDULES)}", lambda value: value in SCHEDULES),
-    "lr_scheduler_kwargs": Takes('a dict, such as {"num_cycles": 2}', lambda value: isinstance(value, Mapping)),
-    "warmup_steps": Takes("a whole number, 0 or more", _whole(0)),
-    "learning_rate_mapping": Takes('learning rates by a pattern of weights, such as {"embeddings": 1e-5}', _is_rates),
-    ACCUMULATION: Takes("a whole number, 1 or more", _whole(1)),
-    "logging_steps": Takes("a whole number, 1 or more", _whole(1)),
-    "logging_first_step": Takes("true or false", lambda value: isinstance(value, bool)),
-    "report_to": Takes(f"none, or one or a list of {', '.join(LOGGERS)}", _is_loggers),
-    "run_name": Takes("a text", lambda value: isinstance(value, str) and bool(value)),
-    "project": Takes("a text", lambda value: isinstance(value, str) and bool(value)),
+_BELOW_ONE: Takes = ("a number from 0 up to (not with) 1", _number(0, 1))
+_TEXT: Takes = ("a text", lambda value: isinstance(value, str) and bool(value))
+
+# The library's arguments that a run takes.
+TAKEN: dict[str, Takes] = {
+    "optim": _one_of(OPTIMIZERS),
+    "optim_args": ("key=value, with commas between several", lambda value: isinstance(value, str) and "=" in value),
+    "weight_decay": ("a number, 0 or more", _number(0)),
+    "adam_beta1": _BELOW_ONE,
+    "adam_beta2": _BELOW_ONE,
+    "adam_epsilon": ("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
+    "max_grad_norm": ("a number, 0 or more (0: gradients are not clipped)", _number(0)),
+    "lr_scheduler_type": _one_of(SCHEDULES),
+    "lr_scheduler_kwargs": ('a dict, such as {"num_cycles": 2}', lambda value: isinstance(value, Mapping)),
+    "warmup_steps": _whole(0),
+    "learning_rate_mapping": ('learning rates by a pattern of weights, such as {"embeddings": 1e-5}', _is_rates),
+    ACCUMULATION: _whole(1),
+    "logging_steps": _whole(1),
+    "logging_first_step": ("true or false", lambda value: isinstance(value, bool)),
+    "report_to": (f"none, or one or a list of {', '.join(LOGGERS)}", _is_loggers),
+    "run_name": _TEXT,
+    "project": _TEXT,
 }
-"""The library's arguments that a run takes."""
 
 _OWN = {
     "num_train_epochs": "use epochs",
@@ -109,7 +109,7 @@ _OWN = {
     "save_strategy": "use save_steps or save_minutes",
     "logging_strategy": "use logging_steps",
     "max_length": "choose query_length and document_length when training is set up",
-    "output_dir": "the name and the output folder say where everything goes",
+    "output_dir": "the name and the output folder decide where everything goes",
 }
 _EVALUATION = "use evaluations, validation_documents and evaluation_share"
 _CHECKPOINTS = "the last two checkpoints and the best one are kept; use save_steps and save_minutes for how often"
@@ -118,7 +118,7 @@ _PROCESSES = "use --processes (in Python processes=), which share out every batc
 _HUB = "nothing is sent anywhere; upload the finished folder with huggingface_hub"
 _COMPILED = "batches have no fixed shape here, and the loop does not go through it"
 _LANGUAGE_MODEL = "it acts in language models and classifiers, and a retriever has no such part"
-_TALK = "Tardif says itself what is going on; leave it out, or use --quiet (in Python quiet=True)"
+_PROGRESS = "Tardif shows progress itself; leave it out, or use --quiet (in Python quiet=True)"
 # The threads of a fast tokenizer do not survive a fork: a worker that tokenises may wait for them for ever.
 _WORKERS = "a batch is made in milliseconds, and a worker could wait for ever for the tokenizer's threads"
 _DETERMINISM = "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms"
@@ -151,7 +151,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "label_smoothing_factor neftune_noise_alpha average_tokens_across_devices use_liger_kernel",
         "liger_kernel_config use_cache include_num_input_tokens_seen optim_target_modules",
     ),
-    _TALK: (
+    _PROGRESS: (
         "disable_tqdm log_level log_level_replica log_on_each_node logging_nan_inf_filter debug skip_memory_metrics",
     ),
     _WORKERS: (
@@ -161,12 +161,17 @@ _REASONS: dict[str, tuple[str, ...]] = {
     _DETERMINISM: ("full_determinism",),
     _SAVING: ("torch_empty_cache_steps activation_checkpointing_kwargs gradient_checkpointing_kwargs",),
 }
+# The library's arguments that a run does not take: what to use, or why there is nothing to set.
 REFUSED = {**_OWN, **{name: why for why, lines in _REASONS.items() for line in lines for name in line.split()}}
-"""The library's arguments that a run does not take: what to use, or why there is nothing to set."""
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
     """Raise if one of the library's arguments cannot be used, or would do nothing.
+
+    >>> check_arguments({"optim": "sgd", "optim_args": "momentum=0.9"})
+    >>> check_arguments({"optim": "sgd", "optim_args": "eps=0.1"})
+    Traceback (most recent call last):
+    tardif.errors.SettingError: optim_args='eps=0.1': optim=sgd has no 'eps': it takes momentum, dampening, nesterov.
 
     Args:
         given: each of :data:`TAKEN`.
@@ -175,8 +180,9 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         SettingError: names it, and what it takes.
     """
     for name, value in given.items():
-        if not TAKEN[name].fits(value):
-            raise SettingError(f"{name}={shown(value)}: give {TAKEN[name].words}.")
+        words, fits = TAKEN[name]
+        if not fits(value):
+            raise SettingError(f"{name}={shown(value)}: give {words}.")
     _check_optimizer(given)
     _check_schedule(given)
     loggers = loggers_of(given)
@@ -197,7 +203,11 @@ def is_installed(package: str) -> bool:
 
 
 def loggers_of(given: Mapping[str, Any]) -> list[str]:
-    """The loggers that are reported to."""
+    """Return the loggers that a run reports to.
+
+    >>> loggers_of({"report_to": "wandb"}), loggers_of({})
+    (['wandb'], [])
+    """
     asked = given.get("report_to", "none")
     return [name for name in ([asked] if isinstance(asked, str) else asked) if name != "none"]
 
@@ -208,23 +218,23 @@ def _check_optimizer(given: Mapping[str, Any]) -> None:
         for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             if name in given:
                 raise SettingError(f"{name} does nothing with optim={optimizer}: leave it out.")
-    if "optim_args" not in given:
-        return
-    known = OPTIMIZERS[optimizer]
-    for part in given["optim_args"].split(","):
-        name = part.partition("=")[0].strip()
-        if name not in known:
-            can = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise SettingError(f"optim_args={shown(given['optim_args'])}: optim={optimizer} has no {name!r}: {can}.")
+    for part in given["optim_args"].split(",") if "optim_args" in given else ():
+        _check_name(
+            f"optim_args={shown(given['optim_args'])}: optim={optimizer}",
+            part.partition("=")[0].strip(),
+            OPTIMIZERS[optimizer],
+        )
+
+
+def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise SettingError(f"{what} has no {name!r}: it takes {', '.join(known) or 'none'}.")
 
 
 def _check_schedule(given: Mapping[str, Any]) -> None:
     schedule, kwargs = given.get("lr_scheduler_type", "linear"), given.get("lr_scheduler_kwargs", {})
-    known = SCHEDULES[schedule]
     for name, value in kwargs.items():
-        if name not in known:
-            can = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise SettingError(f"lr_scheduler_kwargs: lr_scheduler_type={schedule} has no {name!r}: {can}.")
+        _check_name(f"lr_scheduler_kwargs: lr_scheduler_type={schedule}", name, SCHEDULES[schedule])
         if not is_number(value):
             raise SettingError(f"lr_scheduler_kwargs: {name}={shown(value)}: give a number.")
     if schedule == "cosine_with_min_lr" and ("min_lr" in kwargs) == ("min_lr_rate" in kwargs):

@@ -181,7 +181,7 @@ def _whole_numbers(values: Sequence[int]) -> torch.Tensor:
 class BatchOrder:
     """All examples once per epoch, in a new order each time, in batches; the short last batch is kept.
 
-    Iterating gives the batches of the epoch set last; :class:`Shares` of it are the ``batch_sampler`` of a data loader.
+    It is the ``batch_sampler`` of a data loader: iterating gives this process's part of every batch of an epoch.
 
     In a mixed set, an epoch uses ``weight x size`` examples of each part, at least one. Each part is used in passes, in
     a new order each, and an epoch begins where the one before ended.
@@ -198,24 +198,27 @@ class BatchOrder:
 
     Attributes:
         count: the number of examples in an epoch.
+        share: returns a process's part of a global batch, by default the whole. It may be empty: all processes make the
+            same steps.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int = 0, parts: Sequence[tuple[int, float]] = ()) -> None:
         self.parts = [(size, max(round(size * weight), 1)) for size, weight in parts]
         self.count = sum(drawn for _, drawn in self.parts) if parts else count
         self.batch_size, self.seed = batch_size, seed
+        self.share: Callable[[Sequence[int]], list[int]] = list
         self.epoch = 0
         self._shuffled: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
-        """Return the batches per epoch."""
+        """Return the batches per epoch, the same on every process."""
         return math.ceil(self.count / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return self.batches(self.epoch)
+        return map(self.share, self.batches(self.epoch))
 
     def set_epoch(self, epoch: int) -> None:
-        """Iterate over this epoch from now on, counted from 0."""
+        """Make this the current epoch, counted from 0."""
         self.epoch = epoch
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[list[int]]:
@@ -258,26 +261,3 @@ class BatchOrder:
 def order_of(data: TrainingSet, settings: TrainingSettings) -> BatchOrder:
     """Return the order of a training set's batches."""
     return BatchOrder(len(data.examples), settings.batch_size, settings.seed, data.parts)
-
-
-class Shares:
-    """One process's part of every batch. It may be empty: all processes make the same steps.
-
-    Args:
-        order: of the global batches.
-        share: returns this process's part of one.
-    """
-
-    def __init__(self, order: BatchOrder, share: Callable[[Sequence[int]], list[int]]) -> None:
-        self.order, self.share = order, share
-
-    def __len__(self) -> int:
-        """Return the batches per epoch, the same on every process."""
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return map(self.share, self.order)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Iterate over this epoch from now on, counted from 0."""
-        self.order.set_epoch(epoch)

@@ -18,7 +18,7 @@ from tardif.evaluation.measures import format_measures, means
 from tardif.evaluation.verdict import DECIDES, Values
 from tardif.progress import Bar, Console
 from tardif.training.averaging import averaged
-from tardif.training.best_model import keep_model
+from tardif.training.checkpoints import keep_model
 from tardif.training.divergence import Divergence
 from tardif.training.plan import accumulated
 from tardif.training.precision import computing
@@ -54,6 +54,7 @@ class RunCallback(TrainerCallback):
         self.norm = 0.0
         self.began = self.saved = time.monotonic()
         self.seconds_before = 0.0
+        # Evenly spaced, the last one at the last step: a resumed run has the same ones.
         count, total = self.settings.evaluations, run_state.planned_steps
         self.due = {math.ceil(total * part / count) for part in range(1, count + 1)}
 
@@ -86,6 +87,7 @@ class RunCallback(TrainerCallback):
 
     def _check_divergence(self, done: int, *, norm: float) -> None:
         loss = self.loss()
+        # Without a norm (between accumulated batches) only the loss is checked: 0 would spoil the usual norm.
         wrong = self.divergence.check(loss, norm) if norm or not math.isfinite(loss) else ""
         if wrong:  # on every process alike: loss and norm are those of the global batch
             self.run_state.diverged = True
@@ -108,6 +110,7 @@ class RunCallback(TrainerCallback):
         run_state.steps, run_state.epochs, run_state.seconds = step, float(state.epoch or 0), self.seconds()
         self._count_step_without_loss(step)
         self.bar.advance(1, f"loss {self.loss():.3f}")
+        # Rank 0 decides for all: clocks differ, and a rank that stopped alone would leave the others waiting.
         decided = self.group.on_main(lambda: self._decide(step, control))
         control.should_save, control.should_log, control.should_training_stop = decided
         run_state.seconds = self.seconds()
@@ -135,6 +138,7 @@ class RunCallback(TrainerCallback):
         run_state, settings = self.run_state, self.settings
         run_state.interrupted = False  # a Ctrl-C in the last step: the run ends here anyway
         if step < run_state.planned_steps and settings.minutes is not None:
+            # The last evaluation must fit in the budget, too.
             expected = self.seconds() + self.context.seconds_per_evaluation
             run_state.ran_out_of_time = expected > 60 * settings.minutes
         last = step >= run_state.planned_steps or step == settings.stop_at_step or run_state.ran_out_of_time

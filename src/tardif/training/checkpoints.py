@@ -1,8 +1,8 @@
-"""Resume checkpoints: folders that are whole or do not count.
+"""Checkpoints to resume from and models to publish: folders that are whole or do not count.
 
-A checkpoint is written aside, flushed to the disk, marked complete with the checksum of every file, and only then
-renamed. So what a killed process leaves has no mark or another name. The state is read with ``weights_only``: no pickle
-is executed.
+A folder is written aside, flushed to the disk, marked complete with the checksum of every file, and only then renamed.
+So what a killed process leaves has no mark or another name. The state of a checkpoint is read with ``weights_only``: no
+pickle is executed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
+from tardif.encoder.loading import quiet_libraries
+from tardif.encoder.published import write_checksums
 from tardif.errors import FolderError, first_line
 from tardif.folders import remove, share, sync
-from tardif.training.whole import mark_whole
+from tardif.training.parameters import without_adapters
+from tardif.training.whole import MARK, checksums, damage, mark_whole
 
 if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
     from torch import nn
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
 _PARTIAL = ".partial"
 
 
-def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
+def write_whole(folder: Path, fill: Callable[[Path], object]) -> None:
     """Let ``fill`` write a folder aside; rename it to ``folder`` when it is whole and on the disk.
 
     Raises:
@@ -45,6 +49,7 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
                 sync(path)
         sync(mark_whole(aside))
         share(aside)
+        # An old folder of this name is not whole, or of an earlier attempt at the same step.
         remove(folder)
         aside.rename(folder)
         sync(folder.parent)
@@ -58,6 +63,33 @@ def write_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         remove(aside)
         raise
+
+
+def keep_model(model: MultiVectorEncoder, folder: Path) -> None:
+    """Save a model at ``folder``, whole or not at all."""
+
+    def fill(aside: Path) -> None:
+        with quiet_libraries():
+            without_adapters(model).save_pretrained(str(aside), create_model_card=False)
+
+    write_whole(folder, fill)
+
+
+def copy_model(folder: Path, into: Path) -> None:
+    """Copy what :func:`keep_model` saved into an empty folder.
+
+    The published model gets the checksums from the time of saving, not new ones: damage since then must show.
+
+    Raises:
+        FolderError: the saved model is damaged.
+    """
+    if problem := damage(folder):
+        raise FolderError(
+            f"The best model, {folder}, is damaged ({problem}): start again with --overwrite (in Python "
+            "overwrite=True)."
+        )
+    shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
+    write_checksums(into, checksums(folder))
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:
@@ -84,6 +116,7 @@ def load_state(folder: Path, *, device: Any = "cpu") -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random number generator, as tensors and plain values."""
+    # Plain numbers in place of NumPy's array: weights_only reads no arrays.
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "python": random.getstate(),

@@ -69,6 +69,7 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
         for system, measures in read_json(record, what="a fold").items():
             for name, by_query in measures.items():
                 values.setdefault(system, {}).setdefault(name, {}).update(by_query)
+    # The folds' values are the verdict on this training, which holds no query out.
     config.console.say(f"All {count} folds are done; the published model is trained on all queries.")
     result = train(replace(config, crossed=values), replace(settings, minutes=minutes), resume)
     if not result.interrupted:

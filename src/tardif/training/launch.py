@@ -1,11 +1,11 @@
-"""Training in several processes, which are started here, listened to and ended.
+"""Training in several processes: started, shown and ended by this one.
 
-They are new interpreters with the environment that torchrun would give them: nothing is forked, a script needs no
+They are new interpreters with the environment that torchrun would give them. Nothing is forked, so a script needs no
 ``__main__`` guard, and a notebook can start them. They end with the process that started them, however that ends.
 
-Torch's own launcher is not used. It ends the others the moment that one fails, so that rank 0 could not publish the
-best checkpoint; a Ctrl-C goes to all at once and no result comes back; processes outlive a launcher that is killed; and
-it brings 200 MB of torch into a process that needs none.
+Torch's own launcher is not used. When one process fails, it ends the others at once, so rank 0 could not publish the
+best checkpoint. A Ctrl-C goes to all at once, and no result comes back. The processes outlive a killed launcher. And it
+loads 200 MB of torch into a process that needs none.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from tardif.training.run_config import RunConfig
 from tardif.training.run_folder import RunFolder, step_of
 from tardif.training.settings import TrainingSettings
 
-# The package may be on this interpreter's path alone.
+# The path to the package is passed on: it may be on this interpreter's path alone.
 _COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.training.process import run; run(sys.argv[2])"
 _POLL_SECONDS = 0.1
-# When one has failed, the others are given so long to end by themselves: they notice it, and rank 0 may publish.
+# When one has failed, the others have this long to end by themselves: they notice it, and rank 0 may publish.
 _GRACE_SECONDS = 5.0
 
 
 def train_in_processes(
     count: int, config: RunConfig, settings: TrainingSettings, device: str, folder: RunFolder
 ) -> TrainingResult:
-    """Train a config in ``count`` processes; ``folder`` is held.
+    """Train a config in ``count`` processes. The caller holds ``folder``.
 
     Raises:
         KeyboardInterrupt: it was interrupted before training began, or twice.
@@ -53,8 +53,9 @@ def train_in_processes(
     place = folder.path / "processes"
     try:
         with tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
-            remove(place)
+            remove(place)  # left by a killed run
             place.mkdir()
+            # A file for the rendezvous: a port could be taken between its choice and its use.
             where = (Path(meeting) / "meeting").as_uri()
             chosen = folder.chosen and folder.chosen.name
             config.save(place, settings, device=device, resumed=folder.resumed, chosen=chosen, meeting=where)
@@ -62,7 +63,7 @@ def train_in_processes(
             with _started(count, place, config.console) as processes:
                 codes = _wait(processes, place)
         if (place / "end.json").is_file():
-            folder.keep = read_json(place / "end.json", what="a training config")["keep"]
+            folder.keep = read_json(place / "end.json", what="a training in several processes")["keep"]
         if any(codes) or _failures(place):
             _fail(codes, place, folder)
     except OSError as error:
@@ -74,23 +75,24 @@ def train_in_processes(
 
 @contextlib.contextmanager
 def _started(count: int, place: Path, console: Console) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes, rank 0 first; none is left when the block ends."""
+    """Start the processes, rank 0 first; end those that are left at the end of the block."""
     processes: list[subprocess.Popen[str]] = []
     root = str(Path(__file__).parents[2])
     try:
         for number in range(count):
-            with _said(place, number).open("wb") as said:
+            with _stderr_of(place, number).open("wb") as stderr:
                 processes.append(
                     subprocess.Popen(
                         [sys.executable, "-P", "-c", _COMMAND, root, str(place)],
                         env=_environment(number, count),
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE if number == 0 else subprocess.DEVNULL,
-                        stderr=said,
+                        stderr=stderr,
                         text=True,
                         encoding="utf-8",
                         # A Ctrl-C at the terminal is for this process, which passes it on.
                         start_new_session=True,
+                        # The same on Windows, which has no sessions.
                         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     )
                 )
@@ -99,7 +101,7 @@ def _started(count: int, place: Path, console: Console) -> Iterator[list[subproc
         yield processes
         listener.join(timeout=_GRACE_SECONDS)
     finally:
-        for process in processes:
+        for process in processes:  # all at once: one that waits for another would only fail more slowly
             process.kill()
         for process in processes:
             process.wait()
@@ -109,31 +111,26 @@ def _started(count: int, place: Path, console: Console) -> Iterator[list[subproc
 
 
 def show_piped(lines: IO[str], console: Console) -> None:
-    """Say and show on ``console`` what a :class:`~tardif.training.process.PipeConsole` sends, until it ends."""
+    """Show on ``console`` what a :class:`~tardif.training.process.PipeConsole` sends, until the pipe closes."""
     bar = Bar("", None, "")
     with lines, contextlib.ExitStack() as shown:
         for line in lines:
             try:
                 name, *given = json.loads(line)
-            except (ValueError, TypeError):  # half a line, of a process that was killed
+            except (ValueError, TypeError):  # half a line of a process that was killed
                 continue
-            match name:
-                case "say":
-                    console.say(*given)
-                case "tell":
-                    console.tell(*given)
-                case "progress":
-                    bar = shown.enter_context(console.progress(*given))
-                case "advance":
-                    bar.advance(*given)
-                case "resume":
-                    bar.resume(*given)
-                case _:
-                    shown.close()
+            if name in ("say", "tell"):
+                getattr(console, name)(*given)
+            elif name in ("advance", "resume"):
+                getattr(bar, name)(*given)
+            elif name == "progress":
+                bar = shown.enter_context(console.progress(*given))
+            else:  # "end" of the progress
+                shown.close()
 
 
 def _environment(number: int, count: int) -> dict[str, str]:
-    """What torchrun would set, and its share of the cores for each process."""
+    """The environment that torchrun would set, and for each process its share of the cores."""
     share = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(core_count() // count, 1))}
     return {
         **os.environ,
@@ -148,19 +145,19 @@ def _environment(number: int, count: int) -> dict[str, str]:
 
 
 def _wait(processes: Sequence[subprocess.Popen[str]], place: Path) -> list[int]:
-    """Every process's exit code; 0 for those that have to be ended because another has failed."""
+    """Wait for the processes; return their exit codes, 0 for those that must be ended because another has failed."""
     stops, failed_at = 0, 0.0
     while True:
         try:
             codes = [process.poll() for process in processes]
-            # One that has failed may hang when it ends: a connection waits for its peers.
+            # A failed process may hang at its end, in a connection that waits for its peers: its report counts.
             if not failed_at and (any(codes) or _failures(place)):
                 failed_at = time.monotonic()
             over = failed_at and time.monotonic() - failed_at > _GRACE_SECONDS
             if over or None not in codes or codes[0] == INTERRUPTED:
                 return [code or 0 for code in codes]
             time.sleep(_POLL_SECONDS)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # the first one asks for an orderly stop, the second one ends all at once
             stops += 1
             if stops > 1:
                 raise
@@ -175,41 +172,41 @@ def _ask_to_stop(main: subprocess.Popen[str]) -> None:
 
 
 def _fail(codes: Sequence[int], place: Path, folder: RunFolder) -> NoReturn:
-    """Raise what went wrong first.
+    """Raise the cause of a failure.
 
-    An error of ours says it best. Else it is the process that died without a word: the others then fail for want
-    of it. Else what the first of those said that failed.
+    An error of ours is the best report. Else the cause is the process that died without one: the others failed because
+    they lost it. Else it is the first error reported.
     """
     if codes[0] == INTERRUPTED:
         raise KeyboardInterrupt
-    said = _failures(place)
-    for failure in said.values():
+    failures = _failures(place)
+    for failure in failures.values():
         if failure["type"]:
             raise error_named(failure["type"], failure["message"])
     last = folder.last_checkpoint()
-    way_out = "" if last is None else f" --resume (in Python resume=True) goes on from step {step_of(last)}."
+    way_out = "" if last is None else f" --resume (in Python resume=True) continues from step {step_of(last)}."
     for number, code in enumerate(codes):
-        if code and number not in said:
-            raise TrainingError(f"Process {number} of {len(codes)} {_death(code, _said(place, number))}.{way_out}")
-    number, failure = next(iter(said.items()))
+        if code and number not in failures:
+            raise TrainingError(f"Process {number} of {len(codes)} {_death(code, _stderr_of(place, number))}.{way_out}")
+    number, failure = next(iter(failures.items()))
     raise TrainingError(f"Process {number} of {len(codes)} failed: {failure['message']}.{way_out}")
 
 
 def _failures(place: Path) -> dict[int, Any]:
-    """What those processes said that failed, by number."""
+    """The reports of the processes that failed, by number."""
     found = {int(path.stem.removeprefix("failure-")): path for path in place.glob("failure-*.json")}
     return {number: read_json(found[number], what="a failure") for number in sorted(found)}
 
 
-def _death(code: int, said: Path) -> str:
-    """How a process ended that left no word of its own."""
-    if code == -9:
+def _death(code: int, stderr: Path) -> str:
+    """How a process ended that left no report."""
+    if code == -9:  # SIGKILL: the system's out-of-memory killer sends it, and leaves no output
         return "was killed by signal 9 (a system short of memory does that)"
-    lines = [line.strip() for line in said.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in stderr.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     return how + (f": {lines[-1].rstrip('.')}" if lines else "")
 
 
-def _said(place: Path, number: int) -> Path:
+def _stderr_of(place: Path, number: int) -> Path:
     """Where a process's standard error goes."""
-    return place / f"said-{number}.txt"
+    return place / f"stderr-{number}.txt"

@@ -21,7 +21,7 @@ from tardif.encoder.encoding import to_device
 from tardif.encoder.malloc import kept_memory
 from tardif.errors import FolderError, SettingError, TrainingError, first_line
 from tardif.folders import read_json, write_json
-from tardif.training.batches import Collator, Shares, order_of
+from tardif.training.batches import Collator, order_of
 from tardif.training.callbacks import RunCallback, interruptible
 from tardif.training.checkpoints import (
     load_state,
@@ -71,7 +71,8 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
 
     def get_batch_sampler(self, *args: Any, **kwargs: Any) -> Any:
         """Return this process's part of our order, which a run can enter at any step."""
-        return Shares(self.context.order, self.context.group.shard)
+        self.context.order.share = self.context.group.shard
+        return self.context.order
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return a plain loader: accelerate's would shard the batches a second time and drop the uneven rest."""
@@ -79,12 +80,15 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
         loader: DataLoader[Any] = self._build_dataloader(self.train_dataset, self.args.train_batch_size, "train")
         return loader
 
+    # The methods below override private ones of transformers; tests/training/test_resume.py notices a change there.
+
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         self.run_callback.norm = float(norm)
         return norm
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Each rank has a dropout of its own, so each random state is saved; all else is the same on every rank.
         random = self.context.group.gather(random_state())
         self.context.group.on_main(lambda: self._write_checkpoint(random))
 
@@ -108,7 +112,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
             write_json(aside / RUN_STATE, self.run_callback.state())
 
         write_whole(self.context.folder.step(self.state.global_step), fill)
-        self.context.folder.sweep()
+        self.context.folder.sweep()  # only now: before, the older checkpoint was the one to resume from
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
@@ -211,6 +215,8 @@ def _restore(trainer: LibraryTrainer, checkpoint: Path) -> None:
 
 def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
     settings, planned, world_size = context.settings, context.plan.steps, context.group.size
+    collator: Any = context.collator  # no subclass of the library's: it takes numbers, not texts
+    # A user's argument replaces these; those below them are not the user's to set (arguments.REFUSED).
     defaults: dict[str, Any] = {
         "warmup_steps": math.ceil(planned * settings.warmup),
         "weight_decay": 0.01,
@@ -220,6 +226,7 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
         "logging_steps": math.ceil(planned / _LOGGED_LINES),
         "logging_first_step": True,
     }
+    # The library's dataset holds numbers alone: the collator looks texts up, so they are in memory once.
     dataset = Dataset.from_dict({"example": list(range(len(context.collator.data.examples)))})
     try:
         arguments = MultiVectorEncoderTrainingArguments(
@@ -244,11 +251,12 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
         # One process drives one device: the library would otherwise scatter our batches over all GPUs.
         arguments._n_gpu = min(arguments.n_gpu, 1)
         trainer = LibraryTrainer(
-            model=context.model, args=arguments, train_dataset=dataset, loss=objective, data_collator=context.collator
+            model=context.model, args=arguments, train_dataset=dataset, loss=objective, data_collator=collator
         )
     except (ValueError, TypeError, ImportError, RuntimeError) as error:  # a logger that is not installed, say
         raise SettingError(f"A training argument cannot be used: {first_line(error)}") from error
     trainer.context = context
+    # Our console shows progress; the library's callbacks would print to stdout, which belongs to data.
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             trainer.remove_callback(type(callback))
@@ -271,7 +279,7 @@ def timed_batch(
         loss.backward()
         group.average_gradients(objective)
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # timing must not change the random numbers of the run
         objective.model.train()
         seconds = mean_seconds([partial(step, part) for part in range(4)])
         objective.zero_grad()

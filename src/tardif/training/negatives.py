@@ -1,4 +1,4 @@
-"""Whether there is anything to learn: an example without a single possible negative has a loss of 0 in every step."""
+"""Check that examples have negatives. An example without any has a loss of 0 in every step and teaches nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from tardif.types import Example
 
 
 def check_negatives(data: TrainingSet, settings: TrainingSettings) -> str:
-    """A remark on the examples that no step can learn anything from; empty where there are none.
+    """Return a warning about examples without negatives; empty if every example has some.
 
     Raises:
-        DataError: that is so of all of them, whatever the settings.
-        SettingError: it is so of all of them, and settings are to blame.
+        DataError: no example has a negative, whatever the settings.
+        SettingError: no example has a negative, because of the settings.
     """
     count, stuck = len(data.examples), without_negatives(data, settings)
     if stuck < count:
         share = f"{stuck} of {count} examples teach nothing"
         return f"{share}: no step can have a negative for them." if stuck else ""
+    # With default settings some would have negatives: the settings are to blame, not the data.
     if without_negatives(data, TrainingSettings(loss=settings.loss)) < count:
         raise SettingError(
             f"Nothing can be learnt: with batch_size={settings.batch_size}, "
@@ -29,14 +30,14 @@ def check_negatives(data: TrainingSet, settings: TrainingSettings) -> str:
         )
     asked = len({example.query_id for example in data.examples})
     raise DataError(
-        f"Nothing can be learnt from {count} examples of {asked} queries: the loss of every step would be 0, for no "
-        "query has a document that does not answer it. Give documents that answer something else (--documents, in "
-        "Python documents=), of which negatives are mined, or questions with other answers."
+        f"Nothing can be learnt from {count} examples of {asked} queries: no query has a document that does not "
+        "answer it, so the loss of every step would be 0. Give documents that answer something else (--documents, in "
+        "Python documents=), from which negatives are mined, or questions with other answers."
     )
 
 
 def without_negatives(data: TrainingSet, settings: TrainingSettings) -> int:
-    """How many examples have no negative in any batch: neither hard ones of their own nor others' documents."""
+    """Count the examples without a negative in any batch: neither hard ones of their own nor others' documents."""
     contrastive = "contrastive" in settings.terms
     others = _others(data, settings) if contrastive and settings.batch_size > 1 else set()
     if others is None:
@@ -57,9 +58,9 @@ def without_negatives(data: TrainingSet, settings: TrainingSettings) -> int:
 
 
 def _others(data: TrainingSet, settings: TrainingSettings) -> set[str] | None:
-    """The texts that examples bring into each other's batches; None where they are surely more than answer any query.
+    """The texts that examples bring into each other's batches; None if they are more than answer any query.
 
-    The examples are looked at only until that is sure, which in a usual set is after the first few.
+    It stops as soon as that is certain: after the first few examples of a usual set.
     """
     most = max((len(judged) for judged in data.qrels.values()), default=0)
     found: set[str] = set()
@@ -73,7 +74,7 @@ def _others(data: TrainingSet, settings: TrainingSettings) -> set[str] | None:
 
 
 def _known(data: TrainingSet, example: Example, *, masked: bool) -> set[str]:
-    """The texts that are no negatives of an example: its positive, and where they are masked all that answer it."""
+    """The texts that are not negatives of an example: its positive and, if masked, all that answer the query."""
     answers = [example.positive_id, *(data.positives(example.query_id) if masked else ())]
     return {_text(data, identity) for identity in answers}
 

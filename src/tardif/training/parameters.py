@@ -1,4 +1,4 @@
-"""Which weights are trained, how fast, and through which adapters."""
+"""The weights that are trained: frozen ones, learning rates by layer, and low-rank adapters."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightNames:
-    """The names of a model's weights by where they stand.
+    """The names of a model's weights, by part.
 
     Attributes:
         embeddings: of tokens and positions, and what is between them and the lowest layer.
         layers: of each layer, the lowest first.
-        top: of the encoder beside its layers: a last norm, a pooler.
+        top: of the encoder above its layers: a last norm, a pooler.
         projection: after the encoder.
     """
 
@@ -41,7 +41,7 @@ class WeightNames:
 
 
 def weight_names(model: MultiVectorEncoder) -> WeightNames:
-    """Tell the weights of a BERT-like model apart.
+    """Sort the weights of a BERT-like model by part.
 
     Raises:
         SettingError: the encoder keeps no list of layers.
@@ -49,6 +49,7 @@ def weight_names(model: MultiVectorEncoder) -> WeightNames:
     prefix, layers = _layers(model)
     names = [name for name, _ in model.named_parameters()]
     in_layers = [[name for name in names if name.startswith(f"{prefix}.{number}.")] for number in range(len(layers))]
+    # By identity: the names of the encoder's weights differ by the modules around it.
     inside = {id(weight) for weight in transformer_of(model).parameters()}
     encoder = [name for name, weight in model.named_parameters() if id(weight) in inside]
     rest = [name for name in encoder if not name.startswith(f"{prefix}.")]
@@ -62,19 +63,20 @@ def weight_names(model: MultiVectorEncoder) -> WeightNames:
 
 
 def _layers(model: MultiVectorEncoder) -> tuple[str, nn.ModuleList]:
-    """The encoder's layers, and their name in ``model``."""
+    """Find the encoder's list of layers, and its name in ``model``."""
     encoder: Any = transformer_of(model).model
     count = getattr(encoder.config, "num_hidden_layers", 0)
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return name, module
     raise SettingError(
-        f"The layers of a {encoder.config.model_type} model are not known: freeze, layer_lr_decay and lora need them."
+        f"The layers of a {encoder.config.model_type} model were not found, and freeze, layer_lr_decay and lora need "
+        "them: leave these out."
     )
 
 
 def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
-    """Freeze, put in adapters and checkpoint activations as the settings say; before the optimizer is made.
+    """Freeze weights, add adapters and checkpoint activations as set; call it before the optimizer is made.
 
     Raises:
         SettingError: the model has no such part, or peft is not installed.
@@ -88,9 +90,9 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
         _add_adapters(model, {"r": settings.lora} if isinstance(settings.lora, int) else dict(settings.lora))
     if settings.gradient_checkpointing:
         encoder: Any = transformer_of(model).model
-        # transformers 5 renamed it, and warns of the old name, which sentence-transformers still calls.
+        # transformers 5 renamed it and warns about the old name, which sentence-transformers still calls.
         enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        enable({"use_reentrant": False})  # the reentrant form needs inputs with gradients, which token ids are not
 
 
 def _frozen(parts: WeightNames, freeze: str | int) -> set[str]:
@@ -105,19 +107,18 @@ def _frozen(parts: WeightNames, freeze: str | int) -> set[str]:
 
 
 def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dict[str, float]:
-    """The learning rates that are not ``lr``, by a pattern of weights' names, as
-    sentence-transformers' ``learning_rate_mapping`` takes them.
+    """Return the learning rates that are not ``lr``: pattern of weights' names -> rate.
 
-    With ``layer_lr_decay`` the highest layer, what is above it and the projection learn at ``lr``,
-    each layer below at so much of the rate of the one above it, and the embeddings below the lowest
-    (ULMFiT, Howard and Ruder, ACL 2018, for transformers as in ELECTRA).
+    That is the form of sentence-transformers' ``learning_rate_mapping``. With ``layer_lr_decay`` the highest layer,
+    what is above it and the projection learn at ``lr``. Each layer below learns at that fraction of the rate of the one
+    above it; the embeddings are below the lowest (ULMFiT, Howard and Ruder, ACL 2018, for transformers as in ELECTRA).
 
     Raises:
-        SettingError: the model has no projection for ``projection_lr``, or no weight that a pattern of
-            ``learning_rate_mapping`` matches.
+        SettingError: the model has no projection for ``projection_lr``, or no weight matches a pattern of
+            ``learning_rate_mapping``.
     """
     rates: dict[str, float] = dict(settings.other.get("learning_rate_mapping", {}))
-    weights = [f"model.{name}" for name, _ in model.named_parameters()]  # as the trainer calls them
+    weights = [f"model.{name}" for name, _ in model.named_parameters()]  # as the trainer names them
     for pattern in rates:
         if not any(_matches(pattern, name) for name in weights):
             raise SettingError(
@@ -128,7 +129,7 @@ def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dic
         return rates
     parts = weight_names(model)
     if settings.layer_lr_decay is not None:
-        rate = settings.lr
+        rate = settings.lr  # of the highest layer
         for names in reversed([parts.embeddings, *parts.layers]):
             rates[_pattern(names)] = rate
             rate *= settings.layer_lr_decay
@@ -147,12 +148,12 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _pattern(names: Sequence[str]) -> str:
-    # The trainer's names begin with those of the modules around the model.
+    # The trainer's names begin with the modules around the model: match at any dot.
     return rf"(^|\.)({'|'.join(re.escape(name) for name in names)})$"
 
 
 def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
-    """Put low-rank adapters beside every linear map of the layers; the rest of the encoder is frozen."""
+    """Add low-rank adapters to every linear map of the layers; the rest of the encoder is frozen."""
     try:
         import peft
     except ImportError as error:
@@ -163,7 +164,7 @@ def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
     linear = [
         name for name, module in encoder.named_modules() if isinstance(module, nn.Linear) and id(module) in inside
     ]
-    # Twice the rank: the scale at which adapters of any rank train alike.
+    # alpha = 2 r scales an adapter's product by 2 at any rank, so that the learning rate need not change with it.
     defaults = {"lora_alpha": 2 * options.get("r", 8), "target_modules": linear}
     try:
         peft.inject_adapter_in_model(peft.LoraConfig(**{**defaults, **options}), encoder)
@@ -172,10 +173,10 @@ def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
 
 
 def without_adapters(model: MultiVectorEncoder) -> MultiVectorEncoder:
-    """The model with its adapters merged into the weights: a copy, which opens without peft. The model
+    """Return a copy of the model with its adapters merged into the weights, which opens without peft; or the model
     itself, if it has none.
 
-    A copy, because taking the adapters out of the weights again would leave rounding errors in them.
+    A copy: subtracting the adapters from the weights again would leave rounding errors.
     """
     if not any(hasattr(module, "lora_A") for module in model.modules()):
         return model

@@ -1,7 +1,7 @@
-"""How long a run is and on how much it is measured, decided before its first step and recorded.
+"""The plan of a run: its number of steps and the size of its validation task, decided before the first step.
 
-The size of the validation task comes from an estimate of the operations, not from the clock: the same settings
-give the same task. Only a budget of minutes needs timing, and then the steps that it came to are recorded.
+The size of the validation task comes from an estimate of the operations, not from the clock: the same settings give the
+same task. Only a budget of minutes needs timing. The plan is recorded, so that a resumed run has the same steps.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tardif.types import Document, Example
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# Forward, backward by the weights, backward by the activations.
+# Forward, backward by the weights, and backward by the activations cost about the same.
 _TRAINING_COST = 3.0
-# On fewer documents a difference of measures is mostly chance, whatever the share.
+# With fewer documents a difference of measures is mostly chance, whatever the share of time.
 LEAST_DOCUMENTS = 100
+# (examples, epochs): up to this many examples, this many passes over them; one pass over more.
 EPOCHS = ((1_000, 4), (10_000, 2))
-"""Up to so many examples, so many passes over them; one over more."""
 CHARACTERS_PER_TOKEN = 4.0
 # What a step costs beyond the forward and backward passes that are timed: optimizer, loading, noise.
 _STEP_OVERHEAD = 1.1
@@ -36,7 +36,7 @@ _STEP_OVERHEAD = 1.1
 
 @dataclass(frozen=True)
 class Size:
-    """Something of the documents and of the queries: their numbers, or their mean tokens."""
+    """A quantity of the documents and of the queries: their numbers, or their mean tokens."""
 
     documents: float
     queries: float
@@ -44,13 +44,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Work:
-    """Estimates what is computed, in operations; their ratio is what counts.
+    """Estimates of what is computed, in operations. Only their ratios are used.
 
     Attributes:
         parameters: weights that every token is multiplied with.
-        tokens: of a document and of a query.
+        tokens: mean tokens of a document and of a query.
         dim: width of the token vectors.
-        trained: tokens of a document that a training step reads; None: all.
+        trained: tokens of a document that a training step reads; None for all.
     """
 
     parameters: int
@@ -59,19 +59,24 @@ class Work:
     trained: float | None = None
 
     def forward(self, texts: Size) -> float:
-        """Encode texts and score every query with every document."""
-        documents, queries = texts.documents * self.tokens.documents, texts.queries * self.tokens.queries
-        return 2 * self.parameters * (documents + queries) + 2 * self.dim * documents * queries
+        """Estimate encoding texts and scoring every query with every document."""
+        return self._scored(texts, texts.documents)
 
     def mining(self, texts: Size) -> float:
-        """Encode texts and score every query with its candidates, as :class:`~tardif.mining.late.LateSearcher` does."""
+        """Estimate a refresh: every query is scored with its candidates, as in
+        :class:`~tardif.mining.late.LateSearcher`."""
+        is_small = self.dim * self.tokens.queries * (texts.documents * self.tokens.documents) <= WHOLE
+        return self._scored(texts, texts.documents if is_small else min(DEPTH, texts.documents))
+
+    def _scored(self, texts: Size, candidates: float) -> float:
+        """Encoding texts, and scoring every query with this many documents."""
         documents, queries = texts.documents * self.tokens.documents, texts.queries * self.tokens.queries
-        small = self.dim * self.tokens.queries * documents <= WHOLE
-        scored = documents if small else min(DEPTH, texts.documents) * self.tokens.documents
+        scored = candidates * self.tokens.documents
+        # A multiplication and an addition for each weight of each token, and for each component of each pair of tokens.
         return 2 * self.parameters * (documents + queries) + 2 * self.dim * scored * queries
 
     def step(self, batch: Size, accumulation: int) -> float:
-        """Train on so many batches."""
+        """Estimate a training step of ``accumulation`` batches."""
         read = self if self.trained is None else replace(self, tokens=Size(self.trained, self.tokens.queries))
         return _TRAINING_COST * accumulation * read.forward(batch)
 
@@ -84,7 +89,7 @@ class Plan:
         steps: optimizer steps.
         per_epoch: of these in one pass over the examples.
         documents: the most that an evaluation searches.
-        refresh_every: steps between two refreshes of the hard negatives; None: there are none.
+        refresh_every: steps between two refreshes of the hard negatives; None for no refreshes.
     """
 
     steps: int
@@ -108,12 +113,12 @@ def make_plan(
     Args:
         examples: the training examples.
         settings: how to train.
-        held_out: the queries that are held out, and the documents that they could be searched in.
-        work: what encoding and scoring cost.
+        held_out: the held-out queries, and the documents that they could be searched in.
+        work: the cost of encoding and scoring.
         timed_batch: the seconds of one batch, for a budget of minutes.
-        drawn: how many of the examples an epoch uses; each once by default.
-        mined: the queries that are mined for in a refresh, and the documents that are searched.
-        made: whether most of the queries were made from the documents.
+        drawn: the number of examples in an epoch; by default each once.
+        mined: the queries of a refresh, and the documents that it searches.
+        made: most of the queries were made from the documents.
     """
     accumulation = accumulated(settings)
     count = drawn or len(examples)
@@ -124,17 +129,18 @@ def make_plan(
     step = work.step(Size(size * (1 + negatives), size), accumulation)
 
     def evaluations(documents: int) -> float:
-        """The cost of all evaluations over so many documents, in steps."""
+        """The cost of all evaluations over this many documents, in steps."""
         documents = min(documents, int(held_out.documents))
         return settings.evaluations * work.forward(Size(documents, min(held_out.queries, documents))) / step
 
     every = refresh_interval(settings, per_epoch)
 
     def refreshes(count: int) -> float:
-        """The cost of all refreshes in so many steps, in steps; the last step has none."""
+        """The cost of all refreshes in this many steps, in steps; the last step has none."""
         return 0.0 if every is None or mined is None else (count - 1) // every * work.mining(mined) / step
 
     def documents(count: int) -> int:
+        """The documents that evaluations may search, in a run of this many steps."""
         most = settings.validation_documents
         if settings.evaluation_share is None or most <= LEAST_DOCUMENTS:
             return most
@@ -143,13 +149,12 @@ def make_plan(
 
     if settings.minutes is not None and timed_batch is not None:
         room = 60 * settings.minutes / (_STEP_OVERHEAD * timed_batch * accumulation)  # in steps
-        choice = range(1, steps + 1)
-        steps = max(
-            bisect.bisect_right(
-                choice, room, key=lambda count: count + evaluations(documents(count)) + refreshes(count)
-            ),
-            1,
-        )
+
+        def cost(count: int) -> float:
+            return count + evaluations(documents(count)) + refreshes(count)
+
+        # The most steps that fit in the budget, evaluations and refreshes included; the cost grows with the steps.
+        steps = max(bisect.bisect_right(range(1, steps + 1), room, key=cost), 1)
     return Plan(steps, per_epoch, documents(steps), every)
 
 
@@ -205,25 +210,28 @@ def _mean_cut(lengths: Sequence[float], most: int) -> float:
 
 
 def epochs_for(examples: int, made: bool = False) -> int:
-    """The passes over so many examples that a run makes, where it is not told how many: one over queries that were
-    made from the documents."""
+    """Return the default number of epochs: one for queries that were made from the documents.
+
+    >>> epochs_for(500), epochs_for(5_000), epochs_for(50_000), epochs_for(500, made=True)
+    (4, 2, 1, 1)
+    """
     return 1 if made else next((epochs for most, epochs in EPOCHS if examples <= most), 1)
 
 
 def refresh_interval(settings: TrainingSettings, per_epoch: int) -> int | None:
-    """The steps between two refreshes, with so many steps in an epoch; None: there are none."""
+    """Return the steps between two refreshes, given the steps in an epoch; None for no refreshes."""
     if settings.refresh is None:
         return settings.refresh_steps
     return max(round(per_epoch * settings.refresh), 1)
 
 
 def accumulated(settings: TrainingSettings) -> int:
-    """Batches per optimizer step."""
+    """Return the batches per optimizer step."""
     return int(settings.other.get("gradient_accumulation_steps", 1))
 
 
 def mean_seconds(batches: Sequence[Callable[[], object]]) -> float:
-    """The mean seconds of calls, the first left out: it also pays for memory and caches."""
+    """Return the mean seconds of calls, without the first: it also pays for memory and caches."""
     timed = []
     for batch in batches:
         began = time.monotonic()

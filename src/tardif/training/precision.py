@@ -1,7 +1,7 @@
-"""In which numbers a run computes: float32, or bfloat16 where the machine multiplies those many times faster.
+"""The precision of a run: float32, or bfloat16 on machines that multiply it several times as fast.
 
-Mixed precision keeps the weights, the optimizer, the sums of MaxSim and the loss in float32; the encoder's products are
-computed in bfloat16, which has float32's range, so that nothing need be scaled (Kalamkar et al., 2019).
+Mixed precision keeps the weights, the optimizer, the sums of MaxSim and the loss in float32. The encoder's products are
+computed in bfloat16, which has float32's range, so the loss needs no scaling (Kalamkar et al., 2019).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from tardif.training.settings import TrainingSettings
 
-# Processors with tiles for bfloat16 multiply it some ten times as fast as float32, those without not even as fast: in
-# between, what surrounds the products costs what they gain.
+# Processors with tiles for bfloat16 multiply it about ten times as fast as float32; those without are slower with it.
+# In between, the work around the products costs what they gain.
 _FASTER, _HOPELESS = 3.0, 0.3
 # In a narrower encoder the products are too small to matter.
 _LEAST_WIDTH = 256
@@ -27,10 +27,19 @@ _FEW, _TOKENS, _WIDTH, _ROUNDS = 32, 2048, 384, 7
 
 
 def resolve(settings: TrainingSettings, device: str, width: int) -> str:
-    """``fp32``, ``bf16`` or ``fp16``: what ``settings.precision`` means on this machine.
+    """Return what ``settings.precision`` means on this machine: ``fp32``, ``bf16`` or ``fp16``.
 
-    ``auto`` is bfloat16 on a CPU that multiplies it at least three times as fast as float32, for an encoder at least
-    256 wide (``width``): measured, in some milliseconds, always at the same shapes. On other devices it is float32.
+    ``auto`` is bf16 on a CPU that multiplies it at least three times as fast as float32, for an encoder at least 256
+    wide. That is measured in milliseconds, always at the same shapes. On other devices ``auto`` is fp32.
+
+    >>> from tardif.training.settings import settings_from
+    >>> resolve(settings_from({"precision": "bf16"}), "cpu", 384), resolve(settings_from({}), "cuda", 384)
+    ('bf16', 'fp32')
+
+    Args:
+        settings: of the run.
+        device: torch's name of the device.
+        width: the encoder's hidden size.
     """
     if settings.precision != "auto":
         return settings.precision
@@ -40,7 +49,7 @@ def resolve(settings: TrainingSettings, device: str, width: int) -> str:
 
 
 def computing(precision: str, device: str) -> AbstractContextManager[object]:
-    """The context in which a model's forward pass is computed in this precision."""
+    """Return the context that computes a model's forward pass in this precision."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
 
@@ -48,7 +57,7 @@ def computing(precision: str, device: str) -> AbstractContextManager[object]:
 def _gain() -> float:
     """How many times as fast as float32 this CPU multiplies bfloat16.
 
-    A few rows first: a CPU without instructions for it may need hundreds of times as long, which they already show.
+    A few rows come first: a CPU without bfloat16 instructions may take hundreds of times as long, and they show it.
     """
     few = _gain_with(_FEW)
     return few if few < _HOPELESS else _gain_with(_TOKENS)

@@ -1,6 +1,6 @@
-"""What can be known of a run before any data are read: whether base, device and machine can do what the settings ask.
+"""Checks before any data are read: whether base, device and machine support the settings of a run.
 
-Mining may take an hour; a setting that the base cannot serve must not wait for it.
+Mining may take an hour, and a setting that the base does not support must fail before it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from tardif.encoder.recipe import Recipe
 from tardif.errors import SettingError
 from tardif.training.settings import TrainingSettings
 
-# What configs call the number of layers.
+# The names of the number of layers in models' configs.
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
 
 
 def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: str) -> None:
-    """Raise if a base cannot be trained so on a device.
+    """Raise if a base cannot be trained with these settings on a device.
 
     Args:
-        settings: how to train, checked.
-        base: what is trained.
-        recipe: what is made of it.
-        device: its kind: ``cpu``, ``mps`` or ``cuda``.
+        settings: checked already.
+        base, recipe: what is trained.
+        device: ``cpu``, ``mps`` or ``cuda``.
 
     Raises:
-        SettingError: says what is missing, and the way out.
+        SettingError: base, device or machine lack what a setting needs.
     """
     if settings.precision == "fp16" and device != "cuda":
         raise SettingError(f"precision=fp16 needs a CUDA GPU, and training is on {device}: use bf16 or fp32.")
@@ -52,7 +51,7 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
 
 
 def layers_of(base: Base) -> int | None:
-    """How many layers an encoder has, by its config; None where that does not say."""
+    """Return the number of layers in an encoder's config, or None."""
     config = read_config(base.transformer / "config.json") or {}
     return next((config[name] for name in _LAYERS if isinstance(config.get(name), int)), None)
 

@@ -1,7 +1,7 @@
-"""One of several training processes that :mod:`tardif.training.launch` starts: ``run(FOLDER)``.
+"""One of several training processes, which :mod:`tardif.training.launch` starts as ``run(FOLDER)``.
 
-Its standard input is held open by the one that started it: a line there asks rank 0 to stop, its end says that
-nobody waits any more. On rank 0's standard output goes what it says, line by line, to be shown over there.
+The parent holds its standard input open. A line there asks rank 0 to stop; its end means that the parent has gone. Rank
+0 writes messages and progress to its standard output as lines of JSON, and the parent shows them.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ INTERRUPTED = 130
 def run(place: str) -> NoReturn:
     """Train as one of several processes, to the end of this process."""
     code = main(place)
-    # Loggers finish here. What comes after, the libraries' own threads sometimes do not survive: torch aborts.
+    # Loggers finish here. The rest of the interpreter's end is skipped: threads of torch sometimes abort in it.
     atexit._run_exitfuncs()
     sys.stderr.flush()
     os._exit(code)
 
 
 def main(place: str) -> int:
-    """Train the config in a folder as one of its processes; the exit code."""
+    """Train the config in a folder as one of its processes; return the exit code."""
     folder, number = Path(place), own_rank()
-    # Whatever writes to standard output from here on joins standard error: events go there alone.
+    # Standard output is for events alone: whatever a library prints there joins standard error.
     pipe = PipeConsole(os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,17 +51,17 @@ def main(place: str) -> int:
     except BaseException as error:
         traceback.print_exc()
         kind, ours = type(error).__name__, isinstance(error, TardifError)
-        told = {"type": kind if ours else "", "message": str(error) if ours else f"{kind}: {first_line(error)}"}
-        write_json(folder / f"failure-{number}.json", told)
+        report = {"type": kind if ours else "", "message": str(error) if ours else f"{kind}: {first_line(error)}"}
+        write_json(folder / f"failure-{number}.json", report)
         return 1
     return 0
 
 
 class PipeConsole(Console):
-    """Sends what is said as lines of JSON: the name of what is done with the console or its bar, and its arguments.
+    """Sends messages and progress as lines of JSON: the name of a method of the console or its bar, and its arguments.
 
     Args:
-        out: the number of the open file where to.
+        out: the descriptor of the open file to write to.
     """
 
     def __init__(self, out: int) -> None:
@@ -78,7 +78,7 @@ class PipeConsole(Console):
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Send how far something has come."""
+        """Send the progress of something."""
         self.send("progress", what, total, unit)
         try:
             yield _PipeBar(self, what, total, unit)
@@ -86,7 +86,7 @@ class PipeConsole(Console):
             self.send("end")
 
     def send(self, *event: Any) -> None:
-        """Send one event, in one call of the system: a signal that has something to say comes before it or after it."""
+        """Send one event in one system call, so that a signal handler's message cannot split it."""
         line = json.dumps(event).encode() + b"\n"
         while line:
             line = line[os.write(self.out, line) :]
@@ -128,8 +128,8 @@ def _train(folder: Path, console: Console) -> None:
 
 
 def _listen() -> None:
-    """Interrupt the main thread when a line comes in, and end with the one that sends them."""
-    # Unbuffered: a buffer that a thread is waiting on when the interpreter ends makes it abort.
+    """Interrupt the main thread when a line comes in; end when the parent ends."""
+    # Unbuffered: the interpreter aborts at its end if a thread waits on a buffered reader.
     while os.read(sys.stdin.fileno(), 1024):
         _thread.interrupt_main()
     os._exit(1)

@@ -13,7 +13,7 @@ from tardif.evaluation.measures import means
 from tardif.evaluation.verdict import Values
 from tardif.folders import staged, write_json
 from tardif.training.averaging import averaged
-from tardif.training.best_model import copy_model, keep_model
+from tardif.training.checkpoints import copy_model, keep_model
 from tardif.training.decision import TRAINED, decide, stronger, summary, write_values
 from tardif.training.plan import Plan
 from tardif.training.result import TrainingResult
@@ -22,6 +22,8 @@ from tardif.training.run_state import RunContext, RunState
 
 # Cross-validation is recommended with this many folds, for at most this many queries: over more, a share tells enough.
 _FOLDS, _MOST_FOR_FOLDS = 5, 500
+# What results.json records of a run's state, beside its steps.
+_RECORDED = ("ran_out_of_time", "stopped_early", "resumed_at", "refreshed_at", "best_step", "steps_without_loss")
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Publisher:
     def _publish(self, run_state: RunState, result: TrainingResult) -> None:
         """Copy the chosen model to the output. Until that is done the run can be resumed."""
         path, folder = self.config.path, self.context.folder
+        # A model is saved aside and copied: publication may fail, and the run must then still be resumable.
         if not result.kept:  # averaged all the way back to the weights that training began with
             with averaged(self.context.model, folder.start, 1.0):
                 keep_model(self.context.model, folder.best(0))
@@ -101,6 +104,7 @@ class Publisher:
                     shutil.copytree(runs, aside / runs.name)
             except shutil.Error as error:
                 raise FolderError(f"{path} could not be written ({error.args[0][0][2]}).") from error
+            # No path in it: the folder may be moved.
             write_json(aside / "results.json", result.as_json())
             if self.before.untrained and (trained := self._trained(run_state)):
                 write_values(aside, {**self.before.untrained, TRAINED: trained})
@@ -174,12 +178,7 @@ class Publisher:
             "planned_steps": run_state.planned_steps,
             "steps": run_state.steps,
             "epochs_done": run_state.epochs,
-            "ran_out_of_time": run_state.ran_out_of_time,
-            "stopped_early": run_state.stopped_early,
-            "resumed_at": run_state.resumed_at,
-            "refreshed_at": run_state.refreshed_at,
-            "best_step": run_state.best_step,
-            "steps_without_loss": run_state.steps_without_loss,
+            **{name: getattr(run_state, name) for name in _RECORDED},
             "evaluated": run_state.evaluations,
             "validation": context.task.describe() if context.task else self._cross_validation(),
             "data": {**config.data.counts(), **dict(config.data.settings)},

@@ -1,7 +1,7 @@
-"""Hard negatives mined anew while training, with the model as it then is (ANCE: Xiong et al., ICLR 2021).
+"""Refreshes: hard negatives mined again while training, with the model as it is then (ANCE: Xiong et al., ICLR 2021).
 
-Negatives that were mined once become easy as the model learns. Every so many steps the corpus is encoded and
-searched by the model itself; new negatives take the place of a share of the old ones.
+Negatives that were mined once become easy as the model learns. At each refresh the model itself encodes and searches
+the corpus, and new negatives replace a share of the old ones.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
 
     from tardif.training.callbacks import RunCallback
 
-# Its name is one that RunFolder.sweep takes for what a killed process left.
+# With this name RunFolder.sweep removes it after a killed process.
 _VECTORS = ".refresh.partial"
 
 
 class Refresher:
-    """Mines with a model as it is when asked.
+    """Mines with a model as it is now.
 
-    Late interaction ranks: over the whole of a small corpus, over BM25's candidates in a larger one. The rules
-    are those of :class:`~tardif.mining.selection.Selection` with its defaults.
+    Late interaction ranks the whole of a small corpus, or BM25's candidates in a larger one. The rules are those of
+    :class:`~tardif.mining.selection.Selection` with its defaults.
 
     Args:
         model: what is trained.
         data: the training set.
         language: of BM25.
-        settings: the seed, and the share of the negatives that is to be new.
-        work: a folder; the vectors are in a folder below it while mining lasts.
+        settings: the seed, and the share of the negatives that are replaced.
+        work: a folder, with a folder for the vectors in it while mining.
     """
 
     def __init__(
@@ -63,19 +63,20 @@ class Refresher:
         self._judged = data.qrels
         self._data = _to_be_mined(data)
         self._documents = mineable(data)
+        # As many as the example with the most negatives has: any of them may be replaced.
         most = max((len(example.negative_ids) for example in data.examples), default=0)
         self._selection = Selection(negatives=max(Selection().negatives, most))
         self._candidates: LexicalSearcher | None = None
 
     def renew(self, examples: Sequence[Example], step: int, bar: Bar | None = None) -> list[Example]:
-        """The examples, in their order, with new hard negatives among the old ones.
+        """Return the examples, in their order, with a share of the hard negatives replaced.
 
         Examples with a teacher's scores stay as they are: what is mined here has no score.
 
         Args:
-            examples: as they are now.
+            examples: the present ones.
             step: of the training, for the draws: the same step and model give the same negatives.
-            bar: where to note the progress.
+            bar: where to show progress.
 
         Raises:
             FolderError: the vectors cannot be written.
@@ -102,9 +103,9 @@ class Refresher:
         return self._candidates
 
     def _mixed(self, example: Example, mined: Mapping[str, Sequence[str]]) -> Example:
-        """As many negatives as before: mined ones, then old ones, of these the judged ones first.
+        """As many negatives as before: mined ones, then old ones, judged ones first.
 
-        An example without any gets as many as mining gives.
+        An example without any gets all that were mined.
         """
         if example.scores:
             return example
@@ -112,7 +113,7 @@ class Refresher:
         count = len(example.negative_ids)
         share = max(round(count * self._settings.refresh_share), 1)
         new = list(found)[: share if count else self._selection.negatives]
-        # What somebody has judged is relevance 0 and below; what was mined is not in the judgements.
+        # Judged negatives have relevance 0 or below; mined ones are not in the judgements.
         old = sorted(example.negative_ids, key=lambda identity: judged.get(identity, 1) > 0)
         return replace(example, negative_ids=tuple(dict.fromkeys([*new, *old]))[: count or None])
 
@@ -126,7 +127,7 @@ class RefreshCallback(TrainerCallback):
     Args:
         refresher: used by rank 0 alone; the others receive what it found.
         every: steps from one refresh to the next.
-        run_callback: of the run.
+        run_callback: has the state of the run.
     """
 
     def __init__(self, refresher: Refresher, every: int, run_callback: RunCallback) -> None:
@@ -134,17 +135,17 @@ class RefreshCallback(TrainerCallback):
         self.run_callback, self.context = run_callback, run_callback.context
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Make up for a refresh that an interruption has prevented."""
+        """Make up for a refresh that an interruption prevented."""
         step = state.global_step
         if step and self._is_due(step) and step not in self.run_callback.run_state.refreshed_at:
             self._refresh(step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Refresh where it is time; a checkpoint of this step is saved after it."""
+        """Refresh where it is due; a checkpoint of this step is saved afterwards."""
         if self._is_due(state.global_step) and not control.should_training_stop:
             logs = control.should_log
             self._refresh(state.global_step)
-            control.should_log = logs  # to log resets it, and on rank 0 alone
+            control.should_log = logs  # logging in the refresh resets it, on rank 0 alone
 
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0
@@ -170,7 +171,7 @@ class RefreshCallback(TrainerCallback):
 
 
 def examples_of(folder: RunFolder, step: int) -> list[Example]:
-    """The examples as the refresh of a step left them.
+    """Read the examples that the refresh of a step made.
 
     Raises:
         FolderError: they cannot be read.
@@ -187,9 +188,9 @@ def examples_of(folder: RunFolder, step: int) -> list[Example]:
 
 
 def _to_be_mined(data: TrainingSet) -> TrainingSet:
-    """What is mined: for queries that take new negatives, by the searcher alone.
+    """The set to mine: queries that take new negatives, without judged negatives.
 
-    Judged negatives would be taken first, and leave no place; they are among the old ones.
+    Mining would take judged negatives first and leave no room; they are among the old ones anyway.
     """
     wanted = {example.query_id for example in data.examples if not example.scores}
     return replace(
@@ -204,7 +205,7 @@ def _to_be_mined(data: TrainingSet) -> TrainingSet:
 
 
 class _Noting(Console):
-    """Notes progress on a bar that is shown already: two cannot be drawn at once."""
+    """Shows progress as a note on a bar that is shown already: two bars cannot be drawn at once."""
 
     def __init__(self, bar: Bar) -> None:
         super().__init__(quiet=True)
@@ -212,7 +213,7 @@ class _Noting(Console):
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Progress as a word on the state of the other bar."""
+        """Show progress as a note on the other bar."""
         yield _Note(what, total, unit, self._bar)
 
 

@@ -1,4 +1,4 @@
-"""What a training run gives back, and the ``results.json`` that records it."""
+"""The result of a training run, and the ``results.json`` that records it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from tardif.evaluation.verdict import UNMEASURED, Comparison
 
 
 class Measured(dict[str, float]):
-    """Measures by name. Where nothing was measured it is empty, thus false, and each of our measures reads as nan.
+    """Measures by name. If nothing was measured it is empty, thus false, and each of our measures is nan.
 
-    A script that prints the gain at its end must not fail there when there was nothing to measure it on; nan is
-    formatted as a number is, and is in no comparison better or worse than anything.
+    A script that prints the gain at its end must not fail because nothing was measured. nan is formatted like a number,
+    and compares as neither better nor worse.
+
+    >>> f"{Measured({'nDCG@10': 0.5})['nDCG@10']:.2f} {Measured()['nDCG@10']:.2f}"
+    '0.50 nan'
 
     Args:
         figures: measure -> value.
@@ -37,29 +40,29 @@ class Measured(dict[str, float]):
         return dict.__repr__(self) if self else f"{{}} (not measured: {self.reason})"
 
     def as_json(self) -> dict[str, float | None]:
-        """The figures as ``results.json`` holds them: null where nothing was measured."""
+        """Return the figures as ``results.json`` has them: null if nothing was measured."""
         return dict(self) if self else dict.fromkeys(MEASURES)
 
 
 @dataclass(frozen=True, repr=False)
 class TrainingResult:
-    """A finished run.
+    """The result of a run.
 
     Attributes:
         path: the checkpoint's folder; ``sentence_transformers.MultiVectorEncoder(path)`` opens it.
         before: measures of the stronger of the two untrained systems on the held-out queries.
-        after: measures of the published model on the same. Both are empty where nothing was measured: a measure of
-            them is then nan, and :attr:`reason` says why.
-        baselines: measures of other systems on the same, by name: ``bm25``, ``raw``, ``step 0``.
-        settings: everything that the run was made with, and the steps it made.
+        after: measures of the published model on the same queries. If nothing was measured, both are empty, each
+            measure is nan, and :attr:`reason` says why.
+        baselines: measures of other systems on the same queries, by name: ``bm25``, ``raw``, ``step 0``.
+        settings: all settings of the run, and the steps and choices it made.
         seconds: how long each part took.
-        interrupted: whether it was broken off; the best checkpoint so far is kept.
-        failure: what it failed with, where it did after a checkpoint had been kept.
+        interrupted: the run was interrupted; the best checkpoint so far is published.
+        failure: the error of a run that failed after its first checkpoint.
         kept: the step of the published model; 0 is the untrained recipe.
-        comparison: the best trained checkpoint beside ``before``, query by query; None: not measured.
-        beside_bm25: the published model beside BM25, query by query.
+        comparison: the best trained checkpoint compared with ``before``, query by query; None if not measured.
+        beside_bm25: the published model compared with BM25, query by query.
         reason: why nothing was measured.
-        warnings: what a person must know before the model is used, as it was said at the end.
+        warnings: what the user must know before using the model, as printed at the end.
     """
 
     path: Path
@@ -82,23 +85,24 @@ class TrainingResult:
 
     @property
     def verdict(self) -> str:
-        """Of the training: ``better``, ``no real difference``, ``worse``, ``too few to tell`` or ``not measured``."""
+        """``better``, ``no real difference``, ``worse``, ``too few to tell`` or ``not measured``."""
         return self.comparison.verdict if self.comparison else UNMEASURED
 
     def __repr__(self) -> str:
         figures = [f"{name} {self.before[name]:.4f} -> {value:.4f}" for name, value in self.after.items()]
-        told = self.comparison.words() if self.comparison else f"{UNMEASURED}: {self.reason}"
         state = ["interrupted"] * self.interrupted + [f"failure={short(self.failure)}"] * bool(self.failure)
         untrained = ["the untrained model is kept"] * bool(self.comparison and not self.kept)
-        return brief_repr(self, short(str(self.path)), *figures, told, *untrained, *state)
+        return brief_repr(self, short(str(self.path)), *figures, self._verdict_words(), *untrained, *state)
 
     def _repr_html_(self) -> str:
         systems = {"before": self.before, "after": self.after, **self.baselines}
-        told = self.comparison.words() if self.comparison else f"{UNMEASURED}: {self.reason}"
-        return figures_table(systems, f"{self.path.name}: {self.failure or told}")
+        return figures_table(systems, f"{self.path.name}: {self.failure or self._verdict_words()}")
+
+    def _verdict_words(self) -> str:
+        return self.comparison.words() if self.comparison else f"{UNMEASURED}: {self.reason}"
 
     def as_json(self) -> dict[str, Any]:
-        """The result as ``results.json`` holds it. No path: the folder may be moved."""
+        """Return the result as ``results.json`` has it. Without the path: the folder may be moved."""
         return {
             "before": Measured(self.before).as_json(),
             "after": Measured(self.after).as_json(),
@@ -117,7 +121,7 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, path: Path, read: Mapping[str, Any]) -> TrainingResult:
-        """Read what :meth:`as_json` gave of the model at ``path``."""
+        """Read what :meth:`as_json` returned, of the model at ``path``."""
         fields = {name: value for name, value in read.items() if name != "verdict"}
         for name in ("comparison", "beside_bm25"):
             fields[name] = Comparison.from_json(read[name]) if read.get(name) else None

@@ -73,6 +73,7 @@ class TrainingRun:
     def run(self) -> TrainingResult:
         """Train and publish. Errors are those of :meth:`tardif.Trainer.train`."""
         began = time.monotonic()
+        # The order matters: everything that a resumed run is compared by is known before anything is computed.
         self._resolve_settings()
         record, checkpoint = self._load_model()
         self.collator = self._make_collator()
@@ -100,6 +101,7 @@ class TrainingRun:
             seed=settings.seed,
             trust_remote_code=config.trust_remote_code,
         )
+        # The fingerprint is of the base as loaded, before anything changes its weights.
         record, checkpoint = on_main(self._unfinished)
         if checkpoint is None:
             on_main(self._fit_projection)
@@ -107,6 +109,7 @@ class TrainingRun:
             set_dropout(model, settings.dropout)
         set_up(model, settings)
         self.group.broadcast_weights(model)
+        # After the broadcast: the fitted projection is part of the start.
         if checkpoint is None:
             on_main(lambda: save_start(model, self.folder.start))
         return record, checkpoint
@@ -218,7 +221,7 @@ class TrainingRun:
         publisher = Publisher(self.config, context, before)
         try:
             library_trainer.run(context, run_state, checkpoint=checkpoint, refresher=self._make_refresher())
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: the best checkpoint so far is published
             self.folder.keep = not run_state.diverged
             if self.group.is_main:
                 publisher.finish_failed(run_state, error)

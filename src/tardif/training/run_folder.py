@@ -127,7 +127,9 @@ class RunFolder:
                 return path
             wrong.append(f"{path.name} cannot be used ({problem})")
         if wrong:
-            raise FolderError(f"The unfinished run in {self.path} cannot resume: {'; '.join(wrong)}. {_START_AGAIN}.")
+            raise FolderError(
+                f"The unfinished run in {self.path} cannot be resumed: {'; '.join(wrong)}. {_START_AGAIN}."
+            )
         return None
 
     def _problem(self, checkpoint: Path) -> str:
@@ -187,7 +189,7 @@ class RunFolder:
                 return
             if self._steps():
                 raise FolderError(
-                    f"The unfinished run in {self.path} cannot resume: {_RECORD} is missing. {_START_AGAIN}."
+                    f"The unfinished run in {self.path} cannot be resumed: {_RECORD} is missing. {_START_AGAIN}."
                 )
             console.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
         except FolderError as error:
@@ -272,8 +274,8 @@ class RunFolder:
             return None
         if different:
             raise SettingError(
-                f"The unfinished run in {self.path} cannot resume: {'; '.join(different)}. Give what it was started "
-                "with, or start again with --overwrite (in Python overwrite=True)."
+                f"The unfinished run in {self.path} cannot be resumed: {'; '.join(different)}. Give what it was "
+                "started with, or start again with --overwrite (in Python overwrite=True)."
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:

@@ -228,6 +228,7 @@ class TrainingSettings(Short):
             raise SettingError(f"layer_lr_decay={self.layer_lr_decay!r}: give a number above 0, at most 1.")
         if self.lora is None:
             return
+        # 8 is the default rank of peft's LoraConfig.
         rank = self.lora.get("r", 8) if isinstance(self.lora, Mapping) else self.lora
         if not _is_whole(rank) or rank < 1:
             raise SettingError(f"lora={self.lora!r}: give a rank, 1 or more, or the arguments of peft's LoraConfig.")

@@ -1,4 +1,4 @@
-"""The fixed task on which a run is judged: held-out queries over a part of the corpus."""
+"""The validation task of a run: held-out queries over a fixed part of the corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tardif.types import Document, Run
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# On fewer queries a difference of measures is mostly chance.
+# With fewer queries a difference of measures is mostly chance.
 _LEAST_QUERIES = 50
 
 
@@ -42,13 +42,13 @@ class ValidationTask:
         return DEPTH + most_own(self.left_out)
 
     def values(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, dict[str, float]]:
-        """Each measure of each query, of a model as it is now."""
+        """Return each measure of each query, of a model as it is now."""
         with console.progress(what, len(self.documents), "documents") as bar:
             run = rank(model, self.queries, self.documents, k=self._depth, advance=bar.advance)
         return per_query(self.qrels, without_own(run, self.left_out, DEPTH), MEASURES)
 
     def measure(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, float]:
-        """The measures of a model as it is now."""
+        """Return the measures of a model as it is now."""
         return means(self.values(model, console, what))
 
     def bm25_values(self, language: Language) -> dict[str, dict[str, float]]:
@@ -61,19 +61,20 @@ class ValidationTask:
         return without_own(run, self.left_out, DEPTH)
 
     def describe(self) -> str:
-        """One line: how many queries over how many documents."""
+        """Return one line: the numbers of queries and documents."""
         part = "" if len(self.documents) == self.corpus_size else f" (of {self.corpus_size})"
         return f"{len(self.queries)} held-out queries over {len(self.documents)} documents{part}"
 
 
 def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: int) -> ValidationTask | None:
-    """The task of a training set, or None where no query is held out.
+    """Return the task of a training set, or None if no query is held out.
 
-    A corpus larger than ``limit`` is cut to the relevant documents, then each query's nearest wrong one
-    by BM25, then the next nearest, rank by rank, then random ones: easy documents cost time and tell
-    nothing. Where the relevant documents are more than half of ``limit``, queries are left out, down to 50.
-    All orders are keyed by ``seed``, so the task of a smaller limit is part of a larger one's.
+    A corpus larger than ``limit`` is cut to the relevant documents, then each query's nearest irrelevant one by BM25,
+    then the next nearest, rank by rank, then random ones: easy documents cost time and show nothing. If the relevant
+    documents are more than half of ``limit``, queries are left out, down to 50. All orders are keyed by ``seed``, so
+    the task of a smaller limit is part of a larger one's.
     """
+    # In a keyed order: which queries are left out does not depend on the order of the data.
     ids = sorted(data.query_ids(VALIDATION), key=lambda query: keyed_order(seed, query))
     if not ids:
         return None
@@ -82,7 +83,7 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
         asked, chosen = set(ids), {document.id for document in everything}
     else:
         asked, chosen = _asked(data, ids, limit)
-        # Where queries are left out, it is half of the limit, whatever their relevant documents came to.
+        # If queries are left out, relevant documents count as half of the limit: a smaller limit then stays a part.
         room = limit - (len(chosen) if len(asked) == len(ids) else max(len(chosen), limit // 2))
         for identity in _nearest_first(data, everything, ids, language, seed):
             if room <= 0:
@@ -97,7 +98,7 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
 
 
 def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set[str]]:
-    """The first queries whose relevant documents fit in half of ``limit``, and those documents."""
+    """The first queries with relevant documents that fit in half of ``limit``, and those documents."""
     asked: set[str] = set()
     chosen: set[str] = set()
     for query in ids:
