@@ -28,7 +28,8 @@ LEVELS = [
     {"preparation", "search"},
     {"evaluation"},
     {"training"},
-    {"cli"},
+    {"integrations"},
+    {"cli", "ragatouille"},
     {"__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

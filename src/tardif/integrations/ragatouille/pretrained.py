@@ -1,0 +1,519 @@
+"""RAGatouille's model over :class:`tardif.Retriever`: index, search, rerank, and search in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tardif.devices import allocate
+from tardif.encoder.base import Base, resolve_base
+from tardif.errors import FolderError, ModelError, SettingError
+from tardif.folders import check_name
+from tardif.index.protocol import RECALL
+from tardif.integrations.ragatouille.data import (
+    CorpusProcessor,
+    Preprocessing,
+    document_ids_of,
+    llama_index_sentence_splitter,
+)
+from tardif.integrations.ragatouille.indexes import IndexFolder, as_documents, passages_of
+from tardif.integrations.ragatouille.remarks import ignored
+from tardif.progress import Console
+from tardif.search.retriever import Retriever
+from tardif.types import Document, Hit
+
+if TYPE_CHECKING:
+    from langchain_core.documents import BaseDocumentCompressor
+    from langchain_core.retrievers import BaseRetriever
+    from sentence_transformers import MultiVectorEncoder
+
+Splitter = Callable[..., list[Any]]
+
+INDEX_ROOT = ".ragatouille/"
+
+# A fast search may lose one hit in ten of an exact one's.
+_FAST = 0.9
+
+
+class RAGPretrainedModel:
+    """A late-interaction model, and the index that it searches.
+
+    Make one with :meth:`from_pretrained` or :meth:`from_index`.
+
+    >>> RAG = RAGPretrainedModel.from_pretrained("models/support", verbose=0)
+    >>> path = RAG.index(["The moon makes the tides.", "Bread rises in warmth."], index_name="demo")
+    >>> [hit["rank"] for hit in RAG.search("what makes the tides?", k=2)]
+    [1, 2]
+    """
+
+    def __init__(self) -> None:
+        self.index_name: str | None = None
+        self.verbose = 1
+        self._device = "cpu"
+        self._source: str | Path = ""
+        self._base: Base | None = None
+        self._opened: MultiVectorEncoder | None = None
+        self._indexes = Path(INDEX_ROOT) / "colbert" / "indexes"
+        self._retriever: Retriever | None = None
+        self._memory: _Memory | None = None
+        self._numbers: dict[str, int] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        n_gpu: int = -1,
+        verbose: int = 1,
+        index_root: str | None = None,
+    ) -> RAGPretrainedModel:
+        """Take a ColBERT checkpoint; its weights are read when something is encoded.
+
+        Args:
+            pretrained_model_name_or_path: a folder or hub id, in sentence-transformers', PyLate's or Stanford's format.
+            n_gpu: -1 uses a GPU where there is one; 0 the CPU.
+            verbose: 0 shows no progress.
+            index_root: where indexes are stored; by default ``.ragatouille/``.
+
+        Raises:
+            ModelError: it does not exist, or is no late-interaction model.
+        """
+        self = cls()
+        self._source, self._device, self.verbose = pretrained_model_name_or_path, _device(n_gpu), verbose
+        self._base = resolve_base(pretrained_model_name_or_path)
+        if not self._base.is_colbert:
+            raise ModelError(
+                f"{pretrained_model_name_or_path} is no late-interaction model: make one of it with RAGTrainer."
+            )
+        if index_root is not None:
+            self._indexes = Path(index_root) / "colbert" / "indexes"
+        return self
+
+    @classmethod
+    def from_index(cls, index_path: str | Path, n_gpu: int = -1, verbose: int = 1) -> RAGPretrainedModel:
+        """Open an index with its model.
+
+        An index that RAGatouille wrote is encoded again, once, from the texts beside its tensors; interrupted, the same
+        call continues.
+
+        Args:
+            index_path: the folder that :meth:`index` returned, or one of RAGatouille's.
+            n_gpu: as for :meth:`from_pretrained`.
+            verbose: as for :meth:`from_pretrained`.
+
+        Raises:
+            FolderError: there is no index, or its model is gone.
+        """
+        folder = IndexFolder(Path(index_path).absolute())
+        self = cls()
+        self._device, self.verbose = _device(n_gpu), verbose
+        self._indexes, self.index_name = folder.path.parent, folder.path.name
+        self._source = folder.checkpoint() if folder.exists else ""
+        self._use(folder)
+        return self
+
+    @property
+    def model(self) -> MultiVectorEncoder:
+        """The model itself, loaded on first use."""
+        if self._opened is None:
+            from tardif.encoder.model import open_model
+
+            if self._base is None:
+                self._base = resolve_base(self._source)
+            self._opened = open_model(str(self._base.folder), device=self._device)
+        return self._opened
+
+    @property
+    def index_path(self) -> str | None:
+        """The folder of the index in use."""
+        return None if self.index_name is None else str(self._indexes / self.index_name)
+
+    def index(
+        self,
+        collection: list[str],
+        document_ids: list[str] | None = None,
+        document_metadatas: list[dict[str, Any]] | None = None,
+        index_name: str | None = None,
+        overwrite_index: bool | str = True,
+        max_document_length: int = 256,
+        split_documents: bool = True,
+        document_splitter_fn: Splitter | None = llama_index_sentence_splitter,
+        preprocessing_fn: Preprocessing | list[Preprocessing] | None = None,
+        bsize: int = 32,
+        use_faiss: bool = False,
+        *,
+        nbits: int = 8,
+    ) -> str:
+        """Build an index, and return its folder.
+
+        Args:
+            collection: the documents' texts.
+            document_ids: an id for each; by default made of the texts, so that a second run gives the same.
+            document_metadatas: a dict for each, given back with its hits.
+            index_name: names the folder; by default the model's name.
+            overwrite_index: replace an index of this name; ``"reuse"`` and ``"resume"`` keep one that is there.
+            max_document_length: cut documents longer than this number of the model's tokens.
+            split_documents: whether to cut.
+            document_splitter_fn: another way to cut: a function of (documents, ids, chunk_size).
+            preprocessing_fn: a function of (passages, ids), or several.
+            bsize: without a meaning here.
+            use_faiss: without a meaning here.
+            nbits: bits of each stored component: 16, 8, 4 or 2.
+
+        Raises:
+            ValueError: ids or metadata do not fit the collection.
+            FolderError: there is an index of this name, and ``overwrite_index`` is false.
+        """
+        _ignore(bsize, use_faiss)
+        name = index_name or f"{Path(str(self._source)).name}-index"
+        folder = IndexFolder(self._indexes / check_name(name))
+        if folder.exists and overwrite_index is False:
+            raise FolderError(f"There is an index at {folder.path}: pass overwrite_index=True, or another index_name.")
+        if folder.exists and overwrite_index in ("reuse", "resume"):
+            self.index_name = name
+            self._use(folder)
+            return str(folder.path)
+        splitter = document_splitter_fn if split_documents else None
+        documents = self._documents(
+            collection, document_ids, document_metadatas, splitter, preprocessing_fn, max_document_length
+        )
+        self._close()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        self._retriever = Retriever.build(
+            self._source,
+            documents,
+            folder.index,
+            chunk=None,
+            bits=nbits,
+            overwrite=True,
+            device=self._device,
+            quiet=not self.verbose,
+        )
+        folder.write(self._retriever, checkpoint=str(self._source), index_name=name, doc_maxlen=max_document_length)
+        self.index_name = name
+        return str(folder.path)
+
+    def add_to_index(
+        self,
+        new_collection: list[str],
+        new_document_ids: list[str] | None = None,
+        new_document_metadatas: list[dict[str, Any]] | None = None,
+        index_name: str | None = None,
+        split_documents: bool = True,
+        document_splitter_fn: Splitter | None = llama_index_sentence_splitter,
+        preprocessing_fn: Preprocessing | list[Preprocessing] | None = None,
+        bsize: int = 32,
+        use_faiss: bool = False,
+    ) -> None:
+        """Add documents to the index; one whose id is there is replaced, with all of its passages.
+
+        Args:
+            new_collection: as for :meth:`index`, as are the others.
+            new_document_ids: as there.
+            new_document_metadatas: as there.
+            index_name: another index than the one in use.
+            split_documents: as there.
+            document_splitter_fn: as there.
+            preprocessing_fn: as there.
+            bsize: without a meaning here.
+            use_faiss: without a meaning here.
+
+        Raises:
+            SettingError: no index is in use.
+        """
+        _ignore(bsize, use_faiss)
+        retriever, folder = self._in_use(index_name)
+        splitter = document_splitter_fn if split_documents else None
+        documents = self._documents(
+            new_collection, new_document_ids, new_document_metadatas, splitter, preprocessing_fn, folder.longest()
+        )
+        self._numbers = None
+        with folder.changing(retriever):
+            retriever.add(documents, chunk=None, quiet=not self.verbose)
+
+    def delete_from_index(self, document_ids: str | list[str], index_name: str | None = None) -> None:
+        """Delete documents, with all of their passages, by their ids; ids that are not there are passed over.
+
+        Raises:
+            SettingError: no index is in use.
+        """
+        retriever, folder = self._in_use(index_name)
+        self._numbers = None
+        with folder.changing(retriever):
+            retriever.delete([document_ids] if isinstance(document_ids, str) else list(document_ids))
+
+    def search(
+        self,
+        query: str | list[str],
+        index_name: str | None = None,
+        k: int = 10,
+        force_fast: bool = False,
+        zero_index_ranks: bool = False,
+        doc_ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The ``k`` best passages of a query.
+
+        Args:
+            query: a text, or a list of texts.
+            index_name: another index than the one in use.
+            k: how many passages.
+            force_fast: prune more: about nine in ten of an exact search's hits, in place of 99 in 100.
+            zero_index_ranks: count ranks from 0 in place of 1.
+            doc_ids: only passages of these documents.
+            **kwargs: further options of :meth:`tardif.Retriever.search`, such as ``where`` or ``exact``.
+
+        Returns:
+            For a text a list of hits, for a list of texts a list of lists. A hit is a dict: ``content``, ``score``,
+            ``rank``, ``document_id``, ``passage_id`` (its place in ``collection.json``) and, where there is any,
+            ``document_metadata``.
+
+        Raises:
+            SettingError: no index is in use, or an option cannot be used.
+        """
+        retriever, _ = self._in_use(index_name)
+        if doc_ids is not None:
+            only = {"@id": list(doc_ids)}
+            given = kwargs.pop("where", None)
+            kwargs["where"] = only if given is None else {"and": [only, given]}
+        options = {"recall": _FAST if force_fast else RECALL, **kwargs}
+        found = retriever.search_many([query] if isinstance(query, str) else list(query), k, **options)
+        answers = [[self._as_dict(hit, zero_index_ranks) for hit in hits] for hits in found]
+        return answers[0] if isinstance(query, str) else answers
+
+    def rerank(
+        self,
+        query: str | list[str],
+        documents: list[str],
+        k: int = 10,
+        zero_index_ranks: bool = False,
+        bsize: Literal["auto"] | int = "auto",
+    ) -> Any:
+        """Order documents for a query, without an index.
+
+        Args:
+            query: a text, or a list of texts.
+            documents: texts.
+            k: how many to give; all of them where there are fewer.
+            zero_index_ranks: count ranks from 0 in place of 1.
+            bsize: without a meaning here.
+
+        Returns:
+            As :meth:`search`; a hit has ``content``, ``score``, ``rank`` and ``result_index``, its place in
+            ``documents``.
+
+        >>> RAG = RAGPretrainedModel.from_pretrained("models/support", verbose=0)
+        >>> hits = RAG.rerank("what makes the tides?", ["Bread rises.", "The moon makes the tides."], k=1)
+        >>> sorted(hits[0])
+        ['content', 'rank', 'result_index', 'score']
+        """
+        _ignore(bsize)
+        return _Memory(self.model).add(documents).search(query, k, zero=zero_index_ranks)
+
+    def encode(
+        self,
+        documents: list[str],
+        bsize: Literal["auto"] | int = "auto",
+        document_metadatas: list[dict[str, Any]] | None = None,
+        verbose: bool = True,
+        max_document_length: Literal["auto"] | int = "auto",
+    ) -> None:
+        """Encode documents into memory, behind those that are there, for :meth:`search_encoded_docs`.
+
+        Args:
+            documents: texts.
+            bsize: without a meaning here.
+            document_metadatas: a dict for each, given back with its hits.
+            verbose: show progress.
+            max_document_length: without a meaning here: documents are read as far as the model reads.
+
+        Raises:
+            ValueError: the metadata do not fit the documents.
+        """
+        _ignore(bsize)
+        if max_document_length != "auto":
+            ignored("max_document_length", "documents are read as far as the model reads them")
+        if document_metadatas is not None and len(document_metadatas) != len(documents):
+            raise ValueError("document_metadatas must be the same length as documents")
+        if self._memory is None:
+            self._memory = _Memory(self.model)
+        self._memory.add(documents, document_metadatas)
+        if verbose and self.verbose:
+            Console().say(f"{len(documents)} documents encoded, {len(self._memory)} in memory.")
+
+    def search_encoded_docs(self, query: str | list[str], k: int = 10, bsize: int = 32) -> Any:
+        """Search the documents that :meth:`encode` holds in memory.
+
+        Returns:
+            As :meth:`rerank`, with ``document_metadata`` where there is any.
+
+        Raises:
+            SettingError: no documents are encoded.
+        """
+        _ignore(bsize)
+        if self._memory is None:
+            raise SettingError("No documents are encoded: call encode first.")
+        return self._memory.search(query, k)
+
+    def clear_encoded_docs(self, force: bool = False) -> None:
+        """Forget the documents in memory; without ``force`` after ten seconds, in which Ctrl-C keeps them."""
+        if self._memory is not None and not force:
+            Console().say("The encoded documents are deleted in 10 seconds: interrupt to keep them.")
+            time.sleep(10)
+        self._memory = None
+
+    def as_langchain_retriever(self, **kwargs: Any) -> BaseRetriever:
+        """A LangChain retriever over the index in use; ``kwargs`` are those of :meth:`search`."""
+        from tardif.integrations.ragatouille.langchain import RAGatouilleLangChainRetriever
+
+        return RAGatouilleLangChainRetriever(model=self, kwargs=kwargs)
+
+    def as_langchain_document_compressor(self, k: int = 5, **kwargs: Any) -> BaseDocumentCompressor:
+        """A LangChain document compressor that reranks; ``kwargs`` are those of :meth:`rerank`."""
+        from tardif.integrations.ragatouille.langchain import RAGatouilleLangChainCompressor
+
+        return RAGatouilleLangChainCompressor(model=self, k=k, kwargs=kwargs)
+
+    def _as_dict(self, hit: Hit, zero: bool) -> dict[str, Any]:
+        """A hit as RAGatouille gives it."""
+        if self._numbers is None:
+            assert self._retriever is not None
+            self._numbers = {passage.id: number for number, passage in enumerate(passages_of(self._retriever))}
+        return {
+            "content": hit.text,
+            "score": hit.score,
+            "rank": hit.rank - zero,
+            "document_id": hit.document_id if hit.piece is None else hit.piece.document,
+            "passage_id": self._numbers[hit.document_id],
+            **({"document_metadata": dict(hit.metadata)} if hit.metadata else {}),
+        }
+
+    def _documents(
+        self,
+        collection: Sequence[str],
+        document_ids: Sequence[str] | None,
+        document_metadatas: Sequence[dict[str, Any]] | None,
+        splitter: Splitter | None,
+        preprocessing_fn: Preprocessing | list[Preprocessing] | None,
+        length: int,
+    ) -> list[Document]:
+        """The collection as documents of an index, cut and preprocessed."""
+        ids = document_ids_of(collection) if document_ids is None else [str(name) for name in document_ids]
+        if len(ids) != len(collection):
+            raise ValueError("document_ids must be the same length as collection")
+        if len(set(ids)) < len(ids):
+            raise ValueError("document_ids must be unique")
+        if not all(name.strip() for name in ids):
+            raise ValueError("document_ids must not contain empty strings")
+        if document_metadatas is not None and len(document_metadatas) != len(collection):
+            raise ValueError("document_metadatas must be the same length as collection")
+        if splitter is llama_index_sentence_splitter:
+            splitter = self._split
+        if splitter is None and preprocessing_fn is None:
+            passages = [{"document_id": name, "content": text} for name, text in zip(ids, collection, strict=True)]
+        else:
+            processor = CorpusProcessor(splitter, preprocessing_fn)
+            passages = processor.process_corpus(list(collection), ids, **({"chunk_size": length} if splitter else {}))
+        return as_documents(passages, dict(zip(ids, document_metadatas or (), strict=False)))
+
+    def _split(self, documents: Sequence[str], ids: Sequence[str], chunk_size: int) -> list[dict[str, str]]:
+        """Cut documents by the model's own tokens, so that each passage is read whole."""
+        from tardif.data.chunking import Chunker
+        from tardif.encoder.truncation import as_read
+
+        if self._base is None:
+            self._base = resolve_base(self._source)
+        read = as_read(self._base)
+        cut = Chunker(read, min(chunk_size, read.max_tokens)).chunk
+        return [
+            {"document_id": name, "content": piece.text}
+            for name, text in zip(ids, documents, strict=True)
+            for piece in cut(Document(name, text))
+        ]
+
+    def _in_use(self, index_name: str | None) -> tuple[Retriever, IndexFolder]:
+        """The index in use, or another of the same root, which is in use from then on."""
+        name = index_name or self.index_name
+        if name is None:
+            raise SettingError("No index is in use: build one with index(), or pass index_name.")
+        folder = IndexFolder(self._indexes / check_name(name))
+        if self._retriever is None or name != self.index_name:
+            self.index_name = name
+            self._use(folder)
+        assert self._retriever is not None
+        return self._retriever, folder
+
+    def _use(self, folder: IndexFolder) -> None:
+        self._close()
+        self._retriever = folder.open(device=None if self._device == "cpu" else self._device, quiet=not self.verbose)
+
+    def _close(self) -> None:
+        self._numbers = None
+        if self._retriever is not None:
+            self._retriever.close()
+        self._retriever = None
+
+
+class _Memory:
+    """Documents encoded into memory and searched without an index; the id of each is its place.
+
+    Args:
+        model: an opened model.
+    """
+
+    def __init__(self, model: MultiVectorEncoder) -> None:
+        self._model = model
+        self._retriever: Retriever | None = None
+        self._has_metadata = False
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, documents: Sequence[str], metadatas: Sequence[dict[str, Any]] | None = None) -> _Memory:
+        """Encode further documents."""
+        given = metadatas or [{}] * len(documents)
+        self._has_metadata |= metadatas is not None
+        added = [
+            Document(str(place), text, metadata=known)
+            for place, (text, known) in enumerate(zip(documents, given, strict=True), start=self._count)
+        ]
+        self._count += len(added)
+        if self._retriever is None:
+            self._retriever = Retriever.encode(self._model, added, chunk=None, quiet=True)
+        else:
+            self._retriever.add(added, chunk=None, quiet=True)
+        return self
+
+    def search(self, query: str | list[str], k: int, *, zero: bool = False) -> Any:
+        """The hits of a text, or of each text of a list."""
+        if self._retriever is None:
+            return [] if isinstance(query, str) else [[] for _ in query]
+        answers = [
+            [self._as_dict(hit, zero) for hit in hits]
+            for hits in self._retriever.search_many([query] if isinstance(query, str) else list(query), k)
+        ]
+        return answers[0] if isinstance(query, str) else answers
+
+    def _as_dict(self, hit: Hit, zero: bool) -> dict[str, Any]:
+        metadata = {"document_metadata": dict(hit.metadata)} if self._has_metadata else {}
+        return {
+            "content": hit.text,
+            "score": hit.score,
+            "rank": hit.rank - zero,
+            "result_index": int(hit.document_id),
+            **metadata,
+        }
+
+
+def _ignore(bsize: Literal["auto"] | int, use_faiss: bool = False) -> None:
+    if bsize not in ("auto", 32):
+        ignored("bsize", "batches are made by length, and results do not depend on them")
+    if use_faiss:
+        ignored("use_faiss", "no index needs faiss")
+
+
+def _device(n_gpu: int) -> str:
+    """Torch's name of the device: a GPU unless 0 are wanted or there is none."""
+    return "cpu" if n_gpu == 0 else allocate("auto").kind

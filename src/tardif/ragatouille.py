@@ -1,0 +1,11 @@
+"""``tardif.ragatouille``: a short name for :mod:`tardif.integrations.ragatouille` and its modules."""
+
+from __future__ import annotations
+
+import sys
+
+from tardif.integrations import ragatouille
+from tardif.integrations.ragatouille import data, utils
+
+# The modules themselves under their short names, so that each class exists once.
+sys.modules |= {__name__: ragatouille, f"{__name__}.data": data, f"{__name__}.utils": utils}
