@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 os.environ["OMP_NUM_THREADS"] = "1"  # on tiny tensors a second thread costs more than it gives
 # A shell starts background jobs with Ctrl-C ignored, and Python then keeps to it, as do the processes that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -1,0 +1,174 @@
+"""Haystack: a retriever over an index, and a ranker; both serialise. Needs the extra ``tardif[haystack]``.
+
+Haystack loads a stored pipeline's components from modules that it trusts: pass
+``Pipeline.loads(text, allowed_modules=["tardif.integrations.haystack"])``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+try:
+    from haystack import Document, component, default_from_dict, default_to_dict
+except ImportError as error:  # pragma: no cover
+    raise ImportError("Haystack is not installed: pip install 'tardif[haystack]'.") from error
+
+from tardif.errors import SettingError
+from tardif.integrations.reranker import Reranker
+from tardif.search.retriever import Retriever
+
+_OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in", "not in": "not in"}
+
+
+@component
+class TardifRetriever:
+    """Documents of an index as Haystack's documents.
+
+    Args:
+        index: an index's folder. It is opened by :meth:`warm_up`, or by the first query.
+        top_k: how many documents.
+        filters: which documents may be found, as Haystack writes filters.
+        options: further options of :meth:`tardif.Retriever.search`, such as ``hybrid`` or ``group``.
+
+    >>> TardifRetriever("support.index", top_k=2).run("how do I reset my password?")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        index: str,
+        top_k: int = 10,
+        filters: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.index, self.top_k, self.filters, self.options = str(index), top_k, filters, options
+        self._retriever: Retriever | None = None
+
+    def warm_up(self) -> None:
+        """Open the index.
+
+        Raises:
+            FolderError: it cannot be opened.
+        """
+        if self._retriever is None:
+            self._retriever = Retriever(self.index)
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, query: str, top_k: int | None = None, filters: dict[str, Any] | None = None
+    ) -> dict[str, list[Document]]:
+        """Find documents for a query.
+
+        Args:
+            query: the query.
+            top_k: how many, in place of the component's.
+            filters: which documents may be found, in place of the component's.
+
+        Returns:
+            ``documents``, best first, each with its MaxSim as ``score``.
+
+        Raises:
+            SettingError: a filter cannot be used.
+        """
+        self.warm_up()
+        assert self._retriever is not None
+        chosen = filters or self.filters
+        hits = self._retriever.search(
+            query, top_k or self.top_k, where=as_where(chosen) if chosen else None, **(self.options or {})
+        )
+        found = []
+        for hit in hits:
+            more = {"title": hit.title} if hit.title else {}
+            if hit.piece is not None:
+                more["piece"] = hit.piece.as_json()
+            found.append(Document(id=hit.document_id, content=hit.text, meta={**hit.metadata, **more}, score=hit.score))
+        return {"documents": found}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as a pipeline stores it."""
+        return default_to_dict(self, index=self.index, top_k=self.top_k, filters=self.filters, options=self.options)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TardifRetriever:
+        """The component that :meth:`to_dict` stored."""
+        return default_from_dict(cls, data)
+
+
+@component
+class TardifRanker:
+    """Keeps the ``top_k`` documents that a late-interaction model scores best.
+
+    Args:
+        model: a checkpoint's folder or hub id. It is loaded by :meth:`warm_up`, or by the first query.
+        top_k: how many documents are kept; all of them where there are fewer.
+        device: torch's name of the device.
+
+    >>> TardifRanker("models/support", top_k=3).run("how do I reset it?", documents)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: str, top_k: int = 10, device: str = "cpu") -> None:
+        self.model, self.top_k, self.device = str(model), top_k, device
+        self._reranker: Reranker | None = None
+
+    def warm_up(self) -> None:
+        """Check and load the model.
+
+        Raises:
+            ModelError: it does not exist, or is no late-interaction model.
+        """
+        if self._reranker is None:
+            self._reranker = Reranker(self.model, device=self.device)
+            _ = self._reranker.model
+
+    @component.output_types(documents=list[Document])
+    def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
+        """Order documents for a query.
+
+        Args:
+            query: the query.
+            documents: those with a ``content`` are ordered; the others are left out.
+            top_k: how many are kept, in place of the component's.
+
+        Returns:
+            ``documents``, best first: copies with their MaxSim as ``score``.
+        """
+        self.warm_up()
+        assert self._reranker is not None
+        given = [document for document in documents if document.content]
+        ranked = self._reranker.order(query, [str(document.content) for document in given], top_k or self.top_k)
+        return {"documents": [replace(given[place], score=score) for place, score in ranked]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as a pipeline stores it."""
+        return default_to_dict(self, model=self.model, top_k=self.top_k, device=self.device)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TardifRanker:
+        """The component that :meth:`to_dict` stored."""
+        return default_from_dict(cls, data)
+
+
+def as_where(filters: dict[str, Any]) -> dict[str, Any]:
+    """Haystack's filters as a dict filter: ``meta.`` leads to the metadata, ``id`` is the document's.
+
+    Raises:
+        SettingError: an operator is not known, or a part is missing.
+
+    >>> as_where({"field": "meta.year", "operator": ">=", "value": 2020})
+    {'year': {'>=': 2020}}
+    """
+    operator = filters.get("operator")
+    if "conditions" in filters:
+        if operator not in ("AND", "OR", "NOT"):
+            raise SettingError(
+                f"filters: the operator {operator!r} is not known beside conditions: use AND, OR or NOT."
+            )
+        parts = [as_where(part) for part in filters["conditions"]]
+        return {"not": [{"and": parts}]} if operator == "NOT" else {str(operator).lower(): parts}
+    if missing := [name for name in ("field", "operator", "value") if name not in filters]:
+        raise SettingError(f"filters: {missing[0]!r} is missing in {filters!r:.200}.")
+    if operator not in _OPERATORS:
+        raise SettingError(f"filters: the operator {operator!r} is not known: use one of {', '.join(_OPERATORS)}.")
+    field = str(filters["field"])
+    name = "@id" if field == "id" else field.removeprefix("meta.")
+    return {name: {_OPERATORS[operator]: filters["value"]}}

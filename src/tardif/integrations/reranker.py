@@ -1,0 +1,59 @@
+"""A late-interaction model that orders texts for a query: what every framework's reranker calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tardif.encoder.base import resolve_base
+from tardif.errors import ModelError
+from tardif.search.rerank import rerank
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+class Reranker:
+    """Orders texts for a query. The model is checked at once and loaded on first use; any thread may call it.
+
+    Args:
+        model: a checkpoint's folder or hub id.
+        device: torch's name of the device.
+        trust_remote_code: let the model bring its own code.
+
+    Raises:
+        ModelError: the model does not exist, or is no late-interaction model.
+
+    >>> Reranker("models/support").order("what makes the tides?", ["Bread.", "The moon does."], k=1)[0][0] < 2
+    True
+    """
+
+    def __init__(self, model: str | Path, *, device: str = "cpu", trust_remote_code: bool = False) -> None:
+        self._base = resolve_base(model, trust_remote_code=trust_remote_code)
+        if not self._base.is_colbert:
+            raise ModelError(f"{model} is no late-interaction model: train one with tardif train --base {model}.")
+        self._device, self._trust = device, trust_remote_code
+        self._model: MultiVectorEncoder | None = None
+        self._loading = threading.Lock()
+
+    def order(self, query: str, texts: Sequence[str], k: int | None = None) -> list[tuple[int, float]]:
+        """The places of the ``k`` best texts with their MaxSim, best first; all of them by default.
+
+        A text without a token that can be matched is left out.
+        """
+        if not texts:
+            return []
+        hits = rerank(self.model, query, list(texts), len(texts) if k is None else k, quiet=True)
+        return [(hit.position or 0, hit.score) for hit in hits]
+
+    @property
+    def model(self) -> MultiVectorEncoder:
+        """The model, loaded once."""
+        with self._loading:
+            if self._model is None:
+                from tardif.encoder.model import open_model
+
+                self._model = open_model(str(self._base.folder), device=self._device, trust_remote_code=self._trust)
+            return self._model
