@@ -416,14 +416,14 @@ def by_words(archives: Path, work: Path) -> None:
     for begin in range(0, len(documents), 1000):
         part = documents[begin : begin + 1000]
         with store.writing() as database:
-            store.insert(database, part, range(begin, begin + len(part)))
+            store.insert(database, part, range(begin, begin + len(part)), "")
             store.touch(database)
-    condition, values = parse_filter("even = true").sql()
+    where = parse_filter("even = true")
     with store.reading() as database:
         once = _timed(lambda: store.check_words(database))
         lengths = store.check_words(database)
-        filtering = _timed(lambda: store.matching(condition, values))
-        allowed = np.array(sorted(store.matching(condition, values)), dtype=np.int64)
+        filtering = _timed(lambda: store.matching(where))
+        allowed = np.array(sorted(store.matching(where)), dtype=np.int64)
 
         def plainly(query: str) -> list[Any]:
             wanted = " OR ".join(f'"{term}"' for term in engine.terms(Document("query", query)).split()) or '""'

@@ -36,5 +36,5 @@ def _sentence(index: Index, field: Field) -> str:
         return f"No document has the key {field}: {field.names[0]} is there, and holds no such name."
     if not near:
         named = ", ".join(keys[:10]) + (" and others" if len(keys) > 10 else "")
-        return f"No document has the key {field}" + (f": there are {named}." if keys else ": none has metadata.")
+        return f"No document has the key {field}" + (f". Keys present: {named}." if keys else ": none has metadata.")
     return f"No document has the key {field}: did you mean {' or '.join(near)}?"
