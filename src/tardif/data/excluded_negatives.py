@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from tardif.data.synthetic import parent_of, whole_of
 from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.text.anchors import RUN
 from tardif.text.containment import NEAR, contained
 from tardif.text.normal import normalise, words_in_order
 from tardif.types import Document, Qrels
@@ -79,20 +80,23 @@ def asking(query: str, documents: Iterable[Document]) -> set[str]:
     asked, longest = words_in_order(query), 2 * len(query) + 40
     if not asked:
         return set()
-    # The content is at least as long as the text: most documents are refused without being put together.
-    near = [document for document in documents if len(document.text.strip()) <= longest]
-    return {document.id for document in near if _asks(query, asked, document, longest)}
+    # A document that contains the query, or nearly, has one of its runs of words: it is found by these.
+    size = min(len(asked), RUN)
+    runs = [f" {' '.join(asked[start : start + size])} " for start in range(len(asked) - size + 1)]
 
+    def is_query(document: Document) -> bool:
+        # The content is at least as long as the text: most documents are refused before it is put together.
+        if len(document.text.strip()) > longest or len(content := document.content) > longest:
+            return False
+        words = words_in_order(content)
+        if words == asked or (document.title and words_in_order(document.text) == asked):
+            return True
+        if not any(run in f" {' '.join(words)} " for run in runs):
+            return False
+        held = contained([("query", query)], [("document", content)]).found.get("query")
+        return held is not None and held[0].end - held[0].start >= _OWN * len(words)
 
-def _asks(query: str, asked: Sequence[str], document: Document, longest: int) -> bool:
-    content = document.content
-    if len(content) > longest:
-        return False
-    words = words_in_order(content)
-    if words == asked or (document.title and words_in_order(document.text) == asked):
-        return True
-    held = contained([("query", query)], [("document", content)]).found.get("query")
-    return held is not None and held[0].end - held[0].start >= _OWN * len(words)
+    return {document.id for document in documents if is_query(document)}
 
 
 def excluded_negatives(data: TrainingSet) -> dict[str, frozenset[str]]:

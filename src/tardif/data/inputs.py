@@ -46,6 +46,7 @@ def source_tables(source: Any, split: str) -> SourceTables | None:
     >>> source_tables({"train": [("q1", "d1")], "documents": {"d1": "a text"}}, "train").documents
     {'d1': 'a text'}
     """
+    found: Mapping[Any, Any]
     if isinstance(source, str | Path):
         folder = user_path(source)
         # A text that is no path at all is refused by its reader, with a better message.

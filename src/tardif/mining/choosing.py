@@ -176,7 +176,7 @@ class Chooser:
                 for mask in (alike.holding, alike.parts)
             )
             found |= overlapping([documents[d] for d in alike.originals], holding, parts, known=found)
-        own = asking(query, (documents[d] for d in candidates)).union(self._own.get(draft.query, ()))
+        own = asking(query, [documents[d] for d in candidates]).union(self._own.get(draft.query, ()))
         return found | {d: "query" for d in candidates if d in own}
 
     def _look_at_scores(self, drafts: Sequence[_Draft], rankings: Sequence[Ranking]) -> None:
