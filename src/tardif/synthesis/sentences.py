@@ -164,8 +164,6 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 
 def _stopwords(language: Language) -> tuple[str, ...]:
     """bm25s' list. A language may have none: frequent words count as function words too."""
-    if language.stopwords is None:
-        return ()
     from bm25s import stopwords
 
     name = "EN_PLUS" if language.code == "en" else language.name.upper()
