@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 import unicodedata
 import warnings
 
@@ -191,17 +189,16 @@ def test_markup_is_shown_and_not_obeyed(monkeypatch, capsys):
     assert isinstance(bar, Bar)
 
 
-def test_a_search_of_hostile_documents_in_a_terminal(multi_vector_folder, tmp_path):
+def test_a_search_of_hostile_documents_in_a_terminal(tardif, multi_vector_folder, tmp_path):
     everything = " ".join(text for text in HOSTILE.values() if "\ud800" not in text)
     rows = [{"_id": f"d{n} {everything}", "title": everything, "text": f"{text} {everything}"}
             for n, text in enumerate(tiny.SENTENCES[:3])]  # fmt: skip
     corpus, index = write_jsonl(tmp_path / "corpus.jsonl", rows), tmp_path / "index"
 
     def run(*arguments):
-        ended = subprocess.run([sys.executable, "-m", "tardif", *map(str, arguments)], capture_output=True, check=True)
-        assert is_safe(ended.stderr.decode())
-        assert is_safe(ended.stdout.decode())
-        return ended.stdout.decode()
+        code, out, err = tardif(*arguments)
+        assert (code, is_safe(err), is_safe(out)) == (0, True, True)
+        return out
 
     run("index", multi_vector_folder, corpus, "--out", index)
     assert "\\x1b[31mred" in run("search", index, everything.replace("\0", ""))

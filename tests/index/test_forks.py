@@ -87,7 +87,7 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
 
         def again(work):
             try:
-                while not done.is_set():
+                while not done.wait(0.001):
                     work()
             except BaseException as error:
                 failures.append(error)
@@ -121,7 +121,7 @@ def test_indexes_in_memory_are_made_and_asked_in_a_child_while_other_threads_do_
     expected = index.search(QUERY, [6], 9, where=where)
 
     def again():
-        while not done.is_set():
+        while not done.wait(0.001):
             index.has(parse_filter("m exists"))
             MemoryIndex().add(*few)
 

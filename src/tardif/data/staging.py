@@ -82,6 +82,7 @@ class Staging:
         self.run(f"SET temp_directory = '{folder.as_posix().replace(chr(39), chr(39) * 2)}'")
         # The tables are sorted when they are written. Until then an order would only cost memory.
         self.run("SET preserve_insertion_order = false")
+        self.run("PRAGMA disable_checkpoint_on_shutdown")  # closing removes the file
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
         self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}

@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_model(pair, family, expands):
     assert_same_scores(*pair(family, expands=expands))
 
 
-@pytest.mark.parametrize(("family", "size"), [*((family, 10_000) for family in tiny.FAMILIES), ("bert", 1_000_000)])
+@pytest.mark.parametrize(("family", "size"), [*((family, 10_000) for family in tiny.FAMILIES), ("bert", 300_000)])
 def test_a_huge_query_is_cut_at_the_cap(pair, family, size):
     model, light = pair(family)
     sentence = "all of this text is one query, says 東京 and été. "
