@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tardif.errors import FolderError, SettingError
-from tardif.files import read_bounded
+from tardif.file_reading import read_bounded
 from tardif.folders import check_name, check_output, read_json, staged, write_json
 
 

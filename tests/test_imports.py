@@ -17,7 +17,7 @@ import tardif
 LEVELS = [
     {"_version", "escaping"},
     {"errors"},
-    {"batching", "checks", "checksums", "files", "exchange", "display"},
+    {"batching", "checks", "checksums", "file_reading", "exchange", "display"},
     {"types", "progress", "forks", "locks", "devices", "ranking"},
     {"folders"},
     {"scoring", "text"},

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from tardif.errors import FolderError, SettingError, reason
 from tardif.exchange import exchange
-from tardif.files import parse_json, read_bounded
+from tardif.file_reading import parse_json, read_bounded
 from tardif.locks import hold, is_held
 
 _LOG = logging.getLogger(__name__)

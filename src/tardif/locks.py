@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tardif.errors import FolderError
-from tardif.files import parse_json, read_bounded
+from tardif.file_reading import parse_json, read_bounded
 
 if TYPE_CHECKING:
     from filelock import FileLock

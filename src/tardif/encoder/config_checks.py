@@ -20,7 +20,7 @@ from typing import Any
 from tardif.checks import is_int
 from tardif.encoder.published import check_published
 from tardif.errors import ModelError, reason
-from tardif.files import parse_json, read_bounded
+from tardif.file_reading import parse_json, read_bounded
 from tardif.folders import expanded
 
 # Bytes of a config; real ones have thousands.

@@ -14,7 +14,7 @@ from typing import Any
 
 from tardif.checksums import fault
 from tardif.errors import ModelError, reason
-from tardif.files import parse_json, read_bounded
+from tardif.file_reading import parse_json, read_bounded
 from tardif.folders import write_json
 
 CHECKSUMS = "checksums.json"

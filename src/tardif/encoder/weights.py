@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.config_checks import read_config
 from tardif.errors import ModelError, reason
-from tardif.files import parse_json
+from tardif.file_reading import parse_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import xxhash
 
 from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
-from tardif.files import read_bounded
+from tardif.file_reading import read_bounded
 from tardif.folders import replacing
 
 OWN, MINED, RANDOM = "own", "mined", "random"
