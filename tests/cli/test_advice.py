@@ -59,6 +59,7 @@ OTHERWISE = {
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),
     ("search/indexed_model.py", "model"): ("search", "add", "sync", "doctor"),
     ("encoder/model.py", "base"): ("train",),
+    ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),
     ("search/rerank.py", "chunk"): ("index", "add", "sync"),
     ("evaluation/systems.py", "chunk"): ("index",),
