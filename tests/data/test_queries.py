@@ -74,7 +74,7 @@ def test_a_missing_folder(tmp_path):
 def test_ids_must_be_unique(tmp_path):
     with pytest.raises(DataError, match=r"corpus\.jsonl, line 4: two documents have the id 'd1'"):
         read_judged(write_beir(tmp_path / "one", corpus=[*CORPUS, CORPUS[0]]), "test")
-    with pytest.raises(DataError, match=r"queries\.jsonl, line 3: the query id 'q1' stands for two texts"):
+    with pytest.raises(DataError, match=r"queries\.jsonl, line 3: the query id 'q1' has two texts"):
         read_judged(write_beir(tmp_path / "two", queries=[*QUERIES, {"_id": "q1", "text": "other"}]), "test")
 
 

@@ -336,7 +336,7 @@ def _own(judged: JudgedSet, action: str) -> JudgedSet:
             "(--on identical=drop leaves it out, as BEIR does)"
         )
     if found := _elsewhere(judged):
-        lines.append(f"{found} queries stand in the corpus word for word under another id, and find themselves")
+        lines.append(f"{found} queries are in the corpus word for word under another id, and find themselves")
     return replace(judged, left_out=left_out, report=(*judged.report, *lines))
 
 

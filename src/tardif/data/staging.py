@@ -199,7 +199,7 @@ class Staging:
         ]
 
     def note(self, rule: str, action: str, source: int, place: int, detail: str) -> None:
-        """Report one row that is not used as it stands."""
+        """Report one row that a rule concerns."""
         self._put("report", (rule, action, source, place, None, None, None, detail))
 
     def error(self, source: int, place: int, what: str) -> DataError:

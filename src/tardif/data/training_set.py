@@ -160,7 +160,8 @@ class TrainingSet:
             pairs = ((query, document) for query, found in self.unclear.items() for document in found)
             tables["unclear"] = _columns(("query_id", "document_id"), pairs)
         counts = {name: _write_table(folder, name, columns) for name, columns in tables.items()}
-        return {**counts, "examples": write_examples(folder, self.examples)}
+        write_examples(folder, self.examples)
+        return {**counts, "examples": len(self.examples)}
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainingSet:
@@ -220,15 +221,15 @@ class TrainingSet:
         return cls(documents, queries, qrels, split, examples, unclear=unclear, **fields)
 
 
-def write_examples(folder: Path, examples: Sequence[Example]) -> int:
-    """Write the table of examples into a folder that is not published yet; returns how many there are."""
+def write_examples(folder: Path, examples: Sequence[Example]) -> None:
+    """Write the table of examples into a folder that is not published yet."""
     columns: dict[str, Sequence[Any]] = {
         "query_id": [e.query_id for e in examples],
         "positive_id": [e.positive_id for e in examples],
         "negative_ids": [list(e.negative_ids) for e in examples],
         "scores": [list(e.scores) for e in examples],
     }
-    return _write_table(folder, "examples", columns)
+    _write_table(folder, "examples", columns)
 
 
 def read_examples(folder: Path) -> list[Example]:

@@ -116,7 +116,10 @@ def prepare_folder(
     with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:
         made = _make(aside, given, how, console, work, in_memory=False)
         counts = made.counts if made.data is None else made.data.write_tables(aside)
-        manifest = {"settings": how.as_json(), "sources": [source_json(source) for source in given.sources]}
+        manifest: dict[str, Any] = {
+            "settings": how.as_json(),
+            "sources": [source_json(source) for source in given.sources],
+        }
         if made.queries:
             manifest["made"] = made.queries
         write_manifest(aside, counts, made.findings.counts, made.lines, **manifest)

@@ -233,7 +233,7 @@ def test_a_text_beside_an_id_of_the_corpus_is_that_document_if_it_is_its_text_or
         with cleaned(rows, documents=documents) as (staging, _):
             assert judged(staging) == [("kb-1", 1)] and staging.one("SELECT count(*) FROM texts") == 2
     rows = [{"query": "what do cats do", "positive": "sleep", "positive_id": "kb-1"}]
-    assert "line 1: the document id 'kb-1' stands for two texts" in refusal(rows, documents=documents)
+    assert "line 1: the document id 'kb-1' has two texts" in refusal(rows, documents=documents)
 
 
 def test_ids_that_the_documents_have_in_another_column_lead_there():

@@ -348,7 +348,7 @@ def test_an_id_that_is_not_known_is_refused(tmp_path, qrels, message):
 def test_an_id_that_stands_for_two_texts_is_refused(tmp_path, rows, kind):
     names = ("qid", "query", "pid", "passage")
     path = write_jsonl(tmp_path / "rows.jsonl", [dict(zip(names, row, strict=True)) for row in rows])
-    with pytest.raises(DataError, match=rf"rows.jsonl, line 2: the {kind} stands for two texts"), cleaned(path):
+    with pytest.raises(DataError, match=rf"rows.jsonl, line 2: the {kind} has two texts"), cleaned(path):
         pass
     many = [[{"query": f"q {n}", "answer": "x"}] for n in range(12)]
     with pytest.raises(DataError, match=rf"rows.jsonl, line 2: the {kind}"), cleaned(*many, path):

@@ -135,7 +135,7 @@ def _refuse_conflicts(staging: Staging) -> None:
             f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
         ):
             source, place = divmod(int(row[1]), 10**15)
-            raise staging.error(source, place, f"the {kind} id {row[0]!r} stands for two texts: ids must be unique.")
+            raise staging.error(source, place, f"the {kind} id {row[0]!r} has two texts: ids must be unique.")
     for identity, source, place in staging.all(
         "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
         "HAVING count(*) > 1 ORDER BY id LIMIT 1"
@@ -336,7 +336,7 @@ class _Cleaning:
         self.apply("query-is-document", _ASKS_ITSELF)
         self.apply("positive-as-negative", _POSITIVE_AS_NEGATIVE)
         self.apply("negative-with-answer", with_answer(self.staging))
-        # A query whose positives fell to other rules is dropped, whatever the action: the data gave it a positive.
+        # The data gave these queries positives, and other rules dropped them: the query goes too, and nothing stops.
         if self.actions["no-positive"] != "keep":
             self.apply("no-positive", _WITHOUT_POSITIVE.format("AND fate IS NULL"), "drop")
 

@@ -113,18 +113,18 @@ def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
           count(*) FILTER (negative), max(clicks)
         FROM clicked"""
     )[0]
-    said = f"clicks: {rows:,} rows on {pairs:,} pairs; a pair is relevant from {rule} (--clicks)"
+    line = f"clicks: {rows:,} rows on {pairs:,} pairs; a pair is relevant from {rule} (--clicks)"
     if not relevant:
         raise DataError(
-            f"{said}: none is, and the most clicked has {most:,.0f}. Choose another rule, such as clicks=1 "
+            f"{line}: none is, and the most clicked has {most:,.0f}. Choose another rule, such as clicks=1 "
             "(--clicks 1: every click counts)."
         )
     staging.run("UPDATE stated SET relevance = c.relevant::INT FROM clicked c WHERE stated.row = c.first")
-    said += f": {relevant:,} are; {seldom:,} clicked less are not used"
+    line += f": {relevant:,} are; {seldom:,} clicked less are not used"
     if not negatives:
-        return [f"{said}, nor are {never:,} never clicked (--on few-clicks=negative makes negatives of them)"]
+        return [f"{line}, nor are {never:,} never clicked (--on few-clicks=negative makes negatives of them)"]
     return [
-        f"{said}; of {never:,} never clicked {against:,} are negatives, and {never - against:,}, of queries without a "
+        f"{line}; of {never:,} never clicked {against:,} are negatives, and {never - against:,}, of queries without a "
         "relevant document, are not used"
     ]
 

@@ -97,26 +97,26 @@ def relevance(staging: Staging, positive_label: str | None, scores: str | float 
         if sources:
             raise SettingError(f"positive_label={positive_label!r}: no row has this label.")
         return []
-    said: list[str] = []
+    lines: list[str] = []
     read = False
     for source in sources:
         columns = staging.columns.get(source, {})
         numbers = _numbers(staging, source)
         if positive_label is not None and (columns or source in labelled):
-            said.append(_by_name(staging, source, positive_label))
+            lines.append(_by_name(staging, source, positive_label))
         elif numbers is None:
-            said.append(_by_words(staging, source))
+            lines.append(_by_words(staging, source))
         elif scores is not None and columns:
-            said.append(_by_scores(staging, source, columns, numbers, scores))
+            lines.append(_by_scores(staging, source, columns, numbers, scores))
             read = True
         else:
-            said.append(_by_numbers(staging, source, columns, numbers))
+            lines.append(_by_numbers(staging, source, columns, numbers))
     if scores is not None and not read:
         raise SettingError(
             f'scores={scores!r} (--scores): no column of scores was read; name it with columns={{"label": ...}} '
             "(--columns label=...), or leave scores out."
         )
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(lines))
 
 
 def _numbers(staging: Staging, source: int) -> _Numbers | None:
@@ -174,11 +174,11 @@ def _by_numbers(staging: Staging, source: int, columns: _Columns, numbers: _Numb
     mixed = numbers.low < 1 <= numbers.high if relevant_by_name else bool(columns) and numbers.high > _GRADES
     if numbers.are_whole and not (mixed and (is_score or not relevant_by_name)):
         _set(staging, source, f"floor(greatest(least({_VALUE}, {_MOST}), -{_MOST}))::INT")
-        said = "labels are graded relevance: 1 and above is relevant, below 1 is not"
+        line = "labels are graded relevance: 1 and above is relevant, below 1 is not"
         if not columns or numbers.values == 1 or numbers.low < 1:
-            return said
+            return line
         return (
-            f"{said}: every row is, from {numbers.low:g} to {numbers.high:g}; scores={numbers.high:g} "
+            f"{line}: every row is, from {numbers.low:g} to {numbers.high:g}; scores={numbers.high:g} "
             f"(--scores {numbers.high:g}) would take those from {numbers.high:g} on alone"
         )
     if numbers.values == 2 and columns and not is_score and name != THIRD:
@@ -246,8 +246,8 @@ def _by_scores(staging: Staging, source: int, columns: _Columns, numbers: _Numbe
         ) best WHERE best.query_id = stated.query_id AND role = 'labelled' AND source = $1""",
         [source],
     )
-    said = (
+    line = (
         f"{name}: a teacher's scores; the best scored document of each query is its positive, the others its negatives"
     )
     unused = "; no query has several documents, so nothing is learned from the scores"
-    return said + ("" if _has_rivals(staging, source) else unused)
+    return line + ("" if _has_rivals(staging, source) else unused)
