@@ -180,7 +180,7 @@ def test_a_missing_file_is_named(tmp_path, name, message):
         ("config.json", "{", "config.json cannot be read .* damaged"),
         ("config.json", "[]", "holds no transformer"),
         ("config.json", '{"hidden_size": 4}', "holds no transformer"),
-        ("config.json", '{"model_type": "bert"}', "does not say how wide"),
+        ("config.json", '{"model_type": "bert"}', "does not give the encoder.s width"),
         ("config.json", '{"model_type": "bert", "hidden_size": 4, "max_position_embeddings": "x"}', "config.json"),
         ("modules.json", "{", "modules.json cannot be read"),
         ("modules.json", '{"0": 1}', "lists no modules"),

@@ -99,7 +99,7 @@ def test_the_tokenizer_reads_a_bounded_number_of_characters_at_a_time(pair, monk
     expected = light.token_ids(QUERIES)
     monkeypatch.setattr(module, "_CHARACTERS", 60)
     assert light.token_ids(QUERIES) == expected
-    parts = list(module._parts(QUERIES))
+    parts = list(module.batched(QUERIES, 60, len))
     assert [text for part in parts for text in part] == QUERIES
     assert all(sum(map(len, part)) <= 60 or len(part) == 1 for part in parts)
 
