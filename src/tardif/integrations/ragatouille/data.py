@@ -64,7 +64,7 @@ def document_ids_of(documents: Sequence[str]) -> list[str]:
     """Ids made of the texts themselves, so that a second run gives the same; copies are numbered.
 
     >>> document_ids_of(["one", "two", "one"])
-    ['d-ca4b7fae8ccd2b32d4cb', 'd-af4bb81dcb7a8a4d5bcf', 'd-ca4b7fae8ccd2b32d4cb-2']
+    ['d-cceb220a8032cc39ae6a', 'd-ab905d9172408241f306', 'd-cceb220a8032cc39ae6a-2']
     """
     seen: Counter[str] = Counter()
     found = []

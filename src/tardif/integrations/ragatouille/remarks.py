@@ -12,6 +12,7 @@ def ignored(name: str, reason: str) -> None:
 
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     ignored("use_faiss", "no index needs faiss")
     ...     ignored("use_faiss", "no index needs faiss")
     >>> [str(warning.message) for warning in caught]
