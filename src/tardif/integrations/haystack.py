@@ -15,6 +15,7 @@ except ImportError as error:  # pragma: no cover
     raise ImportError("Haystack is not installed: pip install 'tardif[haystack]'.") from error
 
 from tardif.errors import SettingError
+from tardif.integrations.hits import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 
@@ -76,13 +77,11 @@ class TardifRetriever:
         hits = self._retriever.search(
             query, top_k or self.top_k, where=as_where(chosen) if chosen else None, **(self.options or {})
         )
-        found = []
-        for hit in hits:
-            more = {"title": hit.title} if hit.title else {}
-            if hit.piece is not None:
-                more["piece"] = hit.piece.as_json()
-            found.append(Document(id=hit.document_id, content=hit.text, meta={**hit.metadata, **more}, score=hit.score))
-        return {"documents": found}
+        return {
+            "documents": [
+                Document(id=hit.document_id, content=hit.text, meta=hit_metadata(hit), score=hit.score) for hit in hits
+            ]
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The component as a pipeline stores it."""

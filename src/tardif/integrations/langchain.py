@@ -14,6 +14,7 @@ except ImportError as error:  # pragma: no cover
 
 from pydantic import Field, PrivateAttr
 
+from tardif.integrations.hits import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 
@@ -56,10 +57,7 @@ class TardifRetriever(BaseRetriever):
         asked = {"k": self.k, "where": self.where, **self.options, **kwargs}
         found = []
         for hit in self._retriever.search(query, **asked):
-            more = {"title": hit.title} if hit.title else {}
-            if hit.piece is not None:
-                more["piece"] = hit.piece.as_json()
-            metadata = {**hit.metadata, **more, "score": hit.score}
+            metadata = {**hit_metadata(hit), "score": hit.score}
             found.append(Document(id=hit.document_id, page_content=hit.text, metadata=metadata))
         return found
 

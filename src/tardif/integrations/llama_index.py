@@ -16,6 +16,7 @@ except ImportError as error:  # pragma: no cover
     raise ImportError("LlamaIndex is not installed: pip install 'tardif[llama-index]'.") from error
 
 from tardif.errors import SettingError
+from tardif.integrations.hits import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 
@@ -68,10 +69,7 @@ class TardifRetriever(BaseRetriever):
         hits = self._tardif.search(query_bundle.query_str, self.similarity_top_k, where=self._where, **self._options)
         found = []
         for hit in hits:
-            more = {"title": hit.title} if hit.title else {}
-            if hit.piece is not None:
-                more["piece"] = hit.piece.as_json()
-            node = TextNode(id_=hit.document_id, text=hit.text, metadata={**hit.metadata, **more})
+            node = TextNode(id_=hit.document_id, text=hit.text, metadata=hit_metadata(hit))
             found.append(NodeWithScore(node=node, score=hit.score))
         return found
 

@@ -132,7 +132,6 @@ class Preparation(Reading):
             raise SettingError(f"synthesize_limit={shown(limit)}: give 1 or more, or None for all.")
         if self.endpoint is not None:
             check_mapping(self.endpoint, "endpoint", '{"url": ..., "model": ...}')
-            # A wrong cap or address is an error before the documents are read, not after.
             self.writer()
 
     @property
@@ -175,14 +174,12 @@ class Preparation(Reading):
         try:
             return EndpointWriter(**given)
         except TypeError as error:
-            # The message of Python's TypeError names the unknown argument after the call: "__init__() got ...".
             raise SettingError(f"The endpoint: {str(error).partition('() ')[2]}.") from error
 
     def as_json(self) -> dict[str, Any]:
         """The options that decide what is made, as the manifest holds them: without the device and the cache."""
         options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "device"}
         if self.endpoint is not None:
-            # Where answers are cached changes no answer, and the path is of this machine.
             options["endpoint"] = {name: value for name, value in self.endpoint.items() if name != "cache"}
         options["teacher"] = None if self.teacher is None else teacher_name(self.teacher)
         options["on"] = dict(self.on or {})

@@ -294,7 +294,6 @@ def _foreign(staging: Staging, findings: Findings, how: Preparation, lines: list
     from tardif.text.detect import foreign_texts
 
     language = find_language(how.language)
-    # By the hash of the id: the same sample whatever the order of the rows.
     rows = staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
     looked_at, foreign = foreign_texts(rows, language.code)
     if foreign:

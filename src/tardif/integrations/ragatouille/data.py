@@ -171,7 +171,7 @@ class TrainingDataProcessor:
         Raises:
             ValueError: a label is neither of the two, or the data cannot be read.
         """
-        process = {
+        process: Any = {  # their signatures differ, as RAGatouille's do
             "pairs": self._process_raw_pairs,
             "labeled_pairs": self._process_raw_labeled_pairs,
             "triplets": self._process_raw_triplets,

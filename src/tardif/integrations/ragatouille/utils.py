@@ -41,4 +41,5 @@ def get_wikipedia_page(title: str) -> str | None:
     except (URLError, TimeoutError, ValueError) as error:
         raise DataError(f"The Wikipedia page {title!r} cannot be fetched: {error}. Pass the text itself.") from error
     page = next(iter(found["query"]["pages"].values()))
-    return page.get("extract")
+    text: str | None = page.get("extract")
+    return text
