@@ -23,6 +23,7 @@ import pytest
 
 import tiny
 from chat_server import KEY, Endpoint
+from hub_server import Hub
 
 _MEMORY, _ROOM = Path("/dev/shm"), 4 << 30  # the fast tests write half a gigabyte
 
@@ -101,6 +102,27 @@ def endpoint(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     running = Endpoint()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A model hub on this machine, running, with an empty cache of its own; nobody is logged in."""
+    from huggingface_hub import constants
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    running, home = Hub(), tmp_path / "hub-home"
+    places = {"HF_HOME": home, "HF_HUB_CACHE": home / "hub", "HF_XET_CACHE": home / "xet"}
+    places |= {"HF_TOKEN_PATH": home / "token", "HF_STORED_TOKENS_PATH": home / "stored_tokens"}
+    for name, place in places.items():
+        monkeypatch.setattr(constants, name, str(place))
+    monkeypatch.setattr(constants, "ENDPOINT", running.url)
+    template = f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     yield running
     running.close()
 

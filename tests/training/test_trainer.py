@@ -147,7 +147,7 @@ def test_training_publishes_a_checkpoint_with_its_results(trainer):
     assert {"step": recorded["settings"]["best_step"], **recorded["after"]} == best
     assert all(seconds >= 0 for seconds in recorded["seconds"].values())
     files = {path.relative_to(trainer.path).as_posix(): path for path in trainer.path.rglob("*") if path.is_file()}
-    records = {"results.json", "held_out.jsonl", "log.jsonl", "checksums.json"}
+    records = {"README.md", "results.json", "held_out.jsonl", "log.jsonl", "checksums.json"}
     sums = json.loads(files["checksums.json"].read_text())["files"]
     assert sums == {name: checksum(path) for name, path in files.items() if name not in records}
     held_out = [json.loads(line) for line in (trainer.path / "held_out.jsonl").read_text().splitlines()]

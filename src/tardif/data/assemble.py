@@ -136,7 +136,7 @@ def source_name(source: Any, otherwise: str = "documents") -> str:
 def source_json(source: Any) -> dict[str, Any]:
     """A source in the manifest: its name and the checksums of its files."""
     if not isinstance(source, str | Path):
-        return {"name": "none" if source is None else "values"}
+        return {"name": source_label(source)}
     path = user_path(source)
     # By their paths inside a folder; a single file by its name.
     files = {path.name: path} if path.is_file() else {f.relative_to(path).as_posix(): f for f in path.rglob("*")}
@@ -145,4 +145,11 @@ def source_json(source: Any) -> dict[str, Any]:
         if file.is_file():
             with open_regular(file) as opened:
                 checksums[name] = hashlib.file_digest(opened, "sha256").hexdigest()
-    return {"name": path.name, "sha256": checksums}
+    return {"name": source_label(source), "sha256": checksums}
+
+
+def source_label(source: Any) -> str:
+    """The name of a source without its place: a file or folder's own name, ``values`` or ``none``."""
+    if not isinstance(source, str | Path):
+        return "none" if source is None else "values"
+    return user_path(source).name

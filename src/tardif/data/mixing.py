@@ -70,6 +70,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
         report=report,
         made=sum(found.made for found in sets),
         unclear=unclear,
+        sources=tuple(dict.fromkeys(name for found in sets for name in found.sources)),
         parts=tuple((len(part), float(weight)) for part, weight in zip(used, weights, strict=True) if part),
     )
 

@@ -52,6 +52,7 @@ class TrainingSet:
             of a document that was judged as a whole. Mining skips them.
         parts: of a mixed set (:mod:`tardif.data.mixing`), the number of consecutive examples from each set, and how
             often an epoch uses each of them.
+        sources: the names of the files and folders that it was made of, without their places.
 
     >>> documents = {"d1": Document("d1", "Hold the red button for ten seconds."), "d2": Document("d2", "Pour water.")}
     >>> data = TrainingSet(
@@ -73,6 +74,7 @@ class TrainingSet:
     made: int = 0
     parts: Sequence[tuple[int, float]] = ()
     unclear: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("documents", "queries", "qrels", "split"):
@@ -130,7 +132,7 @@ class TrainingSet:
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
             counts = self.write_tables(aside)
-            more: dict[str, Any] = {"settings": self.settings, "sources": []}
+            more: dict[str, Any] = {"settings": self.settings, "sources": [{"name": name} for name in self.sources]}
             more |= {"made": self.made} if self.made else {}
             more |= {"parts": [list(part) for part in self.parts]} if self.parts else {}
             write_manifest(aside, counts, {}, self.report, **more)
@@ -188,6 +190,7 @@ class TrainingSet:
                 report=manifest.get("report", []),
                 made=manifest.get("made", 0),
                 parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
+                sources=tuple(str(found["name"]) for found in manifest.get("sources", [])),
             )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
@@ -200,7 +203,7 @@ class TrainingSet:
 
         Args:
             tables: :data:`TABLES` and, where there is one, ``unclear``.
-            **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``.
+            **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``, ``sources``.
         """
         split: dict[str, str] = {}
         queries: dict[str, str] = {}

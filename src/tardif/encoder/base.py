@@ -49,7 +49,7 @@ _TOKENIZER_FILES = (
     ("spiece.model",),
     ("spm.model",),
 )
-_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata"]
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata", "README.md"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,14 +83,21 @@ class Base(Short):
         """Whether it is a late-interaction model already, with its own recipe."""
         return self.kind in ("multi-vector", "stanford", "pylate")
 
+    @property
+    def hub_id(self) -> str | None:
+        """The hub id of a base from the hub's cache or the offline package; None for a folder of the user's."""
+        if cached := cached_revision(self.folder):
+            return cached.partition("@")[0]
+        return MINILM if self.folder == offline_base() else None
+
 
 def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
     """Find a base by folder or hub id, and check its files.
 
     Args:
-        name: a folder or a hub id. A hub id is looked up in the local cache, then on the hub.
-            ``sentence-transformers/all-MiniLM-L6-v2`` is also found in the package of the extra ``offline``, and the
-            checksum of its weights is verified.
+        name: a folder or a hub id, which is looked up in the local cache, then on the hub. ``ID@REVISION`` names a
+            branch, tag or commit. ``sentence-transformers/all-MiniLM-L6-v2`` is also found in the package of the extra
+            ``offline``, and the checksum of its weights is verified.
         trust_remote_code: accept a base that brings its own code. Otherwise it is refused.
 
     Raises:
@@ -142,6 +149,29 @@ def read_transformer(folder: Path) -> tuple[list[dict[str, Any]], Path, dict[str
     return modules, transformer, config
 
 
+def cached_revision(folder: Path) -> str | None:
+    """Return ``ID@COMMIT`` for a folder of the hub's cache; None for any other.
+
+    >>> cached_revision(Path("hub/models--org--small/snapshots/0a1b2c"))
+    'org/small@0a1b2c'
+    """
+    # The cache's layout: models--OWNER--NAME/snapshots/COMMIT; an id has no "--" of its own.
+    snapshots, cached = folder.parent.name, folder.parent.parent.name
+    if snapshots != "snapshots" or not cached.startswith("models--"):
+        return None
+    return f"{cached.removeprefix('models--').replace('--', '/')}@{folder.name}"
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name may be a hub id, such as ``org/small`` or ``org/small@main``, and no path.
+
+    >>> is_hub_id("org/small@refs/pr/1"), is_hub_id("./small"), is_hub_id("my/models/small")
+    (True, False, False)
+    """
+    repository = name.partition("@")[0]
+    return repository.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
+
+
 def offline_base() -> Path | None:
     """Return the folder of all-MiniLM-L6-v2 in the offline package, or None if it is not installed."""
     spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
@@ -157,8 +187,7 @@ def _places(what: str, name: str, example: str) -> Iterator[tuple[Path, str]]:
     if folder.is_dir() or recover(folder):
         yield folder.absolute(), ""
         return
-    is_hub_id = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
-    if folder.exists() or not is_hub_id:
+    if folder.exists() or not is_hub_id(name):
         why = "is a file, not a folder" if folder.exists() else "does not exist"
         raise ModelError(f"{what} {why}: give a model's folder or a hub id such as {example}.")
     # A hanging request must not take the library's default of ten seconds and retries.
@@ -180,8 +209,10 @@ def _snapshot(name: str, *, local_files_only: bool) -> Path | str:
     """Return the folder of a hub id's files on this disk, or the first line of the error."""
     from huggingface_hub import snapshot_download
 
+    repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=local_files_only))
+        how: Any = {"allow_patterns": _HUB_FILES, "local_files_only": local_files_only}
+        return Path(snapshot_download(repository, revision=revision or None, **how))
     except (OSError, ValueError) as error:  # the base classes of the hub's errors
         return first_line(error)
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
-from tardif.data.assemble import find_crowded, read_tables, source_json, write_report, write_tables
+from tardif.data.assemble import (
+    find_crowded,
+    read_tables,
+    source_json,
+    source_label,
+    write_report,
+    write_tables,
+)
 from tardif.data.hygiene.cleaning import Findings, clean, note_documents
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
@@ -205,7 +212,12 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
         if not in_memory:
             write_report(staging, folder)
         if in_memory or how.mining.is_needed:
-            made.data = TrainingSet.from_tables(read_tables(staging), settings=how.as_json(), made=made.queries)
+            made.data = TrainingSet.from_tables(
+                read_tables(staging),
+                settings=how.as_json(),
+                made=made.queries,
+                sources=tuple(source_label(source) for source in given.sources if source is not None),
+            )
             documents = len(made.data.documents)
         else:
             made.counts = write_tables(staging, folder)

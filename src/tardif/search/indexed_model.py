@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tardif.display import Short
+from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
 from tardif.encoder.published import CHECKSUMS
-from tardif.errors import FolderError
+from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
 
 _MOVED = "model place"  # the index's note that holds the place a user gave
@@ -28,7 +29,7 @@ class IndexedModel(Short):
     Attributes:
         index: the index's folder.
         remembered: the manifest's entry, made by :meth:`remember`.
-        given: the model's folder according to the user, if it was moved.
+        given: the model's folder or hub id according to the user, if it was moved.
         note: reads the note where a moved model was found, or writes it (:meth:`tardif.index.disk.DiskIndex.note`).
     """
 
@@ -60,6 +61,7 @@ class IndexedModel(Short):
 
         Raises:
             FolderError: the model is missing, or was trained again since.
+            ModelError: the user gave a hub id, and it cannot be found.
         """
         places = self._places()
         there = [place for place in places if place.is_dir()]
@@ -72,12 +74,14 @@ class IndexedModel(Short):
                 f"The model in {there[0]} is not the one that {self.index} was built with: build the index again, "
                 f"or, if that model was moved, {_WAY_OUT}"
             )
+        if fetched := self._fetched(places):
+            return fetched
         raise FolderError(f"The model of {self.index} is not in {places[-1]} any more: {_WAY_OUT}")
 
     def _places(self) -> list[Path]:
         """The user's folder; else where the model was found last, then where it was when the index was built."""
         if self.given is not None:
-            return [Path(self.given)]
+            return [_folder_of(str(self.given))]
         found = []
         for place in (self._kept(), self.remembered):
             # The relative path first: index and model may have been moved or copied together.
@@ -86,6 +90,16 @@ class IndexedModel(Short):
             if place.get("path"):
                 found.append(Path(place["path"]))
         return list(dict.fromkeys(found))
+
+    def _fetched(self, places: Sequence[Path]) -> Path | None:
+        """The model from the hub, if a place was in the hub's cache, which may have been emptied since."""
+        for place in places:
+            if name := cached_revision(place):
+                with suppress(ModelError):
+                    folder = resolve_base(name).folder
+                    if fingerprint(folder) == self.remembered["fingerprint"]:
+                        return folder
+        return None
 
     def _kept(self) -> Mapping[str, Any]:
         noted = self.note(_MOVED, None)
@@ -105,6 +119,14 @@ class IndexedModel(Short):
         # A user without write permission can still search.
         with suppress(FolderError):
             self.note(_MOVED, json.dumps(place))
+
+
+def _folder_of(given: str) -> Path:
+    """The folder that a user gave, or that of a hub id."""
+    folder = Path(given)
+    if folder.expanduser().exists() or not is_hub_id(given):
+        return folder
+    return resolve_base(given).folder
 
 
 def _place(folder: Path, index: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tardif.folders import staged, write_json
 from tardif.training.averaging import averaged
 from tardif.training.checkpoints import copy_model, keep_model
 from tardif.training.decision import TRAINED, decide, stronger, summary, write_values
+from tardif.training.model_card import ModelFacts, model_card, write_card
 from tardif.training.plan import Plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
@@ -106,6 +107,7 @@ class Publisher:
                 raise FolderError(f"{path} could not be written ({error.args[0][0][2]}).") from error
             # No path in it: the folder may be moved.
             write_json(aside / "results.json", result.as_json())
+            write_card(aside, model_card(path.name, ModelFacts.of(self.context.model), result))
             if self.before.untrained and (trained := self._trained(run_state)):
                 write_values(aside, {**self.before.untrained, TRAINED: trained})
 
@@ -170,6 +172,7 @@ class Publisher:
         return {
             "tardif": __version__,
             "base": config.base.name,
+            "base_hub_id": config.base.hub_id,
             "dim": config.recipe.width(config.base),
             "language": config.language.code,
             "device": context.device,
@@ -181,7 +184,7 @@ class Publisher:
             **{name: getattr(run_state, name) for name in _RECORDED},
             "evaluated": run_state.evaluations,
             "validation": context.task.describe() if context.task else self._cross_validation(),
-            "data": {**config.data.counts(), **dict(config.data.settings)},
+            "data": {**config.data.counts(), **dict(config.data.settings), "sources": list(config.data.sources)},
         }
 
     def _cross_validation(self) -> str | None:
