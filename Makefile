@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 # Compiled test files are kept also where the environment says otherwise: compiling them takes each process 5 s.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help install demo test test-fast soak lint bench bench-train bench-search bench-search-peers clean
+.PHONY: help install demo test test-fast soak lint release interop-resolve bench bench-train bench-search bench-search-peers clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
 	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each; files damaged, TARDIF_DAMAGES times"
 	@echo "make lint       ruff and mypy"
+	@echo "make release    builds wheel and source archive, checks them, and runs README's example from the wheel"
 	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
 
 install: $(STAMP)
@@ -55,6 +56,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	@echo "==> Checking types"
 	$(BIN)/mypy
+
+release: $(STAMP)
+	@echo "==> Building and checking what is published"
+	$(BIN)/python tools/check_release.py
+
+interop-resolve: $(STAMP)
+	@echo "==> Resolving Tardif beside the packages that people use with it"
+	$(BIN)/python tools/interop_resolve.py
 
 bench: bench-train bench-search
 
