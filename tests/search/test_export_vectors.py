@@ -136,3 +136,15 @@ def test_damage_is_found_and_nothing_is_left(folder, tmp_path):
         export_vectors(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not [path for path in tmp_path.iterdir() if path.name not in ("index", ".index.lock", "index.lock")]
+
+
+def test_the_command_line_exports_an_index(tmp_path, tardif, fails):
+    with DiskIndex.create(tmp_path / "index", model={}) as index:
+        index.add(documents(4), *vectors_for(4))
+    code, out, err = tardif("export", tmp_path / "index", "--format", "vectors", "--out", tmp_path / "out")
+    assert (code, out) == (0, f"{tmp_path / 'out'}\n")
+    assert "3 documents in 4 rows" in err
+    code, out, err = tardif("export", tmp_path / "index", "--format", "beir", "--out", tmp_path / "beir")
+    assert (code, out) == (2, "")
+    assert "an index is exported as vectors" in err
+    assert "exists" in fails("export", tmp_path / "index", "--format", "vectors", "--out", tmp_path / "out")

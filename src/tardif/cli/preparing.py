@@ -51,17 +51,31 @@ def prepare(
 
 @verb
 def export(
-    what: Annotated[Path, typer.Argument(help="A prepared folder.")],
+    what: Annotated[Path, typer.Argument(help="A prepared folder, or an index.")],
     out: Annotated[Path, "The folder to write."],
-    form: Annotated[str, typer.Option("--format", help="colbert, ragatouille, beir or datasets.")],
+    form: Annotated[
+        str, typer.Option("--format", help="colbert, ragatouille, beir or datasets; of an index: vectors.")
+    ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a training set in another tool's format."""
+    """Write a training set in another tool's format, or an index's vectors as Parquet."""
     from tardif.data.export import export as write
     from tardif.data.training_set import TrainingSet
     from tardif.progress import Console
 
     console = Console()
-    for line in write(TrainingSet.load(what), out, form, overwrite=overwrite).lines():
+    if (what / "index.sqlite").is_file():
+        lines = _export_index(what, out, form, overwrite)
+    else:
+        lines = write(TrainingSet.load(what), out, form, overwrite=overwrite).lines()
+    for line in lines:
         console.say(line)
     put(str(out))
+
+
+def _export_index(index: Path, out: Path, form: str, overwrite: bool) -> list[str]:
+    from tardif.search.export_vectors import export_vectors
+
+    if form != "vectors":
+        raise typer.BadParameter("an index is exported as vectors", param_hint="--format")
+    return export_vectors(index, out, overwrite=overwrite).lines()
