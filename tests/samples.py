@@ -65,6 +65,7 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
     from tardif.data.hygiene.cleaning import clean
     from tardif.data.hygiene.rules import choose
     from tardif.data.queries import stream_queries
+    from tardif.data.reading import LabelledReading
     from tardif.data.staging import Staging
 
     with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:
@@ -73,8 +74,8 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
         for source in sources:
             staging.add(open_source(source, positive_label=positive_label, **reading))
         staging.add_queries(staging.source("queries"), stream_queries(queries))
-        labels = {"positive_label": positive_label, "scores": scores, "click_rule": clicks}
-        yield staging, clean(staging, choose(on or {}), **labels)
+        labels = LabelledReading(positive_label=positive_label, scores=scores, clicks=clicks)
+        yield staging, clean(staging, choose(on or {}), labels)
 
 
 def refusal(*sources, **judging):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from tardif.data import chunking
-from tardif.data.chunking import PIECE, Chunker, marked, place_judgement
+from tardif.data.chunking import PIECE, Chunker, marked, placing
 from tardif.errors import ModelError, SettingError
 from tardif.types import Document, Outline, Piece
 
@@ -291,8 +291,8 @@ def test_a_judgement_moves_to_the_piece_that_shares_most_words():
         Document("a#3", "fox, dog"),
         Document("a#4", "晚期交互の模型"),
     ]
-    assert place_judgement("how does the fox sleep at night?", pieces) == "a#2"
-    assert place_judgement("dog", pieces) == "a#1"  # the first of equals
-    assert place_judgement("nothing of it", [pieces[3], pieces[1]]) == "a#4"
-    assert place_judgement("introduction to foxes", pieces) == "a#1"  # a rare word weighs more
-    assert place_judgement("什么是交互", pieces) == "a#4"
+    assert placing(pieces)("how does the fox sleep at night?") == "a#2"
+    assert placing(pieces)("dog") == "a#1"  # the first of equals
+    assert placing([pieces[3], pieces[1]])("nothing of it") == "a#4"
+    assert placing(pieces)("introduction to foxes") == "a#1"  # a rare word weighs more
+    assert placing(pieces)("什么是交互") == "a#4"

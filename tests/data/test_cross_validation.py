@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tardif import SettingError
-from tardif.data.cross_validation import fold_sets
+from tardif.data.split import fold_sets
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.preparation import prepare
 from tardif.types import Document, Example

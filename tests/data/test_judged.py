@@ -136,7 +136,7 @@ def test_queries_that_are_documents_under_other_ids_are_said(tmp_path):
 
 def test_rules_are_those_of_measuring():
     assert {"identical", "duplicate-hit", "no-positive", "duplicate"} <= set(RULES)
-    with pytest.raises(SettingError, match="'language' is not known; for measuring there are: "):
+    with pytest.raises(SettingError, match="'language' is not known; the rules here are: id-as-text, .*identical"):
         _ = on(language="keep").actions
     with pytest.raises(SettingError, match="cannot 'own'"):
         _ = on(empty="own").actions

@@ -1,7 +1,7 @@
 import pytest
 
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
-from tardif.data.formats.beir import is_beir, splits
+from tardif.data.formats.trec import is_beir, splits
 from tardif.data.judged import read_judged
 from tardif.data.queries import read_queries
 from tardif.data.reading import Reading

@@ -5,6 +5,7 @@ import pytest
 from samples import cleaned, write_beir, write_jsonl
 from tardif.data import staging as module
 from tardif.data.formats import open_source
+from tardif.data.hygiene import cleaning
 from tardif.data.staging import Staging
 from tardif.errors import DataError
 from tardif.preparation import prepare_folder
@@ -120,6 +121,7 @@ def test_a_folder_with_a_quote_in_its_name(tmp_path):
 # Texts and ids
 
 
+TEXTS = "SELECT id, title, text, metadata FROM texts"
 CORPUS = [Document("c1", "cats chase mice", "Cats"), Document("c2", "dogs bark"), Document("c3", "birds sing")]
 
 
@@ -157,3 +159,18 @@ def test_rows_with_ids_keep_them(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", [{"query": "q", "qid": "q7", "passage": "p", "pid": 9}])
     with cleaned(path) as (staging, _):
         assert staging.all("SELECT query_id, document_id FROM judged") == [("q7", "9")]
+
+
+@pytest.mark.parametrize("metadata", [{"lang": "en"}, {"Zeit": 1}, {"~": None}])
+def test_a_copy_without_metadata_hides_none(metadata):
+    """Two corpora may share documents: of such a document the metadata that one of them has stays."""
+    with cleaned([("query", "dogs bark")], documents=CORPUS) as (staging, _):
+        one, other = (Document("c2", "dogs bark", metadata=found) for found in ({}, metadata))
+        for pair in ((one, other), (other, one)):
+            staging.run("DROP TABLE texts")
+            staging.run("DROP TABLE same")
+            staging.run("DELETE FROM documents")
+            for document in pair:
+                staging.add_documents(staging.source("corpus"), [(1, document)])
+            cleaning._resolve_documents(staging)
+            assert [document.metadata for document in staging.documents(TEXTS)] == [metadata]

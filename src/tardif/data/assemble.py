@@ -114,18 +114,14 @@ def _tables(staging: Staging) -> Iterator[tuple[str, pa.RecordBatchReader]]:
 
 def write_report(staging: Staging, folder: Path) -> None:
     """Write ``report.jsonl``: one line for each row that a rule concerns."""
-    with (folder / "report.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json_text(row) + "\n" for row in _reported(staging))
-
-
-def _reported(staging: Staging) -> Iterator[dict[str, Any]]:
     names = ("rule", "action", "source", "place", "query_id", "document_id", "detail")
     # Ordered by all that is written, so that the bytes do not depend on the order of the input.
     order = "rule, source, place, query_id, document_id, detail"
-    for values in staging.stream(f"SELECT {', '.join(names)} FROM report ORDER BY {order}", _ROWS):
-        row = dict(zip(names, values, strict=True))
-        row["source"] = Path(staging.sources[row["source"]]).name
-        yield {name: value for name, value in row.items() if value is not None}
+    with (folder / "report.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        for values in staging.stream(f"SELECT {', '.join(names)} FROM report ORDER BY {order}", _ROWS):
+            row = dict(zip(names, values, strict=True))
+            row["source"] = Path(staging.sources[row["source"]]).name
+            file.write(json_text({name: value for name, value in row.items() if value is not None}) + "\n")
 
 
 def source_name(source: Any, otherwise: str = "documents") -> str:

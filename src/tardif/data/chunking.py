@@ -75,8 +75,8 @@ class Chunker:
         _check(base, tokens, overlap)
         self.tokens = int(tokens)
         self.overlap = self.tokens // 10 if overlap is None else int(overlap)
-        self._count, special = _counter(base)
-        self._room = self.tokens - special - _MARKER
+        self._tokenizer = load_tokenizer(base)
+        self._room = self.tokens - int(self._tokenizer.num_special_tokens_to_add(False)) - _MARKER
 
     def chunk(self, document: Document) -> list[Document]:
         """Return the document itself if it fits, else its pieces in order.
@@ -88,7 +88,7 @@ class Chunker:
         if self._size(document.content) <= self._room:
             return [document]
         title, text, before = document.title, document.text, 0
-        is_markdown = _is_markdown(document)
+        is_markdown = str(document.metadata.get("path", document.id)).lower().endswith(_MARKDOWN)
         if title and self._size(title) > self._room // 2:
             title, text, before = "", f"{title}\n\n{text}", len(title) + 2
         pieces = list(self._split(title, text, markdown=is_markdown))
@@ -102,6 +102,9 @@ class Chunker:
             part = Piece(document.id, number, len(pieces), begin, end, places.headings(begin), places.page(begin))
             found.append(Document(f"{document.id}#{number}", piece, said, document.metadata, part))
         return found
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _size(self, text: str) -> int:
         """The tokens of a text. Of a text that is far too long only the beginning is counted: that decides already."""
@@ -135,14 +138,11 @@ class Chunker:
     def _splitter(self, lead: str, *, markdown: bool) -> Any:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-        # Title and piece are counted together: a tokenizer may split the first word of a text differently.
-        def size(piece: str) -> int:
-            return self._size(lead + piece)
-
         taken = self._count(lead)
         overlap = taken + min(self.overlap, (self._room - taken) // 2)
         make = MarkdownSplitter if markdown else TextSplitter
-        return make.from_callback(size, self._room, overlap if self.overlap else 0)
+        # Title and piece are counted together: a tokenizer may split the first word of a text differently.
+        return make.from_callback(lambda piece: self._size(lead + piece), self._room, overlap if self.overlap else 0)
 
     def _held(self, title: str, start: int, piece: str) -> Iterator[tuple[str, int, str]]:
         """A piece, or its halves if it is too long after all: the tokens do not always grow with the text."""
@@ -162,17 +162,18 @@ def marked(piece: Document) -> Document:
     return piece if piece.piece is None else replace(piece, metadata={**piece.metadata, PIECE: piece.piece.as_json()})
 
 
-def place_judgement(query: str, pieces: list[Document]) -> str:
-    """The id of the piece to which a judgement of the whole document moves.
+def placing(pieces: list[Document]) -> Callable[[str], str]:
+    """Find the piece to which a judgement of the whole document moves.
 
     It is the piece that shares most words with the query, the first of equals. The weight of a word is
     ``log(1 + pieces / pieces with the word)``, as an inverse document frequency.
+
+    Returns:
+        A function from a query to the id of its piece. The pieces are read once, for all queries of the document.
+
+    >>> placing([Document("a#1", "Tides rise."), Document("a#2", "The moon pulls.")])("which moon?")
+    'a#2'
     """
-    return placing(pieces)(query)
-
-
-def placing(pieces: list[Document]) -> Callable[[str], str]:
-    """:func:`place_judgement` for many queries of one document, with the pieces read only once."""
     known = [set(words_in_order(piece.text)) for piece in pieces]
 
     def place(query: str) -> str:
@@ -186,31 +187,15 @@ def placing(pieces: list[Document]) -> Callable[[str], str]:
     return place
 
 
-def _is_markdown(document: Document) -> bool:
-    return str(document.metadata.get("path", document.id)).lower().endswith(_MARKDOWN)
-
-
 def _check(base: Tokenized, tokens: Any, overlap: Any) -> None:
     if isinstance(tokens, bool) or not isinstance(tokens, Integral) or int(tokens) < MIN_TOKENS:
         raise SettingError(f"chunk={tokens!r}: give a whole number of tokens, {MIN_TOKENS} or more, or none.")
     tokens = int(tokens)
     if tokens > base.max_tokens:
         raise SettingError(f"chunk={tokens}: the base {base.name} reads at most {base.max_tokens} tokens.")
-    if overlap is None:
-        return
-    if isinstance(overlap, bool) or not isinstance(overlap, Integral) or not 0 <= int(overlap) <= tokens // 2:
+    whole = overlap is None or (isinstance(overlap, Integral) and not isinstance(overlap, bool))
+    if not whole or not 0 <= int(overlap or 0) <= tokens // 2:
         raise SettingError(f"overlap={overlap!r}: give a whole number of tokens, at most half of the {tokens}.")
-
-
-def _counter(base: Tokenized) -> tuple[Callable[[str], int], int]:
-    """A function that counts the tokens of a text, and the number of special tokens around every text."""
-    tokenizer = load_tokenizer(base)
-    special = int(tokenizer.num_special_tokens_to_add(False))
-
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False))
-
-    return count, special
 
 
 def load_tokenizer(base: Tokenized) -> Any:
@@ -219,27 +204,23 @@ def load_tokenizer(base: Tokenized) -> Any:
     Raises:
         ModelError: it cannot be loaded.
     """
+    path = base.transformer / "tokenizer.json"
     try:
-        return _fast(base)
+        if path.is_file():
+            from tokenizers import Tokenizer
+
+            tokenizer = Tokenizer.from_file(str(path))
+        else:
+            from transformers import AutoTokenizer
+
+            slow = AutoTokenizer.from_pretrained(str(base.transformer))
+            if not getattr(slow, "is_fast", False):
+                return slow
+            tokenizer = slow.backend_tokenizer
     except BaseException as error:  # tokenizers raises a plain Exception for a broken file, or panics
         if not is_failure(error):
             raise
         raise ModelError(f"The tokenizer of the base {base.name} cannot be loaded: {first_line(error)}") from error
-
-
-def _fast(base: Tokenized) -> Any:
-    from tokenizers import Tokenizer
-
-    path = base.transformer / "tokenizer.json"
-    if path.is_file():
-        tokenizer = Tokenizer.from_file(str(path))
-    else:
-        from transformers import AutoTokenizer
-
-        slow = AutoTokenizer.from_pretrained(str(base.transformer))
-        if not getattr(slow, "is_fast", False):
-            return slow
-        tokenizer = slow.backend_tokenizer
     # A saved tokenizer may truncate at the length of its training, and the whole text must be counted.
     tokenizer.no_truncation()
     tokenizer.no_padding()

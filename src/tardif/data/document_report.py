@@ -78,12 +78,8 @@ class DocumentReport(Short):
     tables: list[str] = field(default_factory=list)
     lost: str = ""
 
-    def skip(self, path: str, reason: str, detail: str = "") -> None:
-        """Count a file that gives no document."""
-        self.notes.append(Note("skipped", reason, detail, path))
-
-    def skip_row(self, path: str, line: int, reason: str, detail: str = "") -> None:
-        """Count a row that gives no document of its own."""
+    def skip(self, path: str, reason: str, detail: str = "", *, line: int = 0) -> None:
+        """Count a file or row that gives no document of its own."""
         self.notes.append(Note("skipped", reason, detail, path, line))
 
     def remark(self, path: str, reason: str, *, line: int = 0, document: str = "", detail: str = "") -> None:
@@ -112,6 +108,7 @@ class DocumentReport(Short):
         for note in self.notes:
             if note.action != "cut":
                 groups.setdefault((note.action, note.reason), []).append(note.place)
+        # Skipped files come first: they are what a reader must act on.
         for (action, reason), places in sorted(groups.items(), reverse=True):
             lines.append(f"{len(places)} {'skipped, ' if action == 'skipped' else ''}{reason}: {listed(places)}")
         return [*lines, self.lost] if self.lost else lines

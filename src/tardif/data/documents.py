@@ -1,10 +1,15 @@
-"""A corpus from Python values, tables, or files and folders of text, Markdown, reStructuredText, HTML, PDF and Word."""
+"""A corpus from Python values, tables, or files and folders of text, Markdown, reStructuredText, HTML, PDF and Word.
+
+Also the documents of training data: tables of queries with documents, and collections. The readers and options are
+those of training, and the documents have the ids of the prepared set. So training data can be indexed on its own.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -13,19 +18,22 @@ from tardif.checks import shown, text_fault
 from tardif.data.document_report import DocumentReport
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
+from tardif.data.formats.column_names import DOCUMENT_COLUMNS, ROW_IDS, first_usual
+from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.corpora import find_file
 from tardif.data.formats.document_rows import DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.opening import open_collection, saved_dataset
 from tardif.data.formats.table_rows import Row, is_table, stream_rows
+from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
 from tardif.data.inputs import source_tables
-from tardif.data.judged_documents import holds_judgements, stream_judged
 from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
+from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.display import ShortList
 from tardif.errors import DataError, SettingError
-from tardif.text.normal import text_id
+from tardif.text.normal import normalise, text_id
 from tardif.types import Document
 
 Placed = Iterator[tuple[int, Document]]
@@ -155,6 +163,7 @@ def _glance(items: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
 
 def _records(source: Any) -> Iterable[Any]:
     """Check that a source that is no frame has items."""
+    # One dict or document would be read as a list of its keys or fields.
     one = isinstance(source, bytes | bytearray | Document) or fields_of(source) is not None
     if one or not hasattr(source, "__iter__"):
         raise DataError(f"documents are a list of texts, dicts or Documents, not one {type(source).__name__}.")
@@ -211,6 +220,7 @@ def _refuse_columns(reading: Reading, path: Path) -> None:
 
 
 def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
+    # The first row decides between the two kinds of table: its names are all that a JSON lines file has of a header.
     first, rows = _glance(stream_rows(path, reading.form, report))
     if first is not None and holds_judgements(first.fields, reading):
         source = open_source(path, columns=reading.judging, form=reading.form)
@@ -243,18 +253,107 @@ def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Docum
         other = seen.setdefault(document.id, document)
         if other is document:
             continue
+        # An id made from a text begins with d-. The user's own ids must be unique even for equal texts.
         if (other.text, other.title) != (document.text, document.title) or not document.id.startswith("d-"):
             raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
         kind = next(iter(report.read))  # rows or values: other kinds have ids
         report.read[kind] -= 1
         said = "the same text as a row before"
         if other != document:
-            seen[document.id] = replace(other, metadata=_agreed(other.metadata, document.metadata))
+            common = dict(item for item in other.metadata.items() if item in document.metadata.items())
+            seen[document.id] = replace(other, metadata=common)
             said += " with other metadata: what both have is kept"
-        report.skip_row("" if where == "documents" else Path(where).name, place, said)
+        report.skip("" if where == "documents" else Path(where).name, said, line=place)
     return ShortList(seen.values())
 
 
-def _agreed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that two rows with the same text have in common."""
-    return {name: value for name, value in one.items() if name in other and other[name] == value}
+def holds_judgements(names: Iterable[str], reading: Reading) -> bool:
+    """Whether a table with these columns holds queries with documents, rather than documents alone.
+
+    It does if it has a column of each and does not look like a corpus (ids beside a usual name for a document's text),
+    or if the user names the column of positives. It does not if the user names the column of texts, titles or ids.
+
+    >>> holds_judgements(["question", "answer"], Reading())
+    True
+    >>> holds_judgements(["id", "title", "text"], Reading())
+    False
+    """
+    names = [name for name in names if isinstance(name, str)]
+    if reading.of_documents:
+        return False
+    found = ColumnChoices.of(reading.judging, None).find(names)
+    if "positive" not in found and "documents" not in found:
+        return False
+    if any(reading.judging.get(role) for role in ("positive", "documents")):
+        return True
+    is_corpus = first_usual(names, DOCUMENT_COLUMNS["text"]) and first_usual(names, ROW_IDS)
+    return "query" in found and not is_corpus
+
+
+def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") -> Iterator[tuple[int, Document]]:
+    """Read each document of a source once, with its place: its corpus or, without one, the texts of its rows.
+
+    Args:
+        source: opened, as for training.
+        report: takes how the source was read.
+        markup: the action of the rule ``markup``.
+
+    Raises:
+        DataError: the source cannot be read, two texts have one id, or no row holds a document's text.
+    """
+
+    def clean(place: int, text: str) -> str:
+        return treated(text, markup, source.name, place, lambda found: report.mark(file, place, found, markup))
+
+    file, is_collection = Path(source.name).name, False
+    for place, document in source.documents():
+        is_collection = True
+        report.read["from a collection"] += 1
+        yield place, clean_document(document, partial(clean, place))
+    if is_collection:  # its judgements name documents by their ids
+        report.tables.append(f"{file}: {source.shape}")
+    else:
+        yield from _texts_of_rows(source, report, clean)
+
+
+def _texts_of_rows(
+    source: Source, report: DocumentReport, clean: Callable[[int, str], str]
+) -> Iterator[tuple[int, Document]]:
+    # Hashes in place of texts: the corpus need not fit in memory.
+    digests: dict[str, str] = {}
+    rows = repeated = like_ids = 0
+    example = ""
+    file = Path(source.name).name
+    for judgement in source.judgements():
+        if judgement.document is None:
+            continue
+        rows += 1
+        text = clean(judgement.place, judgement.document)
+        identity, digest = judgement.document_id or text_id("d-", text), text_id("", text)
+        if identity in digests:
+            if digests[identity] != digest:
+                raise DataError(
+                    f"two documents have the id {identity!r:.200}: ids must be unique.", source.name, judgement.place
+                )
+            repeated += 1
+        elif judgement.document_id is None and not normalise(text):  # an empty cell is no document
+            report.skip(file, "without text", line=judgement.place)
+        else:
+            digests[identity] = digest
+            if looks_like_an_id(judgement.document):
+                like_ids, example = like_ids + 1, judgement.document
+            report.read["from queries with documents"] += 1
+            yield judgement.place, Document(identity, text)
+    if not digests:
+        raise DataError("holds no text of a document: give the documents themselves.", source.name)
+    if like_ids >= NEARLY_ALL * len(digests):
+        raise DataError(
+            f"the texts of documents look like ids, such as {example!r:.60}: give the documents that they name. If "
+            "they are texts, name their column as one of documents: --columns text=COLUMN (columns={'text': ...}).",
+            source.name,
+        )
+    again = f", {repeated} of the {rows} repeat one" if repeated else ""
+    report.tables.append(
+        f"{file}: {source.shape}; each different document is read once{again}, and no query (to read rows as "
+        "documents, with their other columns as metadata: --columns text=COLUMN, in Python columns={'text': ...})"
+    )

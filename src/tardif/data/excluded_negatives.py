@@ -3,17 +3,23 @@
 Three kinds: a document that contains the answer, word for word or nearly; a passage that is part of the answer; and,
 where questions are documents too, the query itself. :mod:`tardif.text.containment` decides how long a text must be to
 tell where it comes from: an answer as short as "yes" excludes nothing.
+
+Of the negatives that somebody judged, those that contain their query's answer are found in the staging database, and
+only matches word for word count (:func:`with_answer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
+from tardif.data.staging import Staging
 from tardif.data.synthetic import parent_of, whole_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.text.anchors import RUN
-from tardif.text.containment import NEAR, contained
+from tardif.text.containment import NEAR, contained, is_sure
 from tardif.text.normal import normalise, words_in_order
 from tardif.types import Document, Qrels
 
@@ -34,10 +40,7 @@ _OWN = 0.8  # the share of a document's words that a query must fill to be that 
 
 
 def overlapping(
-    positives: Sequence[Document],
-    holding: Sequence[Document],
-    parts: Sequence[Document],
-    known: Container[str] = (),
+    positives: Sequence[Document], holding: Sequence[Document], parts: Sequence[Document], known: Container[str] = ()
 ) -> dict[str, str]:
     """Find documents that contain one of a query's positives, or are part of one.
 
@@ -60,9 +63,8 @@ def overlapping(
     def found(holding: Sequence[Document], parts: Sequence[Document], near: float | None) -> dict[str, str]:
         contain = contained(_bodies(positives), _contents(holding), near=near).found if holding else {}
         part_of = contained(_bodies(parts), _contents(positives), near=near).found if parts else {}
-        return dict.fromkeys(part_of, PART) | {
-            occurrence.document: CONTAINS for occurrences in contain.values() for occurrence in occurrences
-        }
+        containing = (occurrence.document for occurrence in chain.from_iterable(contain.values()))
+        return dict.fromkeys(part_of, PART) | dict.fromkeys(containing, CONTAINS)
 
     exact = found(holding, parts, None)
     # A document may nearly contain what another contains word for word.
@@ -134,10 +136,9 @@ def _overlaps(answers: Collection[Document], rest: Collection[Document]) -> dict
     """The documents that contain one another, of which at least one is an answer; by id."""
     overlaps: dict[str, set[str]] = {}
     for texts, others in ((answers, rest), (answers, answers), (rest, answers)):
-        for text, occurrences in contained(_bodies(texts), _contents(others), near=None).found.items():
-            for occurrence in occurrences:
-                overlaps.setdefault(text, set()).add(occurrence.document)
-                overlaps.setdefault(occurrence.document, set()).add(text)
+        for found in chain.from_iterable(contained(_bodies(texts), _contents(others), near=None).found.values()):
+            overlaps.setdefault(found.text, set()).add(found.document)
+            overlaps.setdefault(found.document, set()).add(found.text)
     return overlaps
 
 
@@ -196,3 +197,68 @@ def _bodies(documents: Iterable[Document]) -> list[tuple[str, str]]:
 
 def _contents(documents: Iterable[Document]) -> list[tuple[str, str]]:
     return [(document.id, document.content) for document in documents]
+
+
+# A negative is compared with this number of its query's positives, the first by id.
+ANSWERS = 64
+
+
+def with_answer(staging: Staging) -> str:
+    """SQL for the negatives that contain a positive of their query, are part of one, or are the query.
+
+    Args:
+        staging: with the table ``stated``; its rows without a fate are in use.
+    """
+    staging.run(
+        """CREATE OR REPLACE TEMP TABLE doubted AS
+        SELECT row, query_id, document_id FROM stated WHERE fate IS NULL AND relevance <= 0"""
+    )
+    if not staging.one("SELECT count(*) FROM doubted"):
+        return "SELECT row FROM doubted"
+    staging.run(
+        f"""CREATE OR REPLACE TEMP TABLE answers AS SELECT query_id, document_id FROM (
+          SELECT query_id, document_id, row_number() OVER (PARTITION BY query_id ORDER BY document_id) AS nth FROM (
+            SELECT DISTINCT query_id, document_id FROM stated
+            WHERE fate IS NULL AND relevance > 0 AND query_id IN (SELECT query_id FROM doubted)
+          )
+        ) WHERE nth <= {ANSWERS}"""
+    )
+    _functions(staging)
+    staging.run(
+        """CREATE OR REPLACE TEMP TABLE worded AS
+        SELECT id, own, coalesce(whole, own) AS whole, CASE WHEN tells(own) THEN own END AS telling FROM (
+          SELECT id, spaced(CASE WHEN text = '' THEN title ELSE text END) AS own,
+            CASE WHEN title <> '' AND text <> '' THEN spaced(title || ' ' || text) END AS whole
+          FROM texts WHERE id IN (SELECT document_id FROM doubted UNION SELECT document_id FROM answers)
+        )"""
+    )
+    # First negatives that contain an answer or are part of one, then negatives that are the query.
+    return """SELECT d.row FROM doubted d
+      JOIN answers a USING (query_id)
+      JOIN worded n ON n.id = d.document_id
+      JOIN worded p ON p.id = a.document_id
+      WHERE contains(n.whole, p.telling) OR contains(p.whole, n.telling)
+      UNION
+      SELECT d.row FROM doubted d
+      JOIN worded n ON n.id = d.document_id
+      JOIN (
+        SELECT id, spaced(min(text)) AS own FROM queries WHERE id IN (SELECT query_id FROM doubted) GROUP BY id
+      ) q ON q.id = d.query_id
+      WHERE trim(q.own) <> '' AND q.own IN (n.own, n.whole)"""
+
+
+def _functions(staging: Staging) -> None:
+    """Add the functions ``spaced`` (the words of a text) and ``tells`` (it is long enough) to the database."""
+    import pyarrow as pa
+    from duckdb.func import PythonUDFType
+
+    def words(column: Any) -> Any:
+        return pa.array(map(spaced, column.to_pylist()), pa.string())
+
+    def tells(column: Any) -> Any:
+        return pa.array((is_sure(text.split()) for text in column.to_pylist()), pa.bool_())
+
+    # Arrow functions take a column at a time: one call of Python for thousands of rows.
+    database, arrow = staging.database, PythonUDFType.ARROW
+    database.create_function("spaced", words, ["VARCHAR"], "VARCHAR", type=arrow)
+    database.create_function("tells", tells, ["VARCHAR"], "BOOLEAN", type=arrow)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,11 @@ from tardif.types import Example
 if TYPE_CHECKING:
     import datasets
 
-KINDS = ("colbert", "ragatouille", "beir", "datasets")
-
 HELD_OUT = (VALIDATION, TEST)
 
 # What separates columns and rows of ColBERT's and BEIR's tables, which have no quotes.
 _BREAKS = re.compile(r"[\t\r\n]+")
+# An example with 32 negatives is 32 texts.
 _BATCH = 2000  # examples turned into texts at a time
 
 
@@ -72,17 +72,11 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
         DataError: the format cannot hold an id.
         FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
     """
-    writers = {
-        "colbert": lambda aside: _write_colbert(data, aside, NAMES),
-        "ragatouille": lambda aside: _write_colbert(data, aside, RAGATOUILLE_NAMES),
-        "beir": lambda aside: _write_beir(data, aside),
-        "datasets": lambda aside: _write_parquet(data, aside),
-    }
-    if kind not in writers:
+    if kind not in KINDS:
         raise SettingError(f"kind={kind!r} is not known: use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
     folder = expanded(folder)
     with staged(folder, overwrite=overwrite) as aside:
-        counts, lost = writers[kind](aside)
+        counts, lost = _WRITERS[kind](data, aside)
     return Export(folder, counts, {what: number for what, number in lost.items() if number})
 
 
@@ -119,26 +113,17 @@ def _write_colbert(data: TrainingSet, folder: Path, names: tuple[str, str, str])
         return (line(query_numbers[query], data.queries[query]) for query in data.query_ids(split))
 
     counts["queries"] = _write(folder / names[0], texts(TRAIN))
-    counts["documents"] = _write(
-        folder / names[1],
-        (
-            line(number, *((found.text, found.title) if found.title else (found.text,)))
-            for number, found in enumerate(data.documents.values())
-        ),
-    )
+    documents = enumerate(data.documents.values())
+    # The title is a third column, which ColBERT's files may lack.
+    rows = (line(number, found.text, *([found.title] if found.title else [])) for number, found in documents)
+    counts["documents"] = _write(folder / names[1], rows)
     counts["examples"] = _write(folder / names[2], _triples(data.examples, query_numbers, numbers, lost))
     for split in HELD_OUT:
         if data.query_ids(split):
             counts[f"{split} queries"] = _write(folder / f"queries.{split}.tsv", texts(split))
-            counts[f"{split} judgements"] = _write(
-                folder / f"qrels.{split}.tsv",
-                (f"{query_numbers[q]}\t0\t{numbers[d]}\t{relevance}\n" for q, d, relevance in _judged(data, split)),
-            )
-    maps = {
-        "queries": {str(number): query for query, number in query_numbers.items()},
-        "documents": {str(number): document for document, number in numbers.items()},
-    }
-    write_json(folder / ID_MAPS, maps)
+            rows = (f"{query_numbers[q]}\t0\t{numbers[d]}\t{grade}\n" for q, d, grade in _judged(data, split))
+            counts[f"{split} judgements"] = _write(folder / f"qrels.{split}.tsv", rows)
+    write_json(folder / ID_MAPS, {"queries": dict(enumerate(queries)), "documents": dict(enumerate(data.documents))})
     return counts, lost
 
 
@@ -162,16 +147,13 @@ def _write_beir(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[
             rows = (f"{_tabless(q)}\t{_tabless(d)}\t{relevance}\n" for q, d, relevance in _judged(data, split))
             path = folder / "qrels" / f"{name}.tsv"
             counts[f"{name} judgements"] = _write(path, rows, head="query-id\tcorpus-id\tscore\n")
-    counts["documents"] = _write(
-        folder / "corpus.jsonl",
-        (
-            _json({"_id": d.id, "title": d.title, "text": d.text, "metadata": as_stored(d.metadata)})
-            for d in data.documents.values()
-        ),
+    documents = (
+        {"_id": d.id, "title": d.title, "text": d.text, "metadata": as_stored(d.metadata)}
+        for d in data.documents.values()
     )
-    counts["queries"] = _write(
-        folder / "queries.jsonl", (_json({"_id": query, "text": text}) for query, text in data.queries.items())
-    )
+    counts["documents"] = _write(folder / "corpus.jsonl", map(_json, documents))
+    queries = ({"_id": query, "text": text} for query, text in data.queries.items())
+    counts["queries"] = _write(folder / "queries.jsonl", map(_json, queries))
     # Judged negatives are in the qrels; mined ones are not.
     lost["hard negatives, for which BEIR has no place"] = sum(
         document not in data.qrels.get(example.query_id, {})
@@ -205,6 +187,7 @@ def _tables(data: TrainingSet, lost: Counter[str]) -> Iterator[tuple[str, Any, I
     """The name, schema and record batches of each split."""
     import pyarrow as pa
 
+    # datasets needs one schema for all rows, so the widest example decides.
     text, width = pa.string(), max((len(example.negative_ids) for example in data.examples), default=0)
     columns = [("query", text), ("positive", text)]
     negatives = [(f"negative_{number}", text) for number in range(1, width + 1)]
@@ -240,6 +223,15 @@ def _batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
 
     while part := list(islice(rows, _BATCH)):
         yield pa.RecordBatch.from_pylist(part, schema=schema)  # a missing column is None
+
+
+_WRITERS: dict[str, Callable[[TrainingSet, Path], tuple[Counter[str], Counter[str]]]] = {
+    "colbert": partial(_write_colbert, names=NAMES),
+    "ragatouille": partial(_write_colbert, names=RAGATOUILLE_NAMES),
+    "beir": _write_beir,
+    "datasets": _write_parquet,
+}
+KINDS = tuple(_WRITERS)
 
 
 def _write(path: Path, lines: Iterable[str], *, head: str = "") -> int:

@@ -51,11 +51,14 @@ def source_tables(source: Any, split: str) -> SourceTables | None:
         folder = user_path(source)
         # A text that is no path at all is refused by its reader, with a better message.
         found = _in_folder(folder, split) if os.path.lexists(folder) and is_folder(folder) else {}
-    elif not isinstance(source, Mapping) or split not in source or not _has(source, QUERIES + DOCUMENTS):
+    elif (
+        not isinstance(source, Mapping) or split not in source or not any(map(source.__contains__, QUERIES + DOCUMENTS))
+    ):
         return None
     else:
         found = source
         known = (split, *QUERIES, *DOCUMENTS, *VALIDATION_SPLITS)
+        # A misspelt name would drop a whole table in silence.
         for name in source:
             if name not in known and name not in ("train", "test"):
                 raise DataError(f"the dict has a part {name!r:.60}, and the parts are: {', '.join(known)}.")
@@ -66,14 +69,11 @@ def source_tables(source: Any, split: str) -> SourceTables | None:
     return SourceTables(found[split], found.get("queries"), documents, held_out)
 
 
-def _has(source: Mapping[Any, Any], names: Sequence[str]) -> bool:
-    return any(name in source for name in names)
-
-
 def _in_folder(folder: Path, split: str) -> dict[str, Path]:
     """The tables of a folder by name; empty where it has no rows or no queries."""
     names = (split, *QUERIES, *DOCUMENTS, *VALIDATION_SPLITS)
     found = {name: place for name in names if (place := _table(folder, name))}
+    # Shards of the rows lie beside the tables of queries and documents in PyLate's data sets.
     if split not in found and any(folder.glob(f"{split}-*.parquet")):
         found[split] = folder
     return found if split in found and "queries" in found else {}
@@ -109,16 +109,15 @@ class Input:
     @classmethod
     def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> Input:
         """Sort what the user gave: a source may bring queries and documents beside its rows."""
-        found = cls([*sources, documents], [], [], [], [], held_out)
-        for source in sources:
-            tables = None if isinstance(source, Source) else source_tables(source, split)
-            tables = tables or SourceTables(source)
-            found.rows.append(tables.rows)
-            found.held_out.extend(tables.held_out)
-            found.queries.extend([tables.queries] if tables.queries is not None else [])
-            found.documents.extend([tables.documents] if tables.documents is not None else [])
-        if queries is not None:
-            found.queries.append(queries)
-            found.sources.append(queries)
-        found.documents.extend([documents] if documents is not None else [])
-        return found
+        tables = [
+            (None if isinstance(source, Source) else source_tables(source, split)) or SourceTables(source)
+            for source in sources
+        ]
+        return cls(
+            [*sources, documents, *([] if queries is None else [queries])],
+            [found.rows for found in tables],
+            [found for found in (*(found.queries for found in tables), queries) if found is not None],
+            [found for found in (*(found.documents for found in tables), documents) if found is not None],
+            [rows for found in tables for rows in found.held_out],
+            held_out,
+        )

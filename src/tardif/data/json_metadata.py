@@ -75,6 +75,7 @@ def _plain(value: Any, depth: int, text: _Text) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        # A subclass of str, such as NumPy's or an enum's, becomes a plain one.
         return text(str.__str__(value))
     if isinstance(value, int | float | Decimal):
         return _number(value)
@@ -92,6 +93,7 @@ def _foreign(value: Any, depth: int, text: _Text) -> Any:
     if is_missing(value):
         return None
     if isinstance(value, set | frozenset):
+        # A set has no order of its own: by repr its members of any types have one.
         return [_plain(inner, depth + 1, text) for inner in sorted(value, key=repr)]
     if isinstance(value, date | time):
         return value.isoformat()

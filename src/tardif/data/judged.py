@@ -7,7 +7,6 @@ documents are not cut.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,12 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
-from tardif.data.hygiene.cleaning import Findings, clean
-from tardif.data.hygiene.clicks import ClickRule
-from tardif.data.hygiene.labels import check_scores
+from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.rules import RULES as PREPARE_RULES
-from tardif.data.hygiene.rules import Rule, choose
+from tardif.data.hygiene.rules import Rule
 from tardif.data.inputs import Input
 from tardif.data.queries import stream_queries
-from tardif.data.reading import Reading
+from tardif.data.reading import LabelledReading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.staging import Staging
 from tardif.data.synthetic import parent_of
@@ -98,7 +95,7 @@ def most_own(left_out: Own) -> int:
 
 
 @dataclass(frozen=True, repr=False)
-class Judging(Reading):
+class Judging(LabelledReading):
     """How judged data are read.
 
     Args:
@@ -107,24 +104,7 @@ class Judging(Reading):
         on: rule to action (:data:`RULES`).
     """
 
-    positive_label: str | None = None
-    scores: str | float | None = None
-    clicks: Any = None
-
-    @property
-    def actions(self) -> dict[str, str]:
-        """The action of every rule.
-
-        Raises:
-            SettingError: a rule or action is not known.
-        """
-        return choose(self.on or {}, RULES, "for measuring there")
-
-    def check(self) -> None:
-        """Raise if an option cannot be used; errors as for :meth:`tardif.data.reading.Reading.check`."""
-        super().check()
-        check_scores(self.scores)
-        ClickRule.of(self.clicks)
+    rules = RULES
 
 
 def read_judged(
@@ -155,7 +135,7 @@ def read_judged(
     """
     how = how or Judging()
     how.check()
-    actions = how.actions
+    action = how.actions["identical"]
     if isinstance(source, str | Path):
         path = user_path(source)
         if not path.exists():
@@ -166,15 +146,14 @@ def read_judged(
                 raise SettingError(
                     f"{path} is prepared and holds its texts: leave documents and queries out (--documents, --queries)."
                 )
-            return _own(_prepared(path, split, name), actions["identical"])
-    given = Input.of([source], documents, queries, None, split)
-    found = _read(given, split, how, name or "data")
-    return _own(found, actions["identical"])
+            return _own(_prepared(path, split, name), action)
+    return _own(_read(Input.of([source], documents, queries, None, split), split, how, name or "data"), action)
 
 
 def _prepared(folder: Path, split: str, name: str) -> JudgedSet:
     data = TrainingSet.load(folder)
     sides = set(data.split.values())
+    # Few prepared sets hold out a test. Validation is the best figure that such a set has.
     used = VALIDATION if split == TEST and TEST not in sides else split
     ids = data.query_ids(used)
     if not ids:
@@ -213,10 +192,11 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
             split=split,
             form=how.form,
             positive_label=how.positive_label,
-            runs=False,
+            runs=False,  # nobody has judged the hits of a run
         )
         for documents in given.documents:
             found = DocumentReport()
+            # The options for columns are of both tables; each reader takes its own.
             corpus = stream_documents(documents, reading=how.only_documents(), report=found)
             staging.add_documents(staging.source(source_name(documents)), corpus, rows=False)
             shape += found.lines()
@@ -225,13 +205,12 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
             staging.add_queries(staging.source(source_name(queries, "queries")), listed)
         staging.add(opened)
         shape.append(f"{name}: {opened.shape}")
-        findings = clean(
-            staging,
-            _training(how.actions),
-            positive_label=how.positive_label,
-            scores=how.scores,
-            click_rule=how.clicks,
-        )
+        # The rules of prepare that are about training keep what they concern.
+        rules = {
+            **dict.fromkeys(PREPARE_RULES, "keep"),
+            **{rule: how.actions[rule] for rule in (*_SHARED, "no-positive")},
+        }
+        findings = clean(staging, rules, how)
         shape += [findings.labels] if findings.labels else []
         dropped = _drop_without_text(staging, how.actions["empty"])
         judged = _collected(staging, name)
@@ -239,28 +218,19 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
     return replace(judged, shape=tuple(shape), report=(*findings.lines, *report))
 
 
-def _training(actions: Mapping[str, str]) -> dict[str, str]:
-    """The actions of prepare's rules: rules about training keep what they concern."""
-    chosen = {name: actions[name] for name in _SHARED}
-    return {**dict.fromkeys(PREPARE_RULES, "keep"), **chosen, "no-positive": actions["no-positive"]}
-
-
 def _drop_without_text(staging: Staging, action: str) -> int:
     """Drop judged queries without text, or raise if the rule refuses them; returns their number."""
+    empty = [text_id("", "")]
     found = staging.all(
-        "SELECT id, min(source), min(place) FROM queries WHERE id IN (SELECT id FROM asked WHERE key = ?) "
-        "GROUP BY id ORDER BY 2, 3",
-        [text_id("", "")],
+        """SELECT id, min(source), min(place) FROM queries WHERE id IN (SELECT id FROM asked WHERE key = ?)
+        GROUP BY id ORDER BY 2, 3""",
+        empty,
     )
     if found and action == "refuse":
         identity, source, place = found[0]
-        raise staging.error(
-            source,
-            place,
-            f"the query {identity!r} is judged and has no text ({len(found)} in all): mend it, or choose empty=drop "
-            '(--on empty=drop; in Python on={"empty": "drop"}).',
-        )
-    staging.run("DELETE FROM asked WHERE key = ?", [text_id("", "")])
+        what = f"the query {identity!r} is judged and has no text ({len(found)} in all): mend it, or choose empty=drop"
+        raise staging.error(source, place, f'{what} (--on empty=drop; in Python on={{"empty": "drop"}}).')
+    staging.run("DELETE FROM asked WHERE key = ?", empty)
     return len(found)
 
 
@@ -269,10 +239,9 @@ def _collected(staging: Staging, name: str) -> JudgedSet:
     queries = dict(staging.all("SELECT id, text FROM asked ORDER BY id"))
     qrels: dict[str, dict[str, int]] = {query: {} for query in queries}
     for query, document, relevance in staging.all(
-        "SELECT query_id, document_id, relevance FROM judged ORDER BY query_id, document_id"
+        "SELECT query_id, document_id, relevance FROM judged SEMI JOIN asked ON asked.id = query_id ORDER BY ALL"
     ):
-        if query in qrels:
-            qrels[query][document] = relevance
+        qrels[query][document] = relevance
     if not queries:
         raise DataError("No judged query is left to measure on.", name)
     if not any(relevance > 0 for found in qrels.values() for relevance in found.values()):
@@ -285,7 +254,7 @@ def _collected(staging: Staging, name: str) -> JudgedSet:
     return JudgedSet(name, documents, queries, qrels)
 
 
-def _used(staging: Staging, findings: Findings, judged: JudgedSet, dropped: int, *, has_corpus: bool) -> list[str]:
+def _used(staging: Staging, findings: Cleaning, judged: JudgedSet, dropped: int, *, has_corpus: bool) -> list[str]:
     """Lines on what was used and what was not."""
     used = sum(map(len, judged.qrels.values()))
     lines = [f"{staging.rows} judgements read: {used} used, {staging.rows - used} not"]
@@ -297,9 +266,8 @@ def _used(staging: Staging, findings: Findings, judged: JudgedSet, dropped: int,
     if findings.done.get("unknown-id") == "drop":
         lines.append("what is dropped counts nowhere: not for recall either, where trec_eval counts it as not found")
     if count := findings.counts.get("empty", 0):
-        lines.append(
-            f"{count} judgements are of a query or document without text, which finds nothing and is not found"
-        )
+        what = "a query or document without text, which finds nothing and is not found"
+        lines.append(f"{count} judgements are of {what}")
     if dropped:
         lines.append(f"empty: {dropped} ({RULES['empty'].what}; drop)")
     if has_corpus and (
@@ -319,8 +287,7 @@ def _own(judged: JudgedSet, action: str) -> JudgedSet:
     shared = {query: frozenset(document.id for document in own) for query, own in sorted(named.items())}
     relevant = {query for query, own in shared.items() if any(judged.qrels[query].get(d, 0) > 0 for d in own)}
     own = own_documents(judged.queries, judged.documents, judged.qrels)
-    actions: dict[str, Own] = {"own": own, "drop": shared, "keep": {}}
-    left_out = actions[action]
+    left_out: Own = {"own": own, "drop": shared}.get(action, {})
     lines = []
     if left_out:
         lines.append(
@@ -345,12 +312,14 @@ def _elsewhere(judged: JudgedSet) -> int:
     asked: dict[str, list[str]] = {}
     for query, text in judged.queries.items():
         asked.setdefault(normalise(text), []).append(query)
+    # Normalising every article of a corpus would take longer than all the rest.
     longest = max(map(len, judged.queries.values()))
-    found = set()
-    for document in judged.documents:
-        if len(document.text) <= 2 * longest + 100:  # no query has a longer text
-            for text in {normalise(document.text), normalise(document.content)}:
-                for query in asked.get(text, ()):
-                    if query != document.id and judged.qrels[query].get(document.id, 0) <= 0:
-                        found.add(query)
+    found = {
+        query
+        for document in judged.documents
+        if len(document.text) <= 2 * longest + 100  # no query has a longer text
+        for text in {normalise(document.text), normalise(document.content)}
+        for query in asked.get(text, ())
+        if query != document.id and judged.qrels[query].get(document.id, 0) <= 0
+    }
     return len(found)

@@ -76,8 +76,8 @@ def markup_in(text: str) -> str:
     """
     if not _may_hold(text):
         return ""
-    found = next(_spans(text), None)
-    return "" if found is None else text[found[0] : found[1]][:_SHOWN]
+    begin, end, _ = next(_spans(text), (0, 0, ""))
+    return text[begin:end][:_SHOWN]
 
 
 def without_markup(text: str) -> str:
@@ -87,10 +87,7 @@ def without_markup(text: str) -> str:
     'Tides & moon'
     """
     for _ in range(_PASSES):
-        if not _may_hold(text):
-            break
-        spans = list(_spans(text))
-        if not spans:
+        if not _may_hold(text) or not (spans := list(_spans(text))):
             break
         text = _replaced(text, spans)
     return text
@@ -153,7 +150,8 @@ def _spans(text: str) -> Iterator[_Span]:
         elif found["tag"] is None:
             yield begin, end, _instead(found)
         elif _is_tag(found, text, ends):
-            yield begin, end, _of_tag(found["name"].lower())
+            name = found["name"].lower()
+            yield begin, end, "\n" if name in _BLOCKS else " " if name in ("td", "th", "wbr", "img") else ""
 
 
 class _Ends:
@@ -196,12 +194,6 @@ def _instead(found: re.Match[str]) -> str:
     if found["escape"]:
         return {"_x000d_": "\n", "_x000a_": "\n", "_x0009_": "\t"}.get(found["escape"].lower(), "")
     return "\n" if found["written"] else ""
-
-
-def _of_tag(name: str) -> str:
-    if name in _BLOCKS:
-        return "\n"
-    return " " if name in ("td", "th", "wbr", "img") else ""
 
 
 def _is_tag(found: re.Match[str], text: str, ends: _Ends) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from tardif.checks import check_list
+from tardif.checks import check_list, is_number
 from tardif.data.chunking import PIECE
-from tardif.data.synthetic import PARENT
+from tardif.data.synthetic import PARENT, parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.errors import SettingError
 from tardif.text.normal import normalise
@@ -34,8 +34,9 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     """
     sets, weights = check_list(sets, "sets", SettingError), check_list(weights, "weights", SettingError)
     for weight in weights:
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        if not is_number(weight) or not 0 < weight < math.inf:
             raise SettingError(f"weight={weight!r}: give a number above 0.")
+    # The parts of a mixed set count examples from the first: another set before them would shift them.
     if any(found.parts for found in sets):
         raise SettingError("A training set that is mixed cannot be mixed again: put its parts together at once.")
     renamed = _distinct_ids(sets)
@@ -61,8 +62,8 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
             report.append(f"set {number}: {left_out} examples left out, whose query another set holds out")
         report += [f"set {number}: {line}" for line in found.report]
     return TrainingSet(
-        documents={identity: document for found in renamed for identity, document in found.documents.items()},
-        queries={query: text for found in renamed for query, text in found.queries.items()},
+        documents=dict(chain.from_iterable(found.documents.items() for found in renamed)),
+        queries=dict(chain.from_iterable(found.queries.items() for found in renamed)),
         qrels=qrels,
         split=split,
         examples=list(chain.from_iterable(used)),
@@ -82,10 +83,9 @@ def _distinct_ids(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
     found = []
     for number, given in enumerate(sets, start=1):
         contents = {identity: document.content for identity, document in given.documents.items()}
-        renamed = _rename(given, _new_ids(contents, documents, number), _new_ids(given.queries, queries, number))
-        documents.update({identity: document.content for identity, document in renamed.documents.items()})
-        queries.update(renamed.queries)
-        found.append(renamed)
+        found.append(_rename(given, _new_ids(contents, documents, number), _new_ids(given.queries, queries, number)))
+        documents.update({identity: document.content for identity, document in found[-1].documents.items()})
+        queries.update(found[-1].queries)
     return found
 
 
@@ -113,14 +113,12 @@ def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[s
 
     def metadata(document: Document) -> Mapping[str, Any]:
         """The metadata with the new id of the document that a variant or a piece was made from."""
-        return {
-            name: d(value)
-            if name == PARENT and isinstance(value, str)
-            else {**value, "document": d(value["document"])}
-            if name == PIECE and isinstance(value, Mapping) and isinstance(value.get("document"), str)
-            else value
-            for name, value in document.metadata.items()
-        }
+        found = dict(document.metadata)
+        if (parent := parent_of(document)) is not None:
+            found[PARENT] = d(parent)
+        if isinstance(piece := found.get(PIECE), Mapping) and isinstance(piece.get("document"), str):
+            found[PIECE] = {**piece, "document": d(piece["document"])}
+        return found
 
     return replace(
         given,
@@ -130,12 +128,7 @@ def _rename(given: TrainingSet, documents: Mapping[str, str], queries: Mapping[s
         split={q(i): side for i, side in given.split.items()},
         unclear={q(i): [d(j) for j in found] for i, found in given.unclear.items()},
         examples=[
-            replace(
-                example,
-                query_id=q(example.query_id),
-                positive_id=d(example.positive_id),
-                negative_ids=tuple(map(d, example.negative_ids)),
-            )
-            for example in given.examples
+            replace(e, query_id=q(e.query_id), positive_id=d(e.positive_id), negative_ids=tuple(map(d, e.negative_ids)))
+            for e in given.examples
         ],
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.corpora import QUERY_CELLS, Chosen, query_column, query_columns, query_id, query_of, query_text
+from tardif.data.formats.corpora import QUERY_CELLS, query_column, query_columns, query_id, query_of, query_text
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
 from tardif.data.formats.table_rows import Row, stream_rows
@@ -42,6 +42,7 @@ def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
         if not text.strip():
             raise row.error("the query's text is empty.")
         text = without_markup(text) if reading.markup == "clean" else text
+        # The first row decides: ids for some rows only would give the others ids of another kind.
         if has_ids is None:
             # columns={"query_id": None} leaves the ids out
             has_ids = chosen.get("query_id") != () and query_column(row, "query_id", chosen) is not None
@@ -69,11 +70,20 @@ def stream_queries(
     """
     chosen = query_columns(columns or {})
     for row in _rows(source, form):
-        yield row.line, _query(row, chosen)
+        item: Any = row.fields
+        if isinstance(item, Query):
+            yield row.line, item
+        elif isinstance(item, tuple | list) and len(item) == len(QUERY_CELLS):
+            yield row.line, query_of(replace(row, fields=dict(zip(QUERY_CELLS, item, strict=True))))
+        elif isinstance(item, Mapping):
+            yield row.line, query_of(row, chosen)
+        else:
+            raise row.error("a query must be (id, text), or a dict with an id and a text.")
 
 
 def _rows(source: Any, form: Form | None) -> Iterator[Row]:
     """The rows of a list of queries; of a Python value each item, whatever it is."""
+    # A file may lack a header (ColBERT's queries.tsv); values and Parquet files always have names.
     if isinstance(source, str | Path) and not is_folder(path := user_path(source)):
         yield from stream_rows(path, form, bare=QUERY_CELLS)
         return
@@ -91,14 +101,3 @@ def _rows(source: Any, form: Form | None) -> Iterator[Row]:
         items = enumerate(source.items() if isinstance(source, Mapping) else source, start=1)
     for place, item in items:
         yield Row(item, where, place)
-
-
-def _query(row: Row, chosen: Chosen) -> Query:
-    item: Any = row.fields
-    if isinstance(item, Query):
-        return item
-    if isinstance(item, tuple | list) and len(item) == len(QUERY_CELLS):
-        return query_of(replace(row, fields=dict(zip(QUERY_CELLS, item, strict=True))), {})
-    if not isinstance(item, Mapping):
-        raise row.error("a query must be (id, text), or a dict with an id and a text.")
-    return query_of(row, chosen)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from tardif.checks import check_mapping
 from tardif.data.formats.columns import ROLES, ColumnChoices
 from tardif.data.formats.document_rows import DocumentColumns
 from tardif.data.formats.form import Form
-from tardif.data.hygiene.rules import choose
+from tardif.data.hygiene.clicks import ClickRule
+from tardif.data.hygiene.labels import check_scores
+from tardif.data.hygiene.rules import RULES, Rule, choose
 from tardif.display import Short
 from tardif.errors import DataError, SettingError
 
@@ -45,6 +47,8 @@ class Reading(Short):
     sheet: str | None = None
     on: Mapping[str, str] | None = None
 
+    rules: ClassVar[Mapping[str, Rule]] = RULES
+
     @property
     def actions(self) -> dict[str, str]:
         """The action of every rule.
@@ -52,7 +56,7 @@ class Reading(Short):
         Raises:
             SettingError: a rule or action is not known.
         """
-        return choose(self.on or {})
+        return choose(self.on or {}, self.rules)
 
     @property
     def markup(self) -> str:
@@ -78,6 +82,7 @@ class Reading(Short):
         check_columns("columns", self.columns)
         if self.on is not None:
             check_mapping(self.on, "on", '{"markup": "clean"}')
+        # Both are computed only to raise here, before anything is read.
         _ = self.actions
         _ = self.form
 
@@ -108,11 +113,27 @@ class Reading(Short):
         Raises:
             SettingError: a value cannot be a column's name.
         """
-        found = self.of_documents
-        metadata = found.get("metadata")
-        if "metadata" in found and not metadata:
-            metadata = ()
-        return DocumentColumns.of(found.get("text"), found.get("title") or None, found.get("id") or None, metadata)
+        return DocumentColumns.of(self.of_documents)
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class LabelledReading(Reading):
+    """How judged data are read: tables, and what labels, scores and clicks mean.
+
+    Args:
+        columns, separator, encoding, sheet, on: as for :class:`Reading`.
+        positive_label, scores, clicks: as for :class:`tardif.preparation.Preparation`.
+    """
+
+    positive_label: str | None = None
+    scores: str | float | None = None
+    clicks: Any = None
+
+    def check(self) -> None:
+        """Raise if an option cannot be used; errors as for :meth:`Reading.check`."""
+        super().check()
+        check_scores(self.scores)
+        ClickRule.of(self.clicks)
 
 
 def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
@@ -136,6 +157,7 @@ def check_columns(name: str, columns: Mapping[str, Any] | None) -> None:
                 f"and in a table of documents {', '.join(DOCUMENT_ROLES)}."
             )
     ColumnChoices.of(options.judging, None)
+    # Computed only to raise.
     _ = options.documents
 
 

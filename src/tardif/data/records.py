@@ -56,21 +56,16 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """The name for messages."""
-        ...
 
     @property
     def shape(self) -> str:
         """How the source is read."""
-        ...
 
     def documents(self) -> Iterator[tuple[int, Document]]:
         """The source's own corpus with places, empty where it has none."""
-        ...
 
     def queries(self) -> Iterator[tuple[int, Query]]:
         """The source's own list of queries with places, empty where it has none."""
-        ...
 
     def judgements(self) -> Iterator[Judgement]:
         """The judgements, in the source's order."""
-        ...

@@ -66,12 +66,9 @@ def open_regular(path: Path) -> io.BufferedReader:
     check_regular(path)
     # The check and the opening are two steps: a pipe may take the file's place between them. O_NONBLOCK opens it
     # without waiting for a writer, and the second check sees it.
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller's to close
+    without_waiting = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda path, flags: os.open(path, flags | without_waiting))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise DataError("is a pipe or device: write it to a file first.", path)
     return file
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

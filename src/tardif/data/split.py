@@ -2,21 +2,25 @@
 
 Queries with the same normalised text are one group. Groups are joined if they share a family (the value of a field to
 split by), are nearly the same text or, on request, share a relevant document. A hash of seed and text decides which
-groups are held out. So the split depends neither on the order of the input nor on the process.
+groups are held out. So the split depends neither on the order of the input nor on the process. Cross-validation holds
+out each query once, in folds that keep the same groups together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tardif.data.staging import Staging
-from tardif.data.training_set import TEST, VALIDATION
+from tardif.data.training_set import TEST, TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
+from tardif.text.near import LIMIT, near_duplicates
+from tardif.text.normal import keyed_order, normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 # More held-out queries cost evaluation time and narrow the error of the figures little.
 MAX_HELD_OUT = 500
@@ -170,26 +174,18 @@ def _group(staging: Staging, how: Split, alike: Sequence[Sequence[str]]) -> None
         return
     # Queries are nodes; what they share is a hub: a text, a family, a relevant document, a group of near-duplicates.
     staging.run("CREATE TABLE nodes AS SELECT id, key, row_number() OVER (ORDER BY id) - 1 AS node FROM asked")
-    links = ["SELECT node, 'k' || key AS hub FROM nodes"]
-    if has_families:
-        links.append(
-            "SELECT DISTINCT n.node, 'f' || s.family FROM nodes n JOIN stated s ON s.query_id = n.id "
-            "WHERE s.family IS NOT NULL"
-        )
-    if how.documents_apart:
-        links.append(
-            "SELECT n.node, 'd' || t.key FROM nodes n JOIN judged j ON j.query_id = n.id "
-            "JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
-        )
-    if alike:
-        members = ((number, identity) for number, group in enumerate(alike) for identity in group)
-        staging.table("alike", "number BIGINT, id VARCHAR", members)
-        links.append("SELECT n.node, 'n' || x.number FROM nodes n JOIN alike x USING (id)")
-    staging.run(
-        "CREATE TABLE links AS SELECT node, dense_rank() OVER (ORDER BY hub) - 1 AS hub FROM "
-        f"({' UNION ALL '.join(links)})"
-    )
-    found = staging.database.sql("SELECT node, hub FROM links").fetchnumpy()
+    members = ((number, identity) for number, group in enumerate(alike) for identity in group)
+    staging.table("alike", "number BIGINT, id VARCHAR", members)
+    found = staging.run(
+        """SELECT node, dense_rank() OVER (ORDER BY hub) - 1 AS hub FROM (
+          SELECT node, 'k' || key AS hub FROM nodes
+          UNION ALL SELECT DISTINCT n.node, 'f' || s.family FROM nodes n JOIN stated s ON s.query_id = n.id
+            WHERE s.family IS NOT NULL
+          UNION ALL SELECT n.node, 'd' || t.key FROM nodes n JOIN judged j ON j.query_id = n.id
+            JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0 AND ?
+          UNION ALL SELECT n.node, 'n' || x.number FROM nodes n JOIN alike x USING (id))""",
+        [how.documents_apart],
+    ).fetchnumpy()
     units = components(found["node"], found["hub"])
     # Arrow takes the array as it is: ten million tuples of Python would need a gigabyte.
     staging.database.register("found", pa.table({"node": pa.array(range(len(units))), "unit": pa.array(units)}))
@@ -220,3 +216,89 @@ def components(nodes: NDArray[Any], hubs: NDArray[Any]) -> NDArray[Any]:
     graph = coo_array((np.ones(len(nodes), dtype=np.int8), (nodes, hubs + count)), shape=(size, size))
     found: NDArray[Any] = connected_components(graph, directed=False)[1][:count]
     return found
+
+
+def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
+    """Hold out each training query once.
+
+    Queries that belong together (:mod:`tardif.data.split`) are in one fold. The folds depend on the texts and the
+    seed, not on the order of the queries.
+
+    Args:
+        data: a set without held-out queries.
+        folds: the number of folds.
+        seed: of the draw.
+
+    Returns:
+        One set for each fold, with the queries of this fold held out.
+
+    Raises:
+        SettingError: queries are held out already, belong together by a field that is not kept, or are too few.
+    """
+    if held := len(data.query_ids(VALIDATION)):
+        raise SettingError(
+            f"folds={folds} judges every query with a model that was trained without it, and {held} queries are held "
+            "out already: prepare with --validation 0 (validation=0)."
+        )
+    if any(made.get("group_by") for made in _made_with(data)):
+        raise SettingError(
+            f"folds={folds}: the set was split by a field (group_by), which a prepared set does not keep: hold out a "
+            "share instead (--validation)."
+        )
+    groups = _together(data)
+    if len(groups) < folds:
+        raise SettingError(
+            f"folds={folds}: there are {len(groups)} groups of training queries that do not belong together: give "
+            f"{len(groups)} folds or fewer."
+        )
+    parts: list[set[str]] = [set() for _ in range(folds)]
+    for key in sorted(groups, key=lambda key: (keyed_order(seed, key), key)):
+        min(parts, key=len).update(groups[key])
+    return [_without(data, part) for part in parts]
+
+
+def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:
+    """The settings of a set, or of each set mixed into it."""
+    for settings in data.settings.get("mixed") or [data.settings]:
+        yield dict(settings)
+
+
+def _together(data: TrainingSet) -> dict[str, list[str]]:
+    """Training queries that must be in one fold, by the first of their normalised texts."""
+    import numpy as np
+
+    asked = {query: normalise(data.queries[query]) for query in data.query_ids(TRAIN)}
+    shared: dict[str, list[str]] = {}  # what queries have in common -> these queries
+    for query, text in asked.items():
+        shared.setdefault(f"q{text}", []).append(query)
+    if any(made.get("near", True) for made in _made_with(data)) and len(asked) <= LIMIT:
+        links = near_duplicates((query, data.queries[query]) for query in asked).links
+        shared.update({f"n{number}": list(link) for number, link in enumerate(links)})
+    if any(made.get("documents_apart") for made in _made_with(data)):
+        for query in asked:
+            for identity in data.positives(query):
+                shared.setdefault(f"d{normalise(data.documents[identity].content)}", []).append(query)
+    places = {query: place for place, query in enumerate(asked)}
+    edges = [(places[query], hub) for hub, queries in enumerate(shared.values()) for query in queries]
+    units = components(*np.array(edges, dtype=np.int64).reshape(-1, 2).T)
+    groups: dict[int, list[str]] = {}
+    for query, unit in zip(asked, units.tolist(), strict=True):
+        groups.setdefault(unit, []).append(query)
+    return {min(asked[query] for query in group): group for group in groups.values()}
+
+
+def _without(data: TrainingSet, held: set[str]) -> TrainingSet:
+    """The set with some of its training queries held out."""
+    trained = [example.query_id not in held for example in data.examples]
+    parts, first = [], 0
+    for size, weight in data.parts:
+        parts.append((sum(trained[first : first + size]), weight))
+        first += size
+    kept = [example for example, used in zip(data.examples, trained, strict=True) if used]
+    return replace(
+        data,
+        split={query: VALIDATION if query in held else side for query, side in data.split.items()},
+        examples=kept,
+        made=round(data.made * len(kept) / max(len(trained), 1)),
+        parts=tuple(part for part in parts if part[0]),
+    )

@@ -17,9 +17,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tardif.data.chunking import marked
 from tardif.data.markup import clean_document, treated
@@ -50,7 +51,7 @@ _COLUMNS = {
 }
 
 
-class Staging:
+class Staging(AbstractContextManager["Staging"]):
     """The database of a collection. Closing it removes it.
 
     Attributes:
@@ -90,13 +91,7 @@ class Staging:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._writing: Future[None] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Close and remove the database."""
         self._writer.shutdown()
         self.database.close()
@@ -122,12 +117,7 @@ class Staging:
         return len(self.sources) - 1
 
     def add_documents(
-        self,
-        source: int,
-        documents: Iterable[tuple[int, Document]],
-        *,
-        chunk: Chunk | None = None,
-        rows: bool = True,
+        self, source: int, documents: Iterable[tuple[int, Document]], *, chunk: Chunk | None = None, rows: bool = True
     ) -> None:
         """Add a corpus.
 
@@ -193,10 +183,8 @@ class Staging:
 
     def documents(self, statement: str) -> list[Document]:
         """The documents of a query for id, title, text and metadata."""
-        return [
-            Document(identity, text, title, json.loads(metadata))
-            for identity, title, text, metadata in self.all(statement)
-        ]
+        rows = self.all(statement)
+        return [Document(identity, text, title, json.loads(metadata)) for identity, title, text, metadata in rows]
 
     def note(self, rule: str, action: str, source: int, place: int, detail: str) -> None:
         """Report one row that a rule concerns."""
@@ -264,9 +252,8 @@ class Staging:
         self._put("documents", (*row, content_id, body_id, own_id, corpus, parent, piece_of))
 
     def _put(self, table: str, row: tuple[Any, ...]) -> None:
-        pending = self._pending[table]
-        pending.append(row)
-        if len(pending) >= _BATCH:
+        self._pending[table].append(row)
+        if len(self._pending[table]) >= _BATCH:
             self._write(table)
 
     def flush(self) -> None:

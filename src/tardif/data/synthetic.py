@@ -97,14 +97,8 @@ class SynthesisResult(Short):
     def judgements(self) -> Iterator[Judgement]:
         """The pairs as judgements, grouped by the document that they were made from."""
         for place, pair in enumerate(self.pairs, start=1):
-            yield Judgement(
-                query=pair.query,
-                document=None,  # a variant is among documents(), its parent in the corpus
-                role="positive",
-                place=place,
-                document_id=pair.document_id,
-                group=pair.group,
-            )
+            # Its text is known: a variant is among documents(), its parent in the corpus.
+            yield Judgement(pair.query, None, "positive", place, document_id=pair.document_id, group=pair.group)
 
 
 def parent_of(document: Document) -> str | None:

@@ -77,6 +77,7 @@ class TrainingSet:
     sources: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        # Dicts with a short repr: a set printed in a notebook must not show a million texts.
         for name in ("documents", "queries", "qrels", "split"):
             if type(value := getattr(self, name)) is dict:
                 object.__setattr__(self, name, ShortDict(value))
@@ -180,6 +181,7 @@ class TrainingSet:
         if not _is_manifest(manifest):
             raise FolderError(f"{folder} is not a prepared training set.")
         try:
+            # An older reader could miss a table that a newer writer added.
             if manifest["version"] > VERSION:
                 raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
             # Sets without unclear pairs have no table of them.
@@ -213,6 +215,7 @@ class TrainingSet:
             identity: Document(identity, text, title, json.loads(metadata))
             for identity, title, text, metadata in _rows(tables.pop("documents"), "id", "title", "text", "metadata")
         }
+        # Each table leaves the dict before it is read, so that only one is held as Arrow.
         for query, text, side in _rows(tables.pop("queries"), "id", "text", "split"):
             queries[query], split[query] = text, side
         for query, document, relevance in _rows(tables.pop("qrels"), "query_id", "document_id", "relevance"):
@@ -304,4 +307,5 @@ def _is_manifest(value: Any) -> bool:
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
     """Metadata as the text of a set's ``metadata`` column. The same metadata gives the same text."""
+    # Sorted keys: two rows with equal metadata give equal bytes.
     return json.dumps(as_stored(metadata), ensure_ascii=False, sort_keys=True)

@@ -52,6 +52,7 @@ def gather(staging: Staging, given: Input, how: Preparation, console: Console) -
     for documents in given.documents:
         gathered.lines += _add_documents(staging, documents, how, console)
     for queries in given.queries:
+        # Places in messages are lines of this list, so it is a source of its own.
         number = staging.source(source_name(queries, "queries"))
         count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))
         gathered.lines.append(f"{Path(staging.sources[number]).name}: a list of {count:,} queries")
@@ -63,6 +64,7 @@ def gather(staging: Staging, given: Input, how: Preparation, console: Console) -
         gathered.lines.append(f"{name}: {source.shape}" + (", held out" if is_held else ""))
     if how.synthesize or how.endpoint is not None:
         _make_queries(staging, how, gathered, console)
+    # A corpus alone is no error before this: queries may be made from it.
     if not staging.rows:
         raise DataError("There is nothing to train on: the input states no pair of query and document.")
     return gathered
@@ -86,6 +88,7 @@ def _add_documents(staging: Staging, documents: Any, how: Preparation, console: 
                 bar.advance(1)
 
         staging.add_documents(number, counted(), chunk=cutter(documents, how.chunk, _base(how)), rows=False)
+    # The report of the set lists files and rows; the notes of a reader are of one corpus.
     for note in found.notes:
         if note.reason in MARKUP.values():
             staging.note("markup", how.markup, number, note.line, f"{note.file}: {note.detail}")
@@ -98,30 +101,26 @@ def _add_documents(staging: Staging, documents: Any, how: Preparation, console: 
 
 def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
     """Open the sources of rows, each with whether it is held out."""
-    columns = how.judging
-    whole: dict[str, Any] = {"group_by": how.group_by, "form": how.form, "positive_label": how.positive_label}
+    of_rows: dict[str, Any] = {"columns": how.judging, "group_by": how.group_by}
+    of_files: dict[str, Any] = {"form": how.form, "positive_label": how.positive_label}
     opened: list[tuple[Source, bool]] = []
     for source in given.rows:
         if isinstance(source, Source):  # opened already, such as queries that an endpoint wrote
             opened.append((source, False))
             continue
-        opened.append((open_source(source, columns=columns, split=how.split, **whole), False))
-        held_too = held_out_sources(source, columns=columns, split=how.split, group_by=how.group_by)
-        opened += [(found, True) for found in held_too]
-    opened += [(open_source(source, columns=columns, **whole), True) for source in given.held_out]
+        opened.append((open_source(source, split=how.split, **of_rows, **of_files), False))
+        opened += [(found, True) for found in held_out_sources(source, split=how.split, **of_rows)]
+    opened += [(open_source(source, **of_rows, **of_files), True) for source in given.held_out]
     if given.own_held_out is not None:
-        own = columns if how.validation_columns is None else how.validation_columns
+        if how.validation_columns is not None:
+            of_rows["columns"] = how.validation_columns
         try:
-            opened.append((open_source(given.own_held_out, columns=own, **whole), True))
-        except DataError as error:
-            raise _of_held_out(error) from None
+            opened.append((open_source(given.own_held_out, **of_rows, **of_files), True))
+        except DataError as error:  # these rows have an option of their own for their columns
+            what = error.what.replace("--columns ", "--validation-columns ")
+            what = re.sub(r"\bcolumns=(?=\{)", "validation_columns=", what)
+            raise DataError(what, error.path, error.line) from None
     return opened
-
-
-def _of_held_out(error: DataError) -> DataError:
-    """The error with the option that names the columns of held-out rows in place of ``columns``."""
-    what = error.what.replace("--columns ", "--validation-columns ")
-    return DataError(re.sub(r"\bcolumns=(?=\{)", "validation_columns=", what), error.path, error.line)
 
 
 def _make_queries(staging: Staging, how: Preparation, gathered: Gathered, console: Console) -> None:

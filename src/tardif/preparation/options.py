@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tardif.checks import check_mapping, shown
 from tardif.data.chunking import Chunk
-from tardif.data.hygiene.clicks import ClickRule
-from tardif.data.hygiene.labels import check_scores
-from tardif.data.reading import Reading, check_columns
+from tardif.data.reading import LabelledReading, check_columns
 from tardif.data.split import AUTO, Split
 from tardif.encoder import MINILM
 from tardif.errors import SettingError
@@ -30,7 +28,7 @@ _SELECTION = ("negatives", "sampling", "margin", "floor", "ceiling", "near_copy"
 
 
 @dataclasses.dataclass(frozen=True, repr=False, kw_only=True)
-class Preparation(Reading):
+class Preparation(LabelledReading):
     """The options of ``prepare``.
 
     Args:
@@ -102,9 +100,6 @@ class Preparation(Reading):
     documents_apart: bool = False
     group_by: str | None = None
     split: str = "train"
-    positive_label: str | None = None
-    scores: str | float | None = None
-    clicks: Any = None
     near: bool = True
     chunk: Chunk = "auto"
     base: str = MINILM
@@ -125,8 +120,6 @@ class Preparation(Reading):
         check_columns("validation_columns", self.validation_columns)
         self.mining.check()
         self.sides.check()
-        check_scores(self.scores)
-        ClickRule.of(self.clicks)
         limit = self.synthesize_limit
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise SettingError(f"synthesize_limit={shown(limit)}: give 1 or more, or None for all.")
@@ -137,6 +130,7 @@ class Preparation(Reading):
     @property
     def mining(self) -> MiningPlan:
         """The miner, its rules and its models."""
+        # With auto the plan replaces this ratio once it knows the number of queries.
         ratio: Any = RATIO if self.ratio == AUTO else self.ratio
         first, last = self.window
         return MiningPlan(
@@ -178,6 +172,7 @@ class Preparation(Reading):
 
     def as_json(self) -> dict[str, Any]:
         """The options that decide what is made, as the manifest holds them: without the device and the cache."""
+        # The same options give the same set on any device, so the device is no part of them.
         options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "device"}
         if self.endpoint is not None:
             options["endpoint"] = {name: value for name, value in self.endpoint.items() if name != "cache"}

@@ -5,21 +5,14 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
-from tardif.data.assemble import (
-    find_crowded,
-    read_tables,
-    source_json,
-    source_label,
-    write_report,
-    write_tables,
-)
-from tardif.data.hygiene.cleaning import Findings, clean, note_documents
+from tardif.data.assemble import find_crowded, read_tables, source_json, source_label, write_report, write_tables
+from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
 from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
@@ -119,17 +112,14 @@ def prepare_folder(
     console = console or Silent()
     out = Path(out)
     work = work or work_folder(out)
+    # Before the work: a folder that exists must not be found after an hour of mining.
     check_output(out, overwrite=overwrite)
     with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:
         made = _make(aside, given, how, console, work, in_memory=False)
         counts = made.counts if made.data is None else made.data.write_tables(aside)
-        manifest: dict[str, Any] = {
-            "settings": how.as_json(),
-            "sources": [source_json(source) for source in given.sources],
-        }
-        if made.queries:
-            manifest["made"] = made.queries
-        write_manifest(aside, counts, made.findings.counts, made.lines, **manifest)
+        own: dict[str, Any] = {"settings": how.as_json(), "sources": [source_json(source) for source in given.sources]}
+        own |= {"made": made.queries} if made.queries else {}
+        write_manifest(aside, counts, made.findings.counts, made.lines, **own)
     made.show(console)
     return out
 
@@ -138,6 +128,7 @@ def _check(
     sources: Iterable[Any], documents: Any, queries: Any, validation: Any, options: Mapping[str, Any]
 ) -> tuple[Preparation, Input]:
     """Check everything that can be checked before data are read."""
+    # One argument for both, as in Keras and scikit-learn: a share, or rows of one's own.
     share = isinstance(validation, int | float) or (isinstance(validation, str) and validation == AUTO)
     unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
     if unknown:
@@ -161,8 +152,7 @@ def _check(
         raise DataError(
             "There is nothing to train on: give pairs, or make them from the documents (synthesize, endpoint)."
         )
-    if documents is None and how.of_documents:
-        named = ", ".join(how.of_documents)
+    if documents is None and (named := ", ".join(how.of_documents)):
         raise SettingError(
             f"columns: {named} are columns of documents, and none are given: give documents (--documents)."
         )
@@ -172,10 +162,9 @@ def _check(
 @contextmanager
 def _mining_in(work: Path, how: Preparation) -> Iterator[None]:
     """Hold the folder of finished mining, and remove it when the set is whole."""
-    with ExitStack() as held:
-        # A folder that an interrupted run with mining left is held too: it is removed at the end.
-        if how.mining.is_needed or work.exists():
-            held.enter_context(hold(work, what=f"Negatives are being mined in {work}"))
+    # A folder that an interrupted run with mining left is held too: it is removed at the end.
+    is_used = how.mining.is_needed or work.exists()
+    with hold(work, what=f"Negatives are being mined in {work}") if is_used else nullcontext():
         yield
         forget(work)
 
@@ -193,7 +182,7 @@ class _Made:
         queries: the number of queries that rules made from the documents.
     """
 
-    findings: Findings
+    findings: Cleaning
     lines: list[str]
     totals: range = range(0)
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -223,6 +212,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
             made.counts = write_tables(staging, folder)
             documents = made.counts["documents"]
     made.lines.append(f"{documents} documents")
+    # The number of documents belongs to the totals, and is known only now.
     made.totals = range(made.totals.start, len(made.lines))
     # Mining comes after the database is closed, when its memory is free.
     if how.mining.is_needed and made.data is not None:
@@ -234,11 +224,11 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
 def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -> _Made:
     """Gather everything, apply the rules, and split."""
     gathered = gather(staging, given, how, console)
-    findings = clean(staging, how.actions, positive_label=how.positive_label, scores=how.scores, click_rule=how.clicks)
-    lines = [*gathered.lines, *findings.lines, *([findings.labels] if findings.labels else [])]
+    findings = clean(staging, how.actions, how)
+    lines = [*gathered.lines, *findings.lines, *filter(None, [findings.labels])]
     # Nearly the same queries stay on one side: else training would see what the evaluation asks.
-    alike = _near(staging, findings, how, lines, console)
-    _foreign(staging, findings, how, lines)
+    alike = _near(findings, how, lines, console)
+    _foreign(findings, how, lines)
     split(staging, how.sides, held_out=gathered.held_out, alike=alike.links)
     if crowded := find_crowded(staging):
         lines.append(
@@ -272,15 +262,17 @@ def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> li
     return lines + [f"{side}: {count} queries" for side, count in counts.items()]
 
 
-def _near(staging: Staging, findings: Findings, how: Preparation, lines: list[str], console: Console) -> Near:
+def _near(findings: Cleaning, how: Preparation, lines: list[str], console: Console) -> Near:
     """Report documents that are nearly the same; returns such queries, which stay on one side."""
     found = {"texts": Near(), "asked": Near()}
     if not how.near:
         return found["asked"]
+    staging = findings.staging
     # A variant is nearly its parent by design.
     texts = f"SELECT id, title || ' ' || text FROM texts WHERE metadata NOT LIKE '%{PARENT}%'"
     for table, what, rows in (("texts", "documents", texts), ("asked", "queries", "SELECT id, text FROM asked")):
         count = int(staging.one(f"SELECT count(*) FROM {table}"))
+        # The search compares sketches of all texts. Its time grows with their number, and so does its memory.
         if count > LIMIT:
             lines.append(f"near-duplicates among the {count} {what} were not looked for: there are over {LIMIT}")
             continue
@@ -292,7 +284,7 @@ def _near(staging: Staging, findings: Findings, how: Preparation, lines: list[st
                 "near-duplicates among them may be missed"
             )
     if found["texts"].links:
-        note_documents(staging, how.actions, findings, "near-duplicate", list(found["texts"].partners.items()))
+        findings.note_documents("near-duplicate", list(found["texts"].partners.items()))
     if count := len(found["asked"].partners):
         lines.append(
             f"{count} queries are nearly the same as another, in {found['asked'].groups} groups, each kept on one "
@@ -301,15 +293,15 @@ def _near(staging: Staging, findings: Findings, how: Preparation, lines: list[st
     return found["asked"]
 
 
-def _foreign(staging: Staging, findings: Findings, how: Preparation, lines: list[str]) -> None:
+def _foreign(findings: Cleaning, how: Preparation, lines: list[str]) -> None:
     """Report documents of a sample that are in another language than declared."""
     from tardif.text.detect import foreign_texts
 
     language = find_language(how.language)
-    rows = staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
+    rows = findings.staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
     looked_at, foreign = foreign_texts(rows, language.code)
     if foreign:
         lines.append(
             f"{len(foreign)} of {looked_at} documents looked at seem to be in another language than {language.name}"
         )
-        note_documents(staging, how.actions, findings, "language", foreign)
+        findings.note_documents("language", foreign)

@@ -19,7 +19,7 @@ from typing import Any
 
 from tardif._version import __version__
 from tardif.checksums import checksum, json_checksum
-from tardif.data.cross_validation import fold_sets
+from tardif.data.split import fold_sets
 from tardif.data.training_set import VALIDATION
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json

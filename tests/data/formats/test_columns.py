@@ -130,7 +130,7 @@ def test_each_column_of_a_wide_table_is_looked_at_a_few_times(names):
 @pytest.mark.parametrize("role", ["negative", "positive"])
 def test_rows_that_each_bring_a_column_are_looked_at_once(role, monkeypatch):
     compared = []
-    monkeypatch.setattr(tables, "check_clear", lambda roles, *_: compared.extend(roles.get(role, ())))
+    monkeypatch.setattr(tables, "unclear_role", lambda roles, *_: compared.extend(roles.get(role, ())))
     first = {"query": "q", "positive": "p"}
     rows = [first, *({"query": "q", "positive": "p", f"{role}_{n}": "x"} for n in range(200))]
     source = open_source(rows)

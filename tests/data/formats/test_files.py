@@ -74,8 +74,8 @@ def test_arrays_read_alike_in_blocks_of_any_size(tmp_path, monkeypatch, block):
     rows = [{"query": "".join(ODD), "answer": '[{"}]\\"'}, {"n": 12.5, "x": [1, {"y": None}]}, {}]
     path = tmp_path / "r.json"
     path.write_bytes(b"\xef\xbb\xbf \n" + json.dumps(rows, indent=2, ensure_ascii=False).encode() + b"\n\n")
-    assert list(json_files.json_array(path)) == list(enumerate(rows, start=1))
-    assert json_files.first_character(path) == "["
+    assert list(json_files.json_objects(path)) == list(enumerate(rows, start=1))
+    assert json_files.is_json_array(path)
 
 
 def test_what_has_no_end_is_refused(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_what_has_no_end_is_refused(tmp_path, monkeypatch):
         list(files.raw_lines(tmp_path / "r.jsonl"))
     (tmp_path / "r.json").write_bytes(b'[{"a": "' + b"x" * 10_000)
     with pytest.raises(DataError, match="line 1: malformed JSON"):
-        list(json_files.json_array(tmp_path / "r.json"))
+        list(json_files.json_objects(tmp_path / "r.json"))
 
 
 def test_folders_and_odd_paths(tmp_path):

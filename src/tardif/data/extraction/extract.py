@@ -11,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -110,13 +111,14 @@ def _marked_up(
     text = read(found.text)
     if not text.text:
         return Refused("without text", f"its {kind} holds no text, but {rest}.")
-    return Extracted(text.text, text.title, notes=(*found.notes, *text.notes))
+    return replace(text, notes=(*found.notes, *text.notes))
 
 
 def _html(file: io.BufferedReader) -> Extracted | Refused:
     """Read title and main text of a page; all its text where no main text is found."""
     trafilatura = library("HTML")
     raw = file.read()
+    # Browsers look for the declaration in the first kilobyte; some pages have a long comment before it.
     declared = _CHARSET.search(raw[:4096])
     decoded = decode(raw, declared[1].decode("ascii") if declared else "")
     if isinstance(decoded, Refused):
@@ -126,6 +128,7 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
         return Extracted("")
     if any(len(_QUOTED.sub("", tag).split()) > _ATTRIBUTES for tag in _LONG_TAG.findall(page)):
         return Refused("damaged", f"its HTML has a tag with more than {_ATTRIBUTES} attributes.")
+    # trafilatura parses dates with htmldate, which warns on its own.
     with hushed("trafilatura", "htmldate"):
         # Broad on purpose: a page can make the parsers raise anything.
         try:
@@ -137,11 +140,11 @@ def _html(file: io.BufferedReader) -> Extracted | Refused:
             return Refused("damaged", f"its HTML cannot be read ({first_line(error)}).")
     text, title = (main.text or "", main.title or "") if main is not None else ("", "")
     notes = [note] if note else []
-    if not text.strip():
+    if not text.strip() and whole.strip():
         text = whole
-        if not text.strip():
-            return Refused("without text", "its HTML holds no text.")
         notes.append("no main text found: the whole page's text was taken")
+    if not text.strip():
+        return Refused("without text", "its HTML holds no text.")
     text, title = sound(seen(text), notes).strip(), " ".join(sound(seen(title), notes).split())
     # The text begins with the heading that gave the title. Repeated, its words would only weigh more.
     head, _, rest = text.partition("\n")

@@ -93,20 +93,14 @@ def _read(document: Any) -> Extracted:
             title = " ".join(text.split())
         else:
             lines.append(f"{'#' * max(level, 1)} {' '.join(text.split())}" if level >= 0 else text)
-    for part in _note_parts(document):
-        lines += [text for _, text in _blocks(part, levels)]
+    parse = library("Word", "oxml.parser").parse_xml  # it resolves no entity and fetches nothing
+    for relation in document.part.rels.values():
+        if not relation.is_external and relation.reltype.endswith(_NOTES):
+            lines += [text for _, text in _blocks(parse(relation.target_part.blob), levels)]
     text = sound("\n\n".join(lines), notes).strip()
     if not text and title:
         text, title = title, ""
     return Extracted(text, sound(title, notes), notes=tuple(notes))
-
-
-def _note_parts(document: Any) -> Iterator[Any]:
-    """The trees of footnotes and endnotes."""
-    parse = library("Word", "oxml.parser").parse_xml  # it resolves no entity and fetches nothing
-    for relation in document.part.rels.values():
-        if not relation.is_external and relation.reltype.endswith(_NOTES):
-            yield parse(relation.target_part.blob)
 
 
 def _levels(document: Any) -> dict[str, int]:
@@ -141,7 +135,8 @@ def _value(element: Any) -> str:
 
 def _blocks(root: Any, levels: dict[str, int]) -> Iterator[tuple[int, str]]:
     """Paragraphs in order, each with its heading level (-1: no heading); a table is one block with a line per row."""
-    for table, paragraphs in groupby(_paragraphs(root), key=lambda paragraph: _outermost(paragraph, _W + "tbl")):
+    found = (p for p in root.iter(_W + "p") if _LEFT_OUT.isdisjoint(above.tag for above in p.iterancestors()))
+    for table, paragraphs in groupby(found, key=lambda paragraph: _outermost(paragraph, _W + "tbl")):
         if table is None:
             for paragraph in paragraphs:
                 if text := "".join(_texts(paragraph)).strip():
@@ -160,17 +155,8 @@ def _rows(paragraphs: Iterator[Any]) -> Iterator[str]:
             yield line
 
 
-def _paragraphs(root: Any) -> Iterator[Any]:
-    for paragraph in root.iter(_W + "p"):
-        if not any(above.tag in _LEFT_OUT for above in paragraph.iterancestors()):
-            yield paragraph
-
-
 def _outermost(paragraph: Any, tag: str) -> Any:
-    found = None
-    for found in paragraph.iterancestors(tag):  # noqa: B007 - the last is the outermost
-        pass
-    return found
+    return next(reversed([*paragraph.iterancestors(tag)]), None)
 
 
 def _texts(element: Any) -> Iterator[str]:

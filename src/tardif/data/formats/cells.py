@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,9 @@ class CellTable:
 
     Attributes:
         path: the file.
-        names: the columns that have a name.
+        header: the cells of the header; those without a name are empty.
         line: the line of the header.
+        names: the columns that have a name.
         what: the format and how the file is read, for the report.
         typed: cells are values (numbers, true and false) and may be a :class:`BadCell`; otherwise they are texts.
         more: further remarks for the report.
@@ -61,7 +62,7 @@ class CellTable:
     """
 
     path: Path
-    names: list[str]
+    header: Sequence[str]
     line: int
     what: str
     _read: Callable[[], Rows]
@@ -71,9 +72,12 @@ class CellTable:
     bad: int = 0
     blank: int = 0
     nameless: int = 0
-    _positions: list[int] = field(default_factory=list)
-    _width: int = 0  # cells of the header
-    _least: int = 0  # cells of the header up to its last name
+
+    def __post_init__(self) -> None:
+        self._positions = {name: position for position, name in enumerate(self.header) if name}
+        self.names = list(self._positions)
+        self._width = len(self.header)
+        self._least = self._positions[self.names[-1]] + 1  # cells up to the last name
 
     def rows(self, columns: Sequence[str] | None = None) -> Rows:
         """Stream the rows after the header, from the first in each call.
@@ -84,9 +88,9 @@ class CellTable:
         Raises:
             DataError: a row has more or fewer cells than the header.
         """
-        at = dict(zip(self.names, self._positions, strict=True))
-        positions = self._positions if columns is None else [at[name] for name in columns]
-        nameless = [position for position in range(self._width) if position not in set(self._positions)]
+        positions = [self._positions[name] for name in (self.names if columns is None else columns)]
+        nameless = [position for position, name in enumerate(self.header) if not name]
+        # Most tables use all columns in order: their rows are passed on without a copy.
         as_is = positions == list(range(self._width))
         self.blank = self.nameless = self.bad = 0
         for line, cells in self._read():
@@ -116,14 +120,12 @@ class CellTable:
 
     def remarks(self) -> list[str]:
         """Remarks on the rows that were read, for the report."""
-        found = []
-        if self.blank:
-            found.append(f"{self.blank} blank rows left out")
-        if self.nameless:
-            found.append(f"not used: cells of {self.nameless} rows in columns without a name")
-        if self.bad:
-            found.append(f"{self.bad} cells of formulas without a result are read as empty")
-        return [*found, *self.more()]
+        counts = {
+            f"{self.blank} blank rows left out": self.blank,
+            f"not used: cells of {self.nameless} rows in columns without a name": self.nameless,
+            f"{self.bad} cells of formulas without a result are read as empty": self.bad,
+        }
+        return [*(remark for remark, count in counts.items() if count), *self.more()]
 
     def _check_size(self, cells: Cells, line: int) -> None:
         if len(cells) >= self._least and len(trimmed(cells)) <= self._width:
@@ -215,9 +217,7 @@ def _rows(lines: Iterator[tuple[int, str]], dialect: Dialect, path: Path, begin:
                 yield begin, cells
             begin = ahead + reader.line_num + 1
     except csv.Error as error:
-        hint = ""
-        if "unexpected end" in str(error):
-            hint = ": the quote that opens here is never closed"
+        hint = ": the quote that opens here is never closed" if "unexpected end" in str(error) else ""
         raise DataError(f"malformed CSV ({error}){hint}.", path, begin) from None
 
 
@@ -245,16 +245,11 @@ def named_table(
     if not line:
         raise DataError("is empty: it holds no row.", path)
     header = ["" if cell is None else str(cell).strip() for cell in cells]
-    positions = [position for position, name in enumerate(header) if name]
     if bad := next((cell for cell in cells if isinstance(cell, BadCell)), None):
         raise DataError(f"the header holds {bad.what}: give the column a name.", path, line)
     if twice := [name for name, times in Counter(filter(None, header)).items() if times > 1]:
         raise DataError(f"the header names the column {twice[0]!r:.100} twice.", path, line)
-    names = [header[position] for position in positions]
-    least = positions[-1] + 1
-    return CellTable(
-        path, names, line, what, read, separator, typed, _positions=positions, _width=len(header), _least=least
-    )
+    return CellTable(path, header, line, what, read, separator, typed)
 
 
 def _check_split(table: CellTable, separator: str) -> None:
@@ -263,19 +258,14 @@ def _check_split(table: CellTable, separator: str) -> None:
     Raises:
         DataError: the header has one; the message names it.
     """
-    if len(table.names) > 1:
-        return
-    others = [other for other in SEPARATORS if other != separator and other in table.names[0]]
-    if others:
-        best = max(others, key=table.names[0].count)
+    header = table.names[0]
+    others = [other for other in SEPARATORS if other != separator and other in header]
+    if len(table.names) == 1 and others:
+        best = max(others, key=header.count)
+        typed = "tab" if best == "\t" else f"'{best}'"
         raise DataError(
-            f"the header {table.names[0]!r:.100} is one column, separated by {spoken(separator)}: it seems to be "
-            f"separated by {spoken(best)} (--separator {_typed(best)}; in Python separator={best!r}).",
+            f"the header {header!r:.100} is one column, separated by {spoken(separator)}: it seems to be separated by "
+            f"{spoken(best)} (--separator {typed}; in Python separator={best!r}).",
             table.path,
             table.line,
         )
-
-
-def _typed(separator: str) -> str:
-    """A separator as typed in a shell."""
-    return "tab" if separator == "\t" else f"'{separator}'"

@@ -7,14 +7,14 @@ A line of triples is ``[query, positive, negative, ...]`` by id, or with a teach
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.corpora import find_file
 from tardif.data.formats.json_files import json_lines
-from tardif.data.formats.trec import CollectionSource, find_held_out, open_trec, read_trec_qrels
+from tardif.data.formats.trec import CollectionSource, IdMaps, find_held_out, open_trec, read_trec_qrels
 from tardif.data.formats.values import Cell
 from tardif.data.records import Judgement, Role
 from tardif.data.regular import open_regular
@@ -24,8 +24,6 @@ NAMES = ("queries.tsv", "collection.tsv", "triples.jsonl")
 RAGATOUILLE_NAMES = ("queries.train.colbert.tsv", "corpus.train.colbert.tsv", "triples.train.colbert.jsonl")
 # Our export numbers the ids, as ColBERT needs it; this file beside the others maps the numbers to the ids.
 ID_MAPS = "id-maps.json"
-
-_IdMap = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,9 @@ def open_colbert(files: ColbertFiles, group_by: str | None = None) -> Collection
         f"ColBERT files: documents from {files.collection.name}, queries from {files.queries.name}, positives "
         f"(the first of a line), negatives and any scores from {files.triples.name}{qrels}{restored}",
         lambda: _judged(files),
-        queries=files.queries,
-        corpus=files.collection,
-        judged_in=files.triples,
+        files.triples,
+        files.queries,
+        files.collection,
         id_maps=_read_maps(files.id_maps),
     )
 
@@ -104,6 +102,7 @@ def _triple(value: Any, path: Path, line: int) -> tuple[str, list[tuple[str, flo
             path,
             line,
         )
+    # The first document decides for the line: a line that mixes both forms is damaged.
     scored = isinstance(value[1], list)
     hits: list[tuple[str, float | None]] = []
     for item in value[1:]:
@@ -126,7 +125,7 @@ def _identity(value: Any, path: Path, line: int) -> str:
     return identity
 
 
-def _read_maps(path: Path | None) -> tuple[_IdMap, _IdMap]:
+def _read_maps(path: Path | None) -> IdMaps:
     if path is None:
         return {}, {}
     try:

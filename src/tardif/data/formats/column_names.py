@@ -1,4 +1,4 @@
-"""The usual names of columns: one table, which every reader of rows uses.
+"""The usual names of columns and the usual words of labels: one table of each, which every reader of rows uses.
 
 A column is known by its name alone, never by the values of the first rows. Names are compared by :func:`plain`, so
 ``Corpus-ID`` is ``corpus_id``.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+from tardif.text.normal import normalise
 
 
 def plain(name: str) -> str:
@@ -53,10 +55,7 @@ DOCUMENT_COLUMNS = {
 }
 
 # The columns of a list of queries, by role.
-QUERY_COLUMNS = {
-    "query_id": (*ROW_IDS, *_QUERY_IDS),
-    "query": ("text", *_QUERIES, *_FOREIGN_QUERIES),
-}
+QUERY_COLUMNS = {"query_id": (*ROW_IDS, *_QUERY_IDS), "query": ("text", *_QUERIES, *_FOREIGN_QUERIES)}
 
 # The columns of a table of queries with documents, by role.
 JUDGEMENT_COLUMNS = {
@@ -127,3 +126,23 @@ def first_usual(columns: Iterable[str], usual: Sequence[str]) -> str | None:
     """
     found = {plain(name): name for name in columns if isinstance(name, str)}
     return next((found[name] for name in usual if name in found), None)
+
+
+# Words for an event, not a judgement: a pair may have many events, and they may contradict each other.
+_CLICKED, _SKIPPED = ("click", "clicked"), ("skip", "skipped", "not clicked", "not_clicked")
+CLICKS = frozenset(_CLICKED + _SKIPPED)
+POSITIVE = {"1", "true", "yes", "y", "positive", "pos", "relevant", "correct", "entailment", *_CLICKED}
+NEGATIVE = {
+    *("0", "false", "no", "n", "negative", "neg", "irrelevant", "not relevant", "not_relevant", "non-relevant"),
+    *("incorrect", "contradiction", "neutral", *_SKIPPED),
+}
+
+
+def label_word(text: str) -> bool | None:
+    """The meaning of a word: True (relevant), False (not relevant), or None if it is no label.
+
+    >>> label_word("Yes"), label_word("skipped"), label_word("perhaps")
+    (True, False, None)
+    """
+    word = normalise(text)
+    return True if word in POSITIVE else False if word in NEGATIVE else None

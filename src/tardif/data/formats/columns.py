@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from tardif.data.formats.column_names import JUDGEMENT_COLUMNS, foreign_role, known_role, plain, stem
 from tardif.errors import DataError
@@ -117,41 +116,29 @@ class ColumnChoices:
         return [w for w in self.named if w not in names and not ("*" in w and any(fnmatchcase(n, w) for n in names))]
 
 
-def check_clear(roles: Roles, choices: ColumnChoices, path: str | Path, line: int | None) -> None:
-    """Refuse several columns that fit one role.
-
-    Raises:
-        DataError: there are some; the message shows how to choose one.
-    """
+def unclear_role(roles: Roles, choices: ColumnChoices) -> str:
+    """What is wrong with several columns that fit one role, and how to choose one; empty if each role is clear."""
     for role, names in roles.items():
         if role in ("negative", "negative_id") or role in choices.chosen:
             continue
         kinds = {stem(name) for name in names} if role == "positive" else set(names)
         if len(kinds) > 1 or (role == "positive" and len({plain(name) for name in names}) < len(names)):
-            choice = _options((role,), names[-1])
-            what = f"columns {_and(names)} each fit the role {_spoken(role)}: choose one with {choice}."
-            raise DataError(what, path, line)
+            return _each_fit(names, f"role {_spoken(role)}", role)
+    return ""
 
 
-def check_row(
-    roles: Roles, names: Sequence[str], choices: ColumnChoices, path: str | Path, line: int | None, *, hint: str = ""
-) -> None:
-    """Refuse columns that make no judgement, or that contradict each other.
-
-    Raises:
-        DataError: columns are missing or too many; the message shows how to choose.
-    """
-    _check_needed(roles, names, choices, path, line, hint)
+def row_fault(roles: Roles, names: Sequence[str], choices: ColumnChoices) -> str:
+    """What is wrong with columns that make no judgement or contradict each other, and how to choose; else empty."""
+    if missing := _missing(roles, names, choices):
+        return missing
     for one, other in _RIVALS:
         if one in roles and other in roles and one not in choices.chosen:
-            both = roles[one] + roles[other]
-            raise DataError(
-                f"columns {_and(both)} each fit the role of the documents: "
-                f"choose one with {_options((one,), both[-1])}.",
-                path,
-                line,
-            )
-    _check_one_relevance(roles, choices, path, line)
+            return _each_fit(roles[one] + roles[other], "role of the documents", one)
+    return _two_relevances(roles, choices)
+
+
+def _each_fit(names: Sequence[str], role: str, option: str) -> str:
+    return f"columns {_and(names)} each fit the {role}: choose one with {_options((option,), names[-1])}."
 
 
 # The roles without which a row is no judgement, and the roles that may replace each.
@@ -161,43 +148,34 @@ _RIVALS = (("positive", "documents"), ("document_id", "document_ids"))
 _RELEVANT = ("positive", "positives")
 
 
-def _check_needed(
-    roles: Roles, names: Sequence[str], choices: ColumnChoices, path: str | Path, line: int | None, hint: str
-) -> None:
-    """Refuse columns without a query or a document, and name all that is missing in one message."""
+def _missing(roles: Roles, names: Sequence[str], choices: ColumnChoices) -> str:
+    """Name all that is missing in one message: a column of queries, of documents, or both."""
     missing = {
         role: others
         for role, others in _NEEDED.items()
         if role not in roles and not any(other in roles for other in others)
     }
     if not missing:
-        return
+        return ""
     wanted = " and ".join("|".join(choices.chosen.get(role) or JUDGEMENT_COLUMNS[role]) for role in missing)
     values = ", ".join(f'"{role}": ...' for role in missing)
     options = " ".join(f"--columns {role}=..." for role in missing)
     ids = " and ".join(others[-1] for others in missing.values())
-    few, them = ("column", "it") if len(missing) == 1 else ("columns", "them")
-    raise DataError(
+    few, them, some = ("column", "it", "a column") if len(missing) == 1 else ("columns", "them", "columns")
+    return (
         f"missing {few} {wanted}; it has {listed(names)}: name {them} with columns={{{values}}} ({options}), or "
-        f"{'a column' if len(missing) == 1 else 'columns'} of ids with {ids}.{hint}",
-        path,
-        line,
+        f"{some} of ids with {ids}."
     )
 
 
-def _check_one_relevance(roles: Roles, choices: ColumnChoices, path: str | Path, line: int | None) -> None:
-    """Refuse columns that state the relevance of a document twice."""
-    if "clicks" in roles:
-        for other in ("label", "scores", "negative", "negative_id"):
-            if other in roles:
-                names = roles["clicks"] + roles[other]
-                raise DataError(
-                    f"columns {_and(names)} both state what is relevant: leave one out, with "
-                    f'columns={{"clicks": None}} (--columns clicks=) or columns={{"{other}": None}} '
-                    f"(--columns {other}=).",
-                    path,
-                    line,
-                )
+def _two_relevances(roles: Roles, choices: ColumnChoices) -> str:
+    """The fault of columns that state the relevance of a document twice; else empty."""
+    for other in ("label", "scores", "negative", "negative_id"):
+        if "clicks" in roles and other in roles:
+            return (
+                f"columns {_and(roles['clicks'] + roles[other])} both state what is relevant: leave one out, with "
+                f'columns={{"clicks": None}} (--columns clicks=) or columns={{"{other}": None}} (--columns {other}=).'
+            )
     if (
         "label" in roles
         and ("negative" in roles or "negative_id" in roles)
@@ -206,13 +184,12 @@ def _check_one_relevance(roles: Roles, choices: ColumnChoices, path: str | Path,
     ):
         sides = (("positive", "document_id"), ("negative", "negative_id"), ("label",))
         names = tuple(name for side in sides for role in side if role in roles for name in roles[role])
-        raise DataError(
+        return (
             f"columns {_and(names)} both state what is relevant: is {roles['label'][0]} a label, a teacher's score or "
             f"neither? Say so with one of {_options(('label', 'scores'), roles['label'][0])}, "
-            'or columns={"label": None} (--columns label=).',
-            path,
-            line,
+            'or columns={"label": None} (--columns label=).'
         )
+    return ""
 
 
 def listed(names: Iterable[str]) -> str:

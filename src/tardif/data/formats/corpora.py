@@ -28,6 +28,7 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
     A pipe of that name is returned too: whoever reads it refuses it, which is better than to pass over it in silence.
     """
+    # All packings of the first name come before the second name: the order of the names is a preference.
     candidates = (folder / f"{name}{packing}" for name in names for packing in _PACKINGS)
     return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 

@@ -158,16 +158,10 @@ def _is_broken(text: str) -> bool:
 
 def _encoding_for(text: str, sample: bytes, language: str) -> str:
     for name, languages in _WRITTEN_IN.items():
-        if language in languages.split() and _decoded(sample, name) == text:
+        # Bytes that the encoding lacks become U+FFFD, which no reading of the sample holds.
+        if language in languages.split() and sample.decode(name, "replace") == text:
             return name
     return ""
-
-
-def _decoded(sample: bytes, name: str) -> str | None:
-    try:
-        return sample.decode(name)
-    except UnicodeDecodeError:
-        return None
 
 
 def _word(text: str) -> str:

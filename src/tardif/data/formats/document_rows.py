@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,24 +29,22 @@ class DocumentColumns:
     metadata: tuple[str, ...] | None = None
 
     @classmethod
-    def of(
-        cls, text: str | Sequence[str] | None, title: str | None, identity: str | None, metadata: Sequence[str] | None
-    ) -> DocumentColumns:
-        """Check what the user named.
+    def of(cls, columns: Mapping[str, Any]) -> DocumentColumns:
+        """Check what the user named: role to column, or to several for ``text`` and ``metadata``.
 
         Raises:
             SettingError: a list of names is empty, or one is no name.
         """
-        texts = () if text is None else (text,) if isinstance(text, str) else tuple(text)
-        if text is not None and not texts:
+        many = {role: columns[role] or () for role in ("text", "metadata") if role in columns}
+        many = {role: (names,) if isinstance(names, str) else tuple(names) for role, names in many.items()}
+        texts, metadata = many.get("text", ()), many.get("metadata")
+        if columns.get("text") is not None and not texts:
             raise SettingError("text=[]: name at least one column.")
-        if isinstance(metadata, str):
-            metadata = (metadata,)
-        kept = None if metadata is None else tuple(metadata)
-        for name in (*texts, title, identity, *(kept or ())):
+        title, identity = columns.get("title") or None, columns.get("id") or None
+        for name in (*texts, title, identity, *(metadata or ())):
             if name is not None and (not isinstance(name, str) or not name):
                 raise SettingError(f"{name!r} is no column's name.")
-        return cls(texts, title, identity, kept)
+        return cls(texts, title, identity, metadata)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -93,9 +91,11 @@ class DocumentReader:
         names = tuple(row.fields)
         layout = self._layouts.get(names)
         if layout is None:
+            # Forgetting all costs less than a queue of the least used, and happens in odd data only.
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
             layout = self._layouts[names] = self._layout(row)
+        # Of several columns of texts some may be empty in a row; a lone one must have a text.
         several = len(self._columns.text) > 1
         texts = [_text(row, name, optional=several) for name in layout.texts]
         text = texts[0] if len(texts) == 1 else "\n\n".join(found for found in texts if found.strip())

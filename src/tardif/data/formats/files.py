@@ -63,10 +63,12 @@ def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes
         DataError: the file is missing or damaged, or a line is longer than :data:`LONGEST`.
     """
     number = 0
+    # Only a pass over the file tells. It ends at the first line feed, so it is short for most files.
     returns = any_end or _has_returns_alone(path)
     with _unpacking(path, lambda: number + 1), _open(path) as file:
         lines = _at_any_end(file) if returns else iter(partial(file.readline, LONGEST), b"")
         for number, raw in enumerate(lines, start=1):
+            # readline cuts a longer line at the limit: what it returns then has no end.
             if len(raw) >= LONGEST and not raw.endswith((b"\n", b"\r")):
                 raise DataError(f"is longer than {LONGEST >> 20} MiB: is every row on its own line?", path, number)
             yield number, raw.removeprefix(_BOM) if number == 1 else raw
@@ -173,6 +175,7 @@ def text_blocks(path: Path, *, encoding: str | None = None, way_out: str = WAY_O
                 text = decoder.decode(block)
             except UnicodeDecodeError as error:
                 before = error.object[: error.start]
+                # The decoder's position is in the block; people count bytes from the start of the line.
                 start = error.start - before.rfind(b"\n") - 1
                 raise _undecoded(encoding, start, path, line + before.count(b"\n"), way_out) from None
             line += text.count("\n")
@@ -209,6 +212,7 @@ def _unpacking(path: Path, line: Callable[[], int]) -> Iterator[None]:
     except (EOFError, zlib.error) as error:
         raise DataError(f"is damaged or cut short ({error}): copy it again.", path, line()) from None
     except OSError as error:
+        # gzip and Arrow raise plain OSErrors for damaged data too.
         packed = path.suffix.lower() in PACKED
         what = f"is damaged or cut short ({error}): copy it again" if packed else f"cannot be read ({error})"
         raise DataError(f"{what}.", path, line()) from None

@@ -9,8 +9,10 @@ from typing import Any
 from tardif.checks import shown
 from tardif.errors import SettingError
 
+# Characters that no message can show.
 _SPOKEN = {"\t": "a tab", " ": "a space"}
 
+# Names for separators that a shell makes hard to type.
 _WRITTEN = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
@@ -45,11 +47,6 @@ class Form:
         """
         return cls(_separator(separator), _encoding(encoding), _sheet(sheet))
 
-    @property
-    def given(self) -> bool:
-        """Whether the user gave any option."""
-        return self != Form()
-
 
 def spoken(separator: str) -> str:
     """A separator as messages name it.
@@ -74,6 +71,7 @@ def _encoding(given: Any) -> str | None:
         return None
     try:
         found = codecs.lookup(given)
+        # codecs.lookup also finds hex and rot13, which give no text, and encodings of host names.
         if not getattr(found, "_is_text_encoding", True) or found.name in ("idna", "punycode", "undefined"):
             raise LookupError
     except (LookupError, TypeError, ValueError):

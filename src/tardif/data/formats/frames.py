@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import is_missing, shown
-from tardif.data.formats.columns import THIRD, ColumnChoices, describe
+from tardif.data.formats.column_names import label_word
+from tardif.data.formats.columns import THIRD, ColumnChoices
 from tardif.data.formats.files import check_file
-from tardif.data.formats.judgement_rows import JudgementReader
-from tardif.data.formats.label_words import label_word
-from tardif.data.formats.tables import LooseSource, TextlessSource
+from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.values import as_list
-from tardif.data.records import Judgement, Source
+from tardif.data.records import Source
 from tardif.errors import DataError
 
+# Enough to hide the cost of a call, few enough for rows of whole articles (20 MB at 10 kB each).
 BATCH = 2000  # rows converted to Python values at a time
 
 # The end mark of an Arrow stream: a continuation marker, then a length of 0.
@@ -71,12 +71,12 @@ def open_parquet(paths: Sequence[Path], where: Path) -> Frame:
     Raises:
         DataError: a file is missing or damaged, or has other columns than the first.
     """
-    names: list[str] | None = None
+    names: list[str] = []
     for path in paths:
         check_file(path)
         with _arrow(path, lambda: None), _parquet(path) as file:
             found = list(file.schema_arrow.names)
-        if names is not None and sorted(found) != sorted(names):
+        if path is not paths[0] and sorted(found) != sorted(names):
             raise DataError(f"has the columns {', '.join(found)}, and {paths[0].name} has {', '.join(names)}.", path)
         names = names or found
 
@@ -85,7 +85,7 @@ def open_parquet(paths: Sequence[Path], where: Path) -> Frame:
             with _parquet(path) as file:
                 yield from file.iter_batches(batch_size=BATCH, columns=columns)
 
-    return Frame("Parquet", names or [], lambda columns: _arrow_rows(batches(columns), columns, where), where)
+    return Frame("Parquet", names, lambda columns: _arrow_rows(batches(columns), columns, where), where)
 
 
 def open_ipc(path: Path) -> Frame:
@@ -105,15 +105,11 @@ def open_ipc(path: Path) -> Frame:
     return Frame("Arrow", names, lambda columns: _arrow_rows(batches(columns), columns, path), path)
 
 
-def open_arrow(table: Any) -> Frame:
-    """Read a ``pyarrow.Table``."""
-    return Frame("Arrow table", list(table.column_names), lambda columns: _arrow_rows([table], columns, "data"))
-
-
 def open_dataset(dataset: Any, name: str = "data") -> Frame:
     """Read a ``datasets.Dataset``; only the needed columns are decoded."""
 
     def rows(columns: list[str]) -> Rows:
+        # Without the selection datasets would decode images and audio of unused columns.
         chosen = dataset.select_columns(list(dict.fromkeys(columns))).with_format("arrow")
         return _arrow_rows(chosen.iter(batch_size=BATCH), columns, name)
 
@@ -125,20 +121,13 @@ def open_pandas(frame: Any) -> Frame:
     names = [str(name) for name in frame.columns]
 
     def rows(columns: list[str]) -> Rows:
-        begin = 0
         # By position: a frame may have columns with one name; the first counts.
         at = {name: place for place, name in reversed(list(enumerate(names)))}
-        positions = [at[name] for name in columns]
-        while begin < len(frame):
+        for begin in range(0, len(frame), BATCH):
             part = frame.iloc[begin : begin + BATCH]
-            values = []
-            for position in positions:
-                series = part.iloc[:, position]
-                there = series.notna().tolist()
-                pairs = zip(series.astype(object).tolist(), there, strict=True)
-                values.append([value if is_there else None for value, is_there in pairs])
+            found = [part.iloc[:, at[name]] for name in columns]
+            values = [series.astype(object).where(series.notna(), None).tolist() for series in found]
             yield from enumerate(zip(*values, strict=True), start=begin + 1)
-            begin += len(part)
 
     return Frame("pandas frame", names, rows)
 
@@ -150,11 +139,9 @@ def open_polars(frame: Any) -> Frame:
 
     def parts(columns: list[str]) -> Iterable[Any]:
         chosen = frame.select(list(dict.fromkeys(columns)))
-        if not lazy:
-            return [chosen]
-        if hasattr(chosen, "collect_batches"):
+        if lazy and hasattr(chosen, "collect_batches"):
             return chosen.collect_batches(maintain_order=True)  # type: ignore[no-any-return]
-        return [chosen.collect()]
+        return [chosen.collect() if lazy else chosen]
 
     def rows(columns: list[str]) -> Rows:
         number = 1
@@ -184,7 +171,7 @@ def frame_of(value: Any) -> Frame | None:
     if is_a(value, "polars", "DataFrame", "LazyFrame"):
         return open_polars(value)
     if is_a(value, "pyarrow", "Table"):
-        return open_arrow(value)
+        return Frame("Arrow table", list(value.column_names), lambda columns: _arrow_rows([value], columns, "data"))
     is_columns = isinstance(value, Mapping) and value and all(as_list(values) is not None for values in value.values())
     return open_columns(value) if is_columns else None
 
@@ -261,6 +248,7 @@ def _arrow_rows(batches: Iterable[Any], columns: list[str], where: Path | str) -
     number = 1
     with _arrow(where, lambda: number):
         for whole in batches:
+            # A table in memory, and some record batches, are one block of all rows: these are cut too.
             for begin in range(0, whole.num_rows, BATCH):
                 part = whole.slice(begin, BATCH)
                 values = [_values(part.column(name), name, where, number) for name in columns]
@@ -286,40 +274,6 @@ _HEAD = 100  # Python rows looked at before any is read
 _LABEL = "document, label"
 
 
-class TupleSource(TextlessSource):
-    """Tuples: (query, positive), (query, document, label) or (query, positive, negative, ...).
-
-    A text in the third place is a label if it is a word for one (:mod:`~tardif.data.formats.label_words`). All rows
-    must agree, so that the order of the rows has no effect.
-    """
-
-    def __init__(self, name: str, rows: Placed, first: Sequence[Any], choices: ColumnChoices) -> None:
-        self.name = name
-        self._rows, self._choices = rows, choices
-        self._kind = _tuple_kind(first, name, 1, choices)
-        negatives = [f"negative_{number}" for number in range(1, len(first) - 1)]
-        names = ("query", "document", "label") if self._kind == _LABEL else ("query", "positive", *negatives)
-        roles = ColumnChoices.of(None, None).find(names)
-        self._reader = JudgementReader(roles, {column: at for at, column in enumerate(names)}, name)
-        # Tuples have no names by which a user could choose columns.
-        self.columns: dict[str, Sequence[str]] = {"label": (THIRD,)} if self._kind == _LABEL else {"positive": ()}
-        self.shape = f"tuples: {describe(roles, (), None)}"
-
-    def judgements(self) -> Iterator[Judgement]:
-        """The judgements of every row, in order."""
-        for place, row in self._rows:
-            kind = _tuple_kind(row, self.name, place, self._choices)
-            if kind != self._kind:
-                raise DataError(
-                    f"this row is (query, {kind}){_third(row)} and the first was (query, {self._kind}): give one "
-                    "shape, or dicts with named columns.",
-                    self.name,
-                    place,
-                )
-            yield from self._reader.read(place, row)
-        self.shape += f" ({self._reader.rows} rows)"
-
-
 def open_rows(items: Iterable[Any], choices: ColumnChoices, name: str = "data") -> Source:
     """Read Python rows from any iterable, each only once.
 
@@ -335,12 +289,16 @@ def open_rows(items: Iterable[Any], choices: ColumnChoices, name: str = "data") 
         return open_tuples(chain(head, stream), first, choices, name)
     rows = _named(chain(head, stream), name)
     known = [next(rows) for _ in head]
+    # An iterator can be read once, and the source reads its head twice.
     again = [iter(known), chain(known, rows)]  # the first for the look at the head, the second to read
     return LooseSource(name, lambda: again.pop(0), choices, what="dicts", peek=len(head) + (len(head) < _HEAD))
 
 
-def open_tuples(rows: Placed, first: Any, choices: ColumnChoices, name: str) -> TupleSource:
-    """Read rows without column names.
+def open_tuples(rows: Placed, first: Any, choices: ColumnChoices, name: str) -> Source:
+    """Read tuples: (query, positive), (query, document, label) or (query, positive, negative, ...).
+
+    A text in the third place is a label if it is a word for one (:mod:`~tardif.data.formats.column_names`). All rows
+    must agree, so that the order of the rows has no effect.
 
     Args:
         rows: the rows with their places.
@@ -351,10 +309,25 @@ def open_tuples(rows: Placed, first: Any, choices: ColumnChoices, name: str) -> 
     Raises:
         DataError: the first is no such row, or columns are chosen by name.
     """
-    _tuple_kind(first, name, 1, choices)
+    expected = _tuple_kind(first, name, 1, choices)
     if choices.chosen or choices.group_by:
         raise DataError("rows that are tuples have no named columns: give dicts, or leave columns and group out.")
-    return TupleSource(name, rows, first, choices)
+
+    def checked(_: list[str]) -> Rows:
+        for place, row in rows:
+            kind = _tuple_kind(row, name, place, choices)
+            if kind != expected:
+                third = f", by its third item {shown(row[2])}," if len(row) == 3 else ""
+                what = f"this row is (query, {kind}){third} and the first was (query, {expected})"
+                raise DataError(f"{what}: give one shape, or dicts with named columns.", name, place)
+            yield place, row
+
+    negatives = [f"negative_{number}" for number in range(1, len(first) - 1)]
+    names = ("query", "document", "label") if expected == _LABEL else ("query", "positive", *negatives)
+    source = TableSource(name, names, checked, ColumnChoices.of(None, None), what="tuples")
+    # Tuples have no names by which a user could choose columns.
+    source.columns = {"label": (THIRD,)} if expected == _LABEL else {"positive": ()}
+    return source
 
 
 def _named(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -399,10 +372,4 @@ def _is_label(third: Any, choices: ColumnChoices) -> bool:
     if isinstance(third, str):
         return choices.positive_label is not None or label_word(third) is not None
     items = as_list(third)
-    if items is None:
-        return True
-    return bool(items) and all(not isinstance(item, str) or _is_label(item, choices) for item in items)
-
-
-def _third(row: Sequence[Any]) -> str:
-    return f", by its third item {shown(row[2])}," if len(row) == 3 else ""
+    return items is None or (len(items) > 0 and all(not isinstance(i, str) or _is_label(i, choices) for i in items))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,8 @@ class JudgementReader:
         roles: Roles,
         keys: Mapping[str, Any],
         path: str | Path,
-        *,
         group_by: str | None = None,
+        *,
         cells: bool = False,
     ) -> None:
         def columns(*wanted: str) -> list[Column]:
@@ -68,13 +67,11 @@ class JudgementReader:
         self._label, self._scores = column("label"), column("scores")
         self._clicks, self._shown = column("clicks"), column("impressions")
         self._group = None if group_by is None else (group_by, keys[group_by])
-        lists = (
-            (self._label, self._scores, self._clicks, self._shown, *self._primary) if self._many else (self._scores,)
-        )
-        self._json = {found[0] for found in lists if found} if cells else set()
-        if cells:
-            plural = (*self._primary, *ids, *self._negative, *negative_ids)
-            self._json |= {name for name, _ in plural if plain(name).endswith("s")}
+        # The columns of a text table in which a text may be a JSON list.
+        lists = [self._scores, *((self._label, self._clicks, self._shown, *self._primary) if self._many else ())]
+        plural = (*self._primary, *ids, *self._negative, *negative_ids)
+        lists += [column for column in plural if plain(column[0]).endswith("s")]
+        self._json = {found[0] for found in lists if found and cells}
         self._simple = set(roles) == {"query", "positive"} and len(self._primary) == 1 and group_by is None
         self._simple = self._simple and not self._json
         self._query_key, self._document_key = self._query and self._query[1], self._primary[0][1]
@@ -111,12 +108,12 @@ class JudgementReader:
         found = []
         for at, (text, identity) in enumerate(items):
             label = labels[at] if at < count else None
-            judgement = Judgement(query, text, roles[at], place, query_id, identity, label, scores[at], group)
+            events: tuple[float | None, ...] = ()
             if self._clicks is not None:
-                judgement = replace(
-                    judgement, clicks=clicks[at], shown=self._impressions(row, clicks[at], shown[at], place)
-                )
-            found.append(judgement)
+                events = (clicks[at], self._impressions(row, clicks[at], shown[at], place))
+            found.append(
+                Judgement(query, text, roles[at], place, query_id, identity, label, scores[at], group, *events)
+            )
         return found
 
     def _asked(self, row: Any, place: int) -> tuple[str | None, str | None]:
@@ -211,8 +208,15 @@ class JudgementReader:
         if self._scores is None:
             return [None] * count
         cell = self._cell(row, self._scores, place)
-        if type(cell.value) is list and len(cell.value) == count and _all_finite(cell.value):
-            return cell.value
+        scores = cell.value
+        # The fast path: a teacher's floats need no check of each.
+        if (
+            type(scores) is list
+            and len(scores) == count
+            and {*map(type, scores)} == {float}
+            and all(map(isfinite, scores))
+        ):
+            return scores
         if cell.value is None:  # the teacher did not score this row
             return [None] * count
         return [item.score() for item in _one_each(cell, count, "score")]
@@ -273,10 +277,6 @@ def _one_each(cell: Cell, count: int, what: str) -> list[Cell]:
     if len(cells) != count:
         raise cell.refuse(f"holds {_count(len(cells), what)} where the row has {_count(count, 'document')}.")
     return cells
-
-
-def _all_finite(values: list[Any]) -> bool:
-    return all(type(value) is float for value in values) and all(map(math.isfinite, values))
 
 
 def _count(number: int, what: str) -> str:

@@ -6,27 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.beir import is_beir, open_beir, open_beir_held_out
+from tardif.data.formats import frames, trec
 from tardif.data.formats.cells import TEXT_TABLES, CellTable, open_cells
 from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
 from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
-from tardif.data.formats.frames import (
-    Frame,
-    frame_of,
-    is_a,
-    open_columns,
-    open_dataset,
-    open_ipc,
-    open_parquet,
-    open_rows,
-    open_tuples,
-)
-from tardif.data.formats.json_files import first_character, json_array, json_elements, json_lines, json_objects
+from tardif.data.formats.json_files import is_json_array, json_elements, json_lines, json_objects
 from tardif.data.formats.table_rows import ARROW, JSON_LINES
 from tardif.data.formats.tables import LooseSource, TableSource
-from tardif.data.formats.trec import VALIDATION_SPLITS, find_files, find_held_out, named_files, open_trec
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
@@ -78,14 +66,14 @@ def open_source(
         if not is_folder(path):
             return _open_file(path, choices, form or Form())
         return _open_folder(path, choices, split, runs=runs)
-    if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
+    if frames.is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), choices, "data")
-    if isinstance(source, Mapping) and source and not any(isinstance(value, str | Path) for value in source.values()):
-        return _of_frame(open_columns(source), choices, "data")
-    if isinstance(source, Mapping):
-        _no_columns(choices, "a TREC collection")
-        return open_trec(named_files(source), group_by, runs=runs)
-    return _open_value(source, choices)
+    if not isinstance(source, Mapping):
+        return _open_value(source, choices)
+    if source and not any(isinstance(value, str | Path) for value in source.values()):
+        return _of_frame(frames.open_columns(source), choices, "data")
+    _no_columns(choices, "a TREC collection")
+    return trec.open_trec(trec.named_files(source), group_by, runs=runs)
 
 
 def held_out_sources(
@@ -102,7 +90,7 @@ def held_out_sources(
     if isinstance(source, str | Path):
         folder = user_path(source)
         return _held_out_of_folder(folder, choices, split) if is_folder(folder) else []
-    if is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
+    if frames.is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return [_of_dataset(source[name], choices, f"data ({name})") for name in _validation(source, split)]
     return []
 
@@ -110,6 +98,7 @@ def held_out_sources(
 def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
     check_file(path)
     kind, name = kind_of(path), str(path)
+    # Parquet, Arrow and workbooks are compressed inside; packed again they could not be read in parts.
     packed = kind != path.suffix.lower()
     if kind in (*JSON_LINES, ".json"):
         return _open_json(path, choices, form.encoding)
@@ -118,9 +107,9 @@ def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
     if kind in WORKBOOKS and not packed:
         return _of_cells(open_sheet(path, form, choices.named), choices)
     if kind == ".parquet" and not packed:
-        return _of_frame(open_parquet([path], path), choices, name)
+        return _of_frame(frames.open_parquet([path], path), choices, name)
     if kind in ARROW and not packed:
-        return _of_frame(open_ipc(path), choices, name)
+        return _of_frame(frames.open_ipc(path), choices, name)
     suffix = "".join(path.suffixes[-2:]) if packed else path.suffix
     raise DataError(
         f"is of a kind that is not read ({suffix or 'no suffix'}): use {', '.join(SUFFIXES)} "
@@ -131,26 +120,20 @@ def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
 
 def _open_json(path: Path, choices: ColumnChoices, encoding: str | None) -> Source:
     """Open JSON lines or an array, of objects or of lists; lists are read as tuples."""
-    is_array = kind_of(path) == ".json" and first_character(path, encoding) == "["
-    values, objects = (json_elements, json_array) if is_array else (json_lines, json_objects)
+    is_array = is_json_array(path, encoding)
+    values = json_elements if is_array else json_lines
+    # JSON lines of lists have no names: they are tuples, recognised by their first value.
     _, first = next(values(path, encoding), (0, None))
     if type(first) is list:
-        return open_tuples(values(path, encoding), first, choices, str(path))
+        return frames.open_tuples(values(path, encoding), first, choices, str(path))
     what = "JSON array" if is_array else "JSON lines"
-    return LooseSource(str(path), lambda: objects(path, encoding), choices, what=what)
+    return LooseSource(str(path), lambda: json_objects(path, encoding), choices, what=what)
 
 
 def _of_cells(table: CellTable, choices: ColumnChoices) -> Source:
-    return TableSource(
-        str(table.path),
-        table.names,
-        table.texts if table.typed else table.rows,
-        choices,
-        cells=True,
-        what=table.what,
-        header=table.line,
-        remarks=table.remarks,
-    )
+    rows = table.texts if table.typed else table.rows
+    of_cells: dict[str, Any] = {"cells": True, "header": table.line, "remarks": table.remarks}
+    return TableSource(str(table.path), table.names, rows, choices, what=table.what, **of_cells)
 
 
 def _open_folder(
@@ -161,15 +144,15 @@ def _open_folder(
     # From the layout that is recognised for certain to those known by their file names.
     if splits := _saved_splits(folder):
         return _of_dataset(_load_saved(folder, splits, split), choices, name or str(folder))
-    if not is_beir(folder) and (shards := _shards(folder, split)):
-        return _of_frame(open_parquet(shards, folder), choices, name or str(folder))
+    if not trec.is_beir(folder) and (shards := _shards(folder, split)):
+        return _of_frame(frames.open_parquet(shards, folder), choices, name or str(folder))
     _no_columns(choices, "a collection in a folder")
-    if is_beir(folder):
-        return open_beir(folder, split, choices.group_by)
+    if trec.is_beir(folder):
+        return trec.open_beir(folder, split, choices.group_by)
     if (found := find_colbert(folder)) is not None:
         return open_colbert(found, choices.group_by)
-    if (files := find_files(folder, split)) is not None:
-        return open_trec(files, choices.group_by, runs=runs)
+    if (files := trec.find_files(folder, split)) is not None:
+        return trec.open_trec(files, choices.group_by, runs=runs)
     raise DataError(
         "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
         f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "
@@ -183,48 +166,51 @@ def open_collection(folder: Path) -> Source | None:
     """Open ColBERT's or TREC's files in a folder, of any split; None if there are none."""
     if (found := find_colbert(folder)) is not None:
         return open_colbert(found)
-    files = next(filter(None, (find_files(folder, split) for split in ("train", *VALIDATION_SPLITS, "test"))), None)
-    return None if files is None else open_trec(files)
+    for split in ("train", *trec.VALIDATION_SPLITS, "test"):
+        if (files := trec.find_files(folder, split)) is not None:
+            return trec.open_trec(files)
+    return None
 
 
 def _held_out_of_folder(folder: Path, choices: ColumnChoices, split: str) -> list[Source]:
-    if is_beir(folder):
-        return [*open_beir_held_out(folder, split, choices.group_by)]
+    if trec.is_beir(folder):
+        names = _validation(trec.splits(folder), split)
+        return [trec.open_beir(folder, name, choices.group_by, held_out=True) for name in names]
     if (found := find_colbert(folder)) is not None:
         return [*open_colbert_held_out(found, split)]
-    if (files := find_files(folder, split)) is not None:
-        parts = find_held_out(folder, files.corpus, split)
-        return [open_trec(part, choices.group_by, held_out=True) for part in parts]
-    names = _saved_splits(folder) or [name for name in VALIDATION_SPLITS if _shards(folder, name)]
+    if (files := trec.find_files(folder, split)) is not None:
+        parts = trec.find_held_out(folder, files.corpus, split)
+        return [trec.open_trec(part, choices.group_by, held_out=True) for part in parts]
+    names = _saved_splits(folder) or [name for name in trec.VALIDATION_SPLITS if _shards(folder, name)]
     return [_open_folder(folder, choices, name, name=f"{folder} ({name})") for name in _validation(names, split)]
 
 
 def _validation(names: Iterable[str], split: str) -> list[str]:
     """The validation splits among some names, except the split for training."""
     names = set(names)
-    return [name for name in VALIDATION_SPLITS if name in names and name != split]
+    return [name for name in trec.VALIDATION_SPLITS if name in names and name != split]
 
 
 def _open_value(value: Any, choices: ColumnChoices) -> Source:
-    if is_a(value, "datasets", "IterableDataset"):
+    if frames.is_a(value, "datasets", "IterableDataset"):
         return _of_dataset(value, choices, "data")
-    if (frame := frame_of(value)) is not None:
+    if (frame := frames.frame_of(value)) is not None:
         return _of_frame(frame, choices, "data")
     try:
         items = iter(value)
     except TypeError:
         raise DataError(f"a value of type {type(value).__name__} holds no rows: give a path or an iterable.") from None
-    return open_rows(items, choices)
+    return frames.open_rows(items, choices)
 
 
-def _of_frame(frame: Frame, choices: ColumnChoices, name: str) -> Source:
+def _of_frame(frame: frames.Frame, choices: ColumnChoices, name: str) -> Source:
     return TableSource(name, frame.names, frame.rows, choices, what=frame.what)
 
 
 def _of_dataset(dataset: Any, choices: ColumnChoices, name: str) -> Source:
-    if is_a(dataset, "datasets", "Dataset"):
-        return _of_frame(open_dataset(dataset, name), choices, name)
-    return open_rows(dataset, choices, name)
+    if frames.is_a(dataset, "datasets", "Dataset"):
+        return _of_frame(frames.open_dataset(dataset, name), choices, name)
+    return frames.open_rows(dataset, choices, name)
 
 
 def _split_of(splits: Mapping[str, Any], split: str, where: str | Path) -> Any:
@@ -271,6 +257,7 @@ def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
 
 def _shards(folder: Path, split: str) -> list[Path]:
     """The Parquet files of a split, in the layout of the Hugging Face hub."""
+    # The hub puts shards in data/ where datasets pushes them, and at the top where people upload them.
     for place in (folder, folder / "data"):
         found = [path for pattern in (f"{split}.parquet", f"{split}-*.parquet") for path in place.glob(pattern)]
         if found:

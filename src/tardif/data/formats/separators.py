@@ -89,8 +89,7 @@ def find_dialect(
 
 
 def _candidates(usual: Dialect) -> list[Dialect]:
-    found = [usual, *(Dialect(separator) for separator in SEPARATORS), Dialect("\t", quoted=False)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys((usual, *map(Dialect, SEPARATORS), Dialect("\t", quoted=False))))
 
 
 def _first_of_each(dialects: Iterable[Dialect]) -> list[Dialect]:
@@ -130,10 +129,7 @@ def _fit(dialect: Dialect, lines: Sequence[str], whole: bool) -> _DialectFit | N
 
 def trimmed(cells: Sequence[str]) -> Sequence[str]:
     """A row without the empty cells at its end."""
-    width = len(cells)
-    while width and not cells[width - 1].strip():
-        width -= 1
-    return cells[:width]
+    return cells[: max((place for place, cell in enumerate(cells, start=1) if cell.strip()), default=0)]
 
 
 def head(lines: Iterable[str]) -> tuple[list[str], bool]:

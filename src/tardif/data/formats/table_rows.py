@@ -16,7 +16,7 @@ from tardif.data.formats.column_names import DOCUMENT_COLUMNS, QUERY_COLUMNS, pl
 from tardif.data.formats.files import PACKED, bare_lines, check_file, kind_of
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import open_ipc, open_parquet
-from tardif.data.formats.json_files import first_character, json_array, json_objects
+from tardif.data.formats.json_files import json_objects
 from tardif.data.formats.values import Cell
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.errors import DataError
@@ -108,11 +108,10 @@ def _records(
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     kind = kind_of(path)
     if kind in (*JSON_LINES, ".json"):
-        is_array = kind == ".json" and first_character(path, form.encoding) == "["
-        yield from (json_array if is_array else json_objects)(path, form.encoding)
+        yield from json_objects(path, form.encoding)
     elif kind in (".parquet", *ARROW):
         yield from (open_parquet([path], path) if kind == ".parquet" else open_ipc(path)).records()
-    elif bare and not form.given and _is_bare(path):
+    elif bare and form == Form() and _is_bare(path):
         yield from _bare_records(path, bare)
     else:
         yield from _cell_records(path, form, report)
@@ -121,6 +120,7 @@ def _records(
 def _cell_records(path: Path, form: Form, report: DocumentReport | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
     table = open_sheet(path, form) if kind_of(path) in WORKBOOKS else open_cells(path, form)
     for line, cells in table.rows():
+        # Documents may have empty cells. Judgements may not: CellTable.texts refuses these cells.
         table.bad += table.typed and sum(isinstance(cell, BadCell) for cell in cells)
         yield line, dict(zip(table.names, cells, strict=True))
     said = [*([table.what] if "(" in table.what else []), *table.remarks()]

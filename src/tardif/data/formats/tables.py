@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.column_names import plain, stem
-from tardif.data.formats.columns import ROLES, ColumnChoices, Roles, check_clear, check_row, describe, listed
+from tardif.data.formats.columns import ROLES, ColumnChoices, Roles, describe, listed, row_fault, unclear_role
 from tardif.data.formats.judgement_rows import JudgementReader
 from tardif.data.records import Judgement
 from tardif.errors import DataError
@@ -68,9 +68,13 @@ class TableSource(TextlessSource):
             raise DataError(f"the header names the column {doubled[0]!r} twice.", name, header)
         _check_there(choices, names, name)
         roles = choices.find(names)
-        check_clear(roles, choices, name, header)
-        hint = " The first line must name the columns." if cells else ""
-        check_row(roles, names, choices, name, header, hint=hint)
+        if fault := unclear_role(roles, choices):
+            raise DataError(fault, name, header)
+        if fault := row_fault(roles, names, choices):
+            # A column that is missing is most often a header that is missing.
+            hint = " The first line must name the columns." if cells and fault.startswith("missing") else ""
+            raise DataError(fault + hint, name, header)
+        # Only used columns are decoded: another may hold images.
         used = [column for columns in roles.values() for column in columns]
         known = {*used, choices.group_by}
         unused = [column for column in names if column not in known]
@@ -119,6 +123,7 @@ class LooseSource(TextlessSource):
         self.name = name
         self._rows, self._choices, self._what = rows, choices, what
         self._readers: dict[tuple[str, ...], JudgementReader] = {}
+        # Dicts in place of sets keep the order, and the report names columns as the rows bring them.
         self._roles: dict[str, dict[str, None]] = {}
         self._unused: dict[str, None] = {}
         self._seen: dict[str, None] = {}
@@ -132,6 +137,7 @@ class LooseSource(TextlessSource):
         """The judgements of every row, in order."""
         readers, total = self._readers, 0
         for place, row in self._rows():
+            # Rows with equal names share a reader, so that the roles are found once.
             reader = readers.get(tuple(row))
             if reader is None:
                 reader = self._settle(tuple(row), place)
@@ -139,7 +145,7 @@ class LooseSource(TextlessSource):
             total += 1
         if not total:
             raise DataError("is empty: it holds no row.", self.name)
-        self._check_seen()
+        _check_there(self._choices, [*self._seen, *self._unused], self.name)
         self.shape = f"{self._describe(total)} ({total} rows)"
 
     @property
@@ -163,19 +169,15 @@ class LooseSource(TextlessSource):
             text += "; rows without a label are positives"
         return text
 
-    def _check_seen(self) -> None:
-        _check_there(self._choices, [*self._seen, *self._unused], self.name)
-
     def _glance(self, count: int) -> None:
-        looked = 0
-        for place, row in islice(self._rows(), count):
-            looked += 1
-            if tuple(row) not in self._readers:
-                self._settle(tuple(row), place)
-        if not looked:
+        head = [(place, tuple(row)) for place, row in islice(self._rows(), count)]
+        for place, names in head:
+            if names not in self._readers:
+                self._settle(names, place)
+        if not head:
             raise DataError("is empty: it holds no row.", self.name)
-        if looked < count:
-            self._check_seen()
+        if len(head) < count:
+            _check_there(self._choices, [*self._seen, *self._unused], self.name)
 
     def _settle(self, names: tuple[str, ...], place: int) -> JudgementReader:
         """The reader of rows with these names."""
@@ -184,7 +186,8 @@ class LooseSource(TextlessSource):
                 raise DataError(f"the column name {name!r} is no text.", self.name, place)
         roles, choices = self._choices.find(names), self._choices
         self._join(roles, place)
-        check_row(roles, names, choices, self.name, place)
+        if fault := row_fault(roles, names, choices):
+            raise DataError(fault, self.name, place)
         if choices.group_by is not None and choices.group_by not in names:
             raise DataError(f"has no {choices.group_by} to group by; it has {listed(names)}.", self.name, place)
         self._note(names, roles)
@@ -206,8 +209,10 @@ class LooseSource(TextlessSource):
             known.update(dict.fromkeys(new))
             if role in ("negative", "negative_id") or not new:  # any number of columns are negatives
                 continue
-            if role != "positive" or not self._continues(new):
-                check_clear({role: tuple(known)}, self._choices, self.name, place)
+            if role == "positive" and self._continues(new):
+                continue
+            if fault := unclear_role({role: tuple(known)}, self._choices):
+                raise DataError(fault, self.name, place)
 
     def _continues(self, new: Sequence[str]) -> bool:
         """Whether new columns of positives continue the known family, as ``positive_7`` after ``positive_6``."""

@@ -1,4 +1,6 @@
-"""TREC collections, and the base of all collections in a folder: a corpus, queries, and judgements by id.
+"""TREC and BEIR collections, and the base of all collections in a folder: a corpus, queries, and judgements by id.
+
+A BEIR folder holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/SPLIT.tsv`` (Thakur et al., NeurIPS 2021).
 
 Judgements are lines of TREC qrels, of BEIR's ``qrels/SPLIT.tsv``, or of TREC runs. A hit of a run that nobody judged is
 a negative.
@@ -10,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from tardif.errors import DataError
 from tardif.types import Document, Query
 
 PARTS = ("qrels", "queries", "corpus", "run")
+# The ids that replace those of queries and of documents.
+IdMaps = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def find_files(folder: Path, split: str) -> TrecFiles | None:
     corpus = find_file(folder, *_tables("corpus", "collection"))
     if qrels is None or queries is None or corpus is None:
         return None
+    # Every system names its runs as it likes.
     ends = (".txt", ".trec", ".run", ".tsv", "")
     run = find_file(folder, *(f"{stem}{end}" for stem in (f"run.{split}", "run") for end in ends))
     return TrecFiles(str(folder), qrels, queries, corpus, run)
@@ -76,7 +81,7 @@ def open_trec(
     *,
     held_out: bool = False,
     runs: bool = True,
-    id_maps: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+    id_maps: IdMaps = ({}, {}),
 ) -> CollectionSource:
     """Open a TREC collection.
 
@@ -95,13 +100,13 @@ def open_trec(
         f"TREC collection: documents from {files.corpus.name}, queries from {files.queries.name}, "
         f"labels from {files.qrels.name}{from_run}",
         lambda: _judged(files, passed),
-        queries=files.queries,
-        corpus=None if held_out else files.corpus,
-        group_by=group_by,
-        groups_in=(files.queries, files.corpus),
-        judged_in=files.qrels,
-        id_maps=id_maps,
-        passed=passed,
+        files.qrels,
+        files.queries,
+        None if held_out else files.corpus,
+        group_by,
+        (files.queries, files.corpus),
+        id_maps,
+        passed,
     )
 
 
@@ -142,56 +147,53 @@ def _tables(*stems: str) -> list[str]:
 VALIDATION_SPLITS = ("dev", "validation", "valid", "val")
 
 
+@dataclass
 class CollectionSource:
     """A corpus file, a file of queries, and judgements by id.
 
-    Args:
+    Attributes:
         name: the collection, for messages.
-        what: the files and their use, for the report.
+        shape: the files and their use, for the report; complete after the last judgement.
         judged: streams the judgements.
-        queries: the file of queries; None if another source has them.
-        corpus: the file of documents; None if another source has it.
+        judged_in: the file of judgements, for messages.
+        query_file: None if another source has the queries.
+        corpus_file: None if another source has the documents.
         group_by: a field of the queries, or else of the documents, by which judgements are grouped.
-        groups_in: the files that may have the field, if not ``queries`` and ``corpus``.
+        groups_in: the files of queries and documents that may have the field.
         id_maps: the ids that replace those of queries and of documents.
         passed: counts of lines that ``judged`` does not use, for the report.
-        judged_in: the file of judgements, for messages.
     """
 
-    def __init__(
-        self,
-        name: str,
-        what: str,
-        judged: Callable[[], Iterator[Judgement]],
-        *,
-        queries: Path | None,
-        corpus: Path | None,
-        group_by: str | None = None,
-        groups_in: tuple[Path, Path] | None = None,
-        id_maps: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
-        passed: Counter[str] | None = None,
-        judged_in: Path | None = None,
-    ) -> None:
-        self.name = name
-        parts = {"documents": corpus, "queries": queries, "judgements": judged_in}
-        self.files = {part: str(path) for part, path in parts.items() if path is not None}
-        self.shape = f"{what}; group from {group_by}" if group_by else what
-        self._judged = judged
-        self._id_maps = id_maps or ({}, {})
-        self._queries, self._corpus = queries, corpus
-        self._group_by, self._passed = group_by, Counter() if passed is None else passed
-        self._groups_in = groups_in or ((queries, corpus) if queries and corpus else None)
+    name: str
+    shape: str
+    judged: Callable[[], Iterator[Judgement]]
+    judged_in: Path
+    query_file: Path | None
+    corpus_file: Path | None
+    group_by: str | None = None
+    groups_in: tuple[Path, ...] = ()
+    id_maps: IdMaps = ({}, {})
+    passed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.shape += f"; group from {self.group_by}" if self.group_by else ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each part that this source reads."""
+        parts = {"documents": self.corpus_file, "queries": self.query_file, "judgements": self.judged_in}
+        return {part: str(path) for part, path in parts.items() if path is not None}
 
     def documents(self) -> Iterator[tuple[int, Document]]:
         """The corpus, by line."""
-        ids = self._id_maps[1]
-        for line, found in () if self._corpus is None else read_corpus(self._corpus):
+        ids = self.id_maps[1]
+        for line, found in () if self.corpus_file is None else read_corpus(self.corpus_file):
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
 
     def queries(self) -> Iterator[tuple[int, Query]]:
         """The list of queries, by line, with those that have no judgement."""
-        ids = self._id_maps[0]
-        for line, found in () if self._queries is None else read_queries(self._queries):
+        ids = self.id_maps[0]
+        for line, found in () if self.query_file is None else read_queries(self.query_file):
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
 
     def judgements(self) -> Iterator[Judgement]:
@@ -202,29 +204,29 @@ class CollectionSource:
         """
         group = self._grouper()
         count = 0
-        for judgement in self._judged():
+        for judgement in self.judged():
             count += 1
             found = judgement if group is None else group(judgement)
-            yield self._renamed(found) if any(self._id_maps) else found
+            yield self._renamed(found) if any(self.id_maps) else found
         if not count:
-            raise DataError("is empty: it holds no judgement.", self.files.get("judgements", self.name))
-        passed = "".join(f"; not used: {times} {what}" for what, times in self._passed.items())
+            raise DataError("is empty: it holds no judgement.", self.judged_in)
+        passed = "".join(f"; not used: {times} {what}" for what, times in self.passed.items())
         self.shape += f"{passed} ({count} judgements)"
 
     def _renamed(self, judgement: Judgement) -> Judgement:
         query, document = judgement.query_id or "", judgement.document_id or ""
-        queries, documents = self._id_maps
+        queries, documents = self.id_maps
         return replace(judgement, query_id=queries.get(query, query), document_id=documents.get(document, document))
 
     def _grouper(self) -> Callable[[Judgement], Judgement] | None:
         """A function that adds the group to a judgement; the field is searched in the queries, then in the corpus."""
-        field = self._group_by
-        if field is None or self._groups_in is None:
+        field = self.group_by
+        if field is None:
             return None
-        by_query = read_groups(self._groups_in[0], field, QUERY_COLUMNS["query_id"])
-        by_document = {} if by_query else read_groups(self._groups_in[1], field, DOCUMENT_COLUMNS["id"])
+        by_query = read_groups(self.groups_in[0], field, QUERY_COLUMNS["query_id"])
+        by_document = {} if by_query else read_groups(self.groups_in[1], field, DOCUMENT_COLUMNS["id"])
         if not by_query and not by_document:
-            names = " and ".join(path.name for path in self._groups_in)
+            names = " and ".join(path.name for path in self.groups_in)
             raise DataError(f"there is no field {field} to group by in {names}.", self.name)
 
         def grouped(judgement: Judgement) -> Judgement:
@@ -299,3 +301,50 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     for line, text in bare_lines(path, any_end=True):
         if bare := text.strip(" \t"):
             yield line, _SPACE.split(bare)
+
+
+def is_beir(folder: Path) -> bool:
+    """Whether a folder has the layout of BEIR."""
+    files = find_file(folder, "corpus.jsonl") and find_file(folder, "queries.jsonl")
+    return files is not None and (folder / "qrels").is_dir()
+
+
+def splits(folder: Path) -> list[str]:
+    """The names of the splits that have judgements."""
+    return sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
+
+
+def open_beir(folder: Path, split: str, group_by: str | None = None, *, held_out: bool = False) -> CollectionSource:
+    """Open one split of a BEIR folder.
+
+    Args:
+        folder: the folder.
+        split: the name of one of its splits.
+        group_by: a field of its queries or documents.
+        held_out: read the judgements alone; another source has the corpus and the queries.
+
+    Raises:
+        DataError: the folder has no such split.
+    """
+    qrels = folder / "qrels" / f"{split}.tsv"
+    queries, corpus = find_file(folder, "queries.jsonl"), find_file(folder, "corpus.jsonl")
+    if queries is None or corpus is None:
+        raise DataError("has no corpus.jsonl or queries.jsonl: a BEIR folder has both, and qrels/.", folder)
+    if not qrels.exists():
+        have = ", ".join(splits(folder)) or "none"
+        raise DataError(f"has no qrels/{split}.tsv (it has: {have}): name one of its splits.", folder)
+
+    def judged() -> Iterator[Judgement]:
+        for line, query, document, relevance in read_beir_qrels(qrels):
+            yield Judgement(None, None, "labelled", line, query, document, relevance)
+
+    return CollectionSource(
+        str(qrels if held_out else folder),
+        f"BEIR folder: documents from {corpus.name}, queries from {queries.name}, labels from qrels/{qrels.name}",
+        judged,
+        qrels,
+        None if held_out else queries,
+        None if held_out else corpus,
+        group_by,
+        (queries, corpus),
+    )

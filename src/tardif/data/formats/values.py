@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import called, id_fault, is_missing, plain_text, text_fault, whole
+from tardif.data.formats.column_names import label_word
 from tardif.data.formats.json_files import json_value
-from tardif.data.formats.label_words import label_word
 from tardif.errors import DataError
 
 
@@ -53,9 +53,7 @@ class Cell:
     def items(self) -> list[Cell]:
         """The cells of a list; this cell if the value is no list."""
         values = as_list(self.value)
-        if values is None:
-            return [self]
-        return [Cell(value, self.column, self.path, self.line) for value in values]
+        return [self] if values is None else [Cell(value, self.column, self.path, self.line) for value in values]
 
     def parsed(self) -> Cell:
         """The cell with its JSON list parsed; this cell if its text is no list.
@@ -79,18 +77,16 @@ class Cell:
             DataError: it is missing, not finite, or neither text nor number.
         """
         value = self.value
+        # By name, so that NumPy is not imported for rows of plain Python values.
         if type(value).__name__ in ("bool", "bool_"):  # NumPy's is no number
             return bool(value)
-        if isinstance(value, str):
-            bare = self.text().strip().lower()
-            if not bare:
-                raise self.refuse("is empty: give a label, or take the row out.")
-            if bare.lstrip("+-") in ("nan", "inf", "infinity"):
-                raise self.refuse(f"is {value!r}: a label must be finite.")
-            return self.text()
-        if value is None:
-            raise self.refuse("is missing: give a label, or take the row out.")
-        return self._number("label")
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise self.refuse(f"is {'missing' if value is None else 'empty'}: give a label, or take the row out.")
+        if not isinstance(value, str):
+            return self._number("label")
+        if value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+            raise self.refuse(f"is {value!r}: a label must be finite.")
+        return self.text()
 
     def score(self) -> float:
         """The value as a teacher's score.
@@ -103,11 +99,10 @@ class Cell:
             raise self.refuse("is missing: give a score, or take the row out.")
         if isinstance(value, str):
             try:
-                value = float(value) if value.isascii() and "_" not in value else None
+                # float() also takes underscores and the digits of other scripts, which no program writes as a score.
+                value = float(value if value.isascii() and "_" not in value else "")
             except ValueError:
-                value = None
-            if value is None:
-                raise self.refuse(f"must be a number, and is {self.value[:40]!r}.")
+                raise self.refuse(f"must be a number, and is {self.value[:40]!r}.") from None
         elif isinstance(value, bool):
             raise self.refuse("must be a number, and is true or false.")
         return float(Cell(value, self.column, self.path, self.line)._number("score"))
@@ -190,6 +185,7 @@ def as_list(value: Any) -> Sequence[Any] | None:
         return value
     if isinstance(value, str | bytes | dict) or value is None:
         return None
+    # NumPy and pandas, polars, Arrow: each names the same method differently.
     for name in ("tolist", "to_list", "to_pylist"):
         if callable(convert := getattr(value, name, None)):
             found = convert()

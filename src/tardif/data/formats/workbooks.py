@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,8 @@ def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise DataError(f"cannot be read as a workbook ({first_line(error)}): save it again.", path) from None
-    tables = {
-        name: _Sheet(path, name, sheet, package.of_sheet(name))
-        for name, sheet in opened.items()
-        if sheet.start is not None
-    }
+    # calamine gives an empty sheet no first cell.
+    tables = {name: _Sheet(sheet, package.of_sheet(name)) for name, sheet in opened.items() if sheet.start is not None}
     return _chosen(path, tables, sheets, form.sheet, named)
 
 
@@ -157,8 +155,8 @@ def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
 class _Sheet:
     """The rows of a sheet as values; merged cells are filled in, faulty cells are marked."""
 
-    def __init__(self, path: Path, name: str, sheet: Any, faults: Faults) -> None:
-        self.path, self.name, self._sheet, self._faults = path, name, sheet, faults
+    def __init__(self, sheet: Any, faults: Faults) -> None:
+        self._sheet, self._faults = sheet, faults
         self._left = sheet.start[1]
         self._filled = 0
         self.header = next(([str(cell) for cell in cells] for _, cells in self.rows() if not is_blank(cells)), [])
@@ -178,7 +176,9 @@ class _Sheet:
                     del running[column]
             for column, last in spans.get(row, ()):
                 running[column] = last, values[column]
-            self._mark(row, values)
+            for column in range(len(values)) if self._faults else ():
+                if (what := self._faults.get((row, column + self._left))) is not None:
+                    values[column] = BadCell(what)
             yield row + 1, values
 
     def remarks(self) -> list[str]:
@@ -193,23 +193,15 @@ class _Sheet:
                 found.setdefault(top, []).append((left - self._left, bottom))
         return found
 
-    def _mark(self, row: int, values: list[Any]) -> None:
-        if self._faults:
-            for column in range(len(values)):
-                if (what := self._faults.get((row, column + self._left))) is not None:
-                    values[column] = BadCell(what)
-
 
 def _value(cell: Any) -> Any:
     """The value of a cell: whole numbers without a fraction, dates in ISO format."""
     if isinstance(cell, float):
         # Excel stores all numbers as floats.
         return int(cell) if cell.is_integer() and abs(cell) < 1e21 else cell
-    if isinstance(cell, datetime.datetime):
-        return cell.isoformat(sep=" ")
-    if isinstance(cell, datetime.date | datetime.time):
-        return cell.isoformat()
-    return str(cell) if isinstance(cell, datetime.timedelta) else cell
+    # str() writes dates and times in ISO format, with a space between the two.
+    is_time = isinstance(cell, datetime.date | datetime.time | datetime.timedelta)
+    return str(cell) if is_time else cell
 
 
 def _scanned(content: bytes, path: Path) -> _Package:
@@ -296,7 +288,4 @@ class _SheetScan:
 
 def _number(column: bytes) -> int:
     """The number of a column from 1: AA is 27."""
-    number = 0
-    for letter in column.upper():
-        number = number * 26 + letter - 64
-    return number
+    return reduce(lambda number, letter: number * 26 + letter - 64, column.upper(), 0)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tardif.data.chunking import placing
+from tardif.data.excluded_negatives import with_answer
 from tardif.data.hygiene import clicks, ids, joining, labels, moves
 from tardif.data.hygiene.rules import CONTAINED_NEGATIVE, CONTAINED_POSITIVE, LONG_CHARACTERS, NOT_FOUND, RULES
-from tardif.data.hygiene.wrong_negatives import with_answer
+from tardif.data.reading import LabelledReading
 from tardif.data.staging import Staging
 from tardif.text.normal import text_id
 from tardif.types import Document
@@ -51,10 +51,12 @@ _REPORTED = {
 
 
 @dataclass
-class Findings:
-    """What the rules found.
+class Cleaning:
+    """The rules, applied one after the other, and what they found. Each rule sees the rows that are still in use.
 
     Attributes:
+        staging: the collection.
+        actions: the action of every rule.
         counts: the number of rows by rule.
         done: the action taken by rule.
         examples: a row by rule, for the rules that give one.
@@ -62,11 +64,18 @@ class Findings:
         lines: further lines for a reader.
     """
 
+    staging: Staging
+    actions: Mapping[str, str]
     counts: dict[str, int] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     labels: str = ""
     lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.staging.marked:
+            self._count("markup", self.staging.marked, self.staging.markup)
+            self.examples["markup"] = self.staging.example
 
     def by_rule(self) -> list[str]:
         """One line for each rule that found something."""
@@ -77,134 +86,9 @@ class Findings:
             lines.append(f"{rule}: {count} ({RULES[rule].what}{example}; {self.done[rule]}{way_out})")
         return lines
 
-
-def clean(
-    staging: Staging,
-    actions: Mapping[str, str],
-    *,
-    positive_label: str | None = None,
-    scores: str | float | None = None,
-    click_rule: Any = None,
-) -> Findings:
-    """Resolve ids and labels and apply the rules.
-
-    Leaves these tables::
-
-        texts    id, title, text, metadata, key     one row per document
-        asked    id, text, key                      one row per judged query that is used
-        judged   query_id, document_id, relevance, score, row, excerpt
-                 one row per pair that is used. row is NULL where a document is relevant because it contains what was
-                 judged; excerpt is the text that is trained on in the document's place
-        unclear  query_id, document_id              pairs that are neither relevant nor irrelevant
-
-    Args:
-        staging: the collection.
-        actions: the action of every rule (:func:`tardif.data.hygiene.rules.choose`).
-        positive_label: the label that means relevant.
-        scores: how numbers beside pairs are read: ``teacher``, or the lowest score that is relevant.
-        click_rule: when a clicked document is relevant (:meth:`tardif.data.hygiene.clicks.ClickRule.of`).
-
-    Raises:
-        DataError: a rule refuses, an id has two texts, or a label has no meaning, or several.
-        SettingError: an option fits no row.
-    """
-    cleaning = _Cleaning(staging, actions)
-    # The order matters: ids come before texts, texts before labels, and labels before the rules that compare them.
-    ids.take_the_corpus(staging)
-    _refuse_conflicts(staging)
-    cleaning.findings.lines += ids.join(staging, actions["id-as-text"])
-    _resolve_documents(staging)
-    cleaning.resolve_judgements()
-    cleaning.count_clicks(clicks.ClickRule.of(click_rule))
-    cleaning.findings.labels = "; ".join(labels.relevance(staging, positive_label, labels.check_scores(scores)))
-    cleaning.drop_empty()
-    cleaning.join()
-    cleaning.mark()
-    cleaning.finish()
-    clicks.keep_unclear(staging)
-    cleaning.keep_other_pieces()
-    return cleaning.findings
-
-
-def _refuse_conflicts(staging: Staging) -> None:
-    """Refuse an id with two texts, and a corpus with two documents of one id."""
-    for kind, table, text in (("document", "documents", "title || chr(0) || text"), ("query", "queries", "text")):
-        # Source and place as one number, so that one maximum finds the last row; 128 bits hold both.
-        for row in staging.all(
-            f"SELECT id, max(source::HUGEINT * 1000000000000000 + place) AS last FROM {table} GROUP BY id "
-            f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
-        ):
-            source, place = divmod(int(row[1]), 10**15)
-            raise staging.error(source, place, f"the {kind} id {row[0]!r} has two texts: ids must be unique.")
-    for identity, source, place in staging.all(
-        "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
-        "HAVING count(*) > 1 ORDER BY id LIMIT 1"
-    ):
-        raise staging.error(source, place, f"two documents have the id {identity!r}: ids must be unique.")
-
-
-def _resolve_documents(staging: Staging) -> None:
-    """Leave one row per document. A text without an id that is the text of a document becomes that document."""
-    staging.run(
-        """CREATE TABLE same AS
-        SELECT given.id AS given, min(own.id) AS id
-        FROM (SELECT DISTINCT id FROM documents WHERE NOT own_id) AS given
-        JOIN (
-          SELECT content_id AS text, id FROM documents WHERE own_id
-          UNION SELECT body_id, id FROM documents WHERE own_id
-        ) AS own ON given.id = own.text
-        GROUP BY given.id"""
-    )
-    # All rows of one id have the same title and text: the others were refused.
-    staging.run(
-        """CREATE TABLE texts AS
-        SELECT id, min(title) AS title, min(text) AS text, max(metadata) AS metadata, min(key) AS key,
-          min(source) AS source, min(place) AS place
-        FROM documents
-        WHERE id NOT IN (SELECT id FROM documents WHERE parent) AND id NOT IN (SELECT given FROM same) GROUP BY id"""
-    )
-
-
-def _move_to_pieces(staging: Staging) -> None:
-    """Move judgements of a document that was cut to the piece that fits the query best."""
-    judged = staging.all(
-        """SELECT s.row, s.document_id, min(q.text) FROM stated s
-        JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
-        JOIN queries q ON q.id = s.query_id
-        GROUP BY s.row, s.document_id ORDER BY s.document_id, s.row"""
-    )
-    if not judged:
-        return
-    # All pieces in one pass: one search of the table per document would take quadratic time.
-    pieces = staging.stream(
-        """SELECT piece_of, id, text, title FROM documents
-        WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
-    )
-    moved: list[tuple[int, str]] = []
-    for (_, rows), (_, parts) in zip(
-        itertools.groupby(judged, key=lambda row: row[1]),
-        itertools.groupby(pieces, key=lambda row: row[0]),
-        strict=True,
-    ):
-        place = placing([Document(*part[1:]) for part in parts])
-        moved += [(row, place(query)) for row, _, query in rows]
-    if moved:
-        staging.table("moved", "row BIGINT, piece VARCHAR", moved)
-        staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")
-
-
-class _Cleaning:
-    """The rules, applied one after the other; each sees the rows that the ones before it left in use."""
-
-    def __init__(self, staging: Staging, actions: Mapping[str, str]) -> None:
-        self.staging, self.actions, self.findings = staging, actions, Findings()
-        if staging.marked:
-            self._count("markup", staging.marked, staging.markup)
-            self.findings.examples["markup"] = staging.example
-
     def _count(self, rule: str, count: int, action: str) -> None:
-        self.findings.counts[rule] = self.findings.counts.get(rule, 0) + count
-        self.findings.done[rule] = action
+        self.counts[rule] = self.counts.get(rule, 0) + count
+        self.done[rule] = action
 
     def apply(self, rule: str, concerned: str, action: str = "") -> None:
         """Report the judgements that a rule concerns and, unless it keeps them, take them out of use.
@@ -215,6 +99,7 @@ class _Cleaning:
             action: what to do; by default the action of the rule.
         """
         staging, action = self.staging, action or self.actions[rule]
+        # As a table, because the rule's statement would give other rows once their fate is set.
         staging.run(f"CREATE OR REPLACE TEMP TABLE concerned AS {concerned}")
         count = int(staging.one("SELECT count(*) FROM concerned"))
         if not count:
@@ -239,6 +124,7 @@ class _Cleaning:
             staging.run("UPDATE stated SET fate = ? WHERE row IN (SELECT row FROM concerned)", [rule])
 
     def resolve_judgements(self) -> None:
+        """Leave the table ``stated``: the judgements with the documents and pieces that they mean."""
         self.staging.run(
             """CREATE TABLE stated AS
             SELECT j.row, j.source, j.place, j.query_id, coalesce(same.id, j.document_id) AS document_id,
@@ -257,10 +143,11 @@ class _Cleaning:
 
     def count_clicks(self, rule: clicks.ClickRule) -> None:
         """Let all clicks of a pair together decide whether it is relevant."""
+        # Before labels are read: words such as "click" become events here.
         few = self.actions["few-clicks"]
         lines = clicks.count(self.staging, rule, negatives=few == "negative")
         if lines:
-            self.findings.lines += lines
+            self.lines += lines
             self.apply("repeated-click", clicks.REPEATED)
             # With "negative", pairs with few clicks that became no negatives are dropped.
             self.apply("few-clicks", clicks.FEW, "drop" if few == "negative" else few)
@@ -290,7 +177,7 @@ class _Cleaning:
         if found is None:
             staging.run("CREATE TABLE also (row BIGINT, document_id VARCHAR)")
             return
-        self.findings.lines += found.lines
+        self.lines += found.lines
         outcome = moves.settle(staging, found)
         moved = [rule for rule in (CONTAINED_POSITIVE, CONTAINED_NEGATIVE) if actions[rule] in ("link", "exact")]
         for rule in (CONTAINED_POSITIVE, CONTAINED_NEGATIVE):
@@ -308,7 +195,7 @@ class _Cleaning:
             )
             if details:
                 self._count(rule, len(details), actions[rule])
-        self.findings.lines += moves.report(staging, found, moved)
+        self.lines += moves.report(staging, found, moved)
         if CONTAINED_POSITIVE in moved:
             self.apply(
                 NOT_FOUND,
@@ -362,7 +249,7 @@ class _Cleaning:
             FROM queries q SEMI JOIN judged j ON j.query_id = q.id GROUP BY q.id"""
         )
         for rule, concerned in _REPORTED.items():
-            _report(self.staging, self.actions, self.findings, rule, f"SELECT *, NULL AS detail FROM ({concerned})")
+            self._report(rule, f"SELECT *, NULL AS detail FROM ({concerned})")
 
     def keep_other_pieces(self) -> None:
         """Make pieces unclear that may answer too.
@@ -393,49 +280,148 @@ class _Cleaning:
             AND (query_id, document_id) NOT IN (SELECT (query_id, document_id) FROM unclear)"""
         )
         if kept:
-            self.findings.lines.append(
+            self.lines.append(
                 f"{kept:,} documents that are judged as a whole were cut: the piece that shares most of the query's "
                 "words is relevant, and no other piece of the document is mined as a negative"
             )
         if left:
-            self.findings.lines.append(
+            self.lines.append(
                 f"{left:,} documents that are judged as a whole were cut and make up over half of the corpus: of their "
                 "pieces all but the one that shares most of the query's words may be mined as negatives"
             )
 
+    def note_documents(self, rule: str, found: Sequence[tuple[str, str]]) -> None:
+        """Report documents that a rule concerns, each with a detail.
 
-def note_documents(
-    staging: Staging, actions: Mapping[str, str], findings: Findings, rule: str, found: Sequence[tuple[str, str]]
-) -> None:
-    """Report documents that a rule concerns, each with a detail.
+        Raises:
+            DataError: the rule's action is ``refuse``.
+        """
+        self.staging.table("named", "id VARCHAR, detail VARCHAR", found)
+        self._report(rule, "SELECT t.id, t.source, t.place, n.detail FROM named n JOIN texts t USING (id)")
+
+    def _report(self, rule: str, concerned: str) -> None:
+        """Report documents or queries (SQL: id, source, place, detail) that stay in use; raise if the rule refuses."""
+        staging = self.staging
+        staging.run(f"CREATE OR REPLACE TEMP TABLE reported AS {concerned}")
+        count = int(staging.one("SELECT count(*) FROM reported"))
+        if not count:
+            return
+        self._count(rule, count, "keep")
+        kind = "query" if rule == "duplicate-query" else "document"
+        if self.actions[rule] == "refuse":
+            found = staging.all("SELECT * FROM reported ORDER BY source, place, id LIMIT 1")
+            identity, source, place, detail = found[0]
+            why = f"{detail}; " if detail else ""
+            what = f"the {kind} {identity!r:.200}: {RULES[rule].what} ({why}{count} in all)"
+            raise staging.error(source, place, f"{what}: mend it, or choose {rule}=keep (--on, in Python on={{...}}).")
+        staging.run(
+            f"INSERT INTO report (rule, action, source, place, {kind}_id, detail) "
+            "SELECT ?, 'keep', source, place, id, detail FROM reported",
+            [rule],
+        )
+
+
+def clean(staging: Staging, actions: Mapping[str, str], how: LabelledReading | None = None) -> Cleaning:
+    """Resolve ids and labels and apply the rules.
+
+    Leaves these tables::
+
+        texts    id, title, text, metadata, key     one row per document
+        asked    id, text, key                      one row per judged query that is used
+        judged   query_id, document_id, relevance, score, row, excerpt
+                 one row per pair that is used. row is NULL where a document is relevant because it contains what was
+                 judged; excerpt is the text that is trained on in the document's place
+        unclear  query_id, document_id              pairs that are neither relevant nor irrelevant
+
+    Args:
+        staging: the collection.
+        actions: the action of every rule (:func:`tardif.data.hygiene.rules.choose`).
+        how: how labels, scores and clicks are read.
 
     Raises:
-        DataError: the rule's action is ``refuse``.
+        DataError: a rule refuses, an id has two texts, or a label has no meaning, or several.
+        SettingError: an option fits no row.
     """
-    staging.table("named", "id VARCHAR, detail VARCHAR", found)
-    concerned = "SELECT t.id, t.source, t.place, n.detail FROM named n JOIN texts t USING (id)"
-    _report(staging, actions, findings, rule, concerned)
+    cleaning, how = Cleaning(staging, actions), how or LabelledReading()
+    # The order matters: ids come before texts, texts before labels, and labels before the rules that compare them.
+    ids.take_the_corpus(staging)
+    _refuse_conflicts(staging)
+    cleaning.lines += ids.join(staging, actions["id-as-text"])
+    _resolve_documents(staging)
+    cleaning.resolve_judgements()
+    cleaning.count_clicks(clicks.ClickRule.of(how.clicks))
+    cleaning.labels = "; ".join(labels.relevance(staging, how.positive_label, labels.check_scores(how.scores)))
+    cleaning.drop_empty()
+    cleaning.join()
+    cleaning.mark()
+    cleaning.finish()
+    clicks.keep_unclear(staging)
+    cleaning.keep_other_pieces()
+    return cleaning
 
 
-def _report(staging: Staging, actions: Mapping[str, str], findings: Findings, rule: str, concerned: str) -> None:
-    """Report documents or queries (SQL: id, source, place, detail) that stay in use; raise if the rule refuses."""
-    staging.run(f"CREATE OR REPLACE TEMP TABLE reported AS {concerned}")
-    count = int(staging.one("SELECT count(*) FROM reported"))
-    if not count:
-        return
-    findings.counts[rule], findings.done[rule] = count, "keep"
-    kind = "query" if rule == "duplicate-query" else "document"
-    if actions[rule] == "refuse":
-        identity, source, place, detail = staging.all("SELECT * FROM reported ORDER BY source, place, id LIMIT 1")[0]
-        why = f"{detail}; " if detail else ""
-        raise staging.error(
-            source,
-            place,
-            f"the {kind} {identity!r:.200}: {RULES[rule].what} ({why}{count} in all): mend it, or choose {rule}=keep "
-            "(--on, in Python on={...}).",
-        )
+def _refuse_conflicts(staging: Staging) -> None:
+    """Refuse an id with two texts, and a corpus with two documents of one id."""
+    for kind, table, text in (("document", "documents", "title || chr(0) || text"), ("query", "queries", "text")):
+        # Source and place as one number, so that one maximum finds the last row; 128 bits hold both.
+        for row in staging.all(
+            f"SELECT id, max(source::HUGEINT * 1000000000000000 + place) AS last FROM {table} GROUP BY id "
+            f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
+        ):
+            source, place = divmod(int(row[1]), 10**15)
+            raise staging.error(source, place, f"the {kind} id {row[0]!r} has two texts: ids must be unique.")
+    for identity, source, place in staging.all(
+        "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
+        "HAVING count(*) > 1 ORDER BY id LIMIT 1"
+    ):
+        raise staging.error(source, place, f"two documents have the id {identity!r}: ids must be unique.")
+
+
+def _resolve_documents(staging: Staging) -> None:
+    """Leave one row per document. A text without an id that is the text of a document becomes that document."""
     staging.run(
-        f"INSERT INTO report (rule, action, source, place, {kind}_id, detail) "
-        "SELECT ?, 'keep', source, place, id, detail FROM reported",
-        [rule],
+        """CREATE TABLE same AS
+        SELECT given.id AS given, min(own.id) AS id
+        FROM (SELECT DISTINCT id FROM documents WHERE NOT own_id) AS given
+        JOIN (
+          SELECT content_id AS text, id FROM documents WHERE own_id
+          UNION SELECT body_id, id FROM documents WHERE own_id
+        ) AS own ON given.id = own.text
+        GROUP BY given.id"""
     )
+    # All rows of one id have the same title and text: the others were refused. Of their metadata the least is taken, in
+    # any order of the rows; '{}' is the greatest, so it never hides what another row has.
+    staging.run(
+        """CREATE TABLE texts AS
+        SELECT id, min(title) AS title, min(text) AS text, min(metadata) AS metadata, min(key) AS key,
+          min(source) AS source, min(place) AS place
+        FROM documents
+        WHERE id NOT IN (SELECT id FROM documents WHERE parent) AND id NOT IN (SELECT given FROM same) GROUP BY id"""
+    )
+
+
+def _move_to_pieces(staging: Staging) -> None:
+    """Move judgements of a document that was cut to the piece that fits the query best."""
+    judged = staging.all(
+        """SELECT s.row, s.document_id, min(q.text) FROM stated s
+        JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
+        JOIN queries q ON q.id = s.query_id
+        GROUP BY s.row, s.document_id ORDER BY s.document_id, s.row"""
+    )
+    if not judged:
+        return
+    # All pieces in one pass: one search of the table per document would take quadratic time.
+    pieces = staging.stream(
+        """SELECT piece_of, id, text, title FROM documents
+        WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
+    )
+    moved: list[tuple[int, str]] = []
+    for (_, rows), (_, parts) in zip(
+        itertools.groupby(judged, key=lambda row: row[1]),
+        itertools.groupby(pieces, key=lambda row: row[0]),
+        strict=True,
+    ):
+        place = placing([Document(*part[1:]) for part in parts])
+        moved += [(row, place(query)) for row, _, query in rows]
+    staging.table("moved", "row BIGINT, piece VARCHAR", moved)
+    staging.run("UPDATE stated SET document_id = moved.piece FROM moved WHERE stated.row = moved.row")

@@ -7,12 +7,11 @@ may have been too low to be seen, or its title answered the question. It makes a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tardif.checks import shown
-from tardif.data.formats.label_words import CLICKS, POSITIVE
+from tardif.data.formats.column_names import CLICKS, POSITIVE
 from tardif.data.staging import Staging
 from tardif.errors import DataError, SettingError
 from tardif.text.normal import normalise
@@ -80,9 +79,8 @@ def _part(part: Any) -> float | None:
         return None
     if is_share:
         return number / 100 if 0 < number < 100 else None
-    if isinstance(part, bool) or not (0 < number < 1 or (number >= 1 and number.is_integer())):
-        return None
-    return number
+    is_rule = not isinstance(part, bool) and (0 < number < 1 or (number >= 1 and number.is_integer()))
+    return number if is_rule else None
 
 
 def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
@@ -146,18 +144,13 @@ def keep_unclear(staging: Staging) -> None:
 def _words_are_events(staging: Staging) -> None:
     """Turn labels such as ``click`` and ``skip`` into events."""
     for (source,) in staging.all("SELECT DISTINCT source FROM stated WHERE role = 'labelled' ORDER BY source"):
-        rows = staging.all(
-            "SELECT DISTINCT label FROM stated WHERE role = 'labelled' AND source = ? LIMIT 100", [source]
-        )
-        words = {label: normalise(label) for (label,) in rows}
-        if not all(word in CLICKS for word in words.values()):
-            continue
-        clicked = [label for label, word in words.items() if word in POSITIVE]
-        staging.run(
-            "UPDATE stated SET role = 'clicked', clicks = list_contains(?, label)::INT "
-            "WHERE role = 'labelled' AND source = ?",
-            [clicked, source],
-        )
+        rows = f"role = 'labelled' AND source = {source}"
+        found = staging.all(f"SELECT DISTINCT label FROM stated WHERE {rows} LIMIT 100")
+        words = {label: normalise(label) for (label,) in found}
+        if CLICKS.issuperset(words.values()):
+            clicked = [label for label, word in words.items() if word in POSITIVE]
+            events = "role = 'clicked', clicks = list_contains(?, label)::INT"
+            staging.run(f"UPDATE stated SET {events} WHERE {rows}", [clicked])
 
 
 def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
@@ -165,12 +158,11 @@ def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
 
     A row with 0 or 1 click was shown once.
     """
-    sources: Sequence[tuple[int]] = staging.all(
-        "SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source "
-        "HAVING count(shown) = 0 AND max(clicks) <= 1"
+    staging.run(
+        """UPDATE stated SET shown = 1 WHERE clicks IS NOT NULL AND source IN (
+          SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source
+          HAVING count(shown) = 0 AND max(clicks) <= 1)"""
     )
-    for (source,) in sources:
-        staging.run("UPDATE stated SET shown = 1 WHERE source = ? AND clicks IS NOT NULL", [source])
     if not rule.asked or staging.one("SELECT 1 FROM stated WHERE clicks IS NOT NULL LIMIT 1"):
         return
     plain = "role = 'positive' AND score IS NULL"

@@ -93,6 +93,7 @@ class _Column:
     @property
     def is_foreign(self) -> bool:
         """Whether the values look like ids, and none is a known one."""
+        # Nearly all and not all: a column of ids often has a few notes such as "see above".
         return not self.ids and self.alike >= NEARLY_ALL * self.rows
 
     @property
@@ -289,6 +290,7 @@ def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
 
 def _without_corpus(staging: Staging, action: str) -> list[str]:
     """Report documents that look like ids where no corpus was given; refuse them if their column's name means ids."""
+    # Without a corpus there are no ids to compare with, so only the looks of the texts remain.
     like = _like("text")
     count, alike, first = staging.all(
         f"SELECT count(*), count(*) FILTER ({like}), min(text) FILTER ({like}) FROM documents WHERE NOT own_id"

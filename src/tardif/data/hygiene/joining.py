@@ -20,6 +20,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from tardif.batching import batched
@@ -178,10 +179,10 @@ def _under_titles(staging: Staging, texts: dict[str, str], near: float | None) -
                 rests[key] = text[word_places(text)[len(head) - 1][1] :]
     if not titled:
         return
-    for found in contained(rests.items(), _contents(staging, titled), near=near, most=len(titled)).found.values():
-        for one in found:
-            if one.text in titled[one.document]:
-                yield replace(one, text=one.text.partition(" ")[2])
+    held = contained(rests.items(), _contents(staging, titled), near=near, most=len(titled))
+    for one in chain.from_iterable(held.found.values()):
+        if one.text in titled[one.document]:
+            yield replace(one, text=one.text.partition(" ")[2])
 
 
 def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, str]]:
@@ -196,12 +197,9 @@ def _contents(staging: Staging, identities: Iterable[str]) -> list[tuple[str, st
 def _place(staging: Staging, held: Containment, joined: Joined) -> None:
     """Link each text to the documents of the set that contain it; to pieces, where the document was cut."""
     by_document: dict[str, list[Occurrence]] = defaultdict(list)
-    for rows in held.found.values():
-        for found in rows:
-            by_document[found.document].append(found)
-    names = sorted(by_document)
-    for begin in range(0, len(names), _FETCHED):
-        part = names[begin : begin + _FETCHED]
+    for found in chain.from_iterable(held.found.values()):
+        by_document[found.document].append(found)
+    for part in batched(sorted(by_document), _FETCHED):
         contents = _contents(staging, part)
         titles = dict(staging.all("SELECT DISTINCT d.id, length(d.title) FROM documents d JOIN wanted USING (id)"))
         pieces: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
@@ -249,7 +247,6 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
 
     Documents that together make up half of a text count as containing it; else they are its parts.
     """
-    lengths = {identity: len(words_in_order(text)) for identity, text in texts.items()}
     found: dict[str, list[Occurrence]] = defaultdict(list)
     for block in _corpus_blocks(staging):
         for document, rows in contained(block.items(), list(texts.items()), near=near).found.items():
@@ -257,14 +254,12 @@ def _find_parts(staging: Staging, texts: dict[str, str], joined: Joined, near: f
                 for one in rows:
                     found[one.document].append(one)
     for identity, rows in found.items():
+        length = len(words_in_order(texts[identity]))
         # Documents may overlap: each word of the text counts once.
         covered = len({word for one in rows for word in range(one.start, one.end)})
-        links = [
-            Link(one.text, (one.end - one.start) / lengths[identity], 1.0, one.exact)
-            for one in sorted(rows, key=lambda one: one.text)
-        ]
-        where = joined.links if covered >= HALF * lengths[identity] else joined.parts
-        where[identity] = links
+        ordered = sorted(rows, key=lambda one: one.text)
+        links = [Link(one.text, (one.end - one.start) / length, 1.0, one.exact) for one in ordered]
+        (joined.links if covered >= HALF * length else joined.parts)[identity] = links
 
 
 def _corpus_blocks(staging: Staging) -> Iterator[dict[str, str]]:

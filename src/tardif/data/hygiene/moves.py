@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tardif.data.chunking import place_judgement
+from tardif.data.chunking import placing
 from tardif.data.hygiene.joining import HALF, Joined, Link
 from tardif.data.hygiene.rules import CONTAINED_NEGATIVE, CONTAINED_POSITIVE
 from tardif.data.staging import Staging
@@ -80,7 +80,9 @@ def settle(staging: Staging, joined: Joined) -> JudgementMoves:
             if relevant:
                 outcome.also += [(row, link.document) for link in (*links, *joined.parts.get(given, ()))]
             if links and not is_document:
-                outcome.moves.append((_positive if relevant else _negative)(row, given, links, query, documents))
+                outcome.moves.append(
+                    _positive(row, links, query, documents) if relevant else _negative(row, given, links)
+                )
     return outcome
 
 
@@ -152,14 +154,10 @@ def report(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
         if every and not (rule == CONTAINED_NEGATIVE and lost == every):
             why = [f"{too_short} too short to tell"] * bool(too_short)
             why += [f"{common} in over {MOST} documents"] * bool(common)
-            lines.append(
-                f"{every - lost} of {every} {name} found in the documents"
-                + (f", {lost} added as documents of their own" if lost else "")
-                + (f" ({', '.join(why)})" if why else "")
-            )
-    if count := int(
-        staging.one("SELECT count(DISTINCT excerpt) FROM stated WHERE relevance > 0 AND excerpt IS NOT NULL")
-    ):
+            added = f", {lost} added as documents of their own" if lost else ""
+            added += f" ({', '.join(why)})" if why else ""
+            lines.append(f"{every - lost} of {every} {name} found in the documents{added}")
+    if count := int(staging.one("SELECT count(DISTINCT excerpt) FROM stated WHERE relevance > 0")):
         lines.append(
             f"{count} positives end behind what a model reads of their document: they are trained on as they are, "
             "but no search can find the documents by them; cut the documents into pieces (--chunk 256, in Python "
@@ -171,24 +169,24 @@ def report(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
 def _documents(staging: Staging, identities: Iterable[str]) -> dict[str, Document]:
     staging.table("wanted", "id VARCHAR", [[identity] for identity in sorted(identities)])
     rows = staging.all("SELECT t.id, t.text, t.title FROM texts t JOIN wanted USING (id)")
-    return {identity: Document(identity, text, title) for identity, text, title in rows}
+    return {row[0]: Document(*row) for row in rows}
 
 
-def _positive(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
+def _positive(row: int, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
     """Move to the document that contains all of the text; of several, to the one with most of the query's words."""
+    # A document with all of the answer is a better positive than one with a part of it.
     candidates = [link for link in links if link.held >= _WHOLE] or list(links)
     best = candidates[0]
     if len(candidates) > 1:
         ordered = sorted(candidates, key=lambda link: (link.behind, len(link.document), link.document))
         candidates = [link for link in ordered if link.behind == ordered[0].behind]
-        place = place_judgement(query, [documents[link.document] for link in candidates])
+        place = placing([documents[link.document] for link in candidates])(query)
         best = next(link for link in candidates if link.document == place)
-    return Move(
-        row, CONTAINED_POSITIVE, best.document, best.document if best.behind else None, _detail(best, len(links))
-    )
+    excerpt_of = best.document if best.behind else None
+    return Move(row, CONTAINED_POSITIVE, best.document, excerpt_of, _detail(best, len(links)))
 
 
-def _negative(row: int, given: str, links: Sequence[Link], query: str, documents: dict[str, Document]) -> Move:
+def _negative(row: int, given: str, links: Sequence[Link]) -> Move:
     """Move to the document that the text fills most of, if it fills half; else train on the text as an excerpt."""
     best = max(links, key=lambda link: (link.filled, link.held))
     if best.filled >= HALF and best.held >= HALF:
@@ -199,6 +197,7 @@ def _negative(row: int, given: str, links: Sequence[Link], query: str, documents
 def _detail(link: Link, count: int) -> str:
     how = "word for word" if link.exact else "nearly word for word"
     parts = [how if link.held >= _WHOLE else f"{link.held:.0%} of it, {how}"]
+    # True counts as 1, so the list is empty or has one item.
     parts += ["behind what a model reads"] * link.behind
     parts += [f"{count} documents hold it"] * (count > 1)
     return "; ".join(parts)

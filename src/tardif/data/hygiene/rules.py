@@ -73,13 +73,12 @@ RULES = {
 }
 
 
-def choose(asked: Mapping[str, str], known: Mapping[str, Rule] = RULES, what: str = "the rules") -> dict[str, str]:
+def choose(asked: Mapping[str, str], known: Mapping[str, Rule] = RULES) -> dict[str, str]:
     """The action of every rule: the one asked for, or the default.
 
     Args:
         asked: rule to action.
         known: the rules to choose from.
-        what: their name in errors.
 
     Raises:
         SettingError: a rule or action is not known.
@@ -89,7 +88,7 @@ def choose(asked: Mapping[str, str], known: Mapping[str, Rule] = RULES, what: st
     """
     for name, action in asked.items():
         if name not in known:
-            raise SettingError(f"The rule {name!r} is not known; {what} are: {', '.join(known)}.")
+            raise SettingError(f"The rule {name!r} is not known; the rules here are: {', '.join(known)}.")
         if action not in known[name].actions:
             several = " (give --on once for each rule)" if "," in action else ""
             raise SettingError(f"The rule {name} cannot {action!r}: use {', '.join(known[name].actions)}{several}.")
