@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 # Compiled test files are kept also where the environment says otherwise: compiling them takes each process 5 s.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help install demo test test-fast soak lint release interop-resolve bench bench-train bench-search bench-search-peers clean
+.PHONY: help install demo test test-fast soak lint release interop interop-resolve bench bench-train bench-search bench-search-peers clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
@@ -18,6 +18,7 @@ help:
 	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each; files damaged, TARDIF_DAMAGES times"
 	@echo "make lint       ruff and mypy"
 	@echo "make release    builds wheel and source archive, checks them, and runs README's example from the wheel"
+	@echo "make interop    checkpoints against PyLate and colbert-ai, in environments of their own (3 GB)"
 	@echo "make bench      the benchmarks; figures are in benchmarks/RESULTS.md"
 
 install: $(STAMP)
@@ -65,6 +66,21 @@ interop-resolve: $(STAMP)
 	@echo "==> Resolving Tardif beside the packages that people use with it"
 	$(BIN)/python tools/interop_resolve.py
 
+# PyLate pins sentence-transformers 5.3 and, for an index that is not needed here, another torch; colbert-ai needs
+# transformers 4. Neither is imported with the index libraries that it names, so their own dependencies are left out.
+interop: $(STAMP)
+	@echo "==> Making an environment for PyLate and one for colbert-ai"
+	$(PYTHON) -m venv .venv-pylate
+	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet "torch==2.13.0" "sentence-transformers==5.3.0" \
+		"transformers==5.3.0" "ujson==5.12.0" datasets accelerate pandas
+	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet --no-deps "pylate==1.6.0"
+	$(PYTHON) -m venv .venv-colbert
+	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet "torch==2.13.0" "transformers==4.49.0" \
+		"numpy<2.3" safetensors ujson GitPython python-dotenv ninja scipy tqdm flask datasets
+	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet --no-deps "colbert-ai==0.2.22"
+	@echo "==> Comparing token vectors and scores"
+	$(BIN)/python tools/interop.py --pylate $(CURDIR)/.venv-pylate/bin/python --colbert $(CURDIR)/.venv-colbert/bin/python
+
 bench: bench-train bench-search
 
 ARCHIVES := $(or $(TARDIF_DATA),../shared/data)
@@ -87,4 +103,4 @@ bench-train: $(STAMP)
 	$(BIN)/python benchmarks/train.py --data $(ARCHIVES)/medquad.tar.gz
 
 clean:
-	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache tardif-demo
+	rm -rf $(VENV) .venv-peers .venv-pylate .venv-colbert .mypy_cache .ruff_cache .pytest_cache tardif-demo

@@ -51,23 +51,33 @@ def prepare(
 
 @verb
 def export(
-    what: Annotated[Path, typer.Argument(help="A prepared folder, or an index.")],
+    what: Annotated[Path, typer.Argument(help="A prepared folder, an index or a checkpoint.")],
     out: Annotated[Path, "The folder to write."],
     form: Annotated[
-        str, typer.Option("--format", help="colbert, ragatouille, beir or datasets; of an index: vectors.")
+        str,
+        typer.Option(
+            "--format",
+            help="Of a prepared folder: colbert, ragatouille, beir or datasets. Of an index: vectors. Of a checkpoint: "
+            "stanford, pylate or sentence-transformers.",
+        ),
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a training set in another tool's format, or an index's vectors as Parquet."""
-    from tardif.data.export import export as write
+    """Write a training set or a checkpoint in another tool's format, or an index's vectors as Parquet."""
     from tardif.data.training_set import TrainingSet
     from tardif.progress import Console
 
     console = Console()
     if (what / "index.sqlite").is_file():
         lines = _export_index(what, out, form, overwrite)
-    else:
+    elif (what / "manifest.json").is_file():
+        from tardif.data.export import export as write
+
         lines = write(TrainingSet.load(what), out, form, overwrite=overwrite).lines()
+    else:
+        from tardif.integrations.checkpoints import export_checkpoint
+
+        lines = export_checkpoint(what, out, form, overwrite).lines()
     for line in lines:
         console.say(line)
     put(str(out))

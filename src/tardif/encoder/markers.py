@@ -45,7 +45,7 @@ def add_markers(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
         names = [QUERY_MARKER + space, DOCUMENT_MARKER + space]
         trial = copy.deepcopy(tokenizer)  # an added token cannot be removed
         _add(trial, names)
-        if all(_keeps(trial, f"{name.rstrip()} ", name) for name in names):
+        if all(keeps(trial, f"{name.rstrip()} ", name) for name in names):
             _add(tokenizer, names)
             return {"query": f"{QUERY_MARKER} ", "document": f"{DOCUMENT_MARKER} "}
     raise ModelError("This base's tokenizer changes a text's tokens after a marker: leave markers out (markers=false).")
@@ -58,8 +58,8 @@ def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": tokens}, replace_extra_special_tokens=False)
 
 
-def _keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:
-    """Return whether a prompt adds exactly the marker's token and changes no other token."""
+def keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:
+    """Return whether a prompt adds exactly the marker's token, after the start, and changes no other token."""
     marker_id = tokenizer.convert_tokens_to_ids(marker)
     for probe in _PROBES:
         alone = tokenizer(probe)["input_ids"]
@@ -67,6 +67,15 @@ def _keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool
         if marked != [alone[0], marker_id, *alone[1:]]:
             return False
     return True
+
+
+def name_of(tokenizer: PreTrainedTokenizerBase, number: int) -> str:
+    """Return the token of an id by the name that finds the id again.
+
+    An added token that was registered twice, first with normalisation, is listed in lower case.
+    """
+    added = tokenizer.added_tokens_decoder.get(number)
+    return str(tokenizer.convert_ids_to_tokens(number)) if added is None else added.content
 
 
 def punctuation_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tardif.encoder.base import Base, resolve_base
+from tardif.encoder.exchange_rules import adopt
 from tardif.encoder.loading import check_built, check_report, loading, quiet_libraries
 from tardif.encoder.markers import add_markers, punctuation_tokens
 from tardif.encoder.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
@@ -72,6 +73,7 @@ def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> M
         raise ModelError(
             f"The base {base.name} lacks its projection: {base.folder} is damaged; fetch or save it again."
         )
+    adopt(model, base)
     transformer = transformer_of(model)
     if recipe.document_length is not None:
         transformer.document_length = recipe.document_length

@@ -1,0 +1,126 @@
+"""The call that exports a checkpoint: one format, one folder, written whole or not at all, and read back first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tardif.checksums import checksum
+from tardif.display import Short
+from tardif.encoder.published import write_checksums
+from tardif.errors import ModelError, SettingError
+from tardif.folders import check_output, expanded, staged
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# The formats that Tardif reads again as a base.
+_BASES = ("stanford", "pylate", "sentence-transformers")
+FORMATS = _BASES
+# Texts on which a recipe shows: short, long, with punctuation, in other scripts.
+_PROBES = (
+    "how do I reset my password?",
+    "a",
+    "Été à Zürich: (two) items, 3.5%!",
+    "晚期交互 モデル",
+    "late interaction keeps one vector per token " * 60,
+)
+# The largest difference of a token vector's number after reading back: the rounding of merged projections.
+_CLOSE = 1e-5
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckpointExport(Short):
+    """A written checkpoint.
+
+    Attributes:
+        folder: the folder.
+        format: its format.
+        notes: what the other tool will do differently from Tardif, a sentence each.
+    """
+
+    folder: Path
+    format: str
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Lines for a reader."""
+        return [f"{self.folder}: a checkpoint in the format {self.format}", *self.notes]
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    out: str | Path,
+    format: str,  # noqa: A002  the word of the command line
+    overwrite: bool = False,
+) -> CheckpointExport:
+    """Write a trained checkpoint in another tool's format.
+
+    The written folder is opened again, and its token vectors are compared with the checkpoint's, before it takes its
+    name. Tardif reads its exact rules from the folder, also those that the other tool has no place for.
+
+    Args:
+        checkpoint: the folder or hub id of a late-interaction model, in any format that is a base.
+        out: the folder to write.
+        format: one of :data:`FORMATS`. ``stanford``: for colbert-ai and RAGatouille. ``pylate``: PyLate's own layout.
+            ``sentence-transformers``: what training publishes.
+        overwrite: replace a folder that exists.
+
+    Returns:
+        The folder, and what the other tool will do differently.
+
+    Raises:
+        SettingError: the format is not known.
+        ModelError: the checkpoint cannot be opened, or the format has no place for it.
+        FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
+
+    >>> from tardif.integrations.checkpoints import export_checkpoint
+    >>> written = export_checkpoint("models/support", "support-pylate", "pylate")
+    >>> sorted(path.name for path in written.folder.glob("*.json"))[:3]
+    ['checksums.json', 'config.json', 'config_sentence_transformers.json']
+    """
+    if format not in FORMATS:
+        raise SettingError(
+            f"format={format!r}: a checkpoint is exported to {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        )
+    path = expanded(out).absolute()
+    check_output(path, overwrite=overwrite)
+    from tardif.encoder.model import open_model
+
+    model = open_model(str(checkpoint))
+    with staged(path, overwrite=overwrite) as aside:
+        notes = _writer(format)(model, aside, f"The checkpoint {checkpoint}")
+        if format in _BASES:
+            _check(model, aside, format)
+            files = sorted(found for found in aside.rglob("*") if found.is_file())
+            write_checksums(aside, {found.relative_to(aside).as_posix(): checksum(found) for found in files})
+    return CheckpointExport(path, format, tuple(notes))
+
+
+def _writer(form: str) -> Callable[[MultiVectorEncoder, Path, str], list[str]]:
+    from tardif.integrations.checkpoints import pylate, sentence_transformers, stanford
+    from tardif.integrations.checkpoints.parts import take_apart
+
+    return {
+        "stanford": lambda model, aside, what: stanford.write(take_apart(model, what, form), aside),
+        "pylate": lambda model, aside, what: pylate.write(take_apart(model, what, form), aside),
+        "sentence-transformers": lambda model, aside, what: sentence_transformers.write(model, aside),
+    }[form]
+
+
+def _check(model: MultiVectorEncoder, folder: Path, form: str) -> None:
+    """Raise a ModelError unless the written folder gives the model's token vectors."""
+    from tardif.encoder.model import open_model
+
+    again = open_model(str(folder))
+    for task in ("query", "document"):
+        for text in _PROBES:
+            encoders = (getattr(each, f"encode_{task}") for each in (model, again))
+            one, other = (encode([text], show_progress_bar=False)[0].float() for encode in encoders)  # [tokens, dim]
+            if one.shape != other.shape or bool((one - other).abs().max() > _CLOSE):
+                raise ModelError(
+                    f"The checkpoint cannot be exported to the format {form}: the folder, read again, gives other "
+                    f"vectors for the {task} {text[:40]!r}. Export to another format."
+                )
