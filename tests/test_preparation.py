@@ -37,7 +37,7 @@ def test_where_no_share_could_tell_anything_none_is_held_out_and_said():
 
 
 def test_one_answer_to_everything_is_told():
-    told = "all queries have one answer: beside it, only mined negatives can teach anything"
+    told = "all queries have the same answer: only mined negatives can teach anything"
     assert told in prepare([[(query, "the same") for query, _ in ROWS]], miner="none").report
     assert told not in prepare([ROWS], miner="none").report
 
@@ -209,7 +209,7 @@ def test_of_a_query_with_very_many_positives_and_negatives_each_example_carries_
     wrong = {d for judged in data.qrels.values() for d, relevance in judged.items() if relevance == 0}
     assert {d for negatives in carried["which?"] for d in negatives} < wrong
     assert len({d for negatives in carried["which?"] for d in negatives}) == 455
-    assert any(line.startswith("1 queries have so many positives and negatives") for line in data.report)
+    assert any(line.startswith("1 queries have too many positives and negatives") for line in data.report)
     shuffled = prepare([few + rows[::-1]], miner="none", near=False, validation=0)
     assert list(shuffled.examples) == list(data.examples)
 

@@ -27,7 +27,14 @@ class TardifError(Exception):
 
 
 class SettingError(TardifError):
-    """An argument or option cannot be used as given."""
+    """An argument or option cannot be used as given.
+
+    >>> import tardif
+    >>> tardif.Trainer("new", language="klingon")
+    Traceback (most recent call last):
+    ...
+    tardif.errors.SettingError: ...klingon...
+    """
 
 
 class ModelError(TardifError):
@@ -43,6 +50,9 @@ class ReplacedError(FolderError):
 
     Args:
         folder: the index's folder.
+
+    >>> print(ReplacedError("support.index"))
+    support.index was replaced or removed since it was opened: open it again.
     """
 
     def __init__(self, folder: str | Path) -> None:

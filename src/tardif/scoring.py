@@ -104,6 +104,12 @@ def xtr(queries: TokenVectors, documents: TokenVectors, k: int) -> Tensor:
 
     Returns:
         Scores ``[queries, documents]``; float32, or float64 for float64 vectors.
+
+    >>> import torch
+    >>> query = TokenVectors(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [2])
+    >>> documents = TokenVectors(torch.tensor([[0.8, 0.6], [0.6, 0.8], [0.0, 0.5]]), [2, 1])
+    >>> xtr(query, documents, k=1)  # the second document wins no token of the query
+    tensor([[0.8000, 0.0000]])
     """
     best, retrieved = _best_matches(queries, documents, k)  # [Tq, N], [Tq, N]
     sums = _sum_tokens(best * retrieved, queries.lengths)  # [Q, N]

@@ -177,7 +177,7 @@ def test_what_was_trained_on_is_read_by_every_verb_with_the_same_options(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--set", "seed=3"), "--set seed: this setting has an option of its own: use --seed."),
+        (("--set", "seed=3"), "--set seed: this setting has its own option: use --seed."),
         (("--set", "document_length=30"), "use --document-length."),
         (("--set", "negatives=4"), "use --negatives."),
         (("--epochs", "2", "--set", "epochs=3"), "epochs is given as --epochs and with --set: give it once."),

@@ -117,7 +117,7 @@ def test_code_of_its_own_needs_trust(tmp_path):
         with pytest.raises(ModelError):
             resolve_base(folder, trust_remote_code=trust)
     (folder / "modeling.py").write_text("")
-    with pytest.raises(ModelError, match="needs code of its own .*auto_map"):
+    with pytest.raises(ModelError, match="comes with its own Python code .*auto_map"):
         resolve_base(folder)
     assert resolve_base(folder, trust_remote_code=True).family == "special"
 
@@ -132,7 +132,7 @@ def test_a_foreign_module_class_needs_trust(encoder):
 
 def test_trust_does_not_reach_a_class_of_an_installed_package(encoder):
     with_modules(encoder, TRANSFORMER, {**POOLING, "type": "torch.distributed.run.main"})
-    with pytest.raises(ModelError, match="no Python file of its own"):
+    with pytest.raises(ModelError, match="its own Python files do not define"):
         resolve_base(encoder, trust_remote_code=True)
 
 

@@ -146,7 +146,7 @@ def _settings(options: SettingOptions) -> dict[str, Any]:
     for name, value in map(parse_assignment, assignments):
         option = "--" + name.replace("_", "-")
         if name in others:
-            raise SettingError(f"--set {name}: this setting has an option of its own: use {option}.")
+            raise SettingError(f"--set {name}: this setting has its own option: use {option}.")
         if name in found:
             ways = f"as {option} and with --set" if given.get(name) is not None else "with --set twice"
             raise SettingError(f"{name} is given {ways}: give it once.")

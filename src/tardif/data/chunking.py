@@ -74,6 +74,7 @@ class Chunker:
     def __init__(self, base: Tokenized, tokens: int, overlap: int | None = None) -> None:
         _check(base, tokens, overlap)
         self.tokens = int(tokens)
+        # A tenth of a piece is repeated in the next one, so that a sentence at the seam is whole in one of them.
         self.overlap = self.tokens // 10 if overlap is None else int(overlap)
         self._tokenizer = load_tokenizer(base)
         self._room = self.tokens - int(self._tokenizer.num_special_tokens_to_add(False)) - _MARKER
@@ -89,6 +90,7 @@ class Chunker:
             return [document]
         title, text, before = document.title, document.text, 0
         is_markdown = str(document.metadata.get("path", document.id)).lower().endswith(_MARKDOWN)
+        # A long title would fill every piece: then it becomes the beginning of the text, and is in the first one.
         if title and self._size(title) > self._room // 2:
             title, text, before = "", f"{title}\n\n{text}", len(title) + 2
         pieces = list(self._split(title, text, markdown=is_markdown))
@@ -98,6 +100,7 @@ class Chunker:
         outline = document.outline or (markdown_outline(document.text) if is_markdown else None)
         places, found = Places(outline), []
         for number, (said, start, piece) in enumerate(pieces, start=1):
+            # Positions count from the text without the title that was put in front of it.
             begin, end = max(start - before, 0), max(start + len(piece) - before, 0)
             part = Piece(document.id, number, len(pieces), begin, end, places.headings(begin), places.page(begin))
             found.append(Document(f"{document.id}#{number}", piece, said, document.metadata, part))
@@ -181,6 +184,7 @@ def placing(pieces: list[Document]) -> Callable[[str], str]:
         shared = [wanted & words for words in known]
         spread = Counter(word for words in shared for word in words)
         # fsum is exact, so the order of a set has no effect on the sum.
+        # Words in few pieces count more, as in BM25's idf: they tell the pieces apart.
         weights = [math.fsum(math.log1p(len(pieces) / spread[word]) for word in words) for words in shared]
         return pieces[weights.index(max(weights))].id
 

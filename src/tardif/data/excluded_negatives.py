@@ -66,6 +66,7 @@ def overlapping(
         containing = (occurrence.document for occurrence in chain.from_iterable(contain.values()))
         return dict.fromkeys(part_of, PART) | dict.fromkeys(containing, CONTAINS)
 
+    # Exact first, and the rest nearly: most documents are decided by the cheap search.
     exact = found(holding, parts, None)
     # A document may nearly contain what another contains word for word.
     left = [document for document in holding if document.id not in exact and document.id not in known]

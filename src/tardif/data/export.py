@@ -71,6 +71,11 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
         SettingError: the kind is not known.
         DataError: the format cannot hold an id.
         FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
+
+    >>> from tardif.preparation import prepare
+    >>> data = prepare([[("how far is the moon?", "384,400 km")]], ["8 minutes"], validation=0)
+    >>> export(data, "as-beir", "beir").counts["queries"]
+    1
     """
     if kind not in KINDS:
         raise SettingError(f"kind={kind!r} is not known: use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
@@ -143,6 +148,7 @@ def _write_beir(data: TrainingSet, folder: Path) -> tuple[Counter[str], Counter[
     (folder / "qrels").mkdir()
     for split in (TRAIN, *HELD_OUT):
         if data.query_ids(split):
+            # BEIR calls the validation split dev.
             name = "dev" if split == VALIDATION else split
             rows = (f"{_tabless(q)}\t{_tabless(d)}\t{relevance}\n" for q, d, relevance in _judged(data, split))
             path = folder / "qrels" / f"{name}.tsv"

@@ -98,6 +98,9 @@ def most_own(left_out: Own) -> int:
 class Judging(LabelledReading):
     """How judged data are read.
 
+    >>> Judging(on={"no-positive": "drop"}).actions["no-positive"]
+    'drop'
+
     Args:
         columns, separator, encoding, sheet: as for :class:`tardif.data.reading.Reading`.
         positive_label, scores, clicks: as for :class:`tardif.preparation.Preparation`.

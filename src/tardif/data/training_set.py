@@ -172,6 +172,11 @@ class TrainingSet:
 
         Raises:
             FolderError: it is no training set, is damaged, or was written by a newer version.
+
+        >>> from tardif.preparation import prepare_folder
+        >>> folder = prepare_folder(["pairs.jsonl"], None, "set-to-load", validation=0)
+        >>> len(TrainingSet.load(folder).examples)
+        20
         """
         import pyarrow as pa
         import pyarrow.parquet as pq

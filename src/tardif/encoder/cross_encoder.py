@@ -81,9 +81,12 @@ def open_cross_encoder(base: CrossBase, device: str) -> CrossEncoder:
 
     check_report(base.what, base.transformer, task=base.task)
     with loading(base.what, base.folder):
+        # Not from the hub: the files that were checked are those that are loaded.
         model = CrossEncoder(str(base.folder), device=device, local_files_only=True)
         if model.num_labels != 1:
-            raise ModelError(f"{base.what} gives {model.num_labels} numbers for a pair: one that gives one is needed.")
+            raise ModelError(
+                f"{base.what} gives {model.num_labels} scores for a pair: use a cross-encoder that gives one."
+            )
     pairs = [("late", "interaction")]
     check_built(
         base.what,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 # Tokens of a sub-batch: on a CPU what suits its caches, on a GPU what keeps it busy.
+# 4,096 tokens were best of 1,024 to 8,192 on a CPU: a sub-batch costs a dense gradient of the embeddings
+# (benchmarks/RESULTS.md, "Where the time goes").
 SUB_BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 16384}
 
 
@@ -76,6 +78,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
     if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
     training = model.training
+    # Dropout off, whatever mode the caller's model is in.
     model.eval()
     try:
         blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
@@ -83,6 +86,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
         with kept_memory() if len(blocks) > 1 else nullcontext():
             for features in blocks:
                 encoded = encode(model, Block(to_device(features, model.device), task))
+                # float() before NumPy, which has no bfloat16.
                 vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
                 found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
     finally:

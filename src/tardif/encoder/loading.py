@@ -100,8 +100,10 @@ def check_report(what: str, folder: Path, *, task: str = "feature-extraction", t
         _, report = loaders[task].from_pretrained(
             str(folder),
             trust_remote_code=trust_remote_code,
+            # The meta device has shapes and no numbers: this takes milliseconds, and no memory.
             device_map="meta",
             output_loading_info=True,
+            # Else the library raises at the first shape that differs; here all are named.
             ignore_mismatched_sizes=True,
         )
     # A classifier may read the pooler: a random one would make its scores random.
@@ -176,6 +178,7 @@ def quiet_libraries() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     library.disable_progress_bar()
     try:
+        # Some libraries print; a verb's stdout holds data alone.
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:

@@ -86,6 +86,7 @@ def punctuation_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """
     found: dict[str, None] = {}
     for symbol in string.punctuation:
+        # A byte-level tokenizer gives "." another token at the beginning, after a space and after a letter.
         for text in (symbol, f" {symbol}", f"a{symbol}", f"a {symbol}", f"{symbol}a"):
             for token in tokenizer.tokenize(text):
                 if tokenizer.convert_tokens_to_string([token]).strip() == symbol:

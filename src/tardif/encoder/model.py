@@ -47,6 +47,7 @@ def build_model(
     """
     what = f"The base {base.name}"
     check_report(what, base.transformer, trust_remote_code=trust_remote_code)
+    # A fresh projection is drawn at random.
     torch.manual_seed(seed)
     with loading(what, base.folder):
         make = _open if base.is_colbert else _fresh
@@ -127,6 +128,7 @@ def _projection(width_in: int, width_out: int) -> Dense:
     from sentence_transformers.base.modules import Dense
 
     weight = torch.empty(width_out, width_in)
+    # Rows of length 1, at right angles: such a projection keeps lengths and angles as well as a random one can.
     nn.init.orthogonal_(weight)
     return Dense(
         in_features=width_in,
@@ -144,6 +146,7 @@ def _add_embeddings(transformer: Transformer, vocabulary: int) -> None:
     old = encoder.get_input_embeddings().weight.shape[0]
     if vocabulary <= old:
         return
+    # The library samples new rows from the old ones' covariance by default: slow, and random.
     encoder.resize_token_embeddings(vocabulary, mean_resizing=False)
     with torch.no_grad():
         weight = encoder.get_input_embeddings().weight
@@ -180,6 +183,7 @@ def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_siz
     if dense is None or not texts:
         return
     width = dense.in_features
+    # float64: sums over some 50,000 tokens, and eigenvectors of close eigenvalues depend on the last bits.
     gram = torch.zeros(width, width, dtype=torch.float64)
     for vectors in raw_view(model).encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
         block = vectors.double().cpu()  # [tokens, width]

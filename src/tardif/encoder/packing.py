@@ -72,6 +72,7 @@ def pack(texts: Sequence[Tensor], first: int = 0) -> dict[str, Any]:
     return {
         "input_ids": input_ids,
         "attention_mask": torch.ones_like(input_ids),
+        # Each text counts its positions from the beginning, wherever it is in the row.
         "position_ids": torch.cat([torch.arange(first, first + length) for length in lengths]).unsqueeze(0),
         LENGTHS: lengths,
         "modality": "text",
@@ -123,6 +124,7 @@ def _attention(
         return out.transpose(1, 2).contiguous(), None
     # [1, heads, tokens, width] -> [tokens, heads, width]
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
+    # FlashAttention takes no dropout in this form, and no float32.
     if q.is_cuda and q.dtype in _HALF and not dropout:
         return _on_cuda(q, k, v, lengths, scaling, sliding_window).unsqueeze(0), None
     runs = [(length, len(list(group))) for length, group in itertools.groupby(lengths)]
@@ -157,6 +159,7 @@ def _on_cuda(
     from torch.nn.attention.varlen import varlen_attn
 
     ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=q.device)
+    # FlashAttention takes the number of neighbours on either side; -1 is all.
     reach = (-1, -1) if window is None else (window - 1, window - 1)
     longest = max(lengths)
     out: Any = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=reach)

@@ -55,6 +55,7 @@ def _read(folder: Path) -> Mapping[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({reason(error)}): {_way_out(folder)}.") from error
+    # "format" tells the file from another tool's checksums.json.
     if not isinstance(found, dict) or found.get("format") != _FORMAT or not isinstance(found.get("version"), int):
         raise ModelError(f"{path} is damaged (it is no list of checksums): {_way_out(folder)}.")
     if found["version"] > _VERSION:

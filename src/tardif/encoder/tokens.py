@@ -74,6 +74,7 @@ class Tokens:
         distinct = list(dict.fromkeys(texts))
         least = self.expansion if task == "query" else 0
         ids = dict(zip(distinct, self.ids(distinct, task), strict=True))
+        # Sorted by text too: equal lengths come in the same order in every run.
         ordered = sorted(distinct, key=lambda text: (len(ids[text]), text))
         is_padded = bool(least) or self.padding_id is not None
         parts: list[list[str]] = []
@@ -90,6 +91,7 @@ class Tokens:
         blocks = []
         for part in parts:
             own = [torch.from_numpy(ids[text]) for text in part]
+            # Expanded queries are tokenised again: the library fills them up.
             features = self._preprocess(part, task) if least else self._features(own)
             blocks.append({**features, **self._blank(part, [ids[text] for text in part], task)})
         return blocks, [place[text] for text in texts]
@@ -107,6 +109,7 @@ class Tokens:
     def _tokenise(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         found = self._preprocess(texts, task)
         masks = found["attention_mask"].bool()  # [n, tokens]
+        # int32 in the cache is half of torch's int64.
         ids = [row[mask].numpy().astype(np.int32) for row, mask in zip(found["input_ids"], masks, strict=True)]
         most = self.document_length if task == "document" else None
         return ids if most is None else [_cut(text, most) for text in ids]

@@ -68,11 +68,11 @@ def _files(folder: Path, name: str) -> list[str]:
         return [name] if (folder / name).is_file() else []
     listed = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(listed, dict) or not listed or not all(isinstance(value, str) for value in listed.values()):
-        raise ModelError(f"{path} lists no weights: the model is damaged.")
+        raise ModelError(f"{path} is damaged (it lists no weights): fetch or save the model again.")
     files = sorted(set(listed.values()))
     for file in files:
         if Path(file).name != file or "\\" in file or Path(file).suffix != Path(name).suffix:
-            raise ModelError(f"{path} points outside its own folder ({file}): it is refused.")
+            raise ModelError(f"{path} points outside its own folder ({file}): put the weights into the folder.")
     return files
 
 
@@ -80,6 +80,7 @@ def _files(folder: Path, name: str) -> list[str]:
 def _read(path: Path, size: int, changed: int) -> dict[str, Any]:
     """Read a file's header. Check that its tensors fill the file, and that all their numbers are finite."""
     with path.open("rb") as file:
+        # The format: eight bytes with the length of the header, the header as JSON, then the tensors without gaps.
         (length,) = struct.unpack("<Q", file.read(8))
         if length > size:
             raise ValueError("its header is longer than the file")
@@ -88,6 +89,7 @@ def _read(path: Path, size: int, changed: int) -> dict[str, Any]:
         header: dict[str, Any] = parse_json(file.read(length))
     header.pop("__metadata__", None)
     end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    # A header that fits the file's own length: cut off or padded files end here.
     if 8 + length + end != size:
         raise ValueError(f"it should be {8 + length + end} bytes long and is {size}")
     for name, tensor in header.items():

@@ -63,6 +63,10 @@ def compare(
     Raises:
         SettingError: an argument is not known, a system is given twice, or ``against`` is no model.
         DataError, ModelError, FolderError: something cannot be read, loaded or written.
+
+    >>> rows = [("how far is the moon?", "The moon is 384,400 km away."), ("who bakes bread?", "A baker bakes bread.")]
+    >>> compare(["bm25"], [rows], measures=["RR@10"])[0].measures
+    {'RR@10': 1.0}
     """
     console, how = console or Silent(), how or Judging()
     lists = {"systems": systems, "data": data, "measures": measures}

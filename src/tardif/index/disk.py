@@ -203,7 +203,11 @@ class DiskIndex:
         return self.store.keys()
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
-        """As :meth:`tardif.index.protocol.Index.get`."""
+        """As :meth:`tardif.index.protocol.Index.get`.
+
+        >>> DiskIndex("support.index").get(["article-1"])["article-1"].metadata
+        {'lang': 'en', 'year': 2015}
+        """
         return self.store.documents(check_ids(ids))
 
     def ids(self) -> list[str]:

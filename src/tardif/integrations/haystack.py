@@ -19,6 +19,7 @@ from tardif.integrations.hits import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 
+# Haystack's operators, and those of a dict filter.
 _OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in", "not in": "not in"}
 
 
@@ -43,6 +44,7 @@ class TardifRetriever:
         options: dict[str, Any] | None = None,
     ) -> None:
         self.index, self.top_k, self.filters, self.options = str(index), top_k, filters, options
+        # Opened late: Haystack makes components when a pipeline is defined or loaded, long before it runs.
         self._retriever: Retriever | None = None
 
     def warm_up(self) -> None:
@@ -162,6 +164,7 @@ def as_where(filters: dict[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"filters: the operator {operator!r} is not known beside conditions: use AND, OR or NOT."
             )
+        # Haystack's NOT negates all of its conditions together.
         parts = [as_where(part) for part in filters["conditions"]]
         return {"not": [{"and": parts}]} if operator == "NOT" else {str(operator).lower(): parts}
     if missing := [name for name in ("field", "operator", "value") if name not in filters]:

@@ -40,6 +40,7 @@ class TardifRetriever(BaseRetriever):
     >>> retriever.invoke("how do I reset my password?")  # doctest: +SKIP
     """
 
+    # Any, not Retriever: pydantic would need a schema for it.
     index: Any
     k: int = 10
     where: str | dict[Any, Any] | None = None
@@ -97,4 +98,5 @@ class TardifReranker(BaseDocumentCompressor):
 
 def _scored(document: Document, score: float) -> Document:
     metadata: Mapping[str, Any] = {**document.metadata, "relevance_score": score}
+    # A copy: the caller's document may be used elsewhere, or in another thread.
     return document.model_copy(update={"metadata": metadata})

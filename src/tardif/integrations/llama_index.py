@@ -108,6 +108,7 @@ class TardifRerank(BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             raise SettingError("Reranking needs the query: pass query_str or query_bundle.")
+        # Without metadata, which LlamaIndex puts in front of a text by default: an index does not encode them either.
         texts = [node.node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
         return [
             NodeWithScore(node=nodes[place].node, score=score)
@@ -131,10 +132,13 @@ def as_where(filters: MetadataFilters) -> dict[str, Any]:
 
 
 def _test(part: Any) -> dict[Any, Any]:
+    # A text metadata key may hold dots: as a tuple it is one key, not a path.
     key, value = (part.key,), part.value
     operator = part.operator if isinstance(part, MetadataFilter) else FilterOperator.EQ
+    # A list of values: the key must have each of them, so one test for each.
     if operator == FilterOperator.ALL:
         return {"and": [{key: {"=": each}} for each in value]}
+    # Empty means absent or null there.
     if operator == FilterOperator.IS_EMPTY:
         return {"or": [{key: {"exists": False}}, {key: {"=": None}}]}
     if operator not in _OPERATORS:

@@ -51,6 +51,7 @@ class Reranker:
     @property
     def model(self) -> MultiVectorEncoder:
         """The model, loaded once."""
+        # Servers call it from several threads: one of them loads, the others wait.
         with self._loading:
             if self._model is None:
                 from tardif.encoder.model import open_model

@@ -72,6 +72,15 @@ def mine(
 
     Raises:
         SettingError: an option cannot be used.
+
+    >>> from tardif.preparation import prepare
+    >>> from tardif.text.bm25 import LexicalSearcher
+    >>> from tardif.text.languages import language
+    >>> data = prepare(["pairs.jsonl"], miner="none", validation=0)
+    >>> searcher = LexicalSearcher(list(data.documents.values()), language("en"))
+    >>> mined = mine(data, searcher, Selection(negatives=2))
+    >>> {len(example.negative_ids) for example in mined.data.examples}
+    {2}
     """
     selection = selection or Selection()
     selection.check()

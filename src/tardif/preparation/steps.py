@@ -107,6 +107,10 @@ def prepare_folder(
 
     Raises:
         FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
+
+    >>> folder = prepare_folder(["pairs.jsonl"], None, "prepared", validation=0)
+    >>> sorted(path.name for path in folder.glob("*.parquet"))
+    ['documents.parquet', 'examples.parquet', 'qrels.parquet', 'queries.parquet']
     """
     how, given = _check(sources, documents, queries, validation, options)
     console = console or Silent()
@@ -232,8 +236,8 @@ def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -
     split(staging, how.sides, held_out=gathered.held_out, alike=alike.links)
     if crowded := find_crowded(staging):
         lines.append(
-            f"{crowded} queries have so many positives and negatives that each of their examples carries some of "
-            "the negatives, in turn"
+            f"{crowded} queries have too many positives and negatives to combine them all: each example gets a "
+            "part of the negatives, in turn"
         )
     before, used = len(lines), int(staging.one("SELECT count(row) FROM judged"))
     lines.append(f"{staging.rows} judgements read: {used} used, {staging.rows - used} not")
@@ -241,8 +245,8 @@ def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -
     lines += _sides(staging, how, drawn=not gathered.held_out, near=bool(alike.links))
     if count := int(staging.one(f"SELECT count(*) FROM texts WHERE strlen(title) + strlen(text) > {READ_BYTES}")):
         lines.append(
-            f"{count} documents have more than {READ_BYTES:,} bytes: what a model does not read of them, about "
-            "all behind 512 tokens, cannot be found; cut them into pieces (--chunk 256, in Python chunk=256)"
+            f"{count} documents have more than {READ_BYTES:,} bytes: a model reads about their first 512 "
+            "tokens, and no search finds the rest; cut them into pieces (--chunk 256, in Python chunk=256)"
         )
     return _Made(findings, lines, range(before, len(lines)), queries=gathered.made)
 
@@ -253,12 +257,12 @@ def _sides(staging: Staging, how: Preparation, *, drawn: bool, near: bool) -> li
     total, held, share = sum(counts.values()), counts.get(VALIDATION, 0), how.sides.validation
     lines = []
     if drawn and share == AUTO and held > round(SHARE * total):
-        lines.append(f"{held} of {total} queries are held out: fewer could hardly tell a gain from chance")
+        lines.append(f"{held} of {total} queries are held out: with fewer, a gain could hardly be told from chance")
     if share and not held:
         lines.append(why_nothing_is_held_out(staging, how.sides, near=near))
     relevant = "judged j JOIN texts t ON t.id = j.document_id WHERE j.relevance > 0"
     if staging.one(f"SELECT count(DISTINCT t.key) FROM {relevant}") == 1:
-        lines.append("all queries have one answer: beside it, only mined negatives can teach anything")
+        lines.append("all queries have the same answer: only mined negatives can teach anything")
     return lines + [f"{side}: {count} queries" for side, count in counts.items()]
 
 
@@ -280,8 +284,8 @@ def _near(findings: Cleaning, how: Preparation, lines: list[str], console: Conso
             found[table] = near_duplicates(staging.stream(rows), advance=bar.advance)
         if unsure := found[table].unsure:
             lines.append(
-                f"{unsure} {what} have so many look-alikes that each was compared with {NEIGHBOURS} of them at most: "
-                "near-duplicates among them may be missed"
+                f"{unsure} {what} have too many look-alikes: each was compared with at most {NEIGHBOURS} of them, so "
+                "some near-duplicates may be missed"
             )
     if found["texts"].links:
         findings.note_documents("near-duplicate", list(found["texts"].partners.items()))

@@ -201,6 +201,7 @@ def _interrupted(work: Path, manifest: Mapping[str, Any], threads: int | None) -
         index = DiskIndex(work, threads=threads)
     except FolderError:  # damaged, or of another version of the format
         return None
+    # Compared after opening: an index of other options, or of another model, is built from the beginning.
     if all(index.manifest.get(name) == value for name, value in manifest.items()):
         return index
     index.close()
@@ -316,6 +317,7 @@ def encode_block(
     for begin in range(0, len(order), _PART):
         part = order[begin : begin + _PART]
         vectors, lengths = encode([documents[place].content for place in part])
+        # [tokens of the part, dim] -> one [tokens, dim] for each document.
         for place, rows in zip(part, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True):
             found[place] = rows
         if advance is not None:

@@ -85,6 +85,7 @@ def _rank(index: Index, queries: Sequence[str], vectors: Sequence[Vectors], opti
     """The ranking of each query. Fusion needs a ranking of at least ``DEPTH`` from either side."""
     # Fusion takes MaxSim's score at rank DEPTH as its zero.
     k = max(options.k, DEPTH) if options.hybrid else options.k
+    # [tokens of all queries, dim] is scored in one call: the index reads each segment once.
     lengths = [len(rows) for rows in vectors]
     found = index.search(
         np.concatenate(vectors), lengths, k, exact=options.exact, recall=options.recall, where=options.where

@@ -131,6 +131,7 @@ def _folder_of(given: str) -> Path:
 
 def _place(folder: Path, index: Path) -> dict[str, Any]:
     """A folder as an absolute path and as one relative to the index; Windows has none between two drives."""
+    # Not resolve(): a link to the model stays a link.
     folder, index = folder.expanduser().absolute(), index.absolute()
     return {
         "path": str(folder),
@@ -150,6 +151,7 @@ def fingerprint(folder: Path) -> str:
             continue
         if path.name in ("results.json", CHECKSUMS):  # records of a training run, and checksums of the other files
             continue
+        # Name and content: a file that is renamed, such as a swapped vocabulary, changes the checksum too.
         digest.update(path.relative_to(folder).as_posix().encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):

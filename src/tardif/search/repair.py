@@ -92,6 +92,7 @@ def repair(
 
 def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Console) -> str:
     folder = index.folder
+    # Aside first: a repair that is interrupted leaves the old encoder, or a whole new one.
     aside = folder / f".{ENCODER}"
     shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted repair
     export_encoder(encoder, aside, console)
@@ -113,6 +114,7 @@ def _encode_again(
     ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))
     sources = index.sources()
     with console.progress("Encoding again", len(ordered), "documents") as bar:
+        # By source, because a document keeps the source that it was added from: sync compares it.
         for source in sorted({sources[document.whole_id] for document in ordered}):
             add_documents(
                 index,

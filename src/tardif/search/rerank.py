@@ -74,6 +74,7 @@ def rerank(
     opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
     reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
+    # LOWEST: a query or document without a token that can be scored. It is no hit.
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # stable: copies keep their order
     # Metadata as an index would return it.
@@ -107,6 +108,7 @@ def rerank_stored(index: Index, query: Vectors, given: Sequence[str], k: int, *,
         DataError: a document is not in the index.
     """
     ids = list(dict.fromkeys(given))
+    # One moment for texts and scores: a writer may replace a document between the two.
     with index.moment():
         documents = index.get(ids)
         known = documents.keys() | {document.whole_id for document in documents.values()}

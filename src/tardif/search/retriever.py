@@ -91,6 +91,7 @@ class Retriever:
         Raises:
             FolderError: the index is damaged; or its model is needed and is missing, or was trained again since.
         """
+        # Absolute: another process may have another working folder.
         self._arguments = Path(index).absolute(), model, device, threads, trust_remote_code
         self._use(DiskIndex(index, threads=threads), model)
 
@@ -122,6 +123,11 @@ class Retriever:
 
         Raises:
             FolderError: as on opening.
+
+        >>> retriever = Retriever("support.index")
+        >>> retriever.reopen()
+        >>> retriever.search("how do I change my password?", k=1)[0].rank
+        1
         """
         if isinstance(self.index, DiskIndex) and self.home is not None:
             self.index.reopen()
@@ -369,6 +375,7 @@ class Retriever:
                 self._put(reader, changed, source)
             if found.moved:
                 self.index.adopt(found.moved, source)
+            # Deleted last: the text of a renamed file is found at every moment, by one id or the other.
             if found.gone:
                 self.index.delete(found.gone)
         return found
@@ -399,6 +406,10 @@ class Retriever:
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
+
+        >>> hits = Retriever("support.index").search("how do I change my password?", k=2, where="year >= 2020")
+        >>> [hit.rank for hit in hits], all(hit.metadata["year"] >= 2020 for hit in hits)
+        ([1, 2], True)
         """
         queries = [check_query(query)]
         return self._hits(queries, SearchOptions.of(k, where, exact, recall, hybrid, word_share, group))[0]

@@ -100,6 +100,7 @@ def plan(
     touched = by_whole(changed)
     absent = [identity for identity in there if identity not in wholes]
     # A file of the folder may have been added by its own path.
+    # A path cannot hold a null character, and an id can.
     own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
     unread = set(_unread(own, Path(source), report))
     # Unchanged documents that came from elsewhere belong to this folder now.
@@ -141,5 +142,6 @@ def source_of(documents: Any) -> str:
 
     if not isinstance(documents, str | Path):
         return ""
+    # Resolved: the same folder by another path, or through a link, is the same source.
     path = user_path(documents).resolve()
     return str(find_file(path, "corpus.jsonl") or path)

@@ -188,7 +188,7 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     loggers = loggers_of(given)
     for name in ("run_name", "project"):
         if name in given and not loggers:
-            raise SettingError(f"{name} is for loggers, and there is none: choose one with report_to, or leave it out.")
+            raise SettingError(f"{name} is for loggers: choose one with report_to, or leave {name} out.")
     if "project" in given and "trackio" not in loggers:
         raise SettingError("project is for report_to=trackio: leave it out.")
     for name in loggers:

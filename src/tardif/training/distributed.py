@@ -140,7 +140,7 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
         local = int(os.environ.get("LOCAL_RANK", own_rank()))
         gpus = torch.cuda.device_count()
         if local >= gpus:
-            raise SettingError(f"Process {local} of this machine has no GPU of its own: start {gpus}, one for each.")
+            raise SettingError(f"Process {local} of this machine has no GPU: start {gpus} processes, one for each GPU.")
         torch.cuda.set_device(local)
     if not distributed.is_initialized():
         distributed.init_process_group(

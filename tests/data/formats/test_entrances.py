@@ -99,4 +99,4 @@ def test_the_third_of_a_tuple_is_a_label_where_one_is_said_to_be_positive():
     rows = [("q", "a", "good"), ("q", "b", "bad"), ("q", "c", "so-so")]
     with cleaned(rows, positive_label="good") as (staging, findings):
         assert staging.all("SELECT relevance FROM judged ORDER BY document_id, relevance").count((1,)) == 1
-        assert findings.labels == "label 'good' is relevant, every other is not"
+        assert findings.labels == "label 'good' is relevant, all others are not"

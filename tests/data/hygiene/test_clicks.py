@@ -80,8 +80,8 @@ def test_one_stray_click_is_not_relevance_and_what_is_said_lists_all():
         assert judged(staging) == [("a", 1)]
         assert findings.lines == [
             "clicks: 54 rows on 5 pairs; a pair is relevant from 2 clicks and 0.1 of the times shown, where that is "
-            "known (--clicks): 1 are; 3 clicked less are not used, nor are 1 never clicked (--on few-clicks=negative "
-            "makes negatives of them)"
+            "known (--clicks): 1 are; 3 with fewer clicks are not used, nor are 1 never clicked (--on few-clicks="
+            "negative makes negatives of them)"
         ]
         assert findings.counts == {"repeated-click": 49, "few-clicks": 4}
 
@@ -96,7 +96,7 @@ def test_what_was_never_clicked_is_a_negative_only_where_that_is_asked_for():
 
 def test_where_nothing_is_relevant_another_rule_is_offered():
     rows = [{"query": f"what is {n}", "doc_id": "a", "clicked": 1} for n in range(3)]
-    assert re.search(r"none is, and the most clicked has 1\. .*--clicks 1", refusal(rows, documents=DOCUMENTS))
+    assert re.search(r"no pair is; the most clicks of one are 1\. .*--clicks 1", refusal(rows, documents=DOCUMENTS))
     with cleaned(rows, documents=DOCUMENTS, clicks=1) as (staging, _):
         assert len(judged(staging)) == 3
 

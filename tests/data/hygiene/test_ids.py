@@ -91,7 +91,7 @@ def test_a_column_of_ids_of_which_some_are_not_known_is_refused_or_left_out():
 def test_what_looks_like_ids_and_is_none_is_refused():
     rows = [(f"what is thing {n}", f"article/{n}") for n in range(4)]
     assert re.search(
-        r"look like ids, such as 'article/0'.*such as 'kb-0'.*id-as-text=keep", refusal(rows, documents=DOCUMENTS)
+        r"look like ids, such as 'article/0'.*ids like 'kb-0'.*id-as-text=keep", refusal(rows, documents=DOCUMENTS)
     )
     with cleaned(rows, documents=DOCUMENTS, on={"id-as-text": "keep"}) as (staging, findings):
         assert len(judged(staging)) == 4 and not any(" ids " in line for line in findings.lines)
@@ -145,8 +145,8 @@ def test_the_name_of_a_file_is_an_id_with_its_suffix_or_without(tmp_path):
     rows = [{"query": f"what is thing {n}", "doc_id": f"kb-{n}"} for n in (1, 2)]
     made = prepare([rows], tmp_path, miner="none", validation=0.0)
     assert {positive for judged in made.qrels.values() for positive in judged} == {"kb-1.md", "kb-2.html"}
-    assert "2 ids are written otherwise than those of the documents ('kb-1' for 'kb-1.md'): joined" in made.report
-    with pytest.raises(DataError, match=r"'kb-3' is not in the corpus .*theirs are such as 'kb-1.md'"):  # which one?
+    assert "2 ids are written differently from those of the documents ('kb-1' for 'kb-1.md'): joined" in made.report
+    with pytest.raises(DataError, match=r"'kb-3' is not in the corpus .*known ids look like 'kb-1.md'"):  # which one?
         prepare([[*rows, {"query": "what is thing 3", "doc_id": "kb-3"}]], tmp_path, miner="none")
 
 

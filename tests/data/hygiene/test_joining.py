@@ -47,7 +47,7 @@ def test_positives_are_judgements_of_the_documents_that_hold_them():
             ("why turn it", own, 1, True),
         ]
         assert staging.one("SELECT count(*) FROM texts") == 4
-        assert findings.lines == ["3 of 4 positives found in the documents, 1 added as documents of their own"]
+        assert findings.lines == ["3 of 4 positives found in the documents, 1 added as separate documents"]
         said = [(row["rule"], row["place"], row["document_id"], row.get("detail")) for row in reported(staging)]
         assert said == [
             ("contained-positive", 1, "harbour", "word for word"),
@@ -180,7 +180,7 @@ def test_a_document_that_is_part_of_a_positive_is_relevant():
         assert findings.lines == ["1 of 1 positives found in the documents"]
     with cleaned([("how", f"{OTHER} {HARBOUR} {OTHER[20:]}")], documents=parts) as (staging, findings):
         assert [(document[:2], taught) for _, document, _, taught in judged(staging)] == [("d-", True), ("h", False)]
-        assert findings.lines == ["0 of 1 positives found in the documents, 1 added as documents of their own"]
+        assert findings.lines == ["0 of 1 positives found in the documents, 1 added as separate documents"]
 
 
 def test_what_ends_behind_what_a_model_reads_is_taught_by_its_own_text():
@@ -192,7 +192,7 @@ def test_what_ends_behind_what_a_model_reads_is_taught_by_its_own_text():
     for example in data.examples:
         assert positive.id not in example.negative_ids
         assert example.positive_id == "bread" or "long" not in example.negative_ids
-    assert any(line.startswith("1 positives end behind what a model reads") for line in data.report)
+    assert any(line.startswith("1 positives lie beyond the tokens that a model reads") for line in data.report)
 
 
 def test_a_negative_stands_for_a_document_that_it_fills_and_else_for_itself():
@@ -229,7 +229,7 @@ def test_a_title_before_a_passage_does_not_hide_it(positive):
 def test_a_short_positive_is_joined_where_one_document_holds_it_and_fits_the_query(query, positive, found):
     with cleaned([(query, positive)], documents=PAGES, on={"id-as-text": "keep"}) as (staging, findings):
         assert (judged(staging)[0][1] == "harbour") == found
-        assert bool(re.search(r"\(1 too short to tell\)", findings.lines[0])) != found
+        assert bool(re.search(r"\(1 too short to search for\)", findings.lines[0])) != found
 
 
 def test_the_order_of_the_input_does_not_matter(tmp_path):

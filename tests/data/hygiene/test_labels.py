@@ -60,7 +60,7 @@ def test_a_threshold_divides_and_a_teacher_ranks():
         assert staging.all("SELECT relevance, score FROM judged ORDER BY row") == [
             (1, None), (0, None), (1, None), (0, None), (1, None)
         ]  # fmt: skip
-        assert findings.labels.startswith("score: 3 of 5 rows are relevant, from 0.82 on")
+        assert findings.labels.startswith("score: 3 of 5 rows are relevant (scores of 0.82 or more)")
     with cleaned(given, scores="teacher") as (staging, findings):
         assert staging.all("SELECT relevance, score FROM judged ORDER BY row") == [
             (1, 5.1), (0, 0.4), (1, 0.85), (0, 0.8), (0, 0.82)
@@ -91,7 +91,7 @@ def test_grades_are_read_as_they_stand():
 def test_grades_that_make_every_row_relevant_are_said_with_another_reading():
     given = rows([1, 5, 3, 1, 5], document="document")
     with cleaned(given) as (staging, findings):
-        assert "every row is, from 1 to 5" in findings.labels and "--scores 5" in findings.labels
+        assert "every row is relevant (1 to 5)" in findings.labels and "--scores 5" in findings.labels
         assert staging.one("SELECT count(*) FROM judged WHERE relevance > 0") == 5
     with cleaned(given, scores=5) as (staging, _):
         assert staging.one("SELECT count(*) FROM judged WHERE relevance > 0") == 2

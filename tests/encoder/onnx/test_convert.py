@@ -160,12 +160,12 @@ def test_vectors_that_are_not_unit_are_refused(model, tmp_path):
 def test_code_of_its_own_is_refused(model, tmp_path):
     kind = type(model[0].model)
     model[0].model.__class__ = type("Own", (kind,), {"__module__": "transformers_modules.own"})
-    refused(model, tmp_path, "it brings code of its own")
+    refused(model, tmp_path, "it contains custom code")
 
 
 def test_a_tokenizer_in_python_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr(type(model.tokenizer), "is_fast", False)
-    refused(model, tmp_path, "no form in the tokenizers library")
+    refused(model, tmp_path, "not a fast one of the tokenizers library")
 
 
 def test_padding_on_the_left_is_refused(model, tmp_path):
@@ -175,7 +175,7 @@ def test_padding_on_the_left_is_refused(model, tmp_path):
 
 def test_preparing_texts_in_another_way_is_refused(model, tmp_path):
     model[0].processing_kwargs = {"text": {"max_length": 5}}
-    refused(model, tmp_path, "prepares texts in a way of its own")
+    refused(model, tmp_path, "has its own tokenizer options")
 
 
 def test_queries_without_a_cap_are_refused(model, tmp_path):
@@ -213,7 +213,7 @@ def test_a_tokenizer_that_reads_otherwise_is_refused(model, tmp_path, monkeypatc
         tokenizer.save(str(path))
 
     monkeypatch.setattr(module, "_save_tokenizer", wrong)
-    refused(model, tmp_path, "its tokenizer reads texts in a way of its own")
+    refused(model, tmp_path, "its tokenizer gives other token ids outside of transformers")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("first\nsecond"), NotImplementedError(), KeyError("x")])

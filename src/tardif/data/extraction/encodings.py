@@ -90,6 +90,7 @@ def _guesses(raw: bytes, fault: int, among: Sequence[str] = _GUESSED) -> Iterato
     """The encodings that fit a sample around the byte ``fault``, the likeliest first."""
     from charset_normalizer import from_bytes
 
+    # A file may begin in ASCII for megabytes: the sample is taken around the first byte that tells anything.
     begin = raw.rfind(b"\n", 0, max(fault - _SAMPLE // 4, 0)) + 1
     with hushed("charset_normalizer"):
         found = from_bytes(raw[begin : begin + _SAMPLE], cp_isolation=list(among), enable_fallback=False)

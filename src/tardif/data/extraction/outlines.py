@@ -57,6 +57,7 @@ def lines_outline(text: str, headings: Iterable[tuple[int, str]]) -> Outline:
     found, last = [], -1
     for level, words in headings:
         places = where.get(words, [])
+        # Only headings behind the last one found: equal headings are told apart by their order.
         at = bisect_right(places, last)
         if words and at < len(places):
             last = places[at]
@@ -77,6 +78,7 @@ class Places:
         self._paths: list[tuple[str, ...]] = []
         open_ones: list[tuple[int, str]] = []
         for _, level, words in outline.headings:
+            # A heading closes all open ones of its level and below.
             open_ones = [known for known in open_ones if known[0] < level] + [(level, words)]
             self._paths.append(tuple(words for _, words in open_ones))
         self._pages = outline.pages

@@ -34,6 +34,7 @@ _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 def pruned(tree: Any) -> Any:
     """Remove permalinks and other controls from the tree of a page, in place, and make code plain text."""
+    # A list, because the tree changes while it is walked.
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.getparent() is None:
             continue

@@ -66,6 +66,7 @@ def _bounded(file: io.BufferedReader) -> io.BytesIO | Refused:
         if len(parts) > _PARTS:
             return Refused("too large", f"its package has more than {_PARTS} parts.")
         for part in parts:
+            # Bit 0 of a zip entry's flags: the entry is encrypted.
             if part.flag_bits & 1:
                 return Refused("encrypted", "needs a password: save it without one.")
             content = bytearray()

@@ -176,6 +176,7 @@ def open_cells(path: Path, form: Form | None = None, named: Collection[str] = ()
         return text_lines(path, any_end=any_end, encoding=coding.name, way_out=CODING)
 
     first, whole = head(line for _, line in lines())
+    # Excel's own first line, "sep=;", is no row.
     excels = stated(first[0]) if first else None
     if (given := form.separator or excels) is not None:
         dialect = usual if given == usual.separator else Dialect(given)
@@ -209,12 +210,14 @@ def _rows(lines: Iterator[tuple[int, str]], dialect: Dialect, path: Path, begin:
         return
     # The limit is shared by the whole process and 128 KiB by default, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    # strict: without it the reader would read a stray quote as text, and cells would shift in silence.
     reader = csv.reader((line for _, line in lines), delimiter=dialect.separator, strict=True)
     ahead = begin - 1
     try:
         for cells in reader:
             if cells:
                 yield begin, cells
+            # reader.line_num counts the lines that a row with line ends in its quotes took.
             begin = ahead + reader.line_num + 1
     except csv.Error as error:
         hint = ": the quote that opens here is never closed" if "unexpected end" in str(error) else ""

@@ -114,11 +114,11 @@ def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
     line = f"clicks: {rows:,} rows on {pairs:,} pairs; a pair is relevant from {rule} (--clicks)"
     if not relevant:
         raise DataError(
-            f"{line}: none is, and the most clicked has {most:,.0f}. Choose another rule, such as clicks=1 "
+            f"{line}: no pair is; the most clicks of one are {most:,.0f}. Choose another rule, such as clicks=1 "
             "(--clicks 1: every click counts)."
         )
     staging.run("UPDATE stated SET relevance = c.relevant::INT FROM clicked c WHERE stated.row = c.first")
-    line += f": {relevant:,} are; {seldom:,} clicked less are not used"
+    line += f": {relevant:,} are; {seldom:,} with fewer clicks are not used"
     if not negatives:
         return [f"{line}, nor are {never:,} never clicked (--on few-clicks=negative makes negatives of them)"]
     return [

@@ -174,8 +174,8 @@ class _Column:
         return self.staging.error(
             self.source,
             place,
-            f"the {self.rows:,} values of {self} look like ids, such as {text!r:.60}, and none is the id of one of the "
-            f"{table} (theirs are such as {known!r:.60}): {hint}give the {table} that they name, or read them as texts "
+            f"the {self.rows:,} values of {self} look like ids, such as {text!r:.60}, but none is the id of a "
+            f"{self.kind.name} (ids like {known!r:.60}): {hint}give the {table} with these ids, or read them as texts "
             'with on={"id-as-text": "keep"} (--on id-as-text=keep).',
         )
 
@@ -327,7 +327,9 @@ def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
         return []
     count, given, identity = found[0]
     staging.run(f"UPDATE judgements SET {kind.column} = w.id FROM written w WHERE judgements.{kind.column} = w.given")
-    return [f"{count:,} ids are written otherwise than those of the {kind.table} ({given!r} for {identity!r}): joined"]
+    return [
+        f"{count:,} ids are written differently from those of the {kind.table} ({given!r} for {identity!r}): joined"
+    ]
 
 
 def unknown(kind: Kind) -> str:
@@ -352,9 +354,9 @@ def unknown_error(staging: Staging, kind: Kind) -> DataError:
         theirs = staging.one(f"SELECT min(id) FROM {kind.table} WHERE own_id")
         examples = ", ".join(f"{name!r:.60}" for name in some) + (", ..." if ids > len(some) else "")
         many = f"{_counted(count, 'row')}, {_counted(ids, 'id')}: {examples}"
-        many += "" if theirs is None else f"; theirs are such as {theirs!r:.60}"
+        many += "" if theirs is None else f"; known ids look like {theirs!r:.60}"
         what = (
-            f" ({many}): {elsewhere}give the {kind.table} that they name, or leave the rows out with "
+            f" ({many}): {elsewhere}give the {kind.table} with these ids, or leave the rows out with "
             'on={"unknown-id": "drop"} (--on unknown-id=drop)'
         )
     return staging.error(source, place, f"the {kind.name} id {identity!r:.200} is not in {holder}{what}.")
@@ -370,8 +372,8 @@ def _elsewhere(staging: Staging, identity: str) -> str:
         for name, value in json.loads(metadata).items():
             if str(value) == identity:
                 return (
-                    f'the documents have it in {name}: read that as their id with columns={{"id": "{name}"}} '
-                    f"(--columns id={name}); or else "
+                    f'the documents have it in {name}: read that column as their id with columns={{"id": "{name}"}} '
+                    f"(--columns id={name}), or "
                 )
     return ""
 

@@ -100,7 +100,7 @@ def relevance(staging: Staging, positive_label: str | None, scores: str | float 
         numbers = labels.numbers()
         if positive_label is not None and (labels.columns or count):
             labels.update("(label = ?)::INT", [positive_label])
-            lines.append(f"label {positive_label!r} is relevant, every other is not")
+            lines.append(f"label {positive_label!r} is relevant, all others are not")
         elif numbers is None:
             lines.append(labels.read_words())
         elif scores is not None and labels.columns:
@@ -173,7 +173,7 @@ class _Labels:
             )
         relevant = [label for label, is_relevant in words.items() if is_relevant]
         self.update("list_contains(?::VARCHAR[], label)::INT", [relevant])
-        return f"labels {', '.join(map(repr, relevant)) or 'none'} are relevant, every other is not"
+        return f"labels {', '.join(map(repr, relevant)) or 'none'} are relevant, all others are not"
 
     def read_numbers(self, numbers: _Numbers) -> str:
         """Read labels that are numbers: grades, or two values. The user must explain any others."""
@@ -187,8 +187,8 @@ class _Labels:
             if not columns or numbers.values == 1 or numbers.low < 1:
                 return line
             return (
-                f"{line}: every row is, from {numbers.low:g} to {numbers.high:g}; scores={numbers.high:g} "
-                f"(--scores {numbers.high:g}) would take those from {numbers.high:g} on alone"
+                f"{line}; here every row is relevant ({numbers.low:g} to {numbers.high:g}). To count only "
+                f"{numbers.high:g} as relevant, use scores={numbers.high:g} (--scores {numbers.high:g})"
             )
         if numbers.values == 2 and columns and not is_score and self._name != THIRD:
             self.update(f"({_VALUE} = ?)::INT", [numbers.high])
@@ -202,17 +202,19 @@ class _Labels:
         place = self._select("min(place)", f"AND ({numbers.are_whole} OR {_VALUE} <> floor({_VALUE}))")[0][0]
         has_lists = self._select("1", "GROUP BY place HAVING count(*) > 1 LIMIT 1")
         threshold = f"{numbers.middle:.3g}"
-        ways = [f"by a threshold, such as scores={threshold} (--scores {threshold}): relevant from there on, else not"]
+        ways = [
+            f"with a threshold, such as scores={threshold} (--scores {threshold}): scores from there up are relevant"
+        ]
         teacher = 'as a teacher\'s scores, with scores="teacher" (--scores teacher): '
         if self._has_rivals():
             ways.append(
-                f"{teacher}the best scored document of each query is its positive, the others its scored negatives"
+                f"{teacher}the document with the highest score is the positive, the others are scored negatives"
             )
         else:
             ways[0] += (
                 '; on={"no-positive": "drop"} (--on no-positive=drop) leaves out queries without a relevant document'
             )
-            ways.append(f"{teacher}but no query has several documents, so nothing would be learned from them")
+            ways.append(f"{teacher}but no query has several documents, so there is nothing to learn from the scores")
         if not has_lists:
             way_out = "leave the third items out" if is_third else 'columns={"label": None} (--columns label=)'
             ways.append(f"not at all, if every row is relevant: {way_out}")
@@ -220,7 +222,7 @@ class _Labels:
             self.source,
             place,
             f"{'' if is_third else 'column '}{name} holds numbers from {numbers.low:g} to {numbers.high:g} "
-            f"({numbers.rows:,} values), and what they mean is not certain. They can be read {'; or '.join(ways)}.",
+            f"({numbers.rows:,} values), and their meaning is unclear. Read them {'; or '.join(ways)}.",
         )
 
     def _has_rivals(self) -> bool:
@@ -234,8 +236,8 @@ class _Labels:
             self.update(f"({_VALUE} >= ?)::INT", [scores])
             count = self._select("count(*)", "AND relevance > 0")[0][0]
             return (
-                f"{name}: {count:,} of {numbers.rows:,} rows are relevant, from {scores:g} on; the others are not "
-                "relevant, so negatives"
+                f"{name}: {count:,} of {numbers.rows:,} rows are relevant (scores of {scores:g} or more); the others "
+                "are negatives"
             )
         # Of equal scores the highest id is the positive, whatever the order of the rows.
         self.staging.run(
@@ -247,6 +249,6 @@ class _Labels:
         )
         unused = "" if self._has_rivals() else "; no query has several documents, so nothing is learned from the scores"
         return (
-            f"{name}: a teacher's scores; the best scored document of each query is its positive, the others its "
+            f"{name}: a teacher's scores; the document with the highest score is the positive, the others are "
             f"negatives{unused}"
         )

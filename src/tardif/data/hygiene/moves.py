@@ -152,14 +152,14 @@ def report(staging: Staging, joined: Joined, moved: Iterable[str]) -> list[str]:
             ) x LEFT JOIN reasons r ON r.id = x.given"""
         )[0]
         if every and not (rule == CONTAINED_NEGATIVE and lost == every):
-            why = [f"{too_short} too short to tell"] * bool(too_short)
+            why = [f"{too_short} too short to search for"] * bool(too_short)
             why += [f"{common} in over {MOST} documents"] * bool(common)
-            added = f", {lost} added as documents of their own" if lost else ""
+            added = f", {lost} added as separate documents" if lost else ""
             added += f" ({', '.join(why)})" if why else ""
             lines.append(f"{every - lost} of {every} {name} found in the documents{added}")
     if count := int(staging.one("SELECT count(DISTINCT excerpt) FROM stated WHERE relevance > 0")):
         lines.append(
-            f"{count} positives end behind what a model reads of their document: they are trained on as they are, "
+            f"{count} positives lie beyond the tokens that a model reads of their document: they are used in training, "
             "but no search can find the documents by them; cut the documents into pieces (--chunk 256, in Python "
             "chunk=256)"
         )
@@ -198,7 +198,7 @@ def _detail(link: Link, count: int) -> str:
     how = "word for word" if link.exact else "nearly word for word"
     parts = [how if link.held >= _WHOLE else f"{link.held:.0%} of it, {how}"]
     # True counts as 1, so the list is empty or has one item.
-    parts += ["behind what a model reads"] * link.behind
+    parts += ["beyond what a model reads"] * link.behind
     parts += [f"{count} documents hold it"] * (count > 1)
     return "; ".join(parts)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _OPSET = 17
 # A file in the protobuf format cannot be larger than 2 GiB.
 _LARGEST = 2_000_000_000
+# transformers writes 10 ** 30 for "no limit".
 _NO_CAP = 1_000_000
 # The largest error of a query's MaxSim score. For a model in half precision its own rounding is the limit.
 _FAR, _FAR_HALF = 1e-3, 2e-2
@@ -87,11 +88,12 @@ def query_form(model: MultiVectorEncoder) -> QueryForm:
     transformer: Any = transformer_of(model)
     tokenizer = transformer.tokenizer
     if not getattr(tokenizer, "is_fast", False) or not type(tokenizer).__module__.startswith("transformers."):
-        _refuse("its tokenizer has no form in the tokenizers library")
+        _refuse("its tokenizer is not a fast one of the tokenizers library")
+    # LightEncoder pads on the right, where padding moves no token to another position.
     if tokenizer.padding_side != "right":
         _refuse("its tokenizer pads on the left")
     if any(transformer.processing_kwargs.values()) or "message" in transformer.modality_config:
-        _refuse("it prepares texts in a way of its own")
+        _refuse("it has its own tokenizer options or chat messages")
     expansion = _expansion(transformer, scored=any(isinstance(module, MultiVectorMask) for module in model))
     return QueryForm(
         prompt=model.prompts.get("query") or "",
@@ -178,11 +180,11 @@ def _check_chain(model: MultiVectorEncoder) -> None:
     if [kind for kind in chain if kind is not MultiVectorMask] != wanted or chain[0] is not Transformer:
         _refuse(f"its modules are {', '.join(kind.__name__ for kind in chain)}")
     if any({head.module_input_name, head.module_output_name} != {OUTPUT} for head in heads):
-        _refuse("its modules hand on something else than token vectors")
+        _refuse("its modules pass on other features than token vectors")
     activations = [head.activation_function for head in heads[:-1]]
     own = [transformer.model, *activations]
     if not all(type(module).__module__.startswith(("transformers.", "torch.")) for module in own):
-        _refuse("it brings code of its own")
+        _refuse("it contains custom code")
     reading = transformer.modality_config.get("text", {})
     output = reading.get("method_output_name")
     if reading.get("method") != "forward" or output not in ("last_hidden_state", ["last_hidden_state"]):
@@ -241,7 +243,7 @@ def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
             np.array_equal(features[name].numpy(), ours)
             for name, ours in zip(INPUTS, (rows.ids, rows.attended), strict=True)
         ):
-            _refuse("its tokenizer reads texts in a way of its own")
+            _refuse("its tokenizer gives other token ids outside of transformers")
         features[BLANK] = [blanks.holds(text, own, "query") for text, own in zip(texts, ids, strict=True)]
         training = model.training
         model.eval()
@@ -251,7 +253,7 @@ def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
             model.train(training)
         vectors, lengths = light.encode_queries(texts)
         if lengths != expected.lengths:
-            _refuse("it chooses the tokens that it scores in a way of its own")
+            _refuse("the exported encoder scores other tokens")
         theirs = expected.vectors.float().cpu().numpy()  # [tokens, dim]
         far = np.linalg.norm(vectors - theirs, axis=1)  # [tokens], a bound on the error of each token's similarity
         filled = [length for length in lengths if length]

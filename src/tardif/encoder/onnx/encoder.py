@@ -182,6 +182,7 @@ class LightEncoder(ForkAware):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
+        # Operators of one query run one after the other: only the products inside them are shared out.
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # everything that matters is raised as an error
         options.use_deterministic_compute = True
@@ -201,4 +202,5 @@ class LightEncoder(ForkAware):
 
 
 def _unicode(text: str) -> str:
+    # Lone surrogates cannot be encoded for the Rust tokenizer: they become "?".
     return text.encode("utf-8", "replace").decode("utf-8")

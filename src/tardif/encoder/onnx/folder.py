@@ -87,6 +87,7 @@ def read_form(folder: Path) -> QueryForm:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise FolderError(f"{folder / SETTINGS} does not describe {_WHAT}: give a folder that Tardif exported.")
     version = found.get("version")
+    # A newer format may hold rules that this version would not follow.
     if not isinstance(version, int) or version > VERSION:
         raise FolderError(
             f"{folder} was written by a newer version of Tardif (format {version}, this one reads {VERSION}): "

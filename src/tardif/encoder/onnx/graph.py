@@ -21,7 +21,9 @@ _FIELDS: Mapping[str, Mapping[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
+# A tensor's fields: a list of external data, and where its data are (0: in this file).
 _EXTERNAL, _LOCATION = 13, 14
+# Subgraphs of loops and branches nest a few deep; a crafted file could nest until Python's stack ends.
 _DEEPEST = 64
 
 
@@ -46,6 +48,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int | 
     """Yield the fields of a message: integers as values, fields with a length as (begin, end), others as None."""
     while place < end:
         key, place = _number(data, place, end)
+        # Protobuf: the low three bits of a key are the wire type, the rest is the field's number.
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, place = _number(data, place, end)
@@ -56,7 +59,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int | 
         elif wire in (1, 5):
             size = 8 if wire == 1 else 4
         else:
-            raise ValueError("it is no ONNX file")
+            raise ValueError("it is not an ONNX file")
         if size > end - place:
             raise ValueError("it is cut off")
         yield number, (place, place + size) if wire == 2 else None
@@ -66,6 +69,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int | 
 def _number(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
     """Read a varint, and return it with the place after it."""
     found = 0
+    # 64 bits come in at most ten groups of seven.
     for shift in range(0, 70, 7):
         if place >= end:
             raise ValueError("it is cut off")
@@ -74,4 +78,4 @@ def _number(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
         found |= (byte & 0x7F) << shift
         if byte < 0x80:
             return found, place
-    raise ValueError("it is no ONNX file")
+    raise ValueError("it is not an ONNX file")

@@ -51,6 +51,7 @@ def llama_index_sentence_splitter(
     """
     from semantic_text_splitter import TextSplitter
 
+    # As in RAGatouille: a quarter of a passage, 64 tokens at most, is repeated in the next one.
     overlap = min(chunk_size // 4, 64)
     splitter = TextSplitter.from_callback(lambda text: len(_TOKEN.findall(text)), chunk_size, overlap)
     return [
@@ -136,6 +137,7 @@ class TrainingDataProcessor:
         prepare: Callable[..., TrainingSet] | None = None,
     ) -> None:
         self.collection, self.queries, self.negative_miner = collection, queries, negative_miner
+        # Numbers are places: ColBERT's files name queries and passages by their line.
         self.query_map = {query: number for number, query in enumerate(queries)}
         self.passage_map = {passage: number for number, passage in enumerate(collection)}
         self.training_triplets: list[list[int]] = []
@@ -247,6 +249,7 @@ class TrainingDataProcessor:
         folder.mkdir(parents=True, exist_ok=True)
         if self.data is None:  # nothing was processed yet: the maps alone
             return
+        # A directory on the same file system, so that each file is replaced by a rename.
         with tempfile.TemporaryDirectory(dir=folder) as aside:
             export(self.data, Path(aside) / "set", "ragatouille")
             for file in sorted((Path(aside) / "set").iterdir()):

@@ -27,6 +27,7 @@ COLLECTION, PASSAGES, METADATA, SETTINGS = (
     "docid_metadata_map.json",
     "metadata.json",
 )
+# Made before a change and removed after the JSON files are written: it marks files that may be old.
 _CHANGING = "changing"
 
 
@@ -92,6 +93,7 @@ class IndexFolder:
         known = self.path / METADATA
         metadata = read_json(known, what="the index's metadata of documents") if known.is_file() else {}
         # A deletion leaves RAGatouille's numbers as they were and closes the gaps among the texts: their order counts.
+        # By number: the keys of a JSON object are texts, and "10" comes before "9".
         names = [str(owners[number]) for number in sorted(owners, key=int)]
         if len(names) != len(texts):
             raise FolderError(
@@ -126,6 +128,7 @@ class IndexFolder:
             (self.path / METADATA).unlink(missing_ok=True)
         if settings:
             write_json(self.path / SETTINGS, {"config": settings})
+        # Last: until then the next opening writes the files again.
         (self.path / _CHANGING).unlink(missing_ok=True)
 
 

@@ -55,6 +55,7 @@ class RAGPretrainedModel:
         self._source: str | Path = ""
         self._base: Base | None = None
         self._opened: MultiVectorEncoder | None = None
+        # RAGatouille tells an index's name and folder before anything is encoded.
         self._indexes = Path(INDEX_ROOT) / "colbert" / "indexes"
         self._retriever: Retriever | None = None
         self._memory: _Memory | None = None
@@ -104,6 +105,11 @@ class RAGPretrainedModel:
 
         Raises:
             FolderError: there is no index, or its model is gone.
+
+        >>> built = RAGPretrainedModel.from_pretrained("models/support", verbose=0)
+        >>> path = built.index(["Tides follow the moon.", "Bread needs yeast."], index_name="two-texts")
+        >>> len(RAGPretrainedModel.from_index(path, verbose=0).search("what moves the sea?", k=2))
+        2
         """
         folder = IndexFolder(Path(index_path).absolute())
         self = cls()

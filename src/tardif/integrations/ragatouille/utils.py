@@ -33,6 +33,7 @@ def get_wikipedia_page(title: str) -> str | None:
     Raises:
         DataError: Wikipedia cannot be reached.
     """
+    # Wikimedia's policy asks for a User-Agent that names the program.
     asked = {"action": "query", "format": "json", "titles": title, "prop": "extracts", "explaintext": "1"}
     request = Request(f"{_WIKIPEDIA}?{urlencode(asked)}", headers={"User-Agent": f"tardif/{__version__}"})
     try:
