@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> int:
+    # Messages hold texts of users' data: control characters in them could drive the terminal.
     sys.stderr.write(f"tardif: {visible(' '.join(message.split()))}\n")
     return 1
 

@@ -88,6 +88,7 @@ def docstring_corpus(roots: list[Path] | None = None, *, seed: int = 0) -> Docst
     # A keyed order depends on the names alone, so another package in the environment changes few places.
     names = sorted({entry.module for entry in unique}, key=lambda name: keyed_order(seed, name))
     held: set[str] = set(names[: max(round(len(names) * HELD_OUT_SHARE), 1)])
+    # Shuffled by key, because modules come in alphabetical order and the first MAX_TRAIN would be a's to m's.
     shuffled = sorted(unique, key=lambda entry: keyed_order(seed + 1, entry.document.id))
     train = [entry for entry in shuffled if entry.module not in held][:MAX_TRAIN]
     held_out = [entry for entry in shuffled if entry.module in held][:MAX_HELD_OUT]
@@ -100,6 +101,7 @@ def docstring_corpus(roots: list[Path] | None = None, *, seed: int = 0) -> Docst
 
 
 def _python_roots() -> list[Path]:
+    # The standard library and site-packages: what every Python has, so that nothing must be downloaded.
     paths = sysconfig.get_paths()
     return [Path(paths["stdlib"]), Path(paths["purelib"])]
 
@@ -210,6 +212,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     from tardif.training.trainer import Trainer
 
     out = expanded(out).absolute()
+    # A folder that is no demo of ours is not replaced.
     again = (out / "results.json").is_file() or not out.exists()
     trainer = Trainer("docstrings", base, out=out, overwrite=again)
     say = trainer.console.say

@@ -82,6 +82,7 @@ def report(found: dict[str, Any]) -> list[str]:
 
 def _version(name: str) -> str | None:
     try:
+        # By the metadata, not by import: importing torch takes seconds, and a broken package would end the report.
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -78,6 +78,7 @@ def evaluate(
         found = comparison.results(figures, against=options.against, settings=settings, compared=compared)
         leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
     _show(figures, compared, as_json=as_json, with_pairs=compare)
+    # After stdout: it is for a person, and --json must stay one document.
     for line in comparison.differences(figures, options.against):
         console.tell(line)
 

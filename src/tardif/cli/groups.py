@@ -53,6 +53,7 @@ class Group:
         Raises:
             SettingError: the text of an option cannot be read.
         """
+        # get_type_hints, not the annotations: with postponed evaluation those are texts.
         hints = get_type_hints(type(self), include_extras=True)
         found = {}
         for name in names_of(type(self)):
@@ -120,6 +121,7 @@ def _section(group: type[Group], name: str) -> str | None:
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
+    # typer fills what was not given with defaults: only click's source tells a default that was typed.
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 

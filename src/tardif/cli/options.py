@@ -27,6 +27,7 @@ def ranks(text: str) -> tuple[int, int]:
     (5, 100)
     """
     first, dash, last = text.partition("-")
+    # isdecimal, not isdigit: int() refuses superscripts, which are digits.
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
         raise SettingError(f"--window {text}: give the first and the last rank, such as 5-100.")
     return int(first), int(last)
@@ -79,6 +80,7 @@ def weighted(text: str) -> tuple[Path, float]:
     >>> weighted("more.jsonl=0.5")[1]
     0.5
     """
+    # From the right: a path may hold an equals sign.
     path, equals, weight = text.rpartition("=")
     try:
         return (Path(path), float(weight)) if equals else (Path(text), 1.0)

@@ -126,6 +126,7 @@ def train(
     _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=chosen.get("folds", 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **chosen)
     put(str(result.path))
+    # Published all the same, and still code 130: a script must not take a part for the whole run.
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -139,6 +140,7 @@ def _settings(options: SettingOptions) -> dict[str, Any]:
     from tardif.training.settings import parse_assignment
 
     given = options.arguments()
+    # Refused before the data are read: mining them may take an hour.
     assignments: Sequence[str] = given.pop("assignments") or ()
     found = {name: value for name, value in given.items() if value is not None}
     # Options of train or prepare that are no settings of the training. With --set they would do nothing.

@@ -73,6 +73,7 @@ def compare(
     systems, data, measures = (check_list(values, name, SettingError) for name, values in lists.items())
     parse_measures(measures)
     find_language(language)
+    # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
     options = SystemOptions(language, device, console, exact, how.actions["duplicate-hit"])
     base, names = _check_systems(systems, against), _data_names(data)
     output = RunOutput(run_file, systems if against is None else [*systems, against], names, only=len(systems) == 1)
@@ -97,6 +98,7 @@ class _Evaluation:
         found = [self._figures(system, judged) for system in systems for judged in self.sets]
         if against is None or base is None:
             return found
+        # Found by folder: hub id and path may name the same model.
         same = next((s.name for s in systems if s.kind == "model" and s.home == base.folder), None)
         if same is None:
             others = [self._untrained(against, base, judged) for judged in self.sets]

@@ -96,6 +96,7 @@ def pairs(figures: Sequence[Figures]) -> list[Pair]:
             p = [significance(one.values[name], other.values[name]) for one, other in both]
             found += [
                 Pair(one.name, other.name, data, name, one.measures[name] - other.measures[name], plain, corrected)
+                # The correction counts the pairs of one measure on one data set, which are one question.
                 for (one, other), plain, corrected in zip(both, p, holm(p), strict=True)
             ]
     return found
@@ -133,6 +134,7 @@ def results(
     }
     own = [name for name in by_name if name != against]
     models = [name for name in own if name != "bm25" and not name.startswith("dense:")]
+    # The first model, or if there is none the first system: BM25 and dense models are baselines.
     after = next(iter([*models, *own]), "")
     return {
         "before": means.get(against or "", {}),

@@ -53,6 +53,7 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
         try:
             parsed = ir_measures.parse_measure(name)
             cutoff = parsed.params.get("cutoff")
+            # A cutoff of 0, or 2.5, is parsed without an error, and fails or misleads later.
             if cutoff is not None and (not isinstance(cutoff, int) or cutoff < 1):
                 raise ValueError("a cutoff counts documents")
             if str(parsed) and not providers.supports(parsed):
@@ -228,6 +229,7 @@ def rank(
     owners: dict[str, list[str]] = {}
     for document in documents:
         owners.setdefault(document.content, []).append(document.id)
+    # By descending length: a block's texts are padded little, and memory is largest at the start, where it is noticed.
     texts = sorted(owners, key=lambda text: (-len(text), text))
     run: dict[str, list[tuple[str, float]]] = {query: [] for query in queries}
     for begin in range(0, len(texts), _BLOCK):
@@ -241,6 +243,7 @@ def rank(
         for query, row, length in zip(queries, scores, lengths, strict=True):
             if length:
                 run[query] += top(row, ids, k)
+                # Not after every block: a sort costs more than it saves until the list has doubled.
                 if len(run[query]) > 2 * k + _BLOCK:
                     run[query] = best_first(run[query], k)
         if advance is not None:

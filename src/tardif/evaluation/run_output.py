@@ -43,6 +43,7 @@ class RunOutput:
                 "run_file)."
             )
         written = {self._path(*key).resolve() for key in ([self._only] if self._only else self._files)}
+        # A run file among the systems would be overwritten while it is measured.
         if over := next((name for name in systems if user_path(name).resolve() in written), None):
             raise FolderError(
                 f"{over} is measured, and a run would be written over it: give another place for the runs (--run; in "

@@ -82,6 +82,7 @@ def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
             before = near
             yield repr(score), True
         else:
+            # nextafter: the highest number below the one before, so that the next score is still as close as it can be.
             before = np.nextafter(before, low)
             yield str(before), False
 
@@ -151,6 +152,7 @@ def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int
 def _has_other_ranks(hits: Mapping[str, float], ranks: Mapping[str, int | None]) -> bool:
     """Whether a query's ranks, if all its hits have distinct ones, are in another order than its scores."""
     known = [rank for rank in ranks.values() if rank is not None]
+    # Ranks say nothing if some are missing or equal: many tools write 0 or 1 in every line.
     if len(set(known)) < len(ranks):
         return False
     return [ranks[identity] for identity, _ in best_first(hits.items())] != sorted(known)

@@ -62,6 +62,7 @@ class System:
 
     def run(self, judged: JudgedSet, depth: int, console: Console) -> dict[str, dict[str, float]]:
         """Return the run that is measured and written: without a query's own document where that is no hit."""
+        # A query's own document takes a rank before it is left out, so that many more hits are asked for.
         found = self.rank(judged, depth + most_own(judged.left_out))
         run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
         for line in _remarks(self, judged, run, depth):
@@ -182,6 +183,7 @@ def _rank_dense(name: str, base: Base, options: SystemOptions) -> Rank:
 
         model = open_dense(base, options.device)
         _warn_of_truncation(name, model, judged, options.console)
+        # Cosines: both sides have unit length, so the product below is one.
         queries = model.encode_query(list(judged.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         # Equal texts are encoded once, so that they tie.
         rows = {text: row for row, text in enumerate(dict.fromkeys(d.content for d in judged.documents))}

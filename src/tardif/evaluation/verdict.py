@@ -115,6 +115,7 @@ def _interval(differences: np.ndarray[Any, Any], seed: int) -> tuple[float, floa
     from scipy.stats import norm, t
 
     count = len(differences)
+    # A mean difference needs two queries to have a spread; -1 to 1 is all that nDCG can differ by.
     if count < 2:
         return -1.0, 1.0
     random, assumed = np.random.default_rng(seed), np.concatenate([differences, _ASSUMED])

@@ -130,6 +130,7 @@ def _make_queries(staging: Staging, how: Preparation, gathered: Gathered, consol
     """
     from tardif.synthesis import synthesize
 
+    # Documents that were cut are left out: their pieces are in the corpus too.
     corpus = staging.documents(
         "SELECT DISTINCT id, title, text, metadata FROM documents WHERE corpus AND NOT parent ORDER BY id"
     )

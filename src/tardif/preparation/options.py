@@ -125,6 +125,7 @@ class Preparation(LabelledReading):
             raise SettingError(f"synthesize_limit={shown(limit)}: give 1 or more, or None for all.")
         if self.endpoint is not None:
             check_mapping(self.endpoint, "endpoint", '{"url": ..., "model": ...}')
+            # A wrong cap or address is an error before the documents are read, not after.
             self.writer()
 
     @property
@@ -168,6 +169,7 @@ class Preparation(LabelledReading):
         try:
             return EndpointWriter(**given)
         except TypeError as error:
+            # The message of Python's TypeError names the unknown argument after the call: "__init__() got ...".
             raise SettingError(f"The endpoint: {str(error).partition('() ')[2]}.") from error
 
     def as_json(self) -> dict[str, Any]:
@@ -175,6 +177,7 @@ class Preparation(LabelledReading):
         # The same options give the same set on any device, so the device is no part of them.
         options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "device"}
         if self.endpoint is not None:
+            # Where answers are cached changes no answer, and the path is of this machine.
             options["endpoint"] = {name: value for name, value in self.endpoint.items() if name != "cache"}
         options["teacher"] = None if self.teacher is None else teacher_name(self.teacher)
         options["on"] = dict(self.on or {})

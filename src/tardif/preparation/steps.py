@@ -302,6 +302,7 @@ def _foreign(findings: Cleaning, how: Preparation, lines: list[str]) -> None:
     from tardif.text.detect import foreign_texts
 
     language = find_language(how.language)
+    # By the hash of the id: the same sample whatever the order of the rows.
     rows = findings.staging.all(f"SELECT id, text FROM texts ORDER BY md5(id) LIMIT {_LANGUAGE_POOL}")
     looked_at, foreign = foreign_texts(rows, language.code)
     if foreign:

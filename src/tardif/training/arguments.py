@@ -40,6 +40,7 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "warmup_stable_decay": ("num_decay_steps", "min_lr_ratio", "num_cycles"),
 }
 LOGGERS = ("trackio", "wandb", "tensorboard", "mlflow", "comet_ml", "clearml", "swanlab", "dvclive", "codecarbon")
+# The names that packages are imported by; for all other loggers it is the logger's own.
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
 # What an argument takes, in words, and whether a value is that.
@@ -51,6 +52,7 @@ def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
 
 
 def _whole(least: int) -> Takes:
+    # type(), not isinstance: True is an int in Python.
     return f"a whole number, {least} or more", lambda value: type(value) is int and value >= least
 
 
@@ -91,6 +93,7 @@ TAKEN: dict[str, Takes] = {
     "project": _TEXT,
 }
 
+# Names that Tardif has in a form of its own: the error names that setting.
 _OWN = {
     "num_train_epochs": "use epochs",
     "per_device_train_batch_size": "use batch_size, which is that of all processes together",
@@ -124,6 +127,7 @@ _WORKERS = "a batch is made in milliseconds, and a worker could wait for ever fo
 _DETERMINISM = "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms"
 _SAVING = "use gradient_checkpointing, grad_cache or a smaller batch_size to save memory"
 
+# Grouped by reason. A test compares all of these names with the library's, so a new argument is noticed.
 _REASONS: dict[str, tuple[str, ...]] = {
     _EVALUATION: (
         "do_eval eval_delay per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches",
@@ -214,6 +218,7 @@ def loggers_of(given: Mapping[str, Any]) -> list[str]:
 
 def _check_optimizer(given: Mapping[str, Any]) -> None:
     optimizer = given.get("optim", "adamw_torch_fused")
+    # The library would ignore it without a word.
     if not optimizer.startswith("adamw"):
         for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             if name in given:

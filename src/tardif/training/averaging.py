@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 # The default share of the start in the average.
+# 327 queries of scifact, nDCG@10: the end of training .801, halfway back .827, at 0.7 .796 (docs/choosing.md).
 SHARE = 0.5
 # The same for queries that were made from the documents: they teach less of what people ask, and more to forget.
+# scifact .740 at 0.5 and .738 at 0.7, medquad .896 and .900, in one seed (docs/choosing.md).
 MADE_SHARE = 0.7
 # An adapter is a product B A that begins at 0 because B is 0. Averaging B alone scales the product; A is left as it is.
 _KEPT = "lora_A"
@@ -75,6 +77,7 @@ def averaged(model: nn.Module, start: Path, share: float) -> Iterator[None]:
         began = set(file.keys())
         for name, weight in model.named_parameters():
             if name in began:
+                # A clone in memory, not weight - share * start: floating point would not give the same bits back.
                 own[name] = weight.detach().clone()
                 first = file.get_tensor(name).to(weight)
                 if share == 1:  # exactly the start, also where a weight is no number: lerp would keep the NaN

@@ -86,6 +86,7 @@ class Collator:
     def negatives(self, number: int) -> list[str]:
         """Draw the hard negatives that an example uses in this epoch, by seed, epoch and example alone."""
         mined = self.data.examples[number].negative_ids
+        # Seeded with a text: Python hashes it by SHA-512, the same in every process, unlike hash().
         draw = random.Random(f"{self.seed}\x00{self.epoch}\x00{number}")
         return draw.sample(mined, min(self.negatives_per_example, len(mined)))
 
@@ -99,10 +100,12 @@ class Collator:
         examples = [self.data.examples[number] for number in numbers]
         negatives = [self.negatives(number) for number in numbers]
         positive_ids = [example.positive_id for example in examples]
+        # Positives come first, so that row r's positive is column r; then all negatives, row by row.
         column_ids = positive_ids + list(itertools.chain.from_iterable(negatives))
         owners = list(range(len(rows))) + [row for row, drawn in enumerate(negatives) for _ in drawn]
         contents = [self.data.documents[identity].content for identity in column_ids]
         asked = [self.data.queries[example.query_id] for example in examples]
+        # A process without rows still encodes something: DistributedDataParallel waits for its gradients.
         stand_in = self.data.examples[0]  # for a batch without rows
         queries, query_rows = self.tokens.blocks(asked or [self.data.queries[stand_in.query_id]], "query")
         documents, document_rows = self.tokens.blocks(
@@ -152,6 +155,7 @@ class Collator:
         if (key := self._keys.get(identity)) is None:
             text = normalise(self.data.documents[identity].content)
             digest = xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+            # torch.long is signed, and xxh3 is not: the upper half of its range becomes the negative numbers.
             key = self._keys[identity] = digest - (1 << 64) if digest >> 63 else digest
         return key
 
@@ -159,6 +163,7 @@ class Collator:
 def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Find each row's own columns, and the teacher's scores of them: both ``[Q, n]``."""
     width = 1 + max((len(drawn) for drawn in negatives), default=0)
+    # -1 and NaN: rows with fewer negatives than the widest have no column there.
     columns = torch.full((len(examples), width), -1)
     teacher = torch.full((len(examples), width), torch.nan)
     first = len(examples)
@@ -232,11 +237,13 @@ class BatchOrder:
 
         ``accumulation`` batches make a step; the last step of an epoch may have fewer.
         """
+        # Accumulation ends with the epoch, as in transformers: the last step of an epoch may have fewer batches.
         epoch, within = divmod(number, math.ceil(len(self) / accumulation))
         size = self.batch_size * accumulation
         return self._order(epoch)[within * size : (within + 1) * size]
 
     def _order(self, epoch: int) -> list[int]:
+        # All examples of an epoch are drawn again from (seed, epoch): a resumed run needs no stored order.
         if self._shuffled[0] != epoch:
             numbers = self._drawn(epoch) if self.parts else list(range(self.count))
             random.Random(f"order\x00{self.seed}\x00{epoch}").shuffle(numbers)

@@ -69,6 +69,7 @@ class RunCallback(TrainerCallback):
         self.seconds_before = self.run_state.seconds
         self.bar.resume(state.global_step)
         step, evaluated = state.global_step, {figures["step"] for figures in self.run_state.evaluations}
+        # transformers knows no evaluation that was due when the run was interrupted, so it is made here.
         if self.context.task is not None and step in self.due and step not in evaluated:
             self.group.on_main(lambda: self._evaluate(step))
 
@@ -113,6 +114,7 @@ class RunCallback(TrainerCallback):
         # Rank 0 decides for all: clocks differ, and a rank that stopped alone would leave the others waiting.
         decided = self.group.on_main(lambda: self._decide(step, control))
         control.should_save, control.should_log, control.should_training_stop = decided
+        # Again, with the evaluation: the checkpoint that is saved next records it.
         run_state.seconds = self.seconds()
 
     def _count_step_without_loss(self, step: int) -> None:
@@ -174,6 +176,7 @@ class RunCallback(TrainerCallback):
             self.run_state.evaluations.append({"step": step, **figures})
             self.context.console.say(f"  step {step}: {format_measures(figures)}")
             self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
+            # -1: a measure of 0 is better than no measure, so the first evaluated model is always kept.
             if figures[DECIDES] > self.run_state.best.get(DECIDES, -1.0):
                 self._keep(step, figures, values)
 

@@ -47,11 +47,13 @@ def write_whole(folder: Path, fill: Callable[[Path], object]) -> None:
         for path in aside.rglob("*"):
             if path.is_file():
                 sync(path)
+        # The mark is written after every file is on the disk: with a mark, the folder is whole even after a power cut.
         sync(mark_whole(aside))
         share(aside)
         # An old folder of this name is not whole, or of an earlier attempt at the same step.
         remove(folder)
         aside.rename(folder)
+        # Until the parent folder is on the disk too, a power cut may undo the rename.
         sync(folder.parent)
     # A full disk is a RuntimeError in torch, and an error of its own in safetensors.
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -88,12 +90,14 @@ def copy_model(folder: Path, into: Path) -> None:
             f"The best model, {folder}, is damaged ({problem}): start again with --overwrite (in Python "
             "overwrite=True)."
         )
+    # The mark lists files of the work folder; a published model has its own list of checksums.
     shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
     write_checksums(into, checksums(folder))
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:
     """Write every parameter and buffer, as they are."""
+    # safetensors' own function: it writes weights that are shared (tied embeddings) once.
     save_model(model, str(folder / WEIGHTS))
 
 

@@ -53,6 +53,7 @@ class Decision:
 
 def write_values(folder: Path, systems: Mapping[str, Values]) -> None:
     """Write each query's measures into a model's folder, to show which queries were won and lost."""
+    # Queries outermost, one a line: the file can be read with any tool, and diffed by query.
     queries = next(iter(next(iter(systems.values())).values()))
     lines = [
         {
@@ -114,6 +115,7 @@ def decide(
             f" The untrained base finds the answers of all of them first ({DECIDES} 1), so no gain can be seen: "
             "hold out harder queries, or more documents to find them among (--documents, in Python documents=)."
         )
+    # Compared with step 0 alone: only step 0 could be published instead; the raw vectors are no model.
     falls_back = keep_untrained and compare_values(trained, untrained[STEP_0], STEP_0).verdict == WORSE
     published = untrained[STEP_0] if falls_back else trained
     beside_bm25 = compare_values(published, untrained[BM25], BM25)

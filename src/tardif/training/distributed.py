@@ -62,6 +62,7 @@ class ProcessGroup:
         if self.is_main:
             try:
                 outcome[0] = make()
+            # Only our own errors cross: another exception ends this rank, and the parent ends the others.
             except TardifError as error:
                 failure, outcome[1] = error, (type(error).__name__, str(error))
         distributed.broadcast_object_list(outcome, src=0, group=self._gloo)
@@ -82,6 +83,7 @@ class ProcessGroup:
     def shard(self, numbers: Sequence[int]) -> list[int]:
         """Return this process's part of a batch. The parts are disjoint and in order, and may be empty."""
         size, more = divmod(len(numbers), self.size)
+        # The first `more` ranks get one example more, so parts differ by one at most.
         begin = self.rank * size + min(self.rank, more)
         return list(numbers[begin : begin + size + (self.rank < more)])
 
@@ -142,6 +144,7 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
         if local >= gpus:
             raise SettingError(f"Process {local} of this machine has no GPU: start {gpus} processes, one for each GPU.")
         torch.cuda.set_device(local)
+    # Accelerate or the user's script may have done it: a second call raises.
     if not distributed.is_initialized():
         distributed.init_process_group(
             "nccl" if kind == "cuda" else "gloo", init_method=meeting, rank=own_rank(), world_size=size
@@ -190,6 +193,7 @@ def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = Fals
     """
     positives, rows = batch["positives"], batch["columns"]
     positive = torch.zeros_like(rows).index_fill_(0, positives, 1)  # [C]
+    # One collective for all four numbers of a column: each costs a round trip.
     columns = torch.stack([rows, batch["column_keys"], batch["owners"], positive], dim=1)  # [C, 4]
     first_column, first_query, queries = 0, 0, len(positives)
     if processes() > 1:
@@ -251,6 +255,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # Every rank's loss depends on every rank's vectors, so the gradients by one's own are spread over all ranks.
         total = grads[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
         return torch.split(total, ctx.counts)[distributed.get_rank()], None

@@ -39,6 +39,7 @@ class Divergence:
         """Describe what is wrong with a step, or return an empty string."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
+        # An infinite norm alone may be the search of fp16's scale: it is forgiven `infinite_norms` times in a row.
         if not math.isfinite(norm):
             self.infinite += 1
             return f"the gradient's norm is {norm}" if self.infinite > self.infinite_norms else ""

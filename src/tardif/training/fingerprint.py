@@ -43,7 +43,9 @@ def model_digest(model: MultiVectorEncoder) -> str:
     for name, tensor in model.state_dict().items():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
+        # Hashed as bytes, because NumPy has no bfloat16.
         digest.update(flat.view(torch.uint8).numpy())
+    # Surrogates: a damaged tokenizer may hold half characters, which UTF-8 refuses.
     digest.update(repr(sorted(model.tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

@@ -46,6 +46,7 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
         KeyboardInterrupt: a fold was interrupted.
     """
     count, sets = settings.folds, fold_sets(config.data, settings.folds, settings.seed)
+    # `count + 1` trainings share the minutes: one for each fold, and the published one.
     minutes = None if settings.minutes is None else settings.minutes / (count + 1)
     cost = "" if minutes is None else f"; each has {minutes:.2g} of the {settings.minutes:g} minutes"
     config.console.say(f"Cross-validation: {count} folds and the published model are {count + 1} trainings{cost}.")
@@ -64,6 +65,7 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
                     f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) continues."
                 )
                 raise KeyboardInterrupt
+            # The record is written first: a kill between the two lines costs disk space, not a training.
             write_json(record, read_values(fold.path))
             remove(fold.path)
         for system, measures in read_json(record, what="a fold").items():

@@ -105,6 +105,7 @@ class Replay:
         if not last and isinstance(model, DistributedDataParallel):
             model, waiting = model.module, model.no_sync()
         with waiting, torch.enable_grad():
+            # The same dropout as in the first pass: the gradient belongs to the vectors of that pass.
             with self.states[number].restored(), self.autocast():
                 vectors = encode(model, self.blocks[number]).vectors
             if vectors.requires_grad:

@@ -83,6 +83,7 @@ def _started(count: int, place: Path, console: Console) -> Iterator[list[subproc
             with _stderr_of(place, number).open("wb") as stderr:
                 processes.append(
                     subprocess.Popen(
+                        # -P keeps the working folder off the path, where a file may be named like a module.
                         [sys.executable, "-P", "-c", _COMMAND, root, str(place)],
                         env=_environment(number, count),
                         stdin=subprocess.PIPE,
@@ -131,6 +132,7 @@ def show_piped(lines: IO[str], console: Console) -> None:
 
 def _environment(number: int, count: int) -> dict[str, str]:
     """The environment that torchrun would set, and for each process its share of the cores."""
+    # Set before the process imports torch, which reads it once: else each process would take all cores.
     share = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(core_count() // count, 1))}
     return {
         **os.environ,
@@ -140,6 +142,7 @@ def _environment(number: int, count: int) -> dict[str, str]:
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "PYTHONIOENCODING": "utf-8",
+        # Logs appear as they are written, also where the process is killed later.
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -119,6 +119,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
         self.resumed = load_state(Path(resume_from_checkpoint), device=next(self.model.parameters()).device)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        # The library calls this in every run, with None if nothing is resumed.
         if checkpoint is not None and self.optimizer is not None and self.lr_scheduler is not None:
             self.optimizer.load_state_dict(self.resumed["optimizer"])
             self.lr_scheduler.load_state_dict(self.resumed["scheduler"])
@@ -232,6 +233,7 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
         arguments = MultiVectorEncoderTrainingArguments(
             output_dir=str(context.folder.path),
             max_steps=planned,
+            # Rounded up: a batch that the processes do not divide evenly is shared out by ProcessGroup.shard.
             per_device_train_batch_size=math.ceil(settings.batch_size / world_size),
             learning_rate=settings.lr,
             seed=settings.seed,
@@ -241,9 +243,11 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
             dataloader_pin_memory=context.device == "cuda",
             # What the library would set, with a warning; our batches have no tail that could be dropped.
             dataloader_drop_last=world_size > 1,
+            # When to save and to evaluate is the run callback's decision.
             save_strategy="no",
             eval_strategy="no",
             logging_strategy="steps",
+            # With the filter, the log would show a NaN loss as the mean of the losses before it.
             logging_nan_inf_filter=False,
             disable_tqdm=True,
             **{**defaults, **settings.other},

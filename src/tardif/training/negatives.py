@@ -46,6 +46,7 @@ def without_negatives(data: TrainingSet, settings: TrainingSettings) -> int:
     taught = any(name in TAUGHT for name in settings.terms)
 
     def learns(example: Example) -> bool:
+        # A teacher's loss compares scores, so it needs a positive and a negative with one each.
         if own and taught and example.scores and example.negative_ids:
             return True
         if not contrastive:

@@ -57,6 +57,7 @@ class Objective(nn.Module):
         """
         blocks = [Block(features, "query") for features in batch["queries"]]
         queries = len(blocks)
+        # Queries first, then documents: `queries` is where the leaves below are split.
         blocks += [Block(features, "document") for features in batch["documents"]]
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
@@ -155,6 +156,7 @@ def ignored_columns(columns: LossColumns, batch: Mapping[str, Any], *, other_neg
 def _taught(scores: Tensor, columns: LossColumns, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Return, for each row's own columns, the student's scores, the teacher's, and which have both; all ``[Q, n]``."""
     candidates = batch["candidates"]
+    # The padding of `candidates` is -1, which no gather takes; `given` leaves these places out.
     own = scores.gather(1, candidates.clamp(min=0) + columns.first_column)  # [Q, C] -> [Q, n]
     teacher = batch["teacher"]
     # A document without a scoreable token has the score LOWEST, which is no score to compare.

@@ -67,6 +67,7 @@ def _layers(model: MultiVectorEncoder) -> tuple[str, nn.ModuleList]:
     encoder: Any = transformer_of(model).model
     count = getattr(encoder.config, "num_hidden_layers", 0)
     for name, module in model.named_modules():
+        # The name of this list differs by family (layer, layers, block), so it is found by its length.
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return name, module
     raise SettingError(
@@ -130,6 +131,7 @@ def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dic
     parts = weight_names(model)
     if settings.layer_lr_decay is not None:
         rate = settings.lr  # of the highest layer
+        # From the highest layer down, the embeddings last: each is one factor slower than the one above it.
         for names in reversed([parts.embeddings, *parts.layers]):
             rates[_pattern(names)] = rate
             rate *= settings.layer_lr_decay
@@ -185,6 +187,7 @@ def without_adapters(model: MultiVectorEncoder) -> MultiVectorEncoder:
         for name, child in list(parent.named_children()):
             adapted: Any = child
             if hasattr(child, "lora_A"):
+                # safe_merge refuses a merge that gives weights which are not finite.
                 adapted.merge(safe_merge=True)
                 setattr(parent, name, adapted.get_base_layer())
     encoder: Any = transformer_of(merged).model

@@ -15,6 +15,7 @@ from tardif.errors import SettingError
 from tardif.training.settings import TrainingSettings
 
 # The names of the number of layers in models' configs.
+# Most models', that of DistilBERT and XLM, and T5's.
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
 
 

@@ -24,6 +24,7 @@ from tardif.errors import TardifError, first_line
 from tardif.folders import write_json
 from tardif.progress import Bar, Console
 
+# A shell's code for a process that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
 
 
@@ -42,6 +43,7 @@ def main(place: str) -> int:
     # Standard output is for events alone: whatever a library prints there joins standard error.
     pipe = PipeConsole(os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # If a shell started us with SIGINT ignored, as it does in the background, interrupt_main would do nothing.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_listen, daemon=True).start()
     try:
@@ -50,6 +52,7 @@ def main(place: str) -> int:
         return INTERRUPTED
     except BaseException as error:
         traceback.print_exc()
+        # The parent raises our own errors again, by their type; of all others it shows the first line.
         kind, ours = type(error).__name__, isinstance(error, TardifError)
         report = {"type": kind if ours else "", "message": str(error) if ours else f"{kind}: {first_line(error)}"}
         write_json(folder / f"failure-{number}.json", report)

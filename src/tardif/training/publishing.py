@@ -70,6 +70,7 @@ class Publisher:
     def finish_failed(self, run_state: RunState, error: BaseException) -> None:
         """Publish the best checkpoint of a run that failed. Trouble on the way is only printed: the caller raises the
         failure itself."""
+        # A failure before the first evaluation: no model has been kept.
         if not run_state.best_step:
             return
         try:

@@ -115,6 +115,7 @@ class Refresher:
         new = list(found)[: share if count else self._selection.negatives]
         # Judged negatives have relevance 0 or below; mined ones are not in the judgements.
         old = sorted(example.negative_ids, key=lambda identity: judged.get(identity, 1) > 0)
+        # Without a limit an example that had none takes all: [: None] is the whole list.
         return replace(example, negative_ids=tuple(dict.fromkeys([*new, *old]))[: count or None])
 
 

@@ -41,6 +41,7 @@ class Measured(dict[str, float]):
 
     def as_json(self) -> dict[str, float | None]:
         """Return the figures as ``results.json`` has them: null if nothing was measured."""
+        # JSON has no NaN.
         return dict(self) if self else dict.fromkeys(MEASURES)
 
 

@@ -31,6 +31,7 @@ from tardif.training.whole import damage, is_whole
 KEPT_CHECKPOINTS = 2
 RUN_STATE = "run_state.json"
 _RECORD = "run.json"
+# Raised when the form of the record or of a checkpoint changes: a run of another version is refused, not misread.
 VERSION = 3
 _START_AGAIN = "Start again with --overwrite (in Python overwrite=True)"
 
@@ -102,6 +103,7 @@ class RunFolder:
             start = [self.start] if state["start"] else []
         except (FolderError, KeyError, TypeError, ValueError):
             return None
+        # Only the last refresh is needed: each replaces the examples of the one before.
         return [*([self.best(best)] if best else []), *(self.negatives(step) for step in refreshed[-1:]), *start]
 
     def last_checkpoint(self) -> Path | None:
@@ -270,6 +272,7 @@ class RunFolder:
             for name in dict.fromkeys([*record["given"], *now])
             if now.get(name) != record["given"].get(name)
         ]
+        # Without a checkpoint the run begins again in any case, with the settings given now.
         if different and self.chosen is None:
             return None
         if different:

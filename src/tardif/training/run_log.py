@@ -50,6 +50,7 @@ class LogCallback(TrainerCallback):
             return
         if "loss" in line:
             now, (step, then) = time.monotonic(), self.last
+            # Two lines may have the same time on a coarse clock.
             speed = (state.global_step - step) * self.examples_per_step / max(now - then, 1e-9)
             line["examples_per_second"] = round(speed, 2)
             self.last = (state.global_step, now)

@@ -263,6 +263,7 @@ class TrainingSettings(Short):
         defaults |= _dependent_defaults({"scoring": self.scoring})
         for name, (is_idle, needs) in idle.items():
             value = getattr(self, name)
+            # A value equal to the default cannot be told from one that was not given.
             if is_idle and value != defaults[name]:
                 raise SettingError(f"{name}={value!r} does nothing without {needs}: set that too, or leave it out.")
         if "warmup_steps" in self.other and self.warmup != defaults["warmup"]:
@@ -297,6 +298,7 @@ class TrainingSettings(Short):
             return {int(width): weight for width, weight in self.matryoshka.items()}  # JSON's keys are text
         if not self.matryoshka:
             raise ValueError("no widths")
+        # operator.index refuses 64.5, which int() would cut to 64.
         return {operator.index(width): 1.0 for width in self.matryoshka}
 
     def check_against(self, data: TrainingSet, dim: int) -> None:

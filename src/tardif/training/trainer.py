@@ -105,6 +105,7 @@ class Trainer:
         self.language = find_language(language)
         self.devices: Allocation = allocate(devices)
         self.recipe = Recipe(dim, query_length, document_length, expansion, markers)
+        # After the cheap checks: this one reads files and may ask the hub.
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
         self.recipe.check(self.base)
         place = expanded(out).absolute() / name
@@ -170,6 +171,7 @@ class Trainer:
             raise SettingError("There is nothing to add to: call prepare first.")
         sets = [*self._sets, self._prepared(data, documents, validation, options)]
         self._warn_of_texts(sets[-1])
+        # Mixed before anything is stored: sets that cannot be mixed leave the trainer as it was.
         self.data = mix(sets, [*self._weights, weight])
         self._sets, self._weights = sets, [*self._weights, weight]
         return self.data

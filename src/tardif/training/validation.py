@@ -103,6 +103,7 @@ def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set
     chosen: set[str] = set()
     for query in ids:
         more = chosen.union(data.positives(query))
+        # Half of the limit: the rest is for documents that the relevant ones must be told apart from.
         if len(asked) >= _LEAST_QUERIES and len(more) > limit // 2:
             break
         asked.add(query)
@@ -119,6 +120,7 @@ def _nearest_first(
         [identity for identity, _ in hits if identity not in relevant]
         for hits, relevant in zip(found, (set(data.positives(query)) for query in ids), strict=True)
     ]
+    # Rank by rank over all queries, so that no query has more near documents than another.
     for place in range(DEPTH):
         yield from (ranking[place] for ranking in rankings if place < len(ranking))
     yield from sorted((document.id for document in everything), key=lambda identity: keyed_order(seed, identity))

@@ -58,6 +58,7 @@ def _difference(folder: Path) -> str:
         return "it is missing"
     except (OSError, KeyError, TypeError, AttributeError, FolderError):
         return f"{MARK} is missing or damaged"
+    # Files that were added count as damage too: a library might load them.
     for name in sorted({*sizes, *there}):
         if name not in there:
             return f"{name} is missing"
@@ -74,6 +75,7 @@ def _files(folder: Path) -> dict[str, int]:
     """
     found = {}
     for path in folder.rglob("*"):
+        # Not stat: a link in place of a file was not written here.
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode):
             is_file = stat.S_ISREG(status.st_mode)
