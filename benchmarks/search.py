@@ -431,8 +431,8 @@ def by_words(archives: Path, work: Path) -> None:
             return database.execute(ranked, (wanted, DEPTH)).fetchall()
 
         ways = {
-            "Tardif": lambda query: engine.search(database, query, DEPTH, lengths),
-            "filtered": lambda query: engine.search(database, query, DEPTH, lengths, allowed),
+            "Tardif": lambda query: engine.search(database, query, lengths),
+            "filtered": lambda query: engine.search(database, query, lengths, allowed),
             "bm25()": plainly,
         }
         header(f"words of a query, {len(documents):,} documents", "ms", "filtered, ms", "FTS5's bm25(), ms")

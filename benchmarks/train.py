@@ -159,12 +159,13 @@ def tokens_per_step(options: argparse.Namespace) -> Tokens:
     from tardif.encoder.recipe import Recipe
     from tardif.encoder.tokens import tokens_for
     from tardif.training.batches import Collator
+    from tardif.training.settings import TrainingSettings
 
     data = subset(options.set, options.steps * options.batch_size, options.negatives)
     tokens = tokens_for(build_model(resolve_base(MINILM), Recipe(**LENGTHS)), 4096)
     columns = [d for e in data.examples for d in (e.positive_id, *e.negative_ids)]
     real = sum(len(ids) for ids in tokens.ids([data.documents[d].content for d in columns], "document"))
-    collate, padded = Collator(data, tokens, negatives_per_example=options.negatives), 0
+    collate, padded = Collator(data, tokens, TrainingSettings(negatives_per_example=options.negatives)), 0
     # Every query is filled up: to these models the filling is as real as the rest.
     queries = LENGTHS["query_length"] * options.batch_size
     lengths = [LENGTHS["query_length"]] * (options.batch_size * options.steps)

@@ -22,7 +22,7 @@ from tiny import exact_model, gradients
 def objective_and_batches(model, data, options, batches):
     """The objective of ``options``, and the batches of example numbers."""
     settings = settings_from(options)
-    collate = Collator(data, tokens_for(model, 40), negatives_per_example=settings.negatives_per_example)
+    collate = Collator(data, tokens_for(model, 40), settings)
     return Objective(model, settings), [collate([{"example": n} for n in rows]) for rows in batches]
 
 

@@ -143,6 +143,19 @@ def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterat
 
 
 @contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into one that names ``path``.
+
+    Raises:
+        FolderError: the path could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(f"{path} could not be written ({reason(error)}).") from error
+
+
+@contextmanager
 def holding(path: Path, *, overwrite: bool, what: str = "") -> Iterator[None]:
     """Hold the lock of an output folder, after undoing what a killed process left there.
 

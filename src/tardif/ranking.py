@@ -13,6 +13,7 @@ from tardif.checks import is_number
 from tardif.errors import DataError, SettingError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # Ids with scores, best first.
@@ -140,6 +141,23 @@ def _part(score: float, whole: float) -> float:
     return score / whole if whole > 0 else 1.0
 
 
+def candidates(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Return the places of the ``k`` highest scores and of all that tie with the last, in ascending order.
+
+    A partition alone cuts ties arbitrarily; the caller orders them by id.
+
+    >>> import numpy as np
+    >>> candidates(np.array([1.0, 3.0, 1.0, 0.5]), 2).tolist()
+    [0, 1, 2]
+    """
+    import numpy as np
+
+    k = min(k, len(scores))
+    if k <= 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+
+
 def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
     """Return the ``k`` best of one row of scores as (id, score), in the order of :func:`best_first`.
 
@@ -152,14 +170,7 @@ def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, floa
     >>> top(np.array([0.5, 2.0, 1.0]), np.array(["a", "b", "c"]), 2)
     [('b', 2.0), ('c', 1.0)]
     """
-    import numpy as np
-
-    k = min(k, len(scores))
-    if k <= 0:
-        return []
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    # Every document that ties with the k-th is a candidate: a partition cuts ties arbitrarily.
-    near = np.flatnonzero(scores >= least)
+    near = candidates(scores, k)
     return best_first(zip(ids[near].tolist(), scores[near].tolist(), strict=True), k)
 
 

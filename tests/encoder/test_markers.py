@@ -9,6 +9,7 @@ from tardif.data.training_set import TrainingSet
 from tardif.encoder.packing import LENGTHS
 from tardif.encoder.tokens import tokens_for
 from tardif.training.batches import Collator
+from tardif.training.settings import TrainingSettings
 from tardif.types import Document, Example
 
 EXPANSION = 32
@@ -64,7 +65,7 @@ def test_training_and_encoding_see_the_text_as_it_is_alone_behind_a_marker(fresh
         split={},
         examples=[Example(str(n), str(n)) for n in range(len(pair))],
     )
-    batch = Collator(data, tokens_for(model, 100))([{"example": n} for n in range(len(pair))])
+    batch = Collator(data, tokens_for(model, 100), TrainingSettings())([{"example": n} for n in range(len(pair))])
     for task, blocks, rows in (
         ("query", batch["queries"], batch["query_rows"]),
         ("document", batch["documents"], batch["columns"]),

@@ -114,7 +114,7 @@ def test_the_split_asked_for_is_measured(tmp_path):
 
 
 def test_what_cannot_be_compared(beir, tmp_path):
-    with pytest.raises(SettingError, match="a system to evaluate"):
+    with pytest.raises(SettingError, match="Give a system: a model"):
         compare([], [beir])
     with pytest.raises(SettingError, match="measure 'F9'"):
         compare(["bm25"], [beir], measures=["F9"])

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -584,7 +585,9 @@ def one_test(draw):
 
 def joined(inner):
     parts = st.lists(inner, min_size=2, max_size=3)
-    return st.one_of(parts.map(filter_rules.together), parts.map(filter_rules.either), inner.map(filter_rules.negation))
+    return st.one_of(
+        *(parts.map(partial(filter_rules.joined, kind)) for kind in (And, Or)), inner.map(filter_rules.negation)
+    )
 
 
 FILTERS = st.recursive(one_test(), joined, max_leaves=4)

@@ -119,9 +119,9 @@ def test_pieces_are_given_all_together(index):
     index.add(documents, vectors, lengths)
     for wrong in ([0, 1], [1], [0, 1, 1], [0, 2]):
         some = [documents[n] for n in wrong]
-        with pytest.raises(DataError, match=r"3 pieces: give all of them together|same id"):
+        with pytest.raises(DataError, match=r"3 pieces: give all together, and no whole one|same id"):
             index.add(some, plain.vectors_of(1, len(some)), [1] * len(some))
-    with pytest.raises(DataError, match="all of them together"):
+    with pytest.raises(DataError, match="give all together, and no whole one"):
         index.add([*documents, Document("a", "")], plain.vectors_of(1, 4), [1] * 4)
     assert len(found(index)) == 3
 

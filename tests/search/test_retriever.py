@@ -405,8 +405,9 @@ def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_fol
 BUILDING = """
 import sys
 from pathlib import Path
-from tardif.search.build import _under_way
-with _under_way(Path(sys.argv[1]), {"bits": 8, "pool": 1.0, "words": None, "model": {}}, 1) as index:
+from tardif.search.build import BuildOptions, _under_way
+options = BuildOptions(overwrite=True)
+with _under_way(Path(sys.argv[1]), {"bits": 8, "pool": 1.0, "words": None, "model": {}}, options) as index:
     print(index.folder.name, flush=True)
     sys.stdin.read()
 """
@@ -420,7 +421,7 @@ def test_the_second_of_two_builds_at_one_place_is_refused(multi_vector_folder, t
             Retriever.build(multi_vector_folder, CORPUS, tmp_path / "index", overwrite=True, quiet=True)
         with (
             pytest.raises(FolderError, match="index is being"),
-            build._under_way(tmp_path / "index", {}, None),
+            build._under_way(tmp_path / "index", {}, build.BuildOptions(overwrite=True)),
         ):
             pass
         assert (tmp_path / ".index.indexing" / "manifest.json").exists()
@@ -449,7 +450,8 @@ def test_what_was_left_beside_the_encoder_is_not_published(multi_vector_folder, 
         (folder / ".encoder.lock").touch()
         (folder / ".encoder.0123abcd.partial").mkdir()
 
-    with build._under_way(tmp_path / "index", {"bits": 8, "pool": 1.0, "words": None, "model": {}}, 1) as index:
+    options = build.BuildOptions(overwrite=True)
+    with build._under_way(tmp_path / "index", {"bits": 8, "pool": 1.0, "words": None, "model": {}}, options) as index:
         left(index.folder)
     assert not [path.name for path in (tmp_path / "index").iterdir() if path.name.startswith(".encoder")]
 

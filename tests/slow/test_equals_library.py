@@ -18,6 +18,7 @@ from tardif.encoder.tokens import tokens_for
 from tardif.preparation import prepare
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
+from tardif.training.settings import TrainingSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("library")]  # on one worker: what they share is dear
 SIZE, LOSSES = 4, 20
@@ -43,7 +44,9 @@ def fresh(dtype: torch.dtype) -> Any:
 
 
 def ours(model: Any, data: TrainingSet) -> Any:
-    collate = Collator(data, tokens_for(model, 1024), mask_known_positives=False)
+    collate = Collator(
+        data, tokens_for(model, 1024), TrainingSettings(negatives_per_example=1, mask_known_positives=False)
+    )
     objective = Objective(model)
     return lambda rows: objective(collate([{"example": n} for n in rows]))
 

@@ -13,6 +13,7 @@ from tardif.training import batches
 from tardif.training.batches import Collator
 from tardif.training.distributed import gather_columns
 from tardif.training.objective import ignored_columns
+from tardif.training.settings import TrainingSettings
 from tardif.types import Document, Example
 from words import TEXTS, Tokeniser, texts_of
 
@@ -33,7 +34,7 @@ ALL = [{"example": n} for n in range(len(DATA.examples))]
 
 def collator(data=DATA, budget=2048, **options):
     tokens = Tokens(Tokeniser(), {"query": "[Q] ", "document": "[D] "}, budget=budget)
-    return Collator(data, tokens, **options)
+    return Collator(data, tokens, TrainingSettings(**{"negatives_per_example": 1, **options}))
 
 
 def columns_of(batch):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tardif.training.divergence import EXPLODING_STEPS, Divergence
+from tardif.training.run_state import EXPLODING_STEPS, Divergence
 
 
 def calm(watch, steps=50, norm=1.0):

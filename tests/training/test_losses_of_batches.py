@@ -84,13 +84,7 @@ def assert_same(found, expected, tolerance=1e-10):
 
 
 def collate(model, settings, data=DATA, tokens=2048, **options):
-    return Collator(
-        data,
-        tokens_for(model, tokens),
-        negatives_per_example=settings.negatives_per_example,
-        mask_known_positives=settings.mask_known_positives,
-        **options,
-    )
+    return Collator(data, tokens_for(model, tokens), replace(settings, **options))
 
 
 def cut(vectors, width):

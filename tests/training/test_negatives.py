@@ -4,7 +4,7 @@ import pytest
 
 from tardif import DataError, SettingError, Trainer
 from tardif.data.training_set import TRAIN, TrainingSet
-from tardif.training.negatives import check_negatives, without_negatives
+from tardif.training.preflight import check_negatives, without_negatives
 from tardif.training.settings import TrainingSettings, settings_from
 from tardif.types import Document, Example
 

@@ -40,7 +40,7 @@ def gradients(model, loss):
 
 
 def collate(model, tokens=2048, **options):
-    return Collator(DATA, tokens_for(model, tokens), negatives_per_example=2, **options)
+    return Collator(DATA, tokens_for(model, tokens), TrainingSettings(negatives_per_example=2, **options))
 
 
 def plain_loss(model, masked, temperature):
@@ -115,7 +115,7 @@ BLANK = TrainingSet(
 )
 def test_blank_texts_in_a_batch_leave_loss_and_gradients_finite(model, options, pool_factor):
     settings = TrainingSettings(**options, pool_factor=pool_factor, grad_cache=pool_factor == 2)
-    collate = Collator(BLANK, tokens_for(model, 40))
+    collate = Collator(BLANK, tokens_for(model, 40), TrainingSettings(negatives_per_example=1))
     for rows in ([0, 1, 2], [0], [2]):
         loss = Objective(model, settings)(collate([{"example": n} for n in rows]))
         assert loss.abs() < 1e4

@@ -1,7 +1,8 @@
-"""Systems measured side by side on judged sets: models, indexes, BM25, dense models, run files."""
+"""Systems measured side by side on judged sets: models, indexes, BM25, dense models and run files."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from tardif.data.judged import JudgedSet, Judging, read_judged
 from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
-from tardif.errors import DataError, SettingError
+from tardif.errors import DataError, FolderError, SettingError
 from tardif.evaluation.figures import Figures, Pair, differences, holm, pairs, results
 from tardif.evaluation.measures import MEASURES, depth_of, means, parse_measures, per_query, uncut
-from tardif.evaluation.run_output import RunOutput
+from tardif.evaluation.runs import lowered_note, write_run
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
+from tardif.folders import check_file
 from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
@@ -160,9 +162,7 @@ class _Evaluation:
 def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
     """Check the names of the systems, before any data are read; return the base to compare against."""
     if not systems and against is None:
-        raise SettingError(
-            "Give a system to evaluate: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file."
-        )
+        raise SettingError("Give a system: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file.")
     places = [_place(name) for name in systems]
     for name, place in zip(systems, places, strict=True):
         if places.count(place) > 1:
@@ -177,9 +177,7 @@ def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
         )
     path = user_path(against)
     if path.exists() and not path.is_dir():
-        raise SettingError(
-            f"--against {against}: it takes a base, and this is a file. Give it as a system, and {instead}."
-        )
+        raise SettingError(f"--against {against}: it takes a base, not a file. Give it as a system, and {instead}.")
     return resolve_base(against)
 
 
@@ -198,3 +196,72 @@ def _data_names(data: Sequence[Any]) -> list[str]:
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise SettingError(f"The data {twice} is given twice: give each once.")
     return distinct_names(paths)
+
+
+class RunOutput:
+    """Writes runs where the user asked for them, or nowhere.
+
+    Args:
+        where: the file, or the folder for several runs; None writes none.
+        systems: the names of the systems, the one compared against last.
+        sets: the names of the data sets.
+        only: there is one system beside the one compared against. With one data set too, only its run is written.
+
+    Raises:
+        FolderError: the place cannot be written, or a run would overwrite one that is evaluated.
+    """
+
+    def __init__(self, where: str | Path | None, systems: Sequence[str], sets: Sequence[str], *, only: bool) -> None:
+        systems = list(dict.fromkeys(systems))
+        self._where = None if where is None else user_path(where)
+        self._only = (systems[0], sets[0]) if only and len(sets) == 1 else None
+        self._files = _file_names(systems, sets)
+        if self._where is None:
+            return
+        if self._only is not None:
+            check_file(self._where)
+        elif self._where.exists() and not self._where.is_dir():
+            raise FolderError(
+                f"{self._where} is a file, and several runs are written: give a folder for them (--run; in Python "
+                "run_file)."
+            )
+        written = {self._path(*key).resolve() for key in ([self._only] if self._only else self._files)}
+        # A run file among the systems would be overwritten while it is measured.
+        if over := next((name for name in systems if user_path(name).resolve() in written), None):
+            raise FolderError(
+                f"{over} is measured, and a run would be written over it: give another place for the runs (--run; in "
+                "Python run_file)."
+            )
+
+    def write(self, system: str, data: str, run: Run, console: Console) -> None:
+        """Write a run, if runs are asked for; name the file, if its name is ours."""
+        if self._where is None or (self._only is not None and self._only != (system, data)):
+            return
+        path = self._path(system, data)
+        lowered = write_run(path, run)
+        if self._only is None:
+            console.say(f"{system} on {data}: {path}")
+        for line in lowered_note(lowered):
+            console.say(f"{path.name}: {line}")
+
+    def _path(self, system: str, data: str) -> Path:
+        assert self._where is not None
+        return self._where if self._only is not None else self._where / self._files[system, data]
+
+
+def _file_names(systems: Sequence[str], sets: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Name the file of each run after its system, and after its data set where there are several.
+
+    Two that would have one name (``bm25`` and ``old/bm25.run``) are numbered: no run overwrites another.
+    """
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for system, short in zip(systems, distinct_names(systems), strict=True):
+        for data in sets:
+            parts = [short.removesuffix(".run"), *([data] if len(sets) > 1 else [])]
+            stem = ".".join(parts).replace("/", "-").replace(":", "-")
+            names = (f"{stem}{'' if number == 1 else f'-{number}'}.run" for number in itertools.count(1))
+            # Some file systems do not tell capitals apart.
+            found[system, data] = next(name for name in names if name.casefold() not in taken)
+            taken.add(found[system, data].casefold())
+    return found

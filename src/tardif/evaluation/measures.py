@@ -11,7 +11,7 @@ import numpy as np
 from tardif.checks import check_list
 from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
-from tardif.ranking import best_first, top
+from tardif.ranking import TopK, best_first
 from tardif.scoring import maxsim_arrays
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
@@ -28,8 +28,8 @@ _TREC_DEPTH = 1000
 _WHOLE = 3_000_000
 # Queries that are measured together.
 _QUERIES = 1000
-# Draws of the randomisation test whose signs are held at a time.
-_DRAWS = 500
+# Draws of the randomisation test, and those whose signs are held at a time.
+_DRAWS, _HELD = 10_000, 500
 # These count judgements or queries, not hits.
 _DEPTHLESS = ("NumQ", "NumRel")
 # Documents encoded and scored at a time: it bounds memory, and progress shows after each block.
@@ -179,28 +179,26 @@ def format_measures(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
-def significance(
-    ours: Mapping[str, float], theirs: Mapping[str, float], *, draws: int = 10_000, seed: int = 0
-) -> float:
+def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int = 0) -> float:
     """Compute the two-sided p-value of the mean difference over the same queries, by paired randomisation.
 
     Fisher's test, which Smucker, Allan and Carterette (CIKM 2007) recommend for retrieval: the signs of the
-    differences are flipped at random; p is the share of draws with a mean at least as far from 0.
+    differences are flipped at random, 10,000 times; p is the share of draws with a mean at least as far from 0. The
+    observed signs count as one more draw, so p is never 0.
 
     Args:
         ours, theirs: query id -> value, of the same queries.
-        draws: random sign patterns; the observed one counts as one more, so p is never 0.
         seed: of the draws.
     """
     difference = np.array([ours[query] - theirs[query] for query in sorted(ours)])
     observed = abs(difference.mean())
     random = np.random.default_rng(seed)
     far = 0
-    for begin in range(0, draws, _DRAWS):
-        signs = random.choice((-1.0, 1.0), size=(min(_DRAWS, draws - begin), len(difference)))  # [draws, queries]
+    for _ in range(_DRAWS // _HELD):
+        signs = random.choice((-1.0, 1.0), size=(_HELD, len(difference)))  # [draws, queries]
         # The tolerance counts a draw with the observed mean as equal, whatever its sum's rounding.
         far += int((np.abs((signs * difference).mean(axis=1)) >= observed - 1e-12).sum())
-    return (far + 1) / (draws + 1)
+    return (far + 1) / (_DRAWS + 1)
 
 
 def rank(
@@ -231,7 +229,7 @@ def rank(
         owners.setdefault(document.content, []).append(document.id)
     # By descending length: a block's texts are padded little, and memory is largest at the start, where it is noticed.
     texts = sorted(owners, key=lambda text: (-len(text), text))
-    run: dict[str, list[tuple[str, float]]] = {query: [] for query in queries}
+    best = TopK(len(queries), k)
     for begin in range(0, len(texts), _BLOCK):
         block = texts[begin : begin + _BLOCK]
         d_vectors, d_lengths = encode_documents(model, block)
@@ -239,16 +237,11 @@ def rank(
         names = [owners[block[place]] for place in filled]
         ids = np.array([identity for own in names for identity in own], dtype=object)
         scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)[:, filled]  # [queries, texts with tokens]
-        scores = np.repeat(scores, [len(own) for own in names], axis=1)  # [queries, documents with tokens]
-        for query, row, length in zip(queries, scores, lengths, strict=True):
-            if length:
-                run[query] += top(row, ids, k)
-                # Not after every block: a sort costs more than it saves until the list has doubled.
-                if len(run[query]) > 2 * k + _BLOCK:
-                    run[query] = best_first(run[query], k)
+        best.add(np.repeat(scores, [len(own) for own in names], axis=1), ids)  # [queries, documents with tokens]
         if advance is not None:
             advance(sum(len(owners[text]) for text in block))
-    return {query: dict(best_first(hits, k)) for query, hits in run.items()}
+    # A query without tokens finds nothing.
+    return {q: dict(hits if length else ()) for q, hits, length in zip(queries, best.hits, lengths, strict=True)}
 
 
 def rank_bm25(

@@ -137,9 +137,7 @@ def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None)
 def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int) -> list[str]:
     lines = []
     if doubled:
-        lines.append(
-            f"{doubled} lines list a document again for their query: its best score counts (duplicate-hit: best)."
-        )
+        lines.append(f"{doubled} lines list a document again for a query: its best score counts (duplicate-hit: best).")
     other = sum(_has_other_ranks(hits, ranks[query]) for query, hits in run.items())
     if other:
         lines.append(

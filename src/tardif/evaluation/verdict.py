@@ -104,7 +104,7 @@ def paired(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int 
         difference=math.fsum(differences) / len(differences),
         low=low,
         high=high,
-        p=significance(ours, theirs, draws=_DRAWS, seed=seed),
+        p=significance(ours, theirs, seed=seed),
         won=int((differences > 0).sum()),
         lost=int((differences < 0).sum()),
         tied=int((differences == 0).sum()),
@@ -137,18 +137,18 @@ class Comparison:
     Attributes:
         against: the other system's name.
         queries: the number of queries.
-        measures: the difference of each measure.
         verdict: by :data:`DECIDES`: ``better``, ``no real difference``, ``worse`` or ``too few to tell``.
         needed: about how many queries show a difference of ``size``, four times in five.
         size: the difference found, if it takes more queries than these to show it; else 0.03.
+        measures: the difference of each measure.
     """
 
     against: str
     queries: int
-    measures: Mapping[str, Paired]
     verdict: str
     needed: int
     size: float
+    measures: Mapping[str, Paired]
 
     @property
     def deciding(self) -> Paired:
@@ -168,14 +168,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as ``results.json`` holds it."""
-        return {
-            "against": self.against,
-            "queries": self.queries,
-            "verdict": self.verdict,
-            "needed": self.needed,
-            "size": self.size,
-            "measures": {name: asdict(found) for name, found in self.measures.items()},
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> Comparison:
@@ -210,7 +203,7 @@ def compare_values(ours: Values, theirs: Values, against: str, *, seed: int = 0)
         verdict = WORSE
     else:
         verdict = FEW if count < least else SAME
-    return Comparison(against, count, found, verdict, _needed(spread, size), size)
+    return Comparison(against, count, verdict, _needed(spread, size), size, found)
 
 
 def _spread(ours: Mapping[str, float], theirs: Mapping[str, float], difference: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -83,10 +84,9 @@ def examine_index(folder: str | Path) -> Examination:
     folder = Path(folder)
     manifest = read_manifest(folder)
     found = Examination()
-    store = _store(folder, manifest)
     try:
         # One transaction: all parts are of one state, whatever others write meanwhile.
-        with store.reading() as database:
+        with closing(_store(folder, manifest)) as store, store.reading() as database:
             _structure(database, found)
             if store.fact("manifest") != manifest["checksum"]:
                 found.problems.append(f"{folder / 'manifest.json'} is not the one that was written.")
@@ -97,8 +97,6 @@ def examine_index(folder: str | Path) -> Examination:
     except FolderError as error:
         found.is_malformed = True
         found.problems.append(str(error))
-    finally:
-        store.close()
     return found
 
 
@@ -152,12 +150,8 @@ def _vectors(
     for name in store.segments():
         found.segments += 1
         try:
-            segment = check_segment(
-                Segment(folder / "segments" / name, book),
-                manifest["bits"],
-                store.number("dim"),
-                store.fact("codebook"),
-            )
+            segment = Segment(folder / "segments" / name, book)
+            check_segment(segment, manifest["bits"], store.number("dim"), store.fact("codebook"))
         except (FileNotFoundError, FolderError) as error:
             found.unreadable.append(name)
             is_missing = isinstance(error, FileNotFoundError)
@@ -210,23 +204,19 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
     folder = Path(folder)
     done: list[str] = []
     manifest = read_manifest(folder)
-    store = _store(folder, manifest)
-    try:
-        with store.writing() as database:
-            if found.is_malformed:
-                _reindex(store, database)
-                done.append("The database's own indexes were rebuilt.")
-            done += _give_up(store, database, found)
-            for name in found.unreadable:
-                database.execute("DELETE FROM segments WHERE name = ?", (name,))
-            _recount(folder, manifest["identity"], store, database)
-            if store.words is not None and found.words_differ:
-                store.rebuild_words(database)
-                done.append("The words were indexed again.")
-            else:
-                store.sign_words(database)
-    finally:
-        store.close()
+    with closing(_store(folder, manifest)) as store, store.writing() as database:
+        if found.is_malformed:
+            _reindex(store, database)
+            done.append("The database's own indexes were rebuilt.")
+        done += _give_up(store, database, found)
+        for name in found.unreadable:
+            database.execute("DELETE FROM segments WHERE name = ?", (name,))
+        _recount(folder, manifest["identity"], store, database)
+        if store.words is not None and found.words_differ:
+            store.rebuild_words(database)
+            done.append("The words were indexed again.")
+        else:
+            store.sign_words(database)
     return done
 
 
@@ -255,9 +245,11 @@ def _reindex(store: Store, database: sqlite3.Connection) -> None:
 
 def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connection) -> None:
     """Derive the facts from segments and texts again: a damaged fact must not be sealed as right."""
-    name = store.fact("codebook")
-    if name is not None and not _is_readable(folder, identity, name):
-        database.execute("DELETE FROM facts WHERE name = 'codebook'")  # a new one is learned
+    if (codebook := store.fact("codebook")) is not None:
+        try:
+            read_codebook(folder / "codebooks", identity, codebook)
+        except FolderError:
+            database.execute("DELETE FROM facts WHERE name = 'codebook'")  # a new one is learned
     names = store.segments()
     numbers = [Segment(folder / "segments" / name).numbers for name in names]
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
@@ -271,19 +263,8 @@ def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connec
     store.touch(database)
 
 
-def _is_readable(folder: Path, identity: str, codebook: str) -> bool:
-    try:
-        read_codebook(folder / "codebooks", identity, codebook)
-    except FolderError:
-        return False
-    return True
-
-
 def to_encode(folder: str | Path, found: Examination) -> list[Document]:
     """Return the documents of a mended index with damaged or missing vectors, each with all of its pieces."""
-    store = _store(Path(folder), read_manifest(Path(folder)))
-    try:
+    with closing(_store(Path(folder), read_manifest(Path(folder)))) as store:
         bare = store.documents(found.bare).values()
         return list(store.documents([document.whole_id for document in bare]).values())
-    finally:
-        store.close()

@@ -30,21 +30,20 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
-from tardif.folders import share
-from tardif.index.background import Background
+from tardif.folders import share, writable, write_json
 from tardif.index.codebooks import centroid_count, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
-from tardif.index.manifest import new_manifest, read_manifest, write_manifest
+from tardif.index.manifest import MANIFEST, new_manifest, read_manifest
 from tardif.index.pieces import check_fit
 from tardif.index.protocol import RECALL, Vectors
-from tardif.index.segment_files import SegmentFiles
+from tardif.index.segment_writer import SegmentFiles
 from tardif.index.snapshot import View
 from tardif.index.store import Store
 from tardif.index.views import Views
-from tardif.index.workers import Workers
-from tardif.ranking import best_first
+from tardif.index.workers import Background, Workers
+from tardif.ranking import best_first, candidates
 from tardif.scoring import LOWEST
 from tardif.types import Document
 
@@ -144,13 +143,13 @@ class DiskIndex:
         """
         folder = Path(folder)
         manifest = new_manifest({"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)})
-        with _writable(folder):
+        with writable(folder):
             # The manifest last: a folder without one is not an index, so a half-made one cannot be opened.
             for part in ("segments", "codebooks"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             facts = {"identity": manifest["identity"], "manifest": manifest["checksum"]}
             Store.create(folder / "index.sqlite", facts, words_of(words))
-            write_manifest(folder, manifest)
+            write_json(folder / MANIFEST, manifest)
             share(folder)
         return cls(folder, threads=threads)
 
@@ -262,16 +261,12 @@ class DiskIndex:
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """As :meth:`tardif.index.protocol.Index.search_words`."""
         if self.store.words is None:
-            raise SettingError(
-                f"{self.folder} was built without words: build it again with --hybrid (Python: hybrid=True)."
-            )
+            raise SettingError(f"{self.folder} was built without words: build it with --hybrid (Python: hybrid=True).")
         k = check_hits(k)
         with self._views.reading() as now, self.store.reading() as database:
             allowed = None if where is None else self._passing(now, where)
             lengths = self.store.check_words(database)
-            found = self.store.words.search(database, query, k, lengths, allowed)
-            ids = self.store.ids([number for number, _ in found])
-            return best_first([(ids[number], score) for number, score in found], k)
+            return self._named(*self.store.words.search(database, query, lengths, allowed), k)
 
     def _passing(self, view: View, where: Filter) -> NDArray[np.int64]:
         """The numbers of the rows that pass a filter, ascending. The last ones are kept: a hybrid search asks twice,
@@ -294,10 +289,7 @@ class DiskIndex:
 
     def _named(self, numbers: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> list[tuple[str, float]]:
         """The best ``k`` with their ids. Ties are ordered by id, so all rows that tie with the last are looked up."""
-        k = min(k, len(scores))
-        if k <= 0:
-            return []
-        near = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+        near = candidates(scores, k)
         ids = self.store.ids(numbers[near].tolist())
         return best_first([(ids[n], s) for n, s in zip(numbers[near].tolist(), scores[near].tolist(), strict=True)], k)
 
@@ -312,7 +304,7 @@ class DiskIndex:
             return 0
         scale = scale_of(vectors)
         fixed = to_fixed(vectors, scale)
-        with _writable(self.folder):
+        with writable(self.folder):
             # Numbers are reserved in a transaction of their own: other writers do not wait while vectors are written.
             numbers = self._reserve(len(documents))
             # A few documents are scanned, until there are enough for a segment with centroids.
@@ -418,7 +410,7 @@ class DiskIndex:
             return False
         names = [view.names[i] for i in chosen]
         gone = np.concatenate([view.segments[i].numbers[~view.alive[i]] for i in chosen])
-        with _writable(self.folder), self._files.aside() as aside:
+        with writable(self.folder), self._files.aside() as aside:
             # Merged outside the transaction too: segments never change, and new ones may be added meanwhile.
             made = merge(view, chosen, aside, bits=self.bits, book=self._codebook_for, workers=self._workers)
             with self.store.writing() as database:
@@ -434,12 +426,3 @@ class DiskIndex:
                 else:
                     self._publish(database, aside, *made)
         return True
-
-
-@contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Turn errors of the file system into one that names the index."""
-    try:
-        yield
-    except OSError as error:
-        raise FolderError(f"{folder} could not be written ({error.strerror or error}).") from error

@@ -107,9 +107,7 @@ class MemoryTable(DocumentTable):
         rows = [(document.id, document.title, *columns_of(document)) for document in come]
         with _MEMORY.lock, self._database as database:
             database.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in gone])
-            database.executemany(
-                "INSERT INTO documents (id, title, metadata, document, piece) VALUES (?, ?, ?, ?, ?)", rows
-            )
+            database.executemany("INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?)", rows)  # SQLite numbers them
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with _MEMORY.lock:

@@ -22,6 +22,7 @@ Condition: TypeAlias = tuple[str, list[Any]]
 DOCUMENT_FIELDS = ("id", "title")
 PIECE_FIELDS = ("number", "of", "start", "end", "headings", "page")
 OWN_FIELDS = (*DOCUMENT_FIELDS, *(f"piece.{name}" for name in PIECE_FIELDS))
+OWN_NAMES = ", ".join(f"@{name}" for name in OWN_FIELDS)
 KEYWORDS = frozenset(("and", "or", "not", "in", "like", "contains", "exists", "is", "missing", "true", "false", "null"))
 ORDERS = ("<", "<=", ">", ">=")
 OPERATORS = ("=", "!=", *ORDERS, "like", "contains")

@@ -74,16 +74,10 @@ def name_path(names: Iterable[str]) -> tuple[str, ...]:
     return path
 
 
-def together(parts: Sequence[Filter]) -> Filter:
-    """Join parts with ``and``; nested ones become one node."""
-    flat = [inner for part in parts for inner in (part.parts if isinstance(part, And) else (part,))]
-    return flat[0] if len(flat) == 1 else And(tuple(flat))
-
-
-def either(parts: Sequence[Filter]) -> Filter:
-    """Join parts with ``or``; nested ones become one node."""
-    flat = [inner for part in parts for inner in (part.parts if isinstance(part, Or) else (part,))]
-    return flat[0] if len(flat) == 1 else Or(tuple(flat))
+def joined(kind: type[And | Or], parts: Sequence[Filter]) -> Filter:
+    """Join parts with ``and`` or ``or``; nested ones of the same kind become one node."""
+    flat = [inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,))]
+    return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
 def negation(part: Filter) -> Filter:

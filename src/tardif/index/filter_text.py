@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from tardif.errors import SettingError
+from tardif.index import filter_nodes as nodes
 from tardif.index import filter_rules as rules
-from tardif.index.filter_nodes import BARE_NAME, KEYWORDS, OPERATORS, OWN_FIELDS, Exists, Field, Filter, In, Not, Value
+from tardif.index.filter_nodes import And, Exists, Field, Filter, In, Not, Or, Value
 
 # Names are bare, "quoted" or `quoted`; a quote inside is doubled, as in SQL.
-_PART = rf'{BARE_NAME}|"(?>[^"]*(?:""[^"]*)*)"|`(?>[^`]*(?:``[^`]*)*)`'
+_PART = rf'{nodes.BARE_NAME}|"(?>[^"]*(?:""[^"]*)*)"|`(?>[^`]*(?:``[^`]*)*)`'
 _TOKENS = re.compile(
     rf"""(?P<name>(?:{_PART})(?:\.(?:{_PART}))*)
        | (?P<own>@\w*+(?:\.\w++)*+)
@@ -84,7 +85,7 @@ class _Parser:
             if found is None:
                 self._unreadable(at)
             kind, word = str(found.lastgroup), found.group()
-            if kind == "name" and word.lower() in KEYWORDS:
+            if kind == "name" and word.lower() in nodes.KEYWORDS:
                 yield _Token(word.lower(), word, at)
             elif kind == "sign":
                 yield _Token(rules.ALIASES.get(word, word), word, at)
@@ -96,16 +97,13 @@ class _Parser:
     # The grammar: one method per rule.
 
     def _either(self) -> Filter:
-        return self._chain("or", self._both, rules.either)
+        return self._chain(Or, "or", lambda: self._chain(And, "and", self._one))
 
-    def _both(self) -> Filter:
-        return self._chain("and", self._one, rules.together)
-
-    def _chain(self, word: str, part: Callable[[], Filter], join: Callable[[list[Filter]], Filter]) -> Filter:
+    def _chain(self, kind: type[And | Or], word: str, part: Callable[[], Filter]) -> Filter:
         parts = [part()]
         while self._taken(word):
             parts.append(part())
-        return join(parts)
+        return rules.joined(kind, parts)
 
     def _one(self) -> Filter:
         opening = self._next
@@ -127,11 +125,9 @@ class _Parser:
     def _name(self) -> Field:
         token = self._next
         if token.kind == "own":
-            if token.text[1:] not in OWN_FIELDS:
-                self._expect(
-                    f"a field of the document itself ({', '.join(f'@{name}' for name in OWN_FIELDS)}) or a key"
-                )
-        elif token.kind in KEYWORDS:
+            if token.text[1:] not in nodes.OWN_FIELDS:
+                self._expect(f"a field of the document itself ({nodes.OWN_NAMES}) or a key")
+        elif token.kind in nodes.KEYWORDS:
             self._refuse(token, f'`{token.text}` is a keyword; for the key write "{token.text}"')
         elif token.kind != "name":
             self._expect(_A_NAME)
@@ -156,7 +152,7 @@ class _Parser:
         if self._taken("not"):
             self._take("in", f"`in`, as in `not in (...)` (for another test write `not ({field} ...)`)")
             return In(field, self._values(), negated=True)
-        if token.kind not in OPERATORS:
+        if token.kind not in nodes.OPERATORS:
             self._expect(_A_TEST)
         self._at += 1
         value_token = self._next
@@ -219,9 +215,7 @@ class _Parser:
         if run:
             token = _Token("", run.group(), at)
             self._refuse(token, f"{_shortened(token.text)} is not a number (put texts and dates in single quotes)")
-        self._refuse(
-            _Token("", character, at), "this has no meaning here (put a key with such characters in double quotes)"
-        )
+        self._refuse(_Token("", character, at), "this has no meaning here (put such a key in double quotes)")
 
     def _refuse(self, token: _Token, reason: str) -> NoReturn:
         before, after = self._text[: token.begin], self._text[token.begin + len(token.text) :]

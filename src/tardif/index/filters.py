@@ -19,21 +19,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from tardif.errors import SettingError
-from tardif.index.filter_nodes import OPERATORS, OWN_FIELDS, Exists, Field, Filter, In, Not, Value
-from tardif.index.filter_rules import (
-    ALIASES,
-    MAX_LENGTH,
-    MAX_OPEN,
-    MAX_VALUES,
-    UnfitError,
-    beyond,
-    comparison,
-    either,
-    name_path,
-    negation,
-    number,
-    together,
-)
+from tardif.index import filter_rules as rules
+from tardif.index.filter_nodes import OPERATORS, OWN_FIELDS, OWN_NAMES, And, Exists, Field, Filter, In, Not, Or, Value
+from tardif.index.filter_rules import UnfitError
 from tardif.index.filter_text import parse_text
 
 __all__ = ["Filter", "parse_filter"]
@@ -65,15 +53,15 @@ def parse_filter(given: str | Mapping[Any, Any] | Filter) -> Filter:
         found = _all_of(given, "", 1)
     else:
         raise SettingError(f"A filter is an expression such as \"lang = 'en'\" or a dict, not {_shown(given)}.")
-    if excess := beyond(found):
+    if excess := rules.beyond(found):
         raise SettingError(excess)
     return found
 
 
 def _all_of(given: Mapping[Any, Any], where: str, depth: int) -> Filter:
     """The filter of a dict. ``where`` is the path to it from the outermost dict, for messages."""
-    if depth > MAX_OPEN:
-        raise SettingError(f"The filter has more than {MAX_OPEN} dicts within each other.")
+    if depth > rules.MAX_OPEN:
+        raise SettingError(f"The filter has more than {rules.MAX_OPEN} dicts within each other.")
     parts: list[Filter] = []
     for key, value in given.items():
         here = f"{where}[{_shown(key)}]"
@@ -84,7 +72,7 @@ def _all_of(given: Mapping[Any, Any], where: str, depth: int) -> Filter:
             parts += _tests(_field(key), value)
         except UnfitError as reason:
             raise SettingError(f"The filter, at {here}: {reason}.") from None
-    return together(parts)
+    return rules.joined(And, parts)
 
 
 def _joined(word: str, given: Any, where: str, depth: int) -> Filter:
@@ -93,36 +81,38 @@ def _joined(word: str, given: Any, where: str, depth: int) -> Filter:
     if not isinstance(given, list | tuple) or not given or not all(isinstance(part, Mapping) for part in given):
         raise SettingError(f"The filter, at {where}: `{word}` takes a list of one or more dicts, not {_shown(given)}.")
     parts = [_all_of(part, f"{where}[{at}]", depth + 1) for at, part in enumerate(given)]
-    return together(parts) if word == "and" else either(parts) if word == "or" else negation(either(parts))
+    found = rules.joined(And if word == "and" else Or, parts)
+    return rules.negation(found) if word == "not" else found
 
 
 def _field(key: Any) -> Field:
     if isinstance(key, tuple) and key and all(isinstance(name, str) for name in key):
-        return Field(name_path(map(_short_enough, key)))
+        return Field(rules.name_path(map(_short_enough, key)))
     if not isinstance(key, str):
         raise UnfitError(f"{_shown(key)} is not a name; a name is a str, or a tuple of str that is taken literally")
     if key.startswith("@"):
         if key[1:] not in OWN_FIELDS:
-            own = ", ".join(f"@{name}" for name in OWN_FIELDS)
-            raise UnfitError(f"the fields of the document itself are {own}; a key of that name is ({_shown(key)},)")
+            raise UnfitError(
+                f"the fields of the document itself are {OWN_NAMES}; a key of that name is ({_shown(key)},)"
+            )
         return Field.own(key[1:])
     names = key.split(".")
     if "" in names:
         raise UnfitError(f"a name is missing at a dot; a key of just that name is ({_shown(key)},)")
-    return Field(name_path(map(_short_enough, names)))
+    return Field(rules.name_path(map(_short_enough, names)))
 
 
 def _tests(field: Field, given: Any) -> list[Filter]:
     """The tests of one field, from a value, a list of values, or a dict of operators."""
     if not isinstance(given, Mapping):
-        return [In(field, _values(given)) if _is_list(given) else comparison(field, "=", _value(given))]
+        return [In(field, _values(given)) if _is_list(given) else rules.comparison(field, "=", _value(given))]
     if not given:
         raise UnfitError("the dict holds no operator; the operators are " + ", ".join(_ALL_OPERATORS))
     return [_test(field, operator, value) for operator, value in given.items()]
 
 
 def _test(field: Field, operator: Any, given: Any) -> Filter:
-    operator = ALIASES.get(operator, operator) if isinstance(operator, str) else operator
+    operator = rules.ALIASES.get(operator, operator) if isinstance(operator, str) else operator
     if operator == "exists":
         if not isinstance(given, bool):
             raise UnfitError(f"`exists` takes True or False, not {_shown(given)}")
@@ -136,7 +126,7 @@ def _test(field: Field, operator: Any, given: Any) -> Filter:
             f"{_shown(operator)} is not an operator; the operators are {', '.join(_ALL_OPERATORS)} "
             "(a key within is 'outer.inner')"
         )
-    return comparison(field, operator, _value(given))
+    return rules.comparison(field, operator, _value(given))
 
 
 def _is_list(given: Any) -> bool:
@@ -144,8 +134,8 @@ def _is_list(given: Any) -> bool:
 
 
 def _values(given: Any) -> tuple[Value, ...]:
-    if len(given) > MAX_VALUES:
-        raise UnfitError(f"the list has {len(given):,} values; at most {MAX_VALUES:,} can be asked")
+    if len(given) > rules.MAX_VALUES:
+        raise UnfitError(f"the list has {len(given):,} values; at most {rules.MAX_VALUES:,} can be asked")
     # A set has no order of its own: sorted, so that equal filters have equal SQL.
     return tuple(map(_value, sorted(given, key=repr) if isinstance(given, Set) else given))
 
@@ -158,13 +148,13 @@ def _value(given: Any) -> Value:
     if isinstance(given, str):
         return Value("text", _short_enough(str.__str__(given)))
     if isinstance(given, numbers.Real):
-        return number(given)
+        return rules.number(given)
     raise UnfitError(f"{_shown(given)} is not a value: give a str, int, float, bool or None (a date as its ISO text)")
 
 
 def _short_enough(text: str) -> str:
-    if len(text) > MAX_LENGTH:
-        raise UnfitError(f"a text or name has {len(text):,} characters; at most {MAX_LENGTH:,} can be asked")
+    if len(text) > rules.MAX_LENGTH:
+        raise UnfitError(f"a text or name has {len(text):,} characters; at most {rules.MAX_LENGTH:,} can be asked")
     return text
 
 

@@ -118,24 +118,17 @@ class Words:
         self.create(database)
 
     def search(
-        self,
-        database: sqlite3.Connection,
-        query: str,
-        k: int,
-        lengths: Lengths,
-        allowed: NDArray[np.int64] | None = None,
-    ) -> list[tuple[int, float]]:
-        """Return the ``k`` best documents by BM25 (k1 = 1.2, b = 0.75) as (number, score), best first.
+        self, database: sqlite3.Connection, query: str, lengths: Lengths, allowed: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the numbers of the documents that share a word with the query, and their scores by BM25.
 
-        All documents that tie with the last are included, because the caller orders ties by id. Documents that share no
-        word with the query are left out. The scores are those of FTS5's ``bm25()``, which takes over twice as long
+        k1 is 1.2 and b 0.75. The scores are those of FTS5's ``bm25()``, which takes over twice as long
         (benchmarks/RESULTS.md): it looks up the length of every document that it meets, and visits every place of its
         terms.
 
         Args:
             database: to read.
             query: the query; only its first 256 distinct words count.
-            k: the number of documents.
             lengths: from :meth:`lengths`, in the same transaction.
             allowed: the numbers of the documents that can be found, ascending; None for all.
         """
@@ -151,8 +144,8 @@ class Words:
                 scores[at] += share * (idf if idf > 0 else _LEAST_IDF)
         if allowed is not None:
             scores[without(lengths.numbers, allowed)] = 0
-        best = _best(scores, k)
-        return list(zip(lengths.numbers[best].tolist(), scores[best].tolist(), strict=True))
+        found = np.flatnonzero(scores)
+        return lengths.numbers[found], scores[found]
 
     def _of(self, text: str, *, document: bool) -> list[str]:
         terms = (self._terms.term(piece) for piece in pieces(text, document=document))
@@ -212,11 +205,3 @@ def _varints(data: bytes) -> NDArray[np.int64]:
         inside = at <= ends
         values[inside] = values[inside] << 7 | (parts[at[inside]] & 127)
     return values
-
-
-def _best(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """The places of the ``k`` largest scores above 0 and of all that tie with the last, the largest first."""
-    found = np.flatnonzero(scores)
-    if len(found) > k:
-        found = found[scores[found] >= np.partition(scores[found], -k)[-k]]
-    return found[np.argsort(-scores[found], kind="stable")]

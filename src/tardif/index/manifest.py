@@ -11,7 +11,7 @@ from typing import Any
 import xxhash
 
 from tardif.errors import FolderError
-from tardif.folders import read_json, write_json
+from tardif.folders import read_json
 
 FORMAT = "tardif-index"
 MANIFEST = "manifest.json"
@@ -22,15 +22,6 @@ def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a new index: ``about``, a random identity that no other index has, and a checksum."""
     manifest = {"format": FORMAT, "version": VERSION, "identity": uuid.uuid4().hex, **about}
     return {**manifest, "checksum": _checksum(manifest)}
-
-
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest of a new index.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ class MemoryIndex:
     [('a', 1.0)]
     """
 
+    prunes = False  # every document is scored
+
     def __init__(self) -> None:
         # Each document or piece, with the block and row of its vectors.
         self._documents: dict[str, tuple[Document, _Block, int]] = {}
@@ -57,18 +59,12 @@ class MemoryIndex:
     def __len__(self) -> int:
         return len(self._parts)
 
-    @property
-    def prunes(self) -> bool:
-        """As :attr:`tardif.index.protocol.Index.prunes`: False."""
-        return False
-
     def close(self) -> None:
         """Do nothing: there are no files."""
 
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[None]:
+    def moment(self) -> AbstractContextManager[None]:
         """As :meth:`tardif.index.protocol.Index.moment`."""
-        yield
+        return nullcontext()
 
     def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""

@@ -92,9 +92,7 @@ def check_pieces(documents: Iterable[Document]) -> None:
             pieces.setdefault(owner, [document.piece.of]).append(document.piece.number)
     for identity, (of, *numbers) in pieces.items():
         if identity in rows or sorted(numbers) != list(range(1, of + 1)):
-            raise DataError(
-                f"The document {identity!r:.200} has {of} pieces: give all of them together, and no whole one."
-            )
+            raise DataError(f"The document {identity!r:.200} has {of} pieces: give all together, and no whole one.")
 
 
 def check_free(documents: Iterable[Document], there: Mapping[str, str]) -> None:

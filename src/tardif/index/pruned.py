@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,13 +38,8 @@ _LEAST_ERROR = 0.002
 _CHANCE = 0.3
 
 
-@dataclass
-class ScoredRows:
-    """The documents that a search scored: segment, row and score of each."""
-
-    segments: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float64]
+# The documents that a search scored: segment, row and score of each.
+ScoredRows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 class Estimates:
@@ -151,7 +145,7 @@ def search_pruned(
             _score(query, segments, places, rows, scores, np.arange(min(done, len(rows))))
         if unmet <= allowed or probes >= _MOST_PROBES:
             kept = ~np.isnan(scores)
-            return ScoredRows(places[kept], rows[kept], scores[kept])
+            return places[kept], rows[kept], scores[kept]
         # Scores are kept when more centroids are probed: the same documents come again, with better estimates.
         known = dict(zip(zip(places.tolist(), rows.tolist(), strict=True), scores.tolist(), strict=True))
         probes *= 2

@@ -260,9 +260,8 @@ class Segment:
         bad = []
         for row in rows.tolist():
             begin, end = int(self.starts[row]), int(self.starts[row + 1])
-            if rows_checksum(self.arrays, begin, end) == int(self.tables["checks"][row]) and self._is_bounded(
-                begin, end
-            ):
+            is_intact = rows_checksum(self.arrays, begin, end) == int(self.tables["checks"][row])
+            if is_intact and self._is_bounded(begin, end):
                 self._checked[row] = True  # by any thread: a row that two threads verify at once is verified twice
             else:
                 bad.append(row)

@@ -1,11 +1,13 @@
-"""Write a segment: the token vectors of some documents, in the format that :mod:`tardif.index.segment` describes."""
+"""The files of an index's segments: written in the format of :mod:`tardif.index.segment`, published by a rename, and
+removed when nothing refers to them."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from tardif.index.segment import ALIGN, HEADER, MAGIC, MOST_DOCUMENTS, VERSION, Kind, row_tables, rows_checksum
+from tardif.folders import sync
+from tardif.index import segment
+from tardif.index.codebooks import IDENTITY
+from tardif.index.segment import ALIGN, HEADER, SUFFIX, Kind
+from tardif.locks import hold, is_held
+
+# The suffix of a file that is being written, or was when its process was killed.
+_ASIDE = ".partial"
 
 # A pair of centroid and document is one integer, so that pairs sort fast: the document in the lowest 40 bits.
 _SHIFT = 40
@@ -38,14 +47,14 @@ class SegmentWriter:
         self._path, self._numbers, self._centroids = path, numbers.astype(np.int64), kind.centroids
         self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         tokens = int(self._starts[-1])
-        self._about = {"version": VERSION, "bits": kind.bits, "scale": kind.scale, "codebook": kind.codebook}
+        self._about = {"version": segment.VERSION, "bits": kind.bits, "scale": kind.scale, "codebook": kind.codebook}
         self._about |= {"documents": len(numbers), "tokens": tokens}
         self._checks: list[int] = []
         self._pairs: list[NDArray[np.int64]] = []
         self._described: dict[str, dict[str, Any]] = {}
         self._end = HEADER
         # The tables of rows have their places from the beginning, so that rows can be written as they come.
-        for name, (dtype, *shape) in row_tables(kind.bits, kind.width).items():
+        for name, (dtype, *shape) in segment.row_tables(kind.bits, kind.width).items():
             self._describe(name, np.dtype(dtype), (tokens, *shape), None)
         self._file = path.open("wb")
 
@@ -72,7 +81,7 @@ class SegmentWriter:
             table = np.ascontiguousarray(array, dtype=about["dtype"])
             self._file.seek(about["place"] + done * (table.nbytes // max(rows, 1)))
             self._file.write(table.data)
-        self._checks += [rows_checksum(arrays, begin, end) for begin, end in itertools.pairwise(starts - done)]
+        self._checks += [segment.rows_checksum(arrays, begin, end) for begin, end in itertools.pairwise(starts - done)]
         if pairs is not None:
             self._pairs.append(pairs + first)
 
@@ -110,7 +119,7 @@ class SegmentWriter:
         header = json.dumps({**self._about, "tables": self._described}).encode().ljust(HEADER - 16)
         assert len(header) == HEADER - 16
         self._file.seek(0)
-        self._file.write(MAGIC + xxhash.xxh3_64_digest(header) + header)
+        self._file.write(segment.MAGIC + xxhash.xxh3_64_digest(header) + header)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -119,7 +128,7 @@ class SegmentWriter:
         """The inverted lists: for each centroid, the documents with a token nearest to it."""
         pairs = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *self._pairs]))
         begins = np.searchsorted(pairs, np.arange(self._centroids + 1) << _SHIFT)
-        kind = np.uint16 if len(self._numbers) <= MOST_DOCUMENTS else np.uint32
+        kind = np.uint16 if len(self._numbers) <= segment.MOST_DOCUMENTS else np.uint32
         return {"posting_starts": begins.astype(np.int64), "postings": (pairs & _DOCUMENT).astype(kind)}
 
     def __enter__(self) -> SegmentWriter:
@@ -144,3 +153,50 @@ def pairs_of(nearest: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[
     """
     document = np.repeat(np.arange(len(lengths)), lengths)
     return np.unique((nearest.astype(np.int64) << _SHIFT) + document)
+
+
+class SegmentFiles:
+    """The folder of an index's segments.
+
+    Args:
+        folder: ``segments`` in the index's folder.
+        identity: of the index: its segments' names begin with it.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder, self._prefix = folder, identity[:IDENTITY]
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Path]:
+        """Give the path of a new file. It is removed when the block ends, unless it was published.
+
+        It is locked meanwhile, so that another process does not sweep it.
+        """
+        path = self._folder / f"{os.urandom(6).hex()}{_ASIDE}"
+        with hold(path):
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def publish(self, aside: Path, serial: int) -> str:
+        """Give a finished file its name as a living segment, and return the name."""
+        name = segment.living_name(self._prefix, serial, aside)
+        aside.replace(self._folder / name)
+        sync(self._folder)
+        return name
+
+    def sweep(self, living: set[str]) -> None:
+        """Remove the files that are no living segments: left by a compaction or a killed process.
+
+        Call it at the beginning of a transaction: the files that the transaction itself replaces must stay until it is
+        committed. If another index was just put in this one's place, its files are left alone.
+        """
+        for found in self._folder.iterdir():
+            # A lock without its file, which was never made or is gone: is_held() removes it.
+            is_lock = found.name.endswith(f"{_ASIDE}.lock")
+            path = found.with_name(found.name[1 : -len(".lock")]) if is_lock else found
+            is_ours = path.suffix == SUFFIX and path.name.startswith(f"{self._prefix}-")
+            if (is_ours and path.name not in living) or (path.suffix == _ASIDE and not is_held(path)):
+                with contextlib.suppress(OSError):  # on Windows, while another process has it open
+                    path.unlink()

@@ -58,10 +58,11 @@ class View:
             segments = [self.segments[i] for i in pruned]
             found = search_pruned(query, segments, [self.alive[i] for i in pruned], k, recall)
             if found is not None:
+                places, rows, values = found
                 for place, segment in enumerate(segments):
-                    here = found.segments == place
-                    numbers.append(segment.numbers[found.rows[here]])
-                    scores.append(found.scores[here])
+                    here = places == place
+                    numbers.append(segment.numbers[rows[here]])
+                    scores.append(values[here])
                 scanned = [i for i in scanned if i not in pruned]
         for i in scanned:
             segment, rows = self.segments[i], np.flatnonzero(self.alive[i])

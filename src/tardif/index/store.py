@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,24 +78,17 @@ class Store(DocumentTable):
         Raises:
             SettingError: this Python's SQLite cannot search by words.
         """
-        database = sqlite3.connect(path)
-        try:
+        with closing(sqlite3.connect(path)) as database:
             # WAL: readers continue while one process writes. FULL: a commit is on disk when it returns.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.executescript(SCHEMA)
             if words is not None:
                 words.create(database)
-        finally:
-            database.close()
-        store = cls(path, words)
-        try:
-            with store.writing() as opened:
-                for name, value in facts.items():
-                    store.set_fact(opened, name, value)
-                store.sign_words(opened)
-        finally:
-            store.close()
+        with closing(cls(path, words)) as store, store.writing() as opened:
+            for name, value in facts.items():
+                store.set_fact(opened, name, value)
+            store.sign_words(opened)
 
     def close(self) -> None:
         """Close the connections of all threads."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 from tardif.errors import FolderError
 from tardif.forks import ForkAware, register
 from tardif.index.codebooks import read_codebook
-from tardif.index.codes import Codebook
 from tardif.index.segment import Segment, check_segment
 from tardif.index.snapshot import View, without
 from tardif.index.store import Store
@@ -28,10 +28,10 @@ class Views(ForkAware):
     """
 
     def __init__(self, folder: Path, store: Store, identity: str, bits: int, *, incomplete: bool) -> None:
-        self._folder, self._store, self._identity = folder, store, identity
-        self._bits, self._incomplete = bits, incomplete
+        self._folder, self._store, self._bits, self._incomplete = folder, store, bits, incomplete
         self._newest: View | None = None
-        self._codebooks: dict[str, Codebook] = {}
+        # The codebook of a name. Raises FolderError if it is missing or damaged.
+        self.codebook = cache(partial(read_codebook, folder / "codebooks", identity))
         self._renew_locks()
         register(self)
 
@@ -110,13 +110,3 @@ class Views(ForkAware):
         if not self._incomplete and sum(int(living.sum()) for living in alive) != self._store.rows():
             raise self._store.damaged("its documents are not those of its segments")
         return View(change, tuple(names), segments, alive)
-
-    def codebook(self, name: str) -> Codebook:
-        """Return the codebook of a name.
-
-        Raises:
-            FolderError: it is missing or damaged.
-        """
-        if name not in self._codebooks:
-            self._codebooks[name] = read_codebook(self._folder / "codebooks", self._identity, name)
-        return self._codebooks[name]

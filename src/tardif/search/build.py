@@ -6,7 +6,6 @@ there: documents that it holds unchanged are not encoded again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tardif.checks import is_number
 from tardif.encoder.base import resolve_base
 from tardif.encoder.token_vectors import encode_documents
 from tardif.errors import DataError, FolderError, SettingError
-from tardif.folders import holding, name_aside, publish, real_place, remove, sweep
+from tardif.folders import holding, name_aside, publish, real_place, remove, sweep, writable
 from tardif.index.codebooks import centroid_count
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
@@ -48,8 +47,6 @@ BLOCK = 2048
 _TOKENS_PER_DOCUMENT = 100
 # Texts per call of the model: progress advances after each call.
 _PART = 128
-# Notes in the index: how its corpus was cut, and how the tables were read.
-_CHUNK, _READING = "chunk", "reading"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +107,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
     reader.show_unread(encoder, corpus)
     remembered = IndexedModel.remember(base.folder, out)
     manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
-    with _under_way(out, manifest, options.threads, overwrite=options.overwrite) as index:
+    with _under_way(out, manifest, options) as index:
         with reader.console.progress("Indexing", len(corpus), "documents") as bar:
             fill(
                 index,
@@ -123,34 +120,18 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
         # Before the index is published: a search of it never sees it without its query encoder.
         export_encoder(encoder, index.folder / ENCODER, reader.console)
         bind_encoder(index)
-        chunk = options.chunk
-        index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
-        index.note(_READING, json.dumps(dict(reader.options.given())))
+        reader.remember(index, options.chunk)
     return encoder
 
 
-def chunk_of(index: DiskIndex) -> Any:
-    """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
-    return json.loads(index.note(_CHUNK) or '"auto"')
-
-
-def reading_of(index: DiskIndex) -> dict[str, Any]:
-    """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
-    found = json.loads(index.note(_READING) or "{}")
-    return found if isinstance(found, dict) else {}
-
-
 @contextmanager
-def _under_way(
-    out: Path, manifest: Mapping[str, Any], threads: int | None, *, overwrite: bool = True
-) -> Iterator[DiskIndex]:
+def _under_way(out: Path, manifest: Mapping[str, Any], options: BuildOptions) -> Iterator[DiskIndex]:
     """Give an index that becomes ``out`` when the block ends without an error; an interrupted one is continued.
 
     Args:
         out: the index's folder, absolute.
         manifest: arguments of :meth:`DiskIndex.create`; an interrupted build with others is not continued.
-        threads: for comparing vectors with centroids.
-        overwrite: replace an existing folder.
+        options: how.
 
     Raises:
         FolderError: another process builds this index, or the folder cannot be written.
@@ -158,17 +139,15 @@ def _under_way(
     place = real_place(out)
     # Beside the output, so that publishing is a rename on one file system; without a random part, so that it is found.
     work = place.with_name(f".{place.name}.indexing")
-    with holding(out, overwrite=overwrite, what=f"{out} is being built"):
-        index = _interrupted(work, manifest, threads)
+    with holding(out, overwrite=options.overwrite, what=f"{out} is being built"), writable(out):
+        index = _interrupted(work, manifest, options.threads)
         if index is None:
             remove(work)
-            index = DiskIndex.create(work, **manifest, threads=threads)
+            index = DiskIndex.create(work, **manifest, threads=options.threads)
         try:
             yield index
             index.close()
             _finish(work, place)
-        except OSError as error:
-            raise FolderError(f"{out} could not be written ({error.strerror or error}).") from error
         finally:
             if work.exists():
                 is_empty = not len(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,16 @@ from tardif.checks import shown
 from tardif.encoder.base import Base
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_file
+from tardif.index.disk import DiskIndex
 from tardif.index.pieces import check_pieces
 from tardif.progress import Console
 from tardif.types import Document
 
 if TYPE_CHECKING:
     from tardif.data.chunking import Chunk
+
+# Notes in an index: how its corpus was cut, and how the tables were read.
+_CHUNK, _READING = "chunk", "reading"
 
 
 class CorpusReader:
@@ -127,3 +132,19 @@ class CorpusReader:
     def _write(self) -> None:
         if self.file is not None:
             self.report.write(self.file)
+
+    def remember(self, index: DiskIndex, chunk: Chunk) -> None:
+        """Note in an index how its corpus was cut and its tables were read, for a later :meth:`Retriever.sync`."""
+        index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
+        index.note(_READING, json.dumps(dict(self.options.given())))
+
+
+def chunk_of(index: DiskIndex) -> Any:
+    """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
+    return json.loads(index.note(_CHUNK) or '"auto"')
+
+
+def reading_of(index: DiskIndex) -> dict[str, Any]:
+    """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
+    found = json.loads(index.note(_READING) or "{}")
+    return found if isinstance(found, dict) else {}

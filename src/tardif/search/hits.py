@@ -160,13 +160,5 @@ def hits_of(
 
 def hit_of(rank: int, document: Document, score: float, position: int | None = None, *, group: bool = False) -> Hit:
     """Return one hit; :func:`hits_of` explains the arguments."""
-    return Hit(
-        rank,
-        document.whole_id if group else document.id,
-        score,
-        document.text,
-        document.title,
-        document.metadata,
-        position=position,
-        piece=document.piece,
-    )
+    identity = document.whole_id if group else document.id
+    return Hit(rank, identity, score, document.text, document.title, document.metadata, position, document.piece)

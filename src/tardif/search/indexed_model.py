@@ -133,10 +133,7 @@ def _place(folder: Path, index: Path) -> dict[str, Any]:
     """A folder as an absolute path and as one relative to the index; Windows has none between two drives."""
     # Not resolve(): a link to the model stays a link.
     folder, index = folder.expanduser().absolute(), index.absolute()
-    return {
-        "path": str(folder),
-        "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None,
-    }
+    return {"path": str(folder), "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None}
 
 
 def fingerprint(folder: Path) -> str:

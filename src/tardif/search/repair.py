@@ -82,7 +82,7 @@ def repair(
         with DiskIndex(folder, incomplete=True) as opened:
             home = IndexedModel.of(opened, model)
             encoder = open_model(str(home.path), device=device, trust_remote_code=trust_remote_code)
-            _encode_again(opened, documents, encoder, console)
+            _reencode(opened, documents, encoder, console)
             if documents:
                 done.append(f"{len(documents)} documents were encoded again.")
             if found.encoder_is_damaged:
@@ -106,9 +106,7 @@ def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Consol
     return done
 
 
-def _encode_again(
-    index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, console: Console
-) -> None:
+def _reencode(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, console: Console) -> None:
     pool = float(index.manifest["pool"])
     # In random order: centroids may have to be learned again, from the first block.
     ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))

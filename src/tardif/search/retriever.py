@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,16 +19,8 @@ from tardif.index.protocol import RECALL, Index
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
 from tardif.ranking import WORD_SHARE
-from tardif.search.build import (
-    BuildOptions,
-    add_documents,
-    build_index,
-    check_pool,
-    chunk_of,
-    document_vectors,
-    reading_of,
-)
-from tardif.search.corpus_reader import CorpusReader
+from tardif.search.build import BuildOptions, add_documents, build_index, check_pool, document_vectors
+from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import encoder_of
@@ -91,20 +84,19 @@ class Retriever:
         Raises:
             FolderError: the index is damaged; or its model is needed and is missing, or was trained again since.
         """
+        how: Any = {"model": model, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         # Absolute: another process may have another working folder.
-        self._arguments = Path(index).absolute(), model, device, threads, trust_remote_code
+        self._call = partial(Retriever, Path(index).absolute(), **how)
         self._use(DiskIndex(index, threads=threads), model)
 
     def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
-        _, given, device, _, trust_remote_code = self._arguments
-        self.index = opened
+        how, self.index = self._call.keywords, opened
         self.pool = float(opened.manifest["pool"])
         self._chunk: Chunk = chunk_of(opened)
         self.home = IndexedModel.of(opened, model)
-        query_encoder = encoder_of(opened) if device is None and given is None else None
-        self._model = SearchModel(
-            home=self.home, query_encoder=query_encoder, device=device or "cpu", trust_remote_code=trust_remote_code
-        )
+        query_encoder = encoder_of(opened) if how["device"] is None and how["model"] is None else None
+        device, trusts = how["device"] or "cpu", how["trust_remote_code"]
+        self._model = SearchModel(home=self.home, query_encoder=query_encoder, device=device, trust_remote_code=trusts)
         if query_encoder is None:
             _ = self.home.path  # raises now and not at the first search
 
@@ -113,7 +105,7 @@ class Retriever:
         pickled."""
         if not isinstance(self.index, DiskIndex):
             raise SettingError("Documents in memory cannot be sent to another process: build an index.")
-        return _open, self._arguments
+        return self._call, ()
 
     def reopen(self) -> None:
         """Continue with the index that is in the folder now.
@@ -542,10 +534,3 @@ class Retriever:
             ModelError: it cannot be loaded.
         """
         return self._model.open()
-
-
-def _open(
-    index: Path, model: str | Path | None, device: str | None, threads: int | None, trust_remote_code: bool
-) -> Retriever:
-    """Open an index in the process that unpickles a retriever."""
-    return Retriever(index, model=model, device=device, threads=threads, trust_remote_code=trust_remote_code)

@@ -58,16 +58,11 @@ class Synced:
         """
         words = f"{len(self.new)} new, {len(self.changed)} changed, {len(self.gone)} gone, {self.unchanged} unchanged"
         lines = [f"{words}{': nothing was done (--dry-run).' if dry_run else '.'}"]
-        for ids, why in (
-            (self.kept, "left: their files are there but were not read"),
-            (
-                self.others,
-                "left: they came from elsewhere (--delete-others deletes them, in Python delete_others=True)",
-            ),
-        ):
+        elsewhere = "they came from elsewhere (--delete-others deletes them, in Python delete_others=True)"
+        for ids, why in ((self.kept, "their files are there but were not read"), (self.others, elsewhere)):
             if ids:
                 named = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-                lines.append(f"{len(ids)} {why}: {named}")
+                lines.append(f"{len(ids)} left: {why}: {named}")
         return lines
 
     def as_json(self) -> dict[str, Any]:

@@ -93,80 +93,55 @@ TAKEN: dict[str, Takes] = {
     "project": _TEXT,
 }
 
-# Names that Tardif has in a form of its own: the error names that setting.
-_OWN = {
-    "num_train_epochs": "use epochs",
-    "per_device_train_batch_size": "use batch_size, which is that of all processes together",
-    "learning_rate": "use lr",
-    "warmup_ratio": "use warmup",
-    "bf16": "use precision=bf16",
-    "fp16": "use precision=fp16 on a CUDA GPU, precision=bf16 elsewhere",
-    "bf16_full_eval": "use precision=bf16",
-    "fp16_full_eval": "use precision=bf16",
-    "tf32": "use precision=bf16",
-    "activation_checkpointing": "use gradient_checkpointing=true",
-    "data_seed": "use seed",
-    "use_cpu": "choose the device when training is set up (--device cpu, in Python devices='cpu')",
-    "eval_strategy": "use evaluations",
-    "eval_steps": "use evaluations",
-    "save_strategy": "use save_steps or save_minutes",
-    "logging_strategy": "use logging_steps",
-    "max_length": "choose query_length and document_length when training is set up",
-    "output_dir": "the name and the output folder decide where everything goes",
+# The library's arguments that a run does not take, by what to use, or why there is nothing to set. A test compares all
+# names with the library's, so a new argument is noticed.
+_REASONS = {
+    "use epochs": "num_train_epochs",
+    "use batch_size, which is that of all processes together": "per_device_train_batch_size",
+    "use lr": "learning_rate",
+    "use warmup": "warmup_ratio",
+    "use precision=bf16": "bf16 bf16_full_eval fp16_full_eval tf32",
+    "use precision=fp16 on a CUDA GPU, precision=bf16 elsewhere": "fp16",
+    "use gradient_checkpointing=true": "activation_checkpointing",
+    "use seed": "data_seed",
+    "choose the device when training is set up (--device cpu, in Python devices='cpu')": "use_cpu",
+    "use evaluations": "eval_strategy eval_steps",
+    "use save_steps or save_minutes": "save_strategy",
+    "use logging_steps": "logging_strategy",
+    "choose query_length and document_length when training is set up": "max_length",
+    "the name and the output folder decide where everything goes": "output_dir",
+    "use evaluations, validation_documents and evaluation_share": """
+        do_eval eval_delay per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches
+        eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics do_predict
+        metric_for_best_model greater_is_better load_best_model_at_end""",
+    "the last two checkpoints and the best one are kept; use save_steps and save_minutes for how often": """
+        save_only_model save_on_each_node save_total_limit enable_jit_checkpoint resume_from_checkpoint ignore_data_skip
+        restore_callback_states_from_checkpoint do_train""",
+    "an epoch uses every example once, in an order that seed decides": """
+        dataloader_drop_last remove_unused_columns label_names train_sampling_strategy length_column_name batch_sampler
+        multi_dataset_batch_sampler prompts router_mapping auto_find_batch_size""",
+    "use --processes (in Python processes=), which share out every batch": """
+        accelerator_config parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers
+        ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config deepspeed local_rank""",
+    "nothing is sent anywhere; upload the finished folder with huggingface_hub": """
+        push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision trackio_space_id
+        trackio_bucket_id trackio_static_space_id""",
+    "batches have no fixed shape here, and the loop does not go through it": """
+        torch_compile torch_compile_backend torch_compile_mode""",
+    "it acts in language models and classifiers, and a retriever has no such part": """
+        label_smoothing_factor neftune_noise_alpha average_tokens_across_devices use_liger_kernel liger_kernel_config
+        use_cache include_num_input_tokens_seen optim_target_modules""",
+    "Tardif shows progress itself; leave it out, or use --quiet (in Python quiet=True)": """
+        disable_tqdm log_level log_level_replica log_on_each_node logging_nan_inf_filter debug skip_memory_metrics""",
+    # The threads of a fast tokenizer do not survive a fork: a worker that tokenises may wait for them for ever.
+    "a batch is made in milliseconds, and a worker could wait for ever for the tokenizer's threads": """
+        dataloader_num_workers dataloader_prefetch_factor dataloader_pin_memory dataloader_persistent_workers
+        dataloader_multiprocessing_context dataloader_in_order""",
+    "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms": "full_determinism",
+    "use gradient_checkpointing, grad_cache or a smaller batch_size to save memory": """
+        torch_empty_cache_steps activation_checkpointing_kwargs gradient_checkpointing_kwargs""",
 }
-_EVALUATION = "use evaluations, validation_documents and evaluation_share"
-_CHECKPOINTS = "the last two checkpoints and the best one are kept; use save_steps and save_minutes for how often"
-_BATCHES = "an epoch uses every example once, in an order that seed decides"
-_PROCESSES = "use --processes (in Python processes=), which share out every batch"
-_HUB = "nothing is sent anywhere; upload the finished folder with huggingface_hub"
-_COMPILED = "batches have no fixed shape here, and the loop does not go through it"
-_LANGUAGE_MODEL = "it acts in language models and classifiers, and a retriever has no such part"
-_PROGRESS = "Tardif shows progress itself; leave it out, or use --quiet (in Python quiet=True)"
-# The threads of a fast tokenizer do not survive a fork: a worker that tokenises may wait for them for ever.
-_WORKERS = "a batch is made in milliseconds, and a worker could wait for ever for the tokenizer's threads"
-_DETERMINISM = "on a CPU a run gives the same bytes anyway; on a GPU call torch.use_deterministic_algorithms"
-_SAVING = "use gradient_checkpointing, grad_cache or a smaller batch_size to save memory"
-
-# Grouped by reason. A test compares all of these names with the library's, so a new argument is noticed.
-_REASONS: dict[str, tuple[str, ...]] = {
-    _EVALUATION: (
-        "do_eval eval_delay per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches",
-        "eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics do_predict",
-        "metric_for_best_model greater_is_better load_best_model_at_end",
-    ),
-    _CHECKPOINTS: (
-        "save_only_model save_on_each_node save_total_limit enable_jit_checkpoint resume_from_checkpoint",
-        "ignore_data_skip restore_callback_states_from_checkpoint do_train",
-    ),
-    _BATCHES: (
-        "dataloader_drop_last remove_unused_columns label_names train_sampling_strategy length_column_name",
-        "batch_sampler multi_dataset_batch_sampler prompts router_mapping auto_find_batch_size",
-    ),
-    _PROCESSES: (
-        "accelerator_config parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers",
-        "ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config deepspeed local_rank",
-    ),
-    _HUB: (
-        "push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision",
-        "trackio_space_id trackio_bucket_id trackio_static_space_id",
-    ),
-    _COMPILED: ("torch_compile torch_compile_backend torch_compile_mode",),
-    _LANGUAGE_MODEL: (
-        "label_smoothing_factor neftune_noise_alpha average_tokens_across_devices use_liger_kernel",
-        "liger_kernel_config use_cache include_num_input_tokens_seen optim_target_modules",
-    ),
-    _PROGRESS: (
-        "disable_tqdm log_level log_level_replica log_on_each_node logging_nan_inf_filter debug skip_memory_metrics",
-    ),
-    _WORKERS: (
-        "dataloader_num_workers dataloader_prefetch_factor",
-        "dataloader_pin_memory dataloader_persistent_workers dataloader_multiprocessing_context dataloader_in_order",
-    ),
-    _DETERMINISM: ("full_determinism",),
-    _SAVING: ("torch_empty_cache_steps activation_checkpointing_kwargs gradient_checkpointing_kwargs",),
-}
-# The library's arguments that a run does not take: what to use, or why there is nothing to set.
-REFUSED = {**_OWN, **{name: why for why, lines in _REASONS.items() for line in lines for name in line.split()}}
+REFUSED = {name: why for why, names in _REASONS.items() for name in names.split()}
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from tardif.errors import FolderError
 from tardif.training.checkpoints import WEIGHTS, write_whole
-from tardif.training.whole import damage
+from tardif.training.whole import START_AGAIN, damage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +71,7 @@ def averaged(model: nn.Module, start: Path, share: float) -> Iterator[None]:
         yield
         return
     if problem := damage(start):
-        raise FolderError(f"{start} is damaged ({problem}): start again with --overwrite (in Python overwrite=True).")
+        raise FolderError(f"{start} is damaged ({problem}): {START_AGAIN}.")
     own = {}
     with torch.no_grad(), safe_open(start / WEIGHTS, "pt") as file:
         began = set(file.keys())

@@ -52,43 +52,30 @@ class Collator:
     Args:
         data: the training set; texts are looked up in it.
         tokens: turns texts into sub-batches.
-        negatives_per_example: hard negatives drawn per example and epoch.
-        mask_known_positives: list the texts that are known to answer a query, so that the loss can leave them out of
-            its negatives; also those that contain one of these, are part of one, or are the query itself
-            (:func:`tardif.data.excluded_negatives.excluded_negatives`).
-        seed: of the draws.
+        settings: ``negatives_per_example`` hard negatives are drawn per example and epoch, by ``seed``. With
+            ``mask_known_positives`` a batch lists the texts that are known to answer a query, so that the loss can
+            leave them out of its negatives; also those that contain one of these, are part of one, or are the query
+            itself (:func:`tardif.data.excluded_negatives.excluded_negatives`).
     """
 
     # sentence-transformers' trainer reads this name from its collators.
     valid_label_columns: Sequence[str] = ()
 
-    def __init__(
-        self,
-        data: TrainingSet,
-        tokens: Tokens,
-        *,
-        negatives_per_example: int = 1,
-        mask_known_positives: bool = True,
-        seed: int = 0,
-    ) -> None:
-        self.data = data
-        self.tokens = tokens
-        self.negatives_per_example = negatives_per_example
-        self.mask_known_positives = mask_known_positives
-        self.seed = seed
+    def __init__(self, data: TrainingSet, tokens: Tokens, settings: TrainingSettings) -> None:
+        self.data, self.tokens, self.settings = data, tokens, settings
         self.epoch = 0
         # By document, the hash of its text; by query, the hashes of the documents known to answer it. Cached: the texts
         # of a set never change, only its examples' negatives do.
         self._keys: dict[str, int] = {}
         self._known_keys: dict[str, list[int]] = {}
-        self._kin = self._kin_keys() if mask_known_positives else {}
+        self._kin = self._kin_keys() if settings.mask_known_positives else {}
 
     def negatives(self, number: int) -> list[str]:
         """Draw the hard negatives that an example uses in this epoch, by seed, epoch and example alone."""
         mined = self.data.examples[number].negative_ids
         # Seeded with a text: Python hashes it by SHA-512, the same in every process, unlike hash().
-        draw = random.Random(f"{self.seed}\x00{self.epoch}\x00{number}")
-        return draw.sample(mined, min(self.negatives_per_example, len(mined)))
+        draw = random.Random(f"{self.settings.seed}\x00{self.epoch}\x00{number}")
+        return draw.sample(mined, min(self.settings.negatives_per_example, len(mined)))
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         """Make one batch, as the module describes it.
@@ -130,7 +117,7 @@ class Collator:
     def _known(self, examples: Sequence[Example]) -> tuple[list[int], list[int]]:
         """Find the texts known to answer each row's query; return rows, and the texts' keys."""
         rows, keys = [], []
-        for row, example in enumerate(examples if self.mask_known_positives else ()):
+        for row, example in enumerate(examples if self.settings.mask_known_positives else ()):
             query = example.query_id
             if (known := self._known_keys.get(query)) is None:
                 found = {*map(self._key, self.data.positives(query)), *self._kin.get(query, ())}
@@ -173,9 +160,7 @@ def _candidates(examples: Sequence[Example], negatives: Sequence[Sequence[str]])
         if example.scores:
             # By id: the negatives are drawn in an order of their own.
             scores = dict(zip(example.negative_ids, example.scores[1:], strict=True))
-            teacher[row, : 1 + len(drawn)] = torch.tensor(
-                [example.scores[0], *(scores[identity] for identity in drawn)]
-            )
+            teacher[row, : 1 + len(drawn)] = torch.tensor([example.scores[0], *(scores[i] for i in drawn)])
     return columns, teacher
 
 

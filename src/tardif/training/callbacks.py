@@ -19,11 +19,10 @@ from tardif.evaluation.verdict import DECIDES, Values
 from tardif.progress import Bar, Console
 from tardif.training.averaging import averaged
 from tardif.training.checkpoints import keep_model
-from tardif.training.divergence import Divergence
 from tardif.training.plan import accumulated
 from tardif.training.precision import computing
 from tardif.training.run_log import EVALUATION
-from tardif.training.run_state import RunContext, RunState
+from tardif.training.run_state import Divergence, RunContext, RunState
 
 # How many of a diverged step's examples the error names.
 _NAMED_EXAMPLES = 8
@@ -137,7 +136,7 @@ class RunCallback(TrainerCallback):
         return control.should_save, control.should_log, control.should_training_stop
 
     def _evaluate_or_stop(self, step: int, control: Any) -> None:
-        run_state, settings = self.run_state, self.settings
+        run_state, settings, console = self.run_state, self.settings, self.context.console
         run_state.interrupted = False  # a Ctrl-C in the last step: the run ends here anyway
         if step < run_state.planned_steps and settings.minutes is not None:
             # The last evaluation must fit in the budget, too.
@@ -147,11 +146,10 @@ class RunCallback(TrainerCallback):
         if last or step in self.due:
             self._evaluate(step)
             control.should_save = True
-        if not last and settings.patience is not None and run_state.evaluations_without_gain() >= settings.patience:
+        without_gain = sum(figures["step"] > run_state.best_step for figures in run_state.evaluations)
+        if not last and settings.patience is not None and without_gain >= settings.patience:
             run_state.stopped_early = last = True
-            self.context.console.say(
-                f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}"
-            )
+            console.say(f"  stopped at step {step}: {settings.patience} evaluations without a better {DECIDES}")
         if last:
             run_state.finished = control.should_training_stop = True
 

@@ -20,10 +20,10 @@ from safetensors.torch import load_model, save_model
 
 from tardif.encoder.loading import quiet_libraries
 from tardif.encoder.published import write_checksums
-from tardif.errors import FolderError, first_line
+from tardif.errors import FolderError, reason
 from tardif.folders import remove, share, sync
 from tardif.training.parameters import without_adapters
-from tardif.training.whole import MARK, checksums, damage, mark_whole
+from tardif.training.whole import MARK, START_AGAIN, checksums, damage, mark_whole
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -59,7 +59,7 @@ def write_whole(folder: Path, fill: Callable[[Path], object]) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         remove(aside)
         raise FolderError(
-            f"{folder} could not be written ({_reason(error)}; {_free(folder.parent)}): make room, then continue "
+            f"{folder} could not be written ({reason(error)}; {_free(folder.parent)}): make room, then continue "
             "from the checkpoint before it with --resume (in Python resume=True)."
         ) from error
     except BaseException:
@@ -86,10 +86,7 @@ def copy_model(folder: Path, into: Path) -> None:
         FolderError: the saved model is damaged.
     """
     if problem := damage(folder):
-        raise FolderError(
-            f"The best model, {folder}, is damaged ({problem}): start again with --overwrite (in Python "
-            "overwrite=True)."
-        )
+        raise FolderError(f"The best model, {folder}, is damaged ({problem}): {START_AGAIN}.")
     # The mark lists files of the work folder; a published model has its own list of checksums.
     shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MARK))
     write_checksums(into, checksums(folder))
@@ -145,10 +142,6 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"].cpu())
-
-
-def _reason(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
 
 
 def _free(folder: Path) -> str:

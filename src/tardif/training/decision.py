@@ -11,18 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tardif.evaluation import verdict
 from tardif.evaluation.measures import means
-from tardif.evaluation.verdict import (
-    BETTER,
-    DECIDES,
-    FEW,
-    SAME,
-    WORSE,
-    Comparison,
-    Values,
-    compare_values,
-    format_p,
-)
+from tardif.evaluation.verdict import BETTER, DECIDES, SAME, WORSE, Comparison, Values, compare_values
 from tardif.training.result import TrainingResult
 
 RAW, STEP_0, BM25, TRAINED = "raw", "step 0", "bm25", "trained"
@@ -55,14 +46,10 @@ def write_values(folder: Path, systems: Mapping[str, Values]) -> None:
     """Write each query's measures into a model's folder, to show which queries were won and lost."""
     # Queries outermost, one a line: the file can be read with any tool, and diffed by query.
     queries = next(iter(next(iter(systems.values())).values()))
-    lines = [
-        {
-            "query_id": query,
-            **{system: {name: by[query] for name, by in found.items()} for system, found in systems.items()},
-        }
-        for query in queries
-    ]
-    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    text = ""
+    for query in queries:
+        measured = {system: {name: by[query] for name, by in found.items()} for system, found in systems.items()}
+        text += json.dumps({"query_id": query, **measured}) + "\n"
     (folder / VALUES).write_text(text, encoding="utf-8")
 
 
@@ -127,29 +114,25 @@ def decide(
 
 def _not_better(comparison: Comparison, falls_back: bool, gained: bool, advice: str) -> str:
     """The warning about a model that is not shown to be better."""
-    kept = (
-        "The untrained model (step 0) is published instead."
-        if falls_back
-        else "The trained model is published all the same."
-    )
+    kept = "untrained model (step 0) is published instead" if falls_back else "trained model is published all the same"
     if comparison.verdict == WORSE and gained:  # then the stronger untrained system is the raw vectors
         return (
             f"The trained model is better than what it began as (step 0) and worse than the base's raw token vectors: "
-            f"{DECIDES} {comparison.deciding}. {kept}"
+            f"{DECIDES} {comparison.deciding}. The {kept}."
         )
     if comparison.verdict == WORSE:
-        return f"Training made it worse: {DECIDES} {comparison.deciding}. {kept}"
+        return f"Training made it worse: {DECIDES} {comparison.deciding}. The {kept}."
     if comparison.verdict == SAME:
-        return f"Training made {comparison.words()}: {DECIDES} {comparison.deciding}. {kept}"
-    assert comparison.verdict == FEW
-    return f"Whether training helped is not known: {comparison.words()}. {kept}{advice}"
+        return f"Training made {comparison.words()}: {DECIDES} {comparison.deciding}. The {kept}."
+    assert comparison.verdict == verdict.FEW
+    return f"Whether training helped is not known: {comparison.words()}. The {kept}.{advice}"
 
 
 def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
     found = comparison.deciding
     return (
         f"BM25 is ahead of the model on these queries: {DECIDES} {theirs[DECIDES]:.4f}, the model {ours[DECIDES]:.4f} "
-        f"(p {format_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
+        f"(p {verdict.format_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
     )
 
 

@@ -28,6 +28,7 @@ from tardif.training.fingerprint import data_digest, deciding
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
 from tardif.training.settings import TrainingSettings
+from tardif.training.whole import START_AGAIN
 
 Train = Callable[[RunConfig, TrainingSettings, bool], TrainingResult]
 
@@ -100,7 +101,7 @@ def _begin(place: Path, config: RunConfig, settings: TrainingSettings, *, resume
             if not config.overwrite:
                 raise SettingError(
                     f"The unfinished folds in {place} were started with other data, base or settings: give the same, "
-                    "or start again with --overwrite (in Python overwrite=True)."
+                    f"or {START_AGAIN}."
                 )
         remove(place)
     place.mkdir(parents=True)

@@ -10,7 +10,8 @@ The law: GradCache and sub-batches change memory and speed, not gradients.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -118,9 +119,7 @@ class _RandomState:
     def __init__(self, device: torch.device) -> None:
         self.device, self.module = device, getattr(torch, device.type)  # torch.cuda, torch.mps
         self.cpu = torch.get_rng_state()
-        self.own: Tensor | None = None
-        if device.type != "cpu":
-            self.own = self.module.get_rng_state(*_index(device))
+        self.own: Tensor | None = None if device.type == "cpu" else self.module.get_rng_state(*_index(device))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -153,9 +152,4 @@ def _autocast_now(blocks: Sequence[Block]) -> Any:
     kind = _device(blocks[0]).type
     if not torch.amp.is_autocast_available(kind):
         return nullcontext
-    enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-
-    def make() -> AbstractContextManager[None]:
-        return torch.autocast(kind, dtype=dtype, enabled=enabled)
-
-    return make
+    return partial(torch.autocast, kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from tardif.devices import core_count
-from tardif.errors import FolderError, TrainingError
-from tardif.folders import read_json, remove
+from tardif.errors import TrainingError
+from tardif.folders import read_json, remove, writable
 from tardif.progress import Bar, Console
 from tardif.training.distributed import error_named
 from tardif.training.process import INTERRUPTED
@@ -52,7 +52,7 @@ def train_in_processes(
     """
     place = folder.path / "processes"
     try:
-        with tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
+        with writable(place), tempfile.TemporaryDirectory(prefix="tardif-", ignore_cleanup_errors=True) as meeting:
             remove(place)  # left by a killed run
             place.mkdir()
             # A file for the rendezvous: a port could be taken between its choice and its use.
@@ -62,12 +62,10 @@ def train_in_processes(
             config.console.say(f"Starting {count} processes.")
             with _started(count, place, config.console) as processes:
                 codes = _wait(processes, place)
-        if (place / "end.json").is_file():
-            folder.keep = read_json(place / "end.json", what="a training in several processes")["keep"]
-        if any(codes) or _failures(place):
-            _fail(codes, place, folder)
-    except OSError as error:
-        raise FolderError(f"{place} cannot be written ({error.strerror or error}).") from error
+            if (place / "end.json").is_file():
+                folder.keep = read_json(place / "end.json", what="a training in several processes")["keep"]
+            if any(codes) or _failures(place):
+                _fail(codes, place, folder)
     finally:
         remove(place)
     return TrainingResult.from_json(config.path, read_json(config.path / "results.json", what="a trained model"))
@@ -131,12 +129,11 @@ def show_piped(lines: IO[str], console: Console) -> None:
 
 
 def _environment(number: int, count: int) -> dict[str, str]:
-    """The environment that torchrun would set, and for each process its share of the cores."""
-    # Set before the process imports torch, which reads it once: else each process would take all cores.
-    share = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(core_count() // count, 1))}
+    """The environment that torchrun would set, and for each process its share of the cores unless one is set."""
     return {
+        # Set before the process imports torch, which reads it once: else each process would take all cores.
+        "OMP_NUM_THREADS": str(max(core_count() // count, 1)),
         **os.environ,
-        **share,
         "RANK": str(number),
         "LOCAL_RANK": str(number),
         "WORLD_SIZE": str(count),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
+import timeit
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,23 +21,15 @@ from torch.utils.data import DataLoader
 
 from tardif.encoder.encoding import to_device
 from tardif.encoder.malloc import kept_memory
-from tardif.errors import FolderError, SettingError, TrainingError, first_line
-from tardif.folders import read_json, write_json
+from tardif.errors import SettingError, TrainingError, first_line
+from tardif.folders import read_json, writable, write_json
+from tardif.training import checkpoints
 from tardif.training.batches import Collator, order_of
 from tardif.training.callbacks import RunCallback, interruptible
-from tardif.training.checkpoints import (
-    load_state,
-    load_weights,
-    random_state,
-    save_state,
-    save_weights,
-    set_random_state,
-    write_whole,
-)
 from tardif.training.distributed import ProcessGroup
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
-from tardif.training.plan import accumulated, mean_seconds
+from tardif.training.plan import accumulated
 from tardif.training.precision import computing
 from tardif.training.refresh import RefreshCallback, Refresher, examples_of
 from tardif.training.run_folder import RUN_STATE, step_of
@@ -89,7 +83,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Each rank has a dropout of its own, so each random state is saved; all else is the same on every rank.
-        random = self.context.group.gather(random_state())
+        random = self.context.group.gather(checkpoints.random_state())
         self.context.group.on_main(lambda: self._write_checkpoint(random))
 
     def _write_checkpoint(self, random: list[dict[str, Any]]) -> None:
@@ -100,23 +94,23 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
         assert scheduler is not None
 
         def fill(aside: Path) -> None:
-            save_weights(self.model, aside)
+            checkpoints.save_weights(self.model, aside)
             state = {
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),
                 "random": random,
             }
-            save_state(state, aside)
+            checkpoints.save_state(state, aside)
             self.state.save_to_json(str(aside / _TRAINER_STATE))
             write_json(aside / RUN_STATE, self.run_callback.state())
 
-        write_whole(self.context.folder.step(self.state.global_step), fill)
+        checkpoints.write_whole(self.context.folder.step(self.state.global_step), fill)
         self.context.folder.sweep()  # only now: before, the older checkpoint was the one to resume from
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
-        load_weights(self.model, Path(resume_from_checkpoint))
-        self.resumed = load_state(Path(resume_from_checkpoint), device=next(self.model.parameters()).device)
+        checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
+        self.resumed = checkpoints.load_state(Path(resume_from_checkpoint), device=next(self.model.parameters()).device)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         # The library calls this in every run, with None if nothing is resumed.
@@ -132,7 +126,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
 
     def _load_rng_state(self, checkpoint: Any) -> None:
         if checkpoint is not None:
-            set_random_state(self.resumed["random"][self.context.group.rank])
+            checkpoints.set_random_state(self.resumed["random"][self.context.group.rank])
 
 
 def run(
@@ -183,7 +177,8 @@ def _train(trainer: LibraryTrainer, checkpoint: Path | None) -> None:
     if checkpoint is not None:
         _restore(trainer, checkpoint)
         context.console.say(f"Resuming from step {step}.")
-    with interruptible(run_state, context.console):
+    # Errors of the log; those of checkpoints are FolderErrors already.
+    with writable(folder.path), interruptible(run_state, context.console):
         try:
             if rank == 0:
                 cut_log(folder.log, step)
@@ -197,8 +192,6 @@ def _train(trainer: LibraryTrainer, checkpoint: Path | None) -> None:
                 f"The device ran out of memory at step {run_state.steps + 1}: lower the batch size (--batch-size, in "
                 "Python batch_size=), or compute it in parts (--set grad_cache=true, in Python grad_cache=True)."
             ) from error
-        except OSError as error:  # of the log; errors of checkpoints are FolderErrors already
-            raise FolderError(f"{folder.path} cannot be written ({error.strerror or error}).") from error
 
 
 def _restore(trainer: LibraryTrainer, checkpoint: Path) -> None:
@@ -285,6 +278,6 @@ def timed_batch(
 
     with torch.random.fork_rng():  # timing must not change the random numbers of the run
         objective.model.train()
-        seconds = mean_seconds([partial(step, part) for part in range(4)])
+        seconds = [timeit.timeit(partial(step, part), number=1) for part in range(4)]
         objective.zero_grad()
-    return seconds
+    return statistics.mean(seconds[1:])  # the first one also pays for memory and caches

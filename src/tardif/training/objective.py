@@ -40,7 +40,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model: Any = model
         self.settings = settings or TrainingSettings()
-        self.pooling = _pooling(self.settings.pool_factor)
+        self.pooling: Any = None
+        if self.settings.pool_factor > 1:
+            from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+            self.pooling = HierarchicalTokenPooling(pool_factor=self.settings.pool_factor)
         # A teacher's losses need only an example's own documents, unless XTR lets all documents compete for tokens.
         self.own_columns = "contrastive" not in self.settings.terms and self.settings.scoring != "xtr"
         self._last: Tensor | None = None
@@ -175,12 +179,3 @@ def _mean_over_processes(loss: Tensor) -> Tensor:
         distributed.all_reduce(mean)
         mean /= processes()
     return mean
-
-
-def _pooling(factor: float) -> Any:
-    """Return sentence-transformers' token pooling of documents, or None."""
-    if factor <= 1:
-        return None
-    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
-
-    return HierarchicalTokenPooling(pool_factor=factor)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +135,7 @@ def make_plan(
         documents = min(documents, int(held_out.documents))
         return settings.evaluations * work.forward(Size(documents, min(held_out.queries, documents))) / step
 
-    every = refresh_interval(settings, per_epoch)
+    every = settings.refresh_steps if settings.refresh is None else max(round(per_epoch * settings.refresh), 1)
 
     def refreshes(count: int) -> float:
         """The cost of all refreshes in this many steps, in steps; the last step has none."""
@@ -221,23 +220,6 @@ def epochs_for(examples: int, made: bool = False) -> int:
     return 1 if made else next((epochs for most, epochs in EPOCHS if examples <= most), 1)
 
 
-def refresh_interval(settings: TrainingSettings, per_epoch: int) -> int | None:
-    """Return the steps between two refreshes, given the steps in an epoch; None for no refreshes."""
-    if settings.refresh is None:
-        return settings.refresh_steps
-    return max(round(per_epoch * settings.refresh), 1)
-
-
 def accumulated(settings: TrainingSettings) -> int:
     """Return the batches per optimizer step."""
     return int(settings.other.get("gradient_accumulation_steps", 1))
-
-
-def mean_seconds(batches: Sequence[Callable[[], object]]) -> float:
-    """Return the mean seconds of calls, without the first: it also pays for memory and caches."""
-    timed = []
-    for batch in batches:
-        began = time.monotonic()
-        batch()
-        timed.append(time.monotonic() - began)
-    return sum(timed[1:]) / len(timed[1:])

@@ -1,6 +1,7 @@
-"""Checks before any data are read: whether base, device and machine support the settings of a run.
+"""Checks before a training: that base, device and machine support its settings, and that its examples have negatives.
 
-Mining may take an hour, and a setting that the base does not support must fail before it.
+Mining may take an hour, and a setting that the base does not support must fail before it. An example without any
+negative has a loss of 0 in every step and teaches nothing.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 
+from tardif.data.training_set import TrainingSet
 from tardif.encoder.base import Base
 from tardif.encoder.config_checks import read_config
 from tardif.encoder.recipe import Recipe
-from tardif.errors import SettingError
-from tardif.training.settings import TrainingSettings
+from tardif.errors import DataError, SettingError
+from tardif.text.normal import normalise
+from tardif.training.settings import TAUGHT, TrainingSettings
+from tardif.types import Example
 
 # The names of the number of layers in models' configs.
 # Most models', that of DistilBERT and XLM, and T5's.
@@ -70,3 +74,78 @@ def _check_adapters(lora: object) -> None:
     for name in lora:
         if name not in known:
             raise SettingError(f"lora: peft's LoraConfig has no {name!r}: leave it out, or check its name.")
+
+
+def check_negatives(data: TrainingSet, settings: TrainingSettings) -> str:
+    """Return a warning about examples without negatives; empty if every example has some.
+
+    Raises:
+        DataError: no example has a negative, whatever the settings.
+        SettingError: no example has a negative, because of the settings.
+    """
+    count, stuck = len(data.examples), without_negatives(data, settings)
+    if stuck < count:
+        share = f"{stuck} of {count} examples teach nothing"
+        return f"{share}: no step can have a negative for them." if stuck else ""
+    # With default settings some would have negatives: the settings are to blame, not the data.
+    if without_negatives(data, TrainingSettings(loss=settings.loss)) < count:
+        raise SettingError(
+            f"Nothing can be learnt: with batch_size={settings.batch_size}, "
+            f"negatives_per_example={settings.negatives_per_example} and "
+            f"other_negatives={settings.other_negatives} no example has any negative. Raise batch_size (--batch-size) "
+            "or negatives_per_example."
+        )
+    asked = len({example.query_id for example in data.examples})
+    raise DataError(
+        f"Nothing can be learnt from {count} examples of {asked} queries: no query has a document that does not "
+        "answer it, so the loss of every step would be 0. Give documents that answer something else (--documents, in "
+        "Python documents=), from which negatives are mined, or questions with other answers."
+    )
+
+
+def without_negatives(data: TrainingSet, settings: TrainingSettings) -> int:
+    """Count the examples without a negative in any batch: neither hard ones of their own nor others' documents."""
+    contrastive = "contrastive" in settings.terms
+    others = _others(data, settings) if contrastive and settings.batch_size > 1 else set()
+    if others is None:
+        return 0
+    own = settings.negatives_per_example > 0
+    taught = any(name in TAUGHT for name in settings.terms)
+
+    def learns(example: Example) -> bool:
+        # A teacher's loss compares scores, so it needs a positive and a negative with one each.
+        if own and taught and example.scores and example.negative_ids:
+            return True
+        if not contrastive:
+            return False
+        known = _known(data, example, masked=settings.mask_known_positives)
+        hard = {_text(data, identity) for identity in example.negative_ids} if own else set()
+        return not (hard | others) <= known
+
+    return sum(not learns(example) for example in data.examples)
+
+
+def _others(data: TrainingSet, settings: TrainingSettings) -> set[str] | None:
+    """The texts that examples bring into each other's batches; None if they are more than answer any query.
+
+    It stops as soon as that is certain: after the first few examples of a usual set.
+    """
+    most = max((len(judged) for judged in data.qrels.values()), default=0)
+    found: set[str] = set()
+    for example in data.examples:
+        found.add(_text(data, example.positive_id))
+        if settings.other_negatives and settings.negatives_per_example:
+            found.update(_text(data, identity) for identity in example.negative_ids)
+        if len(found) > max(most, 1):
+            return None
+    return found
+
+
+def _known(data: TrainingSet, example: Example, *, masked: bool) -> set[str]:
+    """The texts that are not negatives of an example: its positive and, if masked, all that answer the query."""
+    answers = [example.positive_id, *(data.positives(example.query_id) if masked else ())]
+    return {_text(data, identity) for identity in answers}
+
+
+def _text(data: TrainingSet, identity: str) -> str:
+    return normalise(data.documents[identity].content)

@@ -149,13 +149,8 @@ class Publisher:
         return TrainingResult(
             path=self.config.path,
             before=means(untrained[stronger(untrained)]) if untrained else {},
-            after=decision.after,
             baselines={name: means(values) for name, values in untrained.items()},
-            kept=decision.kept,
-            comparison=decision.comparison,
-            beside_bm25=decision.beside_bm25,
-            reason=decision.reason,
-            warnings=warnings,
+            **{**vars(decision), "warnings": warnings},
             settings=self._recorded_settings(run_state),
             seconds={
                 **self.before.seconds,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings
+from tardif.training.whole import START_AGAIN
 from tardif.types import Example
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Refresher:
     def __init__(
         self, model: MultiVectorEncoder, data: TrainingSet, language: Language, settings: TrainingSettings, work: Path
     ) -> None:
-        self._model, self._language, self._settings = model, language, settings
+        self._model, self._settings = model, settings
         self._vectors = work / _VECTORS
         self._judged = data.qrels
         self._data = _to_be_mined(data)
@@ -66,7 +68,7 @@ class Refresher:
         # As many as the example with the most negatives has: any of them may be replaced.
         most = max((len(example.negative_ids) for example in data.examples), default=0)
         self._selection = Selection(negatives=max(Selection().negatives, most))
-        self._candidates: LexicalSearcher | None = None
+        self._lexical = cache(lambda: LexicalSearcher(self._documents, language))  # built for the first refresh
 
     def renew(self, examples: Sequence[Example], step: int, bar: Bar | None = None) -> list[Example]:
         """Return the examples, in their order, with a share of the hard negatives replaced.
@@ -96,11 +98,6 @@ class Refresher:
             shutil.rmtree(self._vectors, ignore_errors=True)
         mined = {found.query_id: found.negative_ids for found in done.data.examples}
         return [self._mixed(example, mined) for example in examples]
-
-    def _lexical(self) -> LexicalSearcher:
-        if self._candidates is None:
-            self._candidates = LexicalSearcher(self._documents, self._language)
-        return self._candidates
 
     def _mixed(self, example: Example, mined: Mapping[str, Sequence[str]]) -> Example:
         """As many negatives as before: mined ones, then old ones, judged ones first.
@@ -182,10 +179,7 @@ def examples_of(folder: RunFolder, step: int) -> list[Example]:
     try:
         return read_examples(folder.negatives(step))
     except (OSError, pa.ArrowException) as error:
-        raise FolderError(
-            f"{folder.negatives(step)} cannot be read ({error}): start again with --overwrite (in Python "
-            "overwrite=True)."
-        ) from error
+        raise FolderError(f"{folder.negatives(step)} cannot be read ({error}): {START_AGAIN}.") from error
 
 
 def _to_be_mined(data: TrainingSet) -> TrainingSet:

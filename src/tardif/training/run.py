@@ -56,16 +56,10 @@ class TrainingRun:
     collator: Collator
 
     def __init__(
-        self,
-        config: RunConfig,
-        settings: TrainingSettings,
-        device: str,
-        folder: RunFolder,
-        group: ProcessGroup | None = None,
+        self, config: RunConfig, settings: TrainingSettings, device: str, folder: RunFolder, group: ProcessGroup
     ) -> None:
         self.config, self.settings, self.device, self.folder = config, settings, device, folder
-        self.data, self.console = config.data, config.console
-        self.group = group or ProcessGroup()
+        self.data, self.console, self.group = config.data, config.console, group
         # On rank 0 alone: what a resumed run must be given again, and what the run is evaluated on.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
@@ -76,7 +70,8 @@ class TrainingRun:
         # The order matters: everything that a resumed run is compared by is known before anything is computed.
         self._resolve_settings()
         record, checkpoint = self._load_model()
-        self.collator = self._make_collator()
+        tokens = tokens_for(self.model, SUB_BATCH_TOKENS[self.device], self.settings.training_length)
+        self.collator = Collator(self.data, tokens, self.settings)
         loading = time.monotonic() - began
         timed = None if record or self.settings.minutes is None else self._time_batch()
         before = self.group.on_main(lambda: self._before(record, timed, loading))
@@ -141,16 +136,6 @@ class TrainingRun:
         queries = keyed_sample(config.seed, asked, _PROJECTION_QUERIES)
         fit_projection(self.model, [*documents, *queries])
 
-    def _make_collator(self) -> Collator:
-        settings = self.settings
-        return Collator(
-            self.data,
-            tokens_for(self.model, SUB_BATCH_TOKENS[self.device], settings.training_length),
-            negatives_per_example=settings.negatives_per_example,
-            mask_known_positives=settings.mask_known_positives,
-            seed=settings.seed,
-        )
-
     def _time_batch(self) -> float:
         """Measure the seconds of one batch; every process takes part."""
         objective = Objective(self.model, self.settings)
@@ -158,13 +143,13 @@ class TrainingRun:
 
     def _before(self, record: dict[str, Any] | None, timed: float | None, loading: float) -> BeforeTraining:
         """Plan and evaluate before the first step, or take what an unfinished run has recorded of it."""
+        data, settings, language = self.data, self.settings, self.config.language
+        if not record:
+            self._warn_of_truncation()
+        plan = Plan(**record["plan"]) if record else plan_run(self.model, data, settings, timed)
+        self.task = validation_task(data, limit=plan.documents, language=language, seed=settings.seed)
         if record:
-            before = BeforeTraining(**{**record, "plan": Plan(**record["plan"])})
-            self.task = self._make_task(before.plan)
-            return before
-        self._warn_of_truncation()
-        plan = plan_run(self.model, self.data, self.settings, timed)
-        self.task = self._make_task(plan)
+            return BeforeTraining(**{**record, "plan": plan})
         untrained, seconds = self._evaluate_untrained()
         before = BeforeTraining(plan, untrained, {"loading": loading, "evaluation": seconds})
         self.folder.write_record(self.given, dataclasses.asdict(before), versions())
@@ -180,9 +165,6 @@ class TrainingRun:
         found = overlong(self.model, documents.values())
         if line := truncation_warning(found, document_reach(self.model), len(documents), way_out):
             self.console.say(line)
-
-    def _make_task(self, plan: Plan) -> ValidationTask | None:
-        return validation_task(self.data, limit=plan.documents, language=self.config.language, seed=self.settings.seed)
 
     def _evaluate_untrained(self) -> tuple[dict[str, Values], float]:
         """Return each query's measures with BM25 and the untrained systems, and the seconds of one evaluation."""
@@ -218,17 +200,14 @@ class TrainingRun:
             group=self.group,
             seconds_per_evaluation=before.seconds["evaluation"],
         )
-        publisher = Publisher(self.config, context, before)
+        publisher, refresher = Publisher(self.config, context, before), None
+        if self.settings.refreshes:
+            refresher = Refresher(self.model, self.data, self.config.language, self.settings, self.folder.path)
         try:
-            library_trainer.run(context, run_state, checkpoint=checkpoint, refresher=self._make_refresher())
+            library_trainer.run(context, run_state, checkpoint=checkpoint, refresher=refresher)
         except BaseException as error:  # Ctrl-C too: the best checkpoint so far is published
             self.folder.keep = not run_state.diverged
             if self.group.is_main:
                 publisher.finish_failed(run_state, error)
             raise
         return self.group.on_main(lambda: publisher.finish(run_state))
-
-    def _make_refresher(self) -> Refresher | None:
-        if not self.settings.refreshes:
-            return None
-        return Refresher(self.model, self.data, self.config.language, self.settings, self.folder.path)

@@ -23,9 +23,9 @@ from typing import Any
 
 from tardif.checksums import json_checksum
 from tardif.errors import FolderError, SettingError
-from tardif.folders import holding, name_aside, read_json, real_place, remove, write_json
+from tardif.folders import holding, name_aside, read_json, real_place, remove, writable, write_json
 from tardif.progress import Console
-from tardif.training.whole import damage, is_whole
+from tardif.training.whole import START_AGAIN, damage, is_whole
 
 # Two: if the newest is damaged, there is another.
 KEPT_CHECKPOINTS = 2
@@ -33,7 +33,6 @@ RUN_STATE = "run_state.json"
 _RECORD = "run.json"
 # Raised when the form of the record or of a checkpoint changes: a run of another version is refused, not misread.
 VERSION = 3
-_START_AGAIN = "Start again with --overwrite (in Python overwrite=True)"
 
 
 class RunFolder:
@@ -129,10 +128,11 @@ class RunFolder:
                 return path
             wrong.append(f"{path.name} cannot be used ({problem})")
         if wrong:
-            raise FolderError(
-                f"The unfinished run in {self.path} cannot be resumed: {'; '.join(wrong)}. {_START_AGAIN}."
-            )
+            raise self._unusable("; ".join(wrong))
         return None
+
+    def _unusable(self, why: str) -> FolderError:
+        return FolderError(f"The unfinished run in {self.path} cannot be resumed: {why}; {START_AGAIN}.")
 
     def _problem(self, checkpoint: Path) -> str:
         """Describe what is wrong with a checkpoint or with a folder that it names; empty if nothing is."""
@@ -163,10 +163,8 @@ class RunFolder:
             else:
                 self._remove()
             self.resumed = self.path.exists()
-            try:
+            with writable(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise FolderError(f"{self.path} cannot be written ({error.strerror}).") from error
             try:
                 yield
             finally:
@@ -190,9 +188,7 @@ class RunFolder:
                     self._read_record()  # report damage before anything is loaded
                 return
             if self._steps():
-                raise FolderError(
-                    f"The unfinished run in {self.path} cannot be resumed: {_RECORD} is missing. {_START_AGAIN}."
-                )
+                raise self._unusable(f"{_RECORD} is missing")
             console.say(f"There is no unfinished run of {self.output.name}: it starts from the beginning.")
         except FolderError as error:
             if not overwrite:
@@ -237,13 +233,11 @@ class RunFolder:
         try:
             record = read_json(self.path / _RECORD, what="an unfinished run")
         except FolderError as error:
-            raise FolderError(f"{error} {_START_AGAIN}.") from error
+            raise FolderError(f"{error} To train here, {START_AGAIN}.") from error
         if not isinstance(record, dict) or record.pop("checksum", None) != json_checksum(record):
-            raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong). {_START_AGAIN}.")
+            raise FolderError(f"{self.path / _RECORD} is damaged (its checksum is wrong): {START_AGAIN}.")
         if record.get("version") != VERSION:
-            raise FolderError(
-                f"The unfinished run in {self.path} was started by another version of Tardif. {_START_AGAIN}."
-            )
+            raise self._unusable("it was started by another version of Tardif")
         return record
 
     def read_record(
@@ -278,7 +272,7 @@ class RunFolder:
         if different:
             raise SettingError(
                 f"The unfinished run in {self.path} cannot be resumed: {'; '.join(different)}. Give what it was "
-                "started with, or start again with --overwrite (in Python overwrite=True)."
+                f"started with, or {START_AGAIN}."
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tardif.checks import is_int, is_number
 from tardif.display import Short
 from tardif.errors import SettingError
 from tardif.training.arguments import REFUSED, TAKEN, check_arguments
@@ -184,22 +185,19 @@ class TrainingSettings(Short):
         self._check_effect()
 
     def _check_value(self, name: str, kind: str) -> None:
-        value, words = getattr(self, name), ""
+        value, words, fits = getattr(self, name), "", True
         if kind == "bool":
-            words = "" if isinstance(value, bool) else "true or false"
+            words, fits = "true or false", isinstance(value, bool)
         elif kind == "int":
             least = _LEAST.get(name, 1)
-            words = "" if _is_whole(value) and value >= least else f"a whole number, {least} or more"
+            words, fits = f"a whole number, {least} or more", is_int(value) and value >= least
         elif name in _SHARES:
-            is_share = _is_above_zero(value) or value in (0, 0.0)
-            words = (
-                "" if is_share and not isinstance(value, bool) and value < 1 else "a share from 0 up to (not with) 1"
-            )
+            words, fits = "a share from 0 up to (not with) 1", is_number(value) and 0 <= value < 1
         elif name == "refresh_share":
-            words = "" if _is_above_zero(value) and value <= 1 else "a share above 0, at most 1"
+            words, fits = "a share above 0, at most 1", _is_above_zero(value) and value <= 1
         elif kind == "float":
-            words = "" if _is_above_zero(value) else "a number above 0"
-        if words:
+            words, fits = "a number above 0", _is_above_zero(value)
+        if not fits:
             raise SettingError(f"{name}={value!r}: give {words}.")
 
     def _check_objective(self) -> None:
@@ -221,8 +219,7 @@ class TrainingSettings(Short):
 
     def _check_parameters(self) -> None:
         """Check what is trained and how fast."""
-        is_layers = _is_whole(self.freeze) and self.freeze > 0  # type: ignore[operator]
-        if not (self.freeze in (None, "embeddings", "encoder") or is_layers):
+        if not (self.freeze in (None, "embeddings", "encoder") or (is_int(self.freeze) and self.freeze > 0)):
             raise SettingError(f"freeze={self.freeze!r}: give embeddings, encoder, or a number of layers.")
         if self.layer_lr_decay is not None and self.layer_lr_decay > 1:
             raise SettingError(f"layer_lr_decay={self.layer_lr_decay!r}: give a number above 0, at most 1.")
@@ -230,7 +227,7 @@ class TrainingSettings(Short):
             return
         # 8 is the default rank of peft's LoraConfig.
         rank = self.lora.get("r", 8) if isinstance(self.lora, Mapping) else self.lora
-        if not _is_whole(rank) or rank < 1:
+        if not is_int(rank) or rank < 1:
             raise SettingError(f"lora={self.lora!r}: give a rank, 1 or more, or the arguments of peft's LoraConfig.")
         if self.freeze is not None:
             raise SettingError("freeze and lora exclude each other: lora freezes the whole encoder.")
@@ -269,9 +266,7 @@ class TrainingSettings(Short):
         if "warmup_steps" in self.other and self.warmup != defaults["warmup"]:
             raise SettingError("warmup and warmup_steps are the same as a share and in steps: give one of them.")
         if "learning_rate_mapping" in self.other and (self.layer_lr_decay or self.projection_lr):
-            raise SettingError(
-                "learning_rate_mapping and layer_lr_decay or projection_lr set the same: give one of them."
-            )
+            raise SettingError("learning_rate_mapping sets what layer_lr_decay and projection_lr do: give one of them.")
         if self.patience is not None and self.patience >= self.evaluations:
             raise SettingError(
                 f"patience={self.patience} does nothing with evaluations={self.evaluations}: ask for more of them."
@@ -383,10 +378,6 @@ def _dependent_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("scoring", "maxsim") != "maxsim":
         defaults["temperature"] = _MEAN_TEMPERATURE
     return defaults
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_above_zero(value: object) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tardif.data.training_set import TrainingSet, is_training_set
 from tardif.devices import Allocation, allocate, cuda_count, own_rank, world_size
@@ -22,15 +22,12 @@ from tardif.errors import ModelError, SettingError
 from tardif.folders import check_name, check_output, expanded
 from tardif.progress import Console
 from tardif.text.languages import language as find_language
-from tardif.training.negatives import check_negatives
-from tardif.training.preflight import check_run
+from tardif.training.preflight import check_negatives, check_run
 from tardif.training.result import TrainingResult
+from tardif.training.run_config import RunConfig
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings, settings_from
 from tardif.types import Document
-
-if TYPE_CHECKING:
-    from tardif.training.run_config import RunConfig
 
 
 class Trainer:
@@ -301,12 +298,8 @@ class Trainer:
         from tardif.mining.mining_plan import work_folder
         from tardif.preparation import prepare
 
-        defaults: dict[str, Any] = {
-            "language": self.language.code,
-            "base": self.base.name,
-            "seed": self.seed,
-            "device": self.devices.kind,
-        }
+        language, device = self.language.code, self.devices.kind
+        defaults: dict[str, Any] = {"language": language, "base": self.base.name, "seed": self.seed, "device": device}
         # Of several processes started together, rank 0 alone keeps what it has mined for a resumed run.
         if own_rank() == 0:
             defaults["work"] = work_folder(self.path)
@@ -319,8 +312,6 @@ class Trainer:
         )
 
     def _run_config(self, data: TrainingSet) -> RunConfig:
-        from tardif.training.run_config import RunConfig
-
         return RunConfig(
             base=self.base,
             recipe=self.recipe,

@@ -12,6 +12,8 @@ from tardif.errors import FolderError
 from tardif.folders import read_json
 
 MARK = "complete.json"
+# The way out of errors of a run's own folder.
+START_AGAIN = "start again with --overwrite (in Python overwrite=True)"
 
 
 def mark_whole(folder: Path) -> Path:
