@@ -132,7 +132,7 @@ def _check(
     sources: Iterable[Any], documents: Any, queries: Any, validation: Any, options: Mapping[str, Any]
 ) -> tuple[Preparation, Input]:
     """Check everything that can be checked before data are read."""
-    # One argument for both, as in Keras and scikit-learn: a share, or rows of one's own.
+    # One argument for both: a share, or rows of one's own.
     share = isinstance(validation, int | float) or (isinstance(validation, str) and validation == AUTO)
     unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}
     if unknown:
@@ -276,7 +276,7 @@ def _near(findings: Cleaning, how: Preparation, lines: list[str], console: Conso
     texts = f"SELECT id, title || ' ' || text FROM texts WHERE metadata NOT LIKE '%{PARENT}%'"
     for table, what, rows in (("texts", "documents", texts), ("asked", "queries", "SELECT id, text FROM asked")):
         count = int(staging.one(f"SELECT count(*) FROM {table}"))
-        # The search compares sketches of all texts. Its time grows with their number, and so does its memory.
+        # Time and memory of the search grow with the number of texts.
         if count > LIMIT:
             lines.append(f"near-duplicates among the {count} {what} were not looked for: there are over {LIMIT}")
             continue
