@@ -1,4 +1,4 @@
-"""The parts of what the user gives: rows, lists of queries, corpora.
+"""The parts of the user's input: rows, lists of queries, corpora.
 
 A source may bring all three: a dict or a folder of rows of ids, with a table of queries and one of documents, as the
 data sets of PyLate do.

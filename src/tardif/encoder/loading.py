@@ -1,4 +1,4 @@
-"""Checks of a model while and after a library loads it.
+"""Checks of a model during and after loading.
 
 The libraries fill weights that a checkpoint lacks with random numbers, and only log it. Here that is an error, wherever
 a model is opened. Any failure of a library becomes one readable message.

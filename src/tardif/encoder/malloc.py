@@ -1,4 +1,4 @@
-"""Memory that one step frees is kept for the next one, by settings of glibc's malloc."""
+"""Reuse of freed memory between steps, by settings of glibc's malloc: freed blocks stay with the process."""
 
 from __future__ import annotations
 

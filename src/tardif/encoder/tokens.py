@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # The key of a sub-batch with blank texts (tardif.encoder.blanks): whether each text is blank.
 BLANK = "blank_texts"
-# At most so many ids are cached (200 MB). Which ones does not matter, because every text is read equally often.
+# At most this many ids are cached (200 MB). Which ones does not matter, because every text is read equally often.
 CACHED_TOKENS = 50_000_000
 
 

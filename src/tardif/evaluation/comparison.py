@@ -87,7 +87,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What every system is measured with."""
+    """The measures, options and data sets of one comparison, and its steps."""
 
     measures: Sequence[str]
     options: SystemOptions

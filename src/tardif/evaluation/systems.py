@@ -27,7 +27,7 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True)
 class SystemOptions:
-    """What all systems are run with.
+    """Options that are the same for all systems of a comparison.
 
     Attributes:
         language: of BM25.

@@ -34,7 +34,7 @@ MOST_PROBLEMS = 20
 
 @dataclass(repr=False)
 class Examination(Short):
-    """What an index holds, and what is wrong with it.
+    """The result of examining an index: its counts, and the damage found.
 
     Attributes:
         documents: how many have an intact text; a document that was cut counts once.

@@ -16,7 +16,7 @@ from tardif.index.workers import Workers
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What an index holds at one moment.
+    """The contents of an index at one moment.
 
     Attributes:
         change: the number of the last change that it includes.

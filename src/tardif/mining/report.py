@@ -27,7 +27,7 @@ _LINE = 160
 
 @dataclass(frozen=True, repr=False)
 class MiningReport(Short):
-    """What was mined, from what, and what was dropped.
+    """The counts and examples of one mining: the negatives taken, and those dropped by each rule.
 
     Attributes:
         settings: the selection, the miner and the teacher by name.

@@ -1,4 +1,4 @@
-"""``prepare``: from what the user has to a training set, in memory or as a folder."""
+"""``prepare``: turns the user's data into a training set, in memory or as a folder."""
 
 from tardif.preparation.options import Preparation
 from tardif.preparation.steps import prepare, prepare_folder

@@ -27,7 +27,7 @@ from tardif.types import Document
 
 @dataclass
 class Gathered:
-    """What was read.
+    """The sources of a preparation, after reading them.
 
     Attributes:
         held_out: numbers of the sources that are held out.

@@ -25,7 +25,7 @@ _TOGETHER = 2048
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync did, or would do, by ids of documents.
+    """The documents that a sync added, replaced and deleted, or would, by their ids.
 
     Attributes:
         new: added.

@@ -33,7 +33,7 @@ _DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """What became of a request.
+    """The outcome of one request.
 
     Attributes:
         reply: the endpoint's JSON; None if there is trouble.

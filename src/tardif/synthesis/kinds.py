@@ -48,7 +48,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What makers need besides the document.
+    """The corpus-wide data that makers of queries use besides the document.
 
     Attributes:
         statistics: of the corpus.

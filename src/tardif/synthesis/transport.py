@@ -44,7 +44,7 @@ class NoAnswer(Exception):  # noqa: N818 - a message for a reader, caught where 
 
 
 class Response(NamedTuple):
-    """What came back, whatever the status; the names of headers are in lower case."""
+    """The answer to a request, whatever its status; the names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]

@@ -28,9 +28,9 @@ from tardif.text.wording import matched
 
 # The share of a text's words from which a document nearly contains it.
 NEAR = 0.9
-# A text of at least so many words and letters is found in every document. Han, kana and Hangul count twice.
+# A text of at least this many words and letters is found in every document. Han, kana and Hangul count twice.
 SURE_WORDS, SURE_LETTERS = 8, 32
-# A text of at least so many is found if exactly one document contains it. A shorter one is never found.
+# A text of at least this length is found if exactly one document contains it. A shorter one is never found.
 LEAST_WORDS, LEAST_LETTERS = 2, 8
 # A text in more distinct documents than this is boilerplate, and is found in none.
 MOST = 100

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 # The share of letters that a misspelt word, or words written together or apart, have in common with the right ones.
 _MISSPELT = 0.7
-# One word in so many may be replaced by another, and one in any text.
+# One word in this many may be replaced by another, and one in any text.
 _REPLACED = 20
 # The share of extra words between the text's own, such as footnote marks, labels and links.
 _BETWEEN = 0.2

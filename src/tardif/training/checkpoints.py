@@ -1,4 +1,4 @@
-"""Checkpoints to resume from and models to publish: folders that are whole or do not count.
+"""Checkpoints to resume from and models to publish, written as complete folders or not at all.
 
 A folder is written aside, flushed to the disk, marked complete with the checksum of every file, and only then renamed.
 So what a killed process leaves has no mark or another name. The state of a checkpoint is read with ``weights_only``: no

@@ -1,4 +1,4 @@
-"""Fingerprints of what the end of a run depends on: settings, base, data. A resumed run must be given the same."""
+"""Fingerprints of a run's settings, base and data, which decide its weights. A resumed run must have the same ones."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """The steps of a run, and the size of its validation task.
 
     Attributes:
         steps: optimizer steps.

@@ -1,4 +1,4 @@
-"""One of several training processes, which :mod:`tardif.training.launch` starts as ``run(FOLDER)``.
+"""A worker process of distributed training, which :mod:`tardif.training.launch` starts as ``run(FOLDER)``.
 
 The parent holds its standard input open. A line there asks rank 0 to stop; its end means that the parent has gone. Rank
 0 writes messages and progress to its standard output as lines of JSON, and the parent shows them.

@@ -29,7 +29,7 @@ _RECORDED = ("ran_out_of_time", "stopped_early", "resumed_at", "refreshed_at", "
 
 @dataclass
 class BeforeTraining:
-    """What a run finds out before its first step; a resumed run reads it from its record.
+    """The plan of a run and the measures of the untrained systems; a resumed run reads them from its record.
 
     Attributes:
         plan: steps, and the size of the validation task.

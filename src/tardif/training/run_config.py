@@ -23,7 +23,7 @@ _PLAIN = ("seed", "overwrite", "trust_remote_code", "crossed", "prints_summary")
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What a trainer was made for, checked, and what it has prepared.
+    """Everything a run needs besides its settings: base, recipe, data, language, output.
 
     Attributes:
         base, recipe: what the model is made of.

@@ -24,7 +24,7 @@ NEW_NEGATIVES = "new_negatives"
 
 
 class LogCallback(TrainerCallback):
-    """Appends to the log what the library's trainer logs.
+    """Writes the figures that the library's trainer logs into the run's own log.
 
     Args:
         path: the log.

@@ -30,7 +30,7 @@ _WINDOW, _LEAST_HISTORY = 100, 10
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all parts of a run share.
+    """The fixed parts of a run: model, data, settings, folder, process group.
 
     Attributes:
         model: the model that is trained, in place.
@@ -60,7 +60,7 @@ class RunContext:
 
 @dataclass
 class RunState:
-    """What a run has reached so far. A checkpoint holds it.
+    """The state of a run so far, as a checkpoint stores it.
 
     Attributes:
         best: the measures of the best trained checkpoint; ``best_values`` are those of each query.

@@ -1,4 +1,4 @@
-"""Folders that are whole or do not count: a mark, written last, lists the size and checksum of every file."""
+"""Complete folders: a mark, written last, lists the size and checksum of each file. Unmarked folders do not count."""
 
 from __future__ import annotations
 

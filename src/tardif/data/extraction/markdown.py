@@ -71,7 +71,7 @@ def read_markdown(source: str) -> Extracted:
     '# Tides\\n\\nThe moon pulls the sea.'
     """
     if len(source) > PARSED:
-        return Extracted(source.strip(), notes=("too long to parse as Markdown: read as it stands",))
+        return Extracted(source.strip(), notes=("too long to parse as Markdown: its markup is kept",))
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     front = FRONT.match(source) or _TOML_FRONT.match(source)
     title = _TITLE.search(front.group()) if front else None

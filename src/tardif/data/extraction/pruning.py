@@ -1,4 +1,4 @@
-"""Remove from a web page what is no text of it: permalink signs, edit links, copy buttons, line numbers.
+"""Removal of a web page's controls from its text: permalink signs, edit links, copy buttons, line numbers.
 
 They are inside headings and code, so an extractor of the main text takes them for words: no search finds
 "Requirements¶", and it makes a bad synthetic query.

@@ -1,1 +1,1 @@
-"""What is wrong with a collection, and what its ids, labels, clicks and texts mean: the rules of `--on`."""
+"""Data hygiene: how ids, labels, clicks and texts are read, and what is done about faulty ones. The rules of `--on`."""

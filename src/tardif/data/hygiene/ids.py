@@ -41,7 +41,7 @@ def looks_like_an_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is joined: documents, or queries.
+    """One of two kinds of things that ids are joined to: documents or queries.
 
     Attributes:
         name: ``document`` or ``query``.

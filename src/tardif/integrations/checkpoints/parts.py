@@ -93,9 +93,9 @@ def take_apart(model: MultiVectorEncoder, what: str, form: str) -> Parts:
     if any({layer.module_input_name, layer.module_output_name} != {"token_embeddings"} for layer in projections):
         parts.refuse(form, "its projection does not act on token vectors")
     if not getattr(tokenizer, "is_fast", False):
-        parts.refuse(form, "its tokenizer has no form in the tokenizers library")
+        parts.refuse(form, "its tokenizer is not a fast one of the tokenizers library")
     if any(transformer.processing_kwargs.values()) or getattr(tokenizer, "split_special_tokens", False):
-        parts.refuse(form, "it prepares texts in a way of its own")
+        parts.refuse(form, "it has its own tokenizer options")
     if mask is not None and mask.keep_only_token_ids:
         parts.refuse(form, "it scores only some tokens of a document (keep_only_token_ids)")
     for task in TASKS:

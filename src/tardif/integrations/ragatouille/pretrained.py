@@ -215,13 +215,13 @@ class RAGPretrainedModel:
         """Add documents to the index; one whose id is there is replaced, with all of its passages.
 
         Args:
-            new_collection: as for :meth:`index`, as are the others.
-            new_document_ids: as there.
-            new_document_metadatas: as there.
+            new_collection: texts, as for :meth:`index`.
+            new_document_ids: ids, as for :meth:`index`.
+            new_document_metadatas: metadata, as for :meth:`index`.
             index_name: another index than the one in use.
-            split_documents: as there.
-            document_splitter_fn: as there.
-            preprocessing_fn: as there.
+            split_documents: as for :meth:`index`.
+            document_splitter_fn: as for :meth:`index`.
+            preprocessing_fn: as for :meth:`index`.
             bsize: without a meaning here.
             use_faiss: without a meaning here.
 
