@@ -116,7 +116,7 @@ class Hub:
             return 200, b"", {}
         if path.endswith("/info/lfs/objects/batch"):
             return _json(self._batch(json.loads(body)))
-        name, _, action = path.removeprefix("/api/models/").rpartition("/preupload/")
+        name, _, action = path.removeprefix("/api/models/").partition("/preupload/")
         if action:
             files = [self._preupload(found) for found in json.loads(body)["files"]]
             return _json({"files": files})

@@ -43,6 +43,7 @@ SAID_BY = {
     "data/markup.py": DOCUMENTS,
     "data/split.py": MAKING,
     "index": ("search", "add", "sync", "delete"),
+    "integrations/checkpoints": ("export",),
     "preparation": MAKING,
     "search/sync.py": ("sync",),
     "training": ("train",),

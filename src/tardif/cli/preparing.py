@@ -52,15 +52,17 @@ def prepare(
 @verb
 def export(
     what: Annotated[Path, typer.Argument(help="A prepared folder, an index or a checkpoint.")],
-    out: Annotated[Path, "The folder to write."],
+    out: Annotated[Path | None, "The folder to write."] = None,
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             help="Of a prepared folder: colbert, ragatouille, beir or datasets. Of an index: vectors. Of a checkpoint: "
             "stanford, pylate or sentence-transformers.",
         ),
-    ],
+    ] = None,
+    push: Annotated[str | None, "Instead of --out: upload the checkpoint to this hub id, OWNER/NAME."] = None,
+    private: Annotated[bool, "Push to a private repository."] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a training set or a checkpoint in another tool's format, or an index's vectors as Parquet."""
@@ -68,6 +70,13 @@ def export(
     from tardif.progress import Console
 
     console = Console()
+    if push is not None:
+        if out is not None:
+            raise typer.BadParameter("give one of --out and --push", param_hint="--push")
+        put(_push(what, push, form or "sentence-transformers", private))
+        return
+    if out is None or form is None:
+        raise typer.BadParameter("give --format and --out, or --push", param_hint="--out")
     if (what / "index.sqlite").is_file():
         lines = _export_index(what, out, form, overwrite)
     elif (what / "manifest.json").is_file():
@@ -81,6 +90,15 @@ def export(
     for line in lines:
         console.say(line)
     put(str(out))
+
+
+def _push(what: Path, hub_id: str, form: str, private: bool) -> str:
+    from tardif.integrations.checkpoints.hub import push_checkpoint
+    from tardif.progress import Console
+
+    if (what / "manifest.json").is_file():
+        raise typer.BadParameter("only a checkpoint can be pushed", param_hint="--push")
+    return push_checkpoint(what, hub_id, form, private=private, console=Console())
 
 
 def _export_index(index: Path, out: Path, form: str, overwrite: bool) -> list[str]:

@@ -41,13 +41,17 @@ def check_published(folder: Path) -> None:
     Raises:
         ModelError: a file is missing or damaged, or the checksums are damaged or from a newer version.
     """
-    for name, expected in _read(folder).items():
+    for name, expected in published_files(folder).items():
         if problem := fault(folder / name, expected):
             raise ModelError(f"{folder / name} {problem}: {_way_out(folder)}.")
 
 
-def _read(folder: Path) -> Mapping[str, str]:
-    """Return the checksums by file; none if the folder has no checksums."""
+def published_files(folder: Path) -> Mapping[str, str]:
+    """Return the checksum of each file of a published model; none if the folder has no checksums.
+
+    Raises:
+        ModelError: the checksums are damaged or from a newer version.
+    """
     path = folder / CHECKSUMS
     try:
         found = parse_json(read_bounded(path, _LARGEST))

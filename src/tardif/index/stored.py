@@ -59,7 +59,8 @@ def stored_blocks(index: DiskIndex, tokens: int) -> Iterator[StoredBlock]:
         for row in index.store.all_rows():
             if taken == len(places) or places[taken][0] != row.number:
                 raise index.store.damaged(f"the document {row.id!r:.200} has no vectors")
-            vectors = _vectors(view, *places[taken][1:].tolist(), dim)
+            _, place, at = places[taken].tolist()
+            vectors = _vectors(view, place, at, dim)
             if rows and count + len(vectors) > tokens:
                 yield _block(index, rows, found, dim)
                 rows, found, count = [], [], 0

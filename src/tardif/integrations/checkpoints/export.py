@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tardif.checksums import checksum
 from tardif.display import Short
+from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.published import write_checksums
 from tardif.errors import ModelError, SettingError
 from tardif.folders import check_output, expanded, staged
@@ -55,6 +56,8 @@ def export_checkpoint(
     out: str | Path,
     format: str,  # noqa: A002  the word of the command line
     overwrite: bool = False,
+    *,
+    name: str | None = None,
 ) -> CheckpointExport:
     """Write a trained checkpoint in another tool's format.
 
@@ -67,6 +70,7 @@ def export_checkpoint(
         format: one of :data:`FORMATS`. ``stanford``: for colbert-ai and RAGatouille. ``pylate``: PyLate's own layout.
             ``sentence-transformers``: what training publishes.
         overwrite: replace a folder that exists.
+        name: the hub id that the model card shows how to open; the folder's name by default.
 
     Returns:
         The folder, and what the other tool will do differently.
@@ -88,25 +92,30 @@ def export_checkpoint(
     path = expanded(out).absolute()
     check_output(path, overwrite=overwrite)
     from tardif.encoder.model import open_model
+    from tardif.integrations.checkpoints.card import export_card
+    from tardif.training.model_card import write_card
 
+    base = resolve_base(checkpoint)
     model = open_model(str(checkpoint))
     with staged(path, overwrite=overwrite) as aside:
-        notes = _writer(format)(model, aside, f"The checkpoint {checkpoint}")
+        notes = _writer(format, base)(model, aside, f"The checkpoint {checkpoint}")
         if format in _BASES:
             _check(model, aside, format)
             files = sorted(found for found in aside.rglob("*") if found.is_file())
             write_checksums(aside, {found.relative_to(aside).as_posix(): checksum(found) for found in files})
+        # After the checksums: a changed card is no damage.
+        write_card(aside, export_card(base.folder, model, format, name or path.name))
     return CheckpointExport(path, format, tuple(notes))
 
 
-def _writer(form: str) -> Callable[[MultiVectorEncoder, Path, str], list[str]]:
+def _writer(form: str, base: Base) -> Callable[[MultiVectorEncoder, Path, str], list[str]]:
     from tardif.integrations.checkpoints import pylate, sentence_transformers, stanford
     from tardif.integrations.checkpoints.parts import take_apart
 
     return {
         "stanford": lambda model, aside, what: stanford.write(take_apart(model, what, form), aside),
         "pylate": lambda model, aside, what: pylate.write(take_apart(model, what, form), aside),
-        "sentence-transformers": lambda model, aside, what: sentence_transformers.write(model, aside),
+        "sentence-transformers": lambda model, aside, what: sentence_transformers.write(model, aside, base),
     }[form]
 
 
