@@ -138,6 +138,7 @@ def _entries(path: Path, root: Path, module: str) -> Iterator[Entry]:
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old sources have invalid escapes; they are read, not run
+            # Parsed, not imported: importing every package would run its code.
             tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError, RecursionError):
         return
@@ -188,6 +189,7 @@ def _signature(node: _Documented) -> str:
 def _unique(entries: list[Entry]) -> list[Entry]:
     """Drop entries that share their summary, text or name with another one."""
     keys = [(normalise(entry.summary), normalise(entry.document.text), entry.document.id) for entry in entries]
+    # Copies would be positives of each other's queries, and count as errors.
     counts = [Counter(column) for column in zip(*keys, strict=True)]
     alone = [all(count[key] == 1 for count, key in zip(counts, own, strict=True)) for own in keys]
     return list(compress(entries, alone))

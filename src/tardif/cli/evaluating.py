@@ -59,6 +59,7 @@ def evaluate(
 
     if not data:
         raise typer.BadParameter("give a BEIR, TREC or prepared folder, or a labelled table", param_hint="--data")
+    # Both are asked for here, not by typer: either of them may be missing if --against is given.
     if not systems and options.against is None:
         raise typer.BadParameter("give a system to evaluate", param_hint="SYSTEM")
     if compare and len(systems or []) + (options.against is not None) < 2:

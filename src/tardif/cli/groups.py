@@ -45,6 +45,7 @@ class Group:
 
     section: ClassVar[str | None] = None
 
+    # A field of the group, not of the command line: which options were typed.
     given: frozenset[str] = frozenset()
 
     def arguments(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         function(**values)
 
     # typer reads the options from the signature.
+    # wraps copies the function's own signature, with the groups in it; typer must see the options.
     vars(run)["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return app.command(cls=SectionedCommand)(run)
@@ -116,6 +118,7 @@ def _default(group: type[Group], name: str) -> Any:
 
 def _section(group: type[Group], name: str) -> str | None:
     """The section of the class that declares an option."""
+    # The class that declares an option decides its section, also where a child lists the option.
     parents = [parent for parent in group.__mro__ if issubclass(parent, Group)]
     return next(parent.section for parent in parents if name in inspect.get_annotations(parent))
 

@@ -57,6 +57,7 @@ def put(line: str) -> None:
 
 def put_row(cells: Sequence[str]) -> None:
     """Print a row of a table on stdout, with tabs between the cells."""
+    # One line for each row, whatever is in a cell: visible() escapes tabs and line ends.
     sys.stdout.write("\t".join(map(visible, cells)) + "\n")
 
 

@@ -121,11 +121,13 @@ def delete(
     from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
 
+    # Exactly one of the three says what to delete.
     if [bool(ids), ids_file is not None, where is not None].count(True) != 1:
         raise typer.BadParameter("give one of: ids, --ids FILE, --filter EXPR", param_hint="ID")
     # Both are read before the index is opened for writing.
     chosen = _filter(where)
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
+    # No model is needed to delete: DiskIndex opens without PyTorch.
     with DiskIndex(index) as opened:
         if chosen is None:
             count = opened.delete(wanted)
@@ -236,6 +238,7 @@ def _search_one(retriever: Retriever, query: str, how: dict[str, Any], console: 
 
     hits = retriever.search(query, **how)
     if not hits:
+        # An explanation goes to stderr: stdout stays empty for a query without hits.
         console.say(retriever.why_nothing(query, where=how["where"]))
     elif how["where"] is not None:
         for line in unknown_keys(retriever.index, how["where"]):

@@ -123,6 +123,7 @@ def train(
     # A wrong setting must not wait for the mining.
     trainer.check(processes=processes, **chosen)
     others = [weighted(text) for text in also or []]
+    # The answers are beside the model's folder: they were paid for, and outlive a run that fails.
     _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=chosen.get("folds", 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **chosen)
     put(str(result.path))
@@ -168,6 +169,7 @@ def _prepare(
     """Give the trainer its sets. Those that are not prepared yet are prepared with the options that were given."""
     from tardif.data.training_set import is_training_set
 
+    # Only options that were typed: a default must not count as one, as prepared sets refuse them.
     asked: Mapping[str, Any] = {n: value for n, value in options.preparing(answers).items() if n in options.given}
     # Held-out rows, documents and what is made of them belong to the first set.
     own_rows = isinstance(asked.get("validation"), str) and asked["validation"] != "auto"

@@ -131,6 +131,7 @@ def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: b
     from tardif.index.protocol import RECALL
     from tardif.search.retriever import Retriever
 
+    # onnxruntime encodes queries on the CPU; a device is for PyTorch.
     retriever = Retriever(folder, device=None if options.device == "cpu" else options.device)
     console = options.console
 

@@ -43,6 +43,7 @@ class TardifRetriever:
         filters: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
+        # Texts, not paths or objects: a stored pipeline is YAML.
         self.index, self.top_k, self.filters, self.options = str(index), top_k, filters, options
         # Opened late: Haystack makes components when a pipeline is defined or loaded, long before it runs.
         self._retriever: Retriever | None = None
@@ -135,6 +136,7 @@ class TardifRanker:
         """
         self.warm_up()
         assert self._reranker is not None
+        # Documents without text (images, tables) cannot be scored.
         given = [document for document in documents if document.content]
         ranked = self._reranker.order(query, [str(document.content) for document in given], top_k or self.top_k)
         return {"documents": [replace(given[place], score=score) for place, score in ranked]}

@@ -127,6 +127,7 @@ def as_where(filters: MetadataFilters) -> dict[str, Any]:
     {'and': [{('year',): {'>=': 2020}}]}
     """
     parts = [as_where(part) if isinstance(part, MetadataFilters) else _test(part) for part in filters.filters]
+    # LlamaIndex's default is and.
     condition = str(getattr(filters.condition, "value", None) or "and")
     return {condition: parts}
 

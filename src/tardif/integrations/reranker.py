@@ -35,6 +35,7 @@ class Reranker:
         if not self._base.is_colbert:
             raise ModelError(f"{model} is no late-interaction model: train one with tardif train --base {model}.")
         self._device, self._trust = device, trust_remote_code
+        # Not loaded here: a framework makes components long before it uses them, and some are never used.
         self._model: MultiVectorEncoder | None = None
         self._loading = threading.Lock()
 

@@ -103,6 +103,7 @@ def _triple(value: Any, path: Path, line: int) -> tuple[str, list[tuple[str, flo
             line,
         )
     # The first document decides for the line: a line that mixes both forms is damaged.
+    # A line's first document is its positive; with or without scores, all of a line alike.
     scored = isinstance(value[1], list)
     hits: list[tuple[str, float | None]] = []
     for item in value[1:]:
@@ -137,6 +138,7 @@ def _read_maps(path: Path | None) -> IdMaps:
     for ids in maps:
         if not isinstance(ids, dict) or not all(isinstance(identity, str) for identity in ids.values()):
             raise DataError("is no map of ids to ids: restore it, or remove it to keep the numbers.", path)
+        # Two numbers of one id would merge two texts.
         if len(set(ids.values())) != len(ids):
             raise DataError("maps two numbers to one id: restore it, or remove it to keep the numbers.", path)
     return maps

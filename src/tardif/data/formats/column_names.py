@@ -20,6 +20,7 @@ def plain(name: str) -> str:
     """
     if not name.isascii():  # macOS writes é as two characters
         name = unicodedata.normalize("NFC", name)
+    # Spaces and hyphens differ between tools that write the same column.
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 

@@ -93,6 +93,7 @@ class ColumnChoices:
         patterns = [(role, name) for role, wanted in self.chosen.items() for name in wanted if "*" in name]
         found: dict[str, list[str]] = {}
         for name in names:
+            # A user's wish comes before a usual name, and takes the name's role away from other columns.
             role = exact.get(name) or next((role for role, wish in patterns if fnmatchcase(name, wish)), None)
             if role is None and (known := known_role(name)) not in self.chosen:
                 role = known
@@ -106,6 +107,7 @@ class ColumnChoices:
             role = foreign_role(name)  # only where no English name has the role
             if role is not None and role not in own and not (role == "positive" and "documents" in own):
                 found.setdefault(role, []).append(name)
+        # Views without clicks say nothing.
         if "clicks" not in found:
             found.pop("impressions", None)
         return {role: tuple(found[role]) for role in ROLES if role in found}

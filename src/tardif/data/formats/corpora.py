@@ -126,6 +126,7 @@ def read_groups(path: Path, field: str, ids: Sequence[str]) -> dict[str, str]:
     groups: dict[str, str] = {}
     for row in stream_rows(path, bare=DOCUMENT_CELLS):
         nested = row.fields.get("metadata")
+        # The field may be at the top of a row or in its metadata, as BEIR has it.
         value = row.fields.get(field, nested.get(field) if isinstance(nested, Mapping) else None)
         column = first_usual(row.fields, ids)
         if is_missing(value) or column is None:

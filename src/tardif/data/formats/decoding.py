@@ -62,6 +62,7 @@ def table_encoding(path: Path, asked: str | None = None) -> Coding:
         DataError: there is neither proof nor a clear guess, or the file is damaged.
     """
     marked = marked_encoding(path)
+    # Only a mark of UTF-16 overrules the user: no other text begins with these bytes.
     if asked is not None and not (marked or "").startswith("utf-16"):
         return Coding(asked, "" if asked == "utf-8" else asked)
     if marked is not None:
@@ -87,6 +88,7 @@ def _is_utf8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for block in raw_blocks(path):
+            # A character may be cut by the end of a block: then an ASCII block after it is decoded, too.
             if not (block.isascii() and not decoder.getstate()[0]):
                 decoder.decode(block)
         decoder.decode(b"", final=True)

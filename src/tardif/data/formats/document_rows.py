@@ -154,6 +154,7 @@ class DocumentReader:
         """A column by its exact name, else by a name that is compared as the same."""
         name = named if named in row.fields else first_usual(row.fields, [plain(named)])
         if name is not None:
+            # A column that some row has under its own or a similar name is no misspelling.
             self._missing.discard(named)
         return name
 
@@ -166,6 +167,7 @@ class DocumentReader:
             self._missing -= inside.keys()
             chosen = {**inside, **chosen}
         elif nested:
+            # Columns of their own win over the same names in the nested object.
             chosen = {**nested, **{name: value for name, value in chosen.items() if name != layout.nested}}
         if not chosen:
             return {}

@@ -71,6 +71,7 @@ def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes
             # readline cuts a longer line at the limit: what it returns then has no end.
             if len(raw) >= LONGEST and not raw.endswith((b"\n", b"\r")):
                 raise DataError(f"is longer than {LONGEST >> 20} MiB: is every row on its own line?", path, number)
+            # A mark at the beginning is no character of the text; utf-8-sig would also look for one in each line.
             yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 

@@ -126,6 +126,7 @@ class _Text:
             except ValueError as error:
                 # The value may continue in the next block. The text doubles each time, so the cost stays linear.
                 size = len(self._text) - self._at
+                # A field that is named twice is wrong however the text goes on; a cut value may become right.
                 if isinstance(error, _FieldTwiceError) or size > LONGEST or not self._more(size):
                     raise
 

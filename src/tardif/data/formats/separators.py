@@ -118,6 +118,7 @@ def _fit(dialect: Dialect, lines: Sequence[str], whole: bool) -> _DialectFit | N
         # A quote that is still open at the end of the sample is no fault.
         is_sound = not whole and "unexpected end" in str(error)
     if not whole and rows and is_sound:
+        # The last line of a sample may be cut.
         rows.pop()
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if not rows:

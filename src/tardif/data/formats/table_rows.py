@@ -133,6 +133,7 @@ def _is_bare(path: Path) -> bool:
     if kind_of(path) != ".tsv":
         return False
     names = {plain(cell) for cell in next((cells for _, cells in tsv_rows(path)), ())}
+    # Both are needed: "text" alone may be the first word of a document.
     return not (names & _IDS and names & _TEXTS)
 
 

@@ -224,6 +224,7 @@ class CollectionSource:
         if field is None:
             return None
         by_query = read_groups(self.groups_in[0], field, QUERY_COLUMNS["query_id"])
+        # Queries may be grouped by a field of their own, or by one of their documents.
         by_document = {} if by_query else read_groups(self.groups_in[1], field, DOCUMENT_COLUMNS["id"])
         if not by_query and not by_document:
             names = " and ".join(path.name for path in self.groups_in)

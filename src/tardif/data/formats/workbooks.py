@@ -85,6 +85,7 @@ def open_sheet(path: Path, form: Form, named: Collection[str] = ()) -> CellTable
     """
     calamine = library("Excel")
     with open_regular(path) as file:
+        # One byte more than allowed shows that the file is larger, whatever size the system reports.
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise DataError(f"has more than {LARGEST >> 20} MiB: save it as CSV.", path)
@@ -278,6 +279,7 @@ class _SheetScan:
         for found in _ERROR.finditer(text):
             self._note(found[1], f"Excel's error {found[2].decode('ascii', 'replace')}")
         for found in _UNKNOWN.finditer(text):
+            # Formulas with an empty text as their result have type "str" and no value.
             if b't="str"' not in found[1]:
                 self._note(found[1], "a formula whose result was not saved: open it in Excel and save it")
 

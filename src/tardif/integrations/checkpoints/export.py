@@ -26,6 +26,7 @@ _PROBES = (
     "a",
     "Été à Zürich: (two) items, 3.5%!",
     "晚期交互 モデル",
+    # 60 times: longer than any document length, so that truncation is compared too.
     "late interaction keeps one vector per token " * 60,
 )
 # The largest difference of a token vector's number after reading back: the rounding of merged projections.
@@ -100,6 +101,7 @@ def export_checkpoint(
     with staged(path, overwrite=overwrite) as aside:
         notes = _writer(format, base)(model, aside, f"The checkpoint {checkpoint}")
         if format in _BASES:
+            # Into the folder aside: a checkpoint that reads back differently never appears at `out`.
             _check(model, aside, format)
             files = sorted(found for found in aside.rglob("*") if found.is_file())
             write_checksums(aside, {found.relative_to(aside).as_posix(): checksum(found) for found in files})

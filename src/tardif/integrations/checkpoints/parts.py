@@ -133,6 +133,7 @@ def merged_projection(parts: Parts, form: str) -> Tensor:
         if layer.use_residual:
             own = getattr(layer, "residual", None)
             weight = weight + (torch.eye(len(weight)) if own is None else own.weight.detach().float().cpu())
+        # Layers apply from the first on: the last one's matrix is the leftmost factor.
         matrix = weight if len(parts.projections) == 1 else weight @ matrix
     return matrix.contiguous()
 

@@ -46,6 +46,7 @@ def write(parts: Parts, folder: Path) -> list[str]:
     save_encoder(parts, folder, architectures=["HF_ColBERT"])
     prefix = parts.encoder.base_model_prefix
     weights = {f"{prefix}.{name}": tensor for name, tensor in parts.encoder.state_dict().items()}
+    # Cloned: safetensors refuses tensors that share memory, such as tied embeddings.
     weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
     dtype = next(parts.encoder.parameters()).dtype
     weights["linear.weight"] = matrix.to(dtype) if dtype != torch.float64 else matrix.double()

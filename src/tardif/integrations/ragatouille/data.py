@@ -213,8 +213,10 @@ class TrainingDataProcessor:
 
     def _process(self, rows: Iterable[tuple[str, str, int]]) -> None:
         """Make the training set of (query, text, relevance), and the triplets of its examples."""
+        # Each row once, in the order of the first: dict keys keep it.
         known = list(dict.fromkeys(rows))
         if self.negative_miner is not None and self._options["miner"] != "none":
+            # A miner of the user's finds texts; they become judged negatives, and nothing else is mined.
             known += self._mined(known)
             self._options = {"miner": "none"}
         self.data = data = self._prepare(known, list(self.passage_map), **self._options)

@@ -45,6 +45,7 @@ class IndexFolder:
     @property
     def exists(self) -> bool:
         """Whether there is an index, of Tardif or RAGatouille."""
+        # An index is RAGatouille's if its texts are there and Tardif's folder is not.
         return self.index.is_dir() or (self.path / COLLECTION).is_file()
 
     def open(self, *, device: str | None, quiet: bool) -> Retriever:

@@ -59,6 +59,7 @@ class RAGPretrainedModel:
         self._indexes = Path(INDEX_ROOT) / "colbert" / "indexes"
         self._retriever: Retriever | None = None
         self._memory: _Memory | None = None
+        # Passages are numbered when a hit needs it first, and again after a change.
         self._numbers: dict[str, int] | None = None
 
     @classmethod
@@ -414,6 +415,7 @@ class RAGPretrainedModel:
             raise ValueError("document_ids must not contain empty strings")
         if document_metadatas is not None and len(document_metadatas) != len(collection):
             raise ValueError("document_metadatas must be the same length as collection")
+        # The default splitter estimates tokens. With a model they are counted.
         if splitter is llama_index_sentence_splitter:
             splitter = self._split
         if splitter is None and preprocessing_fn is None:

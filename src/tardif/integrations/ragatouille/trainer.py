@@ -189,6 +189,7 @@ class RAGTrainer:
         )
         self.trainer.recipe.check(base)
         settings: dict[str, Any] = {"batch_size": batch_size, "training_length": length}
+        # RAGatouille's default of 500,000 steps is no limit.
         if maxsteps < self._steps(batch_size):
             settings["max_steps"] = maxsteps
         if not use_ib_negatives:
@@ -198,6 +199,7 @@ class RAGTrainer:
             settings |= {"lr": learning_rate, "base_share": 0.0}
         if warmup_steps != "auto":
             settings["warmup_steps"] = warmup_steps
+        # colbert-ai accumulates parts of a batch to save memory; GradCache does, with the whole batch's negatives.
         if accumsteps > 1:
             settings["grad_cache"] = True
         # A second training of this object gets a folder of its own, too.
