@@ -58,6 +58,7 @@ OTHERWISE = {
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),
     ("search/indexed_model.py", "model"): ("search", "add", "sync", "doctor"),
     ("encoder/model.py", "base"): ("train",),
+    ("integrations/checkpoints/stanford.py", "set"): ("train",),
     ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),
     ("search/rerank.py", "chunk"): ("index", "add", "sync"),

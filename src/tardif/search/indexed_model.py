@@ -81,7 +81,8 @@ class IndexedModel(Short):
     def _places(self) -> list[Path]:
         """The user's folder; else where the model was found last, then where it was when the index was built."""
         if self.given is not None:
-            return [_folder_of(str(self.given))]
+            # On Windows a Path has turned the slash of a hub id.
+            return [_folder_of(self.given.as_posix() if isinstance(self.given, Path) else self.given)]
         found = []
         for place in (self._kept(), self.remembered):
             # The relative path first: index and model may have been moved or copied together.

@@ -75,7 +75,7 @@ class Retriever:
 
         Args:
             index: the folder that :meth:`build` wrote.
-            model: the model's folder, if it was moved since; the index remembers it.
+            model: the model's folder or hub id, if it was moved since; the index remembers where it is.
             device: torch's name of the device to encode on; by default queries are encoded without PyTorch, and
                 documents on the CPU.
             threads: for scoring; all processors by default.
