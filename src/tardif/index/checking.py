@@ -105,6 +105,7 @@ def _store(folder: Path, manifest: Mapping[str, Any]) -> Store:
 
 
 def _structure(database: sqlite3.Connection, found: Examination) -> None:
+    # At most 20 faults: a page that is lost breaks thousands of rows.
     lines = [str(row[0]) for row in database.execute("PRAGMA integrity_check(20)")]
     if lines != ["ok"]:
         found.is_malformed = True
@@ -124,6 +125,7 @@ def _texts(store: Store, found: Examination) -> dict[int, str]:
             wholes.add(row.document)
         checksums.append(row.checksum if isinstance(row.checksum, int) else 0)
     found.documents = len(wholes)
+    # A sum does not depend on the order of the rows, so it can be kept up to date by each write.
     counted = (len(checksums), mixed_sum(np.array(checksums, dtype=np.int64)))
     if not found.texts and counted != (store.rows(), store.number("documents sum")):
         found.problems.append(f"{store.rows()} texts were written; {len(checksums)} are there.")
@@ -145,6 +147,7 @@ def _vectors(
         store.living()
     except FolderError as error:
         found.problems.append(str(error))
+    # Read once for all of their segments.
     book = cache(lambda name: read_codebook(folder / "codebooks", manifest["identity"], name))
     have, deleted = [np.zeros(0, dtype=np.int64)], store.deleted()
     for name in store.segments():
@@ -255,6 +258,7 @@ def _recount(folder: Path, identity: str, store: Store, database: sqlite3.Connec
     rows = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]))
     living = np.array([row[0] for row in database.execute("SELECT number FROM documents")], dtype=np.int64)
     store.set_deleted(database, rows[~np.isin(rows, living)])
+    # Numbers of removed documents are never given again: a reader's old view may still name them.
     store.set_fact(database, "next", 1 + max([-1, *rows.tolist(), *living.tolist()]))
     store.set_fact(database, "serial", max([0, *(serial_of(name) for name in names)]))
     if not names:

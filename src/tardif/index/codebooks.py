@@ -88,6 +88,7 @@ def read_codebook(folder: Path, identity: str, name: str) -> Codebook:
     try:
         if not path.is_file():
             raise ValueError("it is no file" if path.exists() else "it is missing")
+        # allow_pickle: an archive from elsewhere must not run code.
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.ascontiguousarray(file[name]) for name in file.files}
         if _digest(arrays) != name:

@@ -88,6 +88,7 @@ def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -
 
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     fixed = np.zeros((len(vectors), width_of(vectors.shape[1])), dtype=np.int16)
+    # Clipped to 1, an infinity would give scores that look right.
     if not kernels.fix(vectors, one / scale, one, fixed):
         raise DataError("A token vector holds NaN or infinity: the model is damaged, or its half precision overflows.")
     return fixed
@@ -146,9 +147,11 @@ def _levels(residuals: NDArray[np.int32], bits: int) -> tuple[NDArray[np.int32],
     # With sorted residuals and their cumulative sums, a level's mean is the difference of two sums.
     ordered = np.sort(residuals)
     sums = np.concatenate([[0], np.cumsum(ordered, dtype=np.int64)])
+    # Quantiles as the first cuts: each level begins with as many residuals as any other.
     cuts = np.quantile(ordered, np.arange(1, 2**bits) / 2**bits).astype(np.int32)
     for _ in range(_LEVEL_ROUNDS):
         ends = np.concatenate([[0], np.searchsorted(ordered, cuts, side="right"), [len(ordered)]])
+        # A level without residuals would divide by 0.
         counts = np.maximum(np.diff(ends), 1)
         values = np.diff(sums[ends]) / counts
         cuts = np.rint((values[:-1] + values[1:]) / 2).astype(np.int32)
@@ -231,6 +234,7 @@ class TiledQuery:
 
         # For vectors that are not finite, to_fixed() raises.
         scale = scale_of(vectors) if np.isfinite(vectors).all() else 1.0
+        # MaxSim sums one product for each query token, so one factor brings the whole score back to floats.
         return cls(kernels.tiled(to_fixed(vectors, scale, QUERY_ONE)), len(vectors), scale / QUERY_ONE / ONE)
 
 

@@ -39,6 +39,7 @@ def victims(view: View) -> list[int]:
     thin = [i for i, living in enumerate(view.alive) if living.sum() < THIN * len(living)]
     if thin:
         return thin[:1]
+    # The smallest ones: merging them costs least and removes as many files.
     coded = sorted((len(s), i) for i, s in enumerate(view.segments) if s.has_postings)
     # Two at least: one segment merged with none would be chosen again for ever.
     chosen = [i for _, i in coded[: max(MOST_CODED // 2, 2)]]
@@ -74,6 +75,7 @@ def write_vectors(
         OSError: the file cannot be written.
     """
     name, codebook = book or (None, None)
+    # 4 and 2 bits need a codebook; without one, the few vectors are kept exactly.
     bits = bits if codebook is not None or bits >= 8 else 16
     kind = Kind(bits, vectors.shape[1], scale, name, 0 if codebook is None else len(codebook.centroids))
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -166,6 +168,7 @@ def _copy(
             writer.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         for place, segment in enumerate(segments):
             at = np.flatnonzero(places == place)
+            # -1: a document that is dropped, or that another segment holds.
             new = np.full(len(segment), -1, dtype=np.int64)
             new[rows[at]] = at
             writer.add_postings(segment.tables["posting_starts"], segment.tables["postings"], new)
@@ -177,6 +180,7 @@ def _decoded(
     segments: Sequence[Segment], places: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int16], NDArray[np.int64], float]:
     """The fixed-point vectors of documents, the number of rows of each, and the vectors' common scale."""
+    # To the larger scale: shorter vectors fit into it, longer ones would be clipped by the smaller.
     scale = max(segment.scale for segment in segments)
     found: list[NDArray[np.int16]] = []
     for place, row in zip(places.tolist(), rows.tolist(), strict=True):

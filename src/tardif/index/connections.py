@@ -206,6 +206,7 @@ class Connections(ForkAware):
         try:
             found = _connect(f"{uri}?mode=rw")
         except sqlite3.OperationalError as error:
+            # The low byte is SQLite's primary code; the rest tells variants of it apart.
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
                 raise  # another process holds it: reading without its log would give an old state
             return _Opened(self._unlocked(uri), file, state)
@@ -219,6 +220,7 @@ class Connections(ForkAware):
                 f"{self.path.parent} cannot be written, and its last writer was killed: "
                 "open the index once where it can be written."
             )
+        # immutable: SQLite then takes no lock and looks for no log, which it could not write here.
         return _connect(f"{uri}?mode=ro&immutable=1")
 
     def _file(self) -> tuple[int, int]:
@@ -230,6 +232,7 @@ class Connections(ForkAware):
             raise FolderError(f"{self.path} is missing: the index is damaged; build it again.") from error
         if not stat.S_ISREG(found.st_mode):
             raise FolderError(f"{self.path} is no file: the index is damaged; build it again.")
+        # Device and inode: the same name may be another file since.
         return found.st_dev, found.st_ino
 
     def _state(self) -> tuple[int, ...]:
@@ -291,6 +294,7 @@ class Connections(ForkAware):
 
 def _connect(uri: str) -> sqlite3.Connection:
     """A connection that was used once, so that an unreadable file raises here."""
+    # Autocommit: transactions are begun and ended here, and not by Python's module.
     found = sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False, isolation_level=None)
     try:
         # A commit is on disk when it returns; no function is run by the schema of a file from elsewhere.

@@ -319,6 +319,7 @@ class DiskIndex:
                     self.store.set_fact(database, "dim", vectors.shape[1])
                     replaced = self.store.insert(database, documents, numbers.tolist(), source)
                     self._publish(database, aside, len(documents), len(fixed))
+        # Started after the write is published: an error in it cannot undo the write.
         self._background.start(self.compact, is_needed=lambda: victims(self.view()))
         return replaced
 
@@ -360,6 +361,7 @@ class DiskIndex:
     def _reserve(self, count: int) -> NDArray[np.int64]:
         """Numbers that no other document gets. If the write fails they stay unused."""
         with self.store.writing() as database:
+            # Not the number of documents: numbers stay unique after deletions.
             first = self.store.number("next")
             self.store.set_fact(database, "next", first + count)
         return np.arange(first, first + count)

@@ -57,6 +57,7 @@ class DocumentTable(ABC):
 
     def keys(self) -> list[str]:
         """Return the keys of all documents' metadata, sorted."""
+        # json_each yields a row for each key at the top of the metadata.
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
 
 
@@ -105,6 +106,7 @@ class MemoryTable(DocumentTable):
             DataError: metadata are nested too deeply.
         """
         rows = [(document.id, document.title, *columns_of(document)) for document in come]
+        # One transaction for both: a search sees the old row or the new one.
         with _MEMORY.lock, self._database as database:
             database.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in gone])
             database.executemany("INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?)", rows)  # SQLite numbers them

@@ -75,6 +75,7 @@ class Field:
         tables = [f"json_each(documents.{'piece' if self.of_piece else 'metadata'}) AS s0"]
         for step in range(1, len(self.names)):
             before = f"s{step - 1}"
+            # NULL for a value that is no object: json_each then yields no row, where a text would be an error.
             tables.append(f"json_each(CASE {before}.type WHEN 'object' THEN {before}.value END) AS s{step}")
         keys = " AND ".join(f"s{step}.key = ?" for step in range(len(self.names)))
         return ", ".join(tables), keys, [clean_text(name) for name in self.names]
@@ -249,6 +250,7 @@ def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value:
     others = sorted({v.kind for v in values} - {"text", "number"})
     conditions = [f"{kind} = '{other}'" for other in others]
     if texts:
+        # Bound parameters, never text in the SQL: a value cannot become a part of the statement.
         conditions.append(f"{kind} = 'text' AND {value} IN ({', '.join('?' * len(texts))})")
     if numbers:
         conditions.append(f"{kind} IN {_NUMBER_TYPES} AND {value} IN ({', '.join('?' * len(numbers))})")

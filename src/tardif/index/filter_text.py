@@ -24,6 +24,7 @@ from tardif.index.filter_nodes import And, Exists, Field, Filter, In, Not, Or, V
 
 # Names are bare, "quoted" or `quoted`; a quote inside is doubled, as in SQL.
 _PART = rf'{nodes.BARE_NAME}|"(?>[^"]*(?:""[^"]*)*)"|`(?>[^`]*(?:``[^`]*)*)`'
+# Possessive (++) and atomic groups (?>): a long filter with a fault is refused in linear time.
 _TOKENS = re.compile(
     rf"""(?P<name>(?:{_PART})(?:\.(?:{_PART}))*)
        | (?P<own>@\w*+(?:\.\w++)*+)
@@ -97,6 +98,7 @@ class _Parser:
     # The grammar: one method per rule.
 
     def _either(self) -> Filter:
+        # `and` binds more tightly than `or`, as in SQL.
         return self._chain(Or, "or", lambda: self._chain(And, "and", self._one))
 
     def _chain(self, kind: type[And | Or], word: str, part: Callable[[], Filter]) -> Filter:

@@ -105,6 +105,7 @@ def _field(key: Any) -> Field:
 def _tests(field: Field, given: Any) -> list[Filter]:
     """The tests of one field, from a value, a list of values, or a dict of operators."""
     if not isinstance(given, Mapping):
+        # A bare list means one of its values.
         return [In(field, _values(given)) if _is_list(given) else rules.comparison(field, "=", _value(given))]
     if not given:
         raise UnfitError("the dict holds no operator; the operators are " + ", ".join(_ALL_OPERATORS))
