@@ -150,6 +150,7 @@ class _Evaluation:
             run = self._run(system, judged)
             tried.append((replace(self._measured(name, judged, run), untrained=system.name), run))
         first = next(iter(tried[0][0].measures))
+        # Of the untrained systems the stronger one counts: a gain over the weaker would be no gain.
         best, run = max(tried, key=lambda one: one[0].measures[first])
         both = " and ".join(f"{figures.untrained} {figures.measures[first]:.4f}" for figures, _ in tried)
         self.options.console.tell(

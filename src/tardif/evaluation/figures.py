@@ -129,6 +129,7 @@ def results(
     for figures in found:
         by_name.setdefault(figures.name, []).append(figures)
     means = {
+        # fsum is exact: the mean does not depend on the order of the data sets.
         name: {measure: math.fsum(f.measures[measure] for f in own) / len(own) for measure in found[0].measures}
         for name, own in by_name.items()
     }

@@ -166,6 +166,7 @@ def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
     digest = xxhash.xxh3_64()
     for number, block in database.execute("SELECT id, block FROM words_data ORDER BY id"):
         raw = block if isinstance(block, bytes) else repr(block).encode()
+        # Length and number first, so that two blocks cannot be split differently into the same bytes.
         digest.update(f"{number} {len(raw)} ".encode())
         digest.update(raw)
     for statement in (
@@ -180,9 +181,11 @@ def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
 
 def _documents(database: sqlite3.Connection, term: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The documents of a term, ascending, and the term's frequency in each."""
+    # A term that is too long for FTS5 is cut where FTS5 cuts it.
     known = term.encode()[:_TERM].decode(errors="ignore")
     (text,) = database.execute(_PLACES, (known,)).fetchone()
     places = _integers(text or "")
+    # A place per occurrence, in ascending order: the first of each document begins its run.
     is_first = np.ones(len(places), dtype=bool)
     np.not_equal(places[1:], places[:-1], out=is_first[1:])
     begins = np.flatnonzero(is_first)

@@ -72,6 +72,7 @@ _HAS_AVX2 = _has("avx2")
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function on first use, without the GIL, and cache the compiled code on disk where possible."""
     try:
+        # The GIL is released, so that threads score documents in parallel.
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no folder for the cache can be written: it is compiled again in every process
         return numba.njit(nogil=True)(function)
@@ -350,6 +351,7 @@ def unpack_8(codes: Any, steps: Any, begin: int, end: int, out: Any) -> None:
         step = np.int32(steps[row])
         _decode(codes.ctypes.data + row * dim, np.int64(step), out.ctypes.data + (row - begin) * dim * 2, whole)
         for i in range(whole * 2 * LANES, dim):
+            # Rounded in the middle: 128 is half of 256, the unit of a step.
             out[row - begin, i] = (np.int32(codes[row, i]) * step + 128) >> 8
 
 

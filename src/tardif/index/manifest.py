@@ -35,6 +35,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise FolderError(f"{folder} is not an index: build one with tardif index.")
     if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
         raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
+    # Older formats are refused, not converted: an index can be built again from its documents.
     if manifest["version"] < VERSION:
         raise FolderError(f"{folder} was written by an older Tardif: build it again with tardif index.")
     checksum = manifest.pop("checksum", None)
@@ -44,6 +45,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
+    # Sorted: the checksum is of the content, not of the order in which a program wrote it.
     return xxhash.xxh3_64_hexdigest(json.dumps(manifest, sort_keys=True).encode())
 
 

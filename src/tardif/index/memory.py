@@ -83,6 +83,7 @@ class MemoryIndex:
         for document in kept:
             self._parts.setdefault(document.whole_id, []).append(document.id)
             self._sources[document.whole_id] = source
+        # The width is that of the first vectors: empty documents have none.
         self._dim = self._dim or (vectors.shape[1] if len(vectors) else None)
         return len(replaced)
 

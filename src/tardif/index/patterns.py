@@ -34,5 +34,6 @@ def glob(pattern: str) -> str:
         if token["wild"]:
             words.append("*" if token["wild"] == "%" else "?")
         else:
+            # GLOB has no escape sign: a special character is put into a class of its own.
             words.append(re.sub(r"[*?\[]", r"[\g<0>]", token["escaped"] or token["plain"]))
     return "".join(words)

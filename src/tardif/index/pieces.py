@@ -50,6 +50,7 @@ def differing(index: Index, documents: Sequence[Document]) -> list[Document]:
     return [
         document
         for identity, pieces in wholes.items()
+        # Compared with what the index would store: metadata may change its form there.
         if {piece.id: piece for piece in there.get(identity, ())} != {piece.id: as_kept(piece) for piece in pieces}
         for document in pieces
     ]

@@ -68,6 +68,7 @@ class Estimates:
 
         tokens = self._query.tokens
         count = min(count, len(self._found) - 1)
+        # One more than probed: the best centroid that is not probed bounds what the others could give.
         rows = np.empty((tokens, count + 1), dtype=np.int32)
         values = np.empty((tokens, count + 1), dtype=np.int32)
         pruned_kernels.best_rows(self._found, tokens, count + 1, rows, values)
@@ -97,6 +98,7 @@ def _best_first(estimates: NDArray[np.float64]) -> NDArray[np.int64]:
     # The bits of positive floats sort like integers, those of negative ones in reverse: these are flipped.
     keys = (-estimates).view(np.int64)
     keys ^= (keys >> 63) & np.int64(2**63 - 1)
+    # Place in the low bits: equal estimates keep their order, and the sort returns the places with the keys.
     keys = (keys >> bits << bits) | np.arange(len(estimates))
     keys.sort()
     return keys & ((1 << bits) - 1)
@@ -132,6 +134,7 @@ def search_pruned(
         if known:
             scores[:] = [known.get(key, np.nan) for key in zip(places.tolist(), rows.tolist(), strict=True)]
         done = max(_FIRST, 2 * k)
+        # Geometric steps: few samples among many low estimates, more near the best.
         spread = np.unique(np.geomspace(done, max(len(rows) - 1, done), _SPREAD).astype(np.int64))
         first = np.union1d(np.arange(done), spread)
         _score(query, segments, places, rows, scores, first[first < len(rows)])

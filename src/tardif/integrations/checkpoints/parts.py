@@ -112,6 +112,7 @@ def _marker(parts: Parts, task: str, form: str) -> str | None:
     prompt = parts.rules.prompts.get(task) or ""
     if not prompt:
         return None
+    # Checked by the tokens: other tools insert the marker themselves, and prepend no text.
     ids = parts.tokenizer(prompt + _PROBE)["input_ids"]
     marker = name_of(parts.tokenizer, ids[1])
     if not keeps(parts.tokenizer, prompt, marker):

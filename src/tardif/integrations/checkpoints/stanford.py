@@ -44,6 +44,7 @@ def write(parts: Parts, folder: Path) -> list[str]:
         parts.refuse(NAME, "its tokenizer has no mask or padding token, and colbert-ai fills queries up with it")
     matrix = merged_projection(parts, NAME)  # [dim, width]
     save_encoder(parts, folder, architectures=["HF_ColBERT"])
+    # The names of its weights begin with the base class's prefix (bert., roberta.), as in colbert-ai's HF_ColBERT.
     prefix = parts.encoder.base_model_prefix
     weights = {f"{prefix}.{name}": tensor for name, tensor in parts.encoder.state_dict().items()}
     # Cloned: safetensors refuses tensors that share memory, such as tied embeddings.

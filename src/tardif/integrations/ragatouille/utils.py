@@ -41,6 +41,7 @@ def get_wikipedia_page(title: str) -> str | None:
             found: dict[str, Any] = json.load(answer)
     except (URLError, TimeoutError, ValueError) as error:
         raise DataError(f"The Wikipedia page {title!r} cannot be fetched: {error}. Pass the text itself.") from error
+    # The answer has one page, under a number that is not known before.
     page = next(iter(found["query"]["pages"].values()))
     text: str | None = page.get("extract")
     return text
