@@ -80,6 +80,11 @@ def bases(work: Path) -> dict[str, Path]:
     if real is not None:
         # A copy: an installer may have put links in place of the files.
         found["all-MiniLM-L6-v2"] = Path(shutil.copytree(real, work / "bases" / "minilm"))
+    # A filled query lies inside the window of a real ModernBERT. Where a window of its local attention has nothing but
+    # unattended mask tokens, transformers 4 and 5 compute different numbers.
+    path = found["modernbert"] / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "local_attention": 128}), encoding="utf-8")
     for base in found.values():  # transformers 4, which colbert-ai runs on, does not know the classes of version 5
         path = base / "tokenizer_config.json"
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -156,10 +161,12 @@ def saved(work: Path, found: dict[str, Path]) -> list[Case]:
             (("filled", False), ("filled, attended", True)) if family == "bert" else (("filled", False),)
         ):
             folder = work / "peer" / "colbert" / f"{family}, {name}"
-            # Any two tokens of the vocabulary serve as markers; BERT's own are there by default.
+            # Any two tokens serve as markers that no text has; BERT has some of its own.
             tokens = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
             names = list(tokens) if isinstance(tokens, dict) else [token for token, _ in tokens]
-            markers = ("[unused0]", "[unused1]") if "[unused0]" in names else (names[-20], names[-21])
+            texts = " ".join([*QUERIES, *DOCUMENTS])
+            unused = [name for name in names if len(name) > 4 and name.strip("\u2581\u0120#") not in texts]
+            markers = ("[unused0]", "[unused1]") if "[unused0]" in names else (unused[-1], unused[-2])
             settings = {"dim": 24, "doc_maxlen": 100, "attend_to_mask_tokens": attend, "mask_punctuation": True}
             settings |= {"query_token_id": markers[0], "doc_token_id": markers[1]}
             step = {"base": str(base), "save": str(folder), "settings": settings}

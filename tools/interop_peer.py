@@ -48,7 +48,10 @@ def colbert(step: dict[str, Any], queries: list[str], documents: list[str]) -> A
     if folder is None:
         folder = step["save"]
         # checkpoint: what training sets before it saves.
-        BaseColBERT(step["base"], ColBERTConfig(checkpoint=step["base"], **step["settings"])).save(folder)
+        fresh = BaseColBERT(step["base"], ColBERTConfig(checkpoint=step["base"], **step["settings"]))
+        # Some families of transformers 4 leave a new projection as the memory was.
+        torch.nn.init.normal_(fresh.linear.weight, std=0.1)
+        fresh.save(folder)
     model = Checkpoint(folder, ColBERTConfig(), verbose=0)
     one = [model.queryFromText([text])[0] for text in queries]
     other = [model.docFromText([text], keep_dims=False)[0] for text in documents]

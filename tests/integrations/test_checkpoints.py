@@ -171,7 +171,7 @@ def test_pylates_folder_holds_what_pylate_reads(own, tmp_path):
 
 def test_the_same_checkpoint_gives_the_same_bytes(own, tmp_path):
     for form in FORMATS:
-        one, other = (export_checkpoint(own, tmp_path / form / name, form).folder for name in ("one", "other"))
+        one, other = (export_checkpoint(own, tmp_path / form / name / "m", form).folder for name in "ab")
         files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
         assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)

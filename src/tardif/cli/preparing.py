@@ -58,11 +58,12 @@ def export(
         typer.Option(
             "--format",
             help="Of a prepared folder: colbert, ragatouille, beir or datasets. Of an index: vectors. Of a checkpoint: "
-            "stanford, pylate or sentence-transformers.",
+            "stanford, pylate, sentence-transformers, onnx or vespa.",
         ),
     ] = None,
     push: Annotated[str | None, "Instead of --out: upload the checkpoint to this hub id, OWNER/NAME."] = None,
     private: Annotated[bool, "Push to a private repository."] = False,
+    documents: Annotated[Path | None, "For vespa: an index, or a file or folder of documents."] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a training set or a checkpoint in another tool's format, or an index's vectors as Parquet."""
@@ -77,16 +78,19 @@ def export(
         return
     if out is None or form is None:
         raise typer.BadParameter("give --format and --out, or --push", param_hint="--out")
+    is_set = (what / "manifest.json").is_file()
+    if is_set and documents is not None:
+        raise typer.BadParameter("goes with a checkpoint", param_hint="--documents")
     if (what / "index.sqlite").is_file():
         lines = _export_index(what, out, form, overwrite)
-    elif (what / "manifest.json").is_file():
+    elif is_set:
         from tardif.data.export import export as write
 
         lines = write(TrainingSet.load(what), out, form, overwrite=overwrite).lines()
     else:
         from tardif.integrations.checkpoints import export_checkpoint
 
-        lines = export_checkpoint(what, out, form, overwrite).lines()
+        lines = export_checkpoint(what, out, form, overwrite, documents=documents).lines()
     for line in lines:
         console.say(line)
     put(str(out))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tardif.checksums import checksum
 from tardif.display import Short
@@ -13,13 +13,14 @@ from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.published import write_checksums
 from tardif.errors import ModelError, SettingError
 from tardif.folders import check_output, expanded, staged
+from tardif.types import Document
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 # The formats that Tardif reads again as a base.
 _BASES = ("stanford", "pylate", "sentence-transformers")
-FORMATS = _BASES
+FORMATS = (*_BASES, "onnx", "vespa")
 # Texts on which a recipe shows: short, long, with punctuation, in other scripts.
 _PROBES = (
     "how do I reset my password?",
@@ -31,6 +32,8 @@ _PROBES = (
 )
 # The largest difference of a token vector's number after reading back: the rounding of merged projections.
 _CLOSE = 1e-5
+# Documents that measure the loss of int8.
+_MEASURED = 200
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,6 +62,7 @@ def export_checkpoint(
     overwrite: bool = False,
     *,
     name: str | None = None,
+    documents: str | Path | Iterable[Any] | None = None,
 ) -> CheckpointExport:
     """Write a trained checkpoint in another tool's format.
 
@@ -69,15 +73,19 @@ def export_checkpoint(
         checkpoint: the folder or hub id of a late-interaction model, in any format that is a base.
         out: the folder to write.
         format: one of :data:`FORMATS`. ``stanford``: for colbert-ai and RAGatouille. ``pylate``: PyLate's own layout.
-            ``sentence-transformers``: what training publishes.
+            ``sentence-transformers``: what training publishes. ``onnx``: graphs in fp32 and int8 with a recipe by which
+            any program can encode. ``vespa``: an application package with schema and feed.
         overwrite: replace a folder that exists.
         name: the hub id that the model card shows how to open; the folder's name by default.
+        documents: for ``vespa`` and ``onnx``: an index folder, a file or folder of documents, or documents. They become
+            the feed, and the first ones measure the loss of int8. Without them a sample does.
 
     Returns:
         The folder, and what the other tool will do differently.
 
     Raises:
-        SettingError: the format is not known.
+        SettingError: the format is not known, or takes no documents.
+        DataError: the documents cannot be read.
         ModelError: the checkpoint cannot be opened, or the format has no place for it.
         FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
 
@@ -90,16 +98,19 @@ def export_checkpoint(
         raise SettingError(
             f"format={format!r}: a checkpoint is exported to {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         )
+    if documents is not None and format in _BASES:
+        raise SettingError(f"documents: the format {format} holds a model alone; leave them out.")
     path = expanded(out).absolute()
     check_output(path, overwrite=overwrite)
     from tardif.encoder.model import open_model
     from tardif.integrations.checkpoints.card import export_card
     from tardif.training.model_card import write_card
 
+    given = None if documents is None else _read(documents)
     base = resolve_base(checkpoint)
     model = open_model(str(checkpoint))
     with staged(path, overwrite=overwrite) as aside:
-        notes = _writer(format, base)(model, aside, f"The checkpoint {checkpoint}")
+        notes = _writer(format, base, given)(model, aside, f"The checkpoint {checkpoint}")
         if format in _BASES:
             # Into the folder aside: a checkpoint that reads back differently never appears at `out`.
             _check(model, aside, format)
@@ -110,11 +121,30 @@ def export_checkpoint(
     return CheckpointExport(path, format, tuple(notes))
 
 
-def _writer(form: str, base: Base) -> Callable[[MultiVectorEncoder, Path, str], list[str]]:
-    from tardif.integrations.checkpoints import pylate, sentence_transformers, stanford
+def _read(documents: Any) -> list[Document]:
+    """Read documents from an index, a file, a folder or values."""
+    from tardif.data.documents import read_documents
+
+    folder = Path(documents) if isinstance(documents, str | Path) else None
+    if folder is None or not (folder / "index.sqlite").is_file():
+        return read_documents(documents)
+    from tardif.index.disk import DiskIndex
+
+    with DiskIndex(folder) as opened:
+        return list(opened.get(opened.ids()).values())
+
+
+def _writer(
+    form: str, base: Base, documents: Sequence[Document] | None
+) -> Callable[[MultiVectorEncoder, Path, str], list[str]]:
+    from tardif.encoder.samples import SENTENCES
+    from tardif.integrations.checkpoints import onnx, pylate, sentence_transformers, stanford, vespa
     from tardif.integrations.checkpoints.parts import take_apart
 
+    texts = [document.content for document in (documents or ())[:_MEASURED]] or list(SENTENCES.values())
     return {
+        "onnx": lambda model, aside, what: onnx.write(model, aside, texts),
+        "vespa": lambda model, aside, what: vespa.write(model, aside, texts, documents or vespa.SAMPLE),
         "stanford": lambda model, aside, what: stanford.write(take_apart(model, what, form), aside),
         "pylate": lambda model, aside, what: pylate.write(take_apart(model, what, form), aside),
         "sentence-transformers": lambda model, aside, what: sentence_transformers.write(model, aside, base),

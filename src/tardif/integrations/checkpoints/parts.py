@@ -128,7 +128,8 @@ def merged_projection(parts: Parts, form: str) -> Tensor:
     """
     matrix = torch.eye(int(parts.encoder.config.hidden_size))  # [width, width]
     for layer in parts.projections:
-        if layer.linear.bias is not None or not isinstance(layer.activation_function, nn.Identity):
+        bias: Any = layer.linear.bias  # None without one, which the library's annotation leaves out
+        if bias is not None or not isinstance(layer.activation_function, nn.Identity):
             parts.refuse(form, "its projection has a bias or an activation, and the format holds one matrix")
         weight = layer.linear.weight.detach().float().cpu()  # [out, in]
         if layer.use_residual:

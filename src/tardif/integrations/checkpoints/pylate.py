@@ -58,7 +58,8 @@ def _projections(parts: Parts) -> list[tuple[dict[str, Any], dict[str, Tensor]]]
         return [(_dense(width, width), {"linear.weight": torch.eye(width)})]
     found = []
     for layer in parts.projections:
-        config = layer.get_config_dict()
+        described: Any = layer  # the library's method has no annotation
+        config = described.get_config_dict()
         plain = _dense(layer.in_features, layer.out_features)
         plain |= {name: config[name] for name in ("bias", "activation_function", "use_residual") if name in config}
         weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in layer.state_dict().items()}
