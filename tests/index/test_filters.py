@@ -652,7 +652,7 @@ def test_the_page_on_filters_says_what_holds():
     (expressions,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     message = page.partition("SettingError: ")[2].partition("\n")[0]
     assert [str(parse_filter(line)) for line in expressions.splitlines()]
-    (dicts,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (dicts,) = re.findall(r"```python\n(\{.*?)```", page, re.DOTALL)
     assert all(isinstance(parse_filter(ast.literal_eval(line.split("#")[0])), Filter) for line in dicts.splitlines())
     with pytest.raises(SettingError, match=re.escape(message.strip())):
         parse_filter("lang = en")
