@@ -154,7 +154,7 @@ def test_what_is_logged_shows_in_the_log(train, plain):
         ({"learning_rate_mapping": {"embeddings": 1e-5}, "projection_lr": 1e-3}, "give one of them"),
         ({"report_to": "nowhere"}, "report_to='nowhere'"),
         ({"report_to": "wandb"}, "it is not installed: pip install wandb"),
-        ({"run_name": "mine"}, "there is none"),
+        ({"run_name": "mine"}, "is for loggers: choose one with report_to"),
         ({"dataloader_num_workers": 2}, "wait for ever"),
         ({"xtr_k": 3}, "xtr_k=3 does nothing without scoring=xtr"),
         ({"normalise_scores": False}, "does nothing without the loss distillation"),
