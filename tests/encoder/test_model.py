@@ -279,3 +279,11 @@ def test_weights_that_do_not_fit_the_config_are_a_model_error(base_folder, tmp_p
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 17}))
     with pytest.raises(ModelError, match=r"another shape than its config says \(embeddings.word_embeddings.weight"):
         build_model(resolve_base(folder), Recipe())
+
+
+def test_a_projection_wider_than_the_base_ranks_as_the_base_does(base_folder):
+    model = build_model(resolve_base(base_folder("bert")), Recipe(dim=2 * tiny.HIDDEN))
+    fit_projection(model, tiny.SENTENCES[:20])
+    norms = projection_of(model).linear.weight.norm(dim=1)
+    assert norms[: tiny.HIDDEN].allclose(torch.ones(tiny.HIDDEN), atol=1e-4)
+    assert 0 < norms[tiny.HIDDEN :].min() <= norms[tiny.HIDDEN :].max() < 0.05

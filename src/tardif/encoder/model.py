@@ -193,7 +193,10 @@ def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_siz
     best = directions.flip(1)[:, : dense.out_features].T  # [dim, width]
     # The sign of an eigenvector is arbitrary. Making the largest entry positive gives equal bytes on every machine.
     signs = best.gather(1, best.abs().argmax(dim=1, keepdim=True)).sign()
-    dense.linear.weight.copy_((best * signs).to(dense.linear.weight))
+    weight = dense.linear.weight
+    weight[: len(best)] = (best * signs).to(weight)
+    # A base has as many directions as it is wide. Further rows start near zero: they change no ranking, and can learn.
+    weight[len(best) :] *= 0.01
 
 
 def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
