@@ -72,3 +72,29 @@ def test_what_cannot_be_opened_is_refused_when_warmed_up(tmp_path, base_folder):
         TardifRetriever(str(tmp_path / "nowhere")).warm_up()
     with pytest.raises(ModelError, match="no late-interaction model"):
         TardifRanker(str(base_folder("bert"))).warm_up()
+
+
+def test_filters_without_conditions_and_no_documents_at_all(index_folder):
+    retriever = TardifRetriever(index_folder)
+    counts = {
+        operator: len(retriever.run("moon", filters={"operator": operator, "conditions": []})["documents"])
+        for operator in ("AND", "OR", "NOT")
+    }
+    assert counts == {"AND": 4, "OR": 0, "NOT": 0}
+    with pytest.raises(SettingError, match="k=0"):
+        retriever.run("moon", top_k=0)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "year = 2020",
+        {"operator": "AND", "conditions": "x"},
+        {"operator": "AND", "conditions": ["x"]},
+        {"field": "year", "operator": ["=="], "value": 1},
+        {"field": "content", "operator": "==", "value": "x"},
+    ],
+)
+def test_what_is_no_filter_is_named(filters):
+    with pytest.raises(SettingError, match="filters: "):
+        as_where(filters)

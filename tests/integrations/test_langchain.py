@@ -1,6 +1,7 @@
 """LangChain's own standard tests, and what they do not ask: filters, metadata, batches, the compressor."""
 
 import asyncio
+import pickle
 
 import pytest
 
@@ -82,3 +83,20 @@ def test_ragatouilles_two_components(multi_vector_folder, tmp_path, monkeypatch)
     assert [set(document.metadata) for document in found] == [{"n"}]
     kept = rag.as_langchain_document_compressor(k=1).compress_documents(found * 3, "moon")
     assert [document.metadata["n"] for document in kept] == [found[0].metadata["n"]]
+
+
+def test_the_compressor_is_copied_and_leaves_out_what_is_empty(multi_vector_folder):
+    reranker = TardifReranker(model=str(multi_vector_folder), k=3)
+    given = [Document(page_content=text) for text in ("", "The moon makes the tides.", " ")]
+    for compressor in (reranker, pickle.loads(pickle.dumps(reranker)), reranker.model_copy(deep=True)):
+        found = compressor.compress_documents(iter(given), "moon")
+        assert [document.page_content for document in found] == [given[1].page_content]
+    assert reranker.compress_documents(given[:1], "moon") == []
+
+
+def test_ragatouilles_components_have_their_names():
+    from tardif.ragatouille import integrations
+
+    assert integrations.RAGatouilleLangChainRetriever.__name__ == "RAGatouilleLangChainRetriever"
+    with pytest.raises(AttributeError):
+        _ = integrations.nothing

@@ -8,6 +8,7 @@ pytest.importorskip("llama_index.core")
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 
+from tardif import Retriever
 from tardif.errors import FolderError, ModelError, SettingError
 from tardif.integrations.llama_index import TardifRerank, TardifRetriever, as_where
 
@@ -74,3 +75,20 @@ def test_what_cannot_be_opened_is_refused_at_once(tmp_path, base_folder):
         TardifRetriever(tmp_path / "nowhere")
     with pytest.raises(ModelError, match="no late-interaction model"):
         TardifRerank(model=str(base_folder("bert")))
+
+
+def test_filters_of_nothing_and_empty_arrays(multi_vector_folder, tmp_path):
+    rows = [
+        {"id": "a", "text": "moon", "tags": []},
+        {"id": "b", "text": "sun", "tags": ["x"]},
+        {"id": "c", "text": "c"},
+    ]
+    Retriever.build(multi_vector_folder, rows, tmp_path / "index", quiet=True).close()
+
+    def found(*filters):
+        retriever = TardifRetriever(tmp_path / "index", filters=MetadataFilters(filters=list(filters)))
+        return sorted(ids(retriever.retrieve("moon")))
+
+    assert found() == ["a", "b", "c"]
+    assert found(MetadataFilter(key="tags", value=[], operator="all")) == ["a", "b", "c"]
+    assert found(MetadataFilter(key="tags", value=None, operator="is_empty")) == ["a", "c"]

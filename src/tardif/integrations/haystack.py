@@ -6,6 +6,7 @@ Haystack loads a stored pipeline's components from modules that it trusts: pass
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ try:
 except ImportError as error:  # pragma: no cover
     raise ImportError("Haystack is not installed: pip install 'tardif[haystack]'.") from error
 
+from tardif.checks import called, check_list
 from tardif.errors import SettingError
 from tardif.integrations.hits import hit_metadata
 from tardif.integrations.reranker import Reranker
@@ -21,6 +23,7 @@ from tardif.search.retriever import Retriever
 
 # Haystack's operators, and those of a dict filter.
 _OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in", "not in": "not in"}
+_NOTHING: dict[str, Any] = {"@id": []}  # no document passes
 
 
 @component
@@ -77,9 +80,8 @@ class TardifRetriever:
         self.warm_up()
         assert self._retriever is not None
         chosen = filters or self.filters
-        hits = self._retriever.search(
-            query, top_k or self.top_k, where=as_where(chosen) if chosen else None, **(self.options or {})
-        )
+        count = self.top_k if top_k is None else top_k
+        hits = self._retriever.search(query, count, where=as_where(chosen) if chosen else None, **(self.options or {}))
         return {
             "documents": [
                 Document(id=hit.document_id, content=hit.text, meta=hit_metadata(hit), score=hit.score) for hit in hits
@@ -136,9 +138,10 @@ class TardifRanker:
         """
         self.warm_up()
         assert self._reranker is not None
+        count = self.top_k if top_k is None else top_k
         # Documents without text (images, tables) cannot be scored.
         given = [document for document in documents if document.content]
-        ranked = self._reranker.order(query, [str(document.content) for document in given], top_k or self.top_k)
+        ranked = self._reranker.order(query, [str(document.content) for document in given], count)
         return {"documents": [replace(given[place], score=score) for place, score in ranked]}
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,19 +163,25 @@ def as_where(filters: dict[str, Any]) -> dict[str, Any]:
     >>> as_where({"field": "meta.year", "operator": ">=", "value": 2020})
     {'year': {'>=': 2020}}
     """
+    if not isinstance(filters, Mapping):
+        raise SettingError(f"filters: {called(filters)} is no filter: give a dict with field, operator and value.")
     operator = filters.get("operator")
     if "conditions" in filters:
         if operator not in ("AND", "OR", "NOT"):
             raise SettingError(
                 f"filters: the operator {operator!r} is not known beside conditions: use AND, OR or NOT."
             )
+        parts = [as_where(part) for part in check_list(filters["conditions"], "filters: conditions", SettingError)]
+        if operator == "OR":
+            return {"or": parts or [_NOTHING]}
         # Haystack's NOT negates all of its conditions together.
-        parts = [as_where(part) for part in filters["conditions"]]
-        return {"not": [{"and": parts}]} if operator == "NOT" else {str(operator).lower(): parts}
+        return {"not": [{"and": parts or [{}]}]} if operator == "NOT" else {"and": parts or [{}]}
     if missing := [name for name in ("field", "operator", "value") if name not in filters]:
         raise SettingError(f"filters: {missing[0]!r} is missing in {filters!r:.200}.")
-    if operator not in _OPERATORS:
+    if not isinstance(operator, str) or operator not in _OPERATORS:
         raise SettingError(f"filters: the operator {operator!r} is not known: use one of {', '.join(_OPERATORS)}.")
     field = str(filters["field"])
+    if field == "content":
+        raise SettingError("filters: an index does not filter by content: ask for it in the query, or use metadata.")
     name = "@id" if field == "id" else field.removeprefix("meta.")
     return {name: {_OPERATORS[operator]: filters["value"]}}

@@ -90,10 +90,9 @@ class TardifReranker(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
     ) -> Sequence[Document]:
         """The best documents, best first: copies, with ``relevance_score`` in their metadata."""
-        return [
-            _scored(documents[place], score)
-            for place, score in self._reranker.order(query, [document.page_content for document in documents], self.k)
-        ]
+        given = list(documents)
+        texts = [document.page_content for document in given]
+        return [_scored(given[place], score) for place, score in self._reranker.order(query, texts, self.k)]
 
 
 def _scored(document: Document, score: float) -> Document:

@@ -129,7 +129,8 @@ def as_where(filters: MetadataFilters) -> dict[str, Any]:
     parts = [as_where(part) if isinstance(part, MetadataFilters) else _test(part) for part in filters.filters]
     # LlamaIndex's default is and.
     condition = str(getattr(filters.condition, "value", None) or "and")
-    return {condition: parts}
+    # Filters of which there are none ask for nothing, so every document passes.
+    return {condition: parts} if parts else {}
 
 
 def _test(part: Any) -> dict[Any, Any]:
@@ -138,10 +139,10 @@ def _test(part: Any) -> dict[Any, Any]:
     operator = part.operator if isinstance(part, MetadataFilter) else FilterOperator.EQ
     # A list of values: the key must have each of them, so one test for each.
     if operator == FilterOperator.ALL:
-        return {"and": [{key: {"=": each}} for each in value]}
-    # Empty means absent or null there.
+        return {"and": [{key: {"=": each}} for each in value]} if value else {}
     if operator == FilterOperator.IS_EMPTY:
-        return {"or": [{key: {"exists": False}}, {key: {"=": None}}]}
+        # Only a key with a value that is not null has one outside of an empty list: an empty array has none, either.
+        return {"not": [{key: {"not in": []}}]}
     if operator not in _OPERATORS:
         raise SettingError(f"filters: the operator {operator.value!r} has no counterpart: use another, or a dict.")
     return {key: {_OPERATORS[operator]: value}}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.base import resolve_base
 from tardif.errors import ModelError
@@ -31,6 +32,7 @@ class Reranker:
     """
 
     def __init__(self, model: str | Path, *, device: str = "cpu", trust_remote_code: bool = False) -> None:
+        self._given = model
         self._base = resolve_base(model, trust_remote_code=trust_remote_code)
         if not self._base.is_colbert:
             raise ModelError(f"{model} is no late-interaction model: train one with tardif train --base {model}.")
@@ -42,12 +44,18 @@ class Reranker:
     def order(self, query: str, texts: Sequence[str], k: int | None = None) -> list[tuple[int, float]]:
         """The places of the ``k`` best texts with their MaxSim, best first; all of them by default.
 
-        A text without a token that can be matched is left out.
+        A text without a token that can be matched is left out, as is an empty one.
         """
-        if not texts:
+        places = [place for place, text in enumerate(texts) if text.strip()]
+        if not places:
             return []
-        hits = rerank(self.model, query, list(texts), len(texts) if k is None else k, quiet=True)
-        return [(hit.position or 0, hit.score) for hit in hits]
+        given = [texts[place] for place in places]
+        hits = rerank(self.model, query, given, len(given) if k is None else k, quiet=True)
+        return [(places[hit.position or 0], hit.score) for hit in hits]
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as the arguments: the other process, or the copy, loads the model itself."""
+        return partial(Reranker, device=self._device, trust_remote_code=self._trust), (self._given,)
 
     @property
     def model(self) -> MultiVectorEncoder:
