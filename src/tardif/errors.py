@@ -2,6 +2,7 @@
 
     TardifError
     ├── SettingError    an argument or option cannot be used as given
+    │   └── OtherRunError   the unfinished run was started with something else
     ├── DataError       the input cannot be read or makes no sense; names the file and line
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
@@ -35,6 +36,17 @@ class SettingError(TardifError):
     ...
     tardif.errors.SettingError: ...klingon...
     """
+
+
+class OtherRunError(SettingError):
+    """The unfinished run cannot be resumed: it was started with something else."""
+
+    WAY_OUT = "Give what it was started with"
+
+    @property
+    def what(self) -> str:
+        """What differs, without the way out."""
+        return str(self).partition(self.WAY_OUT)[0].strip()
 
 
 class ModelError(TardifError):

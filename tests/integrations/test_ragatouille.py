@@ -1,16 +1,19 @@
 """RAGatouille's scripts run with the import changed: signatures, shapes, and the defects that are not kept."""
 
+import importlib
 import inspect
 import json
+import shutil
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tardif.ragatouille.data import CorpusProcessor, TrainingDataProcessor, llama_index_sentence_splitter
 from tardif.ragatouille.utils import seeded_shuffle
 
 import tiny
-from tardif.errors import FolderError, ModelError, SettingError
+from tardif.errors import DataError, FolderError, ModelError, OtherRunError, SettingError
 from tardif.ragatouille import RAGPretrainedModel, RAGTrainer
 
 MOON, BREAD, PARIS = "The moon pulls the sea and makes the tides.", "Bake the bread for forty minutes.", "It is Paris."
@@ -334,3 +337,160 @@ def test_a_miner_of_ones_own_is_asked():
 
 def test_a_shuffle_is_the_same_in_every_process():
     assert seeded_shuffle(list(range(6))) == seeded_shuffle(list(range(6)))
+
+
+# What a user of RAGatouille meets at the edges.
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("data.corpus_processor", "CorpusProcessor"),
+        ("data.preprocessors", "llama_index_sentence_splitter"),
+        ("data.training_data_processor", "TrainingDataProcessor"),
+    ],
+)
+def test_ragatouilles_longer_module_names_lead_to_the_same(module, name):
+    found = getattr(importlib.import_module(f"tardif.ragatouille.{module}"), name)
+    assert found is getattr(importlib.import_module("tardif.ragatouille.data"), name)
+
+
+def test_an_index_may_have_any_name_but_no_path(rag):
+    for name in ("índex 日本", "My Index"):
+        rag.index([MOON], index_name=name)
+        assert RAGPretrainedModel.from_index(rag.index_path, verbose=0).search("moon")
+    for name in ("../x", "a/b", "a\\b", ".", "..", "x" * 300, "a\0"):
+        with pytest.raises(SettingError, match="index_name"):
+            rag.index([MOON], index_name=name)
+        with pytest.raises(SettingError, match="index_name"):
+            rag.search("moon", index_name=name)
+
+
+@pytest.mark.parametrize("collection", [[], "one text", ["a", None], ["a", 3], {"a": "b"}])
+def test_a_collection_that_is_none_leaves_nothing(rag, collection):
+    with pytest.raises(DataError):
+        rag.index(collection, index_name="none")
+    assert not Path(".ragatouille/colbert/indexes/none").exists()
+
+
+def test_ids_of_users_are_found_and_deleted_as_given(rag):
+    rag.index([MOON, BREAD, PARIS], [1, 2, 3], [{"n": 1}, None, {}], index_name="numbers")
+    assert [hit["document_id"] for hit in rag.search("moon", doc_ids=[1])] == ["1"]
+    assert {hit["document_id"] for hit in rag.search("moon", doc_ids=[1, 2], where="n = 1")} == {"1"}
+    assert rag.search("moon", doc_ids=[]) == []
+    rag.delete_from_index(2)
+    assert {hit["document_id"] for hit in rag.search("moon")} == {"1", "3"}
+    for ids in (["x", 1, "y"], ["x", None, "y"], ["", "a", "b"]):
+        with pytest.raises(ValueError, match="document_ids"):
+            rag.index(DOCUMENTS, ids, index_name="mixed")
+
+
+def test_an_id_that_ends_like_a_pieces_is_no_piece(rag):
+    rag.index([" ".join(tiny.SENTENCES[:20]), PARIS], ["a/b", "a/b#1"], index_name="marks", max_document_length=40)
+    rag.delete_from_index("a/b")
+    assert [hit["document_id"] for hit in rag.search("the dog", k=50)] == ["a/b#1"]
+
+
+def test_another_process_changes_the_index(rag):
+    rag.index(DOCUMENTS, ["moon", "bread", "paris"], index_name="shared")
+    other = RAGPretrainedModel.from_index(rag.index_path, verbose=0)
+    other.search("moon")
+    rag.add_to_index(["A violin has four strings."], ["violin"])
+    rag.delete_from_index("moon")
+    texts = json.loads(Path(rag.index_path, "collection.json").read_text(encoding="utf-8"))
+    found = other.search("moon")
+    assert {hit["document_id"] for hit in found} == {"bread", "paris", "violin"}
+    assert all(texts[hit["passage_id"]] == hit["content"] for hit in found)
+
+
+def test_an_index_that_cannot_be_opened_leaves_the_one_in_use(rag):
+    rag.index(DOCUMENTS, index_name="docs")
+    with pytest.raises(FolderError, match="nowhere"):
+        rag.search("moon", index_name="nowhere")
+    assert len(rag.search("moon")) == 3
+
+
+def test_a_model_given_by_a_relative_path_is_found_from_elsewhere(multi_vector_folder, tmp_path, monkeypatch):
+    shutil.copytree(multi_vector_folder, tmp_path / "here")
+    rag = RAGPretrainedModel.from_pretrained("here", verbose=0)
+    path = Path(rag.index([MOON], index_name="docs")).absolute()
+    (path / "metadata.json").write_text("{", encoding="utf-8")  # RAGatouille's file; the index knows its model
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    again = RAGPretrainedModel.from_index(path, verbose=0)
+    assert again.rerank("moon", [MOON, BREAD])
+    again.add_to_index([PARIS])
+    assert len(again.search("moon")) == 2
+
+
+def test_nothing_added_encoded_or_reranked_is_no_error(rag):
+    rag.index(DOCUMENTS, index_name="docs")
+    rag.add_to_index([])
+    rag.encode([], verbose=False)
+    assert rag.rerank("moon", []) == rag.search_encoded_docs("moon") == []
+    rag.encode([MOON], document_metadatas=[None], verbose=False)
+    assert len(rag.search_encoded_docs("moon")) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pid_docid_map.json", '{"a": "b", "c": "d"}'),
+        ("pid_docid_map.json", '{"0": "a", "1": null}'),
+        ("metadata.json", '{"config": 3}'),
+        ("docid_metadata_map.json", "[1]"),
+    ],
+)
+def test_damaged_files_of_ragatouille_are_reported(multi_vector_folder, tmp_path, file, text):
+    config = {"config": {"checkpoint": str(multi_vector_folder)}}
+    whole = {"collection.json": ["x", "y"], "pid_docid_map.json": {"0": "a", "1": "b"}, "metadata.json": config}
+    for name, value in whole.items():
+        (tmp_path / name).write_text(json.dumps(value), encoding="utf-8")
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    with pytest.raises(FolderError, match=file):
+        RAGPretrainedModel.from_index(tmp_path, verbose=0)
+
+
+def test_raw_data_as_scripts_have_it(base_folder):
+    trainer = RAGTrainer("shapes", base_folder("bert"))
+    raw = ((query, [{"content": text}]) for query, text in [*pairs(6), ("an empty one", "")])
+    trainer.prepare_training_data(raw, [{"content": MOON}, "", 3], "data", mine_hard_negatives=False)
+    assert MOON in trainer.collection
+    assert trainer.training_triplets
+    for wrong, words in [([("q", "d", 1)], "pairs_with_labels"), ([("q", None)], "None"), ([{"query": "q"}], "pairs")]:
+        with pytest.raises(ValueError, match=words):
+            trainer.prepare_training_data(wrong)
+    with pytest.raises(ValueError, match="two labels"):
+        trainer.prepare_training_data([("q", "d", 1)], pairs_with_labels=True, negative_label=1)
+
+
+def test_texts_with_white_space_around_them_are_the_same_documents(base_folder):
+    trainer = RAGTrainer("space", base_folder("bert"))
+    spaced = [(f" {query}\n", f"\n{text} \n") for query, text in pairs(6)]
+    trainer.prepare_training_data(spaced, data_out_path="data", mine_hard_negatives=False, num_new_negatives=2)
+    assert trainer.training_triplets
+
+
+def test_settings_that_cannot_be_used_are_named(base_folder):
+    trainer = RAGTrainer("named", base_folder("bert"))
+    trainer.prepare_training_data(pairs(6), data_out_path="data", num_new_negatives=0)
+    with pytest.raises(SettingError, match="batch_size"):
+        trainer.train(batch_size=0)
+    with pytest.raises(SettingError, match="use_ib_negatives"):
+        trainer.train(use_ib_negatives=False)
+
+
+def test_an_unfinished_training_with_other_settings_keeps_its_folder(base_folder, monkeypatch):
+    trainer = RAGTrainer("again", base_folder("bert"))
+    trainer.prepare_training_data(pairs(6), data_out_path="data", mine_hard_negatives=False)
+    tried = []
+
+    def train(self, *, resume, **settings):
+        tried.append(self.name)
+        if self.name == "again":
+            raise OtherRunError(f"The unfinished run differs: lr. {OtherRunError.WAY_OUT}")
+        return SimpleNamespace(path=self.path)
+
+    monkeypatch.setattr("tardif.training.trainer.Trainer.train", train)
+    assert Path(trainer.train(learning_rate=1e-5)).name == "again-2"
+    assert tried == ["again", "again-2"]

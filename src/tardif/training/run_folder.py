@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checksums import json_checksum
-from tardif.errors import FolderError, SettingError
+from tardif.errors import FolderError, OtherRunError
 from tardif.folders import holding, name_aside, read_json, real_place, remove, writable, write_json
 from tardif.progress import Console
 from tardif.training.whole import START_AGAIN, damage, is_whole
@@ -248,7 +248,7 @@ class RunFolder:
         Without a checkpoint nothing is lost: then a record that is damaged, or of another run, counts as none.
 
         Raises:
-            SettingError: the run was started with something else; the message names each difference.
+            OtherRunError: the run was started with something else; the message names each difference.
             FolderError: the record is damaged.
         """
         if not (self.path / _RECORD).is_file():
@@ -270,9 +270,9 @@ class RunFolder:
         if different and self.chosen is None:
             return None
         if different:
-            raise SettingError(
-                f"The unfinished run in {self.path} cannot be resumed: {'; '.join(different)}. Give what it was "
-                f"started with, or {START_AGAIN}."
+            raise OtherRunError(
+                f"The unfinished run in {self.path} cannot be resumed: {'; '.join(different)}. "
+                f"{OtherRunError.WAY_OUT}, or {START_AGAIN}."
             )
         for name, version in made_with.items():
             if record["made_with"].get(name) != version:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from tardif.checks import called
 from tardif.data.export import export
 from tardif.data.training_set import TrainingSet
 from tardif.text.normal import text_id
@@ -195,13 +196,18 @@ class TrainingDataProcessor:
     def _process_raw_labeled_pairs(
         self, raw_data: Sequence[Sequence[Any]], positive_label: int | str, negative_label: int | str
     ) -> None:
-        meaning = {positive_label: 1, negative_label: 0}
+        if positive_label == negative_label:
+            raise ValueError(f"positive_label and negative_label are both {positive_label!r}: give two labels.")
         for number, (_, _, label) in enumerate(raw_data, start=1):
-            if label not in meaning:
+            if label not in (positive_label, negative_label):
                 raise ValueError(
                     f"raw_data, row {number}: the label {label!r} is neither positive_label nor negative_label."
                 )
-        self._process((query, text, meaning[label]) for query, passage, label in raw_data for text in texts_of(passage))
+        self._process(
+            (query, text, int(label == positive_label))
+            for query, passage, label in raw_data
+            for text in texts_of(passage)
+        )
 
     def _process_raw_triplets(self, raw_data: Sequence[Sequence[Any]], **_: Any) -> None:
         self._process(
@@ -225,9 +231,12 @@ class TrainingDataProcessor:
             warnings.warn("No hard negative was found: negatives are drawn at random.", UserWarning, stacklevel=4)
             self._options |= _RANDOM
             self.data = data = self._prepare(known, list(self.passage_map), **self._options)
-        numbers = {name: self.passage_map[document.content] for name, document in data.documents.items()}
+        # A training set may hold a text without the white space around it.
+        queries = {query.strip(): number for query, number in self.query_map.items()}
+        passages = {passage.strip(): number for passage, number in self.passage_map.items()}
+        numbers = {name: passages[document.content.strip()] for name, document in data.documents.items()}
         self.training_triplets = [
-            [self.query_map[data.queries[example.query_id]], numbers[example.positive_id], numbers[negative]]
+            [queries[data.queries[example.query_id].strip()], numbers[example.positive_id], numbers[negative]]
             for example in data.examples
             for negative in example.negative_ids
         ]
@@ -259,16 +268,24 @@ class TrainingDataProcessor:
 
 
 def texts_of(document: Any) -> list[str]:
-    """The texts of a document as RAGatouille's raw data have it: a text, a list of texts, or a dict with ``content``.
+    """The texts of a document as RAGatouille's raw data have it: a text, a dict with ``content``, or a list of them.
+
+    Raises:
+        ValueError: it is something else.
 
     >>> texts_of({"document_id": "a", "content": "A passage."})
     ['A passage.']
     """
     if isinstance(document, str):
         return [document]
-    if isinstance(document, dict):
+    if isinstance(document, dict) and isinstance(document.get("content"), str):
         return [document["content"]]
-    return [text for text in document if isinstance(text, str)]
+    if isinstance(document, list | tuple):
+        return [text for part in document for text in texts_of(part)]
+    raise ValueError(
+        f"raw_data: a document is {called(document)}: give a text, a dict with content, or a list of them. Rows with a "
+        "label need pairs_with_labels=True."
+    )
 
 
 def _prepare_all(rows: Sequence[tuple[str, str, int]], documents: list[str], **options: Any) -> TrainingSet:

@@ -9,12 +9,13 @@ change, and again when a change was interrupted. A folder that RAGatouille wrote
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tardif.errors import FolderError
+from tardif.checks import called, check_ids
+from tardif.errors import DataError, FolderError
 from tardif.folders import read_json, write_json
 from tardif.progress import Console
 from tardif.search.retriever import Retriever
@@ -75,14 +76,18 @@ class IndexFolder:
         """
         read = read_json(self.path / SETTINGS, what="the index's metadata")
         config = read.get("config", read) if isinstance(read, dict) else {}
-        if not isinstance(found := config.get("checkpoint"), str):
+        if not isinstance(config, dict) or not isinstance(found := config.get("checkpoint"), str):
             raise FolderError(f"{self.path / SETTINGS} does not name the checkpoint: build the index again.")
         return found
 
     def longest(self) -> int:
         """Tokens of a passage, as the index was built: 256 where that is not recorded."""
-        read = read_json(self.path / SETTINGS, what="the index's metadata")
-        found = read.get("config", {}).get("doc_maxlen") if isinstance(read, dict) else None
+        try:
+            read = read_json(self.path / SETTINGS, what="the index's metadata")
+        except FolderError:  # the index itself is whole
+            return 256
+        config = read.get("config") if isinstance(read, dict) else None
+        found = config.get("doc_maxlen") if isinstance(config, dict) else None
         return found if isinstance(found, int) else 256
 
     def _encode_again(self, device: str, quiet: bool) -> Retriever:
@@ -93,9 +98,14 @@ class IndexFolder:
             raise FolderError(f"{self.path}: {COLLECTION} must be a list and {PASSAGES} an object.")
         known = self.path / METADATA
         metadata = read_json(known, what="the index's metadata of documents") if known.is_file() else {}
-        # A deletion leaves RAGatouille's numbers as they were and closes the gaps among the texts: their order counts.
-        # By number: the keys of a JSON object are texts, and "10" comes before "9".
-        names = [str(owners[number]) for number in sorted(owners, key=int)]
+        if not isinstance(metadata, dict):
+            raise FolderError(f"{self.path}: {METADATA} must be an object: remove it, or build the index again.")
+        try:
+            # A deletion leaves RAGatouille's numbers as they were, and closes the gaps among the texts: their order
+            # counts. By number: the keys of a JSON object are texts, and "10" comes before "9".
+            names = check_ids(owners[number] for number in sorted(owners, key=int))
+        except (ValueError, DataError) as error:
+            raise FolderError(f"{self.path / PASSAGES} is damaged ({error}): build the index again.") from error
         if len(names) != len(texts):
             raise FolderError(
                 f"{self.path}: {COLLECTION} has {len(texts)} texts and {PASSAGES} {len(names)}: build the index again."
@@ -110,10 +120,30 @@ class IndexFolder:
         self.write(retriever)
         return retriever
 
+    def begin(self) -> None:
+        """Mark that the index changes: until :meth:`write`, the JSON files may be of another state."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / _CHANGING).touch()
+
+    def drop_empty(self) -> None:
+        """Remove the folder of an index that could not be built; what an earlier index left stays."""
+        if not self.exists:
+            (self.path / _CHANGING).unlink(missing_ok=True)
+            with suppress(OSError):  # what was encoded before an interruption is there: the same call continues
+                self.path.rmdir()
+
+    def version(self) -> tuple[int, int]:
+        """What differs after every change of the JSON files, whichever process made it."""
+        try:
+            found = (self.path / COLLECTION).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns
+
     @contextmanager
     def changing(self, retriever: Retriever) -> Iterator[None]:
         """Write the JSON files after a change of the index, or at the next opening where this is interrupted."""
-        (self.path / _CHANGING).touch()
+        self.begin()
         yield
         self.write(retriever)
 
@@ -142,20 +172,33 @@ def passages_of(retriever: Retriever) -> list[Document]:
     return [passage for name in ids for passage in rows[name]]
 
 
-def as_documents(passages: Sequence[dict[str, str]], metadata: dict[str, dict[str, Any]]) -> list[Document]:
-    """Passages as documents of an index: a document's only passage is whole, several are its pieces."""
+def as_documents(passages: Sequence[dict[str, str]], metadata: Mapping[str, Any]) -> list[Document]:
+    """Passages as documents of an index: a document's only passage is whole, several are its pieces.
+
+    Raises:
+        DataError: a passage is no dict with ``document_id`` and ``content``.
+    """
     of: dict[str, list[str]] = {}
-    for passage in passages:
+    for number, passage in enumerate(passages, start=1):
+        if not isinstance(passage, dict) or not {"document_id", "content"} <= passage.keys():
+            raise DataError(
+                f"Passage {number} is {called(passage)}: the splitter and preprocessing_fn must return dicts with "
+                "document_id and content."
+            )
         of.setdefault(passage["document_id"], []).append(passage["content"])
     found = []
     for name, texts in of.items():
-        known = metadata.get(name, {})
+        known = metadata.get(name) or {}
         if len(texts) == 1:
             found.append(Document(name, texts[0], metadata=known))
             continue
         # The passages' places in the document are not known; their order is.
+        # No document may have the id of a piece, and ids of users may end like one.
+        mark = "#"
+        while any(f"{name}{mark}{number}" in of for number in range(1, len(texts) + 1)):
+            mark += "#"
         found += [
-            Document(f"{name}#{number}", text, metadata=known, piece=Piece(name, number, len(texts), 0, 0))
+            Document(f"{name}{mark}{number}", text, metadata=known, piece=Piece(name, number, len(texts), 0, 0))
             for number, text in enumerate(texts, start=1)
         ]
     return found

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
+from tardif.checks import called, check_ids, check_list, shown
 from tardif.devices import allocate
 from tardif.encoder.base import Base, resolve_base
-from tardif.errors import FolderError, ModelError, SettingError
-from tardif.folders import check_name
+from tardif.errors import DataError, FolderError, ModelError, SettingError
+from tardif.index.filter_nodes import And
+from tardif.index.filters import parse_filter
 from tardif.index.protocol import RECALL
 from tardif.integrations.ragatouille.data import (
     CorpusProcessor,
@@ -60,7 +65,7 @@ class RAGPretrainedModel:
         self._retriever: Retriever | None = None
         self._memory: _Memory | None = None
         # Passages are numbered when a hit needs it first, and again after a change.
-        self._numbers: dict[str, int] | None = None
+        self._numbers: tuple[tuple[int, int], dict[str, int]] | None = None
 
     @classmethod
     def from_pretrained(
@@ -84,6 +89,8 @@ class RAGPretrainedModel:
         self = cls()
         self._source, self._device, self.verbose = pretrained_model_name_or_path, _device(n_gpu), verbose
         self._base = resolve_base(pretrained_model_name_or_path)
+        if Path(pretrained_model_name_or_path).is_dir():  # an index remembers it, wherever that is opened
+            self._source = Path(pretrained_model_name_or_path).absolute()
         if not self._base.is_colbert:
             raise ModelError(
                 f"{pretrained_model_name_or_path} is no late-interaction model: make one of it with RAGTrainer."
@@ -115,8 +122,7 @@ class RAGPretrainedModel:
         folder = IndexFolder(Path(index_path).absolute())
         self = cls()
         self._device, self.verbose = _device(n_gpu), verbose
-        self._indexes, self.index_name = folder.path.parent, folder.path.name
-        self._source = folder.checkpoint() if folder.exists else ""
+        self._indexes = folder.path.parent
         self._use(folder)
         return self
 
@@ -126,10 +132,16 @@ class RAGPretrainedModel:
         if self._opened is None:
             from tardif.encoder.model import open_model
 
-            if self._base is None:
-                self._base = resolve_base(self._source)
-            self._opened = open_model(str(self._base.folder), device=self._device)
+            self._opened = open_model(str(self._based().folder), device=self._device)
         return self._opened
+
+    def _based(self) -> Base:
+        """The model on disk: the one given, or the index's own, wherever it is now."""
+        if self._base is None:
+            assert self._retriever is not None
+            assert self._retriever.home is not None
+            self._base = resolve_base(self._retriever.home.path)
+        return self._base
 
     @property
     def index_path(self) -> str | None:
@@ -173,31 +185,37 @@ class RAGPretrainedModel:
             FolderError: there is an index of this name, and ``overwrite_index`` is false.
         """
         _ignore(bsize, use_faiss)
-        name = index_name or f"{Path(str(self._source)).name}-index"
-        folder = IndexFolder(self._indexes / check_name(name))
+        source = str(self._source or self._based().folder)
+        name = index_name or f"{Path(source).name}-index"
+        folder = IndexFolder(self._indexes / _check_index_name(name))
         if folder.exists and overwrite_index is False:
             raise FolderError(f"There is an index at {folder.path}: pass overwrite_index=True, or another index_name.")
         if folder.exists and overwrite_index in ("reuse", "resume"):
-            self.index_name = name
             self._use(folder)
             return str(folder.path)
         splitter = document_splitter_fn if split_documents else None
         documents = self._documents(
             collection, document_ids, document_metadatas, splitter, preprocessing_fn, max_document_length
         )
+        if not documents:
+            raise DataError("The collection is empty: give at least one text.")
         self._close()
-        folder.path.mkdir(parents=True, exist_ok=True)
-        self._retriever = Retriever.build(
-            self._source,
-            documents,
-            folder.index,
-            chunk=None,
-            bits=nbits,
-            overwrite=True,
-            device=self._device,
-            quiet=not self.verbose,
-        )
-        folder.write(self._retriever, checkpoint=str(self._source), index_name=name, doc_maxlen=max_document_length)
+        folder.begin()
+        try:
+            self._retriever = Retriever.build(
+                source,
+                documents,
+                folder.index,
+                chunk=None,
+                bits=nbits,
+                overwrite=True,
+                device=self._device,
+                quiet=not self.verbose,
+            )
+        except BaseException:
+            folder.drop_empty()
+            raise
+        folder.write(self._retriever, checkpoint=source, index_name=name, doc_maxlen=max_document_length)
         self.index_name = name
         return str(folder.path)
 
@@ -235,9 +253,9 @@ class RAGPretrainedModel:
         documents = self._documents(
             new_collection, new_document_ids, new_document_metadatas, splitter, preprocessing_fn, folder.longest()
         )
-        self._numbers = None
-        with folder.changing(retriever):
-            retriever.add(documents, chunk=None, quiet=not self.verbose)
+        if documents:
+            with folder.changing(retriever):
+                retriever.add(documents, chunk=None, quiet=not self.verbose)
 
     def delete_from_index(self, document_ids: str | list[str], index_name: str | None = None) -> None:
         """Delete documents, with all of their passages, by their ids; ids that are not there are passed over.
@@ -246,9 +264,8 @@ class RAGPretrainedModel:
             SettingError: no index is in use.
         """
         retriever, folder = self._in_use(index_name)
-        self._numbers = None
         with folder.changing(retriever):
-            retriever.delete([document_ids] if isinstance(document_ids, str) else list(document_ids))
+            retriever.delete(_ids_of(document_ids))
 
     def search(
         self,
@@ -268,7 +285,7 @@ class RAGPretrainedModel:
             k: how many passages.
             force_fast: prune more: about nine in ten of an exact search's hits, in place of 99 in 100.
             zero_index_ranks: count ranks from 0 in place of 1.
-            doc_ids: only passages of these documents.
+            doc_ids: only passages of these documents; of an empty list, none. At most 10,000.
             **kwargs: further options of :meth:`tardif.Retriever.search`, such as ``where`` or ``exact``.
 
         Returns:
@@ -279,14 +296,15 @@ class RAGPretrainedModel:
         Raises:
             SettingError: no index is in use, or an option cannot be used.
         """
-        retriever, _ = self._in_use(index_name)
+        retriever, folder = self._in_use(index_name)
         if doc_ids is not None:
-            only = {"@id": list(doc_ids)}
+            only = parse_filter({"@id": _ids_of(doc_ids)})
             given = kwargs.pop("where", None)
-            kwargs["where"] = only if given is None else {"and": [only, given]}
+            kwargs["where"] = only if given is None else And((only, parse_filter(given)))
         options = {"recall": _FAST if force_fast else RECALL, **kwargs}
-        found = retriever.search_many([query] if isinstance(query, str) else list(query), k, **options)
-        answers = [[self._as_dict(hit, zero_index_ranks) for hit in hits] for hits in found]
+        found = retriever.search_many([query] if isinstance(query, str) else query, k, **options)
+        numbers = self._numbers_of(retriever, folder, [hit.document_id for hits in found for hit in hits])
+        answers = [[_as_dict(hit, numbers, zero_index_ranks) for hit in hits] for hits in found]
         return answers[0] if isinstance(query, str) else answers
 
     def rerank(
@@ -382,19 +400,13 @@ class RAGPretrainedModel:
 
         return RAGatouilleLangChainCompressor(model=self, k=k, kwargs=kwargs)
 
-    def _as_dict(self, hit: Hit, zero: bool) -> dict[str, Any]:
-        """A hit as RAGatouille gives it."""
-        if self._numbers is None:
-            assert self._retriever is not None
-            self._numbers = {passage.id: number for number, passage in enumerate(passages_of(self._retriever))}
-        return {
-            "content": hit.text,
-            "score": hit.score,
-            "rank": hit.rank - zero,
-            "document_id": hit.document_id if hit.piece is None else hit.piece.document,
-            "passage_id": self._numbers[hit.document_id],
-            **({"document_metadata": dict(hit.metadata)} if hit.metadata else {}),
-        }
+    def _numbers_of(self, retriever: Retriever, folder: IndexFolder, asked: Sequence[str]) -> dict[str, int]:
+        """The place of each passage in ``collection.json``, read again after a change by any process."""
+        known, version = self._numbers, folder.version()
+        if known is None or known[0] != version or not all(name in known[1] for name in asked):
+            places = {passage.id: number for number, passage in enumerate(passages_of(retriever))}
+            self._numbers = known = version, places
+        return known[1]
 
     def _documents(
         self,
@@ -406,13 +418,12 @@ class RAGPretrainedModel:
         length: int,
     ) -> list[Document]:
         """The collection as documents of an index, cut and preprocessed."""
-        ids = document_ids_of(collection) if document_ids is None else [str(name) for name in document_ids]
+        collection = _texts_of(collection)
+        ids = document_ids_of(collection) if document_ids is None else _ids_alike(document_ids)
         if len(ids) != len(collection):
             raise ValueError("document_ids must be the same length as collection")
         if len(set(ids)) < len(ids):
             raise ValueError("document_ids must be unique")
-        if not all(name.strip() for name in ids):
-            raise ValueError("document_ids must not contain empty strings")
         if document_metadatas is not None and len(document_metadatas) != len(collection):
             raise ValueError("document_metadatas must be the same length as collection")
         # The default splitter estimates tokens. With a model they are counted.
@@ -422,7 +433,7 @@ class RAGPretrainedModel:
             passages = [{"document_id": name, "content": text} for name, text in zip(ids, collection, strict=True)]
         else:
             processor = CorpusProcessor(splitter, preprocessing_fn)
-            passages = processor.process_corpus(list(collection), ids, **({"chunk_size": length} if splitter else {}))
+            passages = processor.process_corpus(collection, ids, **({"chunk_size": length} if splitter else {}))
         return as_documents(passages, dict(zip(ids, document_metadatas or (), strict=False)))
 
     def _split(self, documents: Sequence[str], ids: Sequence[str], chunk_size: int) -> list[dict[str, str]]:
@@ -430,9 +441,7 @@ class RAGPretrainedModel:
         from tardif.data.chunking import Chunker
         from tardif.encoder.truncation import as_read
 
-        if self._base is None:
-            self._base = resolve_base(self._source)
-        read = as_read(self._base)
+        read = as_read(self._based())
         cut = Chunker(read, min(chunk_size, read.max_tokens)).chunk
         return [
             {"document_id": name, "content": piece.text}
@@ -445,16 +454,16 @@ class RAGPretrainedModel:
         name = index_name or self.index_name
         if name is None:
             raise SettingError("No index is in use: build one with index(), or pass index_name.")
-        folder = IndexFolder(self._indexes / check_name(name))
+        folder = IndexFolder(self._indexes / (name if name == self.index_name else _check_index_name(name)))
         if self._retriever is None or name != self.index_name:
-            self.index_name = name
             self._use(folder)
         assert self._retriever is not None
         return self._retriever, folder
 
     def _use(self, folder: IndexFolder) -> None:
-        self._close()
-        self._retriever = folder.open(device=None if self._device == "cpu" else self._device, quiet=not self.verbose)
+        opened = folder.open(device=None if self._device == "cpu" else self._device, quiet=not self.verbose)
+        self._close()  # only now: where the other cannot be opened, this one stays in use
+        self._retriever, self.index_name = opened, folder.path.name
 
     def _close(self) -> None:
         self._numbers = None
@@ -481,17 +490,20 @@ class _Memory:
 
     def add(self, documents: Sequence[str], metadatas: Sequence[dict[str, Any]] | None = None) -> _Memory:
         """Encode further documents."""
-        given = metadatas or [{}] * len(documents)
-        self._has_metadata |= metadatas is not None
+        documents = _texts_of(documents, "documents")
+        given = [{}] * len(documents) if metadatas is None else metadatas
         added = [
-            Document(str(place), text, metadata=known)
+            Document(str(place), text, metadata=known or {})
             for place, (text, known) in enumerate(zip(documents, given, strict=True), start=self._count)
         ]
-        self._count += len(added)
+        if not added:
+            return self
         if self._retriever is None:
             self._retriever = Retriever.encode(self._model, added, chunk=None, quiet=True)
         else:
             self._retriever.add(added, chunk=None, quiet=True)
+        self._has_metadata |= metadatas is not None
+        self._count += len(added)
         return self
 
     def search(self, query: str | list[str], k: int, *, zero: bool = False) -> Any:
@@ -500,7 +512,7 @@ class _Memory:
             return [] if isinstance(query, str) else [[] for _ in query]
         answers = [
             [self._as_dict(hit, zero) for hit in hits]
-            for hits in self._retriever.search_many([query] if isinstance(query, str) else list(query), k)
+            for hits in self._retriever.search_many([query] if isinstance(query, str) else query, k)
         ]
         return answers[0] if isinstance(query, str) else answers
 
@@ -513,6 +525,74 @@ class _Memory:
             "result_index": int(hit.document_id),
             **metadata,
         }
+
+
+def _as_dict(hit: Hit, numbers: dict[str, int], zero: bool) -> dict[str, Any]:
+    """A hit as RAGatouille gives it."""
+    return {
+        "content": hit.text,
+        "score": hit.score,
+        "rank": hit.rank - zero,
+        "document_id": hit.document_id if hit.piece is None else hit.piece.document,
+        # None: another process deleted the passage while this one searched.
+        "passage_id": numbers.get(hit.document_id),
+        **({"document_metadata": dict(hit.metadata)} if hit.metadata else {}),
+    }
+
+
+def _texts_of(values: Any, name: str = "collection") -> list[str]:
+    """A collection as a list of texts.
+
+    Raises:
+        DataError: it is a single text, or one of them is no text.
+    """
+    found = check_list(values, name, DataError)
+    for number, text in enumerate(found, start=1):
+        if not isinstance(text, str):
+            raise DataError(f"{name}: number {number} must be text, not {called(text)}.")
+    return [str.__str__(text) for text in found]
+
+
+def _ids_alike(values: Any) -> list[str]:
+    """The ids of a collection.
+
+    Raises:
+        ValueError: they are not of one type.
+        DataError: one of them cannot be an id.
+    """
+    given = check_list(values, "document_ids", DataError)
+    if len({type(name) for name in given}) > 1:
+        raise ValueError("All document_ids must be of the same type")
+    if not all(isinstance(name, Integral) or str(name).strip() for name in given):
+        raise ValueError("document_ids must not contain empty strings")
+    return _ids_of(given)
+
+
+def _ids_of(values: Any) -> list[str]:
+    """One id or several, as the index has them: a whole number is its digits, as is a UUID's text."""
+    several = values if hasattr(values, "__iter__") and not isinstance(values, str) else [values]
+    return check_ids([str(name) if isinstance(name, UUID) else name for name in several])
+
+
+def _check_index_name(name: str) -> str:
+    """Return the name of an index's folder, which may have any letters, as RAGatouille's may.
+
+    Raises:
+        SettingError: it is no name, or leads elsewhere.
+    """
+    if (
+        not isinstance(name, str)
+        or not name.strip()
+        or name[0] == "."
+        or re.search(r"[/\\\x00-\x1f\ud800-\udfff]", name)
+    ):
+        raise SettingError(
+            f"index_name={shown(name)}: give a name without slashes and without a dot in front; from_pretrained(..., "
+            "index_root=) chooses the folder."
+        )
+    if len(name.encode()) > 200:
+        raise SettingError(f"index_name={shown(name)} is too long: give at most 200 bytes.")
+    return name
 
 
 def _ignore(bsize: Literal["auto"] | int, use_faiss: bool = False) -> None:

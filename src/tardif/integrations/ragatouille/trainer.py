@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tardif.checks import check_list, check_number
 from tardif.data.training_set import TrainingSet
 from tardif.devices import cuda_count
-from tardif.errors import SettingError
+from tardif.errors import DataError, OtherRunError, SettingError
 from tardif.folders import check_name
 from tardif.integrations.ragatouille.data import TrainingDataProcessor, texts_of, with_rules
 from tardif.integrations.ragatouille.remarks import ignored
@@ -68,7 +69,7 @@ class RAGTrainer:
 
     def add_documents(self, documents: list[str]) -> None:
         """Add documents to the collection that negatives are mined from."""
-        self.collection = seeded_shuffle(self.collection + documents)
+        self.collection = seeded_shuffle([*self.collection, *_texts(documents, "documents")])
 
     def prepare_training_data(
         self,
@@ -111,13 +112,14 @@ class RAGTrainer:
             ignored(
                 "hard_negative_model_size", "BM25 mines, without a model; Trainer.prepare(miner='dense') has models"
             )
+        raw_data = check_list(raw_data, "raw_data", ValueError)
         data_type = _data_type(raw_data, pairs_with_labels)
-        kept = dict.fromkeys([*self.collection, *(text for text in all_documents or () if isinstance(text, str))])
+        kept = dict.fromkeys([*self.collection, *_texts(all_documents or (), "all_documents")])
         for row in raw_data:
             kept |= dict.fromkeys(
                 text for document in row[1 : 3 if data_type == "triplets" else 2] for text in texts_of(document)
             )
-        self.collection = seeded_shuffle(list(kept))
+        self.collection = seeded_shuffle([text for text in kept if text.strip()])
         names = dict.fromkeys(row[0] for row in raw_data)
         self.queries = set(names)
         self.data_dir = Path(data_out_path)
@@ -193,6 +195,11 @@ class RAGTrainer:
         if maxsteps < self._steps(batch_size):
             settings["max_steps"] = maxsteps
         if not use_ib_negatives:
+            if self.trainer.data and not any(example.negative_ids for example in self.trainer.data.examples):
+                raise SettingError(
+                    "use_ib_negatives=False: no row has a negative, so that nothing could be learnt. Use the batch's, "
+                    "or prepare with num_new_negatives above 0 and further documents (all_documents)."
+                )
             # A batch of one has no other examples; the gradients of a whole batch are summed before a step.
             settings |= {"batch_size": 1, "gradient_accumulation_steps": batch_size}
         if learning_rate != _LR:
@@ -202,15 +209,26 @@ class RAGTrainer:
         # colbert-ai accumulates parts of a batch to save memory; GradCache does, with the whole batch's negatives.
         if accumsteps > 1:
             settings["grad_cache"] = True
-        # A second training of this object gets a folder of its own, too.
-        self.trainer.name = _free_name(self.model_name)
-        self.trainer.path = (CHECKPOINTS / self.trainer.name).absolute()
-        return str(self.trainer.train(resume=True, **settings).path)
+        return self._train(settings)
+
+    def _train(self, settings: dict[str, Any]) -> str:
+        """Continue the unfinished training with these settings, or begin one in a folder of its own."""
+        others: list[str] = []
+        while True:
+            self.trainer.name = _free_name(self.model_name, others)
+            self.trainer.path = (CHECKPOINTS / self.trainer.name).absolute()
+            try:
+                return str(self.trainer.train(resume=True, **settings).path)
+            except OtherRunError as error:
+                # The script was changed since: the unfinished training stays, for the script that began it.
+                self.trainer.console.say(f"{error.what} This training gets a folder of its own.")
+                others.append(self.trainer.name)
 
     def _steps(self, batch_size: int) -> int:
         """How many steps the default number of epochs takes."""
         from tardif.training.plan import epochs_for
 
+        check_number("batch_size", batch_size, 1, whole=True)
         examples = len(self.trainer.data.examples) if self.trainer.data else 0
         return int(math.ceil(examples / batch_size) * epochs_for(examples))
 
@@ -220,13 +238,13 @@ class RAGTrainer:
 
 def _data_type(raw_data: Sequence[Sequence[Any]], labelled: bool) -> Literal["pairs", "triplets", "labeled_pairs"]:
     """What the rows are, by the first one; each must have as many fields, and a query first."""
-    width = len(raw_data[0]) if raw_data and not isinstance(raw_data[0], str) else 0
+    width = len(raw_data[0]) if raw_data and isinstance(raw_data[0], list | tuple) else 0
     if width not in (2, 3):
         raise ValueError(
             "raw_data: give a list of pairs or triplets, (query, document) or (query, document, document)."
         )
     for number, row in enumerate(raw_data, start=1):
-        if isinstance(row, str) or len(row) != width:
+        if not isinstance(row, list | tuple) or len(row) != width:
             raise ValueError(f"raw_data, row {number}: give {width} fields, as in the first row.")
         if not isinstance(row[0], str):
             raise ValueError(f"raw_data, row {number}: the query must be a text, not {type(row[0]).__name__}.")
@@ -242,7 +260,13 @@ def _devices(n_usable_gpus: int) -> str | int:
     return min(n_usable_gpus, cuda_count()) or "cpu"
 
 
-def _free_name(name: str) -> str:
+def _texts(documents: Any, name: str) -> list[str]:
+    """The texts of a list of documents; as in RAGatouille, what is no text is left out, but a dict's content counts."""
+    given = check_list(documents, name, DataError)
+    return [text for document in given if isinstance(document, str | dict) for text in texts_of(document)]
+
+
+def _free_name(name: str, taken: Sequence[str] = ()) -> str:
     """The name itself, or with the first number whose folder is free: an earlier checkpoint is never replaced."""
     from tardif.training.run_folder import RunFolder
 
@@ -250,6 +274,6 @@ def _free_name(name: str) -> str:
     while True:
         candidate = name if number == 1 else f"{name}-{number}"
         place = (CHECKPOINTS / candidate).absolute()
-        if not place.exists() or RunFolder(place).is_unfinished():
+        if candidate not in taken and (not place.exists() or RunFolder(place).is_unfinished()):
             return candidate
         number += 1
