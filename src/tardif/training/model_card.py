@@ -180,7 +180,7 @@ def _results(result: TrainingResult) -> list[Any]:
         return []
     names = dataset_names(result.settings.get("data", {}).get("sources", ()))
     folds = result.settings.get("folds", 1) > 1
-    about = {
+    about: dict[str, Any] = {
         "task_type": _TASK[0],
         "task_name": _TASK[1],
         "dataset_type": "-".join(names) or "held-out-queries",
@@ -192,7 +192,7 @@ def _results(result: TrainingResult) -> list[Any]:
     for measure, value in result.after.items():
         kind = f"maxsim_{measure.lower()}"
         found.append(EvalResult(metric_type=kind, metric_value=value, metric_name=measure, **about))
-        before = {"metric_type": f"before_training_{kind}", "metric_name": f"{measure} before training"}
+        before: dict[str, Any] = {"metric_type": f"before_training_{kind}", "metric_name": f"{measure} before training"}
         found.append(EvalResult(metric_value=result.before[measure], **before, **about))
     return found
 

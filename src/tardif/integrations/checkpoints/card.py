@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tardif.errors import ModelError, first_line, reason
 from tardif.file_reading import read_bounded
@@ -58,26 +58,20 @@ def export_card(source: Path, model: MultiVectorEncoder, form: str, name: str) -
     """
     from huggingface_hub import ModelCard
 
+    text = _own_card(source) or _new_card(source, model, name)
     try:
-        card = ModelCard(_own_card(source) or _new_card(source, model, name))
-        known = card.data.to_dict()
-    except (OSError, ValueError, TypeError, AttributeError, _yaml_error()) as error:
+        card: Any = ModelCard(text)
+        tags = card.data.to_dict().get("tags") or []
+    except Exception as error:  # of the hub's library, or of the reader of YAML
         raise ModelError(
             f"{source / CARD} cannot be used ({first_line(error)}): correct the YAML at its beginning, or remove the "
             "file, and a new card is made."
         ) from error
     library = _LIBRARIES.get(form, LIBRARY)
-    tags = known.get("tags") or []
     card.data["tags"] = list(dict.fromkeys([*tags, *([library] if form in _LIBRARIES else []), "tardif"]))
     card.data["library_name"] = library
     card.text = _with_use(card.text, form, name)
     return str(card)
-
-
-def _yaml_error() -> type[Exception]:
-    import yaml
-
-    return yaml.YAMLError
 
 
 def _own_card(source: Path) -> str:
