@@ -27,9 +27,9 @@ def exported(folder, out, form="sentence-transformers", **how):
 @pytest.mark.parametrize(
     ("form", "library", "opens"),
     [
-        ("sentence-transformers", "sentence-transformers", 'MultiVectorEncoder("out")'),
-        ("stanford", "sentence-transformers", 'Checkpoint("out", ColBERTConfig())'),
-        ("pylate", "PyLate", 'models.ColBERT("out")'),
+        ("sentence-transformers", "sentence-transformers", 'MultiVectorEncoder("model")'),
+        ("stanford", "sentence-transformers", 'Checkpoint("model", ColBERTConfig())'),
+        ("pylate", "PyLate", 'models.ColBERT("model")'),
     ],
 )
 def test_every_export_has_a_card_of_its_format(folder, tmp_path, form, library, opens):

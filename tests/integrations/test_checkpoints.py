@@ -175,7 +175,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(own, tmp_path):
         files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
         assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
-        assert {path.suffix for path in files} <= {".json", ".safetensors", ".metadata"}
+        assert {path.suffix for path in files} <= {".json", ".safetensors", ".metadata", ".md"}
 
 
 def test_without_markers_colbert_ai_has_nothing_to_insert(base_folder, tmp_path):

@@ -76,7 +76,7 @@ def export_checkpoint(
             ``sentence-transformers``: what training publishes. ``onnx``: graphs in fp32 and int8 with a recipe by which
             any program can encode. ``vespa``: an application package with schema and feed.
         overwrite: replace a folder that exists.
-        name: the hub id that the model card shows how to open; the folder's name by default.
+        name: the hub id that the model card shows how to open; the checkpoint's own name by default.
         documents: for ``vespa`` and ``onnx``: an index folder, a file or folder of documents, or documents. They become
             the feed, and the first ones measure the loss of int8. Without them a sample does.
 
@@ -117,7 +117,7 @@ def export_checkpoint(
             files = sorted(found for found in aside.rglob("*") if found.is_file())
             write_checksums(aside, {found.relative_to(aside).as_posix(): checksum(found) for found in files})
         # After the checksums: a changed card is no damage.
-        write_card(aside, export_card(base.folder, model, format, name or path.name))
+        write_card(aside, export_card(base.folder, model, format, name or base.hub_id or base.folder.name))
     return CheckpointExport(path, format, tuple(notes))
 
 
