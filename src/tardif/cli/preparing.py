@@ -72,8 +72,8 @@ def export(
 
     console = Console()
     if push is not None:
-        if out is not None:
-            raise typer.BadParameter("give one of --out and --push", param_hint="--push")
+        if out is not None or documents is not None:
+            raise typer.BadParameter("uploads a model alone: leave out --out and --documents", param_hint="--push")
         put(_push(what, push, form or "sentence-transformers", private))
         return
     if out is None or form is None:
