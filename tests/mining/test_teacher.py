@@ -202,5 +202,5 @@ def test_a_teacher_that_is_not_there_or_gives_several_numbers_is_refused(tmp_pat
     with pytest.raises(ModelError, match="does not exist: .* such as cross-encoder/"):
         Teacher(tmp_path / "nothing")
     CrossEncoder(str(base_folder("bert")), num_labels=3, device="cpu").save_pretrained(str(tmp_path / "three"))
-    with pytest.raises(ModelError, match="3 numbers"):
+    with pytest.raises(ModelError, match="3 scores"):
         Teacher(tmp_path / "three").score([("a", "b")])
