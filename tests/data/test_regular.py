@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
-from tardif.cli.options import lines_of
+from tardif.cli.shared_options import lines_of
 from tardif.data.assemble import source_json
 from tardif.data.chunking import cutter
 from tardif.data.document_report import DocumentReport

@@ -153,7 +153,7 @@ def _forged(folder, change):
 
 
 def _checks(tables):
-    """Row checksums that fit the rows."""
+    """StoredRow checksums that fit the rows."""
     rows = {name: tables[name] for name in ("codes", "steps", "nearest") if name in tables}
     ends = tables["starts"]
     if (np.diff(ends) >= 0).all() and ends[-1] <= len(rows["codes"]):

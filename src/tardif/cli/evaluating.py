@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tardif.cli.groups import Group, verb
-from tardif.cli.options import AsJson, Device, JudgingOptions, Language, Quiet
 from tardif.cli.output import leave_results, put, put_json, put_row
+from tardif.cli.shared_options import AsJson, Device, JudgingOptions, Language, Quiet
 
 if TYPE_CHECKING:
     from tardif.evaluation.comparison import Figures, Pair

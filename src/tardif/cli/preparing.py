@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tardif.cli.groups import verb
-from tardif.cli.options import Device, Language, Overwrite, PreparationOptions, Quiet, Seed
 from tardif.cli.output import put
+from tardif.cli.shared_options import Device, Language, Overwrite, PreparationOptions, Quiet, Seed
 from tardif.encoder import MINILM
 
 

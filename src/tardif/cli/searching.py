@@ -11,7 +11,8 @@ import typer
 
 from tardif.checks import check_ids
 from tardif.cli.groups import Group, spelt, verb
-from tardif.cli.options import (
+from tardif.cli.output import put, put_json, put_row, show_hits
+from tardif.cli.shared_options import (
     AsJson,
     Chunk,
     Device,
@@ -28,7 +29,6 @@ from tardif.cli.options import (
     lines_of,
     whole_number,
 )
-from tardif.cli.output import put, put_json, put_row, show_hits
 from tardif.ranking import WORD_SHARE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _filter(text: str | None) -> Filter | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildOptions(Group):
+class BuildGroup(Group):
     """How an index is built: arguments of ``Retriever.build``."""
 
     chunk: Chunk = "auto"
@@ -66,7 +66,7 @@ def index(
         Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder, or training data.")
     ],
     out: Annotated[Path, "The index's folder."],
-    options: BuildOptions,
+    options: BuildGroup,
     reading: ReadingOptions,
 ) -> None:
     """Encode a corpus and index it.
@@ -185,7 +185,7 @@ def sync(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(Group):
+class SearchGroup(Group):
     """How an index is searched: arguments of ``Retriever.search``."""
 
     k: K = 10
@@ -204,7 +204,7 @@ class SearchOptions(Group):
 @verb
 def search(
     index: Index,
-    options: SearchOptions,
+    options: SearchGroup,
     reading: ReadingOptions,
     query: Annotated[str | None, typer.Argument(help="The query.")] = None,
     queries: Annotated[Path | None, "Instead: a file of queries, .jsonl with _id and text."] = None,

@@ -12,7 +12,8 @@ import typer
 
 from tardif.cli.app import INTERRUPTED
 from tardif.cli.groups import Group, names_of, verb
-from tardif.cli.options import (
+from tardif.cli.output import put
+from tardif.cli.shared_options import (
     Language,
     Overwrite,
     PreparationOptions,
@@ -22,7 +23,6 @@ from tardif.cli.options import (
     weighted,
     whole_number,
 )
-from tardif.cli.output import put
 from tardif.encoder import MINILM
 from tardif.errors import SettingError
 

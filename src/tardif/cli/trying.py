@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tardif.cli.groups import verb
-from tardif.cli.options import AsJson, OpeningOptions, Quiet
 from tardif.cli.output import put, put_json
+from tardif.cli.shared_options import AsJson, OpeningOptions, Quiet
 from tardif.encoder import MINILM
 from tardif.errors import FolderError
 

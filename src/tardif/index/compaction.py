@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.index.codes import Codebook, assign, encode
-from tardif.index.segment import MOST_DOCUMENTS, Kind, Segment
+from tardif.index.segment import MOST_DOCUMENTS, Segment, SegmentKind
 from tardif.index.segment_writer import SegmentWriter, pairs_of
 from tardif.index.snapshot import View
 from tardif.index.workers import Workers
@@ -77,7 +77,7 @@ def write_vectors(
     name, codebook = book or (None, None)
     # 4 and 2 bits need a codebook; without one, the few vectors are kept exactly.
     bits = bits if codebook is not None or bits >= 8 else 16
-    kind = Kind(bits, vectors.shape[1], scale, name, 0 if codebook is None else len(codebook.centroids))
+    kind = SegmentKind(bits, vectors.shape[1], scale, name, 0 if codebook is None else len(codebook.centroids))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     with SegmentWriter(path, numbers, lengths, kind) as writer:
         for begin in range(0, len(numbers), _BLOCK):
@@ -157,7 +157,7 @@ def _copy(
     assert first.codebook is not None
     starts = [segment.starts for segment in segments]
     lengths = np.array([starts[p][r + 1] - starts[p][r] for p, r in zip(places, rows, strict=True)], dtype=np.int64)
-    kind = Kind(first.bits, first.width, first.scale, first.codebook_name, len(first.codebook.centroids))
+    kind = SegmentKind(first.bits, first.width, first.scale, first.codebook_name, len(first.codebook.centroids))
     with SegmentWriter(path, numbers, lengths, kind) as writer:
         for begin in range(0, len(rows), _BLOCK):
             block = zip(places[begin : begin + _BLOCK].tolist(), rows[begin : begin + _BLOCK].tolist(), strict=True)

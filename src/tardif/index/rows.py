@@ -34,7 +34,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """A row of the table ``documents``. A damaged file may hold values of other types.
 
     Attributes:
@@ -62,12 +62,12 @@ class Row(NamedTuple):
     checksum: int
 
     @classmethod
-    def of(cls, number: int, document: Document, source: str, terms: str) -> Row:
+    def of(cls, number: int, document: Document, source: str, terms: str) -> StoredRow:
         """Return the row of a document or piece."""
         columns = (number, document.id, document.title, document.text, *columns_of(document), source)
         return cls(*columns, terms_checksum(terms), 0).signed()
 
-    def signed(self) -> Row:
+    def signed(self) -> StoredRow:
         """Return the row with the checksum that its other columns have."""
         return self._replace(checksum=row_checksum(self[:-1]))
 
@@ -92,7 +92,7 @@ def row_checksum(columns: Sequence[Any]) -> int:
     return digest.intdigest() - 2**63
 
 
-def damaged_of(rows: Sequence[Row]) -> list[Row]:
+def damaged_of(rows: Sequence[StoredRow]) -> list[StoredRow]:
     """Return the rows that are not what was written: their checksums are wrong."""
     return [row for row in rows if row_checksum(row[:-1]) != row.checksum]
 
@@ -116,6 +116,6 @@ def mixed_sum(numbers: NDArray[np.int64]) -> int:
     return int((x ^ (x >> np.uint64(31))).sum(dtype=np.uint64))
 
 
-def checksums_of(rows: Sequence[Row]) -> NDArray[np.int64]:
+def checksums_of(rows: Sequence[StoredRow]) -> NDArray[np.int64]:
     """Return the rows' checksums."""
     return np.array([row.checksum for row in rows], dtype=np.int64)

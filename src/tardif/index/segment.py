@@ -47,7 +47,7 @@ _DTYPES = frozenset(np.dtype(kind).str for kind in ("i8", "u8", "i2", "i1", "u1"
 
 
 @dataclass(frozen=True)
-class Kind:
+class SegmentKind:
     """How a segment's rows are coded.
 
     Attributes:

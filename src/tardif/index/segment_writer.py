@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tardif.folders import sync
 from tardif.index import segment
 from tardif.index.codebooks import IDENTITY
-from tardif.index.segment import ALIGN, HEADER, SUFFIX, Kind
+from tardif.index.segment import ALIGN, HEADER, SUFFIX, SegmentKind
 from tardif.locks import hold, is_held
 
 # The suffix of a file that is being written, or was when its process was killed.
@@ -32,7 +32,7 @@ _DOCUMENT = (1 << _SHIFT) - 1
 class SegmentWriter:
     """Writes a segment, some documents at a time. The same contents give the same bytes."""
 
-    def __init__(self, path: Path, numbers: NDArray[np.int64], lengths: NDArray[np.int64], kind: Kind) -> None:
+    def __init__(self, path: Path, numbers: NDArray[np.int64], lengths: NDArray[np.int64], kind: SegmentKind) -> None:
         """Begin a file.
 
         Args:

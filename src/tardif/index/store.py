@@ -1,6 +1,6 @@
 """The database of an index: its documents in SQLite, and the list of living segments, changed in one transaction.
 
-documents   a row per document or piece (:class:`tardif.index.rows.Row`)
+documents   a row per document or piece (:class:`tardif.index.rows.StoredRow`)
 segments    name of the file, and how many documents and tokens it holds
 deleted     numbers of deleted documents with rows in a segment that was not rewritten yet
 words       the documents' terms, in an index that is searched by words (:mod:`tardif.index.fulltext`)
@@ -31,10 +31,10 @@ from tardif.index.connections import Connections
 from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
 from tardif.index.pieces import check_deletable, check_free
-from tardif.index.rows import SCHEMA, Row, checksums_of, damaged_of, mixed_sum, terms_checksum
+from tardif.index.rows import SCHEMA, StoredRow, checksums_of, damaged_of, mixed_sum, terms_checksum
 from tardif.types import Document
 
-_SELECT = f"SELECT {', '.join(Row._fields)} FROM documents"
+_SELECT = f"SELECT {', '.join(StoredRow._fields)} FROM documents"
 # SQLite's indexes of the two columns that documents are looked up by.
 _INDEXES = {"id": "sqlite_autoindex_documents_1", "document": "documents_whole"}
 Name = Literal["id", "document"]
@@ -224,12 +224,12 @@ class Store(DocumentTable):
 
     def recount(self, database: sqlite3.Connection) -> None:
         """Count documents and rows again, and sum up their checksums again."""
-        rows = [Row._make(row) for row in database.execute(_SELECT)]
+        rows = [StoredRow._make(row) for row in database.execute(_SELECT)]
         self.set_fact(database, "documents", len({row.document for row in rows}))
         self.set_fact(database, "rows", len(rows))
         self.set_fact(database, "documents sum", mixed_sum(checksums_of(rows)))
 
-    def _count_in(self, database: sqlite3.Connection, rows: Sequence[Row], sign: int) -> int:
+    def _count_in(self, database: sqlite3.Connection, rows: Sequence[StoredRow], sign: int) -> int:
         """Add whole documents' rows to the counts and sums, or with sign -1 take them out. Returns how many documents
         they are."""
         count = len({row.document for row in rows})
@@ -256,8 +256,10 @@ class Store(DocumentTable):
             raise self.damaged(_LOST)
         check_free(documents, owners)
         terms = [self.words.terms(document) if self.words is not None else "" for document in documents]
-        rows = [Row.of(number, d, source, words) for number, d, words in zip(numbers, documents, terms, strict=True)]
-        database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(Row._fields))})", rows)
+        rows = [
+            StoredRow.of(number, d, source, words) for number, d, words in zip(numbers, documents, terms, strict=True)
+        ]
+        database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(StoredRow._fields))})", rows)
         self._count_in(database, rows, 1)
         if self.words is not None:
             self.words.insert(database, zip(numbers, terms, strict=True))
@@ -285,7 +287,7 @@ class Store(DocumentTable):
             self.sign_words(database)
         return count
 
-    def _remove(self, database: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    def _remove(self, database: sqlite3.Connection, rows: Sequence[StoredRow]) -> int:
         if len(self._rows_of([row.id for row in rows], "id")) != len(rows):
             raise self.damaged(_LOST)
         if self.words is not None:
@@ -355,10 +357,10 @@ class Store(DocumentTable):
         """Return the numbers of all rows, ascending."""
         return np.array([row[0] for row in self._rows("SELECT number FROM documents ORDER BY number")], dtype=np.int64)
 
-    def all_rows(self) -> Iterator[Row]:
+    def all_rows(self) -> Iterator[StoredRow]:
         """Give every row, unverified, ordered by number."""
         with self.reading() as database:
-            yield from map(Row._make, database.execute(f"{_SELECT} ORDER BY number"))
+            yield from map(StoredRow._make, database.execute(f"{_SELECT} ORDER BY number"))
 
     def sources(self) -> dict[str, str]:
         """Return the file or folder that each document came from, by id, in the order of adding."""
@@ -372,7 +374,7 @@ class Store(DocumentTable):
             self.ids(new[begin : begin + _BLOCK].tolist())
         self._verified = numbers
 
-    def _rows_of(self, names: Iterable[str], column: Name) -> list[Row]:
+    def _rows_of(self, names: Iterable[str], column: Name) -> list[StoredRow]:
         """The rows of these names; SQLite's index must not lead to others."""
         wanted = set(names)
         rows = self._checked(column, list(wanted))
@@ -380,7 +382,7 @@ class Store(DocumentTable):
             raise self.damaged("its index of the ids leads to other documents")
         return rows
 
-    def _looked_up(self, ids: Sequence[str], column: Name = "id") -> list[Row]:
+    def _looked_up(self, ids: Sequence[str], column: Name = "id") -> list[StoredRow]:
         """The rows of these names. If one is not found, SQLite's indexes of the ids are verified, once."""
         rows = self._rows_of(ids, column)
         if len({getattr(row, column) for row in rows}) < len(set(ids)):
@@ -403,13 +405,13 @@ class Store(DocumentTable):
             raise self.damaged(_LOST)
         self._ids_verified = True
 
-    def _checked(self, column: str, values: Sequence[Any]) -> list[Row]:
+    def _checked(self, column: str, values: Sequence[Any]) -> list[StoredRow]:
         """The rows with one of these values in a column, verified."""
-        rows: list[Row] = []
+        rows: list[StoredRow] = []
         for begin in range(0, len(values), _BLOCK):
             block = values[begin : begin + _BLOCK]
             marks = ", ".join("?" * len(block))
-            rows += map(Row._make, self._rows(f"{_SELECT} WHERE {column} IN ({marks})", block))
+            rows += map(StoredRow._make, self._rows(f"{_SELECT} WHERE {column} IN ({marks})", block))
         if bad := damaged_of(rows):
             raise self.damaged(f"the checksum of the document {bad[0].id!r:.200} is wrong")
         return rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tardif.index.codes import ONE
 from tardif.index.disk import DiskIndex
-from tardif.index.rows import Row, damaged_of
+from tardif.index.rows import StoredRow, damaged_of
 from tardif.index.snapshot import View
 from tardif.types import Document
 
@@ -53,7 +53,7 @@ def stored_blocks(index: DiskIndex, tokens: int) -> Iterator[StoredBlock]:
     with index.moment():
         view, dim = index.view(), index.store.number("dim")
         places = _places(view)
-        rows: list[Row] = []
+        rows: list[StoredRow] = []
         found: list[NDArray[np.float32]] = []
         count = taken = 0
         for row in index.store.all_rows():
@@ -91,7 +91,7 @@ def _vectors(view: View, place: int, row: int, dim: int) -> NDArray[np.float32]:
     return vectors
 
 
-def _block(index: DiskIndex, rows: list[Row], found: list[NDArray[np.float32]], dim: int) -> StoredBlock:
+def _block(index: DiskIndex, rows: list[StoredRow], found: list[NDArray[np.float32]], dim: int) -> StoredBlock:
     if bad := damaged_of(rows):
         raise index.store.damaged(f"the checksum of the document {bad[0].id!r:.200} is wrong")
     vectors = np.concatenate([np.zeros((0, dim), dtype=np.float32), *found])

@@ -17,7 +17,7 @@ except ImportError as error:  # pragma: no cover
 
 from tardif.checks import called, check_list
 from tardif.errors import SettingError
-from tardif.integrations.hits import hit_metadata
+from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 

@@ -14,7 +14,7 @@ except ImportError as error:  # pragma: no cover
 
 from pydantic import Field, PrivateAttr
 
-from tardif.integrations.hits import hit_metadata
+from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 

@@ -16,7 +16,7 @@ except ImportError as error:  # pragma: no cover
     raise ImportError("LlamaIndex is not installed: pip install 'tardif[llama-index]'.") from error
 
 from tardif.errors import SettingError
-from tardif.integrations.hits import hit_metadata
+from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
 from tardif.search.retriever import Retriever
 

@@ -58,16 +58,15 @@ def mine(
 
     Args:
         data: a training set; only its training queries are mined for.
-        searcher: ranks the corpus. If it is no :class:`~tardif.mining.searcher.Scorer`, a positive below the ranking
-            counts as its last hit does. None mines nothing and keeps the user's own negatives.
+        searcher: ranks the corpus; None keeps the user's own negatives alone. If it is no
+            :class:`~tardif.mining.searcher.Scorer`, a positive below the ranking counts as its last hit does.
         selection: the rules; by default :class:`Selection`'s.
-        teacher: a cross-encoder that replaces false negatives and scores the rest. Examples that have a teacher's
-            scores already keep their scores and negatives.
+        teacher: a cross-encoder that replaces false negatives and scores the rest; scored examples stay as they are.
         seed: of the draws. The same seed gives the same negatives.
         advance: called with the number of queries done, for progress.
-        resumed: called with the number of queries that an earlier run did.
+        resumed: called with the number that an earlier run did.
         batch: queries per call of the searcher. With ``max_uses`` or a teacher the draws depend on it.
-        work: a folder for finished blocks of queries, from which an interrupted run resumes. The caller removes it.
+        work: a folder for finished blocks, from which an interrupted run resumes. The caller removes it.
         settings: the searcher's name and options, for the report and the key of the blocks.
 
     Raises:
@@ -78,21 +77,17 @@ def mine(
     >>> from tardif.text.languages import language
     >>> data = prepare(["pairs.jsonl"], miner="none", validation=0)
     >>> searcher = LexicalSearcher(list(data.documents.values()), language("en"))
-    >>> mined = mine(data, searcher, Selection(negatives=2))
-    >>> {len(example.negative_ids) for example in mined.data.examples}
-    {2}
+    >>> len(mine(data, searcher).data.examples[0].negative_ids)
+    8
     """
-    selection = selection or Selection()
+    selection, queries = selection or Selection(), data.query_ids(TRAIN)
     selection.check()
-    queries = data.query_ids(TRAIN)
     named = {"miner": "none" if searcher is None else type(searcher).__name__, **(settings or {}), "seed": seed}
-    named["teacher"] = None if teacher is None else teacher.name
+    named |= {"teacher": None if teacher is None else teacher.name}
     reporter = Reporter(queries, seed, selection, None if teacher is None else teacher.scaled)
     chooser = Chooser(data, searcher, selection, teacher, seed)
-    blocks = None
-    if work is not None:
-        judge = None if teacher is None else teacher.identity
-        blocks = Blocks(work, block_key(data, {**named, **selection.as_json(), "batch": batch, "judge": judge}))
+    key = {**named, **selection.as_json(), "batch": batch, "judge": None if teacher is None else teacher.identity}
+    blocks = None if work is None else Blocks(work, block_key(data, key))
     taught = {(example.query_id, example.positive_id): example for example in data.examples if example.scores}
     examples: list[Example] = []
     for choices, is_new in _choices(queries, batch, chooser, blocks):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tardif.cli.options import lines_of
+from tardif.cli.shared_options import lines_of
 from tardif.data.documents import read_documents
 from tardif.data.formats import cells, files, json_files, open_source, trec
 from tardif.data.queries import read_queries

@@ -40,7 +40,7 @@ def looks_like_an_id(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class IdKind:
     """One of two kinds of things that ids are joined to: documents or queries.
 
     Attributes:
@@ -61,8 +61,8 @@ class Kind:
         return f"{self.name}_id"
 
 
-DOCUMENTS = Kind("document", "documents", "NOT own_id AND NOT corpus", "corpus")
-QUERIES = Kind("query", "queries", "NOT own_id", "listed")
+DOCUMENTS = IdKind("document", "documents", "NOT own_id AND NOT corpus", "corpus")
+QUERIES = IdKind("query", "queries", "NOT own_id", "listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Column:
     """
 
     staging: Staging
-    kind: Kind
+    kind: IdKind
     source: int
     is_negative: bool
     rows: int
@@ -243,12 +243,12 @@ def _like(text: str) -> str:
     return f"strlen({text}) <= {_LONGEST} AND regexp_full_match({text}, '{_LIKE_AN_ID}')"
 
 
-def _values(kind: Kind) -> str:
+def _values(kind: IdKind) -> str:
     """SQL for the texts that ids were made from, with these ids."""
     return f"(SELECT DISTINCT id, text FROM {kind.table} WHERE {kind.made})"
 
 
-def _join_kind(staging: Staging, kind: Kind, action: str) -> list[str]:
+def _join_kind(staging: Staging, kind: IdKind, action: str) -> list[str]:
     # A text of the corpus is that document, whatever it looks like.
     corpus = "SELECT content_id FROM documents WHERE corpus UNION SELECT body_id FROM documents WHERE corpus"
     given = "SELECT NULL::VARCHAR WHERE false" if kind is QUERIES else corpus
@@ -314,7 +314,7 @@ def _without_corpus(staging: Staging, action: str) -> list[str]:
     ]
 
 
-def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
+def _join_numbers(staging: Staging, kind: IdKind) -> list[str]:
     """Join ids that are written differently from those given (17.0 for 17)."""
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE written AS
@@ -332,13 +332,13 @@ def _join_numbers(staging: Staging, kind: Kind) -> list[str]:
     ]
 
 
-def unknown(kind: Kind) -> str:
+def unknown(kind: IdKind) -> str:
     """SQL for the rows of ``stated`` with a document or query that nothing gives."""
     table = "texts" if kind is DOCUMENTS else "queries"
     return f"SELECT s.row FROM stated s ANTI JOIN {table} t ON s.{kind.column} = t.id WHERE s.fate IS NULL"
 
 
-def unknown_error(staging: Staging, kind: Kind) -> DataError:
+def unknown_error(staging: Staging, kind: IdKind) -> DataError:
     """The error for the first of these rows."""
     rows = f"SELECT s.* FROM stated s WHERE s.row IN ({unknown(kind)})"
     source, place, identity = staging.all(

@@ -10,6 +10,6 @@ formats is a base (:mod:`tardif.encoder.base`). ``docs/checkpoints.md`` says wha
 
 from __future__ import annotations
 
-from tardif.integrations.checkpoints.export import FORMATS, CheckpointExport, export_checkpoint
+from tardif.integrations.checkpoints.exporting import FORMATS, CheckpointExport, export_checkpoint
 
 __all__ = ["FORMATS", "CheckpointExport", "export_checkpoint"]

@@ -49,7 +49,7 @@ def push_checkpoint(
     """
     from huggingface_hub import HfApi
 
-    from tardif.integrations.checkpoints.export import export_checkpoint
+    from tardif.integrations.checkpoints.exporting import export_checkpoint
 
     console = console or Silent()
     # Before any work: a missing login must not wait for an export.

@@ -10,6 +10,6 @@ deliberately differs.
 from __future__ import annotations
 
 from tardif.integrations.ragatouille.pretrained import RAGPretrainedModel
-from tardif.integrations.ragatouille.trainer import RAGTrainer
+from tardif.integrations.ragatouille.rag_trainer import RAGTrainer
 
 __all__ = ["RAGPretrainedModel", "RAGTrainer"]

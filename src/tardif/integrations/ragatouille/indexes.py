@@ -120,17 +120,21 @@ class IndexFolder:
         self.write(retriever)
         return retriever
 
-    def begin(self) -> None:
-        """Mark that the index changes: until :meth:`write`, the JSON files may be of another state."""
+    def build(self, checkpoint: str, documents: Sequence[Document], **options: Any) -> Retriever:
+        """Build the index; until :meth:`write` is called, the JSON files may be of another state.
+
+        A failure removes the folder again, unless an index or the work of an interrupted build is in it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / _CHANGING).touch()
-
-    def drop_empty(self) -> None:
-        """Remove the folder of an index that could not be built; what an earlier index left stays."""
-        if not self.exists:
-            (self.path / _CHANGING).unlink(missing_ok=True)
-            with suppress(OSError):  # what was encoded before an interruption is there: the same call continues
-                self.path.rmdir()
+        try:
+            return Retriever.build(checkpoint, documents, self.index, chunk=None, **options)
+        except BaseException:
+            if not self.exists:
+                (self.path / _CHANGING).unlink(missing_ok=True)
+                with suppress(OSError):  # what was encoded before an interruption is there: the same call continues
+                    self.path.rmdir()
+            raise
 
     def version(self) -> tuple[int, int]:
         """What differs after every change of the JSON files, whichever process made it."""
@@ -143,7 +147,7 @@ class IndexFolder:
     @contextmanager
     def changing(self, retriever: Retriever) -> Iterator[None]:
         """Write the JSON files after a change of the index, or at the next opening where this is interrupted."""
-        self.begin()
+        (self.path / _CHANGING).touch()
         yield
         self.write(retriever)
 

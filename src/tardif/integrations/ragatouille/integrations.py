@@ -12,6 +12,6 @@ __all__ = ["RAGatouilleLangChainCompressor", "RAGatouilleLangChainRetriever"]  #
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tardif.integrations.ragatouille import langchain
+    from tardif.integrations.ragatouille import components
 
-    return getattr(langchain, name)
+    return getattr(components, name)

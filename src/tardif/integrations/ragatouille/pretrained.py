@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from numbers import Integral
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
 
-from tardif.checks import called, check_ids, check_list, shown
+from tardif.checks import shown
 from tardif.devices import allocate
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index.filter_nodes import And
 from tardif.index.filters import parse_filter
 from tardif.index.protocol import RECALL
-from tardif.integrations.ragatouille.data import (
-    CorpusProcessor,
-    Preprocessing,
-    document_ids_of,
-    llama_index_sentence_splitter,
-)
-from tardif.integrations.ragatouille.indexes import IndexFolder, as_documents, passages_of
+from tardif.integrations.ragatouille.collection import Splitter, as_ids, documents_of
+from tardif.integrations.ragatouille.data import Preprocessing, llama_index_sentence_splitter
+from tardif.integrations.ragatouille.encoded_documents import EncodedDocuments
+from tardif.integrations.ragatouille.indexes import IndexFolder, passages_of
 from tardif.integrations.ragatouille.remarks import ignored
 from tardif.progress import Console
 from tardif.search.retriever import Retriever
@@ -33,8 +28,6 @@ if TYPE_CHECKING:
     from langchain_core.documents import BaseDocumentCompressor
     from langchain_core.retrievers import BaseRetriever
     from sentence_transformers import MultiVectorEncoder
-
-Splitter = Callable[..., list[Any]]
 
 INDEX_ROOT = ".ragatouille/"
 
@@ -63,7 +56,7 @@ class RAGPretrainedModel:
         # RAGatouille tells an index's name and folder before anything is encoded.
         self._indexes = Path(INDEX_ROOT) / "colbert" / "indexes"
         self._retriever: Retriever | None = None
-        self._memory: _Memory | None = None
+        self._memory: EncodedDocuments | None = None
         # Passages are numbered when a hit needs it first, and again after a change.
         self._numbers: tuple[tuple[int, int], dict[str, int]] | None = None
 
@@ -194,27 +187,14 @@ class RAGPretrainedModel:
             self._use(folder)
             return str(folder.path)
         splitter = document_splitter_fn if split_documents else None
-        documents = self._documents(
+        documents = self._documents_of(
             collection, document_ids, document_metadatas, splitter, preprocessing_fn, max_document_length
         )
         if not documents:
             raise DataError("The collection is empty: give at least one text.")
         self._close()
-        folder.begin()
-        try:
-            self._retriever = Retriever.build(
-                source,
-                documents,
-                folder.index,
-                chunk=None,
-                bits=nbits,
-                overwrite=True,
-                device=self._device,
-                quiet=not self.verbose,
-            )
-        except BaseException:
-            folder.drop_empty()
-            raise
+        options = {"device": self._device, "quiet": not self.verbose}
+        self._retriever = folder.build(source, documents, bits=nbits, overwrite=True, **options)
         folder.write(self._retriever, checkpoint=source, index_name=name, doc_maxlen=max_document_length)
         self.index_name = name
         return str(folder.path)
@@ -250,7 +230,7 @@ class RAGPretrainedModel:
         _ignore(bsize, use_faiss)
         retriever, folder = self._in_use(index_name)
         splitter = document_splitter_fn if split_documents else None
-        documents = self._documents(
+        documents = self._documents_of(
             new_collection, new_document_ids, new_document_metadatas, splitter, preprocessing_fn, folder.longest()
         )
         if documents:
@@ -265,7 +245,7 @@ class RAGPretrainedModel:
         """
         retriever, folder = self._in_use(index_name)
         with folder.changing(retriever):
-            retriever.delete(_ids_of(document_ids))
+            retriever.delete(as_ids(document_ids))
 
     def search(
         self,
@@ -298,7 +278,7 @@ class RAGPretrainedModel:
         """
         retriever, folder = self._in_use(index_name)
         if doc_ids is not None:
-            only = parse_filter({"@id": _ids_of(doc_ids)})
+            only = parse_filter({"@id": as_ids(doc_ids)})
             given = kwargs.pop("where", None)
             kwargs["where"] = only if given is None else And((only, parse_filter(given)))
         options = {"recall": _FAST if force_fast else RECALL, **kwargs}
@@ -334,7 +314,7 @@ class RAGPretrainedModel:
         ['content', 'rank', 'result_index', 'score']
         """
         _ignore(bsize)
-        return _Memory(self.model).add(documents).search(query, k, zero=zero_index_ranks)
+        return EncodedDocuments(self.model).add(documents).search(query, k, zero=zero_index_ranks)
 
     def encode(
         self,
@@ -362,7 +342,7 @@ class RAGPretrainedModel:
         if document_metadatas is not None and len(document_metadatas) != len(documents):
             raise ValueError("document_metadatas must be the same length as documents")
         if self._memory is None:
-            self._memory = _Memory(self.model)
+            self._memory = EncodedDocuments(self.model)
         self._memory.add(documents, document_metadatas)
         if verbose and self.verbose:
             Console().say(f"{len(documents)} documents encoded, {len(self._memory)} in memory.")
@@ -390,13 +370,13 @@ class RAGPretrainedModel:
 
     def as_langchain_retriever(self, **kwargs: Any) -> BaseRetriever:
         """A LangChain retriever over the index in use; ``kwargs`` are those of :meth:`search`."""
-        from tardif.integrations.ragatouille.langchain import RAGatouilleLangChainRetriever
+        from tardif.integrations.ragatouille.components import RAGatouilleLangChainRetriever
 
         return RAGatouilleLangChainRetriever(model=self, kwargs=kwargs)
 
     def as_langchain_document_compressor(self, k: int = 5, **kwargs: Any) -> BaseDocumentCompressor:
         """A LangChain document compressor that reranks; ``kwargs`` are those of :meth:`rerank`."""
-        from tardif.integrations.ragatouille.langchain import RAGatouilleLangChainCompressor
+        from tardif.integrations.ragatouille.components import RAGatouilleLangChainCompressor
 
         return RAGatouilleLangChainCompressor(model=self, k=k, kwargs=kwargs)
 
@@ -408,7 +388,7 @@ class RAGPretrainedModel:
             self._numbers = known = version, places
         return known[1]
 
-    def _documents(
+    def _documents_of(
         self,
         collection: Sequence[str],
         document_ids: Sequence[str] | None,
@@ -417,24 +397,9 @@ class RAGPretrainedModel:
         preprocessing_fn: Preprocessing | list[Preprocessing] | None,
         length: int,
     ) -> list[Document]:
-        """The collection as documents of an index, cut and preprocessed."""
-        collection = _texts_of(collection)
-        ids = document_ids_of(collection) if document_ids is None else _ids_alike(document_ids)
-        if len(ids) != len(collection):
-            raise ValueError("document_ids must be the same length as collection")
-        if len(set(ids)) < len(ids):
-            raise ValueError("document_ids must be unique")
-        if document_metadatas is not None and len(document_metadatas) != len(collection):
-            raise ValueError("document_metadatas must be the same length as collection")
-        # The default splitter estimates tokens. With a model they are counted.
-        if splitter is llama_index_sentence_splitter:
-            splitter = self._split
-        if splitter is None and preprocessing_fn is None:
-            passages = [{"document_id": name, "content": text} for name, text in zip(ids, collection, strict=True)]
-        else:
-            processor = CorpusProcessor(splitter, preprocessing_fn)
-            passages = processor.process_corpus(collection, ids, **({"chunk_size": length} if splitter else {}))
-        return as_documents(passages, dict(zip(ids, document_metadatas or (), strict=False)))
+        """As :func:`documents_of`. The default splitter estimates tokens; here the model's own are counted."""
+        chosen = self._split if splitter is llama_index_sentence_splitter else splitter
+        return documents_of(collection, document_ids, document_metadatas, chosen, preprocessing_fn, length)
 
     def _split(self, documents: Sequence[str], ids: Sequence[str], chunk_size: int) -> list[dict[str, str]]:
         """Cut documents by the model's own tokens, so that each passage is read whole."""
@@ -472,61 +437,6 @@ class RAGPretrainedModel:
         self._retriever = None
 
 
-class _Memory:
-    """Documents encoded into memory and searched without an index; the id of each is its place.
-
-    Args:
-        model: an opened model.
-    """
-
-    def __init__(self, model: MultiVectorEncoder) -> None:
-        self._model = model
-        self._retriever: Retriever | None = None
-        self._has_metadata = False
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, documents: Sequence[str], metadatas: Sequence[dict[str, Any]] | None = None) -> _Memory:
-        """Encode further documents."""
-        documents = _texts_of(documents, "documents")
-        given = [{}] * len(documents) if metadatas is None else metadatas
-        added = [
-            Document(str(place), text, metadata=known or {})
-            for place, (text, known) in enumerate(zip(documents, given, strict=True), start=self._count)
-        ]
-        if not added:
-            return self
-        if self._retriever is None:
-            self._retriever = Retriever.encode(self._model, added, chunk=None, quiet=True)
-        else:
-            self._retriever.add(added, chunk=None, quiet=True)
-        self._has_metadata |= metadatas is not None
-        self._count += len(added)
-        return self
-
-    def search(self, query: str | list[str], k: int, *, zero: bool = False) -> Any:
-        """The hits of a text, or of each text of a list."""
-        if self._retriever is None:
-            return [] if isinstance(query, str) else [[] for _ in query]
-        answers = [
-            [self._as_dict(hit, zero) for hit in hits]
-            for hits in self._retriever.search_many([query] if isinstance(query, str) else query, k)
-        ]
-        return answers[0] if isinstance(query, str) else answers
-
-    def _as_dict(self, hit: Hit, zero: bool) -> dict[str, Any]:
-        metadata = {"document_metadata": dict(hit.metadata)} if self._has_metadata else {}
-        return {
-            "content": hit.text,
-            "score": hit.score,
-            "rank": hit.rank - zero,
-            "result_index": int(hit.document_id),
-            **metadata,
-        }
-
-
 def _as_dict(hit: Hit, numbers: dict[str, int], zero: bool) -> dict[str, Any]:
     """A hit as RAGatouille gives it."""
     return {
@@ -538,40 +448,6 @@ def _as_dict(hit: Hit, numbers: dict[str, int], zero: bool) -> dict[str, Any]:
         "passage_id": numbers.get(hit.document_id),
         **({"document_metadata": dict(hit.metadata)} if hit.metadata else {}),
     }
-
-
-def _texts_of(values: Any, name: str = "collection") -> list[str]:
-    """A collection as a list of texts.
-
-    Raises:
-        DataError: it is a single text, or one of them is no text.
-    """
-    found = check_list(values, name, DataError)
-    for number, text in enumerate(found, start=1):
-        if not isinstance(text, str):
-            raise DataError(f"{name}: number {number} must be text, not {called(text)}.")
-    return [str.__str__(text) for text in found]
-
-
-def _ids_alike(values: Any) -> list[str]:
-    """The ids of a collection.
-
-    Raises:
-        ValueError: they are not of one type.
-        DataError: one of them cannot be an id.
-    """
-    given = check_list(values, "document_ids", DataError)
-    if len({type(name) for name in given}) > 1:
-        raise ValueError("All document_ids must be of the same type")
-    if not all(isinstance(name, Integral) or str(name).strip() for name in given):
-        raise ValueError("document_ids must not contain empty strings")
-    return _ids_of(given)
-
-
-def _ids_of(values: Any) -> list[str]:
-    """One id or several, as the index has them: a whole number is its digits, as is a UUID's text."""
-    several = values if hasattr(values, "__iter__") and not isinstance(values, str) else [values]
-    return check_ids([str(name) if isinstance(name, UUID) else name for name in several])
 
 
 def _check_index_name(name: str) -> str:

@@ -11,7 +11,7 @@ from samples import write_encoder, write_jsonl
 from tardif.cli import _PARTS
 from tardif.cli.app import app
 from tardif.cli.groups import names_of
-from tardif.cli.options import PreparationOptions, ReadingOptions, assigned
+from tardif.cli.shared_options import PreparationOptions, ReadingOptions, assigned
 from tardif.data.training_set import TrainingSet
 from tardif.errors import SettingError
 from tardif.preparation import Preparation

@@ -109,20 +109,15 @@ class RAGTrainer:
             ValueError: the rows cannot be read.
         """
         if hard_negative_model_size != "small":
-            ignored(
-                "hard_negative_model_size", "BM25 mines, without a model; Trainer.prepare(miner='dense') has models"
-            )
+            ignored("hard_negative_model_size", "BM25 mines; Trainer.prepare(miner='dense') mines with a model")
         raw_data = check_list(raw_data, "raw_data", ValueError)
         data_type = _data_type(raw_data, pairs_with_labels)
-        kept = dict.fromkeys([*self.collection, *_texts(all_documents or (), "all_documents")])
+        texts = [*self.collection, *_texts(all_documents or (), "all_documents")]
         for row in raw_data:
-            kept |= dict.fromkeys(
-                text for document in row[1 : 3 if data_type == "triplets" else 2] for text in texts_of(document)
-            )
-        self.collection = seeded_shuffle([text for text in kept if text.strip()])
+            texts += (text for document in row[1 : 3 if data_type == "triplets" else 2] for text in texts_of(document))
+        self.collection = seeded_shuffle([text for text in dict.fromkeys(texts) if text.strip()])
         names = dict.fromkeys(row[0] for row in raw_data)
-        self.queries = set(names)
-        self.data_dir = Path(data_out_path)
+        self.queries, self.data_dir = set(names), Path(data_out_path)
         self.data_processor = TrainingDataProcessor(self.collection, names, prepare=self._prepare)
         self.data_processor.process_raw_data(
             raw_data,
@@ -195,11 +190,7 @@ class RAGTrainer:
         if maxsteps < self._steps(batch_size):
             settings["max_steps"] = maxsteps
         if not use_ib_negatives:
-            if self.trainer.data and not any(example.negative_ids for example in self.trainer.data.examples):
-                raise SettingError(
-                    "use_ib_negatives=False: no row has a negative, so that nothing could be learnt. Use the batch's, "
-                    "or prepare with num_new_negatives above 0 and further documents (all_documents)."
-                )
+            self._check_own_negatives()
             # A batch of one has no other examples; the gradients of a whole batch are summed before a step.
             settings |= {"batch_size": 1, "gradient_accumulation_steps": batch_size}
         if learning_rate != _LR:
@@ -210,6 +201,14 @@ class RAGTrainer:
         if accumsteps > 1:
             settings["grad_cache"] = True
         return self._train(settings)
+
+    def _check_own_negatives(self) -> None:
+        """Raise if no example has a negative of its own: without the batch's, every loss would be 0."""
+        if self.trainer.data and not any(example.negative_ids for example in self.trainer.data.examples):
+            raise SettingError(
+                "use_ib_negatives=False: no row has a negative, so that nothing could be learnt. Use the batch's, or "
+                "prepare with num_new_negatives above 0 and further documents (all_documents)."
+            )
 
     def _train(self, settings: dict[str, Any]) -> str:
         """Continue the unfinished training with these settings, or begin one in a folder of its own."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The formats that Tardif reads again as a base.
 _BASES = ("stanford", "pylate", "sentence-transformers")
+# stanford is colbert-ai's and RAGatouille's; sentence-transformers is what training publishes; onnx has graphs in fp32
+# and int8 with a recipe by which any program can encode; vespa is an application with a schema and a feed.
 FORMATS = (*_BASES, "onnx", "vespa")
 # Texts on which a recipe shows: short, long, with punctuation, in other scripts.
 _PROBES = (
@@ -72,9 +74,7 @@ def export_checkpoint(
     Args:
         checkpoint: the folder or hub id of a late-interaction model, in any format that is a base.
         out: the folder to write.
-        format: one of :data:`FORMATS`. ``stanford``: for colbert-ai and RAGatouille. ``pylate``: PyLate's own layout.
-            ``sentence-transformers``: what training publishes. ``onnx``: graphs in fp32 and int8 with a recipe by which
-            any program can encode. ``vespa``: an application package with schema and feed.
+        format: one of :data:`FORMATS`.
         overwrite: replace a folder that exists.
         name: the hub id that the model card shows how to open; the checkpoint's own name by default.
         documents: for ``vespa`` and ``onnx``: an index folder, a file or folder of documents, or documents. They become
@@ -95,9 +95,7 @@ def export_checkpoint(
     ['checksums.json', 'config.json', 'config_sentence_transformers.json']
     """
     if format not in FORMATS:
-        raise SettingError(
-            f"format={format!r}: a checkpoint is exported to {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        )
+        raise SettingError(f"format={format!r}: a checkpoint is exported to one of {', '.join(FORMATS)}.")
     if documents is not None and format in _BASES:
         raise SettingError(f"documents: the format {format} holds a model alone; leave them out.")
     path = expanded(out).absolute()
