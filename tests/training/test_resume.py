@@ -307,7 +307,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(make, unbroken, monkeypatch, e
         save(state, folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(library_trainer, "save_state", full)
+        patch.setattr(checkpoints, "save_state", full)
         with pytest.raises(FolderError, match=r"step-00000004.*(No space|write failed).*MB are free.*--resume"):
             broken.train(**SHORT)
     folder = RunFolder(broken.path)

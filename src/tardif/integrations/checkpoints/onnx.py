@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checksums import checksum
+from tardif.checksums import checksum, fault
 from tardif.encoder.blanks import Blanks
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, SETTINGS, TOKENIZER
 from tardif.errors import FolderError, ModelError
@@ -136,6 +136,7 @@ class OnnxEncoder:
         import onnxruntime
         from tokenizers import Tokenizer
 
+        from tardif.encoder.config_checks import check_tokenizer
         from tardif.encoder.onnx.graph import check_graph
 
         self.folder = Path(folder)
@@ -145,11 +146,19 @@ class OnnxEncoder:
                 f"{self.folder / RECIPE} is no recipe of {FORMAT} {VERSION}: export the checkpoint again."
             )
         self.recipe: Mapping[str, Any] = found
-        name = GRAPHS[precision]
+        name, sums = GRAPHS[precision], found.get("checksums")
         for file in (name, TOKENIZER):
-            if checksum(self.folder / file) != found["checksums"][file]:
-                raise FolderError(f"{self.folder / file} is damaged: export the checkpoint again.")
-        check_graph(self.folder / name)
+            expected = sums.get(file) if isinstance(sums, dict) else None
+            if problem := fault(self.folder / file, str(expected)):
+                raise FolderError(f"{self.folder / file} {problem}: export the checkpoint again.")
+        # A checksum tells accidents, not intent: what a library would act on is checked before it does.
+        check_tokenizer(self.folder / TOKENIZER)
+        try:
+            check_graph(self.folder / name)
+        except ValueError as error:
+            raise FolderError(
+                f"{self.folder / name} cannot be opened ({error}): export the checkpoint again."
+            ) from error
         self._tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4

@@ -13,10 +13,10 @@ def ignored(name: str, reason: str) -> None:
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     ignored("use_faiss", "no index needs faiss")
-    ...     ignored("use_faiss", "no index needs faiss")
+    ...     ignored("an_argument", "nothing needs it")
+    ...     ignored("an_argument", "nothing needs it")
     >>> [str(warning.message) for warning in caught]
-    ['use_faiss is ignored: no index needs faiss.']
+    ['an_argument is ignored: nothing needs it.']
     """
     if name not in _MADE:
         _MADE.add(name)
