@@ -68,7 +68,7 @@ interop-resolve: $(STAMP)
 
 # PyLate pins sentence-transformers 5.3 and, for an index that is not needed here, another torch; colbert-ai needs
 # transformers 4. Neither is imported with the index libraries that it names, so their own dependencies are left out.
-interop: $(STAMP)
+interop: $(STAMP) interop-resolve
 	@echo "==> Making an environment for PyLate and one for colbert-ai"
 	$(PYTHON) -m venv .venv-pylate
 	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet "torch==2.13.0" "sentence-transformers==5.3.0" \
