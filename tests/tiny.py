@@ -231,15 +231,10 @@ def _encoder(family, tokenizer):
 def _wordpiece(name):
     def make():
         import transformers
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-        trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        trained.normalizer = normalizers.BertNormalizer(lowercase=True)
-        trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=_VOCABULARY, special_tokens=["[UNK]"], show_progress=False)
-        trained.train_from_iterator(SENTENCES, trainer)
+        # Trained once on SENTENCES and kept: the trainer chooses other pieces in every process.
+        pieces = Path(__file__).with_name("wordpiece.txt").read_text(encoding="utf-8").split()
         special = ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-        pieces = sorted(trained.get_vocab(), key=trained.get_vocab().get)
         vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*special, *pieces]))}
         return getattr(transformers, name)(vocab=vocabulary)
 
@@ -299,31 +294,24 @@ def _modernbert():
     )
 
 
-def _sentence_pieces(special, unknown):
-    """A unigram vocabulary with scores: special tokens first."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-    trained = Tokenizer(models.Unigram())
-    trained.normalizer = normalizers.NFKC()
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=_VOCABULARY, special_tokens=special, unk_token=unknown, show_progress=False
-    )
-    trained.train_from_iterator(SENTENCES, trainer)
-    return [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
+def _sentence_pieces(special):
+    """A unigram vocabulary with scores, the special tokens first."""
+    # Trained once on SENTENCES and kept: the trainer gives other orders and last digits in every process.
+    pieces = json.loads(Path(__file__).with_name("unigram.json").read_text(encoding="utf-8"))
+    return [*((token, 0.0) for token in special), *map(tuple, pieces)]
 
 
 def _xlm_roberta():
     from transformers import AddedToken, XLMRobertaTokenizer
 
-    vocabulary = [*_sentence_pieces(["<s>", "<pad>", "</s>", "<unk>"], "<unk>"), ("<mask>", 0.0)]
+    vocabulary = [*_sentence_pieces(["<s>", "<pad>", "</s>", "<unk>"]), ("<mask>", 0.0)]
     return XLMRobertaTokenizer(vocab=vocabulary, mask_token=AddedToken("<mask>", lstrip=True, special=True))
 
 
 def _deberta():
     from transformers import DebertaV2Tokenizer
 
-    vocabulary = [*_sentence_pieces(["[PAD]", "[CLS]", "[SEP]", "[UNK]"], "[UNK]"), ("[MASK]", 0.0)]
+    vocabulary = [*_sentence_pieces(["[PAD]", "[CLS]", "[SEP]", "[UNK]"]), ("[MASK]", 0.0)]
     return DebertaV2Tokenizer(vocab=vocabulary)
 
 

@@ -280,6 +280,7 @@ def test_a_ranking_is_measured_as_it_is_written_for_every_system(tmp_path, multi
             first = float(rank == 1)
             expected = {"nDCG@1": first, "P@1": first, "RR@1": first, "RR": 1 / rank, "AP": 1 / rank}
             assert found.measures == pytest.approx(expected)
-            assert [line[2] for line in lines][:5] == list("edcba")
+            # Where "bread" stands is the tiny model's affair; equal texts stand by their ids.
+            assert [line[2] for line in lines if line[2] != "f"] == list("edcba")
             (again,) = compare([str(tmp_path / "run.txt")], [beir], measures=names)
             assert again.measures == found.measures
