@@ -160,7 +160,8 @@ def naive_contrastive(scores, positive, denominator, temperature):
 
 def naive_distillation(ours, theirs, settings):
     if settings.normalise_scores:
-        ours = [(x - min(ours)) / (max(ours) - min(ours)) for x in ours]
+        # Scores closer than a thousandth are not stretched to the whole width: they would be rounding.
+        ours = [(x - min(ours)) / max(max(ours) - min(ours), 1e-3) for x in ours]
         theirs = [(x - min(theirs)) / (max(theirs) - min(theirs)) for x in theirs]
     t = settings.distillation_temperature
     p = [math.exp(x / t) / sum(math.exp(y / t) for y in theirs) for x in theirs]
