@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from local_server import LocalServer
 
 KEY = "sk-very-secret-42"
 
@@ -20,7 +22,7 @@ def good(body):
     return answer(json.dumps([f"who built port {number}", f"port {number} history"]))
 
 
-class Endpoint:
+class Endpoint(LocalServer):
     """A chat endpoint on this machine; ``replies`` says what it answers, call by call, then ``good``."""
 
     def __init__(self):
@@ -46,16 +48,7 @@ class Endpoint:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = False
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__init__(Handler, "/v1", waits=True)
 
 
 class RawEndpoint:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
+
+from local_server import LocalServer
 
 TOKEN = "hf_secret_token_of_the_tests"
 
@@ -38,7 +39,7 @@ class Repository:
         return self.commits[self.branches["main"]]
 
 
-class Hub:
+class Hub(LocalServer):
     """The hub. ``refuse`` maps a path's beginning to a status that is answered there."""
 
     def __init__(self):
@@ -64,15 +65,7 @@ class Hub:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__init__(Handler)
 
     def add(self, name, folder, branch="main"):
         """Publish a folder's files; gives the commit."""

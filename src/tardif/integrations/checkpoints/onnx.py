@@ -59,8 +59,9 @@ def write(model: MultiVectorEncoder, folder: Path, texts: Sequence[str]) -> list
     _quantise(folder)
     recipe = _recipe(model, folder)
     write_json(folder / RECIPE, recipe)
-    _compare(model, OnnxEncoder(folder), texts)
-    loss = _loss(OnnxEncoder(folder), OnnxEncoder(folder, precision="int8"), texts)
+    exact = _encode_all(OnnxEncoder(folder), texts)
+    _compare(model, exact, texts)
+    loss = _loss(exact, _encode_all(OnnxEncoder(folder, precision="int8"), texts), len(texts))
     write_json(folder / RECIPE, {**recipe, "int8": loss})
     return [
         f"int8 on {loss['texts']} texts: a token vector is off by {loss['vector_distance_mean']:.3f} on average and "
@@ -199,35 +200,37 @@ class OnnxEncoder:
         return np.asarray(vectors[0][kept], dtype=np.float32)
 
 
-def _compare(model: MultiVectorEncoder, light: OnnxEncoder, texts: Sequence[str]) -> None:
-    """Raise a ModelError unless the fp32 graph and the recipe give the model's vectors."""
+def _encode_all(encoder: OnnxEncoder, texts: Sequence[str]) -> dict[str, list[Vectors]]:
+    """The vectors of the texts, by task."""
+    return {task: encoder.encode(texts, task) for task in TASKS}
+
+
+def _compare(model: MultiVectorEncoder, exact: Mapping[str, list[Vectors]], texts: Sequence[str]) -> None:
+    """Raise a ModelError unless the fp32 graph and the recipe gave the model's vectors."""
     from tardif.encoder.encoding import encode_texts
 
     for task in TASKS:
         packed, lengths = encode_texts(model, texts, task)
         theirs = np.split(packed, np.cumsum(lengths)[:-1])
-        for text, mine, yours in zip(texts, light.encode(texts, task), theirs, strict=True):
+        for text, mine, yours in zip(texts, exact[task], theirs, strict=True):
             if mine.shape != yours.shape or (mine.size and float(np.abs(mine - yours).max()) > _CLOSE):
                 raise ModelError(
                     f"The checkpoint cannot be exported to the format onnx: {text[:40]!r} has other vectors."
                 )
 
 
-def _loss(exact: OnnxEncoder, coarse: OnnxEncoder, texts: Sequence[str]) -> dict[str, Any]:
+def _loss(exact: Mapping[str, list[Vectors]], coarse: Mapping[str, list[Vectors]], count: int) -> dict[str, Any]:
     """Compare int8 with fp32: distances of token vectors, and MaxSim of every text as a query with every document."""
-    pairs = {task: (exact.encode(texts, task), coarse.encode(texts, task)) for task in TASKS}
-    far = np.concatenate(
-        [np.linalg.norm(one - other, axis=1) for both in pairs.values() for one, other in zip(*both, strict=True)]
-    )
+    pairs = [pair for task in TASKS for pair in zip(exact[task], coarse[task], strict=True)]
+    far = np.concatenate([np.linalg.norm(one - other, axis=1) for one, other in pairs])
     tables = []
-    for number in (0, 1):
-        queries = [vectors for vectors in pairs["query"][number] if len(vectors)]
-        documents = [vectors for vectors in pairs["document"][number] if len(vectors)]
+    for found in (exact, coarse):
+        queries, documents = ([vectors for vectors in found[task] if len(vectors)] for task in TASKS)
         scores = [[(one @ other.T).max(axis=1).mean() for other in documents] for one in queries]
         tables.append(np.array(scores))  # [queries, documents], per query token
     apart = np.abs(tables[0] - tables[1])
     return {
-        "texts": len(texts),
+        "texts": count,
         "vector_distance_mean": round(float(far.mean()), 6),
         "vector_distance_max": round(float(far.max()), 6),
         "score_mean": round(float(apart.mean()), 6),

@@ -186,8 +186,8 @@ class RAGPretrainedModel:
         if folder.exists and overwrite_index in ("reuse", "resume"):
             self._use(folder)
             return str(folder.path)
-        splitter = document_splitter_fn if split_documents else None
-        documents = self._documents_of(
+        splitter = self._splitter(document_splitter_fn, split_documents)
+        documents = documents_of(
             collection, document_ids, document_metadatas, splitter, preprocessing_fn, max_document_length
         )
         if not documents:
@@ -229,8 +229,8 @@ class RAGPretrainedModel:
         """
         _ignore(bsize, use_faiss)
         retriever, folder = self._in_use(index_name)
-        splitter = document_splitter_fn if split_documents else None
-        documents = self._documents_of(
+        splitter = self._splitter(document_splitter_fn, split_documents)
+        documents = documents_of(
             new_collection, new_document_ids, new_document_metadatas, splitter, preprocessing_fn, folder.longest()
         )
         if documents:
@@ -388,18 +388,11 @@ class RAGPretrainedModel:
             self._numbers = known = version, places
         return known[1]
 
-    def _documents_of(
-        self,
-        collection: Sequence[str],
-        document_ids: Sequence[str] | None,
-        document_metadatas: Sequence[dict[str, Any]] | None,
-        splitter: Splitter | None,
-        preprocessing_fn: Preprocessing | list[Preprocessing] | None,
-        length: int,
-    ) -> list[Document]:
-        """As :func:`documents_of`. The default splitter estimates tokens; here the model's own are counted."""
-        chosen = self._split if splitter is llama_index_sentence_splitter else splitter
-        return documents_of(collection, document_ids, document_metadatas, chosen, preprocessing_fn, length)
+    def _splitter(self, asked: Splitter | None, split_documents: bool) -> Splitter | None:
+        """The way to cut. The default splitter estimates tokens; here the model's own are counted."""
+        if not split_documents:
+            return None
+        return self._split if asked is llama_index_sentence_splitter else asked
 
     def _split(self, documents: Sequence[str], ids: Sequence[str], chunk_size: int) -> list[dict[str, str]]:
         """Cut documents by the model's own tokens, so that each passage is read whole."""

@@ -20,8 +20,8 @@ from tardif.training.trainer import Trainer
 
 CHECKPOINTS = Path(".ragatouille") / "colbert" / "checkpoints"
 
-# RAGatouille's own defaults: a value that differs was chosen by the user.
-_MAX_STEPS, _LR, _DIM = 500_000, 5e-6, 128
+# RAGatouille's own default: a value that differs was chosen by the user.
+_LR = 5e-6
 
 
 class RAGTrainer:
