@@ -9,10 +9,11 @@ export HF_HUB_OFFLINE ?= 1
 # Compiled test files are kept also where the environment says otherwise: compiling them takes each process 5 s.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help install demo test test-fast soak lint release interop interop-resolve bench bench-train bench-search bench-search-peers clean
+.PHONY: help install browser demo test test-fast soak lint release interop interop-resolve bench bench-train bench-search bench-search-peers clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
+	@echo "make browser    chromium for the tests of pages, where it can be installed (root and apt)"
 	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
 	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each; files damaged, TARDIF_DAMAGES times"
@@ -28,8 +29,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "==> Installing Tardif with the versions in constraints.txt"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[offline,documents,excel,lora,langchain,llama-index,haystack,dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[offline,documents,excel,lora,langchain,llama-index,haystack,collections,dev]"
 	@touch $(STAMP)
+
+# The tests of pages drive Debian's chromium. Where it cannot be installed, they are skipped with the reason.
+browser:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "==> Installing chromium for the tests of pages"; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null \
+			|| echo "chromium cannot be installed here: the tests of pages are skipped"; \
+	fi
 
 demo: $(STAMP)
 	@echo "==> Running the demo"
