@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tardif.cli.groups import Group, verb
-from tardif.cli.output import leave_results, put, put_json, put_row
+from tardif.cli.output import put, put_json, put_row
 from tardif.cli.shared_options import AsJson, Device, JudgingOptions, Language, Quiet
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def evaluate(
     ] = None,
     data: Annotated[list[Path] | None, "A BEIR, TREC or prepared folder, or a labelled table. Repeatable."] = None,
     compare: Annotated[bool, "Compare every pair of systems, with p-values."] = False,
-    out: Annotated[Path | None, "Write results.json into this folder."] = None,
+    out: Annotated[Path | None, "Write runs, the values of every query and results.json into this folder."] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on judged queries."""
     from tardif.evaluation import comparison
-    from tardif.folders import check_output
+    from tardif.evaluation.saving import check_folder, write_results
     from tardif.progress import Console
     from tardif.text.languages import language as find_language
 
@@ -67,17 +67,17 @@ def evaluate(
     # A wrong language or output folder must not wait for the encoding of a corpus.
     find_language(options.language)
     if out is not None:
-        check_output(out, overwrite=True, replaced=False)
+        check_folder(out)
     began, console = time.monotonic(), Console(quiet=quiet)
     beside, how = judging.judging()
     asked = options.arguments()
-    figures = comparison.compare(systems or [], data, **beside, **asked, how=how, console=console)
+    figures = comparison.compare(systems or [], data, **beside, **asked, out=out, how=how, console=console)
     compared = comparison.pairs(figures) if compare else []
     if out is not None:
         names = {name: asked[name] for name in ("split", "measures", "against", "exact")}
         settings = {"data": list(dict.fromkeys(item.data for item in figures)), **names, "on": dict(how.on or {})}
         found = comparison.results(figures, against=options.against, settings=settings, compared=compared)
-        leave_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
+        write_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
     _show(figures, compared, as_json=as_json, with_pairs=compare)
     # After stdout: it is for a person, and --json must stay one document.
     for line in comparison.differences(figures, options.against):

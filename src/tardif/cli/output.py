@@ -1,4 +1,4 @@
-"""The output of verbs: lines, tables and JSON on stdout, and results.json in a folder.
+"""The output of verbs: lines, tables and JSON on stdout.
 
 Texts and ids can come from anywhere, so control characters are escaped (:mod:`tardif.escaping`). JSON uses its own
 escapes and reads back to the same text.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tardif.errors import FolderError
 from tardif.escaping import json_text, visible
 
 
@@ -33,21 +31,6 @@ def _cited(piece: Any) -> str:
     page = [] if piece.page is None else [f"page {piece.page}"]
     parts = [*page, *([" > ".join(piece.headings)] if piece.headings else [])]
     return f"  ({', '.join(parts)})" if parts else ""
-
-
-def leave_results(folder: Path, value: Any) -> None:
-    """Write ``results.json`` into a folder, which is made if needed.
-
-    Raises:
-        FolderError: the folder cannot be written.
-    """
-    from tardif.folders import write_json
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "results.json", value)
-    except OSError as error:
-        raise FolderError(f"{folder} cannot be written ({error.strerror}).") from error
 
 
 def put(line: str) -> None:

@@ -260,7 +260,7 @@ def _search_file(
     # Imported here, not in the verb: a search for one query needs none of them.
     from tardif.data.queries import read_queries
     from tardif.data.reading import reading_from
-    from tardif.evaluation.runs import lowered_note, write_run
+    from tardif.evaluation.runs import run_notes, write_run
 
     queries = read_queries(file, reading_from(reading.arguments()))
     with console.progress("Searching", len(queries), "queries") as bar:
@@ -270,7 +270,7 @@ def _search_file(
             found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
     if run is not None:
         _say_unanswered(console, list(ranked.values()))
-        for line in lowered_note(write_run(run, ranked)):
+        for line in run_notes(ranked, write_run(run, ranked)):
             console.say(line)
         put(str(run))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +12,11 @@ from tardif.data.judged import JudgedSet, Judging, read_judged
 from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
-from tardif.errors import DataError, FolderError, SettingError
+from tardif.errors import DataError, SettingError
 from tardif.evaluation.figures import Figures, Pair, differences, holm, pairs, results
 from tardif.evaluation.measures import MEASURES, depth_of, means, parse_measures, per_query, uncut
-from tardif.evaluation.runs import lowered_note, write_run
+from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
-from tardif.folders import check_file
 from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
@@ -36,6 +34,7 @@ def compare(
     measures: Sequence[str] = MEASURES,
     against: str | None = None,
     run_file: str | Path | None = None,
+    out: str | Path | None = None,
     language: str = "en",
     device: str = "cpu",
     exact: bool = False,
@@ -57,6 +56,8 @@ def compare(
         against: a base, measured untrained: the stronger, by the first measure, of its raw token vectors and the
             recipe at step 0. One that is among the systems is compared as it is.
         run_file: where to write the run; of several systems or data sets, the folder for a run of each.
+        out: a folder for the run and the values of every system on every data set, as soon as they are known
+            (:class:`tardif.evaluation.saving.EvaluationFolder`).
         language, device: of BM25; torch's name.
         exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
         how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
@@ -78,11 +79,13 @@ def compare(
     # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
     options = SystemOptions(language, device, console, exact, how.actions["duplicate-hit"])
     base, names = _check_systems(systems, against), _data_names(data)
-    output = RunOutput(run_file, systems if against is None else [*systems, against], names, only=len(systems) == 1)
+    every = systems if against is None else [*systems, against]
+    outputs: list[Output] = [RunOutput(run_file, every, names, only=len(systems) == 1)] if run_file is not None else []
+    outputs += [EvaluationFolder(out, every, names)] if out is not None else []
     reading: dict[str, Any] = {"split": split, "documents": documents, "queries": queries, "how": how}
     sets = [read_judged(one, name=name, **reading) for one, name in zip(data, names, strict=True)]
     found = [find_system(name, options) for name in systems]
-    return _Evaluation(measures, options, output, sets).run(found, against, base)
+    return _Evaluation(measures, options, outputs, sets).run(found, against, base)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class _Evaluation:
 
     measures: Sequence[str]
     options: SystemOptions
-    output: RunOutput
+    outputs: Sequence[Output]
     sets: Sequence[JudgedSet]
 
     def run(self, systems: Sequence[System], against: str | None, base: Base | None) -> list[Figures]:
@@ -136,8 +139,13 @@ class _Evaluation:
 
     def _figures(self, system: System, judged: JudgedSet) -> Figures:
         run = self._run(system, judged)
-        self.output.write(system.name, judged.name, run, self.options.console)
-        return self._measured(system.name, judged, run)
+        return self._saved(self._measured(system.name, judged, run), run)
+
+    def _saved(self, figures: Figures, run: Run) -> Figures:
+        """Write a run, and the figures that were measured on it, wherever the user asked for them."""
+        for output in self.outputs:
+            output.save(figures, run, self.options.console)
+        return figures
 
     def _measured(self, name: str, judged: JudgedSet, run: Run) -> Figures:
         values = per_query(judged.qrels, run, self.measures)
@@ -156,8 +164,7 @@ class _Evaluation:
         self.options.console.tell(
             f"{name} on {judged.name}: of its two untrained systems the stronger one counts ({first}: {both})."
         )
-        self.output.write(name, judged.name, run, self.options.console)
-        return best
+        return self._saved(best, run)
 
 
 def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
@@ -197,72 +204,3 @@ def _data_names(data: Sequence[Any]) -> list[str]:
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise SettingError(f"The data {twice} is given twice: give each once.")
     return distinct_names(paths)
-
-
-class RunOutput:
-    """Writes runs where the user asked for them, or nowhere.
-
-    Args:
-        where: the file, or the folder for several runs; None writes none.
-        systems: the names of the systems, the one compared against last.
-        sets: the names of the data sets.
-        only: there is one system beside the one compared against. With one data set too, only its run is written.
-
-    Raises:
-        FolderError: the place cannot be written, or a run would overwrite one that is evaluated.
-    """
-
-    def __init__(self, where: str | Path | None, systems: Sequence[str], sets: Sequence[str], *, only: bool) -> None:
-        systems = list(dict.fromkeys(systems))
-        self._where = None if where is None else user_path(where)
-        self._only = (systems[0], sets[0]) if only and len(sets) == 1 else None
-        self._files = _file_names(systems, sets)
-        if self._where is None:
-            return
-        if self._only is not None:
-            check_file(self._where)
-        elif self._where.exists() and not self._where.is_dir():
-            raise FolderError(
-                f"{self._where} is a file, and several runs are written: give a folder for them (--run; in Python "
-                "run_file)."
-            )
-        written = {self._path(*key).resolve() for key in ([self._only] if self._only else self._files)}
-        # A run file among the systems would be overwritten while it is measured.
-        if over := next((name for name in systems if user_path(name).resolve() in written), None):
-            raise FolderError(
-                f"{over} is measured, and a run would be written over it: give another place for the runs (--run; in "
-                "Python run_file)."
-            )
-
-    def write(self, system: str, data: str, run: Run, console: Console) -> None:
-        """Write a run, if runs are asked for; name the file, if its name is ours."""
-        if self._where is None or (self._only is not None and self._only != (system, data)):
-            return
-        path = self._path(system, data)
-        lowered = write_run(path, run)
-        if self._only is None:
-            console.say(f"{system} on {data}: {path}")
-        for line in lowered_note(lowered):
-            console.say(f"{path.name}: {line}")
-
-    def _path(self, system: str, data: str) -> Path:
-        assert self._where is not None
-        return self._where if self._only is not None else self._where / self._files[system, data]
-
-
-def _file_names(systems: Sequence[str], sets: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Name the file of each run after its system, and after its data set where there are several.
-
-    Two that would have one name (``bm25`` and ``old/bm25.run``) are numbered: no run overwrites another.
-    """
-    found: dict[tuple[str, str], str] = {}
-    taken: set[str] = set()
-    for system, short in zip(systems, distinct_names(systems), strict=True):
-        for data in sets:
-            parts = [short.removesuffix(".run"), *([data] if len(sets) > 1 else [])]
-            stem = ".".join(parts).replace("/", "-").replace(":", "-")
-            names = (f"{stem}{'' if number == 1 else f'-{number}'}.run" for number in itertools.count(1))
-            # Some file systems do not tell capitals apart.
-            found[system, data] = next(name for name in names if name.casefold() not in taken)
-            taken.add(found[system, data].casefold())
-    return found

@@ -3,18 +3,21 @@
 The format states an order twice, by rank and by score, and tools go by the score: trec_eval compares in single
 precision and orders equal scores by id; other tools differ. So the scores written fall strictly, and every tool sees
 the order of the ranks.
+
+White space separates the columns. A run with an id that holds some has all its ids percent-encoded, and the last column
+says so (:data:`tardif.data.formats.trec.ENCODED`). :func:`read_run` decodes them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tardif.checks import id_fault, is_number, shown
-from tardif.data.formats.trec import read_ranked_run
+from tardif.data.formats.trec import ENCODED, encode_id, read_ranked_run
 from tardif.errors import DataError
 from tardif.folders import write_output
 from tardif.ranking import best_first
@@ -37,6 +40,10 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
     ['q1 Q0 d1 1 2.5 tardif', 'q1 Q0 d2 2 1.0 tardif']
     >>> read_run(folder / "a.run")
     {'q1': {'d1': 2.5, 'd2': 1.0}}
+    >>> write_run(folder / "b.run", {"q1": {"my notes.txt": 1.0}})
+    0
+    >>> (folder / "b.run").read_text().splitlines()
+    ['q1 Q0 my%20notes.txt 1 1.0 tardif-percent-encoded']
 
     Args:
         path: the file.
@@ -47,30 +54,60 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
         The number of scores that were lowered.
 
     Raises:
-        DataError: an id is not text or contains white space, which the format does not allow; a score is not finite in
-            single precision.
+        DataError: an id is not text, or a score is not finite in single precision.
         FolderError: the file cannot be written.
     """
     lines, lowered, tag = [], 0, "-".join(name.split())
+    spell = _spelling(run)
+    tag += ENCODED if spell is encode_id else ""
     for query, hits in run.items():
         for document, score in hits.items():
             _check_hit(query, document, score)
         ranked = best_first((document, float(score)) for document, score in hits.items())
         for place, (text, is_own) in enumerate(_falling([score for _, score in ranked])):
             lowered += not is_own
-            lines.append(f"{query} Q0 {ranked[place][0]} {place + 1} {text} {tag}\n")
+            lines.append(f"{spell(query)} Q0 {spell(ranked[place][0])} {place + 1} {text} {tag}\n")
     write_output(path, "".join(lines))
     return lowered
 
 
-def lowered_note(lowered: int) -> list[str]:
-    """Return a line for the user if scores were lowered, as a list of one."""
-    if not lowered:
-        return []
-    return [
-        f"{lowered} scores equal the one before in single precision: each is written as the next lower number, so that "
-        "every tool reads this order."
-    ]
+def _has_space(identity: object) -> bool:
+    return isinstance(identity, str) and identity.split() != [identity]
+
+
+def _spelling(run: Run) -> Callable[[str], str]:
+    """How the ids of a run are written: as they are, or encoded if one of them holds white space."""
+    return encode_id if any(map(_has_space, _ids(run))) else str
+
+
+def _ids(run: Run) -> Iterator[str]:
+    for query, hits in run.items():
+        yield query
+        yield from hits
+
+
+def run_notes(run: Run, lowered: int) -> list[str]:
+    """Return lines for the user on what a run's file says in another way than the run.
+
+    >>> run_notes({"q": {"a": 1.0}}, 0)
+    []
+
+    Args:
+        run: the run that was written.
+        lowered: the number of scores that were lowered, as :func:`write_run` returned it.
+    """
+    lines = []
+    if lowered:
+        lines.append(
+            f"{lowered} scores equal the one before in single precision: each is written as the next lower number, so "
+            "that every tool reads this order."
+        )
+    if spaced := sorted({identity for identity in _ids(run) if _has_space(identity)}):
+        lines.append(
+            f"{len(spaced)} ids hold white space, such as {shown(spaced[0])}, which the format cannot: all ids in the "
+            f"file are percent-encoded ({encode_id(spaced[0])}). tardif evaluate decodes them; other tools do not."
+        )
+    return lines
 
 
 def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
@@ -89,8 +126,8 @@ def _falling(scores: Sequence[float]) -> Iterator[tuple[str, bool]]:
 
 def _check_hit(query: object, document: object, score: object) -> None:
     for identity in (query, document):
-        if not isinstance(identity, str) or id_fault(identity) or identity.split() != [identity]:
-            raise DataError(f"the id {shown(identity)} cannot be in a run file: give a text without white space.")
+        if not isinstance(identity, str) or id_fault(identity):
+            raise DataError(f"the id {shown(identity)} cannot be in a run file: give a text that is not empty.")
     if not is_number(score) or not math.isfinite(score) or abs(score) > _MOST:  # type: ignore[arg-type]
         raise DataError(
             f"the score {shown(score)} of {shown(document)} cannot be in a run file: it must be finite in single "

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from tardif.data.formats.column_names import DOCUMENT_COLUMNS, QUERY_COLUMNS, known_role
 from tardif.data.formats.corpora import find_file, read_corpus, read_groups, read_queries
@@ -26,6 +27,8 @@ from tardif.errors import DataError
 from tardif.types import Document, Query
 
 PARTS = ("qrels", "queries", "corpus", "run")
+# The end of the tag of a run whose ids are percent-encoded, because one of them holds white space.
+ENCODED = "-percent-encoded"
 # The ids that replace those of queries and of documents.
 IdMaps = tuple[Mapping[str, str], Mapping[str, str]]
 
@@ -283,6 +286,8 @@ def read_trec_qrels(path: Path) -> Iterator[Judged]:
 def read_ranked_run(path: Path) -> Iterator[tuple[int, str, str, int | None, float]]:
     """Read a TREC run: line number, query id, document id, rank (None if it is no number) and score.
 
+    Ids that were written in an encoded form (:data:`ENCODED`) are decoded.
+
     Raises:
         DataError: a line is not ``query-id Q0 document-id rank score tag``.
     """
@@ -295,7 +300,17 @@ def read_ranked_run(path: Path) -> Iterator[tuple[int, str, str, int | None, flo
             raise DataError(
                 "malformed line: a TREC run has query id, Q0, document id, rank, score and tag.", path, line
             )
-        yield line, cells[0], cells[2], int(cells[3]) if _WHOLE.fullmatch(cells[3]) else None, score
+        query, document = map(unquote, cells[0:3:2]) if cells[5].endswith(ENCODED) else cells[0:3:2]
+        yield line, query, document, int(cells[3]) if _WHOLE.fullmatch(cells[3]) else None, score
+
+
+def encode_id(identity: str) -> str:
+    """Percent-encode what a TREC file cannot hold, white space; and ``%``, so that the id can be decoded.
+
+    >>> encode_id("100% new.txt")
+    '100%25%20new.txt'
+    """
+    return "".join(quote(letter) if letter.isspace() or letter == "%" else letter for letter in identity)
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
