@@ -158,6 +158,32 @@ class Example(Short):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Mark(Short):
+    """A word of a text that earned a part of the score.
+
+    Attributes:
+        start: the place of its first character in the text.
+        end: the place after its last character.
+        weight: how clearly it stands out from the text's other words, from 0 to 1.
+
+    >>> Mark(4, 10, 0.8)
+    Mark(start=4, end=10, weight=0.8)
+    """
+
+    start: int
+    end: int
+    weight: float
+
+    def as_json(self, text: str) -> dict[str, Any]:
+        """Return the mark as ``--json`` prints it.
+
+        Args:
+            text: the text that it marks.
+        """
+        return {"text": text[self.start : self.end], "start": self.start, "end": self.end, "weight": self.weight}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit(Short):
     """A document, or a piece of one, found for a query.
 
@@ -171,6 +197,9 @@ class Hit(Short):
         metadata: the document's metadata.
         position: the place, from 0, among the documents given to be reranked; None in a search's hit.
         piece: the part of the document that was found; None for a whole document.
+        snippet: the passage of the text that earned most of the score; None if the search did not explain its hits.
+        matches: the words of the snippet that earned the score.
+        title_matches: those of the title.
 
     >>> hit = Hit(1, "page.md#2", 21.5, "Press the red button.")
     >>> hit.as_json()["document_id"]
@@ -185,9 +214,12 @@ class Hit(Short):
     metadata: Mapping[str, Any] = field(default_factory=dict)
     position: int | None = None
     piece: Piece | None = None
+    snippet: str | None = None
+    matches: tuple[Mark, ...] = ()
+    title_matches: tuple[Mark, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the hit as ``--json`` prints it."""
+        """Return the hit as ``--json`` prints it: with its snippet only if the search explained its hits."""
         return {
             "rank": self.rank,
             "document_id": self.document_id,
@@ -197,4 +229,12 @@ class Hit(Short):
             "metadata": dict(self.metadata),
             **({} if self.position is None else {"position": self.position}),
             "piece": None if self.piece is None else self.piece.as_json(),
+            **({} if self.snippet is None else self._explained(self.snippet)),
+        }
+
+    def _explained(self, snippet: str) -> dict[str, Any]:
+        return {
+            "snippet": snippet,
+            "matches": [mark.as_json(snippet) for mark in self.matches],
+            "title_matches": [mark.as_json(self.title) for mark in self.title_matches],
         }

@@ -11,9 +11,9 @@ import tardif
 from tardif.errors import SettingError
 from tardif.synthesis import WEIGHTS, parent_of, synthesize
 from tardif.synthesis.article import Article, headings
-from tardif.synthesis.sentences import Vocabulary, count_words, sentences
 from tardif.text.languages import language
 from tardif.text.normal import normalise
+from tardif.text.sentences import Vocabulary, count_words, sentences
 from tardif.types import Document
 
 ENGLISH = language("en")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tardif.data.markup import without_markup
-from tardif.synthesis.sentences import count_words, sentences
 from tardif.text.normal import normalise
+from tardif.text.sentences import count_words, sentences
 from tardif.types import Document
 
 Span = tuple[int, int]

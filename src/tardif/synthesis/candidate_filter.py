@@ -6,10 +6,10 @@ import re
 import unicodedata
 
 from tardif.synthesis.kinds import HEADING, KEYPHRASES, NO_POSITIVE, QUESTION, SENTENCE, SUMMARY, TITLE, Candidate
-from tardif.synthesis.sentences import Vocabulary, count_words
 from tardif.synthesis.statistics import Statistics
 from tardif.text.normal import normalise
 from tardif.text.scripts import is_unspaced
+from tardif.text.sentences import Vocabulary, count_words
 
 TRIVIAL = "trivial"
 UNRELATED = "share too few words"

@@ -22,9 +22,9 @@ from tardif.errors import SettingError
 from tardif.folders import expanded
 from tardif.synthesis.answers import AnswerCache
 from tardif.synthesis.chat import API_KEY, LONGEST_WAIT, MALFORMED, ChatClient, Meter
-from tardif.synthesis.sentences import count_words
 from tardif.synthesis.spending import Cap, Spending
 from tardif.text.normal import normalise
+from tardif.text.sentences import count_words
 from tardif.types import Document
 
 KIND = "endpoint"

@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tardif.synthesis.article import Article, Passage, Span
-from tardif.synthesis.sentences import Token, Vocabulary
 from tardif.synthesis.statistics import Statistics
 from tardif.text.normal import normalise
 from tardif.text.scripts import is_unspaced
+from tardif.text.sentences import Token, Vocabulary
 
 TITLE, HEADING, QUESTION = "title", "heading", "question"
 SUMMARY, SENTENCE, KEYPHRASES = "summary", "sentence", "keyphrases"

@@ -13,10 +13,10 @@ from tardif.errors import SettingError
 from tardif.synthesis.article import Article
 from tardif.synthesis.candidate_filter import DUPLICATE, LIMIT, CandidateFilter
 from tardif.synthesis.kinds import HEADING, KEYPHRASES, MAKERS, QUESTION, SENTENCE, SUMMARY, TITLE, Candidate, Context
-from tardif.synthesis.sentences import Vocabulary
 from tardif.synthesis.statistics import Statistics, unit
 from tardif.text.languages import Language
 from tardif.text.normal import normalise, text_id
+from tardif.text.sentences import Vocabulary
 from tardif.types import Document
 
 # How readily a kind is drawn. A document that offers the kind gives it at least once in practically all cases with

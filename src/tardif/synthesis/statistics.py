@@ -9,8 +9,8 @@ from functools import cache
 
 from tardif.data.chunking import PIECE
 from tardif.synthesis.article import Article, Span
-from tardif.synthesis.sentences import Vocabulary, count_words
 from tardif.text.normal import keyed_order, normalise
+from tardif.text.sentences import Vocabulary, count_words
 from tardif.types import Document
 
 # Frequencies are counted on about this many documents at most, which bounds their memory.
