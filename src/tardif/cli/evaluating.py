@@ -45,7 +45,9 @@ def evaluate(
         list[str] | None,
         typer.Argument(help="Models, indexes, hybrid:INDEX, bm25, dense:MODEL, run files.", metavar="SYSTEM..."),
     ] = None,
-    data: Annotated[list[Path] | None, "A BEIR, TREC or prepared folder, or a labelled table. Repeatable."] = None,
+    data: Annotated[
+        list[Path] | None, "A BEIR, TREC or prepared folder, irds:ID, or a labelled table. Repeatable."
+    ] = None,
     compare: Annotated[bool, "Compare every pair of systems, with p-values."] = False,
     out: Annotated[Path | None, "Write runs, the values of every query and results.json into this folder."] = None,
     as_json: AsJson = False,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tardif.data.formats.irds import irds_id
 from tardif.data.regular import open_regular, user_path
 from tardif.data.staging import Staging
 from tardif.escaping import json_text
@@ -131,7 +132,7 @@ def source_name(source: Any, otherwise: str = "documents") -> str:
 
 def source_json(source: Any) -> dict[str, Any]:
     """A source in the manifest: its name and the checksums of its files."""
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path) or irds_id(source) is not None:
         return {"name": source_label(source)}
     path = user_path(source)
     # By their paths inside a folder; a single file by its name.
@@ -148,4 +149,4 @@ def source_label(source: Any) -> str:
     """The name of a source without its place: a file or folder's own name, ``values`` or ``none``."""
     if not isinstance(source, str | Path):
         return "none" if source is None else "values"
-    return user_path(source).name
+    return irds_id(source) or user_path(source).name

@@ -23,6 +23,7 @@ from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.corpora import find_file
 from tardif.data.formats.document_rows import DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
+from tardif.data.formats.irds import irds_id, open_irds
 from tardif.data.formats.opening import open_collection, saved_dataset
 from tardif.data.formats.table_rows import Row, is_table, stream_rows
 from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
@@ -84,6 +85,8 @@ def stream_documents(
     report = DocumentReport() if report is None else report
     reading = reading or Reading()
     reading.check()
+    if (identity := irds_id(source)) is not None:
+        return stream_judged(open_irds(identity, corpus_only=True), report, reading.markup)
     parts = source_tables(source, "train")
     source = source if parts is None or parts.documents is None else parts.documents
     if not isinstance(source, str | Path):

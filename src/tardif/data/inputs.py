@@ -1,7 +1,7 @@
 """The parts of the user's input: rows, lists of queries, corpora.
 
 A source may bring all three: a dict or a folder of rows of ids, with a table of queries and one of documents, as the
-data sets of PyLate do.
+data sets of PyLate do, and those of NanoBEIR and BEIR on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.formats.corpora import find_file
+from tardif.data.formats.frames import open_parquet
 from tardif.data.formats.table_rows import COLLECTION_TABLES
 from tardif.data.formats.trec import VALIDATION_SPLITS
 from tardif.data.records import Source
@@ -20,16 +21,19 @@ from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
 
 QUERIES, DOCUMENTS = ("queries",), ("documents", "corpus")
+# Where a data set of the hub has its judgements, beside the folders corpus and queries.
+_JUDGED = ("qrels", "default", "data")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTables:
-    """The tables of one source: its rows, their queries and documents, and rows that are held out."""
+    """The tables of one source: its rows, their queries and documents, rows that are held out, and a remark."""
 
     rows: Any
     queries: Any = None
     documents: Any = None
     held_out: list[Any] = field(default_factory=list)
+    note: str = ""
 
 
 def source_tables(source: Any, split: str) -> SourceTables | None:
@@ -37,11 +41,12 @@ def source_tables(source: Any, split: str) -> SourceTables | None:
 
     Args:
         source: a dict of ``train`` (or the split's name) with ``queries``, ``documents`` or both, each anything that
-            is read as such; or a folder with files, or folders of Parquet files, of these names.
+            is read as such; or a folder with files, or folders of Parquet files, of these names; or a folder as
+            NanoBEIR's on the hub, of the folders ``corpus``, ``queries`` and ``qrels``.
         split: the name of the rows.
 
     Raises:
-        DataError: the dict has a table of another name.
+        DataError: the dict has a table of another name, or the folder has no judgements of the split.
 
     >>> source_tables({"train": [("q1", "d1")], "documents": {"d1": "a text"}}, "train").documents
     {'d1': 'a text'}
@@ -50,7 +55,10 @@ def source_tables(source: Any, split: str) -> SourceTables | None:
     if isinstance(source, str | Path):
         folder = user_path(source)
         # A text that is no path at all is refused by its reader, with a better message.
-        found = _in_folder(folder, split) if os.path.lexists(folder) and is_folder(folder) else {}
+        is_there = os.path.lexists(folder) and is_folder(folder)
+        if is_there and (tables := _of_hub(folder, split)) is not None:
+            return tables
+        found = _in_folder(folder, split) if is_there else {}
     elif (
         not isinstance(source, Mapping) or split not in source or not any(map(source.__contains__, QUERIES + DOCUMENTS))
     ):
@@ -79,6 +87,35 @@ def _in_folder(folder: Path, split: str) -> dict[str, Path]:
     return found if split in found and "queries" in found else {}
 
 
+def _of_hub(folder: Path, split: str) -> SourceTables | None:
+    """The tables of a data set of the hub: folders of Parquet files; None for any other folder."""
+    queries, corpus = _parquet(folder / "queries"), _parquet(folder / "corpus")
+    judged = next((folder / name for name in _JUDGED if _parquet(folder / name)), None)
+    if queries is None or corpus is None or judged is None:
+        return None
+    shards: dict[str, list[Path]] = {}
+    for path in sorted(judged.glob("*.parquet")):
+        shards.setdefault(path.stem.partition("-")[0], []).append(path)
+    # All that NanoBEIR has is named train, and none of it is for training.
+    used = "train" if split == "test" and list(shards) == ["train"] else split
+    if used not in shards:
+        raise DataError(f"has no split {split} (it has: {', '.join(shards)}): name one of its splits.", judged)
+    held_out = [_rows(shards[name], judged) for name in VALIDATION_SPLITS if name in shards and name != used]
+    note = "" if used == split else f"{folder.name}: its only split, {used}, is measured"
+    return SourceTables(_rows(shards[used], judged), queries, corpus, held_out, note)
+
+
+def _rows(shards: list[Path], folder: Path) -> Any:
+    """The judgements of some Parquet files."""
+    return shards[0] if len(shards) == 1 else [row for _, row in open_parquet(shards, folder).records()]
+
+
+def _parquet(folder: Path) -> Path | None:
+    """The Parquet file of a folder, or the folder if it has several; None if it has none."""
+    found = sorted(folder.glob("*.parquet"))
+    return found[0] if len(found) == 1 else folder if found else None
+
+
 def _table(folder: Path, name: str) -> Path | None:
     """A file of that name, or a folder of Parquet files."""
     if (file := find_file(folder, *(f"{name}{suffix}" for suffix in COLLECTION_TABLES))) is not None:
@@ -97,6 +134,7 @@ class Input:
         documents: corpora.
         held_out: rows that a source holds out.
         own_held_out: rows that the user holds out; they may have other columns.
+        notes: remarks on how the sources were read.
     """
 
     sources: list[Any]
@@ -105,6 +143,7 @@ class Input:
     documents: list[Any]
     held_out: list[Any]
     own_held_out: Any
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> Input:
@@ -120,4 +159,5 @@ class Input:
             [found for found in (*(found.documents for found in tables), documents) if found is not None],
             [rows for found in tables for rows in found.held_out],
             held_out,
+            [found.note for found in tables if found.note],
         )

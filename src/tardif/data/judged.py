@@ -16,10 +16,12 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import stream_documents
 from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
+from tardif.data.formats.irds import irds_id
+from tardif.data.formats.opening import has_known_layout
 from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.rules import RULES as PREPARE_RULES
 from tardif.data.hygiene.rules import Rule
-from tardif.data.inputs import Input
+from tardif.data.inputs import Input, source_tables
 from tardif.data.queries import stream_queries
 from tardif.data.reading import LabelledReading
 from tardif.data.regular import is_folder, user_path
@@ -110,6 +112,30 @@ class Judging(LabelledReading):
     rules = RULES
 
 
+def collections_in(source: Any, split: str = TEST) -> list[Any]:
+    """The collections of a folder that holds several, such as BEIR's or NanoBEIR's, by name; else the source itself.
+
+    Folders inside that hold no collection are passed over.
+    """
+    if not isinstance(source, str | Path) or irds_id(source) is not None:
+        return [source]
+    folder = user_path(source)
+    if not is_folder(folder) or _is_collection(folder, split):
+        return [source]
+    return [inside for inside in sorted(folder.iterdir()) if is_folder(inside) and _is_collection(inside, split)] or [
+        source
+    ]
+
+
+def _is_collection(folder: Path, split: str) -> bool:
+    if is_training_set(folder) or has_known_layout(folder, split):
+        return True
+    try:
+        return source_tables(folder, split) is not None
+    except DataError:  # it is one, and lacks a part: its reader says which
+        return True
+
+
 def read_judged(
     source: Any,
     split: str = TEST,
@@ -123,7 +149,7 @@ def read_judged(
 
     Args:
         source: a prepared folder, or anything that :func:`tardif.data.formats.open_source` reads: a BEIR or TREC
-            folder, a labelled table.
+            folder, an id of ir-datasets, a labelled table.
         split: the split of a source that has several. A prepared folder without ``test`` gives ``validation``.
         documents: the corpus, if it is not in the source: anything that
             :func:`tardif.data.documents.stream_documents` reads. Documents are kept whole.
@@ -139,7 +165,9 @@ def read_judged(
     how = how or Judging()
     how.check()
     action = how.actions["identical"]
-    if isinstance(source, str | Path):
+    if identity := irds_id(source):
+        name = name or identity
+    elif isinstance(source, str | Path):
         path = user_path(source)
         if not path.exists():
             raise DataError("no such file or folder: give a BEIR, TREC or prepared folder, or a labelled table.", path)
@@ -186,7 +214,7 @@ def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
 
 
 def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
-    shape: list[str] = []
+    shape = [*given.notes]
     # The staging database is on disk, so that the rules that prepare uses work here too.
     with tempfile.TemporaryDirectory(prefix="tardif-") as folder, Staging(Path(folder), markup=how.markup) as staging:
         opened = open_source(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
-from tardif.data.judged import JudgedSet, Judging, read_judged
+from tardif.data.formats.irds import irds_id
+from tardif.data.judged import JudgedSet, Judging, collections_in, read_judged
 from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
@@ -49,7 +50,8 @@ def compare(
     Args:
         systems: each a checkpoint (folder or hub id), an index's folder, ``hybrid:INDEX``, ``bm25``, ``dense:MODEL``
             or a TREC run file.
-        data: BEIR, TREC or prepared folders, labelled tables: what :func:`tardif.data.judged.read_judged` reads.
+        data: BEIR, TREC or prepared folders, ids of ir-datasets, labelled tables: what
+            :func:`tardif.data.judged.read_judged` reads. A folder of several collections means all of them.
         split: which judgements. A prepared folder without a ``test`` split gives its ``validation``.
         documents, queries: the corpus of labelled tables; the texts of queries that are named by ids.
         measures: ir-measures' names.
@@ -74,6 +76,7 @@ def compare(
     console, how = console or Silent(), how or Judging()
     lists = {"systems": systems, "data": data, "measures": measures}
     systems, data, measures = (check_list(values, name, SettingError) for name, values in lists.items())
+    data = [one for source in data for one in collections_in(source, split)]
     parse_measures(measures)
     find_language(language)
     # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
@@ -203,4 +206,5 @@ def _data_names(data: Sequence[Any]) -> list[str]:
     paths = [user_path(one).resolve() if isinstance(one, str | Path) else Path("data") for one in data]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise SettingError(f"The data {twice} is given twice: give each once.")
-    return distinct_names(paths)
+    # An id of ir-datasets is a name already: its last part is often only a split.
+    return [irds_id(one) or name for one, name in zip(data, distinct_names(paths), strict=True)]

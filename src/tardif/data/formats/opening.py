@@ -12,6 +12,7 @@ from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, 
 from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
+from tardif.data.formats.irds import irds_id, open_irds
 from tardif.data.formats.json_files import is_json_array, json_elements, json_lines, json_objects
 from tardif.data.formats.table_rows import ARROW, JSON_LINES
 from tardif.data.formats.tables import LooseSource, TableSource
@@ -42,8 +43,9 @@ def open_source(
     Args:
         source: a path to a file (:data:`SUFFIXES`, the text ones plain, gzip or zstd), or to a folder
             (BEIR's, ColBERT's, RAGatouille's, TREC's, one saved by ``datasets`` or of its Parquet
-            files); a dict of the files of a TREC collection (``qrels``, ``queries``, ``corpus``,
-            ``run``); a dict of columns; a Hugging Face dataset; a pandas or polars frame; an Arrow table; or
+            files); an id of ir-datasets, which names its split (``irds:beir/scifact/test``); a dict of the files of a
+            TREC collection (``qrels``, ``queries``, ``corpus``, ``run``); a dict of columns; a Hugging Face dataset; a
+            pandas or polars frame; an Arrow table; or
             any iterable of dicts or of tuples (query, positive), (query, document, label),
             (query, positive, negative, ...). Pipes and devices are refused: a file is read more than once.
         columns: role to column, for columns with unusual names; None leaves a role out. The roles are :data:`ROLES`.
@@ -62,10 +64,7 @@ def open_source(
     """
     choices = ColumnChoices.of(columns, group_by, positive_label)
     if isinstance(source, str | Path):
-        path = user_path(source)
-        if not is_folder(path):
-            return _open_file(path, choices, form or Form())
-        return _open_folder(path, choices, split, runs=runs)
+        return _open_path(source, choices, split, form or Form(), runs=runs)
     if frames.is_a(source, "datasets", "DatasetDict", "IterableDatasetDict"):
         return _of_dataset(_split_of(source, split, "data"), choices, "data")
     if not isinstance(source, Mapping):
@@ -74,6 +73,14 @@ def open_source(
         return _of_frame(frames.open_columns(source), choices, "data")
     _no_columns(choices, "a TREC collection")
     return trec.open_trec(trec.named_files(source), group_by, runs=runs)
+
+
+def _open_path(source: str | Path, choices: ColumnChoices, split: str, form: Form, *, runs: bool) -> Source:
+    if (identity := irds_id(source)) is not None:
+        _no_columns(choices, "a collection of ir-datasets")
+        return open_irds(identity, choices.group_by)
+    path = user_path(source)
+    return _open_folder(path, choices, split, runs=runs) if is_folder(path) else _open_file(path, choices, form)
 
 
 def held_out_sources(
@@ -153,13 +160,28 @@ def _open_folder(
         return open_colbert(found, choices.group_by)
     if (files := trec.find_files(folder, split)) is not None:
         return trec.open_trec(files, choices.group_by, runs=runs)
-    raise DataError(
+    raise UnknownLayoutError(
         "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
         f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "
         f"corpus.jsonl, or the same with the split as in qrels.{split}.tsv); a saved Hugging Face dataset "
         f"(dataset_dict.json or state.json) or its Parquet files ({split}*.parquet). Give one of these, or a file.",
         folder,
     )
+
+
+class UnknownLayoutError(DataError):
+    """A folder has none of the layouts that are read."""
+
+
+def has_known_layout(folder: Path, split: str) -> bool:
+    """Whether a folder is data of a known layout, whole or not."""
+    try:
+        _open_folder(folder, ColumnChoices.of(None, None), split)
+    except UnknownLayoutError:
+        return False
+    except DataError:
+        return True
+    return True
 
 
 def open_collection(folder: Path) -> Source | None:
