@@ -19,7 +19,7 @@ from tardif.checks import check_list
 from tardif.encoder.malloc import kept_memory
 from tardif.encoder.packing import LENGTHS, lengths_of
 from tardif.encoder.tokens import BLANK, tokens_for
-from tardif.errors import SettingError
+from tardif.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -46,6 +46,15 @@ class Encoded(NamedTuple):
 
 def encode(model: Any, block: Block) -> Encoded:
     """Encode one sub-batch."""
+    packed = block.features.get(LENGTHS)
+    embeddings, mask = _forward(model, block)
+    vectors = embeddings[mask]  # [n, tokens, dim] -> [kept tokens, dim]
+    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
+
+
+def _forward(model: Any, block: Block) -> tuple[Tensor, Tensor]:
+    """The embeddings of a sub-batch ``[n, tokens, dim]``, and which of them are token vectors ``[n, tokens]``; n is 1
+    for a packed one."""
     features = dict(block.features)
     blank, packed = features.pop(BLANK, None), features.get(LENGTHS)
     out = model(features, task=block.task)
@@ -55,8 +64,44 @@ def encode(model: Any, block: Block) -> Encoded:
         # A blank text loses all its vectors: [texts] -> [tokens of all texts] if packed, else [texts] -> [texts, 1].
         of_tokens = dropped.repeat_interleave(torch.tensor(packed, device=mask.device)) if packed else dropped
         mask = mask & ~(of_tokens.unsqueeze(0) if packed else of_tokens.unsqueeze(1))
-    vectors = out["token_embeddings"][mask]  # [n, tokens, dim] -> [kept tokens, dim]
-    return Encoded(vectors, mask.sum(dim=1).tolist() if packed is None else lengths_of(mask, packed))
+    return out["token_embeddings"], mask
+
+
+class OneText(NamedTuple):
+    """A text's token vectors ``[scored, dim]``; the ids of all its tokens, without a query's expansion; and the places
+    of the scored tokens among these, those of the expansion after them."""
+
+    vectors: NDArray[np.float32]
+    ids: list[int]
+    scored: list[int]
+
+
+@torch.inference_mode()
+def encode_one(model: MultiVectorEncoder, text: str, task: str) -> OneText:
+    """Encode one text, and say which tokens its vectors belong to.
+
+    Raises:
+        ModelError: the model changes the number of its tokens itself.
+    """
+    training = model.training
+    model.eval()
+    try:
+        blocks, _ = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks([text], task)
+        features = to_device(blocks[0], model.device)
+        own = features["attention_mask"][0].bool()  # [tokens]
+        if (added := features.get("query_expansion_positions")) is not None:
+            own = own & ~added[0]
+        ids = features["input_ids"][0]
+        embeddings, mask = _forward(model, Block(features, task))
+    finally:
+        model.train(training)
+    if mask.shape[1] != len(ids):
+        raise ModelError(
+            "The model pools its tokens itself, and does not say which ones: only a model without token pooling can be "
+            "explained."
+        )
+    vectors = embeddings[mask].float().cpu().numpy()  # [1, tokens, dim] -> [scored, dim]
+    return OneText(vectors, ids[own].tolist(), torch.nonzero(mask[0])[:, 0].tolist())
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from tardif.devices import core_count
 from tardif.encoder.config_checks import check_tokenizer
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.encoder.onnx.graph import check_graph
+from tardif.encoder.spans import as_unicode
 from tardif.errors import FolderError, SettingError, first_line, is_failure
 from tardif.forks import ForkAware, register
 
@@ -97,13 +98,13 @@ class LightEncoder(ForkAware):
         return np.concatenate(found), [len(vectors) for vectors in found]
 
     def _is_blank(self, text: str, ids: Sequence[int]) -> bool:
-        return self.form.blanks is not None and self.form.blanks.holds(_unicode(text), ids, "query")
+        return self.form.blanks is not None and self.form.blanks.holds(as_unicode(text), ids, "query")
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return each query's token ids, with the marker and cut at the cap, before expansion."""
         texts = check_list(texts, "texts", SettingError)
         found: list[list[int]] = []
-        for part in batched([self.form.prompt + _unicode(text) for text in texts], _CHARACTERS, len):
+        for part in batched([self.form.prompt + as_unicode(text) for text in texts], _CHARACTERS, len):
             try:
                 found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
             except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
@@ -199,8 +200,3 @@ class LightEncoder(ForkAware):
         if inputs != set(INPUTS) or outputs.get(OUTPUT) != self.dim:
             raise FolderError(f"{path} is not the graph of {self.folder}: export the query encoder again.")
         return session
-
-
-def _unicode(text: str) -> str:
-    # Lone surrogates cannot be encoded for the Rust tokenizer: they become "?".
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,107 @@
+"""Explanations of scores: which token of a document each token of a query matched, and how similar they are.
+
+An explanation is made of two parts. The index, or a model, gives the similarities of the vectors; the tokenizer gives
+the places of the tokens in the text. The number of vectors and of tokens must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tardif.checks import check_query, text_fault
+from tardif.encoder.model_tokens import encode_and_read
+from tardif.encoder.spans import ReadText
+from tardif.errors import DataError
+from tardif.explanation import Explanation, Match
+from tardif.index.token_matches import TokenMatches
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_id: str = "") -> Explanation:
+    """Explain the score of a text for a query: both are encoded now.
+
+    >>> from tardif.encoder.model import open_model
+    >>> found = explain_text(open_model("models/support"), "reset my password", "How to reset a password.")
+    >>> best = max(found.matches, key=lambda match: match.similarity)
+    >>> sum(match.similarity for match in found.matches) == found.score
+    True
+
+    Args:
+        model: an opened late-interaction model.
+        query: the query.
+        text: the document's text; with a title, ``Document.content``.
+        document_id: the document's id, for the reader.
+
+    Raises:
+        SettingError: the query is empty.
+        DataError: the document is not a text.
+        ModelError: the model pools its tokens itself.
+    """
+    query = check_query(query)
+    if fault := text_fault(text):
+        raise DataError(f"The document {fault}.")
+    asked, query_read = encode_and_read(model, query, "query")
+    vectors, document_read = encode_and_read(model, text, "document")
+    matches = TokenMatches.of_vectors(asked, vectors)
+    return explanation_of((query, query_read), (text, document_read), matches, document_id=document_id)
+
+
+def explanation_of(
+    query: tuple[str, ReadText],
+    document: tuple[str, ReadText],
+    found: TokenMatches,
+    *,
+    document_id: str = "",
+    notes: Sequence[str] = (),
+) -> Explanation:
+    """Put texts, tokens and similarities together.
+
+    Args:
+        query: its text, and its tokens with a vector.
+        document: the same.
+        found: how their vectors match.
+        document_id: the document's id.
+        notes: what else a reader must know.
+    """
+    (query_text, query_read), (text, read) = query, document
+    groups = found.groups or tuple((number,) for number in range(len(read.tokens)))
+    matches = tuple(
+        Match(number, groups[vector], float(value))
+        for number, (vector, value) in enumerate(zip(found.best.tolist(), found.values.tolist(), strict=True))
+    )
+    # [query tokens, vectors] -> [query tokens, document tokens]: a pooled vector stands at each of its tokens.
+    spread = np.zeros((len(query_read.tokens), len(read.tokens)), dtype=np.float32)
+    for vector, tokens in enumerate(groups):
+        spread[:, list(tokens)] = found.similarities[:, vector : vector + 1]
+    return Explanation(
+        query=query_text,
+        document=text,
+        query_tokens=query_read.tokens,
+        document_tokens=read.tokens,
+        matches=matches,
+        score=found.score if matches else 0.0,
+        similarities=spread,
+        document_id=document_id,
+        note=" ".join([*_notes(query_read, read), *notes]),
+    )
+
+
+def _notes(query: ReadText, document: ReadText) -> list[str]:
+    """What a reader must know of the two texts."""
+    found = []
+    for name, read in (("query", query), ("document", document)):
+        if not read.tokens:
+            found.append(f"The {name} has no token that can be matched.")
+        if not read.has_places:
+            found.append(
+                f"The model's tokenizer does not say where its tokens stand: those of the {name} have no places in "
+                "the text, and their texts are the vocabulary's pieces."
+            )
+        if read.unread:
+            found.append(f"The model does not read the {name} to its end: {read.unread} characters are left out.")
+    return found
