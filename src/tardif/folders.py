@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -335,20 +335,23 @@ def _is_stream(path: Path) -> bool:
     return device or (path.exists() and not path.is_file())
 
 
-def write_output(path: Path, text: str) -> None:
+def write_output(path: Path, text: str | Iterable[str]) -> None:
     """Write a file that the user has named, completely or not at all.
 
-    A link is followed and stays. A pipe or a device is written to as it is.
+    A link is followed and stays. A pipe or a device is written to as it is. A long text may come in parts, which are
+    written one after the other.
 
     Raises:
         FolderError: the path is a folder, another process writes it, or it cannot be written.
     """
     path = expanded(path).absolute()
+    parts = [text] if isinstance(text, str) else text
     try:
         if path.is_dir():
             raise FolderError(f"{path} is a folder: give a file.")
         if _is_stream(path):
-            path.write_text(text, encoding="utf-8")
+            with path.open("w", encoding="utf-8") as stream:
+                stream.writelines(parts)
             return
         place = real_place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -356,7 +359,7 @@ def write_output(path: Path, text: str) -> None:
             if lock.is_firm:
                 sweep(place)
             with replacing(place) as file:
-                file.write(text.encode("utf-8"))
+                file.writelines(part.encode("utf-8") for part in parts)
                 with suppress(OSError):
                     shutil.copymode(place, file.name)  # the user may have closed the file to others
     except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tardif.checks import is_number
@@ -25,6 +26,8 @@ RRF_K = 60
 DEPTH = 200
 # BM25's share of a hybrid search (figures in benchmarks/RESULTS.md).
 WORD_SHARE = 0.15
+# Hits compared at a time: 32 MB.
+_KEYS = 1 << 22
 
 
 def best_first(hits: Iterable[tuple[str, float]], k: int | None = None) -> list[tuple[str, float]]:
@@ -66,6 +69,20 @@ class Ids:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @cached_property
+    def ascending(self) -> list[str]:
+        """All ids in ascending order."""
+        return sorted(self._row)
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """The place of each row's id among them: :class:`TopK` breaks ties by it."""
+        import numpy as np
+
+        places = np.empty(len(self), dtype=np.int64)
+        places[[self._row[identity] for identity in self.ascending]] = np.arange(len(self))
+        return places
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """Return the rows of documents.
@@ -175,27 +192,90 @@ def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, floa
 
 
 class TopK:
-    """The ``k`` best documents of each query over all blocks of a corpus added so far, in ``hits``.
+    """The ``k`` best documents of each query over all blocks of a corpus added so far.
+
+    A hit is one whole number of 64 bits: the bits of its score above, its document's place among the ids below. Such
+    numbers have the order of :func:`best_first`, so the best are found by NumPy, in 8 bytes a hit. The blocks may come
+    in any order, from any process: the best of all are the same.
+
+    Attributes:
+        keys: ``[queries, k]``, the best first; 0 where there is no hit.
 
     >>> import numpy as np
     >>> best = TopK(queries=1, k=2)
-    >>> best.add(np.array([[1.0, 3.0]]), np.array(["a", "b"]))
-    >>> best.add(np.array([[2.0]]), np.array(["c"]))
-    >>> best.hits
+    >>> best.add(np.array([[1.0, 3.0]], dtype=np.float32), np.array([0, 1]))
+    >>> best.add(np.array([[2.0]], dtype=np.float32), np.array([2]))
+    >>> best.hits(["a", "b", "c"])
     [[('b', 3.0), ('c', 2.0)]]
     """
 
     def __init__(self, queries: int, k: int) -> None:
-        self._k = k
-        self.hits: list[list[tuple[str, float]]] = [[] for _ in range(queries)]
+        import numpy as np
 
-    def add(self, scores: NDArray[Any], ids: NDArray[Any]) -> None:
-        """Add a block: scores ``[queries, documents]`` of the documents ``ids``."""
-        if self._k <= 0:
+        self._k = max(k, 0)
+        self.keys: NDArray[np.uint64] = np.zeros((queries, self._k), dtype=np.uint64)
+
+    def add(self, scores: NDArray[np.float32], places: NDArray[Any], first: int = 0) -> None:
+        """Add a block.
+
+        Args:
+            scores: ``[queries, documents]``, float32. A NaN is no hit.
+            places: ``[documents]``, the place of each document's id among all ids in ascending order.
+            first: the query of the first row.
+        """
+        if not self._k or not scores.shape[1]:
             return
-        for query, row in enumerate(scores):
-            kept = self.hits[query]
-            # Most rows of a late block have nothing better than what is kept: one comparison sees that.
-            near = row >= (kept[-1][1] if len(kept) == self._k else -math.inf)  # [documents]
-            if near.any():
-                self.hits[query] = best_first([*kept, *top(row[near], ids[near], self._k)], self._k)
+        height = max(_KEYS // (self._k + scores.shape[1]), 1)
+        for begin in range(0, len(scores), height):
+            self.merge(_keys(scores[begin : begin + height], places), first + begin)
+
+    def merge(self, keys: NDArray[np.uint64], first: int = 0) -> None:
+        """Add the hits of other documents, ``[queries, n]``, from the query ``first`` on."""
+        import numpy as np
+
+        if not self._k or not keys.shape[1]:
+            return
+        kept = self.keys[first : first + len(keys)]
+        # Most rows of a late block have nothing better than what is kept.
+        rows = np.flatnonzero(keys.max(axis=1) > kept[:, -1])
+        both = np.concatenate([kept[rows], keys[rows]], axis=1)  # [rows, k + n]
+        both.partition(both.shape[1] - self._k, axis=1)
+        kept[rows] = np.sort(both[:, -self._k :], axis=1)[:, ::-1]
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of hits of each query: ``[queries]``."""
+        import numpy as np
+
+        return (self.keys > 0).sum(axis=1, dtype=np.int64)
+
+    def hits(self, ids: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """Return each query's hits as (id, score), best first; ``ids`` are all ids in ascending order."""
+        found = []
+        for row, count in zip(self.keys, self.counts(), strict=True):
+            places, scores = unpacked(row[:count])
+            found.append([(ids[place], score) for place, score in zip(places.tolist(), scores.tolist(), strict=True)])
+        return found
+
+
+def _keys(scores: NDArray[np.float32], places: NDArray[Any]) -> NDArray[np.uint64]:
+    """Hits as whole numbers in the order of :func:`best_first`: ``[queries, documents]``."""
+    import numpy as np
+
+    if scores.dtype != np.float32:
+        raise TypeError(f"scores of {scores.dtype}: 32 bits of a key hold float32 alone.")
+    # + 0.0: the two zeros are equal, and have different bits.
+    bits = (scores + np.float32(0)).view(np.uint32)
+    # IEEE 754: floats are ordered as their bits are, negative ones the other way round.
+    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = ordered << np.uint64(32) | places.astype(np.uint64)
+    keys[np.isnan(scores)] = 0
+    return keys
+
+
+def unpacked(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the places and the scores of hits that :class:`TopK` keeps, of the shape of ``keys``."""
+    import numpy as np
+
+    ordered = (keys >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(ordered >> 31, ordered & np.uint32((1 << 31) - 1), ~ordered)
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)

@@ -5,7 +5,8 @@ import pytest
 
 import tiny
 from tardif.encoder.token_vectors import encode_documents, encode_queries
-from tardif.evaluation import measures
+from tardif.errors import FolderError
+from tardif.evaluation import exhaustive
 from tardif.evaluation.measures import rank
 from tardif.types import Document
 
@@ -25,7 +26,7 @@ def expected(encoder):
 @pytest.mark.parametrize("block", [1, 5, 1024])
 @pytest.mark.parametrize("k", [1, 7, 100])
 def test_rank_equals_brute_force(encoder, expected, monkeypatch, block, k):
-    monkeypatch.setattr(measures, "_BLOCK", block)
+    monkeypatch.setattr(exhaustive, "BLOCK", block)
     done = []
     run = rank(encoder, QUERIES, CORPUS, k=k, advance=done.append)
     assert sum(done) == len(CORPUS)
@@ -42,9 +43,13 @@ def test_equal_scores_are_ordered_by_id_across_blocks(encoder, monkeypatch):
     def ones(_model, texts):
         return np.ones((len(texts), 8), np.float32), [1] * len(texts)
 
-    monkeypatch.setattr(measures, "_BLOCK", 2)
-    monkeypatch.setattr(measures, "encode_queries", ones)
-    monkeypatch.setattr(measures, "encode_documents", ones)
+    def parts(_model, texts, take):
+        take(*ones(_model, texts))
+        return list(range(len(texts)))
+
+    monkeypatch.setattr(exhaustive, "BLOCK", 2)
+    monkeypatch.setattr(exhaustive, "encode_query_parts", parts)
+    monkeypatch.setattr(exhaustive, "encode_documents", ones)
     copies = [Document(identity, "the" + " " * n + "moon") for n, identity in enumerate("abcde", start=1)]
     run = rank(encoder, {"q": "moon"}, copies, k=3)
     assert list(run["q"].items()) == [("e", 8.0), ("d", 8.0), ("c", 8.0)]
@@ -75,13 +80,35 @@ def test_packed_vectors_are_those_of_each_text_in_its_place(encoder):
 
 
 def test_equal_texts_are_encoded_once_and_tie_wherever_they_stand(encoder, monkeypatch):
-    monkeypatch.setattr(measures, "_BLOCK", 2)
+    monkeypatch.setattr(exhaustive, "BLOCK", 2)
     corpus = [Document(f"d{n}", tiny.SENTENCES[n % 3]) for n in range(9)]
     encoded = []
-    encode = measures.encode_documents
-    monkeypatch.setattr(measures, "encode_documents", lambda m, texts: encoded.extend(texts) or encode(m, texts))
+    encode = exhaustive.encode_documents
+    monkeypatch.setattr(exhaustive, "encode_documents", lambda m, texts: encoded.extend(texts) or encode(m, texts))
     (hits,) = rank(encoder, {"q": "tides"}, corpus, k=7).values()
     assert sorted(encoded) == sorted(tiny.SENTENCES[:3])
     assert len(hits) == 7
     assert len(set(hits.values())) == 3
     assert list(hits)[:3] == sorted(list(hits)[:3], reverse=True)
+
+
+def test_vectors_of_many_queries_are_in_a_file_and_scored_in_parts(encoder, monkeypatch):
+    queries = {f"q{n}": text for n, text in enumerate([*tiny.SENTENCES[:9], "?", *tiny.SENTENCES[3:12]])}
+    expected = rank(encoder, queries, CORPUS, k=5)
+    monkeypatch.setattr(exhaustive, "_IN_MEMORY", 0)
+    assert rank(encoder, queries, CORPUS, k=5) == expected
+    monkeypatch.setattr(exhaustive, "_QUERY_TOKENS", 20)
+    run = rank(encoder, queries, CORPUS, k=5)
+    assert list(run) == list(expected)
+    assert not run["q9"]
+    assert all(run[query] == pytest.approx(expected[query], rel=1e-5) for query in queries)
+
+
+def test_a_full_disk_is_an_error_with_a_way_out(encoder, monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exhaustive, "_IN_MEMORY", 0)
+    monkeypatch.setattr(exhaustive.tempfile, "TemporaryFile", full)
+    with pytest.raises(FolderError, match="No space left on device.*TMPDIR"):
+        rank(encoder, QUERIES, CORPUS)

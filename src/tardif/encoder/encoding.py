@@ -6,7 +6,7 @@ rounding. The one difference: blank texts (:mod:`tardif.encoder.blanks`) have no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,7 +104,6 @@ def encode_one(model: MultiVectorEncoder, text: str, task: str) -> OneText:
     return OneText(vectors, ids[own].tolist(), torch.nonzero(mask[0])[:, 0].tolist())
 
 
-@torch.inference_mode()
 def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
     """Encode texts for search.
 
@@ -122,22 +121,47 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
     texts = check_list(texts, "texts", SettingError)
     if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
+    found: list[NDArray[np.float32]] = []
+    places = encode_parts(model, texts, task, lambda vectors, lengths: found.extend(_split(vectors, lengths)))
+    ordered = [found[place] for place in places]
+    return np.concatenate(ordered), [len(vectors) for vectors in ordered]
+
+
+@torch.inference_mode()
+def encode_parts(
+    model: MultiVectorEncoder,
+    texts: Sequence[str],
+    task: str,
+    take: Callable[[NDArray[np.float32], list[int]], object],
+) -> list[int]:
+    """Encode the distinct texts for search, a sub-batch at a time, so that the caller may keep them out of memory.
+
+    Args:
+        model: the model. Its training mode does not change.
+        texts: the texts.
+        task: ``query`` or ``document``.
+        take: gets the packed vectors ``[tokens, dim]`` of each sub-batch, and the number of rows of each of its texts.
+
+    Returns:
+        The place of each text among the distinct ones, in the order in which ``take`` got them.
+    """
     training = model.training
     # Dropout off, whatever mode the caller's model is in.
     model.eval()
     try:
         blocks, places = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(texts, task)
-        found: list[NDArray[np.float32]] = []
         with kept_memory() if len(blocks) > 1 else nullcontext():
             for features in blocks:
                 encoded = encode(model, Block(to_device(features, model.device), task))
                 # float() before NumPy, which has no bfloat16.
-                vectors = encoded.vectors.float().cpu().numpy()  # [tokens of the sub-batch, dim]
-                found += np.split(vectors, np.cumsum(encoded.lengths)[:-1])
+                take(encoded.vectors.float().cpu().numpy(), encoded.lengths)  # [tokens of the sub-batch, dim]
     finally:
         model.train(training)
-    ordered = [found[place] for place in places]
-    return np.concatenate(ordered), [len(vectors) for vectors in ordered]
+    return places
+
+
+def _split(vectors: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[np.float32]]:
+    return np.split(vectors, np.cumsum(lengths)[:-1])
 
 
 def to_device(value: Any, device: torch.device | str) -> Any:

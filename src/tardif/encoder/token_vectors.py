@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,15 @@ def encode_queries(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
     from tardif.encoder.encoding import encode_texts
 
     return encode_texts(model, texts, "query")
+
+
+def encode_query_parts(
+    model: MultiVectorEncoder, texts: Sequence[str], take: Callable[[NDArray[np.float32], list[int]], object]
+) -> list[int]:
+    """Encode queries a sub-batch at a time: those of :func:`tardif.encoder.encoding.encode_parts`."""
+    from tardif.encoder.encoding import encode_parts
+
+    return encode_parts(model, texts, "query", take)
 
 
 def encode_documents(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:

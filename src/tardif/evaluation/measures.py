@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tardif.checks import check_list
-from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, SettingError
+from tardif.evaluation.exhaustive import Corpus, LateScorer, rank_blocks
+from tardif.evaluation.packed import PackedRun, RunBuilder
 from tardif.ranking import TopK, best_first
-from tardif.scoring import maxsim_arrays
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.types import Document, Qrels, Run
@@ -26,14 +26,12 @@ DEPTH = 100
 _TREC_DEPTH = 1000
 # Hits of all queries up to which such measures see whole rankings: some 0.5 GB.
 _WHOLE = 3_000_000
-# Queries that are measured together.
+# Queries that are measured, or searched, together.
 _QUERIES = 1000
-# Draws of the randomisation test, and those whose signs are held at a time.
-_DRAWS, _HELD = 10_000, 500
+# Draws of the randomisation test, and the signs that are held at a time: 64 MB of them.
+_DRAWS, _SIGNS = 10_000, 1 << 23
 # These count judgements or queries, not hits.
 _DEPTHLESS = ("NumQ", "NumRel")
-# Documents encoded and scored at a time: it bounds memory, and progress shows after each block.
-_BLOCK = 128
 
 
 def parse_measures(names: Iterable[str]) -> list[Any]:
@@ -193,9 +191,10 @@ def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed
     difference = np.array([ours[query] - theirs[query] for query in sorted(ours)])
     observed = abs(difference.mean())
     random = np.random.default_rng(seed)
-    far = 0
-    for _ in range(_DRAWS // _HELD):
-        signs = random.choice((-1.0, 1.0), size=(_HELD, len(difference)))  # [draws, queries]
+    far, held = 0, max(_SIGNS // max(len(difference), 1), 1)
+    for begin in range(0, _DRAWS, held):
+        # Drawn one after the other: the number held at a time does not change them.
+        signs = random.choice((-1.0, 1.0), size=(min(held, _DRAWS - begin), len(difference)))  # [draws, queries]
         # The tolerance counts a draw with the observed mean as equal, whatever its sum's rounding.
         far += int((np.abs((signs * difference).mean(axis=1)) >= observed - 1e-12).sum())
     return (far + 1) / (_DRAWS + 1)
@@ -211,9 +210,9 @@ def rank(
 ) -> Run:
     """Rank every document for every query by exact MaxSim: the run of a model over a corpus.
 
-    Documents are encoded and scored a block at a time, so that memory does not grow with the corpus. Equal texts are
-    encoded once, so that they tie. A document without a scoreable token is never a hit, and a query without one has
-    none.
+    Documents are encoded and scored a block at a time, so that memory does not grow with the corpus. A hit takes 8
+    bytes, and the vectors of many queries are in a file. Equal texts are encoded once, so that they tie. A document
+    without a scoreable token is never a hit, and a query without one has none.
 
     Args:
         model: the model, as it is now.
@@ -222,36 +221,30 @@ def rank(
         k: hits per query, in the order of :func:`tardif.ranking.best_first`.
         advance: called with the number of documents done, for progress.
     """
-    documents = check_list(documents, "documents", DataError)
-    vectors, lengths = encode_queries(model, list(queries.values()))
-    owners: dict[str, list[str]] = {}
-    for document in documents:
-        owners.setdefault(document.content, []).append(document.id)
-    # By descending length: a block's texts are padded little, and memory is largest at the start, where it is noticed.
-    texts = sorted(owners, key=lambda text: (-len(text), text))
-    best = TopK(len(queries), k)
-    for begin in range(0, len(texts), _BLOCK):
-        block = texts[begin : begin + _BLOCK]
-        d_vectors, d_lengths = encode_documents(model, block)
-        filled = np.flatnonzero(d_lengths)
-        names = [owners[block[place]] for place in filled]
-        ids = np.array([identity for own in names for identity in own], dtype=object)
-        scores = maxsim_arrays(vectors, lengths, d_vectors, d_lengths)[:, filled]  # [queries, texts with tokens]
-        best.add(np.repeat(scores, [len(own) for own in names], axis=1), ids)  # [queries, documents with tokens]
-        if advance is not None:
-            advance(sum(len(owners[text]) for text in block))
-    # A query without tokens finds nothing.
-    return {q: dict(hits if length else ()) for q, hits, length in zip(queries, best.hits, lengths, strict=True)}
+    corpus = Corpus(check_list(documents, "documents", DataError))
+    best = TopK(len(queries), min(k, len(corpus.ids)))
+    rank_blocks(corpus, LateScorer(model, list(queries.values())), best, advance=advance)
+    return PackedRun.of(list(queries), best, corpus.ids)
 
 
 def rank_bm25(
-    queries: Mapping[str, str], documents: Sequence[Document], language: Language, *, k: int = DEPTH
-) -> dict[str, dict[str, float]]:
-    """Rank documents for every query by BM25.
+    queries: Mapping[str, str],
+    documents: Sequence[Document],
+    language: Language,
+    *,
+    k: int = DEPTH,
+    advance: Callable[[int], None] | None = None,
+) -> Run:
+    """Rank documents for every query by BM25. ``advance`` is called with the number of queries done, for progress.
 
     >>> from tardif.text.languages import language
     >>> list(rank_bm25({"q": "red fox"}, [Document("a", "a red fox"), Document("b", "a dog")], language("en"))["q"])
     ['a']
     """
-    hits = LexicalSearcher(documents, language).search(list(queries.values()), k)
-    return {query: dict(found) for query, found in zip(queries, hits, strict=True)}
+    searcher, texts, builder = LexicalSearcher(documents, language), list(queries.values()), RunBuilder()
+    for begin in range(0, len(texts), _QUERIES):
+        block = texts[begin : begin + _QUERIES]
+        builder.add(searcher.search(block, k))
+        if advance is not None:
+            advance(len(block))
+    return builder.run(list(queries))

@@ -57,17 +57,23 @@ def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
         DataError: an id is not text, or a score is not finite in single precision.
         FolderError: the file cannot be written.
     """
-    lines, lowered, tag = [], 0, "-".join(name.split())
+    lowered, tag = 0, "-".join(name.split())
     spell = _spelling(run)
     tag += ENCODED if spell is encode_id else ""
-    for query, hits in run.items():
-        for document, score in hits.items():
-            _check_hit(query, document, score)
-        ranked = best_first((document, float(score)) for document, score in hits.items())
-        for place, (text, is_own) in enumerate(_falling([score for _, score in ranked])):
-            lowered += not is_own
-            lines.append(f"{spell(query)} Q0 {spell(ranked[place][0])} {place + 1} {text} {tag}\n")
-    write_output(path, "".join(lines))
+
+    def blocks() -> Iterator[str]:
+        """Yield the lines of one query after the other, so that no more is held."""
+        nonlocal lowered
+        for query, hits in run.items():
+            for document, score in hits.items():
+                _check_hit(query, document, score)
+            ranked = best_first((document, float(score)) for document, score in hits.items())
+            falling = list(_falling([score for _, score in ranked]))
+            lowered += sum(not is_own for _, is_own in falling)
+            rows, asked = enumerate(zip(ranked, falling, strict=True), start=1), spell(query)
+            yield "".join(f"{asked} Q0 {spell(hit[0])} {place} {text} {tag}\n" for place, (hit, (text, _)) in rows)
+
+    write_output(path, blocks())
     return lowered
 
 

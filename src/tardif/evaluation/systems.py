@@ -11,10 +11,14 @@ from tardif.data.judged import JudgedSet, most_own, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
+from tardif.evaluation.exhaustive import Corpus, DenseScorer, rank_blocks
 from tardif.evaluation.measures import DEPTH, rank, rank_bm25
+from tardif.evaluation.packed import PackedRun, RunBuilder
 from tardif.evaluation.runs import read_run
 from tardif.index.manifest import is_index
 from tardif.progress import Console
+from tardif.ranking import TopK
+from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.text.normal import keyed_sample
 from tardif.types import Run
@@ -23,6 +27,8 @@ Kind = Literal["model", "index", "bm25", "dense", "run"]
 Rank = Callable[[JudgedSet, int], Run]
 # Texts that a dense model encodes between two steps of the progress bar.
 _BLOCK = 512
+# Queries that an index is searched for before their hits are packed.
+_QUERIES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,14 @@ class System:
     rank: Rank
     home: Path | None = None
 
-    def run(self, judged: JudgedSet, depth: int, console: Console) -> dict[str, dict[str, float]]:
+    def run(self, judged: JudgedSet, depth: int, console: Console) -> Run:
         """Return the run that is measured and written: without a query's own document where that is no hit."""
         # A query's own document takes a rank before it is left out, so that many more hits are asked for.
         found = self.rank(judged, depth + most_own(judged.left_out))
-        run = without_own(found, judged.left_out, None if self.kind == "run" else depth)
+        if isinstance(found, PackedRun):
+            run: Run = found.without(judged.left_out, depth)
+        else:  # a run file, which is not cut
+            run = without_own(found, judged.left_out)
         for line in _remarks(self, judged, run, depth):
             console.say(f"{self.name} on {judged.name}: {line}")
         return run
@@ -78,13 +87,13 @@ def _remarks(system: System, judged: JudgedSet, run: Run, depth: int) -> list[st
     if system.kind not in ("run", "index"):
         return lines
     corpus = {document.id for document in judged.documents}
-    asked = [run[query] for query in judged.queries if query in run]
-    if foreign := sum(identity not in corpus for hits in asked for identity in hits):
+    asked = [query for query in judged.queries if query in run]
+    if foreign := sum(identity not in corpus for query in asked for identity in run[query]):
         lines.append(f"{foreign} hits are not documents of this corpus; they take up ranks.")
     if system.kind == "run":
         if others := sum(query not in judged.queries for query in run):
             lines.append(f"{others} of its queries are not judged here, and do not count.")
-        longest, needed = max(map(len, asked), default=0), min(depth, len(corpus))
+        longest, needed = max((len(run[query]) for query in asked), default=0), min(depth, len(corpus))
         if 0 < longest < needed:
             lines.append(f"it holds at most {longest} hits per query; the measures look at {needed}.")
     return lines
@@ -101,7 +110,7 @@ def find_system(name: str, options: SystemOptions) -> System:
     """
     if name == "bm25":
         language = find_language(options.language)
-        return System(name, "bm25", lambda judged, k: rank_bm25(judged.queries, judged.documents, language, k=k))
+        return System(name, "bm25", _rank_by_words(language, options.console))
     if name.startswith("dense:"):
         base = resolve_base(name.removeprefix("dense:"))
         return System(name, "dense", _rank_dense(name, base, options), base.folder)
@@ -127,6 +136,14 @@ def find_system(name: str, options: SystemOptions) -> System:
     return System(name, "model", _rank_by_checkpoint(name, base, options), base.folder)
 
 
+def _rank_by_words(language: Language, console: Console) -> Rank:
+    def ranked(judged: JudgedSet, depth: int) -> Run:
+        with console.progress(f"bm25 on {judged.name}", len(judged.queries), "queries") as bar:
+            return rank_bm25(judged.queries, judged.documents, language, k=depth, advance=bar.advance)
+
+    return ranked
+
+
 def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> Rank:
     from tardif.index.protocol import RECALL
     from tardif.search.retriever import Retriever
@@ -146,8 +163,14 @@ def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: b
                 f"{name}: searched at the default recall, {RECALL:g} of the exact hits; --exact (in Python "
                 "exact=True) scores every document."
             )
-        with console.progress(f"{name} on {judged.name}", len(judged.queries), "queries") as bar:
-            return retriever.run(judged.queries, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
+        builder, names = RunBuilder(), list(judged.queries)
+        # The whole run is of one state of the index, whatever is added to it meanwhile.
+        with console.progress(f"{name} on {judged.name}", len(names), "queries") as bar, retriever.index.moment():
+            for begin in range(0, len(names), _QUERIES):
+                part = {query: judged.queries[query] for query in names[begin : begin + _QUERIES]}
+                run = retriever.run(part, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
+                builder.add([list(hits.items()) for hits in run.values()])
+        return builder.run(names)
 
     return ranked
 
@@ -177,27 +200,16 @@ def _rank_dense(name: str, base: Base, options: SystemOptions) -> Rank:
     """One vector per text: cosine similarity of a dense sentence-transformers model."""
 
     def ranked(judged: JudgedSet, depth: int) -> Run:
-        import numpy as np
-
         from tardif.mining.dense import open_dense
-        from tardif.ranking import top
 
         model = open_dense(base, options.device)
         _warn_of_truncation(name, model, judged, options.console)
-        # Cosines: both sides have unit length, so the product below is one.
-        queries = model.encode_query(list(judged.queries.values()), normalize_embeddings=True, show_progress_bar=False)
         # Equal texts are encoded once, so that they tie.
-        rows = {text: row for row, text in enumerate(dict.fromkeys(d.content for d in judged.documents))}
-        texts, blocks = list(rows), []
-        with options.console.progress(f"{name} on {judged.name}", len(texts), "documents") as bar:
-            for begin in range(0, len(texts), _BLOCK):
-                block = texts[begin : begin + _BLOCK]
-                blocks.append(model.encode_document(block, normalize_embeddings=True, show_progress_bar=False))
-                bar.advance(len(block))
-        # [queries, dim] @ [dim, texts] -> [queries, documents]
-        scores = (queries @ np.concatenate(blocks).T)[:, [rows[d.content] for d in judged.documents]]
-        ids = np.array([document.id for document in judged.documents], dtype=object)
-        return {query: dict(top(row, ids, depth)) for query, row in zip(judged.queries, scores, strict=True)}
+        corpus = Corpus(judged.documents, block=_BLOCK, longest_first=False)
+        best = TopK(len(judged.queries), min(depth, len(corpus.ids)))
+        with options.console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
+            rank_blocks(corpus, DenseScorer(model, list(judged.queries.values())), best, advance=bar.advance)
+        return PackedRun.of(list(judged.queries), best, corpus.ids)
 
     return ranked
 

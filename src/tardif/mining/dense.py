@@ -148,8 +148,8 @@ class DenseSearcher:
             best = TopK(len(asked), k)
             for first in range(0, len(self._ids), width):
                 block = np.asarray(self._vectors[first : first + width])
-                best.add(asked @ block.T, self._ids.array[first : first + width])
-            found += best.hits
+                best.add(asked @ block.T, self._ids.places[first : first + width])
+            found += best.hits(self._ids.ascending)
         return found
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:

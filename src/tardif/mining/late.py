@@ -152,8 +152,8 @@ class LateSearcher:
             rows = self._vectors[start : start + int(d_lengths.sum())]
             scores = maxsim_arrays(packed, lengths, rows, d_lengths.tolist())  # [queries, block]
             filled = np.flatnonzero(d_lengths)  # a document without a token is no hit, not even the last one
-            best.add((scores / counts)[:, filled].astype(np.float32), self._ids.array[first : first + _BLOCK][filled])
-        return [hits if length else [] for hits, length in zip(best.hits, lengths, strict=True)]
+            best.add((scores / counts)[:, filled].astype(np.float32), self._ids.places[first : first + _BLOCK][filled])
+        return [hits if length else [] for hits, length in zip(best.hits(self._ids.ascending), lengths, strict=True)]
 
     def _pairs(self, queries: Sequence[str], rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """The scores of each query's documents (positions); LOWEST if query or document has no token."""
