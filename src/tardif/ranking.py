@@ -246,7 +246,8 @@ class TopK:
         """Return the number of hits of each query: ``[queries]``."""
         import numpy as np
 
-        return (self.keys > 0).sum(axis=1, dtype=np.int64)
+        counts: NDArray[np.int64] = (self.keys > 0).sum(axis=1, dtype=np.int64)
+        return counts
 
     def hits(self, ids: Sequence[str]) -> list[list[tuple[str, float]]]:
         """Return each query's hits as (id, score), best first; ``ids`` are all ids in ascending order."""
