@@ -1,0 +1,1 @@
+"""The sections of a report: each turns what was read into what the page shows."""

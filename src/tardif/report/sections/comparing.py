@@ -1,0 +1,155 @@
+"""Several trainings side by side: the same measures, their curves over each other, and the settings that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from tardif.evaluation.figures import holm
+from tardif.evaluation.verdict import DECIDES, format_p, paired
+from tardif.report.charts.bars import Bar, Difference, bars, forest
+from tardif.report.charts.canvas import SERIES, Chart
+from tardif.report.intervals import intervals
+from tardif.report.numbers import duration, signed, value
+from tardif.report.sections.running import flat
+from tardif.report.sections.training import comparison, learning_charts, systems
+from tardif.report.sources import Source, numbers
+from tardif.report.views import Section, Table
+
+# Every pair of these many trainings is compared at most.
+_PAIRED = 6
+
+
+def comparing(sources: Sequence[Source]) -> list[Section]:
+    """Compare some trainings; nothing for fewer than two."""
+    if len(sources) < 2:
+        return []
+    charts = [*_bars(sources), *_gains(sources)]
+    tables = [table for table in (_table(sources), _pairs(sources)) if table.rows]
+    found = [
+        Section(
+            "compared", "Side by side", "charts.html", {"about": _about(sources), "charts": charts, "tables": tables}
+        )
+    ]
+    if curves := learning_charts(sources, "compared-curves"):
+        found.append(
+            Section(
+                "compared-curves",
+                "Learning, side by side",
+                "charts.html",
+                {"about": [], "charts": curves, "tables": []},
+            )
+        )
+    settings = _settings(sources)
+    about = [] if settings.rows else ["All settings are the same."]
+    tables = [settings] if settings.rows else []
+    found.append(
+        Section(
+            "compared-settings", "Settings that differ", "charts.html", {"about": about, "charts": [], "tables": tables}
+        )
+    )
+    return found
+
+
+def _about(sources: Sequence[Source]) -> list[str]:
+    if _values(sources):
+        return ["All were measured on the same held-out queries."]
+    return [
+        "They were not measured on the same held-out queries: compare each with its own before, not with the others."
+    ]
+
+
+def _values(sources: Sequence[Source]) -> list[Mapping[str, float]]:
+    """Each training's value of every query, if all have the same queries; else nothing."""
+    found = []
+    for source in sources:
+        after = next((name for name, shown in systems(source).items() if shown == "after"), "")
+        found.append(source.values[0].systems[after].get(DECIDES, {}) if after else {})
+    return found if all(one and one.keys() == found[0].keys() for one in found) else []
+
+
+def _bars(sources: Sequence[Source]) -> list[Chart]:
+    values = _values(sources)
+    known = intervals({str(place): {DECIDES: one} for place, one in enumerate(values)})
+    rows = []
+    for place, source in enumerate(sources):
+        mean = numbers(source.results.get("after")).get(DECIDES)
+        if mean is not None:
+            rows.append(Bar(source.name, mean, known.get((str(place), DECIDES)), SERIES[place % len(SERIES)]))
+    return [bars("compared-bars", DECIDES, rows, title=f"{DECIDES} after training")] if rows else []
+
+
+def _gains(sources: Sequence[Source]) -> list[Chart]:
+    rows = [
+        Difference(source.name, found.deciding.difference, found.deciding.low, found.deciding.high)
+        for source in sources
+        if (found := comparison(source))
+    ]
+    return (
+        [forest("compared-gains", "Each compared with its own before", f"difference of {DECIDES}", rows)]
+        if rows
+        else []
+    )
+
+
+def _table(sources: Sequence[Source]) -> Table:
+    names = list(dict.fromkeys(name for source in sources for name in numbers(source.results.get("after"))))
+    rows = []
+    for source in sources:
+        after, found = numbers(source.results.get("after")), comparison(source)
+        gain = found.deciding if found else None
+        settings = source.results.get("settings") or {}
+        training = numbers(source.results.get("seconds")).get("training")
+        rows.append(
+            (
+                source.name,
+                str(source.results.get("verdict", "not measured")),
+                *(value(after[name], 4) if name in after else "" for name in names),
+                ""
+                if gain is None
+                else f"{signed(gain.difference, 4)} ({signed(gain.low, 4)} to {signed(gain.high, 4)})",
+                f"{settings.get('steps', '')}",
+                "" if training is None else duration(training),
+            )
+        )
+    return Table(
+        "The trainings", ("training", "verdict", *names, "gain (95 % interval)", "steps", "training time"), rows, (1,)
+    )
+
+
+def _pairs(sources: Sequence[Source]) -> Table:
+    """Every pair of trainings on the same queries."""
+    values = _values(sources)[:_PAIRED]
+    both = list(combinations(range(len(values)), 2))
+    found = [paired(values[one], values[other]) for one, other in both]
+    corrected = holm([pair.p for pair in found])
+    rows = [
+        (
+            sources[a].name,
+            sources[b].name,
+            signed(pair.difference, 4),
+            f"{signed(pair.low, 4)} to {signed(pair.high, 4)}",
+            format_p(p),
+            *(f"{count:,}" for count in (pair.won, pair.tied, pair.lost)),
+        )
+        for (a, b), pair, p in zip(both, found, corrected, strict=True)
+    ]
+    head = ("training", "less", "difference", "95 % interval", "p, corrected", "won", "tied", "lost")
+    return Table(f"Every pair, by {DECIDES}, query by query", head, rows, (1,))
+
+
+def _settings(sources: Sequence[Source]) -> Table:
+    by_source = [flat(source.results.get("settings") or {}) for source in sources]
+    names = dict.fromkeys(name for settings in by_source for name in settings)
+    # What was measured belongs to the results.
+    rows = [
+        (name, *(settings.get(name, "not set") for settings in by_source))
+        for name in names
+        if len({settings.get(name) for settings in by_source}) > 1 and not name.startswith("evaluated")
+    ]
+    return Table(
+        "Settings that differ",
+        ("setting", *(source.name for source in sources)),
+        rows,
+        tuple(range(1, len(sources) + 1)),
+    )

@@ -1,0 +1,225 @@
+"""What a report is drawn from: the files of checkpoints, evaluations' folders and prepared sets, read and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tardif.data.regular import user_path
+from tardif.display import Short
+from tardif.errors import FolderError, SettingError, reason
+from tardif.evaluation.evidence import EVALUATION, PREPARATION, TRAINING, Evidence, SetValues, read_evidence
+from tardif.file_reading import read_bounded
+from tardif.folders import read_json
+
+RESULTS, LOG, VALUES, MINING = "results.json", "log.jsonl", "held_out.jsonl", "mining.json"
+MANIFEST, HYGIENE = "manifest.json", "report.jsonl"
+_FORMAT = "tardif-training-set"
+# Of each rule, the rows that are shown.
+EXAMPLES = 5
+_WHAT = "a checkpoint, an evaluation's folder or a prepared set"
+
+
+@dataclass(frozen=True, repr=False)
+class Hygiene(Short):
+    """The rows that the rules of a preparation concern: ``report.jsonl``.
+
+    Attributes:
+        counts: rule -> action -> rows.
+        examples: rule -> its first rows.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    examples: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
+
+
+@dataclass(frozen=True, repr=False)
+class Source(Short):
+    """One folder of a report.
+
+    Attributes:
+        name: tells it apart from the others of the report.
+        kind: ``training``, ``evaluation`` or ``preparation``.
+        results: ``results.json``; empty where there is none.
+        log: the lines of ``log.jsonl``.
+        values: of every query, with every system; from ``report/``, or else from ``held_out.jsonl``.
+        evidence: what ``report/`` holds.
+        mining: ``mining.json``.
+        manifest: of a prepared set.
+        hygiene: of a prepared set.
+        notes: what could not be read, and so is not shown.
+    """
+
+    name: str
+    kind: str
+    results: Mapping[str, Any] = field(default_factory=dict)
+    log: Sequence[Mapping[str, Any]] = ()
+    values: Sequence[SetValues] = ()
+    evidence: Evidence | None = None
+    mining: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any] | None = None
+    hygiene: Hygiene | None = None
+    notes: Sequence[str] = ()
+
+
+def read_source(folder: str | Path) -> Source:
+    """Read one folder. What is missing from it is not shown; a part that is damaged is named in the report.
+
+    Raises:
+        FolderError: it is not there, holds nothing to show, or its ``results.json`` or ``manifest.json`` is damaged.
+    """
+    place = user_path(folder)
+    if not place.is_dir():
+        what = "is a file" if place.exists() else "is not there"
+        raise FolderError(f"{place} {what}: give {_WHAT}.")
+    notes: list[str] = []
+    results = _mapping(place / RESULTS) if (place / RESULTS).exists() else {}
+    manifest = _mapping(place / MANIFEST) if (place / MANIFEST).exists() else None
+    if manifest is not None and manifest.get("format") != _FORMAT:
+        manifest = None
+    evidence = _part(notes, lambda: read_evidence(place))
+    found = Source(
+        name=_name(place, evidence),
+        kind=_kind(results, evidence, manifest),
+        results=results,
+        log=tuple(_lines(place / LOG, notes)),
+        values=_values(place, results, evidence, notes),
+        evidence=evidence,
+        mining=_part(notes, lambda: _mining(place)),
+        manifest=manifest,
+        hygiene=_part(notes, lambda: _hygiene(place)) if manifest is not None else None,
+        notes=tuple(notes),
+    )
+    if not (results or manifest or evidence or found.mining):
+        why = f" ({notes[0]})" if notes else f": it has no {RESULTS}, no {MANIFEST} of a prepared set and no report/"
+        raise FolderError(f"{place} holds nothing that a report shows{why}. Give {_WHAT}.")
+    return found
+
+
+def read_sources(folders: Sequence[str | Path]) -> list[Source]:
+    """Read some folders, and give them names that tell them apart.
+
+    Raises:
+        SettingError: there is none, or one is given twice.
+        FolderError: one cannot be shown.
+    """
+    from dataclasses import replace
+
+    if not folders:
+        raise SettingError(f"There is nothing to report on: give {_WHAT}.")
+    places = [user_path(folder).resolve() for folder in folders]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise SettingError(f"{twice} is given twice: give each folder once.")
+    found = [read_source(folder) for folder in folders]
+    counts = Counter(source.name for source in found)
+    # Two runs of one name are told apart by the folders above them.
+    return [
+        source if counts[source.name] == 1 else replace(source, name=f"{place.parent.name}/{place.name}")
+        for source, place in zip(found, places, strict=True)
+    ]
+
+
+def _name(place: Path, evidence: Evidence | None) -> str:
+    return (evidence.run.name if evidence else "") or place.resolve().name or str(place)
+
+
+def _kind(results: Mapping[str, Any], evidence: Evidence | None, manifest: Mapping[str, Any] | None) -> str:
+    if evidence is not None and evidence.run.kind in (TRAINING, EVALUATION, PREPARATION):
+        return evidence.run.kind
+    if "systems" in results:
+        return EVALUATION
+    return PREPARATION if manifest is not None and not results else TRAINING
+
+
+def _part(notes: list[str], read: Any) -> Any:
+    """Read a part that a report can do without; note why it is missing."""
+    try:
+        return read()
+    except FolderError as error:
+        notes.append(str(error))
+    return None
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    found = read_json(path, what=_WHAT)
+    if not isinstance(found, dict):
+        raise FolderError(f"{path} holds no JSON object: {_WHAT} is damaged.")
+    return found
+
+
+def _mining(place: Path) -> Mapping[str, Any] | None:
+    found = next((path for path in (place / MINING, place / "report" / MINING) if path.exists()), None)
+    return _mapping(found) if found else None
+
+
+def _lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file of lines; what is no such line is counted and noted."""
+    if not path.exists():
+        return
+    try:
+        read = read_bounded(path).decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read ({reason(error)}).")
+        return
+    wrong = 0
+    for line in filter(str.strip, read):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            yield found
+        else:
+            wrong += 1
+    if wrong:
+        notes.append(f"{path.name} has {wrong:,} damaged lines, which are not shown.")
+
+
+def _values(
+    place: Path, results: Mapping[str, Any], evidence: Evidence | None, notes: list[str]
+) -> Sequence[SetValues]:
+    if evidence is not None and evidence.values:
+        return evidence.values
+    systems: dict[str, dict[str, dict[str, float]]] = {}
+    queries: dict[str, str] = {}
+    for line in _lines(place / VALUES, notes):
+        query = str(line.pop("query_id", ""))
+        queries[query] = ""
+        for system, measured in line.items():
+            for name, value in numbers(measured).items():
+                systems.setdefault(system, {}).setdefault(name, {})[query] = value
+    # Queries are paired between systems: a row that is missing would pair them wrongly.
+    if any(by.keys() != queries.keys() for measures in systems.values() for by in measures.values()):
+        notes.append(f"{VALUES} has not every query with every system, and is not shown.")
+        return ()
+    return (SetValues("held-out queries", queries, systems),) if systems else ()
+
+
+def _hygiene(place: Path) -> Hygiene | None:
+    notes: list[str] = []
+    counts: dict[str, Counter[str]] = {}
+    examples: dict[str, list[Mapping[str, Any]]] = {}
+    for row in _lines(place / HYGIENE, notes):
+        rule = str(row.get("rule", ""))
+        counts.setdefault(rule, Counter())[str(row.get("action", ""))] += 1
+        if len(kept := examples.setdefault(rule, [])) < EXAMPLES:
+            kept.append(row)
+    if notes:
+        raise FolderError(notes[0])
+    return Hygiene(counts, examples) if counts else None
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """The finite numbers of a JSON object, by name; nothing of anything else."""
+    if not isinstance(value, dict):
+        return {}
+    return {
+        str(name): float(number)
+        for name, number in value.items()
+        if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    }

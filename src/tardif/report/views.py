@@ -1,0 +1,94 @@
+"""What the page's template shows: sections, verdicts and tables, without any decision left to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+GOOD, BAD, OPEN = "win", "loss", "tie"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption. The first cell of a row names it.
+
+    Attributes:
+        words: the places of columns that hold words, which are not aligned as numbers.
+    """
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict in one sentence.
+
+    Attributes:
+        tone: :data:`GOOD`, :data:`BAD` or :data:`OPEN`.
+        lead: its first words, such as ``Better``.
+        rest: the rest of the sentence.
+        facts: figures below it, each with its name.
+        tally: queries won, tied and lost.
+        warnings: what the reader must know.
+    """
+
+    tone: str
+    lead: str
+    rest: str
+    facts: Sequence[tuple[str, str]] = ()
+    tally: tuple[int, int, int] | None = None
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        key: its id in the page.
+        title: its heading.
+        template: the file that shows it.
+        content: what that file shows.
+    """
+
+    key: str
+    title: str
+    template: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is shown of one folder.
+
+    Attributes:
+        key: its id in the page.
+        name: the folder's name.
+        kind: what it is, in words.
+        about: short facts: base, device, time.
+        verdict: of a training or an evaluation.
+        sections: in their order.
+        notes: what could not be read.
+    """
+
+    key: str
+    name: str
+    kind: str
+    about: Sequence[tuple[str, str]]
+    verdict: Verdict | None
+    sections: Sequence[Section]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page."""
+
+    title: str
+    parts: Sequence[Part]
+    compared: Sequence[Section] = ()
+    verdict: Verdict | None = None
