@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tardif.errors import DataError, SettingError
-from tardif.evaluation.measures import MEASURES, depth_of, measure, parse_measures, per_query, significance
+from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures
+from tardif.evaluation.measures import measure, per_query, significance
 
 QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 1}}
 

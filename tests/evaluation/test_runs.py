@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tardif.errors import DataError, FolderError
-from tardif.evaluation.measures import parse_measures, per_query
+from tardif.evaluation.measure_names import parse_measures
+from tardif.evaluation.measures import per_query
 from tardif.evaluation.runs import read_run, run_notes, write_run
 
 ids = st.text("aB7é中-./#\u200b", min_size=1, max_size=4)

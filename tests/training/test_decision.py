@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tardif.evaluation.measures import MEASURES
+from tardif.evaluation.measure_names import MEASURES
 from tardif.evaluation.verdict import BETTER, FEW, SAME, UNMEASURED, WORSE
 from tardif.training import objective
 from tardif.training.decision import decide, summary

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def _measures(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    from tardif.evaluation.measure_names import split_names
+
+    return split_names(text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,10 @@ from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
+from tardif.evaluation.calculation import check_judgements
 from tardif.evaluation.figures import Figures, Pair, differences, holm, pairs, results
-from tardif.evaluation.measures import MEASURES, depth_of, means, parse_measures, per_query, uncut
+from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures, uncut
+from tardif.evaluation.measures import means, per_query
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
 from tardif.progress import Console, Silent
@@ -77,7 +79,7 @@ def compare(
     lists = {"systems": systems, "data": data, "measures": measures}
     systems, data, measures = (check_list(values, name, SettingError) for name, values in lists.items())
     data = [one for source in data for one in collections_in(source, split)]
-    parse_measures(measures)
+    parsed = parse_measures(measures)
     find_language(language)
     # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
     options = SystemOptions(language, device, console, exact, how.actions["duplicate-hit"])
@@ -87,6 +89,8 @@ def compare(
     outputs += [EvaluationFolder(out, every, names)] if out is not None else []
     reading: dict[str, Any] = {"split": split, "documents": documents, "queries": queries, "how": how}
     sets = [read_judged(one, name=name, **reading) for one, name in zip(data, names, strict=True)]
+    for judged in sets:
+        check_judgements(parsed, judged.qrels)
     found = [find_system(name, options) for name in systems]
     return _Evaluation(measures, options, outputs, sets).run(found, against, base)
 

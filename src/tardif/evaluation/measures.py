@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tardif.checks import check_list
-from tardif.errors import DataError, SettingError
+from tardif.errors import DataError
+from tardif.evaluation.calculation import calculate
 from tardif.evaluation.exhaustive import Corpus, LateScorer, rank_blocks
+from tardif.evaluation.measure_names import DEPTH, DEPTHLESS, MEASURES, is_count, parse_measures
 from tardif.evaluation.packed import PackedRun, RunBuilder
 from tardif.ranking import TopK, best_first
 from tardif.text.bm25 import LexicalSearcher
@@ -20,91 +22,10 @@ from tardif.types import Document, Qrels, Run
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-MEASURES = ("nDCG@10", "RR@10", "R@100")
-DEPTH = 100
-# Hits per query that a measure without a cutoff sees in a corpus too large for whole rankings: as in TREC's runs.
-_TREC_DEPTH = 1000
-# Hits of all queries up to which such measures see whole rankings: some 0.5 GB.
-_WHOLE = 3_000_000
 # Queries that are measured, or searched, together.
 _QUERIES = 1000
 # Draws of the randomisation test, and the signs that are held at a time: 64 MB of them.
 _DRAWS, _SIGNS = 10_000, 1 << 23
-# These count judgements or queries, not hits.
-_DEPTHLESS = ("NumQ", "NumRel")
-
-
-def parse_measures(names: Iterable[str]) -> list[Any]:
-    """Parse names such as ``nDCG@10`` into ir-measures' measures.
-
-    >>> [str(measure) for measure in parse_measures(["nDCG@10", "R@100"])]
-    ['nDCG@10', 'R@100']
-
-    Raises:
-        SettingError: a name is none of ir-measures'.
-    """
-    import ir_measures
-
-    providers: Any = ir_measures.DefaultPipeline
-    measures = []
-    for name in check_list(names, "measures", SettingError):
-        try:
-            parsed = ir_measures.parse_measure(name)
-            cutoff = parsed.params.get("cutoff")
-            # A cutoff of 0, or 2.5, is parsed without an error, and fails or misleads later.
-            if cutoff is not None and (not isinstance(cutoff, int) or cutoff < 1):
-                raise ValueError("a cutoff counts documents")
-            if str(parsed) and not providers.supports(parsed):
-                raise ValueError("no installed provider computes it")
-        except (NameError, ValueError, AttributeError, SyntaxError, TypeError, KeyError, AssertionError):
-            raise SettingError(
-                f"The measure {name!r} cannot be computed: use ir-measures' names, such as {', '.join(MEASURES)}."
-            ) from None
-        measures.append(parsed)
-    if not measures:
-        raise SettingError(f"Name a measure, such as {', '.join(MEASURES)}.")
-    return measures
-
-
-def uncut(names: Iterable[str]) -> list[str]:
-    """Return those of some measures that look at a ranking to its end: ``AP``, ``RR``, ``nDCG`` without ``@10``.
-
-    >>> uncut(["nDCG@10", "AP"])
-    ['AP']
-
-    Raises:
-        SettingError: a name is none of ir-measures'.
-    """
-    parsed = parse_measures(names)
-    return [str(found) for found in parsed if not found.params.get("cutoff") and found.NAME not in _DEPTHLESS]
-
-
-def depth_of(names: Iterable[str], qrels: Qrels | None = None, documents: int = 0) -> int:
-    """Return how many hits of a query the measures look at.
-
-    That is the deepest of their cutoffs, and at least 100. A measure without a cutoff looks at all documents if the
-    hits of all queries are at most 3 million. Else it looks at 1,000, as TREC's runs hold, or at as many as are
-    relevant to one query, if that is more: with fewer hits it could not reach 1.
-
-    >>> depth_of(["nDCG@10"]), depth_of(["R@500"])
-    (100, 500)
-
-    Args:
-        names: the measures.
-        qrels: the judgements of the queries to rank.
-        documents: the number of documents.
-
-    Raises:
-        SettingError: a name is none of ir-measures'.
-    """
-    judged = qrels or {}
-    deepest = max([DEPTH, *(int(measure.params.get("cutoff") or 0) for measure in parse_measures(names))])
-    if not uncut(names):
-        return deepest
-    if documents * len(judged) <= _WHOLE:
-        return max(deepest, documents)
-    relevant = (sum(relevance > 0 for relevance in found.values()) for found in judged.values())
-    return max(deepest, _TREC_DEPTH, *relevant)
 
 
 def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
@@ -130,9 +51,9 @@ def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
 def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, dict[str, float]]:
     """Compute each measure for each judged query: measure -> query id -> value.
 
-    A judged query that the run does not answer counts 0; a query without judgements does not count. All measures see
-    one order: by falling score, equal scores by id, the highest id first. That is trec_eval's order, and
-    :func:`tardif.evaluation.runs.write_run` writes it.
+    A judged query that the run does not answer counts 0, as does one for which a measure is not defined; a query
+    without judgements does not count. All measures see one order: by falling score, equal scores by id, the highest id
+    first. That is trec_eval's order, and :func:`tardif.evaluation.runs.write_run` writes it.
 
     >>> per_query({"q": {"a": 1}}, {"q": {"b": 2.0, "a": 1.0}}, ["RR@10"])
     {'RR@10': {'q': 0.5}}
@@ -141,21 +62,27 @@ def per_query(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dic
         SettingError: a measure is none of ir-measures'.
         DataError: a score is no number.
     """
-    import ir_measures
-
     parsed = parse_measures(measures)
     values = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
     asked = [query for query in qrels if run.get(query)]
     for begin in range(0, len(asked), _QUERIES):  # ir-measures' form of a run is many times as large
         block = asked[begin : begin + _QUERIES]
-        judged = {query: dict(qrels[query]) for query in block}
-        for value in ir_measures.iter_calc(parsed, judged, with_rank_scores({query: run[query] for query in block})):
-            values[str(value.measure)][value.query_id] = float(value.value)
+        ranked = with_rank_scores({query: run[query] for query in block})
+        for name, query, value in calculate(parsed, {query: qrels[query] for query in block}, ranked):
+            values[name][query] = value
+    # What counts queries or judgements does not depend on the hits: one that is no document is as good as any.
+    known = set(asked)
+    rest = [query for query in qrels if query not in known]
+    counting = [measure for measure in parsed if measure.NAME in DEPTHLESS]
+    if rest and counting:
+        unanswered = {query: qrels[query] for query in rest}
+        for name, query, value in calculate(counting, unanswered, {query: {"": 1.0} for query in rest}):
+            values[name][query] = value
     return values
 
 
 def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[str, float]:
-    """Compute the mean of each measure over the judged queries.
+    """Compute each measure over the judged queries: the mean of their values, or the sum of what counts.
 
     >>> measure({"q": {"a": 1}}, {"q": {"b": 2.0, "a": 1.0}}, ["RR@10", "R@10"])
     {'RR@10': 0.5, 'R@10': 1.0}
@@ -164,8 +91,12 @@ def measure(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> dict[
 
 
 def means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Average each measure over the queries; the exact sum gives the same mean in any order of them."""
-    return {name: math.fsum(by.values()) / len(by) if by else 0.0 for name, by in values.items()}
+    """Average each measure over the queries, or add up what counts; exact sums are the same in any order of them.
+
+    >>> means({"RR": {"q1": 1.0, "q2": 0.5}, "NumRet": {"q1": 10.0, "q2": 4.0}})
+    {'RR': 0.75, 'NumRet': 14.0}
+    """
+    return {name: math.fsum(of.values()) / (1 if is_count(name) else len(of) or 1) for name, of in values.items()}
 
 
 def format_measures(figures: Mapping[str, float]) -> str:

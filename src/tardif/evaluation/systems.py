@@ -12,7 +12,8 @@ from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
 from tardif.evaluation.exhaustive import Corpus, DenseScorer, rank_blocks
-from tardif.evaluation.measures import DEPTH, rank, rank_bm25
+from tardif.evaluation.measure_names import DEPTH
+from tardif.evaluation.measures import rank, rank_bm25
 from tardif.evaluation.packed import PackedRun, RunBuilder
 from tardif.evaluation.runs import read_run
 from tardif.index.manifest import is_index

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.display import brief_repr, figures_table, short
-from tardif.evaluation.measures import MEASURES
+from tardif.evaluation.measure_names import MEASURES
 from tardif.evaluation.verdict import UNMEASURED, Comparison
 
 

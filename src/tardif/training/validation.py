@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tardif.data.excluded_negatives import Own, own_documents
 from tardif.data.judged import most_own, searchable, without_own
 from tardif.data.training_set import VALIDATION, TrainingSet
-from tardif.evaluation.measures import DEPTH, MEASURES, means, per_query, rank, rank_bm25
+from tardif.evaluation.measure_names import DEPTH, MEASURES
+from tardif.evaluation.measures import means, per_query, rank, rank_bm25
 from tardif.progress import Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
