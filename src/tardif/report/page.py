@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TypeVar
 
 from tardif._version import __version__
-from tardif.escaping import visible
 from tardif.evaluation.evidence import EVALUATION, PREPARATION, TRAINING
 from tardif.report.numbers import counted, duration
+from tardif.report.rendering import templates
 from tardif.report.sections import comparing, evaluating, hygiene, mining, queries, running, training
 from tardif.report.sources import Source, numbers
 from tardif.report.views import Page, Part, Section, Verdict
@@ -28,23 +26,8 @@ def render(sources: Sequence[Source], title: str | None = None) -> str:
         sources: what was read.
         title: of the page; by default the name of the only source.
     """
-    environment = Environment(
-        loader=PackageLoader("tardif.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Texts and ids come from anywhere: characters that reorder or hide a part of the page are shown as escapes.
-        finalize=_escaped,
-    )
     page = build(sources, title)
-    return environment.get_template("page.html").render(page=page, version=__version__)
-
-
-def _escaped(value: Any) -> Any:
-    """A text as the page shows it; markup is the page's own."""
-    is_text = isinstance(value, str) and not hasattr(value, "__html__")
-    return visible(value, keep="\n\t") if is_text else value
+    return templates().get_template("page.html").render(page=page, version=__version__)
 
 
 def build(sources: Sequence[Source], title: str | None = None) -> Page:
