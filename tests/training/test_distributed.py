@@ -34,6 +34,16 @@ try:
     group.on_main(fail)
 except FolderError as error:
     found["error"] = str(error)
+found["made"] = group.gather_made(lambda: 10 + group.rank)
+
+def fail_on_1():
+    if group.rank == 1:
+        fail()
+
+try:
+    group.gather_made(fail_on_1)
+except FolderError as error:
+    found["shared error"] = str(error)
 if group.is_main:
     time.sleep(0.5)  # it publishes
     told = time.time()
@@ -79,3 +89,8 @@ def test_all_have_the_weights_of_rank_0_and_the_mean_of_the_gradients(found):
 def test_all_fail_as_rank_0_does_and_wait_until_it_has_published(found):
     assert [one["error"] for one in found] == ["The disk of 0 is full."] * 2
     assert found[1]["ended"] >= found[0]["ended"]
+
+
+def test_all_make_and_what_one_fails_with_ends_all(found):
+    assert [one["made"] for one in found] == [[10, 11], []]
+    assert [one["shared error"] for one in found] == ["The disk of 1 is full."] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from tardif import SettingError, TrainingError
 from tardif.training.run_folder import RunFolder
+from tardif.types import Document
 
 pytestmark = pytest.mark.xdist_group("processes")  # on one worker: what they share is dear
 # Batches of 7 of the 36 examples: the last one of an epoch has one, and a process gets none.
@@ -106,6 +108,40 @@ def test_two_processes_under_other_settings(make, start, more):
         one = make("one")
         one.train(**{**SHORT, **more})
         same_weights(weights(one), weights(two), start)
+
+
+@pytest.fixture
+def many(data):
+    """The set with 400 more documents, in four blocks of an evaluation."""
+    more = {f"more{n}": Document(f"more{n}", f"the number {n} of {n + 7} is more than {n % 13}") for n in range(400)}
+    return dataclasses.replace(data, documents={**data.documents, **more})
+
+
+@pytest.mark.slow
+def test_two_processes_share_evaluations_and_measure_what_one_measures(make, many):
+    results = {}
+    for count in (1, 2):
+        trainer = make(f"by {count}".replace(" ", "-"))
+        trainer.prepare(many)
+        results[count] = trainer.train(processes=count, epochs=1, batch_size=36, lr=1e-9, evaluations=1)
+    assert (results[2].before, results[2].baselines) == (results[1].before, results[1].baselines)
+    assert results[2].after == results[1].after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 0])
+def test_a_process_that_dies_in_an_evaluation_ends_the_run_in_seconds(make, many, rank):
+    broken = make("broken")
+    broken.prepare(many)
+    running = Running(broken, **{**LONG, "evaluations": 60, "save_steps": 1})
+    running.wait_for(2)  # from now on, most of the time is spent in evaluations
+    time.sleep(0.3)
+    killed = time.monotonic()
+    running_processes()[rank].kill()
+    error = running.end()
+    assert time.monotonic() - killed < 15
+    assert f"Process {rank} of 2 was killed by signal 9" in str(error)
+    assert not running_processes()
 
 
 class Running:

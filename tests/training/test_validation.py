@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any, ClassVar
 
 import pytest
 
 from tardif.data.judged import searchable
 from tardif.data.training_set import TrainingSet
+from tardif.evaluation import exhaustive
+from tardif.progress import Silent
 from tardif.text.languages import language
+from tardif.training.distributed import ProcessGroup
 from tardif.training.validation import validation_task
 from tardif.types import Document
 
@@ -66,3 +70,40 @@ def test_a_querys_own_document_is_no_hit_of_it():
     assert task is not None and task.left_out.keys() == {"d0", "d2"}
     run = task.bm25_run(language("en"))
     assert all(query not in hits and len(hits) == 3 for query, hits in run.items())
+
+
+class Shared(ProcessGroup):
+    """A group whose ranks run one after the other, rank 0 last."""
+
+    made: ClassVar[list[Any]] = []
+
+    def gather_made(self, make):
+        self.made.insert(0, make())
+        return self.made if self.is_main else []
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_the_blocks_and_find_what_one_finds(encoder, monkeypatch, size):
+    monkeypatch.setattr(exhaustive, "BLOCK", 70)
+    encoded = []
+    encode = exhaustive.encode_documents
+    monkeypatch.setattr(exhaustive, "encode_documents", lambda m, texts: encoded.append(len(texts)) or encode(m, texts))
+    whole = task(400)
+    alone = whole.values(encoder, Silent(), "")
+    every, blocks = sorted(encoded), {}
+    Shared.made = []
+    for rank in reversed(range(size)):
+        encoded.clear()
+        values = whole.values(encoder, Silent(), "", Shared(rank, size))
+        blocks[rank] = list(encoded)
+        assert rank == 0 or values == {}
+    assert values == alone
+    assert all(len(own) in (6 // size, 6 // size + 1) for own in blocks.values())
+    assert sorted(itertools.chain(*blocks.values())) == every
+
+
+def test_a_process_without_a_block_encodes_nothing(encoder, monkeypatch):
+    monkeypatch.setattr(exhaustive, "encode_query_parts", None)
+    Shared.made = []
+    assert task(100).values(encoder, Silent(), "", Shared(7, 8)) == {}
+    assert not Shared.made[0].keys.any()

@@ -31,7 +31,7 @@ _FIRST_STEPS = 10
 
 
 class RunCallback(TrainerCallback):
-    """Evaluates, keeps the best model, saves, and ends the run. Rank 0 decides for all processes.
+    """Evaluates, keeps the best model, saves, and ends the run. All processes evaluate; rank 0 decides for all.
 
     Args:
         context: what the run works with.
@@ -70,7 +70,7 @@ class RunCallback(TrainerCallback):
         step, evaluated = state.global_step, {figures["step"] for figures in self.run_state.evaluations}
         # transformers knows no evaluation that was due when the run was interrupted, so it is made here.
         if self.context.task is not None and step in self.due and step not in evaluated:
-            self.group.on_main(lambda: self._evaluate(step))
+            self._evaluate(step)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Draw batches and negatives by the epoch; a resumed run begins within one."""
@@ -111,7 +111,10 @@ class RunCallback(TrainerCallback):
         self._count_step_without_loss(step)
         self.bar.advance(1, f"loss {self.loss():.3f}")
         # Rank 0 decides for all: clocks differ, and a rank that stopped alone would leave the others waiting.
-        decided = self.group.on_main(lambda: self._decide(step, control))
+        due, last = self.group.on_main(lambda: self._due(step))
+        if due:
+            self._evaluate(step)
+        decided = self.group.on_main(lambda: self._decide(step, control, due, last))
         control.should_save, control.should_log, control.should_training_stop = decided
         # Again, with the evaluation: the checkpoint that is saved next records it.
         run_state.seconds = self.seconds()
@@ -124,28 +127,34 @@ class RunCallback(TrainerCallback):
         if step == first == run_state.steps_without_loss and self.group.is_main:
             self.context.console.warn(f"the loss of all {step} steps so far is exactly 0: nothing is being learnt.")
 
-    def _decide(self, step: int, control: Any) -> tuple[bool, bool, bool]:
-        """Return whether to save, to log and to stop."""
-        if self.run_state.interrupted and step < self.run_state.planned_steps:
-            control.should_training_stop = True
-        else:
-            self._evaluate_or_stop(step, control)
-        if control.should_save or control.should_training_stop or self._is_time_to_save(step):
-            # A checkpoint comes with a log line, so that the lines of a resumed run follow on.
-            control.should_save = control.should_log = True
-        return control.should_save, control.should_log, control.should_training_stop
-
-    def _evaluate_or_stop(self, step: int, control: Any) -> None:
-        run_state, settings, console = self.run_state, self.settings, self.context.console
+    def _due(self, step: int) -> tuple[bool, bool]:
+        """Return whether to evaluate, and whether this step is the last."""
+        run_state, settings = self.run_state, self.settings
+        if run_state.interrupted and step < run_state.planned_steps:
+            return False, True
         run_state.interrupted = False  # a Ctrl-C in the last step: the run ends here anyway
         if step < run_state.planned_steps and settings.minutes is not None:
             # The last evaluation must fit in the budget, too.
             expected = self.seconds() + self.context.seconds_per_evaluation
             run_state.ran_out_of_time = expected > 60 * settings.minutes
         last = step >= run_state.planned_steps or step == settings.stop_at_step or run_state.ran_out_of_time
-        if last or step in self.due:
-            self._evaluate(step)
-            control.should_save = True
+        return last or step in self.due, last
+
+    def _decide(self, step: int, control: Any, due: bool, last: bool) -> tuple[bool, bool, bool]:
+        """Return whether to save, to log and to stop, after an evaluation that was due."""
+        if last and not due:  # interrupted: it resumes from here
+            control.should_training_stop = True
+        else:
+            control.should_save = control.should_save or due
+            self._finish_if(step, control, last)
+        if control.should_save or control.should_training_stop or self._is_time_to_save(step):
+            # A checkpoint comes with a log line, so that the lines of a resumed run follow on.
+            control.should_save = control.should_log = True
+        return control.should_save, control.should_log, control.should_training_stop
+
+    def _finish_if(self, step: int, control: Any, last: bool) -> None:
+        """End the run at its last step, or where too many evaluations have shown no gain."""
+        run_state, settings, console = self.run_state, self.settings, self.context.console
         without_gain = sum(figures["step"] > run_state.best_step for figures in run_state.evaluations)
         if not last and settings.patience is not None and without_gain >= settings.patience:
             run_state.stopped_early = last = True
@@ -162,21 +171,26 @@ class RunCallback(TrainerCallback):
         self.saved = time.monotonic()
 
     def _evaluate(self, step: int) -> None:
-        """Evaluate the model, averaged with the weights it began with; keep it if it is the best so far."""
+        """Evaluate the model, averaged with the weights it began with; keep it if it is the best so far. Every process
+        takes part: they have the same weights."""
+        task, group = self.context.task, self.group
         with self._averaged(), computing(self.settings.precision, self.context.device):
-            if self.context.task is None:
-                self._keep(step, {}, {})
+            if task is None:
+                group.on_main(lambda: self._keep(step, {}, {}))
                 return
             began = time.monotonic()
-            values = self.context.task.values(self.context.model, Console(quiet=True), "")
-            figures = means(values)
+            values = task.values(self.context.model, Console(quiet=True), "", group)
             self.run_state.seconds_evaluating += time.monotonic() - began
-            self.run_state.evaluations.append({"step": step, **figures})
-            self.context.console.say(f"  step {step}: {format_measures(figures)}")
-            self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
-            # -1: a measure of 0 is better than no measure, so the first evaluated model is always kept.
-            if figures[DECIDES] > self.run_state.best.get(DECIDES, -1.0):
-                self._keep(step, figures, values)
+            group.on_main(lambda: self._record(step, values))
+
+    def _record(self, step: int, values: Values) -> None:
+        figures = means(values)
+        self.run_state.evaluations.append({"step": step, **figures})
+        self.context.console.say(f"  step {step}: {format_measures(figures)}")
+        self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
+        # -1: a measure of 0 is better than no measure, so the first evaluated model is always kept.
+        if figures[DECIDES] > self.run_state.best.get(DECIDES, -1.0):
+            self._keep(step, figures, values)
 
     def _averaged(self) -> Any:
         return averaged(self.context.model, self.context.folder.start, self.settings.base_share or 0.0)

@@ -1,7 +1,7 @@
 """Distributed training: the process group, and token vectors gathered across it.
 
-All processes make the same steps. Rank 0 alone evaluates, decides, saves and publishes, and broadcasts the outcome to
-the other ranks, so that all act alike and none waits for one that has taken another path.
+All processes make the same steps and share each evaluation. Rank 0 alone decides, saves and publishes, and broadcasts
+the outcome to the other ranks, so that all act alike and none waits for one that has taken another path.
 
 A query's negatives are the documents of the global batch. Token vectors are gathered with their gradients: each
 process scores its own queries with the columns of all, and the gradients by another's vectors are sent back there and
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Rank 0 may evaluate or publish for hours. A dead process is noticed otherwise: its parent ends the others.
+# Rank 0 may mine or publish for hours. A dead process is noticed otherwise: its parent ends the others.
 _PATIENCE = timedelta(days=7)
 
 
@@ -79,6 +79,30 @@ class ProcessGroup:
         found: list[Any] | None = [None] * self.size if self.is_main else None
         distributed.gather_object(value, found, dst=0, group=self._gloo)
         return found or []
+
+    def gather_made(self, make: Callable[[], T]) -> list[T]:
+        """Call ``make`` on every process; return the values by rank on rank 0, and an empty list on the others.
+
+        Raises:
+            TardifError: one of them raised it. Every process raises the first.
+        """
+        if self.size == 1:
+            return [make()]
+        outcome: Any = None
+        try:
+            outcome = ("made", make())
+        # As in on_main: a rank that failed otherwise ends, and the parent ends the others, who wait here.
+        except TardifError as error:
+            outcome = ("failed", (type(error).__name__, str(error)))
+        found: list[tuple[str, Any]] = self.gather(outcome)
+
+        def check() -> None:
+            for kind, value in found:
+                if kind == "failed":
+                    raise error_named(*value)
+
+        self.on_main(check)
+        return [value for _, value in found]
 
     def shard(self, numbers: Sequence[int]) -> list[int]:
         """Return this process's part of a batch. The parts are disjoint and in order, and may be empty."""

@@ -60,7 +60,7 @@ class TrainingRun:
     ) -> None:
         self.config, self.settings, self.device, self.folder = config, settings, device, folder
         self.data, self.console, self.group = config.data, config.console, group
-        # On rank 0 alone: what a resumed run must be given again, and what the run is evaluated on.
+        # On rank 0 alone: what a resumed run must be given again.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
 
@@ -74,8 +74,8 @@ class TrainingRun:
         self.collator = Collator(self.data, tokens, self.settings)
         loading = time.monotonic() - began
         timed = None if record or self.settings.minutes is None else self._time_batch()
-        before = self.group.on_main(lambda: self._before(record, timed, loading))
-        return self._train(before, checkpoint)
+        plan, self.task = self.group.on_main(lambda: self._plan(record, timed))
+        return self._train(self._before(record, plan, loading), checkpoint)
 
     def _resolve_settings(self) -> None:
         """Decide what data and machine decide: markers, precision, and the share of the start in the model."""
@@ -141,19 +141,26 @@ class TrainingRun:
         objective = Objective(self.model, self.settings)
         return library_trainer.timed_batch(objective, self.collator, self.settings, self.device, self.group)
 
-    def _before(self, record: dict[str, Any] | None, timed: float | None, loading: float) -> BeforeTraining:
-        """Plan and evaluate before the first step, or take what an unfinished run has recorded of it."""
+    def _plan(self, record: dict[str, Any] | None, timed: float | None) -> tuple[Plan, ValidationTask | None]:
+        """Plan the run and choose what it is evaluated on, or take the plan that an unfinished run has recorded."""
         data, settings, language = self.data, self.settings, self.config.language
         if not record:
             self._warn_of_truncation()
         plan = Plan(**record["plan"]) if record else plan_run(self.model, data, settings, timed)
-        self.task = validation_task(data, limit=plan.documents, language=language, seed=settings.seed)
+        return plan, validation_task(data, limit=plan.documents, language=language, seed=settings.seed)
+
+    def _before(self, record: dict[str, Any] | None, plan: Plan, loading: float) -> BeforeTraining:
+        """Evaluate before the first step, or take what an unfinished run has recorded; every process takes part."""
         if record:
             return BeforeTraining(**{**record, "plan": plan})
         untrained, seconds = self._evaluate_untrained()
-        before = BeforeTraining(plan, untrained, {"loading": loading, "evaluation": seconds})
-        self.folder.write_record(self.given, dataclasses.asdict(before), versions())
-        return before
+
+        def recorded() -> BeforeTraining:
+            before = BeforeTraining(plan, untrained, {"loading": loading, "evaluation": seconds})
+            self.folder.write_record(self.given, dataclasses.asdict(before), versions())
+            return before
+
+        return self.group.on_main(recorded)
 
     def _warn_of_truncation(self) -> None:
         """Say which documents the model will not read to their end."""
@@ -167,19 +174,20 @@ class TrainingRun:
             self.console.say(line)
 
     def _evaluate_untrained(self) -> tuple[dict[str, Values], float]:
-        """Return each query's measures with BM25 and the untrained systems, and the seconds of one evaluation."""
-        task = self.task
+        """Return each query's measures with BM25 and the untrained systems, and the seconds of one evaluation. They
+        are rank 0's; every process takes part."""
+        task, group = self.task, self.group
         if self.config.crossed:
             return {name: values for name, values in self.config.crossed.items() if name != TRAINED}, 0.0
         if task is None:
             self.console.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, 0.0
         self.console.say(f"Validation: {task.describe()}.")
-        untrained: dict[str, Values] = {BM25: task.bm25_values(self.config.language)}
+        untrained: dict[str, Values] = {BM25: group.on_main(lambda: task.bm25_values(self.config.language))}
         with computing(self.settings.precision, self.device):
-            untrained[RAW] = task.values(raw_view(self.model), self.console, "Before: the base's raw vectors")
+            untrained[RAW] = task.values(raw_view(self.model), self.console, "Before: the base's raw vectors", group)
             began = time.monotonic()
-            untrained[STEP_0] = task.values(self.model, self.console, "Before: the recipe at step 0")
+            untrained[STEP_0] = task.values(self.model, self.console, "Before: the recipe at step 0", group)
         seconds = time.monotonic() - began
         for name, values in untrained.items():
             self.console.say(f"  {name}: {format_measures(means(values))}")

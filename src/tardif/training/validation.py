@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 from tardif.data.excluded_negatives import Own, own_documents
 from tardif.data.judged import most_own, searchable, without_own
 from tardif.data.training_set import VALIDATION, TrainingSet
+from tardif.evaluation.exhaustive import Corpus, LateScorer, rank_blocks
 from tardif.evaluation.measure_names import DEPTH, MEASURES
-from tardif.evaluation.measures import means, per_query, rank, rank_bm25
+from tardif.evaluation.measures import means, per_query, rank_bm25
+from tardif.evaluation.packed import PackedRun
 from tardif.progress import Console
+from tardif.ranking import TopK
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.text.normal import keyed_order
+from tardif.training.distributed import ProcessGroup
 from tardif.types import Document, Run
 
 if TYPE_CHECKING:
@@ -42,11 +46,34 @@ class ValidationTask:
     def _depth(self) -> int:
         return DEPTH + most_own(self.left_out)
 
-    def values(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, dict[str, float]]:
-        """Return each measure of each query, of a model as it is now."""
-        with console.progress(what, len(self.documents), "documents") as bar:
-            run = rank(model, self.queries, self.documents, k=self._depth, advance=bar.advance)
-        return per_query(self.qrels, without_own(run, self.left_out, DEPTH), MEASURES)
+    def values(
+        self, model: MultiVectorEncoder, console: Console, what: str, group: ProcessGroup | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return each measure of each query, of a model as it is now.
+
+        The processes of a group share the blocks of documents. All of them must call this, with the same weights. Rank
+        0 merges the hits, which are those that one process finds, and measures; the others return nothing.
+        """
+        group = group or ProcessGroup()
+        corpus = Corpus(self.documents)
+        found = group.gather_made(lambda: self._best(model, corpus, console, what, group))
+        if not group.is_main:
+            return {}
+        for other in found[1:]:
+            found[0].merge(other.keys)
+        run = PackedRun.of(list(self.queries), found[0], corpus.ids).without(self.left_out, DEPTH)
+        return per_query(self.qrels, run, MEASURES)
+
+    def _best(
+        self, model: MultiVectorEncoder, corpus: Corpus, console: Console, what: str, group: ProcessGroup
+    ) -> TopK:
+        """The best hits in this process's blocks. They are dealt out in turn, since the longest texts come first."""
+        best = TopK(len(self.queries), min(self._depth, len(corpus.ids)))
+        blocks = range(group.rank, corpus.blocks, group.size)
+        if blocks:
+            with console.progress(what, sum(map(corpus.size, blocks)), "documents") as bar:
+                rank_blocks(corpus, LateScorer(model, list(self.queries.values())), best, blocks, bar.advance)
+        return best
 
     def measure(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, float]:
         """Return the measures of a model as it is now."""
