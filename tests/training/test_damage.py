@@ -8,9 +8,10 @@ import shutil
 
 import pytest
 
+from broken_runs import break_off, weights
 from tardif import FolderError, TardifError, Trainer
 from tardif.progress import Console
-from tardif.training import checkpoints, objective
+from tardif.training import checkpoints
 from tardif.training.averaging import averaged
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import cut_log
@@ -27,22 +28,9 @@ SETTINGS = {
 }
 
 
-class BrokenError(Exception):
-    pass
-
-
 @pytest.fixture(scope="module")
 def runs(base_folder, data, tmp_path_factory):
     """The weights of an unbroken run, and the folder of one that was broken off with checkpoints 8 and 9."""
-    contrastive, seen = objective.contrastive, 0
-
-    def breaking(*args, **kwargs):
-        nonlocal seen
-        seen += 1
-        if seen == 10:
-            raise BrokenError
-        return contrastive(*args, **kwargs)
-
     whole, broken = (
         Trainer("tiny", base_folder("bert"), devices="cpu", dim=16, quiet=True, out=tmp_path_factory.mktemp(name))
         for name in ("whole", "broken")
@@ -50,15 +38,8 @@ def runs(base_folder, data, tmp_path_factory):
     for trainer in (whole, broken):
         trainer.prepare(data)
     whole.train(**SETTINGS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objective, "contrastive", breaking)
-        with pytest.raises(BrokenError):
-            broken.train(**SETTINGS)
+    break_off(broken, 10, **SETTINGS)
     return weights(whole), broken.path.parent
-
-
-def weights(trainer):
-    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
 
 
 @pytest.fixture
@@ -258,7 +239,7 @@ def test_a_log_is_cut_where_the_run_goes_on(tmp_path):
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_weights_that_were_damaged_while_it_ran_are_not_mixed_in_nor_published(folder, tmp_path, monkeypatch):
+def test_weights_that_were_damaged_while_it_ran_are_not_mixed_in_nor_published(folder, tmp_path):
     flip(folder.start / "weights.safetensors")
     with pytest.raises(FolderError, match="start is damaged"), averaged(None, folder.start, 0.5):
         pass

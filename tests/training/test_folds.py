@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from broken_runs import weights
 from tardif import FolderError, SettingError, Trainer
 from tardif.training import objective
 from tardif.training.folds import folds_folder
@@ -30,8 +31,7 @@ def recorded(trainer):
     found = json.loads((trainer.path / "results.json").read_text())
     found.pop("seconds")
     found["settings"].pop("resumed_at")
-    weights = {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
-    return found, (trainer.path / "held_out.jsonl").read_bytes(), weights
+    return found, (trainer.path / "held_out.jsonl").read_bytes(), weights(trainer)
 
 
 def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, capsys):

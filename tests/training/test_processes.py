@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from broken_runs import weights as bytes_of
 from tardif import SettingError, TrainingError
 from tardif.training.run_folder import RunFolder
 from tardif.types import Document
@@ -27,10 +28,6 @@ LONG = {**SHORT, "epochs": 10, "evaluations": 2, "dropout": 0.1, "save_steps": 1
 
 def left_in(trainer):
     return sorted(path.name for path in trainer.path.parent.glob("*"))
-
-
-def bytes_of(trainer):
-    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
 
 
 def weights(trainer):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from broken_runs import BrokenError, break_off, press_ctrl_c, weights
 from tardif.data.training_set import TRAIN, TrainingSet
 from tardif.text.languages import language
-from tardif.training import objective, refresh
+from tardif.training import refresh
 from tardif.training.distributed import ProcessGroup
 from tardif.training.plan import Size, Work, make_plan
 from tardif.training.refresh import Refresher, examples_of
@@ -33,34 +31,6 @@ SHORT = {
     "refresh_share": 1.0,
 }
 PLAIN = {name: value for name, value in SHORT.items() if not name.startswith("refresh")}
-
-
-class BrokenError(Exception):
-    pass
-
-
-def weights(trainer):
-    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
-
-
-def break_off(monkeypatch, trainer, batch, act=None, **settings):
-    """Train until the loss of this batch, counted from 1, or let it ``act`` there."""
-    seen, contrastive = 0, objective.contrastive
-
-    def wrapped(*args, **kwargs):
-        nonlocal seen
-        seen += 1
-        if seen == batch:
-            if act is None:
-                raise BrokenError
-            act()
-        return contrastive(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(objective, "contrastive", wrapped)
-        with pytest.raises(BrokenError) if act is None else nullcontext():
-            return trainer.train(**settings)
-    return None
 
 
 @pytest.fixture
@@ -91,7 +61,7 @@ def test_the_draw_hangs_on_seed_and_step(refresher, data):
     assert refresher(seed=4).renew(data.examples, 4) == again[2]
 
 
-def test_the_model_is_asked_as_it_is_now(refresher, data, fresh, monkeypatch):
+def test_the_model_is_asked_as_it_is_now(refresher, data, fresh):
     """Another model finds others: with the top of its ranking, nothing is drawn."""
     import torch
 
@@ -175,19 +145,19 @@ def test_the_same_seed_gives_the_same_bytes_and_new_negatives_other_ones(make, u
 
 # Before the first refresh (step 4), right after it, after it within an epoch, after the second (step 8).
 @pytest.mark.parametrize("batch", [3, 5, 7, 10])
-def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, monkeypatch, batch):
+def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, batch):
     settings = {**SHORT, "dropout": 0.1}
     (whole, _), broken = unbroken(**settings), make("broken")
-    break_off(monkeypatch, broken, batch, **settings)
+    break_off(broken, batch, **settings)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [batch - 1]
     assert result.settings["refreshed_at"] == [4, 8]
     assert weights(broken) == weights(whole)
 
 
-def test_ctrl_c_at_the_step_of_a_refresh_only_puts_it_off(make, unbroken, monkeypatch):
+def test_ctrl_c_at_the_step_of_a_refresh_only_puts_it_off(make, unbroken):
     (whole, _), broken = unbroken(**SHORT), make("broken")
-    result = break_off(monkeypatch, broken, 4, lambda: os.kill(os.getpid(), signal.SIGINT), **SHORT)
+    result = break_off(broken, 4, press_ctrl_c, **SHORT)
     assert (result.interrupted, result.settings["refreshed_at"]) == (True, [])
     result = make("broken").train(resume=True, **SHORT)
     assert (result.settings["resumed_at"], result.settings["refreshed_at"]) == ([4], [4, 8])
@@ -208,9 +178,9 @@ def test_a_run_broken_off_within_a_refresh_goes_on_from_before_it(make, unbroken
     assert weights(broken) == weights(whole)
 
 
-def test_negatives_that_checkpoints_name_are_kept_and_others_swept(make, monkeypatch):
+def test_negatives_that_checkpoints_name_are_kept_and_others_swept(make):
     broken = make()
-    break_off(monkeypatch, broken, 10, **SHORT)  # checkpoints 8 and 9
+    break_off(broken, 10, **SHORT)  # checkpoints 8 and 9
     folder = RunFolder(broken.path)
     assert [path.name for path in folder.path.glob("negatives-*")] == ["negatives-00000008"]
     assert [path.name for path in folder.checkpoints()] == ["step-00000008", "step-00000009"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 
 import pytest
 
+from broken_runs import break_off, press_ctrl_c, weights
 from tardif import FolderError, SettingError, Trainer, TrainingError
 from tardif.training import checkpoints, library_trainer, objective, publishing
 from tardif.training.run_folder import RunFolder
@@ -29,16 +28,8 @@ with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, console=Co
 """
 
 
-class BrokenError(Exception):
-    pass
-
-
 def left_in(trainer):
     return sorted(path.name for path in trainer.path.parent.glob("*"))
-
-
-def weights(trainer):
-    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
 
 
 def figures(result):
@@ -46,36 +37,11 @@ def figures(result):
     return result.before, result.after, result.baselines, {name: result.settings[name] for name in kept}
 
 
-def break_at(monkeypatch, batch, act=None):
-    """Break off while the loss of this batch is computed, counted from 1, once."""
-    seen = 0
-    contrastive = objective.contrastive
-
-    def wrapped(*args, **kwargs):
-        nonlocal seen
-        seen += 1
-        if seen == batch:
-            if act is None:
-                raise BrokenError
-            act()
-        return contrastive(*args, **kwargs)
-
-    monkeypatch.setattr(objective, "contrastive", wrapped)
-
-
-def break_off(monkeypatch, trainer, batch, **settings):
-    """Train until the run breaks at this batch."""
-    with monkeypatch.context() as patch:
-        break_at(patch, batch)
-        with pytest.raises(BrokenError):
-            trainer.train(**settings)
-
-
 @pytest.mark.parametrize("batch", [3, 6, 10])  # amid an epoch, at the start of one, at the last step
-def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, monkeypatch, batch):
+def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, batch):
     settings = {**SHORT, "dropout": 0.1, "base_share": 0.5}
     (whole, expected), broken = unbroken(**settings), make("broken")
-    break_off(monkeypatch, broken, batch, **settings)
+    break_off(broken, batch, **settings)
     assert ".broken.training" in left_in(broken)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [batch - 1]
@@ -85,27 +51,27 @@ def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, monkeypatch, bat
     assert not result.failure
 
 
-def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, unbroken, monkeypatch):
+def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, unbroken):
     settings = {**SHORT, "batch_size": 4, "dropout": 0.1, "gradient_accumulation_steps": 2}
     (whole, _), broken = unbroken(**settings), make("broken")
     for batch in (6, 3, 7):  # the second batch of a step; then counted from where it goes on
-        break_off(monkeypatch, make("broken"), batch, resume=True, **settings)
+        break_off(make("broken"), batch, resume=True, **settings)
     result = make("broken").train(resume=True, **settings)
     assert result.settings["resumed_at"] == [2, 3, 6]
     assert weights(broken) == weights(whole)
 
 
-def test_a_checkpoint_that_is_far_back_will_do(make, unbroken, monkeypatch):
+def test_a_checkpoint_that_is_far_back_will_do(make, unbroken):
     settings = {**SHORT, "save_steps": None}  # at evaluations: steps 3, 5, 8, 10
     (whole, _), broken = unbroken(**settings), make("broken")
-    break_off(monkeypatch, broken, 8, **settings)
+    break_off(broken, 8, **settings)
     assert make("broken").train(resume=True, **settings).settings["resumed_at"] == [5]
     assert weights(broken) == weights(whole)
 
 
-def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken, monkeypatch):
+def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken):
     (whole, _), broken = unbroken(**SHORT), make("broken")
-    break_off(monkeypatch, broken, 5, **SHORT)
+    break_off(broken, 5, **SHORT)
     make("broken").train(resume=True, **SHORT)
 
     def log(trainer):
@@ -121,7 +87,7 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken, mon
 
 def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
     broken = make()
-    break_off(monkeypatch, broken, 5, **SHORT)
+    break_off(broken, 5, **SHORT)
     monkeypatch.setattr("tardif.training.run.raw_view", None)
     monkeypatch.setattr("tardif.training.run.fit_projection", None)
     result = make().train(resume=True, **SHORT)
@@ -131,7 +97,7 @@ def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkey
 def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make, monkeypatch):
     settings = {**SHORT, "epochs": 1000, "minutes": 0.05, "save_steps": 1}
     broken = make()
-    break_off(monkeypatch, broken, 8, **settings)  # four are timed
+    break_off(broken, 8, **settings)  # four are timed
     planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
     monkeypatch.setattr(library_trainer, "timed_batch", None)
     result = make().train(resume=True, **settings)
@@ -139,11 +105,9 @@ def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make
     assert result.seconds["training"] < 2 * 60 * 0.05
 
 
-def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken, monkeypatch):
+def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken):
     (whole, _), broken = unbroken(**SHORT), make("broken")
-    with monkeypatch.context() as patch:
-        break_at(patch, 4, lambda: os.kill(os.getpid(), signal.SIGINT))
-        assert broken.train(**SHORT).interrupted
+    assert break_off(broken, 4, press_ctrl_c, **SHORT).interrupted
     assert left_in(broken) == [".broken.training", "broken"]
     result = make("broken").train(resume=True, **SHORT)
     assert (result.interrupted, result.settings["resumed_at"]) == (False, [4])
@@ -151,27 +115,23 @@ def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken, monkeypatc
     assert left_in(broken) == ["broken"]
 
 
-def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, unbroken, monkeypatch):
+def test_ctrl_c_before_anything_was_measured_spoils_no_later_best(make, unbroken):
     settings = {**SHORT, "evaluations": 1}
     (_, expected), broken = unbroken(**settings), make("broken")
-    with monkeypatch.context() as patch:
-        break_at(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
-        assert broken.train(**settings).settings["best_step"] == 2
+    assert break_off(broken, 2, press_ctrl_c, **settings).settings["best_step"] == 2
     assert figures(make("broken").train(resume=True, **settings)) == figures(expected)
 
 
-def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, unbroken, monkeypatch):
+def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, unbroken):
     (whole, expected), broken = unbroken(**SHORT), make("broken")  # measured at steps 3, 5, 8 and 10
-    with monkeypatch.context() as patch:
-        break_at(patch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
-        assert [figures["step"] for figures in broken.train(**SHORT).settings["evaluated"]] == [3]
+    assert [figures["step"] for figures in break_off(broken, 5, press_ctrl_c, **SHORT).settings["evaluated"]] == [3]
     assert figures(make("broken").train(resume=True, **SHORT)) == figures(expected)
     assert weights(broken) == weights(whole)
 
 
-def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, monkeypatch):
+def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make):
     broken = make()
-    break_off(monkeypatch, broken, 5, **SHORT)
+    break_off(broken, 5, **SHORT)
     with pytest.raises(FolderError, match=r"at step 4.*--resume.*--overwrite"):
         make().train(**SHORT)
     result = make(overwrite=True).train(**SHORT)
@@ -190,18 +150,18 @@ def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, mo
         ({}, {"language": "de"}, "language is de, was en"),
     ],
 )
-def test_other_settings_are_refused_by_name(make, monkeypatch, settings, options, named):
+def test_other_settings_are_refused_by_name(make, settings, options, named):
     broken = make()
-    break_off(monkeypatch, broken, 2, **{**SHORT, "evaluations": 1})
+    break_off(broken, 2, **{**SHORT, "evaluations": 1})
     with pytest.raises(SettingError, match=named):
         make(**options).train(resume=True, **{**SHORT, "evaluations": 1, **settings})
     assert RunFolder(broken.path).is_unfinished()
 
 
-def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_folder, tmp_path):
+def test_other_data_and_another_base_are_refused(make, pairs, base_folder, tmp_path):
     settings = {**SHORT, "evaluations": 1}
     broken = make()
-    break_off(monkeypatch, broken, 2, **settings)
+    break_off(broken, 2, **settings)
     other = make()
     other.prepare(pairs[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
     with pytest.raises(SettingError, match="data is .* was"):
@@ -212,9 +172,9 @@ def test_other_data_and_another_base_are_refused(make, pairs, monkeypatch, base_
         base.train(resume=True, **settings)
 
 
-def test_how_often_it_saves_may_change(make, monkeypatch):
+def test_how_often_it_saves_may_change(make):
     settings = {**SHORT, "evaluations": 1}
-    break_off(monkeypatch, make(), 2, **settings)
+    break_off(make(), 2, **settings)
     make().train(resume=True, **{**settings, "save_steps": None, "save_minutes": 1, "logging_steps": 3})
 
 
@@ -227,7 +187,7 @@ def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
     assert "longer than the model reads (12 tokens)" in said
 
 
-def test_another_process_that_trains_here_is_not_disturbed(make, monkeypatch):
+def test_another_process_that_trains_here_is_not_disturbed(make):
     trainer = make()
     command = [sys.executable, "-c", HOLDER, str(trainer.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
@@ -242,11 +202,9 @@ def test_another_process_that_trains_here_is_not_disturbed(make, monkeypatch):
     assert left_in(trainer) == ["tiny"]
 
 
-def test_the_last_two_checkpoints_and_their_best_are_kept(make, monkeypatch):
+def test_the_last_two_checkpoints_and_their_best_are_kept(make):
     broken = make()
-    break_at(monkeypatch, 9)
-    with pytest.raises(BrokenError):
-        broken.train(**SHORT)
+    break_off(broken, 9, **SHORT)
     folder = RunFolder(broken.path)
     assert [path.name for path in folder.checkpoints()] == ["step-00000007", "step-00000008"]
     best = {folder.best(step).name for step in folder.checkpoints().values()}
@@ -254,10 +212,10 @@ def test_the_last_two_checkpoints_and_their_best_are_kept(make, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["unmarked", "cut short", "best lost"])
-def test_what_is_not_whole_is_never_resumed_and_swept(make, unbroken, monkeypatch, how):
+def test_what_is_not_whole_is_never_resumed_and_swept(make, unbroken, how):
     settings = {**SHORT, "evaluations": 2}
     (whole, _), broken = unbroken(**settings), make("broken")
-    break_off(monkeypatch, broken, 7, **settings)
+    break_off(broken, 7, **settings)
     folder = RunFolder(broken.path)
     last = folder.last_checkpoint()
     if how == "unmarked":

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from broken_runs import weights
 from tardif import DataError, FolderError, ModelError, SettingError, Trainer, TrainingError
 from tardif.checksums import checksum
 from tardif.training import library_trainer, objective
@@ -32,10 +33,6 @@ def assert_opens(trainer):
     from sentence_transformers import MultiVectorEncoder
 
     assert MultiVectorEncoder(str(trainer.path), device="cpu").encode_document("a . b").shape == (5, 16)
-
-
-def weights(trainer):
-    return {path.relative_to(trainer.path): path.read_bytes() for path in trainer.path.rglob("*.safetensors")}
 
 
 def during_training(monkeypatch, act):
