@@ -405,6 +405,19 @@ def test_what_is_just_small_enough_runs_in_sqlite():
         parse_filter(wide + " or b = 1")
 
 
+@pytest.mark.parametrize("negated", [False, True])
+def test_any_number_of_texts_is_one_parameter_of_sqlite(negated):
+    names = ["nul\0inside", "é'\"\\\n", "😀", "1", "true"]
+    many = tuple(Value("text", name) for name in (*names, "\ud800", "", *(f"n{n}" for n in range(40_000))))
+    documents = [Document(name, "", metadata={"a": name}) for name in (*names, "nul", "n39999", "other")]
+    documents += [Document(f"m{n}", "", metadata={"a": held}) for n, held in enumerate(("", "\ud800", [1, True, None]))]
+    with store(documents) as database:
+        database.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1000)
+        for field in (Field.own("id"), Field(("a",))):
+            condition = In(field, many, negated=negated)
+            assert found_in(database, condition) == [n for n, d in enumerate(documents) if meets(condition, d)]
+
+
 def test_a_pattern_cannot_stall():
     text = "a" * 20_000
     began = time.process_time()

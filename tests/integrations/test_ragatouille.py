@@ -92,6 +92,8 @@ def test_hits_have_ragatouilles_keys_and_ranks(rag):
     assert [hit["document_id"] for hit in rag.search("moon", doc_ids=["paris", "bread"])] != []
     assert {hit["document_id"] for hit in rag.search("moon", doc_ids=["paris"])} == {"paris"}
     assert {hit["document_id"] for hit in rag.search("moon", doc_ids=["paris", "bread"], where={"n": 2})} == {"bread"}
+    # More than SQLite binds, and than a written filter may hold.
+    assert {hit["document_id"] for hit in rag.search("moon", doc_ids=["paris", *map(str, range(40_000))])} == {"paris"}
     assert [hit["score"] for hit in rag.search("moon tides", force_fast=True, k=1)] == [hits[0]["score"]]
 
 

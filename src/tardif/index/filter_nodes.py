@@ -7,6 +7,7 @@ Keys are compared with ``json_each.key`` and not looked up by a JSON path, becau
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ OPERATORS = ("=", "!=", *ORDERS, "like", "contains")
 BARE_NAME = r"[^\W\d][\w-]*"
 
 _NUMBER_TYPES = "('integer', 'real')"
+# Texts that are bound one by one.
+_MOST_BOUND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +249,22 @@ class In(_OfElements):
 def _equals_sql(asked: _OfElements, values: tuple[Value, ...], kind: str, value: str) -> Condition:
     """The condition that an element equals one of the values; values of different types are never equal."""
     texts = [asked._bound(str(v.raw)) for v in values if v.kind == "text"]
+    # SQLite binds at most 32,766 parameters, and JSON is one. But SQLite's JSON cuts a text at a NUL.
+    listed = [text for text in texts if "\0" not in text] if len(texts) > _MOST_BOUND else []
+    bound = [text for text in texts if "\0" in text] if listed else texts
     numbers = [_comparable(v.raw) for v in values if v.kind == "number"]
     others = sorted({v.kind for v in values} - {"text", "number"})
     conditions = [f"{kind} = '{other}'" for other in others]
-    if texts:
-        # Bound parameters, never text in the SQL: a value cannot become a part of the statement.
-        conditions.append(f"{kind} = 'text' AND {value} IN ({', '.join('?' * len(texts))})")
-    if numbers:
-        conditions.append(f"{kind} IN {_NUMBER_TYPES} AND {value} IN ({', '.join('?' * len(numbers))})")
-    return " OR ".join(conditions) or "0", [*texts, *numbers]
+    parameters: list[Any] = []
+    if listed:
+        conditions.append(f"{kind} = 'text' AND {value} IN (SELECT value FROM json_each(?))")
+        parameters.append(json.dumps(listed, ensure_ascii=False))
+    # Bound parameters, never text in the SQL: a value cannot become a part of the statement.
+    for found, types in ((bound, "= 'text'"), (numbers, f"IN {_NUMBER_TYPES}")):
+        if found:
+            conditions.append(f"{kind} {types} AND {value} IN ({', '.join('?' * len(found))})")
+            parameters += found
+    return " OR ".join(conditions) or "0", parameters
 
 
 def _comparable(value: Any) -> Any:

@@ -74,21 +74,23 @@ class IndexFolder:
         Raises:
             FolderError: ``metadata.json`` does not name it.
         """
-        read = read_json(self.path / SETTINGS, what="the index's metadata")
-        config = read.get("config", read) if isinstance(read, dict) else {}
-        if not isinstance(config, dict) or not isinstance(found := config.get("checkpoint"), str):
+        if not isinstance(found := self._settings().get("checkpoint"), str):
             raise FolderError(f"{self.path / SETTINGS} does not name the checkpoint: build the index again.")
         return found
 
     def longest(self) -> int:
         """Tokens of a passage, as the index was built: 256 where that is not recorded."""
         try:
-            read = read_json(self.path / SETTINGS, what="the index's metadata")
+            found = self._settings().get("doc_maxlen")
         except FolderError:  # the index itself is whole
             return 256
-        config = read.get("config") if isinstance(read, dict) else None
-        found = config.get("doc_maxlen") if isinstance(config, dict) else None
         return found if isinstance(found, int) else 256
+
+    def _settings(self) -> dict[str, Any]:
+        """What the index was built with; an older colbert-ai does not put it under ``config``."""
+        read = read_json(self.path / SETTINGS, what="the index's metadata")
+        config = read.get("config", read) if isinstance(read, dict) else None
+        return config if isinstance(config, dict) else {}
 
     def _encode_again(self, device: str, quiet: bool) -> Retriever:
         """Build Tardif's index of the texts that RAGatouille kept."""

@@ -12,7 +12,7 @@ from tardif.checks import shown
 from tardif.devices import allocate
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, FolderError, ModelError, SettingError
-from tardif.index.filter_nodes import And
+from tardif.index.filter_nodes import And, Field, In, Value
 from tardif.index.filters import parse_filter
 from tardif.index.protocol import RECALL
 from tardif.integrations.ragatouille.collection import Splitter, as_ids, documents_of
@@ -265,7 +265,7 @@ class RAGPretrainedModel:
             k: how many passages.
             force_fast: prune more: about nine in ten of an exact search's hits, in place of 99 in 100.
             zero_index_ranks: count ranks from 0 in place of 1.
-            doc_ids: only passages of these documents; of an empty list, none. At most 10,000.
+            doc_ids: only passages of these documents; of an empty list, none.
             **kwargs: further options of :meth:`tardif.Retriever.search`, such as ``where`` or ``exact``.
 
         Returns:
@@ -278,7 +278,8 @@ class RAGPretrainedModel:
         """
         retriever, folder = self._in_use(index_name)
         if doc_ids is not None:
-            only = parse_filter({"@id": as_ids(doc_ids)})
+            # Made here and not parsed: a filter that is written has a limit, ids of an application have none.
+            only = In(Field.own("id"), tuple(Value("text", name) for name in as_ids(doc_ids)))
             given = kwargs.pop("where", None)
             kwargs["where"] = only if given is None else And((only, parse_filter(given)))
         options = {"recall": _FAST if force_fast else RECALL, **kwargs}
