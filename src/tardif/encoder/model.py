@@ -227,16 +227,21 @@ def set_dropout(model: MultiVectorEncoder, probability: float) -> None:
                 setattr(module, name, probability)
 
 
-def open_model(path: str, *, device: str = "cpu", trust_remote_code: bool = False) -> MultiVectorEncoder:
+def open_model(model: str | Base, *, device: str = "cpu", trust_remote_code: bool = False) -> MultiVectorEncoder:
     """Load a late-interaction checkpoint for encoding.
+
+    Args:
+        model: its folder or hub id, or what :func:`tardif.encoder.base.resolve_base` found there.
+        device: torch's name of the device.
+        trust_remote_code: allow the checkpoint's own code.
 
     Raises:
         ModelError: the checkpoint does not exist, is damaged, or is not a late-interaction model.
     """
-    base = resolve_base(path, trust_remote_code=trust_remote_code)
+    base = model if isinstance(model, Base) else resolve_base(model, trust_remote_code=trust_remote_code)
     if not base.is_colbert:
         raise ModelError(
-            f"{path} is not a late-interaction model: train one from it (tardif train --base {path}), "
+            f"{base.name} is not a late-interaction model: train one from it (tardif train --base {base.name}), "
             "or give a ColBERT checkpoint."
         )
     return build_model(base, Recipe(), device=device, trust_remote_code=trust_remote_code)

@@ -103,7 +103,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
     base = resolve_base(model, trust_remote_code=options.trust_remote_code)
     # Read before the model is opened: an unreadable corpus is reported within a second.
     corpus = reader.corpus(options.chunk, lambda: base)
-    encoder = open_model(str(base.folder), device=options.device, trust_remote_code=options.trust_remote_code)
+    encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
     reader.show_unread(encoder, corpus)
     remembered = IndexedModel.remember(base.folder, out)
     manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}

@@ -71,7 +71,7 @@ def rerank(
     base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
     reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
     given = reader.uncut()
-    opened = model if base is None else open_model(str(base.folder), device=device, trust_remote_code=trust_remote_code)
+    opened = model if base is None else open_model(base, device=device, trust_remote_code=trust_remote_code)
     reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
     # LOWEST: a query or document without a token that can be scored. It is no hit.

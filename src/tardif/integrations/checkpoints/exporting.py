@@ -106,7 +106,7 @@ def export_checkpoint(
 
     given = None if documents is None else _read(documents)
     base = resolve_base(checkpoint)
-    model = open_model(str(checkpoint))
+    model = open_model(base)
     with staged(path, overwrite=overwrite) as aside:
         notes = _writer(format, base, given)(model, aside, f"The checkpoint {checkpoint}")
         if format in _BASES:
