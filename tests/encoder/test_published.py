@@ -11,9 +11,9 @@ import pytest
 from tardif.checksums import checksum
 from tardif.encoder.base import resolve_base
 from tardif.encoder.cross_encoder import resolve_cross_encoder
+from tardif.encoder.identity import fingerprint
 from tardif.encoder.published import CHECKSUMS, check_published, write_checksums
 from tardif.errors import ModelError
-from tardif.search.indexed_model import fingerprint
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from hub_server import TOKEN, Repository
 from tardif.checksums import checksum
 from tardif.encoder.base import resolve_base
+from tardif.encoder.identity import fingerprint
 from tardif.encoder.published import write_checksums
 from tardif.errors import ModelError, SettingError
 from tardif.integrations.checkpoints.hub import push_checkpoint
-from tardif.search.indexed_model import fingerprint
 from tardif.training.model_card import CARD
 
 # The hub's library still uploads large files in a way that its HTTP client deprecates.

@@ -12,12 +12,12 @@ import pytest
 
 import tardif as tardif_package
 import tiny
+from tardif.encoder.identity import fingerprint
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index.disk import DiskIndex
 from tardif.search import build
 from tardif.search import hits as module
 from tardif.search.build import document_vectors
-from tardif.search.indexed_model import fingerprint
 from tardif.search.rerank import rerank
 from tardif.search.retriever import Retriever
 from tardif.types import Document

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import ModelCard, metadata_load
 
 from tardif.encoder.base import Base, resolve_base
-from tardif.search.indexed_model import fingerprint
+from tardif.encoder.identity import fingerprint
 from tardif.training.model_card import CARD, USE, ModelFacts, dataset_names, model_card, write_card
 from tardif.training.result import TrainingResult
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_choice
 from tardif.encoder.cross_encoder import CrossBase, open_cross_encoder, resolve_cross_encoder
+from tardif.encoder.identity import fingerprint
 from tardif.errors import DataError, ModelError
 from tardif.folders import expanded
 from tardif.mining.selection import Reference, check_distance, too_near
@@ -156,7 +157,7 @@ class Teacher:
 
     @cached_property
     def _salt(self) -> bytes:
-        return _fingerprint(self._model, self.name)
+        return _identity(self._model, self.name)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -215,19 +216,11 @@ def teacher_name(model: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _fingerprint(model: Any, name: str) -> bytes:
+def _identity(model: Any, name: str) -> bytes:
     """A hash that tells teachers apart: of the name, or of the files' contents if the model is a folder."""
-    digest = hashlib.blake2b(digest_size=16)
     folder = None if callable(model) else expanded(model)
-    if folder is None or not folder.is_dir():
-        digest.update(name.encode("utf-8", "surrogatepass"))
-        return digest.digest()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
-            with path.open("rb") as file:
-                digest.update(path.relative_to(folder).as_posix().encode())
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.digest()
+    known = name if folder is None or not folder.is_dir() else fingerprint(folder)
+    return hashlib.blake2b(known.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _cross_encoder(base: CrossBase, batch: int, device: str) -> Rate:

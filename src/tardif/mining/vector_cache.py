@@ -23,6 +23,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from tardif.encoder.identity import add_weights
 from tardif.errors import FolderError
 from tardif.folders import expanded, read_json, write_json
 from tardif.progress import Console
@@ -238,12 +239,8 @@ class Remembered:
 
 def fingerprint(model: Any, *settings: str) -> str:
     """A hash of a model for a cache: of its weights, its modules' settings and its tokenizer."""
-    import torch
-
     digest = hashlib.blake2b("\x00".join(settings).encode(), digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    add_weights(digest, model)
     for module in model:
         config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
         digest.update(json.dumps([type(module).__name__, config], sort_keys=True, default=str).encode())

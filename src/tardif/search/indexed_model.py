@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from tardif.display import Short
 from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
-from tardif.encoder.published import CHECKSUMS
+from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
 
@@ -135,23 +134,3 @@ def _place(folder: Path, index: Path) -> dict[str, Any]:
     # Not resolve(): a link to the model stays a link.
     folder, index = folder.expanduser().absolute(), index.absolute()
     return {"path": str(folder), "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None}
-
-
-def fingerprint(folder: Path) -> str:
-    """Return a checksum (SHA-256) of what determines a model's vectors: configuration, tokenizer and weights.
-
-    It does not depend on the folder's place; notes such as ``README.md`` do not change it.
-    """
-    # Changing this function, or the suffixes below, makes every existing index reject its model.
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
-            continue
-        if path.name in ("results.json", CHECKSUMS):  # records of a training run, and checksums of the other files
-            continue
-        # Name and content: a file that is renamed, such as a swapped vocabulary, changes the checksum too.
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

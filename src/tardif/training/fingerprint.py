@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
+from tardif.encoder.identity import add_weights
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_
 def deciding(settings: TrainingSettings) -> dict[str, Any]:
     """Return the settings that decide the weights of a run.
 
-    >>> from tardif.training.settings import settings_from
-    >>> deciding(settings_from({"save_steps": 5})) == deciding(settings_from({}))
-    True
+        >>> from tardif.encoder.identity import add_weights
+    from tardif.training.settings import settings_from
+        >>> deciding(settings_from({"save_steps": 5})) == deciding(settings_from({}))
+        True
     """
     own = {name: value for name, value in settings.as_json().items() if name not in _FREE_SETTINGS}
     return {**own, **{name: value for name, value in settings.other.items() if name not in _FREE_ARGUMENTS}}
@@ -37,14 +39,8 @@ def versions() -> dict[str, str]:
 
 def model_digest(model: MultiVectorEncoder) -> str:
     """Hash a model's weights and tokenizer, before training."""
-    import torch
-
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
-        # Hashed as bytes, because NumPy has no bfloat16.
-        digest.update(flat.view(torch.uint8).numpy())
+    add_weights(digest, model)
     # Surrogates: a damaged tokenizer may hold half characters, which UTF-8 refuses.
     digest.update(repr(sorted(model.tokenizer.get_vocab().items())).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

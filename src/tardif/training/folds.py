@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tardif._version import __version__
-from tardif.checksums import checksum, json_checksum
+from tardif.checksums import json_checksum
 from tardif.data.split import fold_sets
 from tardif.data.training_set import VALIDATION
+from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, SettingError
 from tardif.folders import read_json, real_place, remove, write_json
 from tardif.training.decision import read_values
@@ -114,7 +115,7 @@ def _key(config: RunConfig, settings: TrainingSettings) -> str:
         "tardif": __version__,
         "settings": deciding(settings),
         "recipe": asdict(config.recipe),
-        "base": [checksum(path) for path in sorted(config.base.folder.rglob("*")) if path.is_file()],
+        "base": fingerprint(config.base.folder),
         "data": data_digest(config.data),
         "language": config.language.code,
     }
