@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 from tardif.data.extraction.extract import kind_of
 from tardif.data.extraction.outlines import Places, markdown_outline
 from tardif.data.formats.corpora import find_file
+from tardif.data.formats.trec_text import document_files, holds_documents
 from tardif.data.regular import is_folder, user_path
 from tardif.errors import ModelError, SettingError, first_line, is_failure
 from tardif.text.normal import words_in_order
@@ -261,6 +262,8 @@ def _is_running_text(documents: Any) -> bool:
     if find_file(path, "corpus.jsonl") is not None:  # rows, packed or not
         return False
     if is_folder(path):
+        if document_files(path):
+            return False
         inside = (file.relative_to(path) for file in path.rglob("*"))
         return any(kind_of(file) for file in inside if not any(part.startswith(".") for part in file.parts))
-    return kind_of(path) is not None
+    return kind_of(path) is not None and not holds_documents(path)

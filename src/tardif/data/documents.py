@@ -26,6 +26,7 @@ from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.irds import irds_id, open_irds
 from tardif.data.formats.opening import open_collection, saved_dataset
 from tardif.data.formats.table_rows import Row, is_table, stream_rows
+from tardif.data.formats.trec_text import document_files, holds_documents, read_trec_documents
 from tardif.data.hygiene.ids import NEARLY_ALL, looks_like_an_id
 from tardif.data.inputs import source_tables
 from tardif.data.markup import clean_document, treated
@@ -69,10 +70,11 @@ def stream_documents(
         source: a table with a text column (JSONL, CSV, TSV, Excel, Parquet, Arrow; an id, a title and any other columns
             are kept, the others as metadata); a file of text, Markdown, reStructuredText, HTML, PDF or Word (.docx); a
             folder of such files, searched through, with their paths inside it as ids; a folder of tables only, read one
-            after the other; a BEIR folder, read as its corpus; a folder saved by ``datasets``; a pandas or polars
-            frame, an Arrow table, a Hugging Face dataset; or an iterable of strings, dicts, :class:`Document`, or the
-            documents of LangChain, LlamaIndex and Haystack. Also training data
-            (:func:`tardif.data.formats.open_source`): each document of its queries once, or the corpus of a collection.
+            after the other; a file or folder of TREC's documents (``<DOC>``); a BEIR folder, read as its corpus; a
+            folder saved by ``datasets``; a pandas or polars frame, an Arrow table, a Hugging Face dataset; or
+            an iterable of strings, dicts, :class:`Document`, or the documents of LangChain, LlamaIndex and Haystack.
+            Also training data (:func:`tardif.data.formats.open_source`), by path or as ``irds:ID``: each document of
+            its queries once, or the corpus of a collection.
         reading: how tables are read, and their columns ``text`` (or several, joined by an empty line), ``title``,
             ``id`` and ``metadata``.
         report: receives what was read and every file that was not.
@@ -96,6 +98,8 @@ def stream_documents(
         raise DataError(f"{shown(source)}: no such file: check the path, or give texts as a list, such as [...].")
     if is_folder(path):
         return _from_folder(path, reading, report)
+    if not is_table(path, reading.form) and holds_documents(path):
+        return _from_trec(path, reading, report)
     if kind_of(path) and not is_table(path, reading.form):
         return _from_file(path, reading, report)
     return _from_table(path, reading, report)
@@ -191,6 +195,9 @@ def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Plac
     if (collection := open_collection(folder)) is not None:
         yield from stream_judged(collection, report, reading.markup)
         return
+    if document_files(folder):
+        yield from _from_trec(folder, reading, report)
+        return
     paths = find_files(folder, report)
     if any(kind_of(Path(path)) for path in paths):
         _refuse_columns(reading, folder)
@@ -202,6 +209,16 @@ def _from_folder(folder: Path, reading: Reading, report: DocumentReport) -> Plac
     for _ in stream_files(folder, [path for path in paths if path not in tables], report):
         pass  # none of them is a document; the report counts them
     yield from _numbered(documents, folder, report)
+
+
+def _from_trec(path: Path, reading: Reading, report: DocumentReport) -> Placed:
+    """The documents of a file or folder in TREC's markup, which is no markup of the texts."""
+    _refuse_columns(reading, path)
+    for place, document in read_trec_documents(path, reading.form.encoding, report):
+        report.read["in TREC's markup"] += 1
+        if not document.content.strip():
+            report.remark(path.name, "without text or title, so never found", line=place, document=document.id)
+        yield place, document
 
 
 def _numbered(documents: Iterable[Document], folder: Path, report: DocumentReport) -> Placed:

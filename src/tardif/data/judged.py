@@ -18,6 +18,8 @@ from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
 from tardif.data.formats.irds import irds_id
 from tardif.data.formats.opening import has_known_layout
+from tardif.data.formats.trec import read_trec_qrels
+from tardif.data.formats.trec_folder import is_qrels
 from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.rules import RULES as PREPARE_RULES
 from tardif.data.hygiene.rules import Rule
@@ -55,7 +57,8 @@ class JudgedSet(Short):
 
     Attributes:
         name: the name of the set in tables of figures.
-        documents: the corpus, ordered by id.
+        documents: the corpus, ordered by id. It is empty where judgements were given without texts: run files can be
+            measured then, and nothing else.
         queries: the texts of the judged queries by id.
         qrels: their judgements.
         left_out: by query, the documents that do not count as hits: its own, or the pieces of it (the rule
@@ -149,7 +152,8 @@ def read_judged(
 
     Args:
         source: a prepared folder, or anything that :func:`tardif.data.formats.open_source` reads: a BEIR or TREC
-            folder, an id of ir-datasets, a labelled table.
+            folder, an id of ir-datasets, a labelled table, TREC qrels. Qrels without documents and queries suffice to
+            measure run files.
         split: the split of a source that has several. A prepared folder without ``test`` gives ``validation``.
         documents: the corpus, if it is not in the source: anything that
             :func:`tardif.data.documents.stream_documents` reads. Documents are kept whole.
@@ -178,7 +182,35 @@ def read_judged(
                     f"{path} is prepared and holds its texts: leave documents and queries out (--documents, --queries)."
                 )
             return _own(_prepared(path, split, name), action)
+    if documents is None and queries is None and _is_trec_qrels(source):
+        return _judgements_alone(user_path(source), name)
     return _own(_read(Input.of([source], documents, queries, None, split), split, how, name or "data"), action)
+
+
+def _is_trec_qrels(source: Any) -> bool:
+    if not isinstance(source, str | Path) or irds_id(source) is not None:
+        return False
+    path = user_path(source)
+    return path.is_file() and is_qrels(path)
+
+
+def _judgements_alone(path: Path, name: str) -> JudgedSet:
+    """A file of TREC qrels without texts, which suffices to measure run files."""
+    qrels: dict[str, dict[str, int]] = {}
+    for line, query, document, relevance in read_trec_qrels(path):
+        judged = qrels.setdefault(query, {})
+        if judged.setdefault(document, relevance) != relevance:
+            raise DataError(
+                f"the query {query!r} judges the document {document!r} twice, {judged[document]} and {relevance}: "
+                "keep one of the lines.",
+                path,
+                line,
+            )
+    if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
+        raise DataError("judges no document relevant (1 or more), so that every run would measure 0.", path)
+    count = sum(map(len, qrels.values()))
+    lines = (f"{name}: TREC qrels without texts, for run files: {count:,} judgements of {len(qrels):,} queries",)
+    return JudgedSet(name, [], dict.fromkeys(qrels, ""), qrels, report=lines)
 
 
 def _prepared(folder: Path, split: str, name: str) -> JudgedSet:

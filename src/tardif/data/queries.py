@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tardif.data.formats.corpora import QUERY_CELLS, query_column, query_columns, query_id, query_of, query_text
+from tardif.data.formats.corpora import query_column, query_columns, query_id, query_of, query_text
 from tardif.data.formats.form import Form
 from tardif.data.formats.frames import frame_of, open_parquet
-from tardif.data.formats.table_rows import Row, stream_rows
+from tardif.data.formats.query_files import QUERY_CELLS, query_rows
+from tardif.data.formats.table_rows import Row
 from tardif.data.markup import without_markup
 from tardif.data.reading import Reading
 from tardif.data.regular import is_folder, user_path
@@ -34,7 +35,7 @@ def read_queries(path: Path, reading: Reading | None = None) -> dict[str, str]:
     chosen = query_columns(reading.judging)
     texts: dict[str, str] = {}
     has_ids: bool | None = None
-    for row in stream_rows(path, reading.form, bare=QUERY_CELLS):
+    for row in query_rows(path, reading.form):
         for name in chosen.get("query", ()):
             if name not in row.fields:
                 raise row.error(f"missing column {name}; it has {', '.join(row.fields)}: check --columns query=.")
@@ -85,7 +86,7 @@ def _rows(source: Any, form: Form | None) -> Iterator[Row]:
     """The rows of a list of queries; of a Python value each item, whatever it is."""
     # A file may lack a header (ColBERT's queries.tsv); values and Parquet files always have names.
     if isinstance(source, str | Path) and not is_folder(path := user_path(source)):
-        yield from stream_rows(path, form, bare=QUERY_CELLS)
+        yield from query_rows(path, form)
         return
     where: Path | str = "queries"
     if isinstance(source, str | Path):

@@ -92,6 +92,7 @@ def compare(
     for judged in sets:
         check_judgements(parsed, judged.qrels)
     found = [find_system(name, options) for name in systems]
+    _check_texts(sets, found, against)
     return _Evaluation(measures, options, outputs, sets).run(found, against, base)
 
 
@@ -194,6 +195,17 @@ def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
     if path.exists() and not path.is_dir():
         raise SettingError(f"--against {against}: it takes a base, not a file. Give it as a system, and {instead}.")
     return resolve_base(against)
+
+
+def _check_texts(sets: Sequence[JudgedSet], systems: Sequence[System], against: str | None) -> None:
+    """Refuse systems that rank documents on judgements without texts."""
+    ranking = [system.name for system in systems if system.kind != "run"] + ([against] if against is not None else [])
+    for judged in sets:
+        if not judged.documents and ranking:
+            raise SettingError(
+                f"{ranking[0]} needs the texts of {judged.name}, and only its judgements are given: give the corpus "
+                "and the queries too (--documents, --queries; in Python documents=, queries=)."
+            )
 
 
 def _place(system: str) -> str:

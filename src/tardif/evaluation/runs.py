@@ -144,6 +144,8 @@ def _check_hit(query: object, document: object, score: object) -> None:
 def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Read a run. The scores decide the order, as in every tool; the ranks are only compared with it.
 
+    Scores that are equal in single precision are read as equal, as by trec_eval.
+
     Args:
         path: the file.
         twice: what to do where a query lists a document twice: keep its ``best`` score, or ``refuse``.
@@ -172,15 +174,35 @@ def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None)
         ranks.setdefault(query, {})[document] = rank
     if not run:
         raise DataError("is empty: it has no hits.", path)
+    equal = sum(_tie_in_single(hits) for hits in run.values())
     if notes is not None:
-        notes += _notes(run, ranks, doubled)
+        notes += _notes(run, ranks, doubled, equal)
     return run
 
 
-def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int) -> list[str]:
+def _tie_in_single(hits: dict[str, float]) -> int:
+    """Make scores equal that single precision cannot tell apart, as trec_eval reads them; return their number.
+
+    All others stay as they are.
+    """
+    with np.errstate(over="ignore"):
+        single = np.array([*hits.values()], dtype=np.float64).astype(np.float32).tolist()
+    values = list(hits.values())
+    # By value in single precision, the different scores in the file.
+    alike: dict[float, set[float]] = {}
+    for short, value in zip(single, values, strict=True):
+        alike.setdefault(short, set()).add(value)
+    changed = [(d, short) for d, short in zip(hits, single, strict=True) if len(alike[short]) > 1]
+    hits.update(changed)
+    return len(changed)
+
+
+def _notes(run: Run, ranks: Mapping[str, Mapping[str, int | None]], doubled: int, equal: int) -> list[str]:
     lines = []
     if doubled:
         lines.append(f"{doubled} lines list a document again for a query: its best score counts (duplicate-hit: best).")
+    if equal:
+        lines.append(f"{equal} scores are equal in single precision, in which trec_eval reads them: they are ties.")
     other = sum(_has_other_ranks(hits, ranks[query]) for query, hits in run.items())
     if other:
         lines.append(

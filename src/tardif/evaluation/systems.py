@@ -89,7 +89,8 @@ def _remarks(system: System, judged: JudgedSet, run: Run, depth: int) -> list[st
         return lines
     corpus = {document.id for document in judged.documents}
     asked = [query for query in judged.queries if query in run]
-    if foreign := sum(identity not in corpus for query in asked for identity in run[query]):
+    foreign = sum(identity not in corpus for query in asked for identity in run[query])
+    if corpus and foreign:
         lines.append(f"{foreign} hits are not documents of this corpus; they take up ranks.")
     if system.kind == "run":
         if others := sum(query not in judged.queries for query in run):

@@ -230,7 +230,7 @@ def test_dicts_that_are_no_collection(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         open_source({**parts, "run": folder / "none"})
     write(folder / "corpus.txt", "x")
-    with pytest.raises(DataError, match="is of a kind that is not read"):
+    with pytest.raises(DataError, match="corpus.txt: holds no <DOC>"):
         list(open_source({**parts, "corpus": folder / "corpus.txt"}).documents())
     write(folder / "empty.txt", "\n")
     with pytest.raises(DataError, match="holds no judgement"):

@@ -10,13 +10,16 @@ from tardif.checks import is_missing
 from tardif.data.formats.column_names import QUERY_COLUMNS, first_usual
 from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.document_rows import DocumentReader
-from tardif.data.formats.table_rows import Row, stream_rows
+from tardif.data.formats.form import Form
+from tardif.data.formats.query_files import query_rows
+from tardif.data.formats.table_rows import Row, is_table, stream_rows
+from tardif.data.formats.trec_text import read_trec_documents
 from tardif.data.formats.values import Cell
+from tardif.data.regular import is_folder
 from tardif.types import Document, Query
 
 _PACKINGS = ("", ".gz", ".zst", ".zstd")
 # The columns of a TSV file without a header.
-QUERY_CELLS = ("id", "text")
 DOCUMENT_CELLS = ("id", "text", "title")
 
 Chosen = Mapping[str, Sequence[str]]
@@ -33,26 +36,31 @@ def find_file(folder: Path, *names: str) -> Path | None:
     return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 
 
-def read_corpus(path: Path) -> Iterator[tuple[int, Document]]:
-    """Stream the documents of a table; a TSV file may have no header: id, text, title.
+def read_corpus(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Document]]:
+    """Stream the documents of a table, or of a file or folder in TREC's markup.
+
+    A TSV file may have no header: id, text, title, or as MS MARCO's documents id, url, title, text.
 
     Other columns are the documents' metadata. A document may be empty: its id may be judged.
 
     Raises:
         DataError: a line is malformed, or an id or text is missing.
     """
+    if is_folder(path) or not is_table(path):
+        yield from read_trec_documents(path, encoding)
+        return
     reader = DocumentReader(needs_id=True)
     for row in stream_rows(path, bare=DOCUMENT_CELLS):
         yield row.line, reader.document(row)
 
 
-def read_queries(path: Path) -> Iterator[tuple[int, Query]]:
-    """Stream the queries of a table; a TSV file may have no header: id, text.
+def read_queries(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Query]]:
+    """Stream the queries of a table, of TREC topics, or of lines of an id and a text.
 
     Raises:
         DataError: a line is malformed, or an id or text is missing.
     """
-    for row in stream_rows(path, bare=QUERY_CELLS):
+    for row in query_rows(path, Form(encoding=encoding) if not is_table(path) else None):
         yield row.line, query_of(row)
 
 
@@ -124,6 +132,8 @@ def read_groups(path: Path, field: str, ids: Sequence[str]) -> dict[str, str]:
         DataError: a value can be no group.
     """
     groups: dict[str, str] = {}
+    if is_folder(path) or not is_table(path):  # TREC's markup and lists of queries have no fields of the user's
+        return groups
     for row in stream_rows(path, bare=DOCUMENT_CELLS):
         nested = row.fields.get("metadata")
         # The field may be at the top of a row or in its metadata, as BEIR has it.

@@ -16,6 +16,7 @@ from tardif.data.formats.irds import irds_id, open_irds
 from tardif.data.formats.json_files import is_json_array, json_elements, json_lines, json_objects
 from tardif.data.formats.table_rows import ARROW, JSON_LINES
 from tardif.data.formats.tables import LooseSource, TableSource
+from tardif.data.formats.trec_folder import find_parts, is_qrels
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
@@ -80,7 +81,9 @@ def _open_path(source: str | Path, choices: ColumnChoices, split: str, form: For
         _no_columns(choices, "a collection of ir-datasets")
         return open_irds(identity, choices.group_by)
     path = user_path(source)
-    return _open_folder(path, choices, split, runs=runs) if is_folder(path) else _open_file(path, choices, form)
+    if not is_folder(path):
+        return _open_file(path, choices, form)
+    return _open_folder(path, choices, split, runs=runs, encoding=form.encoding)
 
 
 def held_out_sources(
@@ -107,6 +110,9 @@ def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
     kind, name = kind_of(path), str(path)
     # Parquet, Arrow and workbooks are compressed inside; packed again they could not be read in parts.
     packed = kind != path.suffix.lower()
+    if is_qrels(path):
+        _no_columns(choices, "a file of TREC qrels")
+        return trec.open_qrels(path)
     if kind in (*JSON_LINES, ".json"):
         return _open_json(path, choices, form.encoding)
     if kind in TEXT_TABLES:
@@ -144,7 +150,13 @@ def _of_cells(table: CellTable, choices: ColumnChoices) -> Source:
 
 
 def _open_folder(
-    folder: Path, choices: ColumnChoices, split: str, *, name: str | None = None, runs: bool = True
+    folder: Path,
+    choices: ColumnChoices,
+    split: str,
+    *,
+    name: str | None = None,
+    runs: bool = True,
+    encoding: str | None = None,
 ) -> Source:
     if is_training_set(folder):
         raise DataError("is prepared already: train on it.", folder)
@@ -158,15 +170,21 @@ def _open_folder(
         return trec.open_beir(folder, split, choices.group_by)
     if (found := find_colbert(folder)) is not None:
         return open_colbert(found, choices.group_by)
-    if (files := trec.find_files(folder, split)) is not None:
-        return trec.open_trec(files, choices.group_by, runs=runs)
+    if (files := trec.find_files(folder, split) or _parts(folder, split)) is not None:
+        return trec.open_trec(files, choices.group_by, runs=runs, encoding=encoding)
     raise UnknownLayoutError(
         "is a folder of no known layout. Looked for: BEIR (corpus.jsonl, queries.jsonl, qrels/); "
-        f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv, "
-        f"corpus.jsonl, or the same with the split as in qrels.{split}.tsv); a saved Hugging Face dataset "
-        f"(dataset_dict.json or state.json) or its Parquet files ({split}*.parquet). Give one of these, or a file.",
+        f"ColBERT ({', '.join(NAMES)}); RAGatouille ({', '.join(RAGATOUILLE_NAMES)}); TREC (qrels.txt, queries.tsv "
+        f"or topics.txt, corpus.jsonl or files of <DOC>, or the same with the split as in qrels.{split}.tsv); a saved "
+        f"Hugging Face dataset (dataset_dict.json or state.json) or its Parquet files ({split}*.parquet). Give one of "
+        "these, or a file.",
         folder,
     )
+
+
+def _parts(folder: Path, split: str) -> trec.TrecFiles | None:
+    found = find_parts(folder, split)
+    return None if found is None else trec.TrecFiles(str(folder), *found)
 
 
 class UnknownLayoutError(DataError):

@@ -28,6 +28,8 @@ COLLECTION_TABLES = (*JSON_LINES, ".csv", ".tsv", ".json", ".parquet", *ARROW)
 # What is read as a table, by suffix; the text ones also in gzip and zstd.
 TABLES = (*COLLECTION_TABLES, *WORKBOOKS)
 _NEVER_PACKED = (".parquet", *ARROW, *WORKBOOKS)
+# A row of MS MARCO's documents, which have a cell more than the tables of its passages.
+_WITH_URL = ("id", "url", "title", "text")
 _IDS = {*DOCUMENT_COLUMNS["id"], *QUERY_COLUMNS["query_id"]}
 _TEXTS = {*DOCUMENT_COLUMNS["text"], *QUERY_COLUMNS["query"]}
 
@@ -142,5 +144,7 @@ def _bare_records(path: Path, names: Sequence[str]) -> Iterator[tuple[int, Mappi
         cells = text.split("\t")
         if 2 <= len(cells) <= len(names):
             yield line, dict(zip(names, cells, strict=False))
+        elif len(names) == len(_WITH_URL) - 1 and len(cells) == len(_WITH_URL):
+            yield line, dict(zip(_WITH_URL, cells, strict=True))
         elif text:
             raise DataError(f"malformed line: it must be {', '.join(names)} with tabs between.", path, line)

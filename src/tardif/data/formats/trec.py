@@ -22,7 +22,7 @@ from tardif.data.formats.corpora import find_file, read_corpus, read_groups, rea
 from tardif.data.formats.files import bare_lines, check_file
 from tardif.data.formats.table_rows import COLLECTION_TABLES
 from tardif.data.records import Judgement
-from tardif.data.regular import user_path
+from tardif.data.regular import is_folder, user_path
 from tardif.errors import DataError
 from tardif.types import Document, Query
 
@@ -60,8 +60,9 @@ def named_files(parts: Mapping[str, Any]) -> TrecFiles:
         if part not in parts:
             raise DataError(f"the TREC collection has no {part}: name the files of {', '.join(PARTS[:3])}.")
     found = {part: user_path(path) for part, path in parts.items()}
-    for path in found.values():
-        check_file(path)
+    for part, path in found.items():
+        if part != "corpus" or not is_folder(path):
+            check_file(path)
     return TrecFiles(str(found["qrels"]), **found)
 
 
@@ -85,6 +86,7 @@ def open_trec(
     held_out: bool = False,
     runs: bool = True,
     id_maps: IdMaps = ({}, {}),
+    encoding: str | None = None,
 ) -> CollectionSource:
     """Open a TREC collection.
 
@@ -94,6 +96,7 @@ def open_trec(
         held_out: another source has the corpus.
         runs: whether hits of its run are negatives.
         id_maps: the ids that replace those of queries and of documents.
+        encoding: of documents and topics in TREC's markup.
     """
     files = files if runs else replace(files, run=None)
     from_run = "" if files.run is None else f", negatives from {files.run.name} (hits that are not judged)"
@@ -110,7 +113,14 @@ def open_trec(
         (files.queries, files.corpus),
         id_maps,
         passed,
+        encoding,
     )
+
+
+def open_qrels(path: Path) -> CollectionSource:
+    """Open a file of TREC qrels alone: the texts come from elsewhere."""
+    only = TrecFiles(str(path), path, path, path)
+    return CollectionSource(str(path), "TREC qrels", lambda: _judged(only, Counter()), path, None, None)
 
 
 def find_held_out(folder: Path, corpus: Path, split: str) -> list[TrecFiles]:
@@ -165,6 +175,7 @@ class CollectionSource:
         groups_in: the files of queries and documents that may have the field.
         id_maps: the ids that replace those of queries and of documents.
         passed: counts of lines that ``judged`` does not use, for the report.
+        encoding: of documents and topics in TREC's markup.
     """
 
     name: str
@@ -177,6 +188,7 @@ class CollectionSource:
     groups_in: tuple[Path, ...] = ()
     id_maps: IdMaps = ({}, {})
     passed: Counter[str] = field(default_factory=Counter)
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         self.shape += f"; group from {self.group_by}" if self.group_by else ""
@@ -190,13 +202,13 @@ class CollectionSource:
     def documents(self) -> Iterator[tuple[int, Document]]:
         """The corpus, by line."""
         ids = self.id_maps[1]
-        for line, found in () if self.corpus_file is None else read_corpus(self.corpus_file):
+        for line, found in () if self.corpus_file is None else read_corpus(self.corpus_file, self.encoding):
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
 
     def queries(self) -> Iterator[tuple[int, Query]]:
         """The list of queries, by line, with those that have no judgement."""
         ids = self.id_maps[0]
-        for line, found in () if self.query_file is None else read_queries(self.query_file):
+        for line, found in () if self.query_file is None else read_queries(self.query_file, self.encoding):
             yield line, replace(found, id=ids.get(found.id, found.id)) if ids else found
 
     def judgements(self) -> Iterator[Judgement]:
