@@ -141,6 +141,10 @@ def test_the_files_themselves(tmp_path):
     qrels = write(tmp_path / "some.qrels", "2 0 WT-1 1\n")
     judged = read_judged(qrels, **parts)
     assert (judged.qrels, len(judged.documents)) == ({"2": {"WT-1": 1}}, 2)
+    described = read_judged(qrels, **parts, how=Judging(columns={"query": "desc"}))
+    assert described.queries == {"2": "dawn"}
+    with pytest.raises(DataError, match="columns choose columns of rows, and this is a file of TREC qrels"):
+        read_judged(qrels, **parts, how=Judging(columns={"label": "level"}))
     whole = {"qrels": qrels, "queries": parts["queries"], "corpus": folder}
     assert len(read_judged(whole).documents) == 4
     made = prepare_folder(
@@ -175,6 +179,25 @@ def test_ms_marco(tmp_path):
     judged = read_judged(documents)
     assert judged.qrels == {"q1": {"d1": 3, "d2": 0}}
     assert [(d.id, d.title, d.text) for d in judged.documents] == [(r["_id"], r["title"], r["text"]) for r in CORPUS]
+
+
+def test_what_a_folder_lacks_and_a_damaged_first_line(tmp_path):
+    folder = disk(tmp_path / "disk1", qrels="qrels.txt")
+    for first in ("51 0 FT911-3 0.5", "51 0 FT911-3 99999999999", "51 FT911-3 1"):
+        write(folder / "qrels.txt", first + "\n")
+        with pytest.raises(DataError, match="qrels.txt, line 1: malformed line"):
+            read_judged(folder)
+    write(folder / "qrels.txt", QRELS)
+    (folder / "topics.51-100").rename(tmp_path / "topics.51-100")
+    (folder / "topics.link").symlink_to(tmp_path / "topics.51-100")
+    with pytest.raises(DataError, match=r"has judgements \(qrels.txt\), but no queries: .*links out of the folder"):
+        read_judged(folder)
+    bare = tmp_path / "bare"
+    write(bare / "qrels.txt", QRELS)
+    write(bare / "topics.txt", TOPICS)
+    (bare / "docs").symlink_to(folder)
+    with pytest.raises(DataError, match="but no documents: .*--documents DOCUMENTS"):
+        read_judged(bare)
 
 
 def test_several_collections_and_several_files(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 from tardif.data.formats import frames, trec
 from tardif.data.formats.cells import TEXT_TABLES, CellTable, open_cells
 from tardif.data.formats.colbert import NAMES, RAGATOUILLE_NAMES, find_colbert, open_colbert, open_colbert_held_out
+from tardif.data.formats.column_names import QUERY_COLUMNS
 from tardif.data.formats.columns import ColumnChoices
 from tardif.data.formats.files import check_file, kind_of
 from tardif.data.formats.form import Form
@@ -111,7 +112,8 @@ def _open_file(path: Path, choices: ColumnChoices, form: Form) -> Source:
     # Parquet, Arrow and workbooks are compressed inside; packed again they could not be read in parts.
     packed = kind != path.suffix.lower()
     if is_qrels(path):
-        _no_columns(choices, "a file of TREC qrels")
+        if choices.chosen.keys() - QUERY_COLUMNS:  # those of the queries are for their list
+            _no_columns(choices, "a file of TREC qrels")
         return trec.open_qrels(path)
     if kind in (*JSON_LINES, ".json"):
         return _open_json(path, choices, form.encoding)

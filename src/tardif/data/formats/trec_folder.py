@@ -7,6 +7,7 @@ names (``qrels.dev.tsv``, ``msmarco-test2019-queries.tsv``) chooses among severa
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,9 @@ _SPLITS = ("train", "dev", "validation", "valid", "val", "test")
 # Not "latest" or "value": a split is a word of a name, or follows doc as in MS MARCO's.
 _SPLIT = re.compile(rf"(?:^|[^a-z]|doc|passage)({'|'.join(_SPLITS)})(?![a-z])", re.IGNORECASE)
 _QUERIES, _CORPUS = ("topic", "quer"), ("corpus", "collection", "docs", "documents")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+_SPACE, _WHOLE = re.compile(r"[ \t]+"), re.compile(r"[+-]?[0-9]{1,9}")
+_BARE = ("", ".txt", ".qrels", ".qrel", ".trec")
+_THEMSELVES = "Give the files themselves: --data QRELS --queries QUERIES --documents DOCUMENTS (queries=, documents=)"
 _NOT_DATA = (".md", ".py", ".sh", ".pdf", ".html")
 
 
@@ -30,7 +33,8 @@ def is_qrels(path: Path) -> bool:
     if kind_of(path) in (".csv", ".json", ".jsonl", ".parquet"):
         return False
     try:
-        first = next((text.split() for _, text in bare_lines(path, any_end=True) if text.strip()), [])
+        lines = (text.strip(" \t") for _, text in bare_lines(path, any_end=True))
+        first = _SPACE.split(next(filter(None, lines), ""))
     except DataError:
         return False
     return len(first) == 4 and bool(_WHOLE.fullmatch(first[3]))
@@ -43,26 +47,41 @@ def find_parts(folder: Path, split: str) -> tuple[Path, Path, Path] | None:
         DataError: several files could be one part, or there are judgements, but none of the split.
     """
     files = _listed(folder)
-    judged = [path for path in files if "qrel" in path.relative_to(folder).as_posix().lower() and is_qrels(path)]
+    named = [path for path in files if "qrel" in path.relative_to(folder).as_posix().lower()]
+    # Where none is sound, the reader says what is wrong with the first line.
+    judged = [path for path in named if is_qrels(path)] or [path for path in named if kind_of(path) in _BARE]
     others = [path for path in files if path not in judged]
     queries = [path for path in others if _is_named(path.name, _QUERIES)]
     corpus = _corpus(folder, [path for path in others if path not in queries])
-    if not judged or not queries or corpus is None:
+    if not judged or (not queries and corpus is None):
         return None
+    if not queries or corpus is None:
+        what, words = ("queries", "topics or queries") if not queries else ("documents", "corpus, collection or docs")
+        raise DataError(
+            f"has judgements ({judged[0].name}), but no {what}: no file or folder inside has {words} in its name "
+            f"(links out of the folder are not followed). {_THEMSELVES}.",
+            folder,
+        )
     qrels = _of_split(judged, split, folder, "judgements")
     # Queries need no split of their own: one list may serve all.
     return qrels, _of_split(queries, split, folder, "queries"), corpus
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The files of a folder and of the folders of judgements or queries in it, without links out of it."""
-    inside = [path for path in folder.iterdir() if is_folder(path) and _is_named(path.name, ("qrel", *_QUERIES))]
-    found = (path for place in (folder, *inside) for path in place.iterdir() if path.is_file())
+    """The files of a folder and of the folders of judgements or queries in it."""
+    found = _inside(folder)
+    for place in [path for path in found if is_folder(path) and _is_named(path.name, ("qrel", *_QUERIES))]:
+        found += _inside(place)
+    return sorted(path for path in found if path.is_file() and kind_of(path) not in _NOT_DATA)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, without hidden names and links out of it."""
     home = folder.resolve()
     return sorted(
         path
-        for path in found
-        if not path.name.startswith(".") and kind_of(path) not in _NOT_DATA and path.resolve().is_relative_to(home)
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and Path(os.path.realpath(path)).is_relative_to(home)
     )
 
 
@@ -73,7 +92,7 @@ def _is_named(name: str, words: Iterable[str]) -> bool:
 def _corpus(folder: Path, files: Sequence[Path]) -> Path | None:
     """The documents: a file or folder of that name, else the whole folder if it holds TREC's documents."""
     named = [path for path in files if path.parent == folder and _is_named(path.name, _CORPUS)]
-    named += [path for path in sorted(folder.iterdir()) if is_folder(path) and _is_named(path.name, _CORPUS)]
+    named += [path for path in _inside(folder) if is_folder(path) and _is_named(path.name, _CORPUS)]
     found = [path for path in named if (kind_of(path) in TABLES and not is_folder(path)) or _has_documents(path)]
     if len(found) > 1:
         raise _several(found, folder, "documents")
@@ -104,7 +123,6 @@ def _named_split(path: Path) -> str:
 def _several(files: Sequence[Path], folder: Path, what: str) -> DataError:
     names = ", ".join(path.relative_to(folder).as_posix() for path in files[:5])
     return DataError(
-        f"has several files of {what} ({names}): give the files themselves, --data QRELS --queries QUERIES --documents "
-        "DOCUMENTS (in Python read_judged(qrels, documents=..., queries=...)).",
+        f"has several files of {what} ({names}). {_THEMSELVES}.",
         folder,
     )
