@@ -34,6 +34,7 @@ SAID_BY = {
     "data/documents.py": DOCUMENTS,
     "data/formats": TABLES,
     "data/formats/judgement_rows.py": DOCUMENTS,
+    "data/formats/trec_folder.py": (*MAKING, "evaluate"),
     "data/hygiene/cleaning.py": MAKING,
     "data/hygiene/rules.py": MAKING,
     "data/hygiene/ids.py": MAKING,

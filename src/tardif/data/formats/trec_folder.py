@@ -24,7 +24,10 @@ _SPLIT = re.compile(rf"(?:^|[^a-z]|doc|passage)({'|'.join(_SPLITS)})(?![a-z])", 
 _QUERIES, _CORPUS = ("topic", "quer"), ("corpus", "collection", "docs", "documents")
 _SPACE, _WHOLE = re.compile(r"[ \t]+"), re.compile(r"[+-]?[0-9]{1,9}")
 _BARE = ("", ".txt", ".qrels", ".qrel", ".trec")
-_THEMSELVES = "Give the files themselves: --data QRELS --queries QUERIES --documents DOCUMENTS (queries=, documents=)"
+_THEMSELVES = (
+    "Give the file of judgements in place of the folder, with --queries QUERIES --documents DOCUMENTS (in Python "
+    "queries=, documents=)"
+)
 _NOT_DATA = (".md", ".py", ".sh", ".pdf", ".html")
 
 
