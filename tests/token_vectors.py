@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tardif.index.codes import ONE, QUERY_ONE, scale_of, to_fixed
@@ -46,7 +48,9 @@ def by_definition(documents, query: np.ndarray, k: int) -> list[tuple[str, float
     for identity, (rows, of) in documents.items():
         if len(rows) and len(query):
             total = sum((rows.astype(object) @ token).max() for token in fixed)
-            scores[identity] = total * (of * (scale / QUERY_ONE / ONE))
+            factor = of * (scale / QUERY_ONE / ONE)
+            step = 2.0 ** (math.floor(math.log2(factor)) - 3)  # scores lie on this grid
+            scores[identity] = round(total * (factor / step)) * step
     return sorted(scores.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tardif.index import compaction, disk
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
+from tardif.scoring import LOWEST
 from tardif.types import Document
 
 # How far a score of 5 query tokens may be from that of the float vectors.
@@ -53,6 +56,77 @@ def test_scores_are_maxsim(index, error):
     assert len(hits) == 60
     assert all(abs(score - scores[identity]) < error for identity, score in hits)
     assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
+
+
+def check_matches(index, query, documents):
+    """The similarities of every document's matches sum to its score, in any order; a search and score() agree."""
+    (hits,) = index.search(query, [len(query)], len(documents), exact=True)
+    found = index.matches(query, [identity for identity, _ in hits])
+    for (identity, score), matches in zip(hits, found, strict=True):
+        values = matches.values.tolist()
+        assert matches.score == score == index.score(query, [identity])[0]
+        for order in (values, values[::-1], sorted(values), random.Random(3).sample(values, len(values))):
+            assert sum(order) == score
+        best = matches.similarities.max(axis=1)
+        np.testing.assert_allclose(values, best, atol=1e-5 * max(1, float(np.abs(best).max())))
+        rows = np.arange(len(values))
+        assert (matches.similarities[rows, matches.best] == best).all()
+    (pruned,) = index.search(query, [len(query)], 5)
+    assert dict(pruned).items() <= dict(hits).items()
+    return dict(zip([identity for identity, _ in hits], found, strict=True))
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_the_similarities_of_matches_sum_to_the_score(index, scale):
+    documents, vectors, lengths = plain.some(60)
+    index.add(documents[:40], scale * vectors[: sum(lengths[:40])], lengths[:40])
+    index.add(documents[40:], 1.5 * vectors[sum(lengths[:40]) :], lengths[40:])
+    for tokens, longer in ((1, 1.0), (7, 1.0), (33, 3.0)):
+        check_matches(index, longer * plain.vectors_of(tokens, tokens), documents)
+
+
+def test_a_match_names_the_tokens_of_a_pooled_vector_through_every_change(index):
+    documents, vectors, lengths = plain.some(60)
+    made = np.random.default_rng(5)
+    # Each vector stands for one to three tokens, in any order.
+    groups = [made.permutation(np.repeat(np.arange(n), made.integers(1, 4, size=n))) for n in lengths]
+    for begin in range(0, 60, 12):  # many segments, which are merged
+        part = slice(sum(lengths[:begin]), sum(lengths[: begin + 12]))
+        index.add(documents[begin : begin + 12], vectors[part], lengths[begin : begin + 12], groups[begin : begin + 12])
+    index.add([Document("d0-7", "unpooled")], plain.vectors_of(9, 3), [3])
+    index.delete(["d0-3"])
+    if isinstance(index, DiskIndex):
+        index.wait()
+        while index.compact():
+            pass
+    found = check_matches(index, plain.vectors_of(7, 5), documents)
+    assert len(found) == 59
+    for document, labels in zip(documents, groups, strict=True):
+        if document.id not in ("d0-3", "d0-7"):
+            tokens = found[document.id].groups
+            assert [[labels[token] for token in group] for group in tokens] == [
+                [vector] * len(group) for vector, group in enumerate(tokens)
+            ]
+            assert sorted(token for group in tokens for token in group) == list(range(len(labels)))
+    assert found["d0-7"].groups is None
+
+
+@pytest.mark.parametrize("groups", [[], [[0, 1], [0]], [[0, 0]], [[0, 2]], [[-1, 0]]])
+def test_groups_that_do_not_fit_the_vectors_are_refused(index, groups):
+    with pytest.raises(DataError, match="groups"):
+        index.add([Document("a", "text")], plain.vectors_of(1, 2), [2], groups)
+    assert len(index) == 0
+
+
+def test_matches_of_what_has_no_token_are_none_and_of_what_is_not_there_refused(index):
+    index.add([Document("empty", ""), Document("full", "words")], plain.vectors_of(1, 4), [0, 4])
+    empty, full = index.matches(plain.vectors_of(1, 4), ["empty", "full"])
+    assert (empty.values.tolist(), empty.score, empty.similarities.shape) == ([], LOWEST, (4, 0))
+    assert full.score > 3.9
+    (nothing,) = index.matches(plain.vectors_of(1, 4)[:0], ["full"])
+    assert (nothing.values.tolist(), nothing.similarities.shape) == ([], (0, 4))
+    with pytest.raises(DataError, match="'nobody' is not in the index"):
+        index.matches(plain.vectors_of(1, 4), ["full", "nobody"])
 
 
 def test_several_queries_are_answered_as_one_by_one(index):

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
 import pytest
+import torch
 
 import tiny
 from tardif.encoder.token_vectors import encode_documents, encode_queries
-from tardif.errors import DataError, ModelError, SettingError
+from tardif.errors import DataError, FolderError, ModelError, SettingError
+from tardif.index import compaction, disk
 from tardif.index.token_matches import TokenMatches
 from tardif.scoring import maxsim_arrays
+from tardif.search.build import document_vectors
 from tardif.search.explain import explain_text
+from tardif.search.retriever import Retriever
+from tardif.types import Document
 
 TEXT = "How  do Été I reset the ﬁle? e\u0301te 晚期交互 x [MASK] 東京は日本\n\n  İstanbul don't covid19 🤦‍♀️ ok."
 HARD = [
@@ -174,3 +182,152 @@ def test_a_pair_worked_out_by_hand():
     np.testing.assert_allclose(found.similarities, [[0.8, 0.96, -0.6], [0.0, 0.8, -1.0]], atol=1e-7)
     assert found.best.tolist() == [1, 1]
     assert found.score == pytest.approx(1.76, abs=1e-7)
+
+
+LONG = Document(
+    "manual", "\n\n".join(f"Part {n}: {text}" for n, text in enumerate(tiny.SENTENCES[:12])), title="Manual"
+)
+DOCUMENTS = [*(Document(f"s{n}", text) for n, text in enumerate(tiny.SENTENCES[:24])), LONG, Document("dots", "...")]
+QUERIES = ["what makes the tides of the moon?", "a", "東京は日本", "[MASK] password\ud83d"]
+
+
+def built(model, tmp_path, **how):
+    return Retriever.build(model, DOCUMENTS, tmp_path / "index", chunk=32, quiet=True, **how)
+
+
+@pytest.mark.parametrize(
+    ("bits", "pool"), [(16, 1), (8, 1), (4, 1), (2, 1), (8, 2), (2, 3.5), ("memory", 1), ("memory", 2)]
+)
+def test_an_indexs_matches_sum_to_its_scores_exactly(bits, pool, multi_vector_folder, tmp_path, monkeypatch):
+    for module in (disk, compaction):
+        monkeypatch.setattr(module, "PLAIN_TOKENS", 100)
+    if bits == "memory":
+        retriever = Retriever.encode(multi_vector_folder, DOCUMENTS, chunk=32, pool=pool, quiet=True)
+    else:
+        retriever = built(multi_vector_folder, tmp_path, bits=bits, pool=pool)
+    texts = {"s3": "How do I reset it?", "s4": "Bread."}
+    with retriever:
+        retriever.add([Document(identity, text) for identity, text in texts.items()], quiet=True)
+        for query in QUERIES:
+            for group, exact in ((False, True), (True, False)):
+                for hit in retriever.search(query, k=40, group=group, exact=exact):
+                    check_explained(retriever.explain(query, hit), query, hit.score, pool)
+            (hit,) = retriever.rerank(query, ["s4"])
+            check_explained(retriever.explain(query, hit), query, hit.score, pool)
+            assert retriever.explain(query, "s4").document == "Bread."
+
+
+def check_explained(found, query, score, pool):
+    similarities = [match.similarity for match in found.matches]
+    assert set(in_any_order(similarities)) == {score} == {found.score}
+    assert [match.query_token for match in found.matches] == list(range(len(found.query_tokens)))
+    assert (found.query, found.note) == (query, "")
+    named = {token for match in found.matches for token in match.document_tokens}
+    assert named <= set(range(len(found.document_tokens)))
+    assert (pool > 1) == any(len(match.document_tokens) > 1 for match in found.matches) or pool == 1 or len(named) < 4
+    for match in found.matches:
+        for token in match.document_tokens:
+            assert found.similarities[match.query_token, token] == pytest.approx(match.similarity, abs=1e-6)
+
+
+def test_an_index_explains_as_its_model_does(multi_vector_folder, encoder, tmp_path):
+    with (
+        built(multi_vector_folder, tmp_path, bits=16) as retriever,
+        Retriever(tmp_path / "index", device="cpu") as by_torch,
+    ):
+        for query in QUERIES[:3]:
+            for identity in ("s2", "s13", "s14"):
+                found, torch_found = retriever.explain(query, identity), by_torch.explain(query, identity)
+                expected = explain_text(encoder, query, found.document)
+                for side in ("query_tokens", "document_tokens"):
+                    assert getattr(found, side) == getattr(expected, side) == getattr(torch_found, side)
+                np.testing.assert_allclose(found.similarities, expected.similarities, atol=2e-3)
+
+
+def test_pieces_are_explained_by_their_own_id_and_whole_documents_by_their_best_piece(multi_vector_folder, tmp_path):
+    with built(multi_vector_folder, tmp_path) as retriever:
+        query = "the moon pulls the sea"
+        pieces = [hit for hit in retriever.search(query, k=60, exact=True) if hit.document_id.startswith("manual#")]
+        assert len(pieces) > 3
+        assert retriever.explain(query, "manual").document_id == pieces[0].document_id
+        last = pieces[-1]
+        assert retriever.explain(query, last.document_id).score == last.score
+        assert retriever.explain(query, last.document_id).document == f"Manual {last.text}"
+        (grouped,) = [hit for hit in retriever.search(query, k=60, group=True) if hit.document_id == "manual"]
+        assert retriever.explain(query, grouped).document_id == pieces[0].document_id
+
+
+def test_what_is_not_in_the_index_or_has_changed_is_said(multi_vector_folder, tmp_path):
+    with built(multi_vector_folder, tmp_path, hybrid=True) as retriever:
+        for unknown in ("nobody", "manual#99"):
+            with pytest.raises(DataError, match=f"'{unknown}' is not in the index: give the id"):
+                retriever.explain("moon", unknown)
+        (hit,) = retriever.search("moon", k=1)
+        retriever.add([{"id": hit.document_id, "text": "Another text."}], quiet=True)
+        with pytest.raises(DataError, match="has changed since it was found: search again"):
+            retriever.explain("moon", hit)
+        with pytest.raises(SettingError, match="query is empty"):
+            retriever.explain(" ", "s1")
+        nothing = retriever.explain("moon", "dots")
+        assert (list(nothing.matches), nothing.score) == ([], 0.0)
+        assert nothing.note == "The document has no token that can be matched."
+        blended = retriever.search("moon sea", k=1, hybrid=True)[0]
+        assert "a hybrid search blends" in retriever.explain("moon sea", blended).note
+
+
+def test_vectors_of_another_text_are_not_explained(multi_vector_folder, tmp_path):
+    with built(multi_vector_folder, tmp_path) as retriever:
+        vectors = np.eye(2, 16, dtype=np.float32)
+        retriever.index.add([Document("foreign", "a text of some more tokens")], vectors, [2])
+        with pytest.raises(FolderError, match="has vectors of 2 tokens, and the model reads"):
+            retriever.explain("moon", "foreign")
+
+
+SEARCHING = """
+import json, sys
+from tardif.search.retriever import Retriever
+with Retriever(sys.argv[1]) as retriever:
+    hit = retriever.search("the moon", k=1)[0]
+    found = retriever.explain("the moon", hit)
+    heavy = sorted({"torch", "transformers", "sentence_transformers", "matplotlib", "jinja2"} & sys.modules.keys())
+    print(json.dumps([heavy, found.score == hit.score, len(found.matches)]))
+"""
+
+
+def test_an_index_is_explained_without_torch(multi_vector_folder, tmp_path):
+    built(multi_vector_folder, tmp_path, pool=2).close()
+    shown = subprocess.run(
+        [sys.executable, "-c", SEARCHING, str(tmp_path / "index")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout) == [[], True, 32]
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "deberta-v2", "modernbert"])
+def test_other_tokenizers_give_the_same_places_from_an_index(family, fresh, tmp_path):
+    fresh(family).save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    texts = [Document(f"h{n}", text) for n, text in enumerate(HARD) if text.strip()]
+    with Retriever.build(tmp_path / "model", texts, tmp_path / "index", bits=16, quiet=True) as retriever:
+        for query, text in itertools.product(("Été", TEXT), texts):
+            found, expected = retriever.explain(query, text.id), explain_text(retriever.model, query, text.content)
+            assert found.query_tokens == expected.query_tokens
+            assert found.document_tokens == expected.document_tokens
+            assert sum(match.similarity for match in found.matches) == found.score
+
+
+def test_pooling_keeps_the_vectors_and_says_which_tokens_they_stand_for(encoder):
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    texts = [*tiny.SENTENCES[:6], "a", "..."]
+    plain, lengths = encode_documents(encoder, texts)
+    parts = np.split(plain, np.cumsum(lengths)[:-1])
+    for pool in (1.5, 2, 7, 1000):
+        found = document_vectors(encoder, texts, pool)
+        pooling = HierarchicalTokenPooling(pool_factor=pool)
+        expected = [pooling.pool_one(torch.from_numpy(part)).numpy() for part in parts]
+        assert found.lengths == [len(part) for part in expected]
+        np.testing.assert_array_equal(found.vectors, np.concatenate(expected))
+        rows = np.split(found.vectors, np.cumsum(found.lengths)[:-1])
+        for own, pooled, labels in zip(parts, rows, found.groups, strict=True):
+            for number, vector in enumerate(pooled):
+                mean = own[labels == number].mean(axis=0)
+                np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)

@@ -18,6 +18,7 @@ from torch import Tensor
 from tardif.checks import check_list
 from tardif.encoder.malloc import kept_memory
 from tardif.encoder.packing import LENGTHS, lengths_of
+from tardif.encoder.spans import as_unicode
 from tardif.encoder.tokens import BLANK, tokens_for
 from tardif.errors import ModelError, SettingError
 
@@ -109,7 +110,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
 
     Args:
         model: the model. Its training mode does not change.
-        texts: any number of texts that fits into memory with their vectors.
+        texts: any number of texts that fits into memory with their vectors. Lone surrogates are read as question marks.
         task: ``query`` or ``document``.
 
     Returns:
@@ -118,7 +119,7 @@ def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> 
     Raises:
         SettingError: ``texts`` is a single text.
     """
-    texts = check_list(texts, "texts", SettingError)
+    texts = [as_unicode(text) for text in check_list(texts, "texts", SettingError)]
     if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32), []
     found: list[NDArray[np.float32]] = []
@@ -162,6 +163,21 @@ def encode_parts(
 
 def _split(vectors: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[np.float32]]:
     return np.split(vectors, np.cumsum(lengths)[:-1])
+
+
+def document_tokens(model: MultiVectorEncoder, text: str) -> tuple[list[int], list[int]]:
+    """Return a document's token ids, and the places of those with a vector; the encoder is not run."""
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    tokens = tokens_for(model, SUB_BATCH_TOKENS["cpu"])
+    ids = tokens.ids([text], "document")[0].tolist()
+    features: Any = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones((1, len(ids)), dtype=torch.long)}
+    for module in model:
+        if isinstance(module, MultiVectorMask):
+            features = module(features, task="document")
+    if tokens.blanks is not None and tokens.blanks.holds(text, ids, "document"):
+        return ids, []
+    return ids, torch.nonzero(features["attention_mask"][0])[:, 0].tolist()
 
 
 def to_device(value: Any, device: torch.device | str) -> Any:

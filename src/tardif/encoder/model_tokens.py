@@ -34,6 +34,14 @@ def encode_and_read(model: MultiVectorEncoder, text: str, task: str) -> tuple[ND
     return found.vectors, _read(model, text, task, found.ids, found.scored)
 
 
+def read_document(model: MultiVectorEncoder, text: str) -> ReadText:
+    """Return a document's tokens with a vector, without encoding it."""
+    from tardif.encoder.encoding import document_tokens
+
+    text = as_unicode(text)
+    return _read(model, text, "document", *document_tokens(model, text))
+
+
 def _read(model: MultiVectorEncoder, text: str, task: str, ids: list[int], scored: list[int]) -> ReadText:
     transformer: Any = model[0]
     tokenizer, prompt = transformer.tokenizer, model.prompts.get(task) or ""

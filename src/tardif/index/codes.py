@@ -232,10 +232,21 @@ class TiledQuery:
         """
         from tardif.index import kernels
 
-        # For vectors that are not finite, to_fixed() raises.
-        scale = scale_of(vectors) if np.isfinite(vectors).all() else 1.0
-        # MaxSim sums one product for each query token, so one factor brings the whole score back to floats.
-        return cls(kernels.tiled(to_fixed(vectors, scale, QUERY_ONE)), len(vectors), scale / QUERY_ONE / ONE)
+        fixed, scale = fixed_query(vectors)
+        return cls(kernels.tiled(fixed), len(vectors), scale)
+
+
+def fixed_query(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
+    """Return a query's vectors in fixed point, ``[tokens, dim] -> [tokens, width]``, and the factor from an integer
+    score to MaxSim, for documents of scale 1.
+
+    Raises:
+        DataError: a component is not a finite number.
+    """
+    # For vectors that are not finite, to_fixed() raises.
+    scale = scale_of(vectors) if np.isfinite(vectors).all() else 1.0
+    # MaxSim sums one product for each query token, so one factor brings the whole score back to floats.
+    return to_fixed(vectors, scale, QUERY_ONE), scale / QUERY_ONE / ONE
 
 
 def scan(

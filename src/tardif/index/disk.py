@@ -23,7 +23,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,17 @@ from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
 from tardif.folders import share, writable, write_json
 from tardif.index.codebooks import centroid_count, write_codebook
-from tardif.index.codes import Codebook, TiledQuery, check_bits, scale_of, to_fixed, train
+from tardif.index.codes import Codebook, TiledQuery, check_bits, fixed_query, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
+from tardif.index.groups import Groups, check_groups, unpacked
 from tardif.index.manifest import MANIFEST, new_manifest, read_manifest
 from tardif.index.pieces import check_fit
 from tardif.index.protocol import RECALL, Vectors
 from tardif.index.segment_writer import SegmentFiles
 from tardif.index.snapshot import View
 from tardif.index.store import Store
+from tardif.index.token_matches import TokenMatches
 from tardif.index.views import Views
 from tardif.index.workers import Background, Workers
 from tardif.ranking import best_first, candidates
@@ -50,6 +52,7 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from tardif.index.filters import Filter
 
+Found = TypeVar("Found")
 # How often opening starts over because the folder was replaced meanwhile.
 _TRIES = 3
 
@@ -250,13 +253,21 @@ class DiskIndex:
         with self._views.reading() as view:
             self._check_width(vectors)
             query, ids = TiledQuery.of(vectors), check_ids(ids)
-            numbers = self.store.numbers(ids)
-            missing = next((identity for identity in ids if identity not in numbers), None)
-            if missing is not None:
-                raise DataError(f"The document {missing!r:.200} is not in the index.")
-            wanted = np.array([numbers[identity] for identity in ids], dtype=np.int64)
+            wanted = np.array(self._known(ids, self.store.numbers(ids)), dtype=np.int64)
             scores: list[float] = view.score(query, wanted, LOWEST).tolist()
             return scores
+
+    def matches(self, vectors: Vectors, ids: Sequence[str]) -> list[TokenMatches]:
+        """As :meth:`tardif.index.protocol.Index.matches`."""
+        with self._views.reading() as view:
+            self._check_width(vectors)
+            (query, factor), ids = fixed_query(vectors), check_ids(ids)
+            rows = self._known(ids, self.store.located(ids))
+            found = []
+            for row in rows:
+                stored, scale = view.stored(row.number)
+                found.append(TokenMatches.of_stored(query, stored, scale * factor, unpacked(row.tokens, len(stored))))
+            return found
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """As :meth:`tardif.index.protocol.Index.search_words`."""
@@ -282,6 +293,14 @@ class DiskIndex:
         self._passed = view.change, where, numbers
         return numbers
 
+    @staticmethod
+    def _known(ids: Sequence[str], found: Mapping[str, Found]) -> list[Found]:
+        """What was found of each id, in their order."""
+        missing = next((identity for identity in ids if identity not in found), None)
+        if missing is not None:
+            raise DataError(f"The document {missing!r:.200} is not in the index.")
+        return [found[identity] for identity in ids]
+
     def _check_width(self, vectors: Vectors) -> None:
         dim = self.store.number("dim")
         if dim and vectors.shape[-1] != dim and len(vectors):
@@ -295,10 +314,19 @@ class DiskIndex:
 
     # Writing. All methods raise FolderError if the folder cannot be written, or another process does not stop writing.
 
-    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
+    def add(
+        self,
+        documents: Sequence[Document],
+        vectors: Vectors,
+        lengths: Sequence[int],
+        groups: Groups | None = None,
+        *,
+        source: str = "",
+    ) -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""
         documents = check_list(documents, "documents", DataError)
         check_fit(documents, vectors, lengths)
+        groups = check_groups(groups, lengths)
         self._check_width(vectors)
         if not documents:
             return 0
@@ -317,7 +345,7 @@ class DiskIndex:
                 with self.store.writing() as database:
                     self._files.sweep(set(self.store.segments()))
                     self.store.set_fact(database, "dim", vectors.shape[1])
-                    replaced = self.store.insert(database, documents, numbers.tolist(), source)
+                    replaced = self.store.insert(database, documents, numbers.tolist(), source, groups)
                     self._publish(database, aside, len(documents), len(fixed))
         # Started after the write is published: an error in it cannot undo the write.
         self._background.start(self.compact, is_needed=lambda: victims(self.view()))

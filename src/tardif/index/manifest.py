@@ -15,7 +15,7 @@ from tardif.folders import read_json
 
 FORMAT = "tardif-index"
 MANIFEST = "manifest.json"
-VERSION = 3
+VERSION = 4
 
 
 def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:

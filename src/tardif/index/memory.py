@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
-from tardif.index.codes import NO_SCORE, TiledQuery, scale_of, scan, to_fixed
+from tardif.index.codes import NO_SCORE, TiledQuery, fixed_query, scale_of, scan, to_fixed
 from tardif.index.document_columns import as_kept
 from tardif.index.document_table import MemoryTable
+from tardif.index.groups import Groups, check_groups, tokens_of
 from tardif.index.pieces import check_deletable, check_fit, check_free
 from tardif.index.protocol import RECALL, Vectors
+from tardif.index.token_matches import TokenMatches, to_scores
 from tardif.ranking import top
 from tardif.scoring import LOWEST
 from tardif.types import Document
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Documents added together: vectors, int16 ``[tokens, width]``; each one's first row; the length that is 1.0."""
+    """Documents added together: vectors, int16 ``[tokens, width]``; each one's first row; the length that is 1.0; and
+    which vector each of their tokens is part of."""
 
     codes: NDArray[np.int16]
     starts: NDArray[np.int64]
     scale: float
+    groups: Groups | None
 
 
 class MemoryIndex:
@@ -66,14 +70,23 @@ class MemoryIndex:
         """As :meth:`tardif.index.protocol.Index.moment`."""
         return nullcontext()
 
-    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
+    def add(
+        self,
+        documents: Sequence[Document],
+        vectors: Vectors,
+        lengths: Sequence[int],
+        groups: Groups | None = None,
+        *,
+        source: str = "",
+    ) -> int:
         """As :meth:`tardif.index.protocol.Index.add`."""
         documents = check_list(documents, "documents", DataError)
         check_fit(documents, vectors, lengths)
+        groups = check_groups(groups, lengths)
         self._check_width(vectors)
         scale = scale_of(vectors)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-        block = _Block(to_fixed(vectors, scale), starts, scale)
+        block = _Block(to_fixed(vectors, scale), starts, scale, groups)
         # Copies, as an index on disk would give them back: changes that the caller makes later have no effect here.
         kept = [as_kept(document) for document in documents]
         replaced = [identity for identity in dict.fromkeys(d.whole_id for d in kept) if identity in self._parts]
@@ -169,13 +182,30 @@ class MemoryIndex:
 
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:
         """As :meth:`tardif.index.protocol.Index.score`."""
-        ids = check_ids(ids)
+        ids = self._known(ids)
         self._check_width(vectors)
+        scores: list[float] = self._scores(TiledQuery.of(vectors), ids).tolist()
+        return scores
+
+    def matches(self, vectors: Vectors, ids: Sequence[str]) -> list[TokenMatches]:
+        """As :meth:`tardif.index.protocol.Index.matches`."""
+        ids = self._known(ids)
+        self._check_width(vectors)
+        query, factor = fixed_query(vectors)
+        found = []
+        for identity in ids:
+            _, block, row = self._documents[identity]
+            stored = block.codes[block.starts[row] : block.starts[row + 1]]
+            groups = None if block.groups is None else tokens_of(block.groups[row], len(stored))
+            found.append(TokenMatches.of_stored(query, stored, block.scale * factor, groups))
+        return found
+
+    def _known(self, ids: Sequence[str]) -> list[str]:
+        ids = check_ids(ids)
         missing = next((identity for identity in ids if identity not in self._documents), None)
         if missing is not None:
             raise DataError(f"The document {missing!r:.200} is not in the index.")
-        scores: list[float] = self._scores(TiledQuery.of(vectors), ids).tolist()
-        return scores
+        return ids
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """As :meth:`tardif.index.protocol.Index.search_words`; it always raises."""
@@ -194,7 +224,7 @@ class MemoryIndex:
         for block, places, rows in blocks.values():
             found = scan(query, {"codes": block.codes}, 16, None, block.starts, np.array(rows))
             some = found > NO_SCORE
-            scores[np.array(places)[some]] = found[some] * (block.scale * query.scale)
+            scores[np.array(places)[some]] = to_scores(found[some], block.scale * query.scale)
         return scores
 
     def _check_width(self, vectors: Vectors) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.index.groups import Groups
+from tardif.index.token_matches import TokenMatches
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -41,7 +43,15 @@ class Index(Protocol):
     def moment(self) -> AbstractContextManager[None]:
         """Within this block, calls of this thread read the index in one state, whatever others write meanwhile."""
 
-    def add(self, documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], *, source: str = "") -> int:
+    def add(
+        self,
+        documents: Sequence[Document],
+        vectors: Vectors,
+        lengths: Sequence[int],
+        groups: Groups | None = None,
+        *,
+        source: str = "",
+    ) -> int:
         """Add documents with their vectors; a search finds them as soon as this returns.
 
         A document with an id that exists replaces the old one with all of its pieces. A document that was cut must be
@@ -51,14 +61,16 @@ class Index(Protocol):
             documents: whole documents and pieces.
             vectors: packed ``[sum(lengths), dim]``, in the documents' order.
             lengths: the number of rows of each document or piece.
+            groups: of pooled tokens: for each document, the number of the vector that each of its tokens is part of;
+                None where each token has a vector of its own.
             source: the file or folder that the documents came from.
 
         Returns:
             How many documents were replaced.
 
         Raises:
-            DataError: two documents have the same id, an id is that of another document's piece, pieces are missing, or
-                vectors are not finite numbers or of another width.
+            DataError: two documents have the same id, an id is that of another document's piece, pieces are missing,
+                vectors are not finite numbers or of another width, or groups do not fit the vectors.
         """
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -123,6 +135,14 @@ class Index(Protocol):
 
         Raises:
             DataError: an id is not in the index, or the vectors are of another width.
+        """
+
+    def matches(self, vectors: Vectors, ids: Sequence[str]) -> list[TokenMatches]:
+        """Return how one query's tokens match documents or pieces, in the order of ``ids``. The similarities sum to the
+        document's score in :meth:`search` and :meth:`score`, to the last bit.
+
+        Raises:
+            DataError: as for :meth:`score`.
         """
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:

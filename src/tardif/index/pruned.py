@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tardif.index.codes import TiledQuery
 from tardif.index.segment import Segment
+from tardif.index.token_matches import to_scores
 
 # Centroids that each token probes at first, and at most.
 _PROBES, _MOST_PROBES = 8, 256
@@ -168,7 +169,7 @@ def _score(
         here = new[places[new] == number]
         if len(here):
             order = here[np.argsort(rows[here])]  # in the file's order
-            scores[order] = segment.scan(query, rows[order]) * (segment.scale * query.scale)
+            scores[order] = to_scores(segment.scan(query, rows[order]), segment.scale * query.scale)
 
 
 def _needed(

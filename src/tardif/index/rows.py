@@ -25,6 +25,7 @@ CREATE TABLE documents (
   piece    TEXT,
   source   TEXT NOT NULL,
   terms    INTEGER NOT NULL,
+  tokens   BLOB,
   checksum INTEGER NOT NULL
 );
 CREATE INDEX documents_whole ON documents (document);
@@ -47,6 +48,7 @@ class StoredRow(NamedTuple):
         piece: which piece it is (JSON); None for a whole document.
         source: the file or folder that the document came from.
         terms: :func:`terms_checksum` of its terms; 0 in an index without words.
+        tokens: which vector each token is part of (:mod:`tardif.index.groups`); None where each has its own.
         checksum: :func:`row_checksum` of the other columns.
     """
 
@@ -59,13 +61,14 @@ class StoredRow(NamedTuple):
     piece: str | None
     source: str
     terms: int
+    tokens: bytes | None
     checksum: int
 
     @classmethod
-    def of(cls, number: int, document: Document, source: str, terms: str) -> StoredRow:
+    def of(cls, number: int, document: Document, source: str, terms: str, tokens: bytes | None) -> StoredRow:
         """Return the row of a document or piece."""
         columns = (number, document.id, document.title, document.text, *columns_of(document), source)
-        return cls(*columns, terms_checksum(terms), 0).signed()
+        return cls(*columns, terms_checksum(terms), tokens, 0).signed()
 
     def signed(self) -> StoredRow:
         """Return the row with the checksum that its other columns have."""
@@ -86,7 +89,7 @@ def row_checksum(columns: Sequence[Any]) -> int:
     """Return the checksum (XXH3) of a row without its last column, as one of SQLite's signed integers."""
     digest = xxhash.xxh3_64()
     for value in columns:
-        part = str(value).encode("utf-8", "surrogatepass")
+        part = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
         # The length first: text cannot move from one column to the next unnoticed.
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.intdigest() - 2**63

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tardif.index.codes import NO_SCORE, TiledQuery
 from tardif.index.pruned import search_pruned
 from tardif.index.segment import Segment
+from tardif.index.token_matches import to_scores
 from tardif.index.workers import Workers
 
 
@@ -69,7 +70,7 @@ class View:
             scored = workers.scan(segment, query, rows)
             some = scored > NO_SCORE
             numbers.append(segment.numbers[rows[some]])
-            scores.append(scored[some] * (segment.scale * query.scale))
+            scores.append(to_scores(scored[some], segment.scale * query.scale))
         return np.concatenate(numbers), np.concatenate(scores)
 
     def score(self, query: TiledQuery, numbers: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
@@ -81,8 +82,20 @@ class View:
             here = here[(segment.numbers[at[here]] == numbers[here]) & living[at[here]]]
             found = segment.scan(query, at[here])
             some = found > NO_SCORE
-            scores[here[some]] = found[some] * (segment.scale * query.scale)
+            scores[here[some]] = to_scores(found[some], segment.scale * query.scale)
         return scores
+
+    def stored(self, number: int) -> tuple[NDArray[np.int16], float]:
+        """Return a document's vectors in fixed point, int16 ``[rows, width]``, and the length that is 1.0.
+
+        Raises:
+            FolderError: they are not what was written, or are missing.
+        """
+        for segment, living in zip(self.segments, self.alive, strict=True):
+            at = int(np.searchsorted(segment.numbers, number))
+            if at < len(segment) and segment.numbers[at] == number and living[at]:
+                return segment.vectors(at), segment.scale
+        return np.zeros((0, 0), dtype=np.int16), 1.0
 
 
 def without(numbers: NDArray[np.int64], gone: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -30,6 +30,7 @@ from tardif.errors import FolderError
 from tardif.index.connections import Connections
 from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
+from tardif.index.groups import Groups, packed
 from tardif.index.pieces import check_deletable, check_free
 from tardif.index.rows import SCHEMA, StoredRow, checksums_of, damaged_of, mixed_sum, terms_checksum
 from tardif.types import Document
@@ -241,7 +242,12 @@ class Store(DocumentTable):
     # Changing documents
 
     def insert(
-        self, database: sqlite3.Connection, documents: Sequence[Document], numbers: Sequence[int], source: str
+        self,
+        database: sqlite3.Connection,
+        documents: Sequence[Document],
+        numbers: Sequence[int],
+        source: str,
+        groups: Groups | None = None,
     ) -> int:
         """Add documents with all of their pieces, and return how many documents of the same id were replaced.
 
@@ -257,7 +263,10 @@ class Store(DocumentTable):
         check_free(documents, owners)
         terms = [self.words.terms(document) if self.words is not None else "" for document in documents]
         rows = [
-            StoredRow.of(number, d, source, words) for number, d, words in zip(numbers, documents, terms, strict=True)
+            StoredRow.of(number, document, source, words, tokens)
+            for number, document, words, tokens in zip(
+                numbers, documents, terms, packed(groups, len(documents)), strict=True
+            )
         ]
         database.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(StoredRow._fields))})", rows)
         self._count_in(database, rows, 1)
@@ -325,6 +334,10 @@ class Store(DocumentTable):
     def numbers(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the numbers of rows by id; unknown ids are left out."""
         return {row.id: row.number for row in self._looked_up(ids)}
+
+    def located(self, ids: Sequence[str]) -> dict[str, StoredRow]:
+        """Return the rows of documents and pieces by id; unknown ids are left out."""
+        return {row.id: row for row in self._looked_up(ids)}
 
     def wholes(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the whole document's id for the id of each row; unknown ids are left out."""

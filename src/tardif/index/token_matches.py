@@ -57,7 +57,23 @@ class TokenMatches:
         best = products.argmax(axis=1)
         most = products[np.arange(len(best)), best]  # [query tokens, vectors] -> [query tokens]
         total = math.fsum(most.tolist())
-        return cls(similarities, best, shares(most, factor, total), float(scores(np.array([total]), factor)[0]), groups)
+        score = float(to_scores(np.array([total]), factor)[0])
+        return cls(similarities, best, shares(most, factor, total), score, groups)
+
+    @classmethod
+    def of_stored(
+        cls,
+        query: NDArray[np.int16],
+        stored: NDArray[np.int16],
+        factor: float,
+        groups: tuple[tuple[int, ...], ...] | None,
+    ) -> TokenMatches:
+        """Return the matches of vectors in fixed point: ``[query tokens, width]`` and ``[vectors, width]``."""
+        # Whole numbers below 2**53 are exact in float64, in any order of addition: these are a kernel's integers.
+        products = np.zeros((len(query), len(stored)))
+        if products.size:
+            products = query.astype(np.float64) @ stored.astype(np.float64).T
+        return cls.of(products, factor, groups)
 
     @classmethod
     def of_vectors(cls, query: NDArray[np.float32], document: NDArray[np.float32]) -> TokenMatches:
@@ -69,7 +85,7 @@ class TokenMatches:
         return cls.of(products / factor, factor)
 
 
-def scores(found: NDArray[np.int64] | NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+def to_scores(found: NDArray[np.int64] | NDArray[np.float64], factor: float) -> NDArray[np.float64]:
     """Return scores of sums of products: the one place where integers become floats.
 
     Scores lie on a binary grid, at least eight steps to a unit of fixed point. So different integers give different
@@ -85,7 +101,7 @@ def scores(found: NDArray[np.int64] | NDArray[np.float64], factor: float) -> NDA
 
 
 def shares(parts: NDArray[np.float64], factor: float, total: float) -> NDArray[np.float64]:
-    """Return each part as a similarity on the grid of :func:`scores`, so that their sum is the whole's score exactly.
+    """Return each part as a similarity on the grid of :func:`to_scores`, so that they sum to the whole's score exactly.
 
     Rounded one by one, they would sum to a step or two more or less. So all are rounded down, and those that lose most
     get a step more. No similarity is off by more than a step, a billionth.
@@ -96,7 +112,7 @@ def shares(parts: NDArray[np.float64], factor: float, total: float) -> NDArray[n
         total: the parts' sum.
 
     >>> found = shares(np.array([1e8, 2e8, 3e8]), 1e-9, 6e8)
-    >>> found.sum() == scores(np.array([6e8]), 1e-9)[0], found.round(6).tolist()
+    >>> found.sum() == to_scores(np.array([6e8]), 1e-9)[0], found.round(6).tolist()
     (np.True_, [0.1, 0.2, 0.3])
     """
     step = _step(factor)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tardif.checks import is_number
 from tardif.encoder.base import resolve_base
@@ -22,6 +23,7 @@ from tardif.folders import holding, name_aside, publish, real_place, remove, swe
 from tardif.index.codebooks import centroid_count
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
+from tardif.index.groups import Groups
 from tardif.index.manifest import is_index
 from tardif.index.pieces import blocks_of, by_whole, check_pieces, differing
 from tardif.index.protocol import Index, Vectors
@@ -38,8 +40,22 @@ if TYPE_CHECKING:
 
     from tardif.data.chunking import Chunk
 
-Encode = Callable[[Sequence[str]], tuple[Vectors, list[int]]]
-"""Texts to packed token vectors ``[tokens, dim]`` and the number of rows of each text."""
+
+class EncodedDocuments(NamedTuple):
+    """Documents as an index stores them.
+
+    Attributes:
+        vectors: packed token vectors ``[rows, dim]``.
+        lengths: the number of rows of each document.
+        groups: of pooled tokens: for each document, the row that each of its tokens is part of; None for unpooled ones.
+    """
+
+    vectors: Vectors
+    lengths: list[int]
+    groups: Groups | None = None
+
+
+Encode = Callable[[Sequence[str]], EncodedDocuments]
 
 # Documents encoded and written together: a killed build loses at most this many.
 BLOCK = 2048
@@ -222,10 +238,10 @@ def fill(
         if resumed is not None and len(missing) < len(block):
             resumed(len(block) - len(missing))
         if missing:
-            vectors, lengths = encode_block(missing, encode, advance)
+            encoded = encode_block(missing, encode, advance)
             if number == 0:  # now the mean number of tokens is known
-                index.expect(len(vectors) // len(missing) * len(documents))
-            index.add(missing, vectors, lengths, source=source)
+                index.expect(len(encoded.vectors) // len(missing) * len(documents))
+            index.add(missing, *encoded, source=source)
     # An interrupted build may have indexed documents that are gone from the corpus since.
     index.delete([identity for identity in index.ids() if identity not in wholes])
     index.wait()
@@ -275,15 +291,14 @@ def add_documents(
     """
     replaced = 0
     for part in blocks_of(by_whole(documents), block):
-        vectors, lengths = encode_block(part, encode, advance)
-        replaced += index.add(part, vectors, lengths, source=source)
+        replaced += index.add(part, *encode_block(part, encode, advance), source=source)
     return replaced
 
 
 def encode_block(
     documents: Sequence[Document], encode: Encode, advance: Callable[[int], None] | None = None
-) -> tuple[Vectors, list[int]]:
-    """Return the packed vectors ``[tokens, dim]`` of a block, and the number of rows of each document.
+) -> EncodedDocuments:
+    """Return the documents of a block, encoded.
 
     Args:
         documents: the block.
@@ -293,19 +308,23 @@ def encode_block(
     # The longest first: the time left is then never promised too short, and a batch holds texts of similar length.
     order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
     found: list[Vectors] = [np.zeros((0, 0), dtype=np.float32)] * len(documents)
+    pooled: dict[int, NDArray[np.int64]] = {}
     for begin in range(0, len(order), _PART):
         part = order[begin : begin + _PART]
-        vectors, lengths = encode([documents[place].content for place in part])
+        vectors, lengths, groups = encode([documents[place].content for place in part])
         # [tokens of the part, dim] -> one [tokens, dim] for each document.
         for place, rows in zip(part, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True):
             found[place] = rows
+        if groups is not None:
+            pooled |= dict(zip(part, groups, strict=True))
         if advance is not None:
             advance(len(part))
-    return np.concatenate(found), [len(rows) for rows in found]
+    groups = [pooled[place] for place in range(len(documents))] if pooled else None
+    return EncodedDocuments(np.concatenate(found), [len(rows) for rows in found], groups)
 
 
-def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> tuple[Vectors, list[int]]:
-    """Return packed token vectors ``[tokens, dim]`` of documents, and the number of rows of each.
+def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> EncodedDocuments:
+    """Return documents encoded, and pooled.
 
     Args:
         model: a late-interaction model.
@@ -314,13 +333,30 @@ def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: floa
             (hierarchical token pooling: Clavié, Chaffin and Adams, 2024).
     """
     vectors, lengths = encode_documents(model, texts)
-    if pool == 1 or not len(vectors):
-        return vectors, lengths
+    if pool == 1 or not lengths:
+        return EncodedDocuments(vectors, lengths)
+    parts = [_pooled(rows, pool) for rows in np.split(vectors, np.cumsum(lengths)[:-1])]
+    means, groups = zip(*parts, strict=True)
+    return EncodedDocuments(np.concatenate(means), [len(rows) for rows in means], groups)
+
+
+def _pooled(vectors: Vectors, pool: float) -> tuple[Vectors, NDArray[np.int64]]:
+    """Pool one document's vectors ``[tokens, dim]``. Returns unit vectors ``[rows, dim]``, and the row that each token
+    is part of ``[tokens]``."""
     import torch
     from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+    from torch.nn.functional import normalize
 
-    parts = HierarchicalTokenPooling(pool_factor=pool).pool(list(torch.split(torch.from_numpy(vectors), lengths)))
-    return np.concatenate([part.numpy() for part in parts]), [len(part) for part in parts]
+    # A row is the mean of its tokens, and the library does not say of which. The gradients do: that of the sum of all
+    # rows is 1 / n for a token in a row of n, and that of the rows times their numbers is number / n.
+    with torch.inference_mode(False), torch.enable_grad():
+        tokens = torch.from_numpy(vectors).clone().requires_grad_()
+        rows = HierarchicalTokenPooling(pool_factor=pool, normalize_embeddings=False).pool_one(tokens)
+        numbers = torch.arange(1, len(rows) + 1, dtype=torch.float32)
+        (shares,) = torch.autograd.grad(rows[:, 0].sum(), tokens, retain_graph=True)
+        (numbered,) = torch.autograd.grad((rows[:, 0] * numbers).sum(), tokens)
+    labels = (numbered[:, 0] / shares[:, 0]).round().long() - 1
+    return normalize(rows.detach(), dim=-1).numpy(), labels.numpy()
 
 
 def check_pool(pool: float) -> float:

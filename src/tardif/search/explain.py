@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tardif.checks import check_query, text_fault
+from tardif.checks import check_ids, check_query, shown, text_fault
 from tardif.encoder.model_tokens import encode_and_read
 from tardif.encoder.spans import ReadText
-from tardif.errors import DataError
+from tardif.errors import DataError, FolderError
 from tardif.explanation import Explanation, Match
+from tardif.index.protocol import Index, Vectors
 from tardif.index.token_matches import TokenMatches
+from tardif.types import Document, Hit
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+
+    from tardif.search.search_model import SearchModel
 
 
 def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_id: str = "") -> Explanation:
@@ -49,6 +53,53 @@ def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_i
     vectors, document_read = encode_and_read(model, text, "document")
     matches = TokenMatches.of_vectors(asked, vectors)
     return explanation_of((query, query_read), (text, document_read), matches, document_id=document_id)
+
+
+def explain_stored(index: Index, model: SearchModel, query: str, hit: Hit | str) -> Explanation:
+    """Explain a document's score by its stored vectors; :meth:`tardif.search.retriever.Retriever.explain` says how."""
+    asked, query_read = model.read_query(query)
+    # One moment for texts and vectors: a writer may replace a document between the two.
+    with index.moment():
+        document = _chosen(index, asked, hit)
+        (found,) = index.matches(asked, [document.id])
+    read = model.read_document(document.content)
+    vectors = found.similarities.shape[1]
+    tokens = vectors if found.groups is None else sum(map(len, found.groups))
+    if tokens != len(read.tokens):
+        raise FolderError(
+            f"The document {shown(document.id)} has vectors of {tokens} tokens, and the model reads {len(read.tokens)} "
+            "tokens with a vector in its text: the index was not built with this model. Build it again."
+        )
+    notes = []
+    if isinstance(hit, Hit) and found.values.size and hit.score != found.score:
+        notes.append(
+            f"The hit's score, {hit.score:.6g}, is not its MaxSim: a hybrid search blends that with the words' score. "
+            "MaxSim is explained."
+        )
+    return explanation_of((query, query_read), (document.content, read), found, document_id=document.id, notes=notes)
+
+
+def _chosen(index: Index, query: Vectors, hit: Hit | str) -> Document:
+    """The document or piece to explain: of several pieces the best for the query."""
+    # The id of a whole document would stand for all of its pieces, and a grouped hit has one of them.
+    piece = hit.piece if isinstance(hit, Hit) else None
+    asked = hit.document_id if isinstance(hit, Hit) else check_ids([hit])[0]
+    documents = index.get([asked])
+    if isinstance(hit, Hit):
+        own = [document for document in documents.values() if document.piece == piece and document.text == hit.text]
+        if documents and not own:
+            raise DataError(f"The document {shown(asked)} has changed since it was found: search again.")
+        documents = {document.id: document for document in own}
+    if not documents:
+        raise DataError(
+            f"The document {shown(asked)} is not in the index: give the id of a document or of a piece, as a search "
+            "shows it."
+        )
+    if len(documents) == 1:
+        return next(iter(documents.values()))
+    names = list(documents)
+    # Equal scores: the highest id first, as a search ranks them.
+    return documents[max(zip(index.score(query, names), names, strict=True))[1]]
 
 
 def explanation_of(

@@ -13,12 +13,11 @@ from tardif.checks import check_hits, check_query
 from tardif.data.json_metadata import as_stored
 from tardif.display import Hits
 from tardif.encoder.base import resolve_base
-from tardif.encoder.token_vectors import encode_queries
+from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.index.protocol import Index, Vectors
 from tardif.progress import Console
 from tardif.ranking import top
 from tardif.scoring import LOWEST, maxsim_arrays
-from tardif.search.build import document_vectors
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.hits import best_of_each, hit_of, hits_of
 from tardif.types import Hit
@@ -89,7 +88,7 @@ def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
     if not lengths[0]:
         return [LOWEST] * len(texts)
     distinct = list(dict.fromkeys(texts))
-    found = maxsim_arrays(vectors, lengths, *document_vectors(model, distinct, 1))[0]  # [1, distinct] -> [distinct]
+    found = maxsim_arrays(vectors, lengths, *encode_documents(model, distinct))[0]  # [1, distinct] -> [distinct]
     by_text = dict(zip(distinct, found.tolist(), strict=True))
     return [by_text[text] for text in texts]
 

@@ -11,6 +11,7 @@ from tardif.checks import called, check_hits, check_ids, check_queries, check_qu
 from tardif.display import ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
+from tardif.explanation import Explanation
 from tardif.folders import check_output
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
@@ -19,8 +20,16 @@ from tardif.index.protocol import RECALL, Index
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
 from tardif.ranking import WORD_SHARE
-from tardif.search.build import BuildOptions, add_documents, build_index, check_pool, document_vectors
+from tardif.search.build import (
+    BuildOptions,
+    EncodedDocuments,
+    add_documents,
+    build_index,
+    check_pool,
+    document_vectors,
+)
 from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
+from tardif.search.explain import explain_stored
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import encoder_of
@@ -291,7 +300,7 @@ class Retriever:
             )
         return len({document.whole_id for document in corpus}), replaced
 
-    def _document_vectors(self, texts: Sequence[str]) -> Any:
+    def _document_vectors(self, texts: Sequence[str]) -> EncodedDocuments:
         return document_vectors(self.model, texts, self.pool)
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:
@@ -491,6 +500,31 @@ class Retriever:
         query, k, given = check_query(query), check_hits(k), check_ids(ids)
         vectors, _ = self._model.encode_queries([query])
         return rerank_stored(self.index, vectors, given, k, group=group)
+
+    def explain(self, query: str, hit: Hit | str) -> Explanation:
+        """Say which token of a document each token of a query matched, from the vectors as stored.
+
+        The document is not encoded again, and PyTorch is not needed where the index has a query encoder. The
+        similarities of the matches sum to the score of a search exactly, in any order. A hit of a hybrid search is
+        explained by its vectors alone.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     hit = retriever.search("how do I change my password?", k=1)[0]
+        ...     found = retriever.explain("how do I change my password?", hit)
+        >>> sum(match.similarity for match in found.matches) == found.score == hit.score
+        True
+
+        Args:
+            query: the query.
+            hit: a hit of :meth:`search` or :meth:`rerank`; or the id of a document or piece. The id of a document that
+                was cut explains its best piece.
+
+        Raises:
+            SettingError: the query is empty.
+            DataError: the document is not in the index, or has changed since it was a hit.
+            FolderError: the index is damaged.
+        """
+        return explain_stored(self.index, self._model, check_query(query), hit)
 
     def why_nothing(self, query: str, *, where: Where = None) -> str:
         """Explain to a person, in a sentence or two, why a search found nothing.

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tardif.encoder.base import Base, resolve_base
+from tardif.encoder.model_tokens import encode_and_read, read_document
+from tardif.encoder.spans import ReadText
 from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import SettingError
 from tardif.forks import ForkAware, register
@@ -98,10 +100,24 @@ class SearchModel(ForkAware):
 
     def encode_queries(self, queries: Sequence[str]) -> tuple[Vectors, list[int]]:
         """Return packed token vectors ``[tokens, dim]`` of queries, and the number of rows of each."""
-        if self._query_encoder is None:
-            return encode_queries(self.open(), list(queries))
-        if self._light is None:
+        light = self._opened_light()
+        return encode_queries(self.open(), list(queries)) if light is None else light.encode_queries(list(queries))
+
+    def read_query(self, query: str) -> tuple[Vectors, ReadText]:
+        """Return a query's token vectors ``[tokens, dim]``, and its tokens with their places in the text."""
+        if (light := self._opened_light()) is None:
+            return encode_and_read(self.open(), query, "query")
+        return light.encode_queries([query])[0], light.read(query, "query")
+
+    def read_document(self, text: str) -> ReadText:
+        """Return a document's tokens with a vector, with their places in the text. It is not encoded."""
+        light = self._opened_light()
+        return read_document(self.open(), text) if light is None else light.read(text, "document")
+
+    def _opened_light(self) -> LightEncoder | None:
+        """The exported query encoder; None if there is none."""
+        if self._light is None and self._query_encoder is not None:
             from tardif.encoder.onnx.encoder import LightEncoder
 
             self._light = LightEncoder(self._query_encoder)
-        return self._light.encode_queries(list(queries))
+        return self._light

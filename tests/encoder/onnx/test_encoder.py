@@ -181,10 +181,12 @@ def edit(folder, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
-def test_a_newer_format_is_refused(copied, version):
+@pytest.mark.parametrize(
+    ("version", "why"), [(3, "newer version"), ("1", "newer version"), (None, "newer version"), (1, "older Tardif")]
+)
+def test_another_format_is_refused(copied, version, why):
     edit(copied, version=version)
-    with pytest.raises(FolderError, match="newer version"):
+    with pytest.raises(FolderError, match=why):
         LightEncoder(copied)
 
 
@@ -202,6 +204,11 @@ def test_a_newer_format_is_refused(copied, version):
         {"skipped_ids": 7},
         {"skipped_ids": ["a"]},
         {"dim": None},
+        {"document": None},
+        {"document": {"prompt": 1, "max_tokens": 3, "skipped_ids": []}},
+        {"document": {"prompt": "", "max_tokens": -3, "skipped_ids": []}},
+        {"document": {"prompt": "", "max_tokens": 3}},
+        {"blanks": {"ids": [], "prompts": {"query": 1}, "punctuation": False}},
         {"checksums": {}},
         {"checksums": None},
     ],

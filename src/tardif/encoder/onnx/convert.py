@@ -17,13 +17,24 @@ import torch
 from torch import Tensor, nn
 
 from tardif.encoder.blanks import blanks_of, skipped_ids
-from tardif.encoder.encoding import Block, encode, to_device
+from tardif.encoder.encoding import SUB_BATCH_TOKENS, Block, encode, encode_texts, to_device
 from tardif.encoder.loading import quiet_libraries
 from tardif.encoder.model import transformer_of
 from tardif.encoder.onnx.encoder import LightEncoder
-from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, Expansion, QueryForm, write_form
+from tardif.encoder.onnx.folder import (
+    GRAPH,
+    INPUTS,
+    LONGEST,
+    OUTPUT,
+    TOKENIZER,
+    DocumentForm,
+    Expansion,
+    QueryForm,
+    write_form,
+)
 from tardif.encoder.packing import ATTENTION
-from tardif.encoder.tokens import BLANK
+from tardif.encoder.tokens import BLANK, tokens_for
+from tardif.encoder.truncation import document_reach
 from tardif.errors import ModelError, TardifError, first_line
 from tardif.folders import staged
 
@@ -36,6 +47,8 @@ _OPSET = 17
 _LARGEST = 2_000_000_000
 # transformers writes 10 ** 30 for "no limit".
 _NO_CAP = 1_000_000
+# Words of a document that is longer than most models read.
+_LONG = 20_000
 # The largest error of a query's MaxSim score. For a model in half precision its own rounding is the limit.
 _FAR, _FAR_HALF = 1e-3, 2e-2
 # Queries of different length, script and tokens.
@@ -70,7 +83,9 @@ def export_query_encoder(model: MultiVectorEncoder, folder: Path) -> None:
             _save_tokenizer(model, aside / TOKENIZER)
             _save_graph(graph, aside / GRAPH)
             write_form(aside, form)
-            _compare(model, LightEncoder(aside))
+            light = LightEncoder(aside)
+            _compare(model, light)
+            _compare_documents(model, light)
     except TardifError:
         raise
     except Exception as error:  # the errors of exporter, tokenizer and runtime have no common parent
@@ -104,6 +119,11 @@ def query_form(model: MultiVectorEncoder) -> QueryForm:
         expansion=expansion,
         skipped_ids=tuple(sorted(skipped_ids(model, "query"))),
         dim=int(model.get_embedding_dimension() or 0),
+        document=DocumentForm(
+            prompt=model.prompts.get("document") or "",
+            max_tokens=min(document_reach(model), LONGEST),
+            skipped_ids=tuple(sorted(skipped_ids(model, "document"))),
+        ),
         blanks=blanks_of(model),
     )
 
@@ -261,6 +281,20 @@ def _compare(model: MultiVectorEncoder, light: LightEncoder) -> None:
         allowed = _FAR if expected.vectors.dtype == torch.float32 else _FAR_HALF * np.array(filled)
         if not np.all(np.add.reduceat(far, begins) <= allowed):
             _refuse(f"its scores would be off by {np.add.reduceat(far, begins).max():.2g}")
+
+
+def _compare_documents(model: MultiVectorEncoder, light: LightEncoder) -> None:
+    """Raise unless the exported tokenizer reads documents as the model does."""
+    tokens, long = (
+        tokens_for(model, SUB_BATCH_TOKENS["cpu"]),
+        "interaction " * min(2 * light.form.document.max_tokens, _LONG),
+    )
+    for text, ids in zip((*_PROBES, long), tokens.ids([*_PROBES, long], "document"), strict=True):
+        if light.document_encoding(text).ids != ids.tolist():
+            _refuse("its tokenizer gives a document's other token ids outside of transformers")
+    lengths = [len(light.read(text, "document").tokens) for text in _PROBES]
+    if lengths != encode_texts(model, _PROBES, "document")[1]:
+        _refuse("it scores other tokens of a document")
 
 
 def _refuse(why: str, error: BaseException | None = None) -> NoReturn:

@@ -1,10 +1,10 @@
-"""Query encoding with onnxruntime, so that a search does not import PyTorch."""
+"""Query encoding with onnxruntime, so that a search does not import PyTorch; and the places of texts' tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,12 @@ from tardif.devices import core_count
 from tardif.encoder.config_checks import check_tokenizer
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.encoder.onnx.graph import check_graph
-from tardif.encoder.spans import as_unicode
+from tardif.encoder.spans import ReadText, as_unicode, read_text
 from tardif.errors import FolderError, SettingError, first_line, is_failure
 from tardif.forks import ForkAware, register
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 # Tokens of a batch, padding included. It suits a CPU's caches, and bounds the memory.
 BATCH_TOKENS = 4096
@@ -54,7 +54,8 @@ class LightEncoder(ForkAware):
             raise SettingError(f"threads={threads}: give 1 or more.")
         self.folder = Path(folder)
         self.form: QueryForm = read_form(self.folder)
-        self._tokenizer = self._open_tokenizer()
+        self._tokenizer = self._open_tokenizer(self.form.prompt, self.form.max_tokens)
+        self._documents: Tokenizer | None = None
         self._threads = threads or core_count()
         self._session: Any = self._open_graph()
         register(self)
@@ -88,7 +89,7 @@ class LightEncoder(ForkAware):
             return np.zeros((0, self.dim), dtype=np.float32), []
         ids = self.token_ids(texts)
         found: list[NDArray[np.float32]] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
-        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place])]
+        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place], "query")]
         for numbers in self._batches([len(ids[place]) for place in read]):
             places = [read[number] for number in numbers]
             rows = self.rows([ids[place] for place in places])
@@ -97,8 +98,45 @@ class LightEncoder(ForkAware):
                 found[place] = row[scored]
         return np.concatenate(found), [len(vectors) for vectors in found]
 
-    def _is_blank(self, text: str, ids: Sequence[int]) -> bool:
-        return self.form.blanks is not None and self.form.blanks.holds(as_unicode(text), ids, "query")
+    def _is_blank(self, text: str, ids: Sequence[int], task: str) -> bool:
+        return self.form.blanks is not None and self.form.blanks.holds(as_unicode(text), ids, task)
+
+    def read(self, text: str, task: Literal["query", "document"]) -> ReadText:
+        """Return the tokens of a text that have vectors, in the vectors' order, with their places in the text.
+
+        Args:
+            text: the text. Lone surrogates are read as question marks.
+            task: whether it is a query or a document.
+
+        Raises:
+            FolderError: the tokenizer is damaged.
+        """
+        text, expansion = as_unicode(text), self.form.expansion
+        if task == "document":
+            prompt, encoding = self.form.document.prompt, self.document_encoding(text)
+            scored = np.flatnonzero(~np.isin(encoding.ids, self.form.document.skipped_ids))
+        else:
+            prompt, encoding = self.form.prompt, self._encoding(self._tokenizer, self.form.prompt + text)
+            scored = np.flatnonzero(self.rows([encoding.ids]).scored[0])
+        if self._is_blank(text, encoding.ids, task):
+            scored = scored[:0]
+        filler = "" if expansion is None else self._tokenizer.id_to_token(expansion.token_id) or ""
+        return read_text(encoding, text, prompt, scored.tolist(), filler)
+
+    def document_encoding(self, text: str) -> Encoding:
+        """Return a document's tokens as the model reads them, with the marker and cut at its length."""
+        if self._documents is None:
+            # Opened only for an explanation: the two read different lengths.
+            self._documents = self._open_tokenizer(self.form.document.prompt, self.form.document.max_tokens)
+        return self._encoding(self._documents, self.form.document.prompt + as_unicode(text))
+
+    def _encoding(self, tokenizer: Tokenizer, text: str) -> Encoding:
+        try:
+            return tokenizer.encode(text)
+        except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
+            if not is_failure(error):
+                raise
+            raise self._unusable(TOKENIZER, "cannot read a text", error) from error
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return each query's token ids, with the marker and cut at the cap, before expansion."""
@@ -158,7 +196,7 @@ class LightEncoder(ForkAware):
             raise self._unusable(GRAPH, "cannot compute", error) from error
         return np.asarray(vectors, dtype=np.float32)
 
-    def _open_tokenizer(self) -> Tokenizer:
+    def _open_tokenizer(self, prompt: str, max_tokens: int) -> Tokenizer:
         from tokenizers import Tokenizer
 
         path = self.folder / TOKENIZER
@@ -166,9 +204,9 @@ class LightEncoder(ForkAware):
             check_tokenizer(path)
             tokenizer: Tokenizer = Tokenizer.from_file(str(path))
             tokenizer.no_padding()
-            tokenizer.enable_truncation(self.form.max_tokens, direction=self.form.truncation_side)
+            tokenizer.enable_truncation(max_tokens, direction=self.form.truncation_side)
             tokenizer.encode_special_tokens = self.form.split_special_tokens
-            tokenizer.encode_batch_fast([self.form.prompt])
+            tokenizer.encode_batch_fast([prompt])
         except BaseException as error:  # the library raises nothing narrower, and panics
             if not is_failure(error):
                 raise

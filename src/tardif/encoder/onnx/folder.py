@@ -3,6 +3,9 @@
 model.onnx       ids and attention mask [queries, tokens] to unit token vectors [queries, tokens, dim], float32
 tokenizer.json   in the format of the ``tokenizers`` library; lowercasing and normalisation are in it
 encoder.json     format and version; how a text becomes ids; checksums of the two others
+
+Documents are not encoded here. How they become ids is written too, because an explanation says which words of a stored
+document a query has matched.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from tardif.errors import FolderError
 from tardif.folders import read_json, write_json
 
 FORMAT = "tardif-query-encoder"
-VERSION = 1
+VERSION = 2
 GRAPH, TOKENIZER, SETTINGS = "model.onnx", "tokenizer.json", "encoder.json"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "token_embeddings"
 _WHAT = "a light query encoder"
-# Above the positions of any encoder and the tokens of any vocabulary, and below what fills a memory.
-_LARGEST = 1 << 24
+# Of tokens: above the positions of any encoder and the tokens of any vocabulary, and below what fills a memory.
+LONGEST = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,21 @@ class Expansion:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentForm:
+    """The rules by which a document becomes token ids, and by which ids get vectors.
+
+    Args:
+        prompt: the text in front of every document (the document marker).
+        max_tokens: the most tokens, with start, marker and end. Longer documents are cut at the queries' side.
+        skipped_ids: tokens that are read but have no vector.
+    """
+
+    prompt: str
+    max_tokens: int
+    skipped_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class QueryForm:
     """The rules by which a query becomes token ids, and by which ids get vectors.
 
@@ -56,7 +74,8 @@ class QueryForm:
         expansion: the expansion of short queries, or None.
         skipped_ids: tokens that are read but have no vector.
         dim: the width of the token vectors.
-        blanks: finds the queries without any vector. None in folders of older versions: every query has some.
+        document: the rules for documents.
+        blanks: finds the queries and documents without any vector; None if there are none.
     """
 
     prompt: str
@@ -67,6 +86,7 @@ class QueryForm:
     expansion: Expansion | None
     skipped_ids: tuple[int, ...]
     dim: int
+    document: DocumentForm
     blanks: Blanks | None = None
 
 
@@ -87,6 +107,8 @@ def read_form(folder: Path) -> QueryForm:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise FolderError(f"{folder / SETTINGS} does not describe {_WHAT}: give a folder that Tardif exported.")
     version = found.get("version")
+    if is_int(version) and 0 < version < VERSION:
+        raise FolderError(f"{folder} was written by an older Tardif: export the query encoder again.")
     # A newer format may hold rules that this version would not follow.
     if not isinstance(version, int) or version > VERSION:
         raise FolderError(
@@ -121,8 +143,16 @@ def _form(found: dict[str, Any]) -> QueryForm:
         expansion=expansion,
         skipped_ids=tuple(_count(number) for number in found["skipped_ids"]),
         dim=_count(found["dim"]),
+        document=_document(found["document"]),
         blanks=_blanks(found.get("blanks")),
     )
+
+
+def _document(found: dict[str, Any]) -> DocumentForm:
+    if not isinstance(found["prompt"], str):
+        raise TypeError("the documents' prompt")
+    skipped = tuple(_count(number) for number in found["skipped_ids"])
+    return DocumentForm(found["prompt"], _count(found["max_tokens"]), skipped)
 
 
 def _blanks(found: dict[str, Any] | None) -> Blanks | None:
@@ -130,7 +160,7 @@ def _blanks(found: dict[str, Any] | None) -> Blanks | None:
         return None
     return Blanks(
         ids=frozenset(_count(number) for number in found["ids"]),
-        prompts={"query": _count(found["prompt"])},
+        prompts={task: _count(found["prompts"][task]) for task in ("query", "document")},
         punctuation=_flag(found["punctuation"]),
     )
 
@@ -138,11 +168,11 @@ def _blanks(found: dict[str, Any] | None) -> Blanks | None:
 def _blanks_as_json(blanks: Blanks | None) -> dict[str, Any] | None:
     if blanks is None:
         return None
-    return {"ids": sorted(blanks.ids), "prompt": blanks.prompts["query"], "punctuation": blanks.punctuation}
+    return {"ids": sorted(blanks.ids), "prompts": dict(blanks.prompts), "punctuation": blanks.punctuation}
 
 
 def _count(value: object) -> int:
-    if not is_int(value) or not 0 <= value <= _LARGEST:
+    if not is_int(value) or not 0 <= value <= LONGEST:
         raise ValueError(f"{value!r} is not a count")
     return value
 
