@@ -27,7 +27,7 @@ from tardif.evaluation.measures import per_query, significance
 from tardif.index.disk import DiskIndex
 from tardif.ranking import top
 from tardif.scoring import maxsim_arrays
-from tardif.search.build import fill
+from tardif.search.build import EncodedDocuments, fill
 from tardif.types import Document
 
 
@@ -89,9 +89,9 @@ def depth(beir: Any, model: Any, work: Path, count: int) -> None:
         rows.append(np.concatenate([one[random.permutation(len(one))[: len(one) // 2]] for one in pair]))
     texts = {str(number): vectors.astype(np.float32) for number, vectors in enumerate(rows)}
 
-    def known(names: Any) -> tuple[Any, list[int]]:
+    def known(names: Any) -> EncodedDocuments:
         found = [texts[name] for name in names]
-        return np.concatenate(found), [len(vectors) for vectors in found]
+        return EncodedDocuments(np.concatenate(found), [len(vectors) for vectors in found])
 
     queries = [v.astype(np.float32) for v, _ in encoded(model, list(beir.queries.values())[:count], "query")]
     with DiskIndex.create(work / "index", bits=8, pool=1.0, words=None, model={"path": ""}, threads=1) as index:
