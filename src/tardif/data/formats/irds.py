@@ -200,7 +200,7 @@ def _listed(names: list[str]) -> str:
 
 def _failed(identity: str, error: BaseException) -> DataError:
     """An error with the way out that fits the library's."""
-    why = first_line(error)
+    why = first_line(error).partition(" (Caused by")[0]
     home = os.environ.get("IR_DATASETS_HOME") or "~/.ir_datasets"
     page = f"https://ir-datasets.com/{identity.split('/', maxsplit=1)[0]}.html"
     if isinstance(error, ImportError):

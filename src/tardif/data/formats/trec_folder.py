@@ -53,10 +53,12 @@ def find_parts(folder: Path, split: str) -> tuple[Path, Path, Path] | None:
     named = [path for path in files if "qrel" in path.relative_to(folder).as_posix().lower()]
     # Where none is sound, the reader says what is wrong with the first line.
     judged = [path for path in named if is_qrels(path)] or [path for path in named if kind_of(path) in _BARE]
+    if not judged:  # before the documents are looked for, of which a folder may hold very many
+        return None
     others = [path for path in files if path not in judged]
     queries = [path for path in others if _is_named(path.name, _QUERIES)]
     corpus = _corpus(folder, [path for path in others if path not in queries])
-    if not judged or (not queries and corpus is None):
+    if not queries and corpus is None:
         return None
     if not queries or corpus is None:
         what, words = ("queries", "topics or queries") if not queries else ("documents", "corpus, collection or docs")
