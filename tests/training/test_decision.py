@@ -6,6 +6,7 @@ import math
 import pytest
 
 from tardif.evaluation.measure_names import MEASURES
+from tardif.evaluation.outcome import Outcome
 from tardif.evaluation.verdict import BETTER, FEW, SAME, UNMEASURED, WORSE
 from tardif.training import objective
 from tardif.training.decision import decide, summary
@@ -116,8 +117,8 @@ def test_a_measured_mapping_is_a_dict_of_its_figures():
 def found_as(monkeypatch, trainer, before, after):
     """Training measures these, whatever the model."""
     given = iter((values(before, 0.0), values(before, 0.0), *[values(after)] * 9))
-    monkeypatch.setattr(ValidationTask, "values", lambda *args: next(given))
-    monkeypatch.setattr(ValidationTask, "bm25_values", lambda *args: values(0.9, 0.0))
+    monkeypatch.setattr(ValidationTask, "outcome", lambda *args: Outcome(next(given)))
+    monkeypatch.setattr(ValidationTask, "bm25_outcome", lambda *args: Outcome(values(0.9, 0.0)))
     return trainer.train(**SHORT)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from broken_runs import weights
 from tardif import FolderError, SettingError, Trainer
+from tardif.evaluation.evidence import read_evidence
 from tardif.training import objective
 from tardif.training.folds import folds_folder
 
@@ -50,6 +51,16 @@ def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, 
     assert "2 folds and the published model are 3 trainings" in told
     assert told.count("Verdict: ") == 1
     assert "nothing is measured" not in told
+    # The report shows the queries of all folds.
+    evidence = read_evidence(result.path)
+    (found,) = evidence.values
+    assert set(found.queries) == queries
+    after, before = (found.systems[name]["nDCG@10"] for name in ("after", "before"))
+    won, lost = (sum(sign * (after[query] - before[query]) > 0 for query in queries) for sign in (1, -1))
+    assert len({shown.query_id for shown in evidence.queries}) == min(20, won) + min(20, lost)
+    assert all(shown.difference == after[shown.query_id] - before[shown.query_id] for shown in evidence.queries)
+    assert any(hit.marks for shown in evidence.queries for ranking in shown.rankings for hit in ranking.hits)
+    assert evidence.explanations
 
 
 def test_interrupted_folds_go_on_and_end_the_same(whole, monkeypatch):

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tardif import SettingError, TrainingError
+from tardif.evaluation.outcome import Outcome
 from tardif.training import objective
 from tardif.training.validation import ValidationTask
 
@@ -18,8 +19,8 @@ STEPS = 10
 def measured(monkeypatch, *scores):
     """The evaluations during training find these, whatever the model."""
     given = iter((0.1, 0.1, *scores))  # raw and step 0
-    monkeypatch.setattr(ValidationTask, "bm25_values", lambda *args: {"nDCG@10": {"q": 0.1}})
-    monkeypatch.setattr(ValidationTask, "values", lambda *args: {"nDCG@10": {"q": next(given)}})
+    monkeypatch.setattr(ValidationTask, "bm25_outcome", lambda *args: Outcome({"nDCG@10": {"q": 0.1}}))
+    monkeypatch.setattr(ValidationTask, "outcome", lambda *args: Outcome({"nDCG@10": {"q": next(given)}}))
 
 
 def test_training_stops_after_evaluations_without_gain(make, monkeypatch):
@@ -54,7 +55,7 @@ def test_a_resumed_run_stops_early_where_an_unbroken_one_does(make, monkeypatch)
         patch.setattr(objective, "contrastive", wrapped)
         with pytest.raises(RuntimeError):
             make().train(**settings)
-    monkeypatch.setattr(ValidationTask, "values", lambda *args: {"nDCG@10": {"q": 0.1}})
+    monkeypatch.setattr(ValidationTask, "outcome", lambda *args: Outcome({"nDCG@10": {"q": 0.1}}))
     result = make().train(resume=True, **settings)
     assert (result.settings["steps"], result.settings["best_step"]) == (5, 2)
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tardif.cli.app import INTERRUPTED, app
+from tardif.cli.typed import remember
 from tardif.errors import TardifError, first_line
 from tardif.escaping import visible
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in _PARTS:  # importing a part registers its verbs
         importlib.import_module(f"tardif.cli.{part}")
     _tame_libraries()
+    remember(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not standalone: the library would end the process itself, with its own texts and codes.
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)

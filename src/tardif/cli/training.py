@@ -23,6 +23,7 @@ from tardif.cli.shared_options import (
     weighted,
     whole_number,
 )
+from tardif.cli.typed import typed
 from tardif.encoder import MINILM
 from tardif.errors import SettingError
 
@@ -120,6 +121,7 @@ def train(
         quiet=quiet,
         **model.arguments(),
     )
+    trainer.command = typed()
     # A wrong setting must not wait for the mining.
     trainer.check(processes=processes, **chosen)
     others = [weighted(text) for text in also or []]

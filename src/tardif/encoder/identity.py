@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from tardif.encoder.published import CHECKSUMS
+from tardif.encoder.published import CHECKSUMS, REPORT
 
 
 def fingerprint(folder: Path) -> str:
@@ -20,6 +20,8 @@ def fingerprint(folder: Path) -> str:
         if not path.is_file() or path.suffix not in (".json", ".safetensors", ".txt", ".model", ".bin"):
             continue
         if path.name in ("results.json", CHECKSUMS):  # records of a training run, and checksums of the other files
+            continue
+        if path.relative_to(folder).parts[0] == REPORT:
             continue
         # Name and content: a file that is renamed, such as a swapped vocabulary, changes the checksum too.
         digest.update(path.relative_to(folder).as_posix().encode())

@@ -18,6 +18,8 @@ from tardif.file_reading import parse_json, read_bounded
 from tardif.folders import write_json
 
 CHECKSUMS = "checksums.json"
+# The folder of what a report is drawn from (:mod:`tardif.evaluation.evidence`): it is no part of the model.
+REPORT = "report"
 _FORMAT, _VERSION = "tardif-checksums", 1
 _LARGEST = 1 << 24  # bytes of the file
 

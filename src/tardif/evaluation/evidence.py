@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from tardif.display import Short
+from tardif.encoder.published import REPORT
 from tardif.errors import FolderError, reason
 from tardif.evaluation.verdict import Values
 from tardif.explanation import Explanation, Match, Token
 from tardif.folders import expanded, read_json, staged, write_json
 
-# The folder of the evidence, and the page that is drawn of it beside that folder.
-FOLDER, PAGE = "report", "report.html"
+# The page that is drawn of the evidence, beside its folder.
+PAGE = "report.html"
 FORMAT, VERSION = "tardif-report", 1
 TRAINING, EVALUATION, PREPARATION = "training", "evaluation", "preparation"
 
@@ -208,7 +209,7 @@ def write_evidence(folder: str | Path, evidence: Evidence) -> None:
         {**one.as_json(), "similarities": np.round(one.similarities.astype(float), _DIGITS).tolist()}
         for one in evidence.explanations
     ]
-    with staged(expanded(folder) / FOLDER, overwrite=True) as aside:
+    with staged(expanded(folder) / REPORT, overwrite=True) as aside:
         _write_values(aside / _VALUES, evidence.values)
         queries = [asdict(query) for query in evidence.queries]
         # One line: indented, the similarities of one pair alone are thousands of lines.
@@ -240,7 +241,7 @@ def read_evidence(folder: str | Path) -> Evidence | None:
     Raises:
         FolderError: it is damaged, or was written by a newer Tardif.
     """
-    place = expanded(folder) / FOLDER
+    place = expanded(folder) / REPORT
     if not (place / _RUN).exists() and not (place / _VALUES).exists():
         return None
     run = _run(place)

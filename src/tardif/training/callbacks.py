@@ -15,7 +15,8 @@ from transformers import TrainerCallback
 
 from tardif.errors import TrainingError
 from tardif.evaluation.measures import format_measures, means
-from tardif.evaluation.verdict import DECIDES, Values
+from tardif.evaluation.outcome import Outcome
+from tardif.evaluation.verdict import DECIDES
 from tardif.progress import Bar, Console
 from tardif.training.averaging import averaged
 from tardif.training.checkpoints import keep_model
@@ -176,29 +177,30 @@ class RunCallback(TrainerCallback):
         task, group = self.context.task, self.group
         with self._averaged(), computing(self.settings.precision, self.context.device):
             if task is None:
-                group.on_main(lambda: self._keep(step, {}, {}))
+                group.on_main(lambda: self._keep(step, {}, Outcome({})))
                 return
             began = time.monotonic()
-            values = task.values(self.context.model, Console(quiet=True), "", group)
+            found = task.outcome(self.context.model, Console(quiet=True), "", group)
             self.run_state.seconds_evaluating += time.monotonic() - began
-            group.on_main(lambda: self._record(step, values))
+            group.on_main(lambda: self._record(step, found))
 
-    def _record(self, step: int, values: Values) -> None:
-        figures = means(values)
+    def _record(self, step: int, found: Outcome) -> None:
+        figures = means(found.values)
         self.run_state.evaluations.append({"step": step, **figures})
         self.context.console.say(f"  step {step}: {format_measures(figures)}")
         self.report({f"{EVALUATION}{name}": value for name, value in figures.items()})
         # -1: a measure of 0 is better than no measure, so the first evaluated model is always kept.
         if figures[DECIDES] > self.run_state.best.get(DECIDES, -1.0):
-            self._keep(step, figures, values)
+            self._keep(step, figures, found)
 
     def _averaged(self) -> Any:
         return averaged(self.context.model, self.context.folder.start, self.settings.base_share or 0.0)
 
-    def _keep(self, step: int, figures: dict[str, float], values: Values) -> None:
+    def _keep(self, step: int, figures: dict[str, float], found: Outcome) -> None:
         keep_model(self.context.model, self.context.folder.best(step))
         self.run_state.best, self.run_state.best_step = figures, step
-        self.run_state.best_values = {name: dict(by) for name, by in values.items()}
+        self.run_state.best_values = {name: dict(by) for name, by in found.values.items()}
+        self.run_state.best_first = dict(found.first)
 
     def keep_last(self) -> None:
         """Keep the last model where none has been kept."""

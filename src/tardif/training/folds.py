@@ -7,6 +7,7 @@ training more for each fold.
 .NAME.folds/
   folds.json      a fingerprint of what the folds were started with
   fold-1.json     each query's values in a finished fold
+  evidence-1/     what the report shows of it
   .fold-2.training/   the run of an unfinished fold
 """
 
@@ -23,6 +24,7 @@ from tardif.data.split import fold_sets
 from tardif.data.training_set import VALIDATION
 from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, SettingError
+from tardif.evaluation.evidence import read_evidence, write_evidence
 from tardif.folders import read_json, real_place, remove, write_json
 from tardif.training.decision import read_values
 from tardif.training.fingerprint import data_digest, deciding
@@ -67,7 +69,9 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
                     f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) continues."
                 )
                 raise KeyboardInterrupt
-            # The record is written first: a kill between the two lines costs disk space, not a training.
+            # A fold is done from its record on: a kill after that costs disk space, not a training.
+            if (evidence := read_evidence(fold.path)) is not None:
+                write_evidence(place / f"evidence-{number}", evidence)
             write_json(record, read_values(fold.path))
             remove(fold.path)
         for system, measures in read_json(record, what="a fold").items():
@@ -75,7 +79,8 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
                 values.setdefault(system, {}).setdefault(name, {}).update(by_query)
     # The folds' values are the verdict on this training, which holds no query out.
     config.console.say(f"All {count} folds are done; the published model is trained on all queries.")
-    result = train(replace(config, crossed=values), replace(settings, minutes=minutes), resume)
+    published = replace(config, crossed=values, crossed_in=str(place))
+    result = train(published, replace(settings, minutes=minutes), resume)
     if not result.interrupted:
         remove(place)
     return result

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tardif._version import __version__
 from tardif.data.training_set import TRAIN, VALIDATION
-from tardif.errors import FolderError, TardifError
+from tardif.errors import FolderError, TardifError, is_failure, reason
+from tardif.evaluation.evidence import Evidence, write_evidence
 from tardif.evaluation.measures import means
+from tardif.evaluation.outcome import FirstHits, Outcome
 from tardif.evaluation.verdict import Values
 from tardif.folders import staged, write_json
 from tardif.training.averaging import averaged
@@ -19,6 +23,7 @@ from tardif.training.model_card import ModelFacts, model_card, write_card
 from tardif.training.plan import Plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
+from tardif.training.run_evidence import run_evidence
 from tardif.training.run_state import RunContext, RunState
 
 # Cross-validation is recommended with this many folds, for at most this many queries: over more, a share tells enough.
@@ -35,11 +40,13 @@ class BeforeTraining:
         plan: steps, and the size of the validation task.
         untrained: each query's measures with BM25 and the two untrained systems; empty where no query is held out.
         seconds: how long each part took.
+        first: each query's first hits, of the same systems.
     """
 
     plan: Plan
     untrained: dict[str, Values]
     seconds: dict[str, float]
+    first: dict[str, Mapping[str, FirstHits]] = field(default_factory=dict)
 
 
 class Publisher:
@@ -57,8 +64,7 @@ class Publisher:
 
     def finish(self, run_state: RunState) -> TrainingResult:
         """Publish the model of a run that has ended, or was interrupted, and print the summary."""
-        result = self._result(run_state)
-        self._publish(run_state, result)
+        result = self._publish(run_state, self._result(run_state), explained=True)
         self.context.folder.keep = run_state.interrupted
         if run_state.interrupted:
             self.console.say(
@@ -75,7 +81,8 @@ class Publisher:
             return
         try:
             result = self._result(run_state, f"{type(error).__name__}: {error}".rstrip(": "))
-            self._publish(run_state, result)
+            # Without explanations: what failed may be the memory, or somebody waits for the end.
+            result = self._publish(run_state, result, explained=False)
         except TardifError as another:
             self.console.say(str(another))
         else:
@@ -90,13 +97,17 @@ class Publisher:
         for line in result.warnings:
             self.console.warn(line)
 
-    def _publish(self, run_state: RunState, result: TrainingResult) -> None:
-        """Copy the chosen model to the output. Until that is done the run can be resumed."""
+    def _publish(self, run_state: RunState, result: TrainingResult, *, explained: bool) -> TrainingResult:
+        """Copy the chosen model to the output, with the evidence for its report. Until that is done the run can be
+        resumed."""
         path, folder = self.config.path, self.context.folder
         # A model is saved aside and copied: publication may fail, and the run must then still be resumable.
         if not result.kept:  # averaged all the way back to the weights that training began with
             with averaged(self.context.model, folder.start, 1.0):
                 keep_model(self.context.model, folder.best(0))
+        began = time.monotonic()
+        evidence = self._evidence(run_state, explained=explained)
+        result = replace(result, seconds={**result.seconds, "evidence": time.monotonic() - began})
         with staged(path, overwrite=self.config.overwrite or folder.resumed, held=True) as aside:
             try:
                 copy_model(folder.best(result.kept), aside)
@@ -111,6 +122,24 @@ class Publisher:
             write_card(aside, model_card(path.name, ModelFacts.of(self.context.model), result))
             if self.before.untrained and (trained := self._trained(run_state)):
                 write_values(aside, {**self.before.untrained, TRAINED: trained})
+            if evidence is not None:
+                write_evidence(aside, evidence)
+        return result
+
+    def _evidence(self, run_state: RunState, *, explained: bool) -> Evidence | None:
+        """Gather what the report is drawn from. Without it the run is published all the same."""
+        first = self.before.first
+        outcomes = {name: Outcome(values, first.get(name, {})) for name, values in self.before.untrained.items()}
+        if trained := self._trained(run_state):
+            outcomes[TRAINED] = Outcome(trained, run_state.best_first)
+        best = self.context.folder.best(run_state.best_step)
+        try:
+            return run_evidence(self.config, self.context, outcomes, best, explained=explained)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            self.console.warn(f"There is no report of this run: its evidence could not be gathered ({reason(error)}).")
+            return None
 
     def _trained(self, run_state: RunState) -> Values:
         """Return each query's measures with the training that is judged; empty where there are none."""

@@ -13,7 +13,7 @@ from tardif.encoder.model import build_model, fit_projection, raw_view, set_drop
 from tardif.encoder.tokens import tokens_for
 from tardif.encoder.truncation import document_reach, overlong, truncation_warning
 from tardif.evaluation.measures import format_measures, means
-from tardif.evaluation.verdict import Values
+from tardif.evaluation.outcome import Outcome
 from tardif.text.normal import keyed_sample
 from tardif.training import library_trainer
 from tardif.training.averaging import save_start, share_of_start
@@ -156,7 +156,9 @@ class TrainingRun:
         untrained, seconds = self._evaluate_untrained()
 
         def recorded() -> BeforeTraining:
-            before = BeforeTraining(plan, untrained, {"loading": loading, "evaluation": seconds})
+            values = {name: found.values for name, found in untrained.items()}
+            first = {name: found.first for name, found in untrained.items()}
+            before = BeforeTraining(plan, values, {"loading": loading, "evaluation": seconds}, first)
             self.folder.write_record(self.given, dataclasses.asdict(before), versions())
             return before
 
@@ -173,24 +175,24 @@ class TrainingRun:
         if line := truncation_warning(found, document_reach(self.model), len(documents), way_out):
             self.console.say(line)
 
-    def _evaluate_untrained(self) -> tuple[dict[str, Values], float]:
-        """Return each query's measures with BM25 and the untrained systems, and the seconds of one evaluation. They
-        are rank 0's; every process takes part."""
+    def _evaluate_untrained(self) -> tuple[dict[str, Outcome], float]:
+        """Return what BM25 and the untrained systems come to, and the seconds of one evaluation. They are rank 0's;
+        every process takes part."""
         task, group = self.task, self.group
         if self.config.crossed:
-            return {name: values for name, values in self.config.crossed.items() if name != TRAINED}, 0.0
+            return {name: Outcome(values) for name, values in self.config.crossed.items() if name != TRAINED}, 0.0
         if task is None:
             self.console.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, 0.0
         self.console.say(f"Validation: {task.describe()}.")
-        untrained: dict[str, Values] = {BM25: group.on_main(lambda: task.bm25_values(self.config.language))}
+        untrained = {BM25: group.on_main(lambda: task.bm25_outcome(self.config.language))}
         with computing(self.settings.precision, self.device):
-            untrained[RAW] = task.values(raw_view(self.model), self.console, "Before: the base's raw vectors", group)
+            untrained[RAW] = task.outcome(raw_view(self.model), self.console, "Before: the base's raw vectors", group)
             began = time.monotonic()
-            untrained[STEP_0] = task.values(self.model, self.console, "Before: the recipe at step 0", group)
+            untrained[STEP_0] = task.outcome(self.model, self.console, "Before: the recipe at step 0", group)
         seconds = time.monotonic() - began
-        for name, values in untrained.items():
-            self.console.say(f"  {name}: {format_measures(means(values))}")
+        for name, found in untrained.items():
+            self.console.say(f"  {name}: {format_measures(means(found.values))}")
         return untrained, seconds
 
     def _train(self, before: BeforeTraining, checkpoint: Path | None) -> TrainingResult:

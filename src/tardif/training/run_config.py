@@ -18,7 +18,7 @@ from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.training.settings import TrainingSettings
 
-_PLAIN = ("seed", "overwrite", "trust_remote_code", "crossed", "prints_summary")
+_PLAIN = ("seed", "overwrite", "trust_remote_code", "crossed", "crossed_in", "prints_summary", "command")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,9 @@ class RunConfig:
         trust_remote_code: let the base bring its own code.
         console: where to show progress.
         crossed: the values that cross-validation has found, by system: they are the verdict on this training.
-        prints_summary: print the figures and warnings at the end.
+        crossed_in: the folder with the evidence of the folds.
+        prints_summary: print the figures and warnings at the end, and draw the report.
+        command: the command line, or the Python calls, that this run was started with.
     """
 
     base: Base
@@ -48,7 +50,9 @@ class RunConfig:
     trust_remote_code: bool
     console: Console
     crossed: Mapping[str, Values] = dataclasses.field(default_factory=dict)
+    crossed_in: str = ""
     prints_summary: bool = True
+    command: str = ""
 
     def save(self, folder: Path, settings: TrainingSettings, **more: Any) -> None:
         """Write all but the console into a folder, with the settings and ``more`` plain values.

@@ -32,7 +32,7 @@ KEPT_CHECKPOINTS = 2
 RUN_STATE = "run_state.json"
 _RECORD = "run.json"
 # Raised when the form of the record or of a checkpoint changes: a run of another version is refused, not misread.
-VERSION = 3
+VERSION = 4
 
 
 class RunFolder:

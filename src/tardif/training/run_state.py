@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tardif.evaluation.outcome import FirstHits
 from tardif.progress import Console
 from tardif.training.distributed import ProcessGroup
 from tardif.training.plan import Plan
@@ -63,7 +64,8 @@ class RunState:
     """The state of a run so far, as a checkpoint stores it.
 
     Attributes:
-        best: the measures of the best trained checkpoint; ``best_values`` are those of each query.
+        best: the measures of the best trained checkpoint; ``best_values`` are those of each query, ``best_first`` its
+            first hits.
         seconds: of the whole run in all its parts, evaluations and refreshes included, up to the last step.
         steps_without_loss: the steps in which the loss was exactly 0.
     """
@@ -73,6 +75,7 @@ class RunState:
     epochs: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
     best_values: dict[str, dict[str, float]] = field(default_factory=dict)
+    best_first: dict[str, FirstHits] = field(default_factory=dict)
     best_step: int = 0
     evaluations: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0

@@ -6,7 +6,8 @@ set, ``train`` makes a run of it (:mod:`tardif.training.run`), in this process o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,7 @@ class Trainer:
 
     Attributes:
         data: what was prepared, a :class:`~tardif.data.training_set.TrainingSet`; None before.
+        command: what a report shows as the way to repeat the run; by default the calls of this trainer.
         path: the checkpoint's folder.
 
     Raises:
@@ -109,6 +111,11 @@ class Trainer:
         # An unfinished run has a checkpoint there only if it was interrupted: the end of the run replaces it.
         self.path = check_output(place, overwrite=overwrite or RunFolder(place).is_unfinished())
         self.seed, self.overwrite, self.trust_remote_code = seed, overwrite, trust_remote_code
+        self.command = ""
+        # A base and an output folder as they were typed; of the rest, what is not the default.
+        options = {"language": language, "devices": devices, "dim": dim, "seed": seed, "query_length": query_length}
+        options |= {"document_length": document_length, "expansion": expansion, "markers": markers}
+        self._calls = [_call("trainer = tardif.Trainer", Trainer.__init__, name, base=base, out=out, **options)]
         self.data: TrainingSet | None = None
         self._sets: list[TrainingSet] = []
         self._weights: list[float] = []
@@ -146,6 +153,8 @@ class Trainer:
         """
         self._sets, self._weights = [self._prepared(data, documents, validation, options)], [1.0]
         self.data = self._sets[0]
+        asked = {"documents": documents, "validation": validation, **options}
+        self._calls = [*self._calls[:1], _call("trainer.prepare", Trainer.prepare, data, **asked)]
         self._warn_of_texts(self.data)
         return self.data
 
@@ -171,6 +180,8 @@ class Trainer:
         # Mixed before anything is stored: sets that cannot be mixed leave the trainer as it was.
         self.data = mix(sets, [*self._weights, weight])
         self._sets, self._weights = sets, [*self._weights, weight]
+        asked = {"documents": documents, "weight": weight, "validation": validation, **options}
+        self._calls.append(_call("trainer.add", Trainer.add, data, **asked))
         return self.data
 
     def train(self, *, resume: bool = False, processes: int | None = None, **settings: Any) -> TrainingResult:
@@ -207,7 +218,8 @@ class Trainer:
                 return self._train_in_processes(count, config, settings, resume)
             return self._train_here(config, settings, resume)
 
-        config = self._run_config(self.data)
+        call = _call("trainer.train", Trainer.train, processes=processes, **settings)
+        config = self._run_config(self.data, self.command or "\n".join([*self._calls, call]))
         if checked.folds == 1:
             return train(config, checked, resume)
         if world_size() > 1:
@@ -311,7 +323,7 @@ class Trainer:
             **{**defaults, **options},
         )
 
-    def _run_config(self, data: TrainingSet) -> RunConfig:
+    def _run_config(self, data: TrainingSet, command: str) -> RunConfig:
         return RunConfig(
             base=self.base,
             recipe=self.recipe,
@@ -322,6 +334,7 @@ class Trainer:
             overwrite=self.overwrite,
             trust_remote_code=self.trust_remote_code,
             console=self.console,
+            command=command,
         )
 
     def _train_in_processes(
@@ -377,6 +390,15 @@ class Trainer:
         sample = keyed_sample(self.seed, texts, SAMPLE)
         with suppress(ModelError):  # a damaged tokenizer: loading the model reports it
             self._warn(texts_warning(f"The base {self.base.name}", load_tokenizer(self.base), sample, "these texts"))
+
+
+def _call(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    """Write a call with the options that are not the function's defaults."""
+    from tardif.evaluation.repeating import python_call
+
+    known = inspect.signature(function).parameters
+    asked = {key: value for key, value in options.items() if key not in known or value is not known[key].default}
+    return python_call(name, *arguments, **asked)
 
 
 def _come_too_late(data: str, names: Sequence[str]) -> SettingError:

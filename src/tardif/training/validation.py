@@ -10,8 +10,9 @@ from tardif.data.excluded_negatives import Own, own_documents
 from tardif.data.judged import most_own, searchable, without_own
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation.exhaustive import Corpus, LateScorer, rank_blocks
-from tardif.evaluation.measure_names import DEPTH, MEASURES
-from tardif.evaluation.measures import means, per_query, rank_bm25
+from tardif.evaluation.measure_names import DEPTH
+from tardif.evaluation.measures import means, rank_bm25
+from tardif.evaluation.outcome import Outcome, outcome
 from tardif.evaluation.packed import PackedRun
 from tardif.progress import Console
 from tardif.ranking import TopK
@@ -46,10 +47,10 @@ class ValidationTask:
     def _depth(self) -> int:
         return DEPTH + most_own(self.left_out)
 
-    def values(
+    def outcome(
         self, model: MultiVectorEncoder, console: Console, what: str, group: ProcessGroup | None = None
-    ) -> dict[str, dict[str, float]]:
-        """Return each measure of each query, of a model as it is now.
+    ) -> Outcome:
+        """Return each measure of each query and the first hits, of a model as it is now.
 
         The processes of a group share the blocks of documents. All of them must call this, with the same weights. Rank
         0 merges the hits, which are those that one process finds, and measures; the others return nothing.
@@ -58,11 +59,11 @@ class ValidationTask:
         corpus = Corpus(self.documents)
         found = group.gather_made(lambda: self._best(model, corpus, console, what, group))
         if not group.is_main:
-            return {}
+            return Outcome({})
         for other in found[1:]:
             found[0].merge(other.keys)
         run = PackedRun.of(list(self.queries), found[0], corpus.ids).without(self.left_out, DEPTH)
-        return per_query(self.qrels, run, MEASURES)
+        return outcome(self.qrels, run)
 
     def _best(
         self, model: MultiVectorEncoder, corpus: Corpus, console: Console, what: str, group: ProcessGroup
@@ -77,11 +78,11 @@ class ValidationTask:
 
     def measure(self, model: MultiVectorEncoder, console: Console, what: str) -> dict[str, float]:
         """Return the measures of a model as it is now."""
-        return means(self.values(model, console, what))
+        return means(self.outcome(model, console, what).values)
 
-    def bm25_values(self, language: Language) -> dict[str, dict[str, float]]:
-        """Return each measure of each query, of BM25."""
-        return per_query(self.qrels, self.bm25_run(language), MEASURES)
+    def bm25_outcome(self, language: Language) -> Outcome:
+        """Return each measure of each query and the first hits, of BM25."""
+        return outcome(self.qrels, self.bm25_run(language))
 
     def bm25_run(self, language: Language) -> Run:
         """Return BM25's run."""
