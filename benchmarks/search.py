@@ -6,7 +6,8 @@
 Parts: ``scan`` (exhaustive exact scoring: packed GEMM, maxsim-cpu and colbandit beside it), ``random`` (the same over
 random vectors; needs no model), ``growth`` (pruned search of 1,000 to 43,001 documents), ``bits`` (build, size, recall
 and nDCG@10 for each number of bits), ``writes``, ``memory``, ``words`` (BM25 over 43,001 documents; needs no vectors),
-``hybrid`` (the same by vectors, by words and by both, with and without a filter), ``cold`` (the command line). One
+``hybrid`` (the same by vectors, by words and by both, with and without a filter), ``cold`` (the command line),
+``explain`` (hits explained from their stored vectors, on 1,000 documents of scifact). One
 thread, real token vectors (:mod:`collection_vectors`), queries filled to 32 tokens one at a time; times are processor
 time of the median query, without encoding. Growth is also measured with bare queries, of their own tokens alone: an
 untrained model's filling says little, and is the hardest to prune.
@@ -491,6 +492,35 @@ def cold(data: Collection, work: Path) -> None:
         said(f"run {turn + 1}", f"{float(seconds):.2f}", f"{float(most):.0f}")
 
 
+def explaining(archives: Path, work: Path, dim: int) -> None:
+    """Hits of scifact's queries explained, beside their search: encoding of the query included in both."""
+    from tardif.search.retriever import Retriever
+
+    beir = read_judged(unpacked(archives / "scifact.tar.gz", work / "collections"), "test")
+    documents, folder = list(beir.documents)[:1000], work / f"explain-{dim}.index"
+    if not folder.exists():
+        Retriever.build(model_folder(work, documents, dim), documents, folder, quiet=True).close()
+    header("an explanation, ms of processor time", "median", "slowest of ten")
+    with Retriever(folder, threads=1) as retriever:
+        queries = list(beir.queries.values())[:QUERIES]
+        hits = {query: retriever.search(query, k=1)[0] for query in queries}
+        for query in queries:
+            found = retriever.explain(query, hits[query])
+            assert sum(match.similarity for match in found.matches) == hits[query].score
+        for name, call in {
+            "search, k = 10": lambda query: retriever.search(query, k=10),
+            "explain the best hit": lambda query: retriever.explain(query, hits[query]),
+        }.items():
+            times = sorted(_milliseconds(call, query) for query in queries)
+            said(name, f"{statistics.median(times):.1f}", f"{times[len(times) * 9 // 10]:.1f}")
+
+
+def _milliseconds(call: Callable[[str], Any], query: str) -> float:
+    began = time.process_time()
+    call(query)
+    return 1000 * (time.process_time() - began)
+
+
 def export(data: Collection, work: Path) -> None:
     """Write what :mod:`search_peers` reads: documents, queries of 32 tokens, and the exact best ten."""
     folder = work / "export"
@@ -504,7 +534,7 @@ def export(data: Collection, work: Path) -> None:
 
 
 def main() -> None:
-    parts = ("scan", "growth", "bits", "writes", "memory", "words", "hybrid", "cold")
+    parts = ("scan", "growth", "bits", "writes", "memory", "words", "hybrid", "cold", "explain")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}; random; export, for the peers")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -517,11 +547,13 @@ def main() -> None:
         scanning(drawn(options.dim))
     if "words" in options.parts:
         by_words(options.data, options.work)
-    if not set(options.parts) - {"random", "words"}:
+    if "explain" in options.parts:
+        explaining(options.data, options.work, options.dim)
+    if not set(options.parts) - {"random", "words", "explain"}:
         return
     scifact = collection("scifact", options.data, options.work, options.dim)
     pieces = scifact.pieces(120, 10_000)
-    further = set(options.parts) - {"scan", "bits", "random", "words"}
+    further = set(options.parts) - {"scan", "bits", "random", "words", "explain"}
     debian = collection("debian-desc", options.data, options.work, options.dim) if further else None
     limits()
     for part in options.parts:
@@ -533,7 +565,7 @@ def main() -> None:
             growth(debian, pieces, options.work, options.plot)
         elif debian is not None and part == "hybrid":
             hybrid(debian, options.data, options.work)
-        elif part not in ("random", "words") and debian is not None:
+        elif part not in ("random", "words", "explain") and debian is not None:
             {"writes": writes, "memory": memory, "cold": cold, "export": export}[part](debian, options.work)
 
 

@@ -57,7 +57,7 @@ OTHERWISE = {
     ("folders.py", "overwrite"): ("prepare", "train", "index", "export"),
     ("index/disk.py", "hybrid"): ("index",),
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),
-    ("search/indexed_model.py", "model"): ("search", "add", "sync", "doctor"),
+    ("search/indexed_model.py", "model"): ("search", "add", "sync", "explain", "doctor"),
     ("encoder/model.py", "base"): ("train",),
     ("integrations/checkpoints/stanford.py", "set"): ("train",),
     ("integrations/reranker.py", "base"): ("train",),

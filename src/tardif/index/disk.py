@@ -266,7 +266,12 @@ class DiskIndex:
             found = []
             for row in rows:
                 stored, scale = view.stored(row.number)
-                found.append(TokenMatches.of_stored(query, stored, scale * factor, unpacked(row.tokens, len(stored))))
+                groups = unpacked(row.tokens, len(stored))
+                if groups is not None and not all(groups):
+                    raise self.store.damaged(
+                        f"the groups of tokens of the document {row.id!r:.200} are of other vectors"
+                    )
+                found.append(TokenMatches.of_stored(query, stored, scale * factor, groups))
             return found
 
     def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:

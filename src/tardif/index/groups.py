@@ -49,7 +49,8 @@ def packed(groups: Groups | None, count: int) -> list[bytes | None]:
 
 
 def unpacked(stored: bytes | None, vectors: int) -> tuple[tuple[int, ...], ...] | None:
-    """Return the tokens of each of a document's vectors; None where each token has its own.
+    """Return the tokens of each of a document's vectors, ``()`` for vectors that none is part of; None where each token
+    has its own.
 
     >>> unpacked(b"\\x00\\x00\\x01\\x00\\x01\\x00", 2)
     ((0,), (1, 2))
@@ -59,7 +60,7 @@ def unpacked(stored: bytes | None, vectors: int) -> tuple[tuple[int, ...], ...] 
 
 def tokens_of(labels: NDArray[np.int64], vectors: int) -> tuple[tuple[int, ...], ...]:
     """Return the tokens of each vector, from the vector of each token."""
-    found: list[list[int]] = [[] for _ in range(vectors)]
+    found: list[list[int]] = [[] for _ in range(max(vectors, int(labels.max(initial=-1)) + 1))]
     for token, vector in enumerate(labels.tolist()):
         found[vector].append(token)
     return tuple(map(tuple, found))
