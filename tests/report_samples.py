@@ -133,7 +133,7 @@ def mining_report(draw, text=None):
     }
 
 
-def training(folder, queries=225, steps=160, seed=0, text=None, name="", evidence=True, **settings):
+def training(folder, queries=225, steps=160, seed=0, text=None, name="", evidence=True, shown_queries=20, **settings):
     """A checkpoint's folder, as far as a report reads it."""
     draw = random.Random(seed)
     asked = {f"q{n}": text or f"{sentence(draw, 6)}?" for n in range(queries)}
@@ -173,7 +173,7 @@ def training(folder, queries=225, steps=160, seed=0, text=None, name="", evidenc
     environment = {"tardif": "0.1.0", "torch": "2.9.0", "python": "3.13.1", "processor": "AMD EPYC", "cores": 8}
     command = "tardif train support/ --name support --out models --minutes 20"
     run = RunFacts("training", name or folder.name, environment, command, seed)
-    examples = shown(draw, {n: found[n] for n in ("raw", "trained")}, asked, text=text)
+    examples = shown(draw, {n: found[n] for n in ("raw", "trained")}, asked, shown_queries, text=text)
     write_evidence(folder, Evidence([SetValues("support", asked, found)], examples, [explained()], run))
     return folder
 

@@ -35,7 +35,7 @@ def test_every_miner_gives_negatives_and_the_same_again(miner, base_folder, tmp_
     data = TrainingSet.load(folder)
     assert all(len(set(e.negative_ids) - {e.positive_id}) == 3 for e in data.examples)
     assert json.loads((folder / "mining.json").read_text())["settings"]["miner"] == miner
-    assert (tmp_path / "one" / "mining.html").read_bytes() == (tmp_path / "two" / "mining.html").read_bytes()
+    assert (tmp_path / "one" / "mining.json").read_bytes() == (tmp_path / "two" / "mining.json").read_bytes()
     # A model that cannot be had is never replaced in silence.
     assert any("is not on this machine" in line for line in data.report) == (miner in ("dense", "hybrid"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]

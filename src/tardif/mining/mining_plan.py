@@ -24,7 +24,6 @@ from tardif.progress import Console
 from tardif.text.languages import Language
 
 REPORT = "mining.json"
-PAGE = "mining.html"
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,11 @@ class MiningPlan:
             data: the set, with its own negatives in the examples.
             console: where to show progress.
             work: where to keep what is done until the set is whole; None keeps nothing.
-            folder: where to write :data:`REPORT` and :data:`PAGE`; None writes neither.
+            folder: where to write :data:`REPORT`; None does not write it.
 
         Returns:
             The set with the mined examples, and lines for its report.
         """
-        from tardif.mining.page import page
-
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:
             selection = replace(selection, ratio=ratio_for(queries, data.is_mostly_made))
@@ -120,10 +117,7 @@ class MiningPlan:
                 teacher.close()
         lines = done.report.lines()
         if folder is not None:
-            report = done.report.as_json()
-            write_json(folder / REPORT, report)
-            # A text may hold half a surrogate pair, which UTF-8 cannot encode.
-            (folder / PAGE).write_bytes(page(report, lines).encode("utf-8", "xmlcharrefreplace"))
+            write_json(folder / REPORT, done.report.as_json())
         if self.decides_ratio and self.miner != "none" and selection.ratio is None:
             lines.append(f"no filter by ratio: there are over {MANY:,} queries (to have one, set ratio to {RATIO})")
         return done.data, [*getattr(searcher, "notes", []), *lines]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_MINUS = "−"
+MINUS = "−"
 
 
 def value(number: float, digits: int = 3) -> str:
@@ -13,7 +13,7 @@ def value(number: float, digits: int = 3) -> str:
     >>> value(0.44321), value(float("nan"))
     ('0.443', 'not known')
     """
-    return f"{number:.{digits}f}".replace("-", _MINUS) if math.isfinite(number) else "not known"
+    return f"{number:.{digits}f}".replace("-", MINUS) if math.isfinite(number) else "not known"
 
 
 def signed(number: float, digits: int = 3) -> str:
@@ -23,7 +23,7 @@ def signed(number: float, digits: int = 3) -> str:
     ('+0.031', '−0.200', '0.000')
     """
     text = f"{number:+.{digits}f}"
-    return text[1:] if not float(text) else text.replace("-", _MINUS)
+    return text[1:] if not float(text) else text.replace("-", MINUS)
 
 
 def figure(number: object) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tardif._version import __version__
 from tardif.evaluation.evidence import EVALUATION, PREPARATION, TRAINING
 from tardif.report.numbers import counted, duration
-from tardif.report.rendering import templates
-from tardif.report.sections import comparing, evaluating, hygiene, mining, queries, running, training
+from tardif.report.rendering import shown, templates
+from tardif.report.sections import comparing, evaluating, hygiene, mining, queries, running, training, words
 from tardif.report.sources import Source, numbers
+from tardif.report.texts import cut
 from tardif.report.views import Page, Part, Section, Verdict
 
+# Characters of one value. Passages are shorter; a command line may be as long.
+_MOST = 4000
 Made = TypeVar("Made")
 _KINDS = {TRAINING: "Training", EVALUATION: "Evaluation", PREPARATION: "Prepared set"}
 # What damaged files lead to: they hold JSON, but not of the form that Tardif writes.
@@ -27,7 +30,16 @@ def render(sources: Sequence[Source], title: str | None = None) -> str:
         title: of the page; by default the name of the only source.
     """
     page = build(sources, title)
-    return templates().get_template("page.html").render(page=page, version=__version__)
+    # One value is cut, however many megabytes it has; an explanation's own page shows more of a document.
+    environment = templates().overlay(finalize=_cut)
+    return environment.get_template("page.html").render(page=page, version=__version__)
+
+
+def _cut(value: Any) -> Any:
+    """A text as this page shows it; markup is the page's own."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return shown(value if len(value) <= _MOST else cut(value, _MOST))
 
 
 def build(sources: Sequence[Source], title: str | None = None) -> Page:
@@ -37,7 +49,8 @@ def build(sources: Sequence[Source], title: str | None = None) -> Page:
     notes: list[str] = []
     compared = _tried(lambda: comparing.comparing(trained), notes, "The comparison") or []
     name = title or (sources[0].name if len(sources) == 1 else f"{counted(len(sources), 'result')} side by side")
-    return Page(name, parts, compared)
+    verdict = _tried(lambda: comparing.verdict(trained), notes, "The comparison")
+    return Page(name, parts, compared, verdict, notes)
 
 
 def _part(source: Source, key: str) -> Part:
@@ -61,8 +74,13 @@ def _makers(source: Source, key: str) -> dict[str, Callable[[], Section | None]]
     elif source.kind == EVALUATION:
         found["The part on measures"] = lambda: _systems(source, f"{key}measures")
         found["The part on queries"] = lambda: _evaluated_queries(source, f"{key}queries")
-    found["The part on hard negatives"] = lambda: mining.mining(source, f"{key}negatives")
-    found["The part on data"] = lambda: hygiene.hygiene(source, f"{key}data")
+    found["The part on words"] = lambda: words.words(source, f"{key}words")
+    rest = {
+        "The part on hard negatives": lambda: mining.mining(source, f"{key}negatives"),
+        "The part on data": lambda: hygiene.hygiene(source, f"{key}data"),
+    }
+    # Of a set that was prepared its data come first; of a training, what it learnt from.
+    found |= dict(reversed(rest.items())) if source.kind == PREPARATION else rest
     found["The part on settings"] = lambda: running.running(source, f"{key}made")
     return found
 

@@ -19,11 +19,11 @@ def templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_escaped,
+        finalize=shown,
     )
 
 
-def _escaped(value: Any) -> Any:
-    """A text as the page shows it; markup is the page's own."""
+def shown(value: Any) -> Any:
+    """Return a text as a page shows it; markup is the page's own."""
     is_text = isinstance(value, str) and not hasattr(value, "__html__")
     return visible(value, keep="\n\t") if is_text else value

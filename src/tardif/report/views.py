@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tardif.report.numbers import MINUS
+
 GOOD, BAD, OPEN = "win", "loss", "tie"
 
 
@@ -15,12 +17,28 @@ class Table:
 
     Attributes:
         words: the places of columns that hold words, which are not aligned as numbers.
+        ranked: the places of columns of which the highest value is marked.
     """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: Sequence[int] = ()
+    ranked: Sequence[int] = ()
+
+    @property
+    def best(self) -> set[tuple[int, int]]:
+        """The places of the highest values, by row and column; equal ones are all marked, if others are lower."""
+        found = set()
+        for column in self.ranked:
+            known = {place: _number(row[column]) for place, row in enumerate(self.rows) if row[column]}
+            if len(set(known.values())) > 1:
+                found |= {(place, column) for place, number in known.items() if number == max(known.values())}
+        return found
+
+
+def _number(text: str) -> float:
+    return float(text.replace(MINUS, "-"))
 
 
 @dataclass(frozen=True)
@@ -92,3 +110,4 @@ class Page:
     parts: Sequence[Part]
     compared: Sequence[Section] = ()
     verdict: Verdict | None = None
+    notes: Sequence[str] = ()

@@ -128,4 +128,4 @@ def forest(key: str, title: str, label: str, found: Sequence[Difference]) -> Cha
     told = "; ".join(f"{name} {mean}, 95 % interval {interval}" for name, mean, interval in rows)
     svg = draw(key, f"{title}: {told}.", box, paint)
     note = "A bar that crosses the line of no difference leaves open which is better."
-    return Chart(title, svg, ("", "difference", "95 % interval"), rows, note)
+    return Chart(title, svg, ("compared", "difference", "95 % interval"), rows, note)

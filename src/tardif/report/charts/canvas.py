@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup, escape
 
 from tardif.escaping import visible
+from tardif.report.texts import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ _VARIABLES = {
     **{colour: f"s{number}" for number, colour in enumerate(SERIES, 1)},
 }
 # In CSS pixels: a phone shows a chart of this width at nearly its natural size.
-WIDTH = 370
+WIDTH = 350
 SMALL, TEXT = 11.0, 12.0
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -170,7 +171,7 @@ def _element(written: bytes, key: str, alternative: str, words: Words) -> Markup
     root = ElementTree.fromstring(written)
     size = root.get("viewBox", "")
     parts = "".join(_written(child, words) for child in root)
-    name = escape(visible(alternative))
+    name = escape(visible(cut(alternative, 2000)))
     return Markup('<svg class="chart" viewBox="{}" role="img" aria-label="{}">{}</svg>').format(
         size, name, Markup(parts.replace("\n", " "))
     )

@@ -38,6 +38,10 @@ def histograms(key: str, title: str, scores: Mapping[str, Any]) -> Chart:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("score")
+        ticks = [edges[0] + (edges[-1] - edges[0]) * part / 4 for part in range(5)]
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
         widths = [high - low for low, high in itertools.pairwise(edges)]
         for place, (name, colour, found) in enumerate(kinds):
             foot, counts = (place + 1) * _ROW, found["histogram"]
@@ -62,4 +66,4 @@ def histograms(key: str, title: str, scores: Mapping[str, Any]) -> Chart:
     told = "; ".join(f"{count} {name}, median {median}" for name, count, _, median, _ in rows)
     svg = draw(key, f"Histograms of scores. {told}.", box, paint)
     note = "Each row has its own height; the dashed line is its median."
-    return Chart(title, svg, ("", "number", "5 % are below", "median", "5 % are above"), rows, note)
+    return Chart(title, svg, ("documents", "number", "5 % are below", "median", "5 % are above"), rows, note)

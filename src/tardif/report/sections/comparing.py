@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from tardif.evaluation.figures import holm
-from tardif.evaluation.verdict import DECIDES, format_p, paired
+from tardif.evaluation.verdict import DECIDES, LEVEL, format_p, paired
 from tardif.report.charts.bars import Bar, Difference, bars, forest
 from tardif.report.charts.canvas import SERIES, Chart
 from tardif.report.intervals import intervals
@@ -14,7 +14,7 @@ from tardif.report.numbers import duration, signed, value
 from tardif.report.sections.running import flat
 from tardif.report.sections.training import comparison, learning_charts, systems
 from tardif.report.sources import Source, numbers
-from tardif.report.views import Section, Table
+from tardif.report.views import GOOD, OPEN, Section, Table, Verdict
 
 # Every pair of these many trainings is compared at most.
 _PAIRED = 6
@@ -49,6 +49,29 @@ def comparing(sources: Sequence[Source]) -> list[Section]:
         )
     )
     return found
+
+
+def verdict(sources: Sequence[Source]) -> Verdict | None:
+    """Say which training is the best, and whether that is more than chance; None for fewer than two."""
+    means = {
+        place: mean
+        for place, source in enumerate(sources)
+        if (mean := numbers(source.results.get("after")).get(DECIDES)) is not None
+    }
+    if len(means) < 2:
+        return None
+    first, second = sorted(means, key=lambda place: (-means[place], place))[:2]
+    lead, rival, values = sources[first].name, sources[second].name, _values(sources)
+    has = f" has the highest {DECIDES} after training: {value(means[first])}"
+    if not values:
+        return Verdict(OPEN, lead, f"{has}. They were not measured on the same queries, so this is no ranking.")
+    one = paired(values[first], values[second])
+    is_better = one.p < LEVEL and one.low > 0
+    judged = "better" if is_better else "not shown to be better"
+    interval = f"{signed(one.difference)}, 95 % interval {signed(one.low)} to {signed(one.high)}, p {format_p(one.p)}"
+    rest = f"{has}, {judged} than {rival} on {len(values[first]):,} held-out queries ({interval})."
+    warning = "The best of several was chosen on these queries: expect a little less on others."
+    return Verdict(GOOD if is_better else OPEN, lead, rest, (), (one.won, one.tied, one.lost), [warning])
 
 
 def _about(sources: Sequence[Source]) -> list[str]:
@@ -112,9 +135,8 @@ def _table(sources: Sequence[Source]) -> Table:
                 "" if training is None else duration(training),
             )
         )
-    return Table(
-        "The trainings", ("training", "verdict", *names, "gain (95 % interval)", "steps", "training time"), rows, (1,)
-    )
+    head = ("training", "verdict", *names, "gain (95 % interval)", "steps", "training time")
+    return Table("The trainings", head, rows, (1,), range(2, 2 + len(names)))
 
 
 def _pairs(sources: Sequence[Source]) -> Table:

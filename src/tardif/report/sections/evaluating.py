@@ -9,7 +9,7 @@ from tardif.evaluation.evidence import SetValues
 from tardif.evaluation.figures import holm
 from tardif.evaluation.verdict import DECIDES, FEW, LEVEL, Paired, format_p, paired
 from tardif.report.charts.bars import Bar, Difference, bars, forest
-from tardif.report.charts.canvas import BM25, SERIES, Chart
+from tardif.report.charts.canvas import AFTER, BM25, SERIES, Chart
 from tardif.report.charts.queries import Sides
 from tardif.report.intervals import Interval, intervals, mean
 from tardif.report.numbers import counted, signed, value
@@ -167,9 +167,11 @@ def _about(found: Measured) -> str:
 
 
 def colours(found: Measured) -> dict[str, str]:
-    """A colour for each system, the same in all charts."""
-    own = [name for name in found.systems if name != "bm25"]
-    return {**{name: SERIES[place % len(SERIES)] for place, name in enumerate(own)}, "bm25": BM25}
+    """The colour of each system, the same in all charts: the two rivals and BM25 have their own, the others one."""
+    both = rivals(found)
+    own = {"bm25": BM25, **({both[1]: SERIES[1]} if both else {}), found.systems[0]: AFTER}
+    own |= {both[0]: AFTER} if both else {}
+    return {name: own.get(name, SERIES[-1]) for name in found.systems}
 
 
 def _bars(found: Measured, data: str) -> list[Bar]:
@@ -186,7 +188,12 @@ def _table(found: Measured, data: str) -> Table:
         (name, *(value(measures[one], 4) if one in measures else "" for one in found.measures))
         for name, measures in found.means[data].items()
     ]
-    return Table(f"All measures on {data}", ("system", *found.measures), rows)
+    return _ranked(f"All measures on {data}", found, rows)
+
+
+def _ranked(caption: str, found: Measured, rows: Sequence[Sequence[str]]) -> Table:
+    """A table of every measure, with the highest values marked."""
+    return Table(caption, ("system", *found.measures), rows, ranked=range(1, len(found.measures) + 1))
 
 
 def _mean_table(found: Measured) -> Table:
@@ -199,7 +206,7 @@ def _mean_table(found: Measured) -> Table:
             for m in found.measures
         ]
         rows.append((name, *cells))
-    return Table(f"Means over {len(found.means)} collections", ("system", *found.measures), rows)
+    return _ranked(f"Means over {len(found.means)} collections", found, rows)
 
 
 def _against(source: Source, found: Measured) -> tuple[list[tuple[str, str, Paired]], list[Sequence[str]]]:

@@ -146,7 +146,7 @@ def _table(source: Source, found: Comparison | None) -> Sequence[Table]:
         for name, means in rows.items()
         if means
     ]
-    tables = [Table("All systems on the held-out queries", ("system", *names), cells)]
+    tables = [Table("All systems on the held-out queries", ("system", *names), cells, ranked=range(1, len(names) + 1))]
     if found is None:
         return tables
     lines = [
