@@ -95,7 +95,7 @@ def harmless():
     return Structure(render([source("harmless")]))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=texts)
 def test_no_text_changes_the_structure_of_the_page(harmless, text):
     page = render([source(text)])

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from markupsafe import Markup
 
 import report_samples
 from tardif.errors import FolderError, SettingError
 from tardif.report import report
+from tardif.report.charts import bars, curves, histograms, queries
 from tardif.report.charts.queries import MOST_DOTS, Sides, scatter
 from tardif.report.intervals import intervals, mean
 from tardif.report.page import render
@@ -22,6 +24,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Without matplotlib: for tests that look at no chart."""
+    for module in (bars, curves, histograms, queries):
+        monkeypatch.setattr(module, "draw", lambda *about: Markup('<svg role="img"></svg>'))
+
+
+@pytest.fixture
 def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "support")
 
@@ -31,7 +40,6 @@ def test_the_same_folders_give_the_same_bytes_in_another_process(folder, tmp_pat
     code = "import sys; from tardif.report import report; report([sys.argv[1]], sys.argv[2], title='One')"
     subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "b.html")], check=True)
     assert here == (tmp_path / "b.html").read_bytes()
-    assert report(folder, tmp_path / "a.html", title="One").read_bytes() == here
 
 
 def test_the_users_matplotlib_settings_change_nothing(folder, tmp_path):
@@ -44,12 +52,12 @@ def test_the_users_matplotlib_settings_change_nothing(folder, tmp_path):
         assert matplotlib.rcParams["font.size"] == 40
 
 
-def test_by_default_the_page_lies_in_the_first_folder(copied):
+def test_by_default_the_page_lies_in_the_first_folder(copied, undrawn):
     assert report(copied) == copied / "report.html"
     assert report([str(copied)]) == copied / "report.html"
 
 
-def test_the_verdict_is_one_sentence_with_its_interval(folder):
+def test_the_verdict_is_one_sentence_with_its_interval(folder, undrawn):
     page = render([read_source(folder)])
     found = json.loads((folder / "results.json").read_text())["comparison"]["measures"]["nDCG@10"]
     moved = "rose" if found["difference"] > 0 else "fell"
@@ -58,14 +66,14 @@ def test_the_verdict_is_one_sentence_with_its_interval(folder):
 
 
 def test_a_large_report_is_small_and_counts_every_query():
-    queries = {f"q{n}": (n % 101 / 100, (n * 7) % 101 / 100) for n in range(15_000)}
-    chart = scatter("k", Sides("before", "after", "nDCG@10", queries))
-    assert len(queries) > MOST_DOTS and len(chart.svg) < 150_000
+    values = {f"q{n}": (n % 101 / 100, (n * 7) % 101 / 100) for n in range(15_000)}
+    chart = scatter("k", Sides("before", "after", "nDCG@10", values))
+    assert len(values) > MOST_DOTS and len(chart.svg) < 150_000
     assert sum(int(cell.replace(",", "")) for row in chart.rows for cell in row[1:]) == 15_000
 
 
 @pytest.mark.parametrize("missing", ["report", "log.jsonl", "mining.json", "results.json"])
-def test_without_a_part_the_others_are_shown(copied, missing):
+def test_without_a_part_the_others_are_shown(copied, missing, undrawn):
     path = copied / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     page = render([read_source(copied)])
@@ -83,7 +91,7 @@ def test_without_a_part_the_others_are_shown(copied, missing):
         ("report/run.json", '{"format": "tardif-report", "version": 99}', "newer Tardif"),
     ],
 )
-def test_a_damaged_part_is_named_in_the_report(copied, file, text, says):
+def test_a_damaged_part_is_named_in_the_report(copied, file, text, says, undrawn):
     (copied / file).write_text(text)
     assert says in render([read_source(copied)])
 
@@ -112,7 +120,7 @@ def test_folders_are_given_once(copied):
         report([])
 
 
-def test_runs_of_one_name_are_told_apart(folder, tmp_path):
+def test_runs_of_one_name_are_told_apart(folder, tmp_path, undrawn):
     one, two = (shutil.copytree(folder, tmp_path / name / "model") for name in ("first", "second"))
     for copy in (one, two):
         shutil.rmtree(copy / "report")
