@@ -90,11 +90,38 @@ class Hits(ShortList[Item]):
     """The hits of one query, shown as a table in a notebook."""
 
     def _repr_html_(self) -> str:
-        rows = [
-            (hit.rank, f"{hit.score:.3f}", hit.document_id, f"{hit.title} {hit.text[:_CELL]}".strip())  # type: ignore[attr-defined]
-            for hit in self[:_ROWS]
-        ]
+        rows = [(hit.rank, f"{hit.score:.3f}", hit.document_id, _hit_text(hit)) for hit in self[:_ROWS]]  # type: ignore[attr-defined]
         return table(("rank", "score", "document", "text"), rows, left=len(self) - len(rows))
+
+
+class Html(str):
+    """A text that is HTML already: :func:`table` does not escape it."""
+
+    __slots__ = ()
+
+
+def _hit_text(hit: Any) -> str:
+    """What a notebook shows of a hit: the beginning of its text; of an explained one its title and snippet, with the
+    words that earned the score marked."""
+    if hit.snippet is None:
+        return f"{hit.title} {hit.text[:_CELL]}".strip()
+    title = _marked(hit.title[:_CELL], hit.title_matches)
+    return Html(
+        f"<b>{title}</b><br>{_marked(hit.snippet, hit.matches)}" if title else _marked(hit.snippet, hit.matches)
+    )
+
+
+def _marked(text: str, marks: Iterable[Any]) -> str:
+    """A text as HTML; the more a word earned, the more its mark covers."""
+    parts, done = [], 0
+    for mark in marks:
+        start, end = max(mark.start, done), min(mark.end, len(text))
+        if start < end:
+            style = f"color: inherit; background: rgba(17, 144, 127, {0.12 + 0.38 * mark.weight:.2f})"
+            word = html.escape(visible(text[start:end]))
+            parts += [html.escape(visible(text[done:start])), f"<mark style='{style}'>{word}</mark>"]
+            done = end
+    return "".join([*parts, html.escape(visible(text[done:]))])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "", left: int = 0) -> str:
@@ -102,12 +129,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str
 
     Args:
         head: the columns' names; empty for no heading.
-        rows: the cells, each cut at 300 characters.
+        rows: the cells, each cut at 300 characters; :class:`Html` is put in as it is.
         caption: the line above the table.
         left: the number of rows that are not shown.
     """
 
     def cell(kind: str, value: object) -> str:
+        if isinstance(value, Html):
+            return f"<{kind} style='text-align: left'>{value}</{kind}>"
         text = str(value)
         cut = text if len(text) <= _CELL else f"{text[:_CELL]}..."
         return f"<{kind} style='text-align: left'>{html.escape(visible(cut))}</{kind}>"

@@ -6,6 +6,7 @@ SIGIR 2020). So a score can be taken apart exactly.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,11 @@ class Explanation(Short):
     similarities: NDArray[np.float32] = field(repr=False)
     document_id: str = ""
     note: str = ""
+
+    def _repr_html_(self) -> str:
+        # By its name: the package that draws pages lies above this module, and only a notebook asks for it.
+        drawn = importlib.import_module("tardif.report.explanation").explanation_block(self)
+        return str(drawn)
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as ``explain --json`` prints it."""

@@ -34,9 +34,9 @@ def show_explanation(found: Explanation) -> None:
     lines = [
         f"score {found.score:.3f}{name}",
         "",
-        _marked(found.query, _query_marks(found), coloured),
+        marked(found.query, _query_marks(found), coloured),
         "",
-        _marked(shown.text, [(mark.start, mark.end, mark.weight) for mark in shown.marks], coloured),
+        marked(shown.text, [(mark.start, mark.end, mark.weight) for mark in shown.marks], coloured),
         "",
         *_rows(found),
     ]
@@ -48,8 +48,8 @@ def takes_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _marked(text: str, marks: Sequence[tuple[int, int, float]], coloured: bool) -> str:
-    """A text on one line with its marks (start, end, weight) in colours or brackets."""
+def marked(text: str, marks: Sequence[tuple[int, int, float]], coloured: bool) -> str:
+    """Return a text on one line with its marks (start, end, weight) in colours or brackets."""
     parts, done = [], 0
     for start, end, weight in marks:
         word = visible(text[start:end])

@@ -10,7 +10,7 @@ import typer
 
 from tardif.checks import MAX_TEXT
 from tardif.cli.groups import verb
-from tardif.cli.output import put_json
+from tardif.cli.output import put, put_json
 from tardif.cli.shared_options import AsJson, OpeningOptions, Quiet
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def explain(
     document: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="Instead: a document, or piece, of the index.")
     ] = None,
+    html: Annotated[Path | None, "Write a page: words marked, what each token matched, heat map."] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,6 +35,7 @@ def explain(
     From an index without a text or an id, the best hit is explained.
     """
     from tardif.cli.explained import show_explanation
+    from tardif.folders import check_file
     from tardif.index.manifest import is_index
     from tardif.progress import Console
 
@@ -44,13 +46,21 @@ def explain(
         raise typer.BadParameter(f"{where} is not an index: give a text, or - for stdin", param_hint="--id")
     if not from_index and text is None:
         raise typer.BadParameter("give the document's text, or - for stdin", param_hint="TEXT")
+    if html is not None:
+        check_file(html)  # before the model is loaded
     if text == "-":
         text = _stdin()
     found = _from_index(where, query, text, document, opening) if from_index else _of_text(where, query, text, opening)
     if found.note:
         Console(quiet=quiet).say(found.note)
+    if html is not None:
+        from tardif.report.explanation import write_explanation
+
+        write_explanation(found, html)
     if as_json:
         put_json(found.as_json())
+    elif html is not None:
+        put(str(html))
     else:
         show_explanation(found)
 

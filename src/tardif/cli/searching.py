@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from tardif.search.retriever import Retriever
 
 
+Explain = Annotated[bool, "Show each hit's best passage, with the words that earned its score marked."]
+
+
 def _filter(text: str | None) -> Filter | None:
     from tardif.index.filters import parse_filter
 
@@ -199,6 +202,7 @@ class SearchGroup(Group):
     hybrid: Annotated[bool, "Blend with BM25 (index built with --hybrid)."] = False
     word_share: Annotated[float, "BM25's share of the scores with --hybrid."] = WORD_SHARE
     group: Annotated[bool, "One hit per document: its best piece."] = False
+    explain: Explain = False
 
 
 @verb
@@ -222,6 +226,8 @@ def search(
         raise typer.BadParameter("give a query, or --queries FILE", param_hint="QUERY")
     if run is not None and queries is None:
         raise typer.BadParameter("--run needs --queries FILE", param_hint="--run")
+    if run is not None and options.explain:
+        raise typer.BadParameter("a run holds no texts: leave out --run or --explain", param_hint="--explain")
     if queries is None and reading.given:
         raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
     how, console = options.arguments(), Console(quiet=quiet)
@@ -265,6 +271,7 @@ def _search_file(
     queries = read_queries(file, reading_from(reading.arguments()))
     with console.progress("Searching", len(queries), "queries") as bar:
         if run is not None:
+            del how["explain"]
             ranked = retriever.run(queries, **how, advance=bar.advance)
         else:
             found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
@@ -294,6 +301,7 @@ class RerankOptions(Group):
     """How documents are reranked: arguments of :func:`tardif.rerank`."""
 
     k: K = 10
+    explain: Explain = False
     device: Device = "auto"
     trust_remote_code: Trust = False
     report: Report = None

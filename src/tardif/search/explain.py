@@ -6,7 +6,7 @@ the places of the tokens in the text. The number of vectors and of tokens must a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,47 @@ def explain_stored(index: Index, model: SearchModel, query: str, hit: Hit | str)
     with index.moment():
         document = _chosen(index, asked, hit)
         (found,) = index.matches(asked, [document.id])
+    notes = []
+    if isinstance(hit, Hit) and found.values.size and hit.score != found.score:
+        notes.append(
+            f"The hit's score, {hit.score:.6g}, is not its MaxSim: a hybrid search blends that with the words' score. "
+            "MaxSim is explained."
+        )
+    return _stored((query, query_read), document, model, found, notes)
+
+
+def explain_hits(
+    index: Index, model: SearchModel, query: str, ranked: Sequence[str], documents: Mapping[str, Document]
+) -> list[Explanation]:
+    """Explain several documents of an index for one query, which is encoded once.
+
+    Args:
+        index: holds the documents; the caller holds its moment.
+        model: encodes the query and reads the documents' tokens.
+        query: the query.
+        ranked: ids of documents or pieces.
+        documents: by these ids.
+    """
+    asked, query_read = model.read_query(query)
+    matches = index.matches(asked, ranked)
+    return [
+        _stored((query, query_read), documents[identity], model, found)
+        for identity, found in zip(ranked, matches, strict=True)
+    ]
+
+
+def _stored(
+    query: tuple[str, ReadText],
+    document: Document,
+    model: SearchModel,
+    found: TokenMatches,
+    notes: Sequence[str] = (),
+) -> Explanation:
+    """The explanation of a document's stored vectors, with its tokens read from its text.
+
+    Raises:
+        FolderError: the tokens are not those of the vectors.
+    """
     read = model.read_document(document.content)
     vectors = found.similarities.shape[1]
     tokens = vectors if found.groups is None else sum(map(len, found.groups))
@@ -70,13 +111,7 @@ def explain_stored(index: Index, model: SearchModel, query: str, hit: Hit | str)
             f"The document {shown(document.id)} has vectors of {tokens} tokens, and the model reads {len(read.tokens)} "
             "tokens with a vector in its text: the index was not built with this model. Build it again."
         )
-    notes = []
-    if isinstance(hit, Hit) and found.values.size and hit.score != found.score:
-        notes.append(
-            f"The hit's score, {hit.score:.6g}, is not its MaxSim: a hybrid search blends that with the words' score. "
-            "MaxSim is explained."
-        )
-    return explanation_of((query, query_read), (document.content, read), found, document_id=document.id, notes=notes)
+    return explanation_of(query, (document.content, read), found, document_id=document.id, notes=notes)
 
 
 def _chosen(index: Index, query: Vectors, hit: Hit | str) -> Document:

@@ -16,11 +16,11 @@ from tardif.encoder.base import resolve_base
 from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.index.protocol import Index, Vectors
 from tardif.progress import Console
-from tardif.ranking import top
+from tardif.ranking import Ranking, top
 from tardif.scoring import LOWEST, maxsim_arrays
 from tardif.search.corpus_reader import CorpusReader
-from tardif.search.hits import best_of_each, hit_of, hits_of
-from tardif.types import Hit
+from tardif.search.hits import best_of_each, hit_of
+from tardif.types import Document, Hit
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -33,6 +33,7 @@ def rerank(
     k: int = 10,
     *,
     device: str = "cpu",
+    explain: bool = False,
     trust_remote_code: bool = False,
     report: str | Path | None = None,
     quiet: bool = False,
@@ -54,6 +55,8 @@ def rerank(
             texts. Ids need not be unique.
         k: the number of hits.
         device: torch's name of the device.
+        explain: give each hit the passage that earned most of its score, and the words that earned it; the hits are
+            encoded once more.
         trust_remote_code: let the model run its own code.
         report: as for ``Retriever.build``.
         quiet: do not report what was not read.
@@ -78,7 +81,15 @@ def rerank(
     places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # stable: copies keep their order
     # Metadata as an index would return it.
     found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
-    return Hits(hit_of(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
+    hits = Hits(hit_of(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
+    return _explained(opened, query, hits, [document.content for _, document in found]) if explain else hits
+
+
+def _explained(model: Any, query: str, hits: Sequence[Hit], texts: Sequence[str]) -> list[Hit]:
+    from tardif.search.explain import explain_text
+    from tardif.search.snippet import explained_hit
+
+    return Hits(explained_hit(hit, explain_text(model, query, text)) for hit, text in zip(hits, texts, strict=True))
 
 
 def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
@@ -93,30 +104,33 @@ def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
     return [by_text[text] for text in texts]
 
 
-def rerank_stored(index: Index, query: Vectors, given: Sequence[str], k: int, *, group: bool) -> list[Hit]:
+def rerank_stored(
+    index: Index, query: Vectors, given: Sequence[str], k: int, *, group: bool
+) -> tuple[Ranking, dict[str, Document], dict[str, int]]:
     """Order documents of an index for one query, from their stored vectors.
 
     Args:
-        index: holds the documents.
+        index: holds the documents. The caller holds its moment: a writer may replace a document between the two reads.
         query: the query's vectors ``[tokens, dim]``.
         given: ids of documents or pieces, repeated ids included.
         k: the number of hits.
         group: one hit per document.
 
+    Returns:
+        The ranking, the documents by its ids, and the place of each in ``given``.
+
     Raises:
         DataError: a document is not in the index.
     """
     ids = list(dict.fromkeys(given))
-    # One moment for texts and scores: a writer may replace a document between the two.
-    with index.moment():
-        documents = index.get(ids)
-        known = documents.keys() | {document.whole_id for document in documents.values()}
-        # An id that the index does not know is scored too: Index.score says which one it is.
-        names = [*documents, *(identity for identity in ids if identity not in known)]
-        scores = np.array(index.score(query, names))
+    documents = index.get(ids)
+    known = documents.keys() | {document.whole_id for document in documents.values()}
+    # An id that the index does not know is scored too: Index.score says which one it is.
+    names = [*documents, *(identity for identity in ids if identity not in known)]
+    scores = np.array(index.score(query, names))
     ranked = [hit for hit in top(scores, np.array(names, dtype=object), len(names)) if hit[1] > LOWEST]
     if group:
         ranked = best_of_each(ranked, {i: document.whole_id for i, document in documents.items()}, k)
     first = {identity: place for place, identity in reversed(list(enumerate(given)))}
     positions = {i: first.get(i, first.get(document.whole_id, 0)) for i, document in documents.items()}
-    return hits_of(ranked[:k], documents, positions, group=group)
+    return ranked[:k], documents, positions

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, shown
-from tardif.display import ShortDict, ShortList, brief_repr, short, table
+from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.explanation import Explanation
@@ -29,7 +29,7 @@ from tardif.search.build import (
     document_vectors,
 )
 from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
-from tardif.search.explain import explain_stored
+from tardif.search.explain import explain_hits, explain_stored
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import encoder_of
@@ -392,6 +392,7 @@ class Retriever:
         hybrid: bool = False,
         word_share: float = WORD_SHARE,
         group: bool = False,
+        explain: bool = False,
     ) -> list[Hit]:
         """Return the ``k`` best documents for a query by MaxSim, best first.
 
@@ -404,6 +405,8 @@ class Retriever:
             hybrid: fuse with BM25's ranking; scores are then those of the fusion (:func:`tardif.ranking.blend`).
             word_share: BM25's share of a hybrid search's scores, from 0 to 1.
             group: one hit per document: the best of its pieces, under the document's id; ``k`` counts documents.
+            explain: give each hit the passage of its text that earned most of the score (:attr:`Hit.snippet
+                <tardif.types.Hit.snippet>`), and the words that earned it.
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
@@ -411,9 +414,12 @@ class Retriever:
         >>> hits = Retriever("support.index").search("how do I change my password?", k=2, where="year >= 2020")
         >>> [hit.rank for hit in hits], all(hit.metadata["year"] >= 2020 for hit in hits)
         ([1, 2], True)
+        >>> hit = Retriever("support.index").search("how do I change my password?", k=1, explain=True)[0]
+        >>> 0 < len(hit.snippet) <= 250
+        True
         """
-        queries = [check_query(query)]
-        return self._hits(queries, SearchOptions.of(k, where, exact, recall, hybrid, word_share, group))[0]
+        queries, options = [check_query(query)], SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
+        return self._hits(queries, options, explain=explain)[0]
 
     def search_many(
         self,
@@ -426,6 +432,7 @@ class Retriever:
         hybrid: bool = False,
         word_share: float = WORD_SHARE,
         group: bool = False,
+        explain: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of several queries, encoded and scored together; arguments and errors as :meth:`search`.
@@ -433,15 +440,33 @@ class Retriever:
         ``advance`` is called with the number of queries done, for progress.
         """
         options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
-        return self._hits(check_queries(queries), options, advance)
+        return self._hits(check_queries(queries), options, advance, explain=explain)
 
     def _hits(
-        self, queries: Sequence[str], options: SearchOptions, advance: Callable[[int], None] | None = None
+        self,
+        queries: Sequence[str],
+        options: SearchOptions,
+        advance: Callable[[int], None] | None = None,
+        *,
+        explain: bool = False,
     ) -> list[list[Hit]]:
         with self.index.moment():
             found = rank_queries(self.index, self._model.encode_queries, queries, options, advance)
             documents = self.index.get(sorted({identity for ranking in found for identity, _ in ranking}))
-        return ShortList(hits_of(ranking, documents, group=options.group) for ranking in found)
+            hits = [hits_of(ranking, documents, group=options.group) for ranking in found]
+            if explain:
+                for place, (query, ranking) in enumerate(zip(queries, found, strict=True)):
+                    hits[place] = self._explained(query, hits[place], [identity for identity, _ in ranking], documents)
+        return ShortList(hits)
+
+    def _explained(
+        self, query: str, hits: Sequence[Hit], ids: Sequence[str], documents: Mapping[str, Document]
+    ) -> list[Hit]:
+        """Hits with their snippets. Whoever calls this holds the index's moment."""
+        from tardif.search.snippet import explained_hit
+
+        explanations = explain_hits(self.index, self._model, query, ids, documents)
+        return Hits(explained_hit(*pair) for pair in zip(hits, explanations, strict=True))
 
     def run(
         self,
@@ -477,7 +502,9 @@ class Retriever:
             for query, ranking in zip(names, found, strict=True)
         )
 
-    def rerank(self, query: str, ids: Sequence[str], k: int = 10, *, group: bool = False) -> list[Hit]:
+    def rerank(
+        self, query: str, ids: Sequence[str], k: int = 10, *, group: bool = False, explain: bool = False
+    ) -> list[Hit]:
         """Order documents of the index for a query, from their stored vectors: only the query is encoded.
 
         A repeated id gives one hit. The id of a document that was cut stands for all of its pieces. ``position`` is
@@ -492,6 +519,7 @@ class Retriever:
             ids: of documents, or of pieces.
             k: the number of hits.
             group: one hit per document, as for :meth:`search`.
+            explain: snippets and matches, as for :meth:`search`.
 
         Raises:
             SettingError: the query is empty or ``k`` is below 1.
@@ -499,7 +527,10 @@ class Retriever:
         """
         query, k, given = check_query(query), check_hits(k), check_ids(ids)
         vectors, _ = self._model.encode_queries([query])
-        return rerank_stored(self.index, vectors, given, k, group=group)
+        with self.index.moment():
+            ranking, documents, positions = rerank_stored(self.index, vectors, given, k, group=group)
+            hits = hits_of(ranking, documents, positions, group=group)
+            return self._explained(query, hits, [identity for identity, _ in ranking], documents) if explain else hits
 
     def explain(self, query: str, hit: Hit | str) -> Explanation:
         """Say which token of a document each token of a query matched, from the vectors as stored.

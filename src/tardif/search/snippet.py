@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from tardif.explanation import Explanation
 from tardif.search.word_matches import Word, WordMatches, word_matches
 from tardif.text.clusters import is_boundary, last_boundary, next_boundary
 from tardif.text.sentences import sentences
-from tardif.types import Mark
+from tardif.types import Hit, Mark
 
 # About three lines of a terminal.
 CHARACTERS = 240
@@ -84,7 +84,29 @@ def passage(explanation: Explanation, characters: int = CHARACTERS, *, start: in
     Returns:
         The passage; the beginning of the text where nothing matched.
     """
+    return _passage(explanation.document, word_matches(explanation), characters, start)
+
+
+def explained_hit(hit: Hit, explanation: Explanation) -> Hit:
+    """Return a hit with its snippet, and the words in it and in the title that earned the score.
+
+    Args:
+        hit: the hit of a search.
+        explanation: of its title and text (``Document.content``).
+    """
     text, found = explanation.document, word_matches(explanation)
+    # Title and text are joined by a space, and white space at the beginning is left out.
+    left_out = len(joined := f"{hit.title} {hit.text}") - len(joined.lstrip())
+    end = max(len(hit.title) - left_out, 0)
+    in_title = (mark for mark in _marks(text, found) if mark.end <= end)
+    titled = tuple(Mark(mark.start + left_out, mark.end + left_out, mark.weight) for mark in in_title)
+    shown = _passage(text, found, CHARACTERS, end)
+    return replace(hit, snippet=shown.text, matches=shown.marks, title_matches=titled)
+
+
+def _passage(text: str, found: WordMatches, characters: int, start: int) -> Passage:
+    space = _SPACE.match(text, start)
+    start = next_boundary(text, space.end() if space else start)
     first, last = _best_window(text, found, max(characters, 1), start)
     before = f"{_CUT} " if text[start:first].strip() else ""
     after = f" {_CUT}" if text[last:].strip() else ""
