@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tardif.errors import SettingError as SettingError
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
+    from tardif.evaluation.evaluate import evaluate as evaluate
     from tardif.search.rerank import rerank as rerank
     from tardif.search.retriever import Retriever as Retriever
     from tardif.training.result import TrainingResult as TrainingResult
@@ -34,6 +35,7 @@ _HOMES = {
     **dict.fromkeys(("DataError", "FolderError", "ModelError"), "tardif.errors"),
     **dict.fromkeys(("SettingError", "TardifError", "TrainingError"), "tardif.errors"),
     **dict.fromkeys(("Document", "Example", "Hit", "Query"), "tardif.types"),
+    "evaluate": "tardif.evaluation.evaluate",
     "Retriever": "tardif.search.retriever",
     "rerank": "tardif.search.rerank",
     "Trainer": "tardif.training.trainer",

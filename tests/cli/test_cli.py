@@ -408,12 +408,43 @@ def test_evaluate_compares_every_pair_and_quiet_keeps_results_and_totals(tardif,
     figures, pairs = printed.split("\n\n")
     assert figures.splitlines()[1:] == ["bm25\tanimals\t1.0000", f"{run}\tanimals\t0.2500"]
     assert pairs.splitlines()[1].startswith(f"bm25\t{run}\tanimals\tRR@10\t+0.7500\t")
+    assert "too few queries to tell: +.750 RR@10" in err
+    assert "animals has 2 judged queries: with fewer than 50" in err
     assert "animals: 2 judged queries over 3 documents" in err
     assert "1 lines list a document again" in err
     assert "BEIR folder" not in err  # a remark
     found = json.loads(tardif(*asked, "--json")[1])
     assert [item["name"] for item in found["systems"]] == ["bm25", str(run)]
     assert [pair["difference"] for pair in found["comparisons"]] == [0.75]
+
+
+def test_evaluate_prints_one_form(tardif, tmp_path):
+    beir, run = write_beir(tmp_path / "animals"), tmp_path / "mine.run"
+    run.write_text("q1 Q0 d2 1 2 x\nq1 Q0 d1 2 1 x\n")
+    asked = ("evaluate", "bm25", run, "--data", beir, "--measures", "RR@10", "--compare", "--quiet")
+    code, printed, err = tardif(*asked, "--csv")
+    assert (code, printed.splitlines()[:3]) == (0, ["system,data,RR@10", "bm25,animals,1.0", f"{run},animals,0.25"])
+    assert printed.splitlines()[4].startswith("system,other,data,measure,difference,p,p_holm,low,high,")
+    assert f"bm25 against {run} on animals: too few queries" in err
+    code, printed, err = tardif(*asked, "--markdown")
+    assert (code, printed.splitlines()[:3]) == (
+        0,
+        ["| animals | RR@10 |", "|:--|--:|", "| <sup>a</sup> bm25 | **1.0000** |"],
+    )
+    assert "against" in printed and "against" not in err
+    for two in (("--json", "--csv"), ("--csv", "--markdown")):
+        code, printed, err = tardif(*asked, *two)
+        assert (code, printed) == (2, "")
+        assert "give one form" in err
+
+
+def test_evaluate_shows_an_aligned_table_in_a_terminal(tardif, tmp_path, monkeypatch):
+    monkeypatch.setattr("tardif.cli.evaluating.is_terminal", lambda: True)
+    code, printed, _ = tardif("evaluate", "bm25", "--data", write_beir(tmp_path / "animals"), "--measures", "RR@10,R@1")
+    assert (code, [line.split() for line in printed.splitlines()[::2]][:2]) == (
+        0,
+        [["animals", "RR@10", "R@1"], ["bm25", "1.0000", "1.0000"]],
+    )
 
 
 def test_evaluate_takes_a_labelled_table_with_its_documents(tardif, fails, tmp_path):

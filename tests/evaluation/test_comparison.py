@@ -5,7 +5,8 @@ import pytest
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.data.judged import Judging
 from tardif.errors import DataError, FolderError, ModelError, SettingError
-from tardif.evaluation.comparison import compare, differences, holm, pairs, results
+from tardif.evaluation.comparison import compare, pairs, results
+from tardif.evaluation.paired import holm
 from tardif.evaluation.runs import read_run, write_run
 from tardif.index.disk import DiskIndex
 from tardif.progress import Console
@@ -90,13 +91,14 @@ def test_queries_that_find_nothing_are_counted(beir, multi_vector_folder, tmp_pa
         assert f"{system} on animals: 1 of 2 queries found nothing, and count 0." in capsys.readouterr().err
 
 
-def test_differences_are_said_with_their_p_values(beir, base_folder):
+def test_each_system_is_compared_with_the_base_in_words(beir, base_folder):
     base = str(base_folder("bert"))
     found = compare(["bm25"], [beir], measures=["RR@10"], against=base)
     mine, other = (figures.measures["RR@10"] for figures in found)
-    (line,) = differences(found, base)
-    assert line == f"bm25 on animals, against {base}: RR@10 {mine - other:+.4f} (p {found[0].p['RR@10']:.4f})"
-    assert differences(compare(["bm25"], [beir]), None) == []
+    (pair,) = pairs(found, base)
+    assert (pair.system, pair.other, pair.difference, pair.p) == ("bm25", base, mine - other, found[0].p["RR@10"])
+    assert pair.queries == 2
+    assert "RR@10 (95 % " in pair.words()
 
 
 def test_every_system_is_measured_on_every_data_set(beir, tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures
-from tardif.evaluation.measures import measure, per_query, significance
+from tardif.evaluation.measures import measure, per_query
+from tardif.evaluation.paired import significance
 
 QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 1}}
 

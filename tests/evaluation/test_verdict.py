@@ -6,7 +6,8 @@ import pytest
 
 from tardif import DataError
 from tardif.evaluation.measures import means
-from tardif.evaluation.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, compare_values, paired
+from tardif.evaluation.paired import paired
+from tardif.evaluation.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, compare_values
 
 
 def drawn(count, gain, spread=0.2, seed=0):

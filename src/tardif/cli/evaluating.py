@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tardif.cli.groups import Group, verb
-from tardif.cli.output import put, put_json, put_row
+from tardif.cli.output import put_json, put_row
 from tardif.cli.shared_options import AsJson, Device, JudgingOptions, Language, Quiet
 
 if TYPE_CHECKING:
-    from tardif.evaluation.comparison import Figures, Pair
+    from tardif.evaluation.evaluate import Evaluation
 
 
 def _measures(text: str) -> list[str]:
@@ -53,14 +52,19 @@ def evaluate(
     compare: Annotated[bool, "Compare every pair of systems, with p-values."] = False,
     out: Annotated[Path | None, "Write runs, the values of every query and results.json into this folder."] = None,
     as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with all digits.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, ready to paste.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on judged queries."""
-    from tardif.evaluation import comparison
-    from tardif.evaluation.saving import check_folder, write_results
+    from tardif.evaluation.evaluate import evaluate as measure
+    from tardif.evaluation.saving import check_folder
     from tardif.progress import Console
     from tardif.text.languages import language as find_language
 
+    forms = {"json": as_json, "csv": as_csv, "markdown": as_markdown}
+    if len(chosen := [f"--{name}" for name, is_chosen in forms.items() if is_chosen]) > 1:
+        raise typer.BadParameter("give one form", param_hint=" and ".join(chosen))
     if not data:
         raise typer.BadParameter("give a BEIR, TREC or prepared folder, or a labelled table", param_hint="--data")
     # Both are asked for here, not by typer: either of them may be missing if --against is given.
@@ -72,33 +76,35 @@ def evaluate(
     find_language(options.language)
     if out is not None:
         check_folder(out)
-    began, console = time.monotonic(), Console(quiet=quiet)
+    console = Console(quiet=quiet)
     beside, how = judging.judging()
-    asked = options.arguments()
-    figures = comparison.compare(systems or [], data, **beside, **asked, out=out, how=how, console=console)
-    compared = comparison.pairs(figures) if compare else []
-    if out is not None:
-        names = {name: asked[name] for name in ("split", "measures", "against", "exact")}
-        settings = {"data": list(dict.fromkeys(item.data for item in figures)), **names, "on": dict(how.on or {})}
-        found = comparison.results(figures, against=options.against, settings=settings, compared=compared)
-        write_results(out, {**found, "seconds": {"evaluation": round(time.monotonic() - began, 1)}})
-    _show(figures, compared, as_json=as_json, with_pairs=compare)
-    # After stdout: it is for a person, and --json must stay one document.
-    for line in comparison.differences(figures, options.against):
-        console.tell(line)
+    asked = {**beside, **options.arguments(), "how": how}
+    found = measure(systems or [], data, compare=compare, out=out, console=console, **asked)
+    _show(found, next((name for name, is_chosen in forms.items() if is_chosen), ""), with_pairs=compare)
+    # Where stdout is not for a person, the comparisons in words are: --json must stay one document.
+    if not as_markdown and (any(forms.values()) or not is_terminal()):
+        for line in found.words():
+            console.tell(line)
 
 
-def _show(figures: Sequence[Figures], compared: Sequence[Pair], *, as_json: bool, with_pairs: bool) -> None:
-    if as_json:
-        more: dict[str, Any] = {"comparisons": [pair.as_json() for pair in compared]} if with_pairs else {}
-        put_json({"systems": [item.as_json() for item in figures], **more})
-        return
-    put_row(["system", "data", *figures[0].measures])
-    for item in figures:
-        put_row([item.name, item.data, *(f"{value:.4f}" for value in item.measures.values())])
-    if with_pairs:
-        put("")
-        put_row(["system", "other", "data", "measure", "difference", "p", "p (Holm)"])
-        for pair in compared:
-            numbers = [f"{pair.difference:+.4f}", f"{pair.p:.4f}", f"{pair.p_holm:.4f}"]
-            put_row([pair.system, pair.other, pair.data, pair.measure, *numbers])
+def is_terminal() -> bool:
+    """Whether stdout is a terminal, where the table is drawn; elsewhere its rows have tabs, which scripts read."""
+    return sys.stdout.isatty()
+
+
+def _show(found: Evaluation, form: str, *, with_pairs: bool) -> None:
+    from tardif.evaluation.forms import rows_of_figures, rows_of_pairs
+
+    if form == "json":
+        put_json(found.as_json())
+    elif form:
+        sys.stdout.write(found.csv() if form == "csv" else found.markdown())
+    elif is_terminal():
+        from tardif.evaluation.terminal import show
+
+        show(found.table, found.comparisons)
+    else:
+        for row in rows_of_figures(found.figures):
+            put_row(row)
+        for row in [[""], *rows_of_pairs(found.comparisons)] if with_pairs else []:
+            put_row(row)

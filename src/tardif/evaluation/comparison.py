@@ -15,7 +15,7 @@ from tardif.data.training_set import TEST
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.calculation import check_judgements
-from tardif.evaluation.figures import Figures, Pair, differences, holm, pairs, results
+from tardif.evaluation.figures import Figures, Pair, pairs, results
 from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures, uncut
 from tardif.evaluation.measures import means, per_query
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
@@ -24,7 +24,7 @@ from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
 
-__all__ = ["Figures", "Pair", "compare", "differences", "holm", "pairs", "results"]
+__all__ = ["Figures", "Pair", "compare", "pairs", "results"]
 
 
 def compare(

@@ -1,12 +1,10 @@
-"""Measures of a run against judgements (ir-measures), runs of models and of BM25, and a paired significance test."""
+"""Measures of a run against judgements (ir-measures), and runs of models and of BM25."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tardif.checks import check_list
 from tardif.errors import DataError
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 # Queries that are measured, or searched, together.
 _QUERIES = 1000
-# Draws of the randomisation test, and the signs that are held at a time: 64 MB of them.
-_DRAWS, _SIGNS = 10_000, 1 << 23
 
 
 def with_rank_scores(run: Run) -> dict[str, dict[str, float]]:
@@ -106,29 +102,6 @@ def format_measures(figures: Mapping[str, float]) -> str:
     'nDCG@10 0.7123, R@100 0.9000'
     """
     return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-
-
-def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int = 0) -> float:
-    """Compute the two-sided p-value of the mean difference over the same queries, by paired randomisation.
-
-    Fisher's test, which Smucker, Allan and Carterette (CIKM 2007) recommend for retrieval: the signs of the
-    differences are flipped at random, 10,000 times; p is the share of draws with a mean at least as far from 0. The
-    observed signs count as one more draw, so p is never 0.
-
-    Args:
-        ours, theirs: query id -> value, of the same queries.
-        seed: of the draws.
-    """
-    difference = np.array([ours[query] - theirs[query] for query in sorted(ours)])
-    observed = abs(difference.mean())
-    random = np.random.default_rng(seed)
-    far, held = 0, max(_SIGNS // max(len(difference), 1), 1)
-    for begin in range(0, _DRAWS, held):
-        # Drawn one after the other: the number held at a time does not change them.
-        signs = random.choice((-1.0, 1.0), size=(min(held, _DRAWS - begin), len(difference)))  # [draws, queries]
-        # The tolerance counts a draw with the observed mean as equal, whatever its sum's rounding.
-        far += int((np.abs((signs * difference).mean(axis=1)) >= observed - 1e-12).sum())
-    return (far + 1) / (_DRAWS + 1)
 
 
 def rank(

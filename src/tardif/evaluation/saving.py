@@ -200,10 +200,12 @@ def file_names(systems: Sequence[str], sets: Sequence[str], *, with_data: bool) 
 
     >>> file_names(["models/new", "../x y.run"], ["faq"], with_data=True)
     {('models/new', 'faq'): 'new.faq', ('../x y.run', 'faq'): 'x-y.faq'}
+    >>> list(file_names(["dense:models/a", "models/a"], ["faq"], with_data=True).values())
+    ['dense-a.faq', 'a.faq']
     """
     found: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
-    for system, short in zip(systems, distinct_names(systems), strict=True):
+    for system, short in zip(systems, distinct_names(list(map(_kind_last, systems))), strict=True):
         for data in sets:
             parts = [short.removesuffix(".run"), *([data] if with_data else [])]
             stem = ".".join(map(_safe, parts))
@@ -211,6 +213,13 @@ def file_names(systems: Sequence[str], sets: Sequence[str], *, with_data: bool) 
             taken.add(_folded(name))
             found[system, data] = name
     return found
+
+
+def _kind_last(system: str) -> str:
+    """``dense:models/x`` as ``models/dense-x``: what it is stays beside the last part of the path."""
+    kind, colon, path = system.rpartition(":")
+    home, slash, last = path.rpartition("/")
+    return f"{home}{slash}{kind}-{last}" if colon and "/" not in kind else system
 
 
 def _numbered(stem: str) -> Iterator[str]:

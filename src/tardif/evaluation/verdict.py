@@ -1,8 +1,6 @@
 """Verdicts: whether one system is better than another on the same queries, and how sure that is.
 
-A difference of two means is meaningless without the size of differences by chance. Every query is judged with both
-systems, so the differences are paired: an interval from the bootstrap, a p-value from paired randomisation, and the
-numbers of queries won, lost and tied. Where the queries are too few, the verdict says so, and about how many it takes.
+Where the queries are too few, the verdict says so, and about how many it takes.
 """
 
 from __future__ import annotations
@@ -14,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tardif.errors import DataError
-from tardif.evaluation.measures import significance
+from tardif.evaluation.paired import ASSUMED, LEVEL, Paired, differences, format_p, paired
+
+__all__ = ["BETTER", "DECIDES", "FEW", "FEW_QUERIES", "LEAST_GAIN", "LEVEL", "SAME", "UNMEASURED", "WORSE"]
+__all__ += ["Comparison", "Paired", "Values", "called", "compare_values", "format_p", "needed_queries", "paired"]
 
 # The measure that chooses checkpoints, and that the verdict is about.
 DECIDES = "nDCG@10"
@@ -23,111 +23,46 @@ DECIDES = "nDCG@10"
 BETTER, SAME, WORSE = "better", "no real difference", "worse"
 FEW, UNMEASURED = "too few to tell", "not measured"
 
-# A difference counts if chance gives one as large less often than this.
-LEVEL = 0.05
 # The difference that a held-out set must be able to show: smaller ones change few first pages.
 LEAST_GAIN = 0.03
+# With fewer queries, all but large differences look like chance.
+FEW_QUERIES = 50
 
-_DRAWS = 10_000
-_BLOCK = 500  # draws held at a time
 # Needed for a power of 0.8 at a level of 0.05: (1.96 + 0.84) squared.
 _POWER = 7.85
-# Most queries are tied, and a few change by much: a dozen queries may hold none of these, and then say little about
-# the spread. So one more query won and one more lost are assumed, each by as much as nDCG falls from rank 1 to rank 2.
-_ASSUMED = (0.37, -0.37)
-
 # Each measure of each query: measure -> query id -> value.
 Values = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class Paired:
-    """The difference of one measure between two systems on the same queries.
+def called(low: float, high: float, p: float, *, enough: bool) -> str:
+    """Return the verdict on a difference: ``better`` or ``worse`` if both p-value and interval say so.
 
-    Attributes:
-        difference: of the means; above 0 where ours is better.
-        low, high: its 95 % interval, by the bootstrap.
-        p: the two-sided p-value, by paired randomisation.
-        won, lost, tied: queries with a higher, a lower, the same value.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    won: int
-    lost: int
-    tied: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.difference:+.4f} (95 % {self.low:+.4f} to {self.high:+.4f}, p {format_p(self.p)}; "
-            f"{self.won} won, {self.lost} lost, {self.tied} tied)"
-        )
-
-
-def format_p(p: float) -> str:
-    """Write a p-value with the digits that matter.
-
-    >>> format_p(0.3712), format_p(0.0012)
-    ('0.37', '0.0012')
-    """
-    return f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
-
-
-def paired(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int = 0) -> Paired:
-    """Compare two systems' values of one measure on the same queries.
-
-    The interval is the percentile bootstrap's, corrected twice. Alone it is too narrow for a few dozen queries that
-    are mostly tied: with 28 queries it covered the true difference in 68 of 100 cases, with both corrections in 98.
-    First, it is expanded as far as Student's t is wider than the normal distribution (Hesterberg, The American
-    Statistician 2015). Second, it is drawn from the queries and two more, one won and one lost (as Agresti and Caffo do
-    for proportions, The American Statistician 2000). With hundreds of queries neither changes anything. With one query
-    the interval is -1 to 1.
-
-    >>> found = paired({"a": 0.9, "b": 0.5, "c": 0.2}, {"a": 0.4, "b": 0.5, "c": 0.3})
-    >>> round(found.difference, 4), found.won, found.lost, found.tied
-    (0.1333, 1, 1, 1)
+    >>> called(0.01, 0.05, 0.002, enough=True), called(-0.01, 0.02, 0.4, enough=True)
+    ('better', 'no real difference')
 
     Args:
-        ours, theirs: query id -> value, from 0 to 1.
-        seed: of the draws.
-
-    Raises:
-        DataError: there is no query, or the queries are not the same.
+        low, high: its interval.
+        p: its p-value, corrected if there are several differences.
+        enough: whether the queries would probably have shown a difference that counts.
     """
-    if not ours or ours.keys() != theirs.keys():
-        raise DataError("Two systems are compared on the same queries, one or more.")
-    differences = np.array([ours[query] - theirs[query] for query in sorted(ours)])
-    low, high = _interval(differences, seed)
-    return Paired(
-        difference=math.fsum(differences) / len(differences),
-        low=low,
-        high=high,
-        p=significance(ours, theirs, seed=seed),
-        won=int((differences > 0).sum()),
-        lost=int((differences < 0).sum()),
-        tied=int((differences == 0).sum()),
-    )
+    if p < LEVEL and low > 0:
+        return BETTER
+    if p < LEVEL and high < 0:
+        return WORSE
+    return SAME if enough else FEW
 
 
-def _interval(differences: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
-    from scipy.stats import norm, t
+def needed_queries(ours: Mapping[str, float], theirs: Mapping[str, float], size: float, *, scale: float = 1.0) -> int:
+    """Return about how many queries distinguish a difference from chance, four times in five.
 
-    count = len(differences)
-    # A mean difference needs two queries to have a spread; -1 to 1 is all that nDCG can differ by.
-    if count < 2:
-        return -1.0, 1.0
-    random, assumed = np.random.default_rng(seed), np.concatenate([differences, _ASSUMED])
-    size = len(assumed)
-    drawn = np.concatenate(  # [draws], the mean of each
-        [assumed[random.integers(0, size, (_BLOCK, size))].mean(axis=1) for _ in range(_DRAWS // _BLOCK)]
-    )
-    drawn += differences.mean() - assumed.mean()  # the assumed queries widen the interval, and must not move it
-    # The quantile at which an interval of the normal distribution is as wide as Student's.
-    tail = norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(LEVEL / 2, count - 1))
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
+    Args:
+        ours, theirs: query id -> value, of the same queries.
+        size: the difference, as a share of the scale.
+        scale: of the measure (:func:`tardif.evaluation.measure_names.scale_of`).
+    """
+    if not scale:
+        return 1
+    return _needed(_spread(differences(ours, theirs, scale) / scale), size)
 
 
 @dataclass(frozen=True)
@@ -192,24 +127,18 @@ def compare_values(ours: Values, theirs: Values, against: str, *, seed: int = 0)
     """
     found = {name: paired(ours[name], theirs[name], seed=seed) for name in ours}
     deciding, count = found[DECIDES], len(ours[DECIDES])
-    spread = _spread(ours[DECIDES], theirs[DECIDES], deciding.difference)
+    spread = _spread(differences(ours[DECIDES], theirs[DECIDES]))
     least = _needed(spread, LEAST_GAIN)
     size = max(abs(deciding.difference), LEAST_GAIN)
     if _needed(spread, size) <= count:  # enough queries to show it, which they may have failed to do
         size = LEAST_GAIN
-    if deciding.p < LEVEL and deciding.low > 0:
-        verdict = BETTER
-    elif deciding.p < LEVEL and deciding.high < 0:
-        verdict = WORSE
-    else:
-        verdict = FEW if count < least else SAME
+    verdict = called(deciding.low, deciding.high, deciding.p, enough=count >= least)
     return Comparison(against, count, verdict, _needed(spread, size), size, found)
 
 
-def _spread(ours: Mapping[str, float], theirs: Mapping[str, float], difference: float) -> float:
+def _spread(found: np.ndarray[Any, Any]) -> float:
     """The variance of the queries' differences, the two assumed ones included."""
-    squares = [(ours[query] - theirs[query] - difference) ** 2 for query in ours]
-    squares += [value**2 for value in _ASSUMED]
+    squares = [*((found - found.mean()) ** 2), ASSUMED**2, ASSUMED**2]
     return math.fsum(squares) / len(squares)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tardif.evaluation import verdict
 from tardif.evaluation.measures import means
+from tardif.evaluation.paired import format_p
 from tardif.evaluation.verdict import BETTER, DECIDES, SAME, WORSE, Comparison, Values, compare_values
 from tardif.training.result import TrainingResult
 
@@ -132,7 +133,7 @@ def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Ma
     found = comparison.deciding
     return (
         f"BM25 is ahead of the model on these queries: {DECIDES} {theirs[DECIDES]:.4f}, the model {ours[DECIDES]:.4f} "
-        f"(p {verdict.format_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
+        f"(p {format_p(found.p)}). Search with both: tardif index --hybrid, then tardif search --hybrid."
     )
 
 

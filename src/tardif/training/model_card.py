@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.model import transformer_of
 from tardif.escaping import visible
-from tardif.evaluation.verdict import UNMEASURED, format_p
+from tardif.evaluation.paired import format_p
+from tardif.evaluation.verdict import UNMEASURED
 from tardif.training.decision import BM25, RAW
 from tardif.training.result import TrainingResult
 
