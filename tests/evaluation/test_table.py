@@ -81,6 +81,15 @@ def test_a_terminal_shows_every_figure_whatever_the_names(hostile, width):
     assert "".join(shown.split()).count("z" * 300) == 1  # the name, whole, below
 
 
+def test_a_long_name_keeps_what_it_is_and_its_end():
+    found = [figures(name, "faq", 0.0) for name in ("dense:/models/of/2026/minilm-l6", "/models/of/2026/minilm-l6")]
+    lines = text_of(make_table(found), width=60).splitlines()
+    assert lines[2].startswith("dense:…") and lines[3].startswith("…")
+    assert lines[-2:] == [
+        f"{line.split()[0]}  is {figure.name}" for line, figure in zip(lines[2:4], found, strict=True)
+    ]
+
+
 def test_comparisons_are_told_in_words(hostile):
     found, compared = hostile
     text = " ".join(text_of(make_table(found, compared), compared, width=80).split())

@@ -79,22 +79,23 @@ def _short_names(systems: Sequence[str], most: int) -> list[str]:
     """The names of systems as they are shown, all different."""
     found: list[str] = []
     for system in systems:
-        name = _end(visible(system), most)
+        name = _cut(visible(system), most)
         numbered = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
         found.append(next(one for one in numbered if one not in found))
     return found
 
 
-def _end(text: str, most: int) -> str:
-    """The end of a text that fits into so many columns of the screen."""
+def _cut(name: str, most: int) -> str:
+    """A name that fits into so many columns of the screen: what it is (``dense:``), and its end."""
     from rich.cells import cell_len
 
-    if cell_len(text) <= most:
-        return text
-    kept = text[-most:]  # a character takes one column or two
-    while cell_len(kept) > most - 1:
+    if cell_len(name) <= most:
+        return name
+    kind = next((kind for kind in ("dense:", "hybrid:") if name.startswith(kind)), "")
+    kept = name[len(kind) :][-most:]  # a character takes one column or two
+    while cell_len(kept) > most - len(kind) - 1:
         kept = kept[1:]
-    return f"…{kept}"
+    return f"{kind}…{kept}"
 
 
 def _parts(table: Table, names: Sequence[str], width: int) -> Iterator[list[int]]:
