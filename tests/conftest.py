@@ -51,6 +51,22 @@ def pytest_unconfigure():
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_pages():
+    """Runs draw no report, which takes a second; ``pages`` lets those of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tardif.report.leaving.report", lambda folder, page: page)
+        yield
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """Runs draw their reports, as they do outside of tests."""
+    from tardif.report.write import report
+
+    monkeypatch.setattr("tardif.report.leaving.report", report)
+
+
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory):
     """The folder of a family's base: ``base_folder("bert")``."""

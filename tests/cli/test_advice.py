@@ -67,6 +67,7 @@ OTHERWISE = {
     ("evaluation/systems.py", "hybrid"): ("index",),
     ("training/decision.py", "hybrid"): ("index",),
     ("evaluation/runs.py", "on"): ("evaluate",),
+    ("report/leaving.py", "out"): ("report",),
 }
 # Of other programs' commands.
 FOREIGN = {("cli/doctor.py", "force-reinstall"), ("training/distributed.py", "multi")}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shutil
 import sysconfig
 import warnings
 from collections import Counter
@@ -195,20 +196,22 @@ def _unique(entries: list[Entry]) -> list[Entry]:
     return list(compress(entries, alone))
 
 
-def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
+def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM, command: str = "") -> Path:
     """Train on this machine's docstrings, measure on held-out modules, index, and answer three searches.
 
-    Writes ``out/docstrings`` (the checkpoint), ``out/index`` and ``out/results.json``. The folder of an earlier demo is
-    replaced.
+    Writes ``out/docstrings`` (the checkpoint), ``out/index``, ``out/results.json`` and ``out/report.html``. The folder
+    of an earlier demo is replaced.
 
     Args:
         out: the folder for all of it.
         minutes: time for training. The rest takes about four more minutes on two cores.
         base: the model to start from.
+        command: the command line, for the report.
 
     Raises:
         TardifError: a step failed.
     """
+    from tardif.evaluation.evidence import PAGE
     from tardif.search.retriever import Retriever
     from tardif.training.decision import summary
     from tardif.training.trainer import Trainer
@@ -217,6 +220,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
     # A folder that is no demo of ours is not replaced.
     again = (out / "results.json").is_file() or not out.exists()
     trainer = Trainer("docstrings", base, out=out, overwrite=again)
+    trainer.command = command
     say = trainer.console.say
     say("Reading the docstrings of this machine's Python packages (parsed, never imported) ...")
     corpus = docstring_corpus()
@@ -230,6 +234,9 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
         evaluation_share=None,  # all held-out queries count, however short the run
     )
     write_json(out / "results.json", result.as_json())
+    page = out / PAGE
+    if (result.path / PAGE).is_file():  # it needs no other file
+        shutil.copyfile(result.path / PAGE, page)
     say("Indexing all functions, including the held-out ones.")
     _search(Retriever.build(result.path, corpus.documents, out / "index", overwrite=again), say)
     say(f"On {len(corpus.held_out)} queries of modules that it has never seen:")
@@ -242,6 +249,7 @@ def run_demo(out: Path, *, minutes: float = 4.0, base: str = MINILM) -> Path:
         f"The model:   {_shown(result.path)}",
         f"The index:   {_shown(out / 'index')}",
         f"The figures: {_shown(out / 'results.json')}",
+        *([f"The report:  {_shown(page)}"] if page.is_file() else []),
         "",
         f'Next, search it:           tardif search {_shown(out / "index")} "wait until all threads are done"',
         "or train on your own data: tardif train pairs.jsonl --name mine --out models --minutes 20",

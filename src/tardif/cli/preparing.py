@@ -10,6 +10,7 @@ import typer
 from tardif.cli.groups import verb
 from tardif.cli.output import put
 from tardif.cli.shared_options import Device, Language, Overwrite, PreparationOptions, Quiet, Seed
+from tardif.cli.typed import typed
 from tardif.encoder import MINILM
 
 
@@ -29,11 +30,16 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Make a training set: read, check, split, mine negatives."""
+    from tardif.data.regular import user_path
+    from tardif.evaluation.environment import environment
+    from tardif.evaluation.evidence import PREPARATION, Evidence, RunFacts
     from tardif.preparation import prepare_folder
     from tardif.progress import Console
+    from tardif.report.leaving import leave_report
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
+    console = Console(quiet=quiet)
     prepare_folder(
         source or [],
         out=out,
@@ -44,8 +50,10 @@ def prepare(
         language=language,
         seed=seed,
         overwrite=overwrite,
-        console=Console(quiet=quiet),
+        console=console,
     )
+    run = RunFacts(PREPARATION, out.resolve().name, environment(), typed(), seed)
+    leave_report(user_path(out), console, Evidence(run=run))
     put(str(out))
 
 

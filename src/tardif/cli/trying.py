@@ -10,6 +10,7 @@ import typer
 from tardif.cli.groups import verb
 from tardif.cli.output import put, put_json
 from tardif.cli.shared_options import AsJson, OpeningOptions, Quiet
+from tardif.cli.typed import typed
 from tardif.encoder import MINILM
 from tardif.errors import FolderError
 
@@ -23,7 +24,7 @@ def demo(
     """Train, measure and search on your own Python's docstrings."""
     from tardif.cli.demo import run_demo
 
-    run_demo(out, minutes=minutes, base=base)
+    run_demo(out, minutes=minutes, base=base, command=typed())
 
 
 @verb

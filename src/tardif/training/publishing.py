@@ -16,6 +16,7 @@ from tardif.evaluation.measures import means
 from tardif.evaluation.outcome import FirstHits, Outcome
 from tardif.evaluation.verdict import Values
 from tardif.folders import staged, write_json
+from tardif.report.leaving import leave_report
 from tardif.training.averaging import averaged
 from tardif.training.checkpoints import copy_model, keep_model
 from tardif.training.decision import TRAINED, decide, stronger, summary, write_values
@@ -71,6 +72,7 @@ class Publisher:
                 f"The best checkpoint so far is in {self.config.path}; --resume (in Python resume=True) continues."
             )
         self._print_summary(result)
+        self._draw()
         return result
 
     def finish_failed(self, run_state: RunState, error: BaseException) -> None:
@@ -88,6 +90,13 @@ class Publisher:
         else:
             self.console.say(f"The best checkpoint so far is kept in {self.config.path}.")
             self._print_summary(result)
+            if is_failure(error):  # after a second Ctrl-C nobody waits for a page
+                self._draw()
+
+    def _draw(self) -> None:
+        """Draw the report of a published run."""
+        if self.config.prints_summary and (page := leave_report(self.config.path, self.console)):
+            self.console.say(f"The report: {page}")
 
     def _print_summary(self, result: TrainingResult) -> None:
         if not self.config.prints_summary:

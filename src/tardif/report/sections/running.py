@@ -31,7 +31,7 @@ def running(source: Source, key: str) -> Section | None:
     shown = [table for table in tables if table.rows]
     if not shown and not command:
         return None
-    content = {"command": cut(command, 4000), "seed": "" if seed is None else str(seed), "tables": shown}
+    content = {"command": command[:4000], "seed": "" if seed is None else str(seed), "tables": shown}
     return Section(key, "How it was made", "running.html", content)
 
 
