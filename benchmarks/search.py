@@ -496,7 +496,7 @@ def explaining(archives: Path, work: Path, dim: int) -> None:
     """Hits of scifact's queries explained, beside their search: encoding of the query included in both."""
     from tardif.search.retriever import Retriever
 
-    beir = read_judged(unpacked(archives / "scifact.tar.gz", work / "collections"), "test")
+    beir = read_judged(unpacked(archives / "scifact.tar.gz", work / "collections"), "train")
     documents, folder = list(beir.documents)[:1000], work / f"explain-{dim}.index"
     if not folder.exists():
         Retriever.build(model_folder(work, documents, dim), documents, folder, quiet=True).close()

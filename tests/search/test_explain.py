@@ -4,9 +4,11 @@ import itertools
 import json
 import math
 import random
+import sqlite3
 import subprocess
 import sys
 import unicodedata
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -17,9 +19,12 @@ from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.errors import DataError, FolderError, ModelError, SettingError
 from tardif.index import compaction, disk
 from tardif.index.token_matches import TokenMatches
+from tardif.progress import Console
 from tardif.scoring import maxsim_arrays
+from tardif.search import build
 from tardif.search.build import document_vectors
 from tardif.search.explain import explain_text
+from tardif.search.repair import examine, repair
 from tardif.search.retriever import Retriever
 from tardif.types import Document
 
@@ -331,3 +336,52 @@ def test_pooling_keeps_the_vectors_and_says_which_tokens_they_stand_for(encoder)
             for number, vector in enumerate(pooled):
                 mean = own[labels == number].mean(axis=0)
                 np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def explained(folder):
+    with Retriever(folder) as retriever:
+        return [retriever.explain("the moon", hit).as_json() for hit in retriever.search("the moon", k=50)]
+
+
+def test_a_repaired_pooled_index_still_names_the_tokens_of_its_vectors(multi_vector_folder, tmp_path):
+    built(multi_vector_folder, tmp_path, pool=2).close()
+    folder = tmp_path / "index"
+    before = explained(folder)
+    assert any("document_tokens" in match for found in before for match in found["matches"])
+    assert examine(folder).problems == []
+    (segment,) = (folder / "segments").glob("*.segment")
+    segment.unlink()
+    _, found = repair(folder, console=Console(quiet=True))
+    assert found.problems == []
+    for one, other in zip(before, explained(folder), strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-3)
+        assert sum(match["similarity"] for match in other["matches"]) == other["score"]
+
+
+@pytest.mark.parametrize("tokens", [None, b"", b"\x00\x00"])
+def test_changed_groups_of_tokens_are_damage(tokens, multi_vector_folder, tmp_path):
+    built(multi_vector_folder, tmp_path, pool=2).close()
+    with closing(sqlite3.connect(tmp_path / "index" / "index.sqlite")) as database, database:
+        database.execute("UPDATE documents SET tokens = ? WHERE id = 's3'", [tokens])
+    with Retriever(tmp_path / "index") as retriever, pytest.raises(FolderError, match=r"checksum of the document 's3'"):
+        retriever.explain("the moon", "s3")
+
+
+def test_an_interrupted_pooled_build_goes_on_with_groups(multi_vector_folder, tmp_path, monkeypatch):
+    for name, value in {"BLOCK": 5, "_PART": 5, "centroid_count": lambda tokens: 10}.items():
+        monkeypatch.setattr(build, name, value)
+    encoded, make = [], build.document_vectors
+
+    def interrupted(model, texts, pool):
+        if len(encoded) >= 10:
+            raise KeyboardInterrupt
+        encoded.extend(texts)
+        return make(model, texts, pool)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "document_vectors", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            built(multi_vector_folder, tmp_path, pool=2)
+    with built(multi_vector_folder, tmp_path, pool=2) as retriever:
+        for hit in retriever.search("the moon", k=50):
+            check_explained(retriever.explain("the moon", hit), "the moon", hit.score, 2)
