@@ -99,6 +99,8 @@ def _evaluated_queries(source: Source, key: str) -> Section | None:
 def _verdict(source: Source) -> Verdict | None:
     if source.kind == TRAINING:
         return training.verdict(source) if source.results else None
+    if source.kind == PREPARATION:
+        return hygiene.summary(source)
     found = evaluating.measured(source) if source.kind == EVALUATION else None
     return evaluating.verdict(source, found) if found else None
 

@@ -211,7 +211,32 @@ def _hygiene(place: Path) -> Hygiene | None:
             kept.append(row)
     if notes:
         raise FolderError(notes[0])
-    return Hygiene(counts, examples) if counts else None
+    return Hygiene(counts, {rule: _with_texts(place, rows) for rule, rows in examples.items()}) if counts else None
+
+
+def _with_texts(place: Path, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Rows with the texts that their ids stand for, as far as the set still has them: what was dropped it has not."""
+    found: list[dict[str, Any]] = [dict(row) for row in rows]
+    for what, table in (("query", "queries"), ("document", "documents")):
+        texts = _texts(place / f"{table}.parquet", {str(row.get(f"{what}_id", "")) for row in rows} - {""})
+        for row in found:
+            if text := texts.get(str(row.get(f"{what}_id", ""))):
+                row[what] = text
+    return found
+
+
+def _texts(path: Path, ids: set[str]) -> dict[str, str]:
+    """The texts of some ids in a table, which may be larger than memory; nothing of a damaged one."""
+    if not ids or not path.is_file():
+        return {}
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    try:
+        table = ds.dataset(path).to_table(columns=["id", "text"], filter=ds.field("id").isin(sorted(ids)))
+        return {str(row["id"]): str(row["text"]) for row in table.to_pylist()}
+    except (OSError, pa.ArrowException, KeyError):
+        return {}
 
 
 def numbers(value: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ from tardif.data.hygiene.rules import RULES
 from tardif.report.numbers import counted
 from tardif.report.sources import Hygiene, Source
 from tardif.report.texts import cut
-from tardif.report.views import Section, Table
+from tardif.report.views import OPEN, Section, Table, Verdict
 
 _COUNTED = ("documents", "training queries", "validation queries", "queries", "qrels", "examples", "hard negatives")
-_PLACE = ("source", "place", "query_id", "document_id", "detail")
+_PLACE = ("source", "place", "query_id", "query", "document_id", "document", "detail")
 _LINES = 60
+_READ = re.compile(r"(\d+) judgements read: (\d+) used, (\d+) not")
 
 
 def hygiene(source: Source, key: str) -> Section | None:
@@ -27,6 +29,19 @@ def hygiene(source: Source, key: str) -> Section | None:
     about = [] if found or source.manifest is None else ["No rule found anything to drop or to report."]
     content = {"about": about, "tables": tables, "examples": _examples(found) if found else [], "lines": lines}
     return Section(key, "Data", "hygiene.html", content)
+
+
+def summary(source: Source) -> Verdict | None:
+    """Say in one sentence what a prepared set is; None without its counts."""
+    counts = _counts(source)
+    if not {"documents", "queries"} <= counts.keys():
+        return None
+    sizes = f"{counted(counts['documents'], 'document')}, {counted(counts['queries'], 'query', 'queries')}"
+    read = next((found for line in _lines(source) if (found := _READ.match(line))), None)
+    if read is None:
+        return Verdict(OPEN, sizes, ".")
+    used = "all of them used" if read[3] == "0" else f"{int(read[2]):,} used and {int(read[3]):,} not"
+    return Verdict(OPEN, sizes, f": {int(read[1]):,} judgements were read, {used}.")
 
 
 def _counts(source: Source) -> dict[str, int]:
