@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.calculation import check_judgements
 from tardif.evaluation.figures import Figures, Pair, pairs, results
+from tardif.evaluation.job import Job, data_digest, size_of
 from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures, uncut
 from tardif.evaluation.measures import means, per_query
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
-from tardif.progress import Console, Silent
+from tardif.evaluation.work import PairWork, Work, versions, working
+from tardif.progress import Bar, Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
 
@@ -43,8 +46,12 @@ def compare(
     exact: bool = False,
     how: Judging | None = None,
     console: Console | None = None,
+    work: Work | None = None,
 ) -> list[Figures]:
     """Measure systems on data sets, the one to compare against last.
+
+    With ``out``, the same call continues an evaluation that was interrupted: what it has measured of the same systems,
+    data and options is taken from the work folder beside ``out`` (:mod:`tardif.evaluation.work`).
 
     All measures see one order of a query's hits: by falling score, equal scores by id, the highest first, down to the
     depth that the measures need (:func:`tardif.evaluation.measures.depth_of`).
@@ -66,6 +73,7 @@ def compare(
         exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
         how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
         console: where to show progress. A quiet one still reports on the data; None shows nothing.
+        work: the work folder, if the caller holds it (:func:`tardif.evaluation.work.working`).
 
     Raises:
         SettingError: an argument is not known, a system is given twice, or ``against`` is no model.
@@ -93,7 +101,8 @@ def compare(
         check_judgements(parsed, judged.qrels)
     found = [find_system(name, options) for name in systems]
     _check_texts(sets, found, against)
-    return _Evaluation(measures, options, outputs, sets).run(found, against, base)
+    with working(out) if work is None else nullcontext(work) as held:
+        return _Evaluation(measures, options, outputs, sets, held).run(found, against, base)
 
 
 @dataclass(frozen=True)
@@ -104,18 +113,21 @@ class _Evaluation:
     options: SystemOptions
     outputs: Sequence[Output]
     sets: Sequence[JudgedSet]
+    work: Work
+    digests: dict[str, str] = field(default_factory=dict)
 
     def run(self, systems: Sequence[System], against: str | None, base: Base | None) -> list[Figures]:
         """Return the figures in the order asked, those of the system to compare against last."""
         self._report_data()
-        found = [self._figures(system, judged) for system in systems for judged in self.sets]
-        if against is None or base is None:
-            return found
         # Found by folder: hub id and path may name the same model.
-        same = next((s.name for s in systems if s.kind == "model" and s.home == base.folder), None)
-        if same is None:
-            others = [self._untrained(against, base, judged) for judged in self.sets]
-        else:
+        same = next((s.name for s in systems if base and s.kind == "model" and s.home == base.folder), None)
+        count = sum(system.kind != "run" for system in systems) + 2 * (base is not None and same is None)
+        with self.options.console.progress("Evaluating", count * sum(map(size_of, self.sets)), "scores") as bar:
+            found = [self._figures(system, judged, bar) for system in systems for judged in self.sets]
+            if against is None or base is None:
+                return found
+            others = [] if same else [self._untrained(against, base, judged, bar) for judged in self.sets]
+        if same is not None:
             self.options.console.tell(
                 f"{against} is among the systems: it is compared as it is, not with its raw token vectors."
             )
@@ -142,11 +154,23 @@ class _Evaluation:
     def _depth(self, judged: JudgedSet) -> int:
         return depth_of(self.measures, judged.qrels, len(judged.documents))
 
-    def _run(self, system: System, judged: JudgedSet) -> Run:
-        return system.run(judged, self._depth(judged), self.options.console)
+    def _run(self, system: System, judged: JudgedSet, bar: Bar, key: str = "") -> Run:
+        """The run of a system, which the work folder knows by a key of its own, or by its name."""
+        depth = self._depth(judged)
+        work = PairWork() if system.kind == "run" else self._known(system, judged, depth, key or system.name)
+        job = Job(judged, depth, work, bar, f"{system.name} on {judged.name}")
+        return system.run(job, self.options.console)
 
-    def _figures(self, system: System, judged: JudgedSet) -> Figures:
-        run = self._run(system, judged)
+    def _known(self, system: System, judged: JudgedSet, depth: int, key: str) -> PairWork:
+        if not self.work.is_kept:  # fingerprints take a while
+            return PairWork()
+        if judged.name not in self.digests:
+            self.digests[judged.name] = data_digest(judged)
+        given = {"the data": self.digests[judged.name], "the depth": str(depth), "--exact": str(self.options.exact)}
+        return self.work.pair(key, judged.name, {**given, **system.given(), **versions()}, self.options.console)
+
+    def _figures(self, system: System, judged: JudgedSet, bar: Bar) -> Figures:
+        run = self._run(system, judged, bar)
         return self._saved(self._measured(system.name, judged, run), run)
 
     def _saved(self, figures: Figures, run: Run) -> Figures:
@@ -159,11 +183,11 @@ class _Evaluation:
         values = per_query(judged.qrels, run, self.measures)
         return Figures(name, judged.name, means(values), values)
 
-    def _untrained(self, name: str, base: Base, judged: JudgedSet) -> Figures:
+    def _untrained(self, name: str, base: Base, judged: JudgedSet, bar: Bar) -> Figures:
         """Measure the stronger of the two untrained systems around a base, by the first measure asked for."""
         tried = []
-        for system in untrained(name, base, judged, self.options):
-            run = self._run(system, judged)
+        for system in untrained(base, judged, self.options):
+            run = self._run(system, judged, bar, f"--against {name}: {system.name}")
             tried.append((replace(self._measured(name, judged, run), untrained=system.name), run))
         first = next(iter(tried[0][0].measures))
         # Of the untrained systems the stronger one counts: a gain over the weaker would be no gain.

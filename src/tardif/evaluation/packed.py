@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tardif.data.excluded_negatives import Own
 from tardif.display import brief_repr
 from tardif.ranking import Ranking, TopK, unpacked
+from tardif.types import Run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,3 +106,10 @@ class RunBuilder:
         """Return the run of all queries added, which have these ids."""
         parts = (np.array(self._starts, np.int64), np.array(self._places, np.int32), np.array(self._scores, np.float64))
         return PackedRun(list(queries), list(self._ids), *parts)
+
+
+def packed(run: Run) -> PackedRun:
+    """Return a run in arrays; each query's hits must be ordered, best first."""
+    builder = RunBuilder()
+    builder.add([list(hits.items()) for hits in run.values()])
+    return builder.run(list(run))

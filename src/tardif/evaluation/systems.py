@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tardif.data.judged import JudgedSet, most_own, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.evaluation.exhaustive import Corpus, DenseScorer, rank_blocks
+from tardif.evaluation.job import Job
 from tardif.evaluation.measure_names import DEPTH
-from tardif.evaluation.measures import rank, rank_bm25
-from tardif.evaluation.packed import PackedRun, RunBuilder
+from tardif.evaluation.measures import rank_bm25
+from tardif.evaluation.modelled import ModelKind, Models, ModelSpec, rank_part
+from tardif.evaluation.packed import PackedRun, RunBuilder, packed
 from tardif.evaluation.runs import read_run
 from tardif.index.manifest import is_index
 from tardif.progress import Console
@@ -24,10 +25,13 @@ from tardif.text.languages import language as find_language
 from tardif.text.normal import keyed_sample
 from tardif.types import Run
 
+if TYPE_CHECKING:
+    from tardif.search.retriever import Retriever
+
 Kind = Literal["model", "index", "bm25", "dense", "run"]
-Rank = Callable[[JudgedSet, int], Run]
-# Texts that a dense model encodes between two steps of the progress bar.
-_BLOCK = 512
+Rank = Callable[[Job], Run]
+# Texts that the projection of an untrained base is fitted on.
+_PROJECTION_DOCUMENTS = 256
 # Queries that an index is searched for before their hits are packed.
 _QUERIES = 1024
 
@@ -42,6 +46,8 @@ class SystemOptions:
         console: where progress and remarks go.
         exact: let indexes score every document.
         twice: what to do where a run file lists a document twice (:func:`tardif.evaluation.runs.read_run`).
+        processes: how many score the documents of a model.
+        models: opens models.
     """
 
     language: str
@@ -49,6 +55,8 @@ class SystemOptions:
     console: Console
     exact: bool
     twice: str
+    processes: int = 1
+    models: Models = field(default_factory=Models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +68,28 @@ class System:
         kind: what it is.
         rank: returns the run of a judged set, each query's hits in order and down to a depth.
         home: the folder of a model.
+        given: returns what the hits depend on beside the data: names and fingerprints.
     """
 
     name: str
     kind: Kind
     rank: Rank
     home: Path | None = None
+    given: Callable[[], Mapping[str, str]] = dict
 
-    def run(self, judged: JudgedSet, depth: int, console: Console) -> Run:
-        """Return the run that is measured and written: without a query's own document where that is no hit."""
-        # A query's own document takes a rank before it is left out, so that many more hits are asked for.
-        found = self.rank(judged, depth + most_own(judged.left_out))
+    def run(self, job: Job, console: Console) -> Run:
+        """Return the run that is measured and written: without a query's own document where that is no hit. One that
+        an interrupted evaluation has finished is taken from there."""
+        judged, depth = job.judged, job.depth
+        found: Run | None = job.work.finished(list(judged.queries))
+        if found is not None:
+            job.known()
+            console.say(f"{self.name} on {judged.name}: taken from the evaluation that was interrupted.")
+        else:
+            # A query's own document takes a rank before it is left out, so that many more hits are asked for.
+            found = self.rank(replace(job, depth=depth + most_own(judged.left_out)))
+            if isinstance(found, PackedRun):
+                job.work.finish(found)
         if isinstance(found, PackedRun):
             run: Run = found.without(judged.left_out, depth)
         else:  # a run file, which is not cut
@@ -112,49 +131,59 @@ def find_system(name: str, options: SystemOptions) -> System:
     """
     if name == "bm25":
         language = find_language(options.language)
-        return System(name, "bm25", _rank_by_words(language, options.console))
+        return System(name, "bm25", _rank_by_words(language), None, lambda: {"the language": language.code})
     if name.startswith("dense:"):
-        base = resolve_base(name.removeprefix("dense:"))
-        return System(name, "dense", _rank_dense(name, base, options), base.folder)
+        return _model(name, "dense", resolve_base(name.removeprefix("dense:")), options)
     if name.startswith("hybrid:"):
         folder = user_path(name.removeprefix("hybrid:"))
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
-        return System(name, "index", _rank_by_index(name, folder, options, hybrid=True))
+        return _index(name, folder, options, hybrid=True)
     path = user_path(name)
     if not is_folder(path) and path.exists():
         notes: list[str] = []
         run = read_run(path, twice=options.twice, notes=notes)
         for line in notes:
             options.console.tell(f"{name}: {line}")
-        return System(name, "run", lambda judged, depth: run)
+        return System(name, "run", lambda job: run)
     if is_index(path):
-        return System(name, "index", _rank_by_index(name, path, options, hybrid=False))
+        return _index(name, path, options, hybrid=False)
     base = resolve_base(name)
     if not base.is_colbert:
         raise ModelError(
             f"{name} is not a late-interaction model: measure it with dense:{name}, or as a base with --against."
         )
-    return System(name, "model", _rank_by_checkpoint(name, base, options), base.folder)
+    return _model(name, "late", base, options)
 
 
-def _rank_by_words(language: Language, console: Console) -> Rank:
-    def ranked(judged: JudgedSet, depth: int) -> Run:
-        with console.progress(f"bm25 on {judged.name}", len(judged.queries), "queries") as bar:
-            return rank_bm25(judged.queries, judged.documents, language, k=depth, advance=bar.advance)
+def _rank_by_words(language: Language) -> Rank:
+    def ranked(job: Job) -> Run:
+        judged = job.judged
+        return rank_bm25(judged.queries, judged.documents, language, k=job.depth, advance=job.queries_done)
 
     return ranked
 
 
-def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> Rank:
-    from tardif.index.protocol import RECALL
+def _index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> System:
     from tardif.search.retriever import Retriever
 
     # onnxruntime encodes queries on the CPU; a device is for PyTorch.
     retriever = Retriever(folder, device=None if options.device == "cpu" else options.device)
+
+    def given() -> dict[str, str]:
+        index: Any = retriever.index
+        return {"the index": f"{index.identity} {index.store.number('changes')}"}
+
+    return System(name, "index", _rank_by_index(name, retriever, options, hybrid=hybrid), None, given)
+
+
+def _rank_by_index(name: str, retriever: Retriever, options: SystemOptions, *, hybrid: bool) -> Rank:
+    from tardif.index.protocol import RECALL
+
     console = options.console
 
-    def ranked(judged: JudgedSet, depth: int) -> Run:
+    def ranked(job: Job) -> Run:
+        judged, depth = job.judged, job.depth
         measured = depth - most_own(judged.left_out)
         exact = options.exact or measured > DEPTH  # the recall that pruning promises holds down to this rank
         if exact:
@@ -167,71 +196,70 @@ def _rank_by_index(name: str, folder: Path, options: SystemOptions, *, hybrid: b
             )
         builder, names = RunBuilder(), list(judged.queries)
         # The whole run is of one state of the index, whatever is added to it meanwhile.
-        with console.progress(f"{name} on {judged.name}", len(names), "queries") as bar, retriever.index.moment():
+        with retriever.index.moment():
             for begin in range(0, len(names), _QUERIES):
                 part = {query: judged.queries[query] for query in names[begin : begin + _QUERIES]}
-                run = retriever.run(part, depth, exact=exact, hybrid=hybrid, group=True, advance=bar.advance)
+                run = job.work.some(begin, list(part))
+                if run is None:
+                    found = retriever.run(part, depth, exact=exact, hybrid=hybrid, group=True, advance=job.queries_done)
+                    run = packed(found)
+                    job.work.keep_some(begin, run)
+                else:
+                    job.queries_known(len(part))
                 builder.add([list(hits.items()) for hits in run.values()])
         return builder.run(names)
 
     return ranked
 
 
-def _rank_with(model: Any, name: str, judged: JudgedSet, depth: int, console: Console) -> Run:
-    with console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
-        return rank(model, judged.queries, judged.documents, k=depth, advance=bar.advance)
+def _rank_by_model(name: str, spec: ModelSpec, options: SystemOptions) -> Rank:
+    """Every query is scored with every document, by this process or by several."""
 
-
-def _rank_by_checkpoint(name: str, base: Base, options: SystemOptions) -> Rank:
-    from functools import cache
-
-    @cache
-    def load() -> Any:
-        from tardif.encoder.model import open_model
-
-        return open_model(str(base.folder), device=options.device)
-
-    def ranked(judged: JudgedSet, depth: int) -> Run:
-        _warn_of_truncation(name, load(), judged, options.console)
-        return _rank_with(load(), name, judged, depth, options.console)
-
-    return ranked
-
-
-def _rank_dense(name: str, base: Base, options: SystemOptions) -> Rank:
-    """One vector per text: cosine similarity of a dense sentence-transformers model."""
-
-    def ranked(judged: JudgedSet, depth: int) -> Run:
-        from tardif.mining.dense import open_dense
-
-        model = open_dense(base, options.device)
-        _warn_of_truncation(name, model, judged, options.console)
-        # Equal texts are encoded once, so that they tie.
-        corpus = Corpus(judged.documents, block=_BLOCK, longest_first=False)
-        best = TopK(len(judged.queries), min(depth, len(corpus.ids)))
-        with options.console.progress(f"{name} on {judged.name}", len(judged.documents), "documents") as bar:
-            rank_blocks(corpus, DenseScorer(model, list(judged.queries.values())), best, advance=bar.advance)
+    def ranked(job: Job) -> Run:
+        judged, corpus = job.judged, spec.corpus(job.judged.documents)
+        best, done = TopK(len(judged.queries), min(job.depth, len(corpus.ids))), set[int]()
+        for keys, blocks in job.work.parts(best.keys.shape):
+            best.merge(keys)
+            done |= set(blocks)
+            job.documents_known(sum(map(corpus.size, blocks)))
+        rest = [block for block in range(corpus.blocks) if block not in done]
+        if rest and judged.queries:
+            model = options.models.open(spec)
+            _warn_of_truncation(name, model, judged, options.console)
+            part = TopK(*best.keys.shape)
+            score = spec.scorer(model, list(judged.queries.values()))
+            rank_part(corpus, score, part, rest, job.work.new_part(), job.documents_done)
+            best.merge(part.keys)
         return PackedRun.of(list(judged.queries), best, corpus.ids)
 
     return ranked
 
 
-def untrained(name: str, base: Base, judged: JudgedSet, options: SystemOptions) -> list[System]:
+def _model(name: str, kind: ModelKind, base: Base, options: SystemOptions, sample: Sequence[str] = ()) -> System:
+    from functools import cache
+
+    spec = ModelSpec(kind, str(base.folder), options.device, tuple(sample))
+
+    @cache
+    def given() -> dict[str, str]:
+        from tardif.encoder.identity import fingerprint
+
+        return {"the model": fingerprint(base.folder), "the device": options.device}
+
+    system: Kind = "dense" if kind == "dense" else "model"
+    return System(name, system, _rank_by_model(name, spec, options), base.folder, given)
+
+
+def untrained(base: Base, judged: JudgedSet, options: SystemOptions) -> list[System]:
     """Return the two untrained systems around a base: its raw token vectors, and the recipe at step 0 (or the base
     itself, if it is a late-interaction model already)."""
-    from tardif.encoder.model import build_model, fit_projection, raw_view
-    from tardif.encoder.recipe import Recipe
-
-    model = build_model(base, Recipe(), device=options.device)
-    if not base.is_colbert:
-        fit_projection(model, keyed_sample(0, (document.content for document in judged.documents), 256))
-    _warn_of_truncation(name, model, judged, options.console)
-
-    def system(label: str, view: Any) -> System:
-        return System(label, "model", lambda judged, depth: _rank_with(view, label, judged, depth, options.console))
-
+    contents = (document.content for document in judged.documents)
+    sample = [] if base.is_colbert else keyed_sample(0, contents, _PROJECTION_DOCUMENTS)
     itself = "as it is" if base.is_colbert else "the recipe at step 0"
-    return [system("raw token vectors", raw_view(model)), system(itself, model)]
+    return [
+        _model("raw token vectors", "raw", base, options, sample),
+        _model(itself, "step 0", base, options, sample),
+    ]
 
 
 def _warn_of_truncation(name: str, model: Any, judged: JudgedSet, console: Console) -> None:

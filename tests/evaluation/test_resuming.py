@@ -1,0 +1,148 @@
+"""An evaluation that is interrupted continues from its work folder, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import tiny
+from tardif.errors import FolderError
+from tardif.evaluation import exhaustive, modelled
+from tardif.evaluation.comparison import compare
+from tardif.evaluation.work import working
+from tardif.locks import hold
+from tardif.progress import Console
+
+MEASURES = ["nDCG@10", "R@100"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A collection of 30 documents in five blocks."""
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    texts = tiny.SENTENCES[:30]
+    corpus = "".join(json.dumps({"_id": f"d{n}", "title": "", "text": text}) + "\n" for n, text in enumerate(texts))
+    (folder / "corpus.jsonl").write_text(corpus)
+    asked = [(f"q{n}", " ".join(texts[n].split()[-3:])) for n in range(0, 30, 3)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": q, "text": text}) + "\n" for q, text in asked))
+    rows = "".join(f"{q}\td{q[1:]}\t1\n" for q, _ in asked)
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return folder
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Small blocks, each kept at once; and the numbers of the texts that were encoded."""
+    monkeypatch.setattr(exhaustive, "BLOCK", 6)
+    monkeypatch.setattr(modelled, "KEEP_SECONDS", -1.0)
+    return count_encoded(monkeypatch)
+
+
+def count_encoded(monkeypatch, fail_after=None):
+    encoded, encode = [], exhaustive.encode_documents
+
+    def counting(model, texts):
+        if fail_after is not None and len(encoded) == fail_after:
+            raise KeyboardInterrupt
+        encoded.append(len(texts))
+        return encode(model, texts)
+
+    monkeypatch.setattr(exhaustive, "encode_documents", counting)
+    return encoded
+
+
+def evaluate(model, data, out, **more):
+    return compare([str(model), "bm25"], [data], measures=MEASURES, out=out, console=Console(), **more)
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.fixture
+def broken(multi_vector_folder, data, tmp_path, blocks, monkeypatch):
+    """The output of an evaluation that was interrupted in the fourth of five blocks; model, data, the whole figures."""
+    model = tmp_path / "model"
+    shutil.copytree(multi_vector_folder, model)
+    whole = evaluate(model, data, tmp_path / "whole")
+    assert blocks == [6, 6, 6, 6, 6]
+    with monkeypatch.context() as patch:
+        count_encoded(patch, fail_after=3)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(model, data, tmp_path / "out")
+    blocks.clear()
+    assert left_in(tmp_path) == [".out.evaluating"]
+    return model, data, tmp_path / "out", whole
+
+
+def test_it_continues_at_the_block_and_ends_alike(broken, tmp_path, blocks):
+    model, data, out, whole = broken
+    again = evaluate(model, data, out)
+    assert blocks == [6, 6]
+    assert again == whole
+    assert left_in(tmp_path) == []
+    for file in (tmp_path / "whole").rglob("*.*"):
+        assert (out / file.relative_to(tmp_path / "whole")).read_bytes() == file.read_bytes()
+
+
+def test_finished_pairs_are_taken(multi_vector_folder, data, tmp_path, blocks, capsys):
+    with pytest.raises(RuntimeError), working(tmp_path / "out") as work:
+        whole = evaluate(multi_vector_folder, data, tmp_path / "out", work=work)
+        raise RuntimeError
+    capsys.readouterr()
+    blocks.clear()
+    assert evaluate(multi_vector_folder, data, tmp_path / "out") == whole
+    assert not blocks
+    assert capsys.readouterr().err.count("taken from the evaluation that was interrupted") == 2
+    assert left_in(tmp_path) == []
+
+
+def change_model(model, data):
+    config = json.loads((model / "config_sentence_transformers.json").read_text())
+    (model / "config_sentence_transformers.json").write_text(json.dumps({**config, "note": 1}))
+
+
+def change_data(model, data):
+    path = data / "corpus.jsonl"
+    path.write_text(path.read_text().replace("cat", "dog"))
+
+
+@pytest.mark.parametrize(("change", "named"), [(change_model, "the model"), (change_data, "the data")])
+def test_what_has_changed_is_measured_again_and_that_is_said(broken, blocks, capsys, change, named):
+    model, data, out, _ = broken
+    change(model, data)
+    capsys.readouterr()
+    evaluate(model, data, out)
+    assert blocks == [6, 6, 6, 6, 6]
+    assert f"{named} changed since: it is measured again" in capsys.readouterr().err
+
+
+def test_other_measures_of_the_same_depth_need_no_new_hits(broken, blocks):
+    model, data, out, _ = broken
+    compare([str(model)], [data], measures=["RR@10"], out=out)
+    assert blocks == [6, 6]
+
+
+def test_a_damaged_part_is_found_again(broken, blocks):
+    model, data, out, whole = broken
+    (part,) = out.with_name(".out.evaluating").rglob("part-*.npz")
+    content = bytearray(part.read_bytes())
+    content[200] ^= 1
+    part.write_bytes(content)
+    assert evaluate(model, data, out) == whole
+    assert blocks == [6, 6, 6, 6, 6]
+
+
+def test_two_evaluations_do_not_share_an_output(tmp_path, data, monkeypatch):
+    with hold(tmp_path / ".out.evaluating"), pytest.raises(FolderError, match="by another evaluation"):
+        compare(["bm25"], [data], out=tmp_path / "out")
+
+
+def test_what_fails_before_anything_is_found_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="early"), working(tmp_path / "new" / "out") as work:
+        work.pair("bm25", "set", {}, Console(quiet=True))
+        raise ValueError("early")
+    assert not list((tmp_path / "new").iterdir())
