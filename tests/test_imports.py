@@ -21,6 +21,7 @@ LEVELS = [
     {"explanation"},
     {"types", "progress", "forks", "locks", "devices", "ranking"},
     {"folders"},
+    {"processes"},
     {"scoring", "text"},
     {"losses", "encoder"},
     {"data"},

@@ -54,6 +54,29 @@ def allocate(request: str | int = "auto") -> Allocation:
     return Allocation("cuda", count)
 
 
+def allocate_processes(device: str | int = "auto", processes: int | None = None) -> tuple[str, int]:
+    """Resolve a device and the number of processes that share a work: torch's name of the device, and the number.
+
+    Each GPU has one process. On a CPU there is one, unless more are asked for: it uses all cores.
+
+    Raises:
+        SettingError: this machine lacks the device, or there cannot be that many processes.
+
+    >>> allocate_processes("cpu"), allocate_processes("cpu", 2)
+    (('cpu', 1), ('cpu', 2))
+    """
+    found = allocate(device)
+    if processes is None:
+        return found.kind, found.count
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise SettingError(f"processes={processes!r}: give a whole number, 1 or more.")
+    if processes > 1 and found.kind == "mps":
+        raise SettingError(f"processes={processes}: there is one Apple GPU; give 1, or device='cpu'.")
+    if found.kind == "cuda" and processes > (gpus := cuda_count()):
+        raise SettingError(f"processes={processes}: this machine has {gpus} GPU(s), and each takes one.")
+    return found.kind, processes
+
+
 def world_size() -> int:
     """Return the number of processes that train together: WORLD_SIZE, as torchrun and accelerate set it, or 1."""
     return max(_number("WORLD_SIZE", 1), 1)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 import tiny
-from tardif.errors import FolderError
-from tardif.evaluation import exhaustive, modelled
+from tardif.errors import FolderError, SettingError, TardifError
+from tardif.evaluation import exhaustive, modelled, sharing
 from tardif.evaluation.comparison import compare
 from tardif.evaluation.work import working
 from tardif.locks import hold
@@ -146,3 +152,128 @@ def test_what_fails_before_anything_is_found_leaves_nothing(tmp_path):
         work.pair("bm25", "set", {}, Console(quiet=True))
         raise ValueError("early")
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.fixture
+def in_turn(monkeypatch):
+    """Processes that run one after the other, in this one; what each of them says."""
+    said = []
+
+    class Pipe(Console):
+        def send(self, *event):
+            said.append(event)
+
+    @contextlib.contextmanager
+    def started(team):
+        for number in range(team.count):
+            monkeypatch.setenv("RANK", str(number))
+            monkeypatch.setenv("WORLD_SIZE", str(team.count))
+            sharing.rank_share(team.place, Pipe())
+        yield []
+
+    monkeypatch.setattr(sharing, "started", started)
+    monkeypatch.setattr(sharing, "wait", lambda processes, place: [0])
+    return said
+
+
+@pytest.mark.parametrize("kind", ["late", "dense", "untrained"])
+def test_processes_find_what_one_finds(
+    kind, multi_vector_folder, dense_folder, base_folder, data, in_turn, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(exhaustive, "BLOCK", 6)
+    monkeypatch.setattr(modelled, "_DENSE_BLOCK", 7)
+    systems = {"late": [str(multi_vector_folder)], "dense": [f"dense:{dense_folder}"], "untrained": []}[kind]
+    against = str(base_folder("bert")) if kind == "untrained" else None
+    one = compare(systems, [data], measures=MEASURES, against=against, run_file=tmp_path / "one.run")
+    assert not in_turn
+    two = compare(systems, [data], measures=MEASURES, against=against, run_file=tmp_path / "two.run", processes=3)
+    assert two == one
+    assert (tmp_path / "two.run").read_bytes() == (tmp_path / "one.run").read_bytes()
+    assert sum(count for _, count in in_turn) == 30 * (2 if kind == "untrained" else 1)
+
+
+def test_an_interrupted_evaluation_continues_in_another_number_of_processes(broken, in_turn):
+    model, data, out, whole = broken
+    assert evaluate(model, data, out, processes=2) == whole
+    assert in_turn == [("advance", 6), ("advance", 6)]
+
+
+@pytest.mark.parametrize("processes", [0, True, "2"])
+def test_a_number_of_processes_that_cannot_be(data, processes):
+    with pytest.raises(SettingError, match="whole number"):
+        compare(["bm25"], [data], processes=processes)
+
+
+@pytest.fixture
+def large(data):
+    """The collection with 1,500 more documents: 12 blocks."""
+    with (data / "corpus.jsonl").open("a") as file:
+        for n in range(1500):
+            text = f"the number {n} is {n % 7} more than {n - n % 7} and less than {2 * n + 1}"
+            file.write(json.dumps({"_id": f"n{n}", "title": "", "text": text}) + "\n")
+    return data
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(multi_vector_folder, large, tmp_path):
+    runs = {}
+    for count in (1, 2):
+        options = {"run_file": tmp_path / f"{count}.run", "processes": count}
+        runs[count] = compare([str(multi_vector_folder)], [large], measures=MEASURES, **options)
+    assert runs[1] == runs[2]
+    assert (tmp_path / "1.run").read_bytes() == (tmp_path / "2.run").read_bytes()
+
+
+SLOWLY = """\
+import sys, time
+from tardif.evaluation import exhaustive, modelled
+from tardif.evaluation.comparison import compare
+from tardif.progress import Console
+
+model, data, out = sys.argv[1:]
+modelled.KEEP_SECONDS = -1.0
+encode = exhaustive.encode_documents
+exhaustive.encode_documents = lambda model, texts: time.sleep(0.3) or encode(model, texts)
+compare([model], [data], measures=["nDCG@10", "R@100"], out=out, console=Console())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_killed_or_interrupted_it_continues(multi_vector_folder, large, tmp_path, monkeypatch, end):
+    out = tmp_path / "out"
+    whole = compare([str(multi_vector_folder)], [large], measures=MEASURES)
+    command = [sys.executable, "-c", SLOWLY, str(multi_vector_folder), str(large), str(out)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".out.evaluating/*/part-*.npz")):
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(end)
+    running.wait(timeout=30)
+    encoded = count_encoded(monkeypatch)
+    assert compare([str(multi_vector_folder)], [large], measures=MEASURES, out=out) == whole
+    assert 0 < len(encoded) < 12
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_evaluation_and_it_continues(multi_vector_folder, large, tmp_path, monkeypatch):
+    import threading
+
+    def kill():
+        while not (found := [child for child in psutil.Process().children() if is_worker(child)]):
+            time.sleep(0.01)
+        found[0].kill()
+
+    def is_worker(child):
+        return child.status() != psutil.STATUS_ZOMBIE and child.environ().get("RANK") == "1"
+
+    whole = compare([str(multi_vector_folder)], [large], measures=MEASURES)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(TardifError, match=r"Process 1 of 2 was killed by signal 9.*--out"):
+        compare([str(multi_vector_folder)], [large], measures=MEASURES, out=tmp_path / "out", processes=2)
+    killer.join()
+    assert not list(tmp_path.rglob("processes"))
+    again = compare([str(multi_vector_folder)], [large], measures=MEASURES, out=tmp_path / "out", processes=2)
+    assert again == whole

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from tardif import FolderError, SettingError, TrainingError
+from tardif.processes import parent
+from tardif.processes.child import PipeConsole
+from tardif.processes.parent import show_piped
 from tardif.progress import Bar, Console
-from tardif.training import launch
 from tardif.training.distributed import ProcessGroup, join
-from tardif.training.launch import show_piped
-from tardif.training.process import PipeConsole
 from tardif.training.run_config import load_config
 from tardif.training.settings import TrainingSettings, settings_from
 
@@ -41,7 +41,7 @@ def two(make, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
 
     def train(code, **settings):
-        monkeypatch.setattr(launch, "_COMMAND", HEAD + code)
+        monkeypatch.setattr(parent, "_COMMAND", HEAD + code)
         trainer = make()
         trainer.console = Listening()
         return trainer, lambda: trainer.train(processes=2, **settings)
@@ -59,7 +59,7 @@ def left_in(trainer):
 
 def test_each_process_knows_its_number_and_has_its_share_of_the_cores(two, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(launch, "core_count", lambda: 7)
+    monkeypatch.setattr(parent, "core_count", lambda: 7)
     names = "'RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', 'OMP_NUM_THREADS'"
     trainer, train = two(
         f"own = place / f'{{rank}}.partial'\n"
@@ -102,7 +102,7 @@ def test_what_rank_0_says_is_said_here(two):
     ],
 )
 def test_a_process_that_fails_ends_the_others_and_says_why(two, monkeypatch, code, error, told):
-    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(parent, "_GRACE_SECONDS", 0.3)
     trainer, train = two(code)
     began = time.monotonic()
     with pytest.raises(error, match=told):
@@ -138,7 +138,7 @@ def test_a_rank_0_that_was_interrupted_before_it_trained(two):
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         train()
-    assert time.monotonic() - began < launch._GRACE_SECONDS
+    assert time.monotonic() - began < parent._GRACE_SECONDS
 
 
 def test_a_config_is_read_as_it_was_written(make, tmp_path):

@@ -11,7 +11,7 @@ import typer
 
 from tardif.cli.groups import Group, verb
 from tardif.cli.output import put_json, put_row
-from tardif.cli.shared_options import AsJson, Device, JudgingOptions, Language, Quiet
+from tardif.cli.shared_options import AsJson, JudgingOptions, Language, Quiet
 
 if TYPE_CHECKING:
     from tardif.evaluation.evaluate import Evaluation
@@ -35,7 +35,8 @@ class ComparisonOptions(Group):
     ] = None
     exact: Annotated[bool, "Score every document of an index. Measures deeper than 100 always do."] = False
     language: Language = "en"
-    device: Device = "auto"
+    device: Annotated[str, "cpu, cuda, mps, auto (all GPUs), or a number of GPUs."] = "auto"
+    processes: Annotated[int | None, "Processes that share a model's documents. Default: one per GPU."] = None
 
 
 @verb

@@ -13,6 +13,7 @@ from tardif.data.formats.irds import irds_id
 from tardif.data.judged import JudgedSet, Judging, collections_in, read_judged
 from tardif.data.regular import user_path
 from tardif.data.training_set import TEST
+from tardif.devices import allocate_processes
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.calculation import check_judgements
@@ -42,7 +43,8 @@ def compare(
     run_file: str | Path | None = None,
     out: str | Path | None = None,
     language: str = "en",
-    device: str = "cpu",
+    device: str | int = "cpu",
+    processes: int | None = None,
     exact: bool = False,
     how: Judging | None = None,
     console: Console | None = None,
@@ -69,7 +71,10 @@ def compare(
         run_file: where to write the run; of several systems or data sets, the folder for a run of each.
         out: a folder for the run and the values of every system on every data set, as soon as they are known
             (:class:`tardif.evaluation.saving.EvaluationFolder`).
-        language, device: of BM25; torch's name.
+        language: of BM25.
+        device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
+        processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
+            ``device``; on a CPU one, which uses all cores.
         exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
         how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
         console: where to show progress. A quiet one still reports on the data; None shows nothing.
@@ -90,7 +95,8 @@ def compare(
     parsed = parse_measures(measures)
     find_language(language)
     # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
-    options = SystemOptions(language, device, console, exact, how.actions["duplicate-hit"])
+    kind, count = allocate_processes(device, processes)
+    options = SystemOptions(language, kind, console, exact, how.actions["duplicate-hit"], count)
     base, names = _check_systems(systems, against), _data_names(data)
     every = systems if against is None else [*systems, against]
     outputs: list[Output] = [RunOutput(run_file, every, names, only=len(systems) == 1)] if run_file is not None else []

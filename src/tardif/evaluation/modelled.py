@@ -11,6 +11,7 @@ from typing import Any, Literal
 from tardif.encoder.base import resolve_base
 from tardif.evaluation.exhaustive import Corpus, DenseScorer, LateScorer, Scorer
 from tardif.evaluation.work import write_part
+from tardif.progress import Console
 from tardif.ranking import TopK
 from tardif.types import Document
 
@@ -120,3 +121,13 @@ def rank_part(
             kept = time.monotonic()
     if path is not None and done:
         write_part(path, best.keys, done)
+
+
+def warn_of_truncation(name: str, model: Any, data: str, documents: Sequence[Document], console: Console) -> None:
+    """Say what a model does not read of the documents. They are judged whole, so they are not cut."""
+    from tardif.encoder.truncation import document_reach, overlong, truncation_warning
+
+    way_out = "Documents are judged whole, so they are not cut here; a search of pieces (--chunk) finds it."
+    found, reach = overlong(model, documents), document_reach(model)
+    if line := truncation_warning(found, reach, len(documents), way_out):
+        console.say(f"{name} on {data}: {line}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +14,10 @@ from tardif.errors import ModelError, SettingError
 from tardif.evaluation.job import Job
 from tardif.evaluation.measure_names import DEPTH
 from tardif.evaluation.measures import rank_bm25
-from tardif.evaluation.modelled import ModelKind, Models, ModelSpec, rank_part
+from tardif.evaluation.modelled import ModelKind, Models, ModelSpec, rank_part, warn_of_truncation
 from tardif.evaluation.packed import PackedRun, RunBuilder, packed
 from tardif.evaluation.runs import read_run
+from tardif.evaluation.sharing import Share, in_processes
 from tardif.index.manifest import is_index
 from tardif.progress import Console
 from tardif.ranking import TopK
@@ -26,6 +27,9 @@ from tardif.text.normal import keyed_sample
 from tardif.types import Run
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tardif.search.retriever import Retriever
 
 Kind = Literal["model", "index", "bm25", "dense", "run"]
@@ -224,15 +228,25 @@ def _rank_by_model(name: str, spec: ModelSpec, options: SystemOptions) -> Rank:
             job.documents_known(sum(map(corpus.size, blocks)))
         rest = [block for block in range(corpus.blocks) if block not in done]
         if rest and judged.queries:
-            model = options.models.open(spec)
-            _warn_of_truncation(name, model, judged, options.console)
-            part = TopK(*best.keys.shape)
-            score = spec.scorer(model, list(judged.queries.values()))
-            rank_part(corpus, score, part, rest, job.work.new_part(), job.documents_done)
-            best.merge(part.keys)
+            share = Share(spec, name, corpus, rest, best.keys.shape)
+            for keys in _parts(share, job, options):
+                best.merge(keys)
         return PackedRun.of(list(judged.queries), best, corpus.ids)
 
     return ranked
+
+
+def _parts(share: Share, job: Job, options: SystemOptions) -> Iterator[NDArray[np.uint64]]:
+    """The best hits in the blocks that are left, of each process that scored some of them."""
+    if options.processes > 1 and len(share.blocks) > 1:
+        yield from in_processes(share, job, min(options.processes, len(share.blocks)), options.console)
+        return
+    model, judged = options.models.open(share.spec), job.judged
+    warn_of_truncation(share.name, model, judged.name, judged.documents, options.console)
+    part = TopK(*share.shape)
+    score = share.spec.scorer(model, list(judged.queries.values()))
+    rank_part(share.corpus, score, part, share.blocks, job.work.new_part(), job.documents_done)
+    yield part.keys
 
 
 def _model(name: str, kind: ModelKind, base: Base, options: SystemOptions, sample: Sequence[str] = ()) -> System:
@@ -260,16 +274,6 @@ def untrained(base: Base, judged: JudgedSet, options: SystemOptions) -> list[Sys
         _model("raw token vectors", "raw", base, options, sample),
         _model(itself, "step 0", base, options, sample),
     ]
-
-
-def _warn_of_truncation(name: str, model: Any, judged: JudgedSet, console: Console) -> None:
-    """Say what a model does not read of the documents. They are judged whole, so they are not cut."""
-    from tardif.encoder.truncation import document_reach, overlong, truncation_warning
-
-    way_out = "Documents are judged whole, so they are not cut here; a search of pieces (--chunk) finds it."
-    found, reach = overlong(model, judged.documents), document_reach(model)
-    if line := truncation_warning(found, reach, len(judged.documents), way_out):
-        console.say(f"{name} on {judged.name}: {line}")
 
 
 def distinct_names(paths: Sequence[str | Path]) -> list[str]:

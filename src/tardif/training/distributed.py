@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, distributed
 
-import tardif.errors
 from tardif.devices import own_rank, world_size
 from tardif.errors import SettingError, TardifError
+from tardif.processes.parent import error_named
 from tardif.scoring import TokenVectors
 
 if TYPE_CHECKING:
@@ -133,13 +133,6 @@ class ProcessGroup:
         """Close the connections; every process does when all have ended."""
         if self.size > 1:
             distributed.destroy_process_group()
-
-
-def error_named(name: str, message: str) -> TardifError:
-    """Make one of our errors, as another process raised it."""
-    kind = getattr(tardif.errors, name, TardifError)
-    error: TardifError = kind(message)
-    return error
 
 
 def join(kind: str, meeting: str = "env://") -> ProcessGroup:
