@@ -17,6 +17,7 @@ from tardif.evaluation.saving import write_results
 from tardif.evaluation.table import Table, make_table
 from tardif.evaluation.terminal import text_of
 from tardif.evaluation.verdict import FEW_QUERIES
+from tardif.evaluation.work import working
 from tardif.progress import Console, Silent
 
 
@@ -101,10 +102,10 @@ def evaluate(
         compare: compare every pair of systems. ``against`` alone compares each system with the base.
         against: a base, measured untrained and listed last.
         out: a folder for ``results.json``, the runs and the values of every query
-            (:mod:`tardif.evaluation.saving`).
+            (:mod:`tardif.evaluation.saving`). Interrupted, the same call continues.
         console: where to show progress; None shows nothing.
         how: the other arguments of :func:`tardif.evaluation.comparison.compare`: ``measures``, ``split``,
-            ``documents``, ``queries``, ``run_file``, ``language``, ``device``, ``exact``, ``how``.
+            ``documents``, ``queries``, ``run_file``, ``language``, ``device``, ``processes``, ``exact``, ``how``.
 
     Raises:
         SettingError: an argument is not known, or there is nothing to compare.
@@ -115,21 +116,22 @@ def evaluate(
     if compare and len(systems) + (against is not None) < 2:
         raise SettingError("There is no pair to compare: give two systems or more.")
     began = time.monotonic()
-    figures = comparison.compare(systems, data, against=against, out=out, console=console, **how)
-    compared = pairs(figures, None if compare else against) if compare or against is not None else []
-    _warn_of_few(compared, console or Silent())
-    reading = how.get("how")
-    settings = {
-        "data": list(dict.fromkeys(item.data for item in figures)),
-        "split": how.get("split", "test"),
-        "measures": list(figures[0].measures),
-        "against": against,
-        "exact": how.get("exact", False),
-        "on": dict((reading.on or {}) if reading else {}),
-    }
-    found = Evaluation(tuple(figures), tuple(compared), against, settings, time.monotonic() - began)
-    if out is not None:
-        write_results(Path(out), found.results())
+    with working(out) as work:  # held until the results are written: a kill before that loses nothing
+        figures = comparison.compare(systems, data, against=against, out=out, console=console, work=work, **how)
+        compared = pairs(figures, None if compare else against) if compare or against is not None else []
+        _warn_of_few(compared, console or Silent())
+        reading = how.get("how")
+        settings = {
+            "data": list(dict.fromkeys(item.data for item in figures)),
+            "split": how.get("split", "test"),
+            "measures": list(figures[0].measures),
+            "against": against,
+            "exact": how.get("exact", False),
+            "on": dict((reading.on or {}) if reading else {}),
+        }
+        found = Evaluation(tuple(figures), tuple(compared), against, settings, time.monotonic() - began)
+        if out is not None:
+            write_results(Path(out), found.results())
     return found
 
 
