@@ -63,7 +63,7 @@ OTHERWISE = {
     ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),
     ("search/rerank.py", "chunk"): ("index", "add", "sync"),
-    ("evaluation/systems.py", "chunk"): ("index",),
+    ("evaluation/modelled.py", "chunk"): ("index",),
     ("evaluation/systems.py", "hybrid"): ("index",),
     ("training/decision.py", "hybrid"): ("index",),
     ("evaluation/runs.py", "on"): ("evaluate",),
