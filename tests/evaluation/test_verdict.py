@@ -1,10 +1,12 @@
 """The verdict: what is called better must be so as often as is said, and what cannot be told is called so."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from tardif import DataError
+from tardif.evaluation.figures import Figures, pairs
 from tardif.evaluation.measures import means
 from tardif.evaluation.paired import paired
 from tardif.evaluation.verdict import BETTER, DECIDES, FEW, SAME, WORSE, Comparison, compare_values
@@ -98,3 +100,25 @@ def test_a_comparison_is_read_back_as_it_was():
 def test_systems_are_compared_on_the_same_queries(ours, theirs):
     with pytest.raises(DataError, match="same queries"):
         paired(ours, theirs)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.004, 0.02])
+def test_many_queries_are_computed_as_a_few_thousand_are_drawn(gain, monkeypatch):
+    ours, theirs = drawn(2_100, gain)
+    normal = paired(ours, theirs)
+    monkeypatch.setattr("tardif.evaluation.paired._DRAWN", 3_000)
+    by_draws = paired(ours, theirs)
+    assert (normal.p, normal.low, normal.high) == pytest.approx((by_draws.p, by_draws.low, by_draws.high), abs=0.01)
+    assert (normal.difference, normal.won, normal.tied) == (by_draws.difference, by_draws.won, by_draws.tied)
+
+
+def test_rounding_wins_no_query():
+    values = {f"q{n}": n / 10 for n in range(10)}
+    found = paired({query: value + 1e-15 for query, value in values.items()}, values)
+    assert (found.won, found.lost, found.tied, found.p) == (0, 0, 10, 1.0)
+
+
+def test_values_that_are_all_0_are_no_difference():
+    zero = Figures("a", "faq", {"ERR@20": 0.0}, {"ERR@20": dict.fromkeys("abc", 0.0)})
+    (pair,) = pairs([zero, replace(zero, name="b")])
+    assert (pair.verdict, pair.low, pair.high, pair.p_holm) == (SAME, 0, 0, 1)

@@ -12,7 +12,17 @@ from tardif.display import Short
 from tardif.errors import DataError
 from tardif.evaluation.measure_names import is_count, scale_of
 from tardif.evaluation.paired import holm, paired, significance
-from tardif.evaluation.verdict import FEW, FEW_QUERIES, LEAST_GAIN, SAME, UNMEASURED, called, needed_queries
+from tardif.evaluation.verdict import (
+    BETTER,
+    FEW,
+    FEW_QUERIES,
+    LEAST_GAIN,
+    SAME,
+    UNMEASURED,
+    WORSE,
+    called,
+    needed_queries,
+)
 
 __all__ = ["Figures", "Pair", "holm", "means_over_data", "p_words", "pairs", "results", "signed"]
 
@@ -97,6 +107,8 @@ class Pair(Short):
         'better: +.030 RR (95 % +.011 to +.048), p < .001; 60 queries won, 0 lost, 0 tied'
         """
         verdict = "too few queries to tell" if self.verdict == FEW else self.verdict
+        if is_count(self.measure):  # more hits are not better
+            verdict = {BETTER: "higher", WORSE: "lower"}.get(verdict, verdict)
         interval = f"95 % {signed(self.low)} to {signed(self.high)}"
         corrected = f" (Holm, {self.compared} pairs)" if self.compared > 1 else ""
         hidden = self.verdict in (FEW, SAME) and self.queries < self.needed and (self.won or self.lost)
@@ -161,7 +173,8 @@ def _compared(ours: Figures, theirs: Figures, measure: str, compared: int) -> Pa
     """The comparison of two systems by a measure, without the correction for other comparisons."""
     one, other = ours.values[measure], theirs.values[measure]
     scale = scale_of(measure, [*one.values(), *other.values()])
-    found = paired(one, other, scale=scale)
+    # What counts differs by little of its size: the interval assumes differences of the size of those found.
+    found = paired(one, other, scale=scale_of(measure, (one[query] - other[query] for query in one)))
     times = len(one) if is_count(measure) else 1
     return Pair(
         ours.name,

@@ -26,7 +26,7 @@ _DRAWS = 10_000
 # Numbers drawn at a time: 16 MB.
 _HELD = 2_000_000
 # With more queries, means are distributed normally for all that a p-value or an interval shows.
-_DRAWN = 5_000
+_DRAWN = 2_000
 # Differences below this, of the measure's scale, come from the order of sums.
 _ROUNDING = 1e-9
 
@@ -74,7 +74,7 @@ def paired(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int 
     First, it is expanded as far as Student's t is wider than the normal distribution (Hesterberg, The American
     Statistician 2015). Second, it is drawn from the queries and two more, one won and one lost (as Agresti and Caffo do
     for proportions, The American Statistician 2000). With hundreds of queries neither changes anything. With one query
-    the interval is as wide as the measure: -1 to 1. With more than 5,000, it is the normal distribution's.
+    the interval is as wide as the measure: -1 to 1. With more than 2,000, it is the normal distribution's.
 
     >>> found = paired({"a": 0.9, "b": 0.5, "c": 0.2}, {"a": 0.4, "b": 0.5, "c": 0.3})
     >>> round(found.difference, 4), found.won, found.lost, found.tied
@@ -83,8 +83,8 @@ def paired(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int 
     Args:
         ours, theirs: query id -> value.
         seed: of the draws.
-        scale: how large the measure's values are (:func:`tardif.evaluation.measure_names.scale_of`): 1 for those that
-            are best at 1.
+        scale: how large differences can be (:func:`tardif.evaluation.measure_names.scale_of`): 1 for measures that are
+            best at 1.
 
     Raises:
         DataError: there is no query, or the queries are not the same.
@@ -145,7 +145,7 @@ def significance(ours: Mapping[str, float], theirs: Mapping[str, float], *, seed
 
     Fisher's test, which Smucker, Allan and Carterette (CIKM 2007) recommend for retrieval: the signs of the
     differences are flipped at random, 10,000 times; p is the share of draws with a mean at least as far from 0. The
-    observed signs count as one more draw, so p is never 0. With more than 5,000 queries that differ, the share is
+    observed signs count as one more draw, so p is never 0. With more than 2,000 queries that differ, the share is
     computed from the normal distribution.
 
     Args:

@@ -116,10 +116,13 @@ def _letters() -> Iterator[str]:
 
 
 def _beats(comparisons: Sequence[Pair], letters: dict[str, str]) -> dict[tuple[str, str, str], str]:
-    """The letters of the systems that each is significantly better than: (system, data, measure) -> letters."""
+    """The letters of the systems that each is significantly better than: (system, data, measure) -> letters.
+
+    A measure that counts has none: more hits are not better.
+    """
     found: dict[tuple[str, str, str], list[str]] = {}
     for pair in comparisons:
-        if pair.verdict in (BETTER, WORSE):
+        if pair.verdict in (BETTER, WORSE) and not is_count(pair.measure):
             better, worse = (pair.system, pair.other) if pair.verdict == BETTER else (pair.other, pair.system)
             found.setdefault((better, pair.data, pair.measure), []).append(letters[worse])
     joint = "" if all(len(letter) == 1 for letter in letters.values()) else ","
