@@ -1,17 +1,11 @@
 """The page in a real browser: no message, nothing wider than a phone, and every rule of axe-core is kept."""
 
-from pathlib import Path
-
 import pytest
 
 import report_samples
 from tardif.report import report
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +17,6 @@ def page(tmp_path_factory):
         for seed, name in enumerate(names)
     ]
     return report([*trained, report_samples.evaluation(root / "evaluated", queries=40)], root / "page.html")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
