@@ -7,7 +7,7 @@ Parts: ``scan`` (exhaustive exact scoring: packed GEMM, maxsim-cpu and colbandit
 random vectors; needs no model), ``growth`` (pruned search of 1,000 to 43,001 documents), ``bits`` (build, size, recall
 and nDCG@10 for each number of bits), ``writes``, ``memory``, ``words`` (BM25 over 43,001 documents; needs no vectors),
 ``hybrid`` (the same by vectors, by words and by both, with and without a filter), ``cold`` (the command line),
-``explain`` (hits explained from their stored vectors, on 1,000 documents of scifact). One
+``explain`` (hits explained from their stored vectors, on scifact). One
 thread, real token vectors (:mod:`collection_vectors`), queries filled to 32 tokens one at a time; times are processor
 time of the median query, without encoding. Growth is also measured with bare queries, of their own tokens alone: an
 untrained model's filling says little, and is the hardest to prune.
@@ -492,12 +492,12 @@ def cold(data: Collection, work: Path) -> None:
         said(f"run {turn + 1}", f"{float(seconds):.2f}", f"{float(most):.0f}")
 
 
-def explaining(archives: Path, work: Path, dim: int) -> None:
+def explaining(archives: Path, work: Path, dim: int, count: int) -> None:
     """Hits of scifact's queries explained, beside their search: encoding of the query included in both."""
     from tardif.search.retriever import Retriever
 
     beir = read_judged(unpacked(archives / "scifact.tar.gz", work / "collections"), "train")
-    documents, folder = list(beir.documents)[:1000], work / f"explain-{dim}.index"
+    documents, folder = list(beir.documents)[:count], work / f"explain-{dim}-{count}.index"
     if not folder.exists():
         Retriever.build(model_folder(work, documents, dim), documents, folder, quiet=True).close()
     header("an explanation, ms of processor time", "median", "slowest of ten")
@@ -509,6 +509,7 @@ def explaining(archives: Path, work: Path, dim: int) -> None:
             assert sum(match.similarity for match in found.matches) == hits[query].score
         for name, call in {
             "search, k = 10": lambda query: retriever.search(query, k=10),
+            "search, k = 10, explain=True": lambda query: retriever.search(query, k=10, explain=True),
             "explain the best hit": lambda query: retriever.explain(query, hits[query]),
         }.items():
             times = sorted(_milliseconds(call, query) for query in queries)
@@ -540,6 +541,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--dim", type=int, default=128, help="width of the vectors; the goals are stated at 128")
+    parser.add_argument("--documents", type=int, default=1000, help="how many the part explain has")
     parser.add_argument("--plot", type=Path, help="where the growth's plot goes")
     options = parser.parse_args()
     if "random" in options.parts:
@@ -548,7 +550,7 @@ def main() -> None:
     if "words" in options.parts:
         by_words(options.data, options.work)
     if "explain" in options.parts:
-        explaining(options.data, options.work, options.dim)
+        explaining(options.data, options.work, options.dim, options.documents)
     if not set(options.parts) - {"random", "words", "explain"}:
         return
     scifact = collection("scifact", options.data, options.work, options.dim)

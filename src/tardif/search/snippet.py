@@ -7,7 +7,7 @@
 >>> similarities = np.array([[0.1, 0.1, 0.2, 0.3, 0.2, 0.9]], dtype=np.float32)
 >>> found = Explanation("tides", text, [Token("tides", 0, 5)], tokens, [], 0.9, similarities)
 >>> passage(found, characters=25)
-Passage(text='... The moon makes tides.', start=13, end=34, marks=(Mark(start=23, end=28, weight=0.868),))
+Passage(text='... The moon makes tides.', start=13, end=34, marks=(Mark(start=19, end=24, weight=0.868),))
 """
 
 from __future__ import annotations
