@@ -65,6 +65,15 @@ def test_the_verdict_is_one_sentence_with_its_interval(folder, undrawn):
     assert f"{found['won']} queries won" in page
 
 
+def test_a_difference_that_is_rounded_away_has_no_direction(copied, undrawn):
+    results = json.loads((copied / "results.json").read_text())
+    results["comparison"]["measures"]["nDCG@10"]["difference"] = 0.00001
+    results["before"]["nDCG@10"] = 0.5
+    (copied / "results.json").write_text(json.dumps(results))
+    page = render([read_source(copied)])
+    assert "nDCG@10 stayed at 0.500 (95 % interval" in page and "rose by" not in page
+
+
 def test_a_large_report_is_small_and_counts_every_query():
     values = {f"q{n}": (n % 101 / 100, (n * 7) % 101 / 100) for n in range(15_000)}
     chart = scatter("k", Sides("before", "after", "nDCG@10", values))

@@ -56,11 +56,14 @@ def verdict(source: Source) -> Verdict:
 def _sentence(found: Comparison, before: float, after: float) -> str:
     """The rest of the verdict's sentence."""
     one = found.deciding
-    moved = "rose" if after > before else "fell" if after < before else "stayed"
-    by = f" by {value(abs(one.difference))} (95 % interval {signed(one.low)} to {signed(one.high)})"
+    interval = f"(95 % interval {signed(one.low)} to {signed(one.high)})"
+    moved = f"{'rose' if one.difference > 0 else 'fell'} by {value(abs(one.difference))} {interval}"
+    moved += f", from {value(before)} to {value(after)}"
+    if value(before) == value(after):
+        moved = f"stayed at {value(before)} {interval}"
     needed = f"; about {found.needed:,} would show a difference of {found.size:.2f}" if found.verdict == FEW else ""
     where = f"on {found.queries:,} held-out queries{needed}"
-    return f": {DECIDES} {moved}{by}, from {value(before)} to {value(after)}, {where}."
+    return f": {DECIDES} {moved}, {where}."
 
 
 def systems(source: Source) -> dict[str, str]:
