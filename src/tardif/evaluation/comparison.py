@@ -17,10 +17,12 @@ from tardif.devices import allocate_processes
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError, SettingError
 from tardif.evaluation.calculation import check_judgements
+from tardif.evaluation.evaluation_evidence import EvaluationEvidence
 from tardif.evaluation.figures import Figures, Pair, pairs, results
 from tardif.evaluation.job import Job, data_digest, size_of
 from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures, uncut
 from tardif.evaluation.measures import means, per_query
+from tardif.evaluation.repeating import python_call
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
 from tardif.evaluation.work import PairWork, Work, versions, working
@@ -49,6 +51,7 @@ def compare(
     how: Judging | None = None,
     console: Console | None = None,
     work: Work | None = None,
+    command: str = "",
 ) -> list[Figures]:
     """Measure systems on data sets, the one to compare against last.
 
@@ -70,7 +73,8 @@ def compare(
             recipe at step 0. One that is among the systems is compared as it is.
         run_file: where to write the run; of several systems or data sets, the folder for a run of each.
         out: a folder for the run and the values of every system on every data set, as soon as they are known
-            (:class:`tardif.evaluation.saving.EvaluationFolder`).
+            (:class:`tardif.evaluation.saving.EvaluationFolder`), and for what a report is drawn from
+            (:mod:`tardif.evaluation.evidence`).
         language: of BM25.
         device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
         processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
@@ -79,6 +83,7 @@ def compare(
         how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
         console: where to show progress. A quiet one still reports on the data; None shows nothing.
         work: the work folder, if the caller holds it (:func:`tardif.evaluation.work.working`).
+        command: the command line that this is, for the report on it; by default this call.
 
     Raises:
         SettingError: an argument is not known, a system is given twice, or ``against`` is no model.
@@ -107,8 +112,17 @@ def compare(
         check_judgements(parsed, judged.qrels)
     found = [find_system(name, options) for name in systems]
     _check_texts(sets, found, against)
+    evidence = None
+    if out is not None:
+        given: dict[str, Any] = {"split": split, "against": against, "out": out, "exact": exact}
+        command = command or python_call("compare", systems, data, measures=measures, **given)
+        evidence = EvaluationEvidence(user_path(out), sets, found, kind, command, console)
+        outputs.append(evidence)
     with working(out) if work is None else nullcontext(work) as held:
-        return _Evaluation(measures, options, outputs, sets, held).run(found, against, base)
+        figures = _Evaluation(measures, options, outputs, sets, held).run(found, against, base)
+        if evidence is not None:
+            evidence.write(figures, against)
+        return figures
 
 
 @dataclass(frozen=True)
