@@ -17,7 +17,8 @@ from typing import Any
 
 from recipes import CONSOLE, ENGLISH, Bench, One, Task
 from tardif.encoder import MINILM
-from tardif.evaluation.measures import DEPTH, per_query, significance
+from tardif.evaluation.measures import DEPTH, per_query
+from tardif.evaluation.paired import significance
 from tardif.ranking import blend, fuse
 
 TASKS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {

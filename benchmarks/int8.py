@@ -27,7 +27,8 @@ from tardif.encoder.base import resolve_base
 from tardif.encoder.encoding import encode_texts
 from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
-from tardif.evaluation.measures import per_query, significance
+from tardif.evaluation.measures import per_query
+from tardif.evaluation.paired import significance
 from tardif.integrations.checkpoints import export_checkpoint
 from tardif.integrations.checkpoints.onnx import OnnxEncoder
 from tardif.ranking import TopK

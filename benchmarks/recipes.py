@@ -37,7 +37,8 @@ from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, fit_projection, open_model, raw_view
 from tardif.encoder.recipe import Recipe
-from tardif.evaluation.measures import per_query, rank, significance
+from tardif.evaluation.measures import per_query, rank
+from tardif.evaluation.paired import significance
 from tardif.mining.mine import mine
 from tardif.mining.miners import make_searcher
 from tardif.mining.selection import Selection, ratio_for

@@ -23,7 +23,8 @@ from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 from tardif.encoder.tokens import tokens_for
-from tardif.evaluation.measures import per_query, significance
+from tardif.evaluation.measures import per_query
+from tardif.evaluation.paired import significance
 from tardif.index.disk import DiskIndex
 from tardif.ranking import top
 from tardif.scoring import maxsim_arrays
