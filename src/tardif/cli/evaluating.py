@@ -51,7 +51,7 @@ def evaluate(
     data: Annotated[
         list[Path] | None, "A BEIR, TREC or prepared folder, irds:ID, or a labelled table. Repeatable."
     ] = None,
-    compare: Annotated[bool, "Compare every pair of systems, with p-values."] = False,
+    compare: Annotated[bool, "Compare every pair of systems, in words, with intervals and p-values."] = False,
     out: Annotated[Path | None, "Write runs, the values of every query and results.json into this folder."] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with all digits.")] = False,

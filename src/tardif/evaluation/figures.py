@@ -104,7 +104,7 @@ class Pair(Short):
         >>> values = {f"q{n}": n / 60 for n in range(60)}
         >>> ours = Figures("a", "faq", {"RR": 0.52}, {"RR": {q: value + 0.03 for q, value in values.items()}})
         >>> pairs([ours, Figures("b", "faq", {"RR": 0.49}, {"RR": values})])[0].words()
-        'better: +.030 RR (95 % +.011 to +.048), p < .001; 60 queries won, 0 lost, 0 tied'
+        'better: +.030 RR (95 % +.012 to +.047), p < .001; 60 queries won, 0 lost, 0 tied'
         """
         verdict = "too few queries to tell" if self.verdict == FEW else self.verdict
         if is_count(self.measure):  # more hits are not better
