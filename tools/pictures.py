@@ -16,10 +16,9 @@ from tardif.report import report
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
-COLOURS = 128  # of a picture: it keeps a screen of text below 250 KB
 # The name of each picture of a wide screen, where in the page it begins, and its height.
 WIDE = {"report-training": ("body", 1240), "report-queries": ("#queries", 1500), "report-words": ("#words", 1180)}
-PHONE = ("body", "#queries", ".group", "#words")
+PHONE = ("body", "#queries", ".group")
 
 
 def shot(browser: Browser, page: Path, width: int, scheme: str, where: list[tuple[str, int]]) -> list[Image.Image]:
@@ -53,9 +52,9 @@ def side_by_side(pictures: list[Image.Image], space: int = 24) -> Image.Image:
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """Write a picture with few colours."""
+    """Write a picture: as it is, so that rare colours stay what they are."""
     path = IMAGES / f"{name}.png"
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
     sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} KB\n")
 
 

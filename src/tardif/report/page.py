@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from tardif._version import __version__
@@ -119,7 +120,10 @@ def _tried(make: Callable[[], Made], notes: list[str], what: str) -> Made | None
 def _about(source: Source) -> list[tuple[str, str]]:
     """Short facts below the name."""
     settings = source.results.get("settings") or {}
-    found = [("base", settings.get("base_hub_id") or settings.get("base")), ("device", settings.get("device"))]
+    found = [
+        ("base", settings.get("base_hub_id") or PurePath(str(settings.get("base", ""))).name),
+        ("device", settings.get("device")),
+    ]
     found += [("steps", f"{settings['steps']:,}")] if isinstance(settings.get("steps"), int) else []
     if seconds := numbers(source.results.get("seconds")):
         found.append(("time", duration(sum(seconds.values()))))
