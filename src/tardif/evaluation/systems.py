@@ -242,7 +242,8 @@ def _parts(share: Share, job: Job, options: SystemOptions) -> Iterator[NDArray[n
         yield from in_processes(share, job, min(options.processes, len(share.blocks)), options.console)
         return
     model, judged = options.models.open(share.spec), job.judged
-    warn_of_truncation(share.name, model, judged.name, judged.documents, options.console)
+    if share.spec.kind != "raw":  # of two untrained systems, which read alike, one says it
+        warn_of_truncation(share.name, model, judged.name, judged.documents, options.console)
     part = TopK(*share.shape)
     score = share.spec.scorer(model, list(judged.queries.values()))
     rank_part(share.corpus, score, part, share.blocks, job.work.new_part(), job.documents_done)
