@@ -45,6 +45,7 @@ def test_the_size_of_batches_changes_nothing(tmp_path, monkeypatch, batch):
     assert [path.name for path in sorted((tmp_path / "one").iterdir())] == [
         "documents.parquet",
         "examples.parquet",
+        "hygiene.json",
         "manifest.json",
         "qrels.parquet",
         "queries.parquet",

@@ -13,6 +13,7 @@ from typing import Any
 from tardif.checks import check_list
 from tardif.data.assemble import find_crowded, read_tables, source_json, source_label, write_report, write_tables
 from tardif.data.hygiene.cleaning import Cleaning, clean
+from tardif.data.hygiene.findings import write_findings
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
 from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
@@ -204,6 +205,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
         made = _judge(staging, given, how, console)
         if not in_memory:
             write_report(staging, folder)
+            write_findings(staging, folder)
         if in_memory or how.mining.is_needed:
             made.data = TrainingSet.from_tables(
                 read_tables(staging),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tardif.data.hygiene.findings import FINDINGS
 from tardif.data.regular import user_path
 from tardif.display import Short
 from tardif.errors import FolderError, SettingError, reason
@@ -200,7 +201,25 @@ def _values(
     return (SetValues("held-out queries", queries, systems),) if systems else ()
 
 
+def _findings(place: Path) -> Hygiene | None:
+    """Read ``hygiene.json``, which has the texts of dropped rows too; None where there is none."""
+    if not (place / FINDINGS).exists():
+        return None
+    counts: dict[str, Counter[str]] = {}
+    examples: dict[str, list[Mapping[str, Any]]] = {}
+    try:
+        for found in _mapping(place / FINDINGS)["rules"]:
+            rule = str(found["rule"])
+            counts.setdefault(rule, Counter())[str(found["action"])] += int(found["rows"])
+            examples.setdefault(rule, []).extend(dict(row) for row in found["examples"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FolderError(f"{place / FINDINGS} is damaged ({reason(error)}): prepare the set again.") from error
+    return Hygiene(counts, {rule: rows[:EXAMPLES] for rule, rows in examples.items()})
+
+
 def _hygiene(place: Path) -> Hygiene | None:
+    if (found := _findings(place)) is not None:
+        return found
     notes: list[str] = []
     counts: dict[str, Counter[str]] = {}
     examples: dict[str, list[Mapping[str, Any]]] = {}
