@@ -51,7 +51,7 @@ def test_over_a_thousand_queries_no_ratio_holds(queries, ratio):
     ("queries", "made", "given", "ratio"),
     [(40, False, {}, 0.95), (41, False, {}, None), (41, True, {}, 0.95), (41, False, {"ratio": 0.9}, 0.9)],
 )
-def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, monkeypatch, queries, made, given, ratio):
+def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(monkeypatch, queries, made, given, ratio):
     for module in (selection, mining_plan):
         monkeypatch.setattr(module, "MANY", 40)
     documents = [Document(f"d{n}", f"text {n} of some words") for n in range(40)]
@@ -59,7 +59,7 @@ def test_the_number_of_queries_decides_the_ratio_that_nobody_gives(tmp_path, mon
     examples = prepare([rows], documents, validation=0, miner="none", near=False)
     plan = MiningPlan("lexical", language("en"), "none", selection=Selection(**given), decides_ratio=not given)
     data = dataclasses.replace(examples, made=queries if made else 0)
-    _, said = plan.run(data, Console(quiet=True), folder=tmp_path)
-    asked = json.loads((tmp_path / "mining.json").read_text())["settings"]["selection"]
+    mined, said = plan.run(data, Console(quiet=True))
+    asked = mined.evidence["mining.json"]["settings"]["selection"]
     assert asked["ratio"] == ratio
     assert any("over 40 queries" in line for line in said) == (ratio is None)

@@ -154,3 +154,14 @@ def test_a_run_without_held_out_queries_has_facts_alone(base_folder, tmp_path, p
     evidence = read_evidence(trainer.train(max_steps=1, batch_size=4).path)
     assert (evidence.values, evidence.queries, evidence.explanations) == ((), (), ())
     assert evidence.run.name == "tiny"
+
+
+def test_it_has_what_was_mined_and_what_the_rules_found(run):
+    from tardif.report.sources import read_source
+
+    trainer, result, _ = run
+    assert trainer.data.evidence
+    source = read_source(result.path)
+    assert source.mining == trainer.data.evidence.get("mining.json")
+    rules = trainer.data.evidence.get("hygiene.json", {}).get("rules", [])
+    assert (source.hygiene is not None) == bool(rules)

@@ -5,6 +5,8 @@ queries.parquet     id, text, split (train | validation | test)
 qrels.parquet       query_id, document_id, relevance
 examples.parquet    query_id, positive_id, negative_ids (list), scores (list)
 unclear.parquet     query_id, document_id; missing where there are none
+hygiene.json        what the rules found, with examples; missing where they found nothing
+mining.json         how hard negatives were chosen; missing where none were mined
 manifest.json       format, version, counts, rules, settings, sources, report
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = "tardif-training-set"
 VERSION = 1
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+# What a report shows of how a set was made. No training reads them.
+HYGIENE, MINING = "hygiene.json", "mining.json"
 # The tables of every set. A set with unclear pairs has another, "unclear".
 TABLES = ("documents", "queries", "qrels", "examples")
 _BATCH = 10_000  # rows of a table turned into Python values at a time
@@ -53,6 +58,8 @@ class TrainingSet:
         parts: of a mixed set (:mod:`tardif.data.mixing`), the number of consecutive examples from each set, and how
             often an epoch uses each of them.
         sources: the names of the files and folders that it was made of, without their places.
+        evidence: what a report shows of how it was made: the contents of ``hygiene.json`` and ``mining.json``, by their
+            names.
 
     >>> documents = {"d1": Document("d1", "Hold the red button for ten seconds."), "d2": Document("d2", "Pour water.")}
     >>> data = TrainingSet(
@@ -75,6 +82,7 @@ class TrainingSet:
     parts: Sequence[tuple[int, float]] = ()
     unclear: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sources: Sequence[str] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Dicts with a short repr: a set printed in a notebook must not show a million texts.
@@ -133,6 +141,7 @@ class TrainingSet:
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
             counts = self.write_tables(aside)
+            write_making(aside, self.evidence)
             more: dict[str, Any] = {"settings": self.settings, "sources": [{"name": name} for name in self.sources]}
             more |= {"made": self.made} if self.made else {}
             more |= {"parts": [list(part) for part in self.parts]} if self.parts else {}
@@ -198,6 +207,7 @@ class TrainingSet:
                 made=manifest.get("made", 0),
                 parts=tuple((count, weight) for count, weight in manifest.get("parts", [])),
                 sources=tuple(str(found["name"]) for found in manifest.get("sources", [])),
+                evidence=_read_making(folder),
             )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
@@ -210,7 +220,7 @@ class TrainingSet:
 
         Args:
             tables: :data:`TABLES` and, where there is one, ``unclear``.
-            **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``, ``sources``.
+            **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``, ``sources``, ``evidence``.
         """
         split: dict[str, str] = {}
         queries: dict[str, str] = {}
@@ -230,6 +240,27 @@ class TrainingSet:
                 unclear.setdefault(query, []).append(document)
         examples = _examples(tables.pop("examples"))
         return cls(documents, queries, qrels, split, examples, unclear=unclear, **fields)
+
+
+def write_making(folder: Path, evidence: Mapping[str, Any]) -> None:
+    """Write what a report shows of how a set was made into a folder that is not published yet.
+
+    Args:
+        folder: where to.
+        evidence: :attr:`TrainingSet.evidence`.
+    """
+    for name in (HYGIENE, MINING):
+        if name in evidence:
+            write_json(folder / name, evidence[name])
+
+
+def _read_making(folder: Path) -> dict[str, Any]:
+    """Read what :func:`write_making` wrote. A file that is damaged is left out: no training needs it."""
+    found: dict[str, Any] = {}
+    for name in (HYGIENE, MINING):
+        with suppress(FolderError):
+            found[name] = read_json(folder / name, what="a prepared training set")
+    return found
 
 
 def write_examples(folder: Path, examples: Sequence[Example]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from tardif.checks import check_choice
 from tardif.data.synthetic import parent_of
-from tardif.data.training_set import TRAIN, TrainingSet
+from tardif.data.training_set import MINING, TRAIN, TrainingSet
 from tardif.devices import allocate
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
-from tardif.folders import expanded, write_json
+from tardif.folders import expanded
 from tardif.mining.dense import SIZES
 from tardif.mining.mine import mine
 from tardif.mining.miners import MINERS, make_searcher
@@ -22,8 +22,6 @@ from tardif.mining.selection import MANY, RATIO, Selection, ratio_for
 from tardif.mining.teacher import Teacher
 from tardif.progress import Console
 from tardif.text.languages import Language
-
-REPORT = "mining.json"
 
 
 @dataclass(frozen=True)
@@ -79,19 +77,16 @@ class MiningPlan:
         """Whether there is anything to do."""
         return self.miner != "none" or self.teacher is not None
 
-    def run(
-        self, data: TrainingSet, console: Console, *, work: Path | None = None, folder: Path | None = None
-    ) -> tuple[TrainingSet, list[str]]:
+    def run(self, data: TrainingSet, console: Console, *, work: Path | None = None) -> tuple[TrainingSet, list[str]]:
         """Mine hard negatives for a training set.
 
         Args:
             data: the set, with its own negatives in the examples.
             console: where to show progress.
             work: where to keep what is done until the set is whole; None keeps nothing.
-            folder: where to write :data:`REPORT`; None does not write it.
 
         Returns:
-            The set with the mined examples, and lines for its report.
+            The set with the mined examples and the evidence of the mining, and lines for its report.
         """
         queries, selection = len(data.query_ids(TRAIN)), self.selection
         if self.decides_ratio:
@@ -116,11 +111,10 @@ class MiningPlan:
             if teacher is not None:
                 teacher.close()
         lines = done.report.lines()
-        if folder is not None:
-            write_json(folder / REPORT, done.report.as_json())
         if self.decides_ratio and self.miner != "none" and selection.ratio is None:
             lines.append(f"no filter by ratio: there are over {MANY:,} queries (to have one, set ratio to {RATIO})")
-        return done.data, [*getattr(searcher, "notes", []), *lines]
+        made = replace(done.data, evidence={**done.data.evidence, MINING: done.report.as_json()})
+        return made, [*getattr(searcher, "notes", []), *lines]
 
     def _searcher(self, data: TrainingSet, work: Path | None, console: Console) -> Searcher | None:
         if self.miner == "none":

@@ -13,13 +13,13 @@ from typing import Any
 from tardif.checks import check_list
 from tardif.data.assemble import find_crowded, read_tables, source_json, source_label, write_report, write_tables
 from tardif.data.hygiene.cleaning import Cleaning, clean
-from tardif.data.hygiene.findings import write_findings
+from tardif.data.hygiene.findings import findings as findings_of
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
 from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
-from tardif.data.training_set import VALIDATION, TrainingSet, is_training_set, write_manifest
+from tardif.data.training_set import HYGIENE, VALIDATION, TrainingSet, is_training_set, write_making, write_manifest
 from tardif.errors import DataError, SettingError
 from tardif.folders import check_output, staged
 from tardif.locks import hold
@@ -122,6 +122,7 @@ def prepare_folder(
     with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:
         made = _make(aside, given, how, console, work, in_memory=False)
         counts = made.counts if made.data is None else made.data.write_tables(aside)
+        write_making(aside, made.evidence if made.data is None else made.data.evidence)
         own: dict[str, Any] = {"settings": how.as_json(), "sources": [source_json(source) for source in given.sources]}
         own |= {"made": made.queries} if made.queries else {}
         write_manifest(aside, counts, made.findings.counts, made.lines, **own)
@@ -185,6 +186,7 @@ class _Made:
         counts: rows by table, where the tables were streamed to files.
         data: the set, where it was not.
         queries: the number of queries that rules made from the documents.
+        evidence: what a report shows of the rules.
     """
 
     findings: Cleaning
@@ -193,6 +195,7 @@ class _Made:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     data: TrainingSet | None = None
     queries: int = 0
+    evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def show(self, console: Console) -> None:
         for place, line in enumerate(self.lines):
@@ -205,12 +208,13 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
         made = _judge(staging, given, how, console)
         if not in_memory:
             write_report(staging, folder)
-            write_findings(staging, folder)
+        made.evidence = {HYGIENE: found} if (found := findings_of(staging)) else {}
         if in_memory or how.mining.is_needed:
             made.data = TrainingSet.from_tables(
                 read_tables(staging),
                 settings=how.as_json(),
                 made=made.queries,
+                evidence=made.evidence,
                 sources=tuple(source_label(source) for source in given.sources if source is not None),
             )
             documents = len(made.data.documents)
@@ -222,7 +226,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
     made.totals = range(made.totals.start, len(made.lines))
     # Mining comes after the database is closed, when its memory is free.
     if how.mining.is_needed and made.data is not None:
-        made.data, lines = how.mining.run(made.data, console, work=work, folder=None if in_memory else folder)
+        made.data, lines = how.mining.run(made.data, console, work=work)
         made.lines += lines
     return made
 

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tardif.data.hygiene.findings import FINDINGS
 from tardif.data.regular import user_path
+from tardif.data.training_set import HYGIENE, MINING
 from tardif.display import Short
+from tardif.encoder.published import REPORT
 from tardif.errors import FolderError, SettingError, reason
 from tardif.evaluation.evidence import EVALUATION, PREPARATION, TRAINING, Evidence, SetValues, read_evidence
 from tardif.file_reading import read_bounded
 from tardif.folders import read_json
 
-RESULTS, LOG, VALUES, MINING = "results.json", "log.jsonl", "held_out.jsonl", "mining.json"
-MANIFEST, HYGIENE = "manifest.json", "report.jsonl"
+RESULTS, LOG, VALUES = "results.json", "log.jsonl", "held_out.jsonl"
+MANIFEST, ROWS = "manifest.json", "report.jsonl"
 _FORMAT = "tardif-training-set"
 # Of each rule, the rows that are shown.
 EXAMPLES = 5
@@ -28,7 +29,7 @@ _WHAT = "a checkpoint, an evaluation's folder or a prepared set"
 
 @dataclass(frozen=True, repr=False)
 class Hygiene(Short):
-    """The rows that the rules of a preparation concern: ``report.jsonl``.
+    """The rows that the rules of a preparation concern: ``hygiene.json``, or of older sets ``report.jsonl``.
 
     Attributes:
         counts: rule -> action -> rows.
@@ -50,9 +51,9 @@ class Source(Short):
         log: the lines of ``log.jsonl``.
         values: of every query, with every system; from ``report/``, or else from ``held_out.jsonl``.
         evidence: what ``report/`` holds.
-        mining: ``mining.json``.
+        mining: ``mining.json``, of a prepared set or of the set that a checkpoint was trained on.
         manifest: of a prepared set.
-        hygiene: of a prepared set.
+        hygiene: as ``mining``.
         notes: what could not be read, and so is not shown.
     """
 
@@ -93,7 +94,7 @@ def read_source(folder: str | Path) -> Source:
         evidence=evidence,
         mining=_part(notes, lambda: _mining(place)),
         manifest=manifest,
-        hygiene=_part(notes, lambda: _hygiene(place)) if manifest is not None else None,
+        hygiene=_part(notes, lambda: _hygiene(place)),
         notes=tuple(notes),
     )
     if not (results or manifest or evidence or found.mining):
@@ -153,8 +154,13 @@ def _mapping(path: Path) -> dict[str, Any]:
     return found
 
 
+def _made(place: Path, name: str) -> Path | None:
+    """A file on how a set was made: in a prepared set, or in the evidence of a training on it."""
+    return next((path for path in (place / name, place / REPORT / name) if path.exists()), None)
+
+
 def _mining(place: Path) -> Mapping[str, Any] | None:
-    found = next((path for path in (place / MINING, place / "report" / MINING) if path.exists()), None)
+    found = _made(place, MINING)
     return _mapping(found) if found else None
 
 
@@ -203,17 +209,18 @@ def _values(
 
 def _findings(place: Path) -> Hygiene | None:
     """Read ``hygiene.json``, which has the texts of dropped rows too; None where there is none."""
-    if not (place / FINDINGS).exists():
+    path = _made(place, HYGIENE)
+    if path is None:
         return None
     counts: dict[str, Counter[str]] = {}
     examples: dict[str, list[Mapping[str, Any]]] = {}
     try:
-        for found in _mapping(place / FINDINGS)["rules"]:
+        for found in _mapping(path)["rules"]:
             rule = str(found["rule"])
             counts.setdefault(rule, Counter())[str(found["action"])] += int(found["rows"])
             examples.setdefault(rule, []).extend(dict(row) for row in found["examples"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FolderError(f"{place / FINDINGS} is damaged ({reason(error)}): prepare the set again.") from error
+        raise FolderError(f"{path} is damaged ({reason(error)}): prepare the set again.") from error
     return Hygiene(counts, {rule: rows[:EXAMPLES] for rule, rows in examples.items()})
 
 
@@ -223,7 +230,7 @@ def _hygiene(place: Path) -> Hygiene | None:
     notes: list[str] = []
     counts: dict[str, Counter[str]] = {}
     examples: dict[str, list[Mapping[str, Any]]] = {}
-    for row in _lines(place / HYGIENE, notes):
+    for row in _lines(place / ROWS, notes):
         rule = str(row.get("rule", ""))
         counts.setdefault(rule, Counter())[str(row.get("action", ""))] += 1
         if len(kept := examples.setdefault(rule, [])) < EXAMPLES:

@@ -21,10 +21,9 @@ _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_
 def deciding(settings: TrainingSettings) -> dict[str, Any]:
     """Return the settings that decide the weights of a run.
 
-        >>> from tardif.encoder.identity import add_weights
-    from tardif.training.settings import settings_from
-        >>> deciding(settings_from({"save_steps": 5})) == deciding(settings_from({}))
-        True
+    >>> from tardif.training.settings import settings_from
+    >>> deciding(settings_from({"save_steps": 5})) == deciding(settings_from({}))
+    True
     """
     own = {name: value for name, value in settings.as_json().items() if name not in _FREE_SETTINGS}
     return {**own, **{name: value for name, value in settings.other.items() if name not in _FREE_ARGUMENTS}}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tardif._version import __version__
-from tardif.data.training_set import TRAIN, VALIDATION
+from tardif.data.training_set import TRAIN, VALIDATION, write_making
+from tardif.encoder.published import REPORT
 from tardif.errors import FolderError, TardifError, is_failure, reason
 from tardif.evaluation.evidence import Evidence, write_evidence
 from tardif.evaluation.measures import means
@@ -133,6 +134,7 @@ class Publisher:
                 write_values(aside, {**self.before.untrained, TRAINED: trained})
             if evidence is not None:
                 write_evidence(aside, evidence)
+                write_making(aside / REPORT, self.config.data.evidence)
         return result
 
     def _evidence(self, run_state: RunState, *, explained: bool) -> Evidence | None:

@@ -1,4 +1,4 @@
-"""``hygiene.json``: what the rules found in a collection, counted, with a few rows of each and their texts.
+"""What the rules found in a collection, counted, with a few rows of each and their texts: ``hygiene.json``.
 
 ``report.jsonl`` lists every row by its ids. A reader wants to see some of them as texts, and those of a row that was
 dropped are in no table of the set.
@@ -11,9 +11,7 @@ from typing import Any
 
 from tardif.data.hygiene.rules import RULES
 from tardif.data.staging import Staging
-from tardif.folders import write_json
 
-FINDINGS = "hygiene.json"
 # Rows of a rule and action, and characters of a text.
 EXAMPLES, _CHARACTERS = 5, 300
 
@@ -33,11 +31,11 @@ _WITH_TEXTS = f"""SELECT s.rule, s.action, s.source, s.place, s.query_id, q.text
 _NAMES = ("source", "place", "query_id", "query", "document_id", "document", "detail")
 
 
-def write_findings(staging: Staging, folder: Path) -> None:
-    """Write what the rules found into a folder that is not published yet; nothing if they found nothing."""
+def findings(staging: Staging) -> dict[str, Any]:
+    """Return what the rules found, as ``hygiene.json`` holds it; empty if they found nothing."""
     counts = staging.all("SELECT rule, action, count(*) FROM report GROUP BY ALL ORDER BY rule, action")
     if not counts:
-        return
+        return {}
     staging.run(_SHOWN)
     examples: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for rule, action, source, *values in staging.all(_WITH_TEXTS):
@@ -51,4 +49,4 @@ def write_findings(staging: Staging, folder: Path) -> None:
         }
         for rule, action, count in counts
     ]
-    write_json(folder / FINDINGS, {"rules": found})
+    return {"rules": found}
