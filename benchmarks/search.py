@@ -46,7 +46,7 @@ from tardif.index.fulltext import words_of
 from tardif.index.store import Store
 from tardif.ranking import DEPTH, WORD_SHARE, blend
 from tardif.scoring import maxsim_arrays
-from tardif.search.build import EncodedDocuments, fill
+from tardif.search.build import DocumentVectors, fill
 from tardif.types import Document
 
 K = 10
@@ -186,13 +186,13 @@ def built(data: Collection, folder: Path, bits: int, words: str | None = None) -
     place = {document.content: number for number, document in enumerate(data.documents)}  # equal texts, equal vectors
     spent = 0.0
 
-    def encoded(texts: Sequence[str]) -> EncodedDocuments:
+    def encoded(texts: Sequence[str]) -> DocumentVectors:
         nonlocal spent
         began = time.process_time()
         numbers = [place[text] for text in texts]
         vectors = np.concatenate([data.vectors[ends[n] - data.lengths[n] : ends[n]] for n in numbers])
         spent += time.process_time() - began
-        return EncodedDocuments(vectors, [int(data.lengths[n]) for n in numbers])
+        return DocumentVectors(vectors, [int(data.lengths[n]) for n in numbers])
 
     began = time.process_time()
     fill(index, data.documents, encoded)

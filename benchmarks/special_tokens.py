@@ -28,7 +28,7 @@ from tardif.evaluation.paired import significance
 from tardif.index.disk import DiskIndex
 from tardif.ranking import top
 from tardif.scoring import maxsim_arrays
-from tardif.search.build import EncodedDocuments, fill
+from tardif.search.build import DocumentVectors, fill
 from tardif.types import Document
 
 
@@ -90,9 +90,9 @@ def depth(beir: Any, model: Any, work: Path, count: int) -> None:
         rows.append(np.concatenate([one[random.permutation(len(one))[: len(one) // 2]] for one in pair]))
     texts = {str(number): vectors.astype(np.float32) for number, vectors in enumerate(rows)}
 
-    def known(names: Any) -> EncodedDocuments:
+    def known(names: Any) -> DocumentVectors:
         found = [texts[name] for name in names]
-        return EncodedDocuments(np.concatenate(found), [len(vectors) for vectors in found])
+        return DocumentVectors(np.concatenate(found), [len(vectors) for vectors in found])
 
     queries = [v.astype(np.float32) for v, _ in encoded(model, list(beir.queries.values())[:count], "query")]
     with DiskIndex.create(work / "index", bits=8, pool=1.0, words=None, model={"path": ""}, threads=1) as index:

@@ -95,7 +95,7 @@ class Explanation(Short):
 
     def _repr_html_(self) -> str:
         # By its name: the package that draws pages lies above this module, and only a notebook asks for it.
-        drawn = importlib.import_module("tardif.report.explanation").explanation_block(self)
+        drawn = importlib.import_module("tardif.report.explained_pair").explanation_block(self)
         return str(drawn)
 
     def as_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from explained import explained
 from tardif.errors import FolderError
 from tardif.escaping import visible
 from tardif.explanation import Explanation, Match, Token
-from tardif.report.explanation import explanation_block, explanation_page, heat_figure, write_explanation
+from tardif.report.explained_pair import explanation_block, explanation_page, heat_figure, write_explanation
 from tardif.report.heat_map import CELL, GAP, MOST_COLUMNS, heat_map
 
 TAGS = re.compile(

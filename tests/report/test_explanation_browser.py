@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from explained import explained
-from tardif.report.explanation import write_explanation
+from tardif.report.explained_pair import write_explanation
 
 pytestmark = pytest.mark.slow
 

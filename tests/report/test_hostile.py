@@ -18,7 +18,7 @@ from tardif.evaluation.evidence import (
     ShownRelevant,
 )
 from tardif.report.page import render
-from tardif.report.sources import Hygiene, Source
+from tardif.report.sources import Hygiene, ReportSource
 
 ATTACKS = [
     "<script>alert('a')</script> &amp; {{ 7 * 7 }} {% raw %} </table>",
@@ -77,7 +77,7 @@ def source(text):
         "suspicious": [{**row, "ratio": 0.9}], "examples": [row],
     }  # fmt: skip
     found = {"source": text, "place": 3, "query_id": text, "document_id": text, "detail": text}
-    return Source(
+    return ReportSource(
         name=f"n{text}",
         kind="evaluation",
         results={"settings": {"split": text, "lr": 0.5}, "seconds": {text: 2.0}},

@@ -7,7 +7,7 @@ from tardif.mining.mine import mine
 from tardif.mining.selection import RULES, Selection
 from tardif.mining.teacher import Teacher
 from tardif.report.sections.mining import mining
-from tardif.report.sources import Source
+from tardif.report.sources import ReportSource
 
 
 def section(teacher=None, data=None, searcher=None, **options):
@@ -19,7 +19,7 @@ def section(teacher=None, data=None, searcher=None, **options):
         teacher=teacher,
         settings={"miner": "falling"},
     )
-    return found.report, mining(Source("set", "preparation", mining=found.report.as_json()), "negatives").content
+    return found.report, mining(ReportSource("set", "preparation", mining=found.report.as_json()), "negatives").content
 
 
 def test_it_shows_what_the_report_says():
@@ -50,7 +50,7 @@ def test_the_teachers_scores_are_drawn_beside_the_miners():
 @pytest.mark.parametrize("settings", [{"miner": "none"}, {"miner": "falling"}])
 def test_nothing_mined_is_shown_too(settings):
     found = mine(collection(1), None, Selection(), settings=settings).report.as_json()
-    shown = mining(Source("set", "preparation", mining=found), "negatives").content
+    shown = mining(ReportSource("set", "preparation", mining=found), "negatives").content
     assert not shown["charts"] or shown["charts"][0].rows
     assert ("None were mined" in shown["about"][0]) == (settings["miner"] == "none")
 

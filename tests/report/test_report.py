@@ -11,8 +11,8 @@ from markupsafe import Markup
 import report_samples
 from tardif.errors import FolderError, SettingError
 from tardif.report import report
-from tardif.report.charts import bars, curves, histograms, queries
-from tardif.report.charts.queries import MOST_DOTS, Sides, scatter
+from tardif.report.charts import bars, curves, histograms, query_values
+from tardif.report.charts.query_values import MOST_DOTS, Sides, scatter
 from tardif.report.intervals import intervals, mean
 from tardif.report.page import render
 from tardif.report.sources import read_source
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Without matplotlib: for tests that look at no chart."""
-    for module in (bars, curves, histograms, queries):
+    for module in (bars, curves, histograms, query_values):
         monkeypatch.setattr(module, "draw", lambda *about: Markup('<svg role="img"></svg>'))
 
 

@@ -54,7 +54,7 @@ def explain(
     if found.note:
         Console(quiet=quiet).say(found.note)
     if html is not None:
-        from tardif.report.explanation import write_explanation
+        from tardif.report.explained_pair import write_explanation
 
         write_explanation(found, html)
     if as_json:

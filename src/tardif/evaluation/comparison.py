@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tardif.evaluation.measures import means, per_query
 from tardif.evaluation.repeating import python_call
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
-from tardif.evaluation.work import PairWork, Work, versions, working
+from tardif.evaluation.work import EvaluationWork, PairWork, versions, working
 from tardif.progress import Bar, Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
@@ -33,25 +33,62 @@ from tardif.types import Run
 __all__ = ["Figures", "Pair", "compare", "pairs", "results"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """The options of a comparison.
+
+    Attributes:
+        split: which judgements. A prepared folder without a ``test`` split gives its ``validation``.
+        documents, queries: the corpus of labelled tables; the texts of queries that are named by ids.
+        measures: ir-measures' names.
+        run_file: where to write the run; of several systems or data sets, the folder for a run of each.
+        language: of BM25.
+        device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
+        processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
+            ``device``; on a CPU one, which uses all cores.
+        exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
+        how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
+    """
+
+    split: str = TEST
+    documents: Any = None
+    queries: Any = None
+    measures: Sequence[str] = MEASURES
+    run_file: str | Path | None = None
+    language: str = "en"
+    device: str | int = "cpu"
+    processes: int | None = None
+    exact: bool = False
+    how: Judging = field(default_factory=Judging)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Measuring:
+        """Make the options of what a caller gave; None stands for the default.
+
+        Raises:
+            SettingError: an option is not known.
+        """
+        known = {one.name for one in fields(cls)}
+        if unknown := sorted(given.keys() - known):
+            raise SettingError(f"The option {unknown[0]!r} of evaluate is not known: {', '.join(sorted(known))} are.")
+        return cls(**{name: value for name, value in given.items() if value is not None})
+
+    def read(self, data: Sequence[Any], names: Sequence[str]) -> list[JudgedSet]:
+        """Read the judged sets."""
+        how: dict[str, Any] = {"documents": self.documents, "queries": self.queries, "how": self.how}
+        return [read_judged(one, name=name, split=self.split, **how) for one, name in zip(data, names, strict=True)]
+
+
 def compare(
     systems: Sequence[str],
     data: Sequence[Any],
     *,
-    split: str = TEST,
-    documents: Any = None,
-    queries: Any = None,
-    measures: Sequence[str] = MEASURES,
     against: str | None = None,
-    run_file: str | Path | None = None,
     out: str | Path | None = None,
-    language: str = "en",
-    device: str | int = "cpu",
-    processes: int | None = None,
-    exact: bool = False,
-    how: Judging | None = None,
     console: Console | None = None,
-    work: Work | None = None,
+    work: EvaluationWork | None = None,
     command: str = "",
+    **options: Any,
 ) -> list[Figures]:
     """Measure systems on data sets, the one to compare against last.
 
@@ -66,24 +103,15 @@ def compare(
             or a TREC run file.
         data: BEIR, TREC or prepared folders, ids of ir-datasets, labelled tables: what
             :func:`tardif.data.judged.read_judged` reads. A folder of several collections means all of them.
-        split: which judgements. A prepared folder without a ``test`` split gives its ``validation``.
-        documents, queries: the corpus of labelled tables; the texts of queries that are named by ids.
-        measures: ir-measures' names.
         against: a base, measured untrained: the stronger, by the first measure, of its raw token vectors and the
             recipe at step 0. One that is among the systems is compared as it is.
-        run_file: where to write the run; of several systems or data sets, the folder for a run of each.
         out: a folder for the run and the values of every system on every data set, as soon as they are known
             (:class:`tardif.evaluation.saving.EvaluationFolder`), and for what a report is drawn from
             (:mod:`tardif.evaluation.evidence`).
-        language: of BM25.
-        device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
-        processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
-            ``device``; on a CPU one, which uses all cores.
-        exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
-        how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
         console: where to show progress. A quiet one still reports on the data; None shows nothing.
         work: the work folder, if the caller holds it (:func:`tardif.evaluation.work.working`).
         command: the command line that this is, for the report on it; by default this call.
+        **options: of :class:`Measuring`.
 
     Raises:
         SettingError: an argument is not known, a system is given twice, or ``against`` is no model.
@@ -93,51 +121,69 @@ def compare(
     >>> compare(["bm25"], [rows], measures=["RR@10"])[0].measures
     {'RR@10': 1.0}
     """
-    console, how = console or Silent(), how or Judging()
-    lists = {"systems": systems, "data": data, "measures": measures}
-    systems, data, measures = (check_list(values, name, SettingError) for name, values in lists.items())
-    data = [one for source in data for one in collections_in(source, split)]
-    parsed = parse_measures(measures)
-    find_language(language)
-    # Everything is checked before data are read, and data are read before a model is loaded: mistakes show early.
-    kind, count = allocate_processes(device, processes)
-    options = SystemOptions(language, kind, console, exact, how.actions["duplicate-hit"], count)
-    base, names = _check_systems(systems, against), _data_names(data)
-    every = systems if against is None else [*systems, against]
-    outputs: list[Output] = [RunOutput(run_file, every, names, only=len(systems) == 1)] if run_file is not None else []
-    outputs += [EvaluationFolder(out, every, names)] if out is not None else []
-    reading: dict[str, Any] = {"split": split, "documents": documents, "queries": queries, "how": how}
-    sets = [read_judged(one, name=name, **reading) for one, name in zip(data, names, strict=True)]
-    for judged in sets:
-        check_judgements(parsed, judged.qrels)
-    found = [find_system(name, options) for name in systems]
-    _check_texts(sets, found, against)
-    evidence = None
+    console, asked = console or Silent(), Measuring.of(options)
+    made = _prepare(systems, data, asked, against, out, console)
     if out is not None:
-        given: dict[str, Any] = {"split": split, "against": against, "out": out, "exact": exact}
-        command = command or python_call("compare", systems, data, measures=measures, **given)
-        evidence = EvaluationEvidence(user_path(out), sets, found, kind, command, console)
-        outputs.append(evidence)
+        given: dict[str, Any] = {"split": asked.split, "against": against, "out": out, "exact": asked.exact}
+        command = command or python_call("compare", systems, data, measures=asked.measures, **given)
+        kind = made.options.device
+        evidence = EvaluationEvidence(user_path(out), made.sets, made.systems, kind, command, console)
+        made = replace(made, outputs=[*made.outputs, evidence])
     with working(out) if work is None else nullcontext(work) as held:
-        figures = _Evaluation(measures, options, outputs, sets, held).run(found, against, base)
-        if evidence is not None:
+        figures = replace(made, work=held).run()
+        if out is not None:
             evidence.write(figures, against)
         return figures
 
 
+def _prepare(
+    systems: Sequence[str],
+    data: Sequence[Any],
+    asked: Measuring,
+    against: str | None,
+    out: str | Path | None,
+    console: Console,
+) -> _Evaluation:
+    """Check everything, then read the data. Mistakes show early: no model is loaded yet."""
+    lists = {"systems": systems, "data": data, "measures": asked.measures}
+    systems, data, measures = (check_list(values, name, SettingError) for name, values in lists.items())
+    data = [one for source in data for one in collections_in(source, asked.split)]
+    parsed = parse_measures(measures)
+    find_language(asked.language)
+    kind, count = allocate_processes(asked.device, asked.processes)
+    options = SystemOptions(asked.language, kind, console, asked.exact, asked.how.actions["duplicate-hit"], count)
+    base, names = _check_systems(systems, against), _data_names(data)
+    every = systems if against is None else [*systems, against]
+    outputs: list[Output] = []
+    if asked.run_file is not None:
+        outputs.append(RunOutput(asked.run_file, every, names, only=len(systems) == 1))
+    if out is not None:
+        outputs.append(EvaluationFolder(out, every, names))
+    sets = asked.read(data, names)
+    for judged in sets:
+        check_judgements(parsed, judged.qrels)
+    found = [find_system(name, options) for name in systems]
+    _check_texts(sets, found, against)
+    return _Evaluation(measures, options, outputs, sets, found, against, base)
+
+
 @dataclass(frozen=True)
 class _Evaluation:
-    """The measures, options and data sets of one comparison, and its steps."""
+    """What is measured in one comparison, and its steps."""
 
     measures: Sequence[str]
     options: SystemOptions
     outputs: Sequence[Output]
     sets: Sequence[JudgedSet]
-    work: Work
+    systems: Sequence[System]
+    against: str | None
+    base: Base | None
+    work: EvaluationWork = field(default_factory=EvaluationWork)
     digests: dict[str, str] = field(default_factory=dict)
 
-    def run(self, systems: Sequence[System], against: str | None, base: Base | None) -> list[Figures]:
+    def run(self) -> list[Figures]:
         """Return the figures in the order asked, those of the system to compare against last."""
+        systems, against, base = self.systems, self.against, self.base
         self._report_data()
         # Found by folder: hub id and path may name the same model.
         same = next((s.name for s in systems if base and s.kind == "model" and s.home == base.folder), None)

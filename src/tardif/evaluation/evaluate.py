@@ -14,7 +14,7 @@ from tardif.evaluation import comparison
 from tardif.evaluation.figures import Figures, Pair, means_over_data, pairs, results
 from tardif.evaluation.forms import as_csv, as_markdown
 from tardif.evaluation.saving import write_results
-from tardif.evaluation.table import Table, make_table
+from tardif.evaluation.table import EvaluationTable, make_table
 from tardif.evaluation.terminal import text_of
 from tardif.evaluation.verdict import FEW_QUERIES
 from tardif.evaluation.work import working
@@ -40,7 +40,7 @@ class Evaluation(Short):
     seconds: float = 0.0
 
     @property
-    def table(self) -> Table:
+    def table(self) -> EvaluationTable:
         """The figures as they are shown."""
         return make_table(self.figures, self.comparisons)
 
@@ -104,8 +104,8 @@ def evaluate(
         out: a folder for ``results.json``, the runs and the values of every query
             (:mod:`tardif.evaluation.saving`). Interrupted, the same call continues.
         console: where to show progress; None shows nothing.
-        how: the other arguments of :func:`tardif.evaluation.comparison.compare`: ``measures``, ``split``,
-            ``documents``, ``queries``, ``run_file``, ``language``, ``device``, ``processes``, ``exact``, ``how``.
+        **how: of :class:`tardif.evaluation.comparison.Measuring`: ``measures``, ``split``, ``documents``, ``queries``,
+            ``run_file``, ``language``, ``device``, ``processes``, ``exact``, ``how``; and ``command``, for the report.
 
     Raises:
         SettingError: an argument is not known, or there is nothing to compare.

@@ -32,7 +32,7 @@ _DENSE_QUERIES = 1 << 14
 _IN_MEMORY = 1 << 28
 
 
-class Scorer(Protocol):
+class BlockScorer(Protocol):
     """Scores the queries of a ranking with any documents."""
 
     def __call__(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -80,7 +80,7 @@ class Corpus:
         """Return the number of documents in a block."""
         return sum(map(len, self._owners(block)))
 
-    def add(self, best: TopK, score: Scorer, block: int) -> None:
+    def add(self, best: TopK, score: BlockScorer, block: int) -> None:
         """Score a block, and add its hits to the best ones."""
         owners = self._owners(block)
         places = np.array([place for own in owners for place in own], dtype=np.int64)
@@ -95,7 +95,7 @@ class Corpus:
 
 def rank_blocks(
     corpus: Corpus,
-    score: Scorer,
+    score: BlockScorer,
     best: TopK,
     blocks: Iterable[int] | None = None,
     advance: Callable[[int], None] | None = None,

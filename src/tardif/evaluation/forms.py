@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from tardif.escaping import visible
 from tardif.evaluation.figures import Figures, Pair, means_over_data
-from tardif.evaluation.table import Cell, Table, make_table, mean_name, number
+from tardif.evaluation.table import EvaluationTable, TableCell, make_table, mean_name, number
 
 # What Markdown reads as markup within a cell or a line.
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
@@ -89,12 +89,12 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _marked(cell: Cell) -> str:
+def _marked(cell: TableCell) -> str:
     text = f"**{cell.text}**" if cell.best else cell.text
     return f"{text}<sup>{cell.beats}</sup>" if cell.beats else text
 
 
-def _footnotes(table: Table, comparisons: Sequence[Pair]) -> list[str]:
+def _footnotes(table: EvaluationTable, comparisons: Sequence[Pair]) -> list[str]:
     named = dict(zip(table.systems, table.letters, strict=True))
     lines = [f"<sup>{' '.join(table.letters)}</sup> {significance_note(comparisons)}", ""]
     for pair in comparisons:

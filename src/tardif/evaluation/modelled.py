@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tardif.encoder.base import resolve_base
-from tardif.evaluation.exhaustive import Corpus, DenseScorer, LateScorer, Scorer
+from tardif.evaluation.exhaustive import BlockScorer, Corpus, DenseScorer, LateScorer
 from tardif.evaluation.work import write_part
 from tardif.progress import Console
 from tardif.ranking import TopK
@@ -45,7 +45,7 @@ class ModelSpec:
             return Corpus(documents, block=_DENSE_BLOCK, longest_first=False)
         return Corpus(documents)
 
-    def scorer(self, model: Any, queries: Sequence[str]) -> Scorer:
+    def scorer(self, model: Any, queries: Sequence[str]) -> BlockScorer:
         """Return the scorer of queries."""
         return DenseScorer(model, queries) if self.kind == "dense" else LateScorer(model, queries)
 
@@ -94,7 +94,7 @@ def _opened(spec: ModelSpec) -> Any:
 
 def rank_part(
     corpus: Corpus,
-    score: Scorer,
+    score: BlockScorer,
     best: TopK,
     blocks: Iterable[int],
     path: Path | None,

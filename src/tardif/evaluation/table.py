@@ -20,7 +20,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One figure.
 
     Attributes:
@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Section:
+class TableSection:
     """Some rows under a heading; each row is a system's.
 
     Attributes:
@@ -44,11 +44,11 @@ class Section:
     """
 
     heading: str
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
 @dataclass(frozen=True)
-class Table:
+class EvaluationTable:
     """The figures of an evaluation, as they are shown.
 
     Attributes:
@@ -62,11 +62,11 @@ class Table:
     systems: tuple[str, ...]
     letters: tuple[str, ...]
     columns: tuple[str, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[TableSection, ...]
     title: str = ""
 
 
-def make_table(figures: Sequence[Figures], comparisons: Sequence[Pair] = ()) -> Table:
+def make_table(figures: Sequence[Figures], comparisons: Sequence[Pair] = ()) -> EvaluationTable:
     """Lay out the figures of an evaluation.
 
     >>> made = make_table([Figures("a", "faq", {"RR": 0.5}), Figures("b", "faq", {"RR": 0.25})])
@@ -80,15 +80,15 @@ def make_table(figures: Sequence[Figures], comparisons: Sequence[Pair] = ()) -> 
 
     averages = means_over_data(figures)
 
-    def column(name: str, one: str) -> list[Cell]:
+    def column(name: str, one: str) -> list[TableCell]:
         own = [values[system, one, name] for system in systems]
         return _column(name, own, [beats.get((system, one, name), "") for system in systems])
 
-    def mean(name: str) -> list[Cell]:
+    def mean(name: str) -> list[TableCell]:
         return _column(name, [averages[system][name] for system in systems], [""] * len(systems))
 
-    def section(heading: str, columns: list[list[Cell]]) -> Section:
-        return Section(heading, tuple(zip(*columns, strict=True)))
+    def section(heading: str, columns: list[list[TableCell]]) -> TableSection:
+        return TableSection(heading, tuple(zip(*columns, strict=True)))
 
     if len(data) == 1:
         sections, title = [section("", [column(name, data[0]) for name in measures])], data[0]
@@ -96,7 +96,7 @@ def make_table(figures: Sequence[Figures], comparisons: Sequence[Pair] = ()) -> 
     else:
         sections = [section(name, [*(column(name, one) for one in data), mean(name)]) for name in measures]
         names, title = [*data, mean_name(data)], ""
-    return Table(tuple(systems), tuple(letters.values()), tuple(names), tuple(sections), title)
+    return EvaluationTable(tuple(systems), tuple(letters.values()), tuple(names), tuple(sections), title)
 
 
 def mean_name(data: Sequence[str]) -> str:
@@ -130,12 +130,12 @@ def _beats(comparisons: Sequence[Pair], letters: dict[str, str]) -> dict[tuple[s
     return {key: joint.join(sorted(own, key=order.__getitem__)) for key, own in found.items()}
 
 
-def _column(measure: str, values: Sequence[float], beats: Sequence[str]) -> list[Cell]:
+def _column(measure: str, values: Sequence[float], beats: Sequence[str]) -> list[TableCell]:
     """The cells of a column. Of equal figures, as they are shown, all are best; of counts none is."""
     texts = [number(measure, value) for value in values]
     highest = max((value for value in values if not math.isnan(value)), default=math.nan)
     best = number(measure, highest) if len(texts) > 1 and not is_count(measure) else None
-    return [Cell(text, text == best, own) for text, own in zip(texts, beats, strict=True)]
+    return [TableCell(text, text == best, own) for text, own in zip(texts, beats, strict=True)]
 
 
 def number(measure: str, value: float) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tardif.escaping import visible
 from tardif.evaluation.figures import Pair
 from tardif.evaluation.forms import significance_note
-from tardif.evaluation.table import Cell, Table
+from tardif.evaluation.table import EvaluationTable, TableCell
 from tardif.evaluation.verdict import BETTER, WORSE
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ _STYLES = {BETTER: "green", WORSE: "red"}
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 
 
-def show(table: Table, comparisons: Sequence[Pair] = ()) -> None:
+def show(table: EvaluationTable, comparisons: Sequence[Pair] = ()) -> None:
     """Print a table, and comparisons, on stdout, as wide as the terminal."""
     from rich.console import Console
 
     _print(Console(file=sys.stdout, **_AS_IT_IS), table, comparisons)
 
 
-def text_of(table: Table, comparisons: Sequence[Pair] = (), *, width: int = 100) -> str:
+def text_of(table: EvaluationTable, comparisons: Sequence[Pair] = (), *, width: int = 100) -> str:
     """Return a table, and comparisons, as text without colours.
 
     >>> from tardif.evaluation.figures import Figures
@@ -53,7 +53,7 @@ def text_of(table: Table, comparisons: Sequence[Pair] = (), *, width: int = 100)
     return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 
 
-def _print(console: Console, table: Table, comparisons: Sequence[Pair]) -> None:
+def _print(console: Console, table: EvaluationTable, comparisons: Sequence[Pair]) -> None:
     names = _short_names(table.systems, console.width // 3)
     for columns in _parts(table, names, console.width):
         console.print(_grid(table, names, columns))
@@ -98,7 +98,7 @@ def _cut(name: str, most: int) -> str:
     return f"{kind}…{kept}"
 
 
-def _parts(table: Table, names: Sequence[str], width: int) -> Iterator[list[int]]:
+def _parts(table: EvaluationTable, names: Sequence[str], width: int) -> Iterator[list[int]]:
     """Split the places of the columns so that each part fits into the terminal, with the systems at its side."""
     from rich.cells import cell_len
 
@@ -116,7 +116,7 @@ def _parts(table: Table, names: Sequence[str], width: int) -> Iterator[list[int]
     yield part
 
 
-def _column(table: Table, place: int) -> tuple[list[str], list[str]]:
+def _column(table: EvaluationTable, place: int) -> tuple[list[str], list[str]]:
     """The lines of a column's heading, and the texts of its cells with their marks: figures below figures."""
     cells = [row[place] for section in table.sections for row in section.rows]
     figure, beats = max(len(cell.text) for cell in cells), max(len(cell.beats) for cell in cells)
@@ -141,7 +141,7 @@ def _folded(text: str, most: int = _HEADING) -> list[str]:
     return [*lines, rest]
 
 
-def _grid(table: Table, names: Sequence[str], columns: Sequence[int]) -> Grid:
+def _grid(table: EvaluationTable, names: Sequence[str], columns: Sequence[int]) -> Grid:
     """The systems, and some of the columns."""
     from rich import box
     from rich.table import Table as Grid
@@ -165,7 +165,7 @@ def _grid(table: Table, names: Sequence[str], columns: Sequence[int]) -> Grid:
     return grid
 
 
-def _styled(cell: Cell, text: str) -> Text:
+def _styled(cell: TableCell, text: str) -> Text:
     from rich.text import Text
 
     styled = Text(text, style="bold green" if cell.best else "")
@@ -174,7 +174,7 @@ def _styled(cell: Cell, text: str) -> Text:
     return styled
 
 
-def _legend(table: Table, names: Sequence[str], comparisons: Sequence[Pair]) -> Iterator[Text]:
+def _legend(table: EvaluationTable, names: Sequence[str], comparisons: Sequence[Pair]) -> Iterator[Text]:
     """What the marks mean, and the names that were cut."""
     from rich.text import Text
 

@@ -79,7 +79,7 @@ class PairWork:
             _write_run(self.folder / f"queries-{first:09d}.npz", run)
 
 
-class Work:
+class EvaluationWork:
     """What an interrupted evaluation has found, pair by pair.
 
     Args:
@@ -127,14 +127,14 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def working(out: str | Path | None) -> Iterator[Work]:
+def working(out: str | Path | None) -> Iterator[EvaluationWork]:
     """Give the work of an evaluation that is saved in a folder. It is removed when the block ends without an error.
 
     Raises:
         FolderError: another process evaluates into this folder.
     """
     if out is None:
-        yield Work()
+        yield EvaluationWork()
         return
     place = real_place(expanded(out).absolute())
     folder = place.with_name(f".{place.name}.evaluating")
@@ -142,7 +142,7 @@ def working(out: str | Path | None) -> Iterator[Work]:
         folder.parent.mkdir(parents=True, exist_ok=True)
     with hold(folder, what=f"{out} is being written by another evaluation"):
         try:
-            yield Work(folder)
+            yield EvaluationWork(folder)
             remove(folder)
         finally:
             if not any(folder.glob("*/*.npz")):  # nothing to continue from

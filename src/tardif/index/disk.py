@@ -35,13 +35,13 @@ from tardif.index.codebooks import centroid_count, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, fixed_query, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import words_of
-from tardif.index.groups import Groups, check_groups, unpacked
 from tardif.index.manifest import MANIFEST, new_manifest, read_manifest
 from tardif.index.pieces import check_fit
 from tardif.index.protocol import RECALL, Vectors
 from tardif.index.segment_writer import SegmentFiles
 from tardif.index.snapshot import View
 from tardif.index.store import Store
+from tardif.index.token_groups import Groups, check_groups, unpacked
 from tardif.index.token_matches import TokenMatches
 from tardif.index.views import Views
 from tardif.index.workers import Background, Workers

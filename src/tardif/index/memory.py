@@ -15,9 +15,9 @@ from tardif.errors import DataError, SettingError
 from tardif.index.codes import NO_SCORE, TiledQuery, fixed_query, scale_of, scan, to_fixed
 from tardif.index.document_columns import as_kept
 from tardif.index.document_table import MemoryTable
-from tardif.index.groups import Groups, check_groups, tokens_of
 from tardif.index.pieces import check_deletable, check_fit, check_free
 from tardif.index.protocol import RECALL, Vectors
+from tardif.index.token_groups import Groups, check_groups, tokens_of
 from tardif.index.token_matches import TokenMatches, to_scores
 from tardif.ranking import top
 from tardif.scoring import LOWEST

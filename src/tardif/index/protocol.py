@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.index.groups import Groups
+from tardif.index.token_groups import Groups
 from tardif.index.token_matches import TokenMatches
 from tardif.types import Document
 

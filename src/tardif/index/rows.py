@@ -48,7 +48,7 @@ class StoredRow(NamedTuple):
         piece: which piece it is (JSON); None for a whole document.
         source: the file or folder that the document came from.
         terms: :func:`terms_checksum` of its terms; 0 in an index without words.
-        tokens: which vector each token is part of (:mod:`tardif.index.groups`); None where each has its own.
+        tokens: which vector each token is part of (:mod:`tardif.index.token_groups`); None where each has its own.
         checksum: :func:`row_checksum` of the other columns.
     """
 

@@ -30,9 +30,9 @@ from tardif.errors import FolderError
 from tardif.index.connections import Connections
 from tardif.index.document_table import DocumentTable
 from tardif.index.fulltext import Lengths, Words
-from tardif.index.groups import Groups, packed
 from tardif.index.pieces import check_deletable, check_free
 from tardif.index.rows import SCHEMA, StoredRow, checksums_of, damaged_of, mixed_sum, terms_checksum
+from tardif.index.token_groups import Groups, packed
 from tardif.types import Document
 
 _SELECT = f"SELECT {', '.join(StoredRow._fields)} FROM documents"

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from tardif._version import __version__
 from tardif.evaluation.evidence import EVALUATION, PREPARATION, TRAINING
 from tardif.report.numbers import counted, duration
+from tardif.report.page_parts import Page, PagePart, PageSection, Verdict
 from tardif.report.rendering import shown, templates
-from tardif.report.sections import comparing, evaluating, hygiene, mining, queries, running, training, words
-from tardif.report.sources import Source, numbers
+from tardif.report.sections import comparing, hygiene, learning, measured, mining, query_by_query, running, words
+from tardif.report.sources import ReportSource, numbers
 from tardif.report.texts import cut
-from tardif.report.views import Page, Part, Section, Verdict
 
 # Characters of one value. Passages are shorter; a command line may be as long.
 _MOST = 4000
@@ -23,7 +23,7 @@ _KINDS = {TRAINING: "Training", EVALUATION: "Evaluation", PREPARATION: "Prepared
 _DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
 
 
-def render(sources: Sequence[Source], title: str | None = None) -> str:
+def render(sources: Sequence[ReportSource], title: str | None = None) -> str:
     """Render a report as an HTML document. The same sources give the same text.
 
     Args:
@@ -43,7 +43,7 @@ def _cut(value: Any) -> Any:
     return shown(value if len(value) <= _MOST else cut(value, _MOST))
 
 
-def build(sources: Sequence[Source], title: str | None = None) -> Page:
+def build(sources: Sequence[ReportSource], title: str | None = None) -> Page:
     """Make the sections of a page."""
     parts = [_part(source, f"p{place}" if len(sources) > 1 else "") for place, source in enumerate(sources, 1)]
     trained = [source for source in sources if source.kind == TRAINING and source.results]
@@ -54,23 +54,23 @@ def build(sources: Sequence[Source], title: str | None = None) -> Page:
     return Page(name, parts, compared, verdict, notes)
 
 
-def _part(source: Source, key: str) -> Part:
-    makers: dict[str, Callable[[], Section | None]] = _makers(source, f"{key}-" if key else "")
+def _part(source: ReportSource, key: str) -> PagePart:
+    makers: dict[str, Callable[[], PageSection | None]] = _makers(source, f"{key}-" if key else "")
     notes = list(source.notes)
     verdict = _tried(lambda: _verdict(source), notes, "The verdict")
     sections = [made for what, maker in makers.items() if (made := _tried(maker, notes, what))]
     about = _tried(lambda: _about(source), notes, "The summary") or []
-    return Part(key, source.name, _KINDS[source.kind], about, verdict, sections, notes)
+    return PagePart(key, source.name, _KINDS[source.kind], about, verdict, sections, notes)
 
 
-def _makers(source: Source, key: str) -> dict[str, Callable[[], Section | None]]:
+def _makers(source: ReportSource, key: str) -> dict[str, Callable[[], PageSection | None]]:
     """What makes each section, in their order."""
-    found: dict[str, Callable[[], Section | None]] = {}
+    found: dict[str, Callable[[], PageSection | None]] = {}
     if source.kind == TRAINING:
-        found["The part on measures"] = lambda: training.measures(source, f"{key}measures")
-        found["The part on learning"] = lambda: training.learning(source, f"{key}learning")
-        found["The part on queries"] = lambda: queries.queries(
-            source, training.sides(source), f"{key}queries", training.systems(source)
+        found["The part on measures"] = lambda: learning.measures(source, f"{key}measures")
+        found["The part on learning"] = lambda: learning.learning(source, f"{key}learning")
+        found["The part on queries"] = lambda: query_by_query.queries(
+            source, learning.sides(source), f"{key}queries", learning.systems(source)
         )
     elif source.kind == EVALUATION:
         found["The part on measures"] = lambda: _systems(source, f"{key}measures")
@@ -86,24 +86,24 @@ def _makers(source: Source, key: str) -> dict[str, Callable[[], Section | None]]
     return found
 
 
-def _systems(source: Source, key: str) -> Section | None:
-    found = evaluating.measured(source)
-    return evaluating.systems(source, found, key) if found else None
+def _systems(source: ReportSource, key: str) -> PageSection | None:
+    found = measured.measured(source)
+    return measured.systems(source, found, key) if found else None
 
 
-def _evaluated_queries(source: Source, key: str) -> Section | None:
-    found = evaluating.measured(source)
-    pairs = evaluating.sides(source, found) if found else []
-    return queries.queries(source, pairs[0][1] if pairs else None, key, {})
+def _evaluated_queries(source: ReportSource, key: str) -> PageSection | None:
+    found = measured.measured(source)
+    pairs = measured.sides(source, found) if found else []
+    return query_by_query.queries(source, pairs[0][1] if pairs else None, key, {})
 
 
-def _verdict(source: Source) -> Verdict | None:
+def _verdict(source: ReportSource) -> Verdict | None:
     if source.kind == TRAINING:
-        return training.verdict(source) if source.results else None
+        return learning.verdict(source) if source.results else None
     if source.kind == PREPARATION:
         return hygiene.summary(source)
-    found = evaluating.measured(source) if source.kind == EVALUATION else None
-    return evaluating.verdict(source, found) if found else None
+    found = measured.measured(source) if source.kind == EVALUATION else None
+    return measured.verdict(source, found) if found else None
 
 
 def _tried(make: Callable[[], Made], notes: list[str], what: str) -> Made | None:
@@ -117,7 +117,7 @@ def _tried(make: Callable[[], Made], notes: list[str], what: str) -> Made | None
         return None
 
 
-def _about(source: Source) -> list[tuple[str, str]]:
+def _about(source: ReportSource) -> list[tuple[str, str]]:
     """Short facts below the name."""
     settings = source.results.get("settings") or {}
     found = [

@@ -41,7 +41,7 @@ class Hygiene(Short):
 
 
 @dataclass(frozen=True, repr=False)
-class Source(Short):
+class ReportSource(Short):
     """One folder of a report.
 
     Attributes:
@@ -69,7 +69,7 @@ class Source(Short):
     notes: Sequence[str] = ()
 
 
-def read_source(folder: str | Path) -> Source:
+def read_source(folder: str | Path) -> ReportSource:
     """Read one folder. What is missing from it is not shown; a part that is damaged is named in the report.
 
     Raises:
@@ -85,7 +85,7 @@ def read_source(folder: str | Path) -> Source:
     if manifest is not None and manifest.get("format") != _FORMAT:
         manifest = None
     evidence = _part(notes, lambda: read_evidence(place))
-    found = Source(
+    found = ReportSource(
         name=_name(place, evidence),
         kind=_kind(results, evidence, manifest),
         results=results,
@@ -103,7 +103,7 @@ def read_source(folder: str | Path) -> Source:
     return found
 
 
-def read_sources(folders: Sequence[str | Path]) -> list[Source]:
+def read_sources(folders: Sequence[str | Path]) -> list[ReportSource]:
     """Read some folders, and give them names that tell them apart.
 
     Raises:

@@ -23,10 +23,10 @@ from tardif.folders import holding, name_aside, publish, real_place, remove, swe
 from tardif.index.codebooks import centroid_count
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
-from tardif.index.groups import Groups
 from tardif.index.manifest import is_index
 from tardif.index.pieces import blocks_of, by_whole, check_pieces, differing
 from tardif.index.protocol import Index, Vectors
+from tardif.index.token_groups import Groups
 from tardif.locks import lock_file
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tardif.data.chunking import Chunk
 
 
-class EncodedDocuments(NamedTuple):
+class DocumentVectors(NamedTuple):
     """Documents as an index stores them.
 
     Attributes:
@@ -55,7 +55,7 @@ class EncodedDocuments(NamedTuple):
     groups: Groups | None = None
 
 
-Encode = Callable[[Sequence[str]], EncodedDocuments]
+Encode = Callable[[Sequence[str]], DocumentVectors]
 
 # Documents encoded and written together: a killed build loses at most this many.
 BLOCK = 2048
@@ -297,7 +297,7 @@ def add_documents(
 
 def encode_block(
     documents: Sequence[Document], encode: Encode, advance: Callable[[int], None] | None = None
-) -> EncodedDocuments:
+) -> DocumentVectors:
     """Return the documents of a block, encoded.
 
     Args:
@@ -320,10 +320,10 @@ def encode_block(
         if advance is not None:
             advance(len(part))
     groups = [pooled[place] for place in range(len(documents))] if pooled else None
-    return EncodedDocuments(np.concatenate(found), [len(rows) for rows in found], groups)
+    return DocumentVectors(np.concatenate(found), [len(rows) for rows in found], groups)
 
 
-def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> EncodedDocuments:
+def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> DocumentVectors:
     """Return documents encoded, and pooled.
 
     Args:
@@ -334,10 +334,10 @@ def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: floa
     """
     vectors, lengths = encode_documents(model, texts)
     if pool == 1 or not lengths:
-        return EncodedDocuments(vectors, lengths)
+        return DocumentVectors(vectors, lengths)
     parts = [_pooled(rows, pool) for rows in np.split(vectors, np.cumsum(lengths)[:-1])]
     means, groups = zip(*parts, strict=True)
-    return EncodedDocuments(np.concatenate(means), [len(rows) for rows in means], groups)
+    return DocumentVectors(np.concatenate(means), [len(rows) for rows in means], groups)
 
 
 def _pooled(vectors: Vectors, pool: float) -> tuple[Vectors, NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from tardif.progress import Console
 from tardif.ranking import WORD_SHARE
 from tardif.search.build import (
     BuildOptions,
-    EncodedDocuments,
+    DocumentVectors,
     add_documents,
     build_index,
     check_pool,
@@ -300,7 +300,7 @@ class Retriever:
             )
         return len({document.whole_id for document in corpus}), replaced
 
-    def _document_vectors(self, texts: Sequence[str]) -> EncodedDocuments:
+    def _document_vectors(self, texts: Sequence[str]) -> DocumentVectors:
         return document_vectors(self.model, texts, self.pool)
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:

@@ -44,7 +44,7 @@ _QUESTION = ("?", "？", "؟", "\u037e", "՞")
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ArticleSection:
     """A heading, and the place of the text under it (up to the next heading of any level)."""
 
     heading: str
@@ -53,7 +53,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class ArticlePassage:
     """Consecutive sentences, as many as a model reads at once, and their span of text."""
 
     start: int
@@ -100,11 +100,11 @@ class Article:
         return normalise(self.title)
 
     @cached_property
-    def sections(self) -> list[Section]:
+    def sections(self) -> list[ArticleSection]:
         """The sections, without the one under the title."""
         edges = [*(start for _, start, _ in self._headings[1:]), len(self.text)]
         return [
-            Section(heading, end, edge)
+            ArticleSection(heading, end, edge)
             for (heading, _, end), edge in zip(self._headings, edges, strict=False)
             if normalise(heading) != self.title_key
         ]
@@ -122,7 +122,7 @@ class Article:
         return [span for span in found if not any(span[0] < last and first < span[1] for first, last in code)]
 
     @cached_property
-    def passages(self) -> list[Passage]:
+    def passages(self) -> list[ArticlePassage]:
         """The text in passages; a short text is one passage."""
         groups: list[list[Span]] = []
         words = self._passage_words
@@ -137,10 +137,10 @@ class Article:
             last = groups.pop()
             groups[-1] += last
         if len(groups) == 1:
-            return [Passage(0, len(self.text), tuple(groups[0]))]
-        return [Passage(group[0][0], group[-1][1], tuple(group)) for group in groups]
+            return [ArticlePassage(0, len(self.text), tuple(groups[0]))]
+        return [ArticlePassage(group[0][0], group[-1][1], tuple(group)) for group in groups]
 
-    def passage(self, start: int, end: int) -> Passage:
+    def passage(self, start: int, end: int) -> ArticlePassage:
         """The first passage of a part of the text."""
         taken: list[Span] = []
         words = 0
@@ -150,14 +150,14 @@ class Article:
                 if taken and words > self._passage_words:
                     break
                 taken.append((first, last))
-        return Passage(start, taken[-1][1] if taken else start, tuple(taken))
+        return ArticlePassage(start, taken[-1][1] if taken else start, tuple(taken))
 
     def is_own(self, spans: Sequence[Span]) -> bool:
         """Whether at least half of the text of some sentences is in no other document."""
         own = sum(end - start for start, end in spans if (start, end) not in self.common)
         return 2 * own >= sum(end - start for start, end in spans) > 0
 
-    def without(self, passage: Passage, removed: Sequence[Span]) -> str:
+    def without(self, passage: ArticlePassage, removed: Sequence[Span]) -> str:
         """A passage's text without some of its sentences."""
         pieces = []
         begin = passage.start
@@ -188,7 +188,7 @@ class Article:
         """Whether a sentence is a question."""
         return self.text[span[0] : span[1]].rstrip("\"'»”’)*_").endswith(_QUESTION)
 
-    def questions(self) -> list[tuple[Span, Passage]]:
+    def questions(self) -> list[tuple[Span, ArticlePassage]]:
         """Every question with the text up to the next one, as on a page of questions and answers."""
         asked = [span for span in self.sentences if self.is_question(span)]
         edges = [*(start for start, _ in asked[1:]), len(self.text)]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from tardif.synthesis.article import Article, Passage, Span
+from tardif.synthesis.article import Article, ArticlePassage, Span
 from tardif.synthesis.statistics import Statistics
 from tardif.text.normal import normalise
 from tardif.text.scripts import is_unspaced
-from tardif.text.sentences import Token, Vocabulary
+from tardif.text.sentences import SentenceToken, Vocabulary
 
 TITLE, HEADING, QUESTION = "title", "heading", "question"
 SUMMARY, SENTENCE, KEYPHRASES = "summary", "sentence", "keyphrases"
@@ -175,7 +175,7 @@ MAKERS: Mapping[str, Callable[[Article, Context], Iterator[Candidate]]] = {
 
 
 def _positive(
-    article: Article, query: str, passage: Passage, removed: Sequence[Span] = (), *, title: str = ""
+    article: Article, query: str, passage: ArticlePassage, removed: Sequence[Span] = (), *, title: str = ""
 ) -> Candidate:
     """A query with a passage without some sentences; faulty if most of the rest is in other documents too."""
     left = [span for span in passage.sentences if span not in removed]
@@ -184,7 +184,7 @@ def _positive(
     return Candidate(query, title, article.without(passage, removed))
 
 
-def _without(article: Article, passage: Passage, phrase: str) -> Candidate:
+def _without(article: Article, passage: ArticlePassage, phrase: str) -> Candidate:
     """A query with a passage without the sentences that contain it; faulty if these are more than half of them."""
     key = normalise(phrase)
     spelled = [span for span in passage.sentences if key in normalise(article.text[slice(*span)])]
@@ -193,7 +193,7 @@ def _without(article: Article, passage: Passage, phrase: str) -> Candidate:
     return _positive(article, phrase, passage, spelled)
 
 
-def _shuffled(passages: Sequence[Passage], draw: Callable[[], float]) -> list[Passage]:
+def _shuffled(passages: Sequence[ArticlePassage], draw: Callable[[], float]) -> list[ArticlePassage]:
     # By the key alone: passages have no order of their own.
     return [passage for _, passage in sorted(((draw(), passage) for passage in passages), key=lambda place: place[0])]
 
@@ -219,7 +219,7 @@ def _named(article: Article, query: str, context: Context) -> str:
     return query if named.intersection(context.vocabulary.terms(query)) else f"{article.title}: {query}"
 
 
-def _own(article: Article, passage: Passage) -> list[str]:
+def _own(article: Article, passage: ArticlePassage) -> list[str]:
     """The sentences of a passage that other documents do not have."""
     return [article.text[slice(*span)] for span in passage.sentences if span not in article.common]
 
@@ -280,7 +280,7 @@ def _runs(piece: int, text: str, top: frozenset[str], context: Context) -> list[
     ]
 
 
-def _joined(tokens: list[Token], text: str, left: int, right: int, context: Context) -> bool:
+def _joined(tokens: list[SentenceToken], text: str, left: int, right: int, context: Context) -> bool:
     if right - left > 2 or tokens[left].term == tokens[right].term:
         return False
     between = tokens[left + 1 : right]

@@ -36,7 +36,7 @@ _THAI_SENTENCE = 60
 _BULLET = re.compile(r"\s*(?:[-*•+·#>|]+|\d+[.)])\s+|\s+")
 
 
-class Token(NamedTuple):
+class SentenceToken(NamedTuple):
     """A term and its place in the text."""
 
     term: str
@@ -69,11 +69,11 @@ class Vocabulary:
         known, fold = self._stems, self._fold
         return [known.get(word) or fold(word) for word in words]
 
-    def tokens(self, text: str) -> list[Token]:
+    def tokens(self, text: str) -> list[SentenceToken]:
         """The terms with their places in ``text``."""
         known, fold = self._stems, self._fold
         spans = [(text[start:end].casefold(), start, end) for start, end in _spans(text)]
-        return [Token(known.get(word) or fold(word), start, end) for word, start, end in spans]
+        return [SentenceToken(known.get(word) or fold(word), start, end) for word, start, end in spans]
 
     def _fold(self, word: str) -> str:
         stem = self._stems.get(word)

@@ -16,7 +16,7 @@ _BETWEEN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class Wording:
     """A passage with nearly the words of a text.
 
     Attributes:
@@ -32,7 +32,7 @@ class Match:
     replaced: int
 
 
-def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Match | None:
+def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Wording | None:
     """Compare a text with a passage, which may begin before the text and end after it.
 
     Args:
@@ -71,7 +71,7 @@ def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Match |
     first, last = blocks[0], blocks[-1]
     start = max(first[1] - first[0], 0)
     end = min(last[1] + count - last[0], len(passage))
-    return Match(equal / count, start, end, replaced)
+    return Wording(equal / count, start, end, replaced)
 
 
 def _blocks(text: Sequence[str], passage: Sequence[str]) -> list[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tardif.report.charts.canvas import AFTER, GROUND, INK, LOSS, SOFT, TEXT, TIE, WIN, Box, Chart, Words, draw
+from tardif.report.charts.canvas import AFTER, GROUND, INK, LOSS, SOFT, TEXT, TIE, WIN, Box, Chart, ChartWords, draw
 from tardif.report.numbers import signed, value
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _ROW, _BAR = 42, 11  # CSS pixels of a row and of its bar
 
 
 @dataclass(frozen=True)
-class Bar:
+class ChartBar:
     """The mean of one system, with its interval where there are values of each query."""
 
     name: str
@@ -31,7 +31,7 @@ class Bar:
         return "" if self.interval is None else f"{value(self.interval[0])} to {value(self.interval[1])}"
 
 
-def bars(key: str, measure: str, systems: Sequence[Bar], *, title: str = "") -> Chart:
+def bars(key: str, measure: str, systems: Sequence[ChartBar], *, title: str = "") -> Chart:
     """Draw the means of some systems by one measure, from 0 to a round number at or above the largest.
 
     Args:
@@ -44,7 +44,7 @@ def bars(key: str, measure: str, systems: Sequence[Bar], *, title: str = "") -> 
     top = _round_above(max(max((bar.mean, *(bar.interval or ()))) for bar in systems))
     ticks = [top * part / 4 for part in range(5)]
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         axes.set_xlim(0, top)
         axes.set_ylim(len(systems) * _ROW, 0)
         axes.set_xlabel(words(measure))
@@ -105,7 +105,7 @@ def forest(key: str, title: str, label: str, found: Sequence[Difference]) -> Cha
     box = Box(height=len(found) * _ROW + 44, left=2, right=14, top=2, bottom=42)
     reach = _round_above(max(0.001, *(max(abs(one.low), abs(one.high)) for one in found)))
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         axes.set_xlim(-reach, reach)
         axes.set_ylim(len(found) * _ROW, 0)
         axes.set_xlabel(words(label))

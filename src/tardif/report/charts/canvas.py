@@ -65,7 +65,7 @@ _RC = {
 
 
 @dataclass
-class Words:
+class ChartWords:
     """Words of a chart that come from data. Each call returns a stand-in to draw."""
 
     texts: list[str] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Chart:
     legend: Sequence[tuple[str, str]] = ()
 
 
-Paint = Callable[["Axes", Words], None]
+Paint = Callable[["Axes", ChartWords], None]
 
 
 def variable(colour: str) -> str:
@@ -122,7 +122,7 @@ def variable(colour: str) -> str:
     return _VARIABLES[colour]
 
 
-def name_values(axes: Axes, words: Words, label: str, left: float) -> None:
+def name_values(axes: Axes, words: ChartWords, label: str, left: float) -> None:
     """Name the values of the upright axis, above it: nobody turns a head to read that."""
     axes.annotate(
         words(label), (0, 1), (-left + 2, 9), "axes fraction", "offset points", fontsize=SMALL, color=SOFT, ha="left"
@@ -138,7 +138,7 @@ def draw(key: str, alternative: str, box: Box, paint: Paint) -> Markup:
         box: its size.
         paint: draws on the axes.
     """
-    words = Words()
+    words = ChartWords()
     with _settings(key):
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
@@ -166,7 +166,7 @@ def _settings(key: str) -> Iterator[None]:
         yield
 
 
-def _element(written: bytes, key: str, alternative: str, words: Words) -> Markup:
+def _element(written: bytes, key: str, alternative: str, words: ChartWords) -> Markup:
     """Turn matplotlib's file into an element of a page."""
     root = ElementTree.fromstring(written)
     size = root.get("viewBox", "")
@@ -177,7 +177,7 @@ def _element(written: bytes, key: str, alternative: str, words: Words) -> Markup
     )
 
 
-def _written(element: ElementTree.Element, words: Words) -> str:
+def _written(element: ElementTree.Element, words: ChartWords) -> str:
     """An element and what is in it, without what a page has no need of."""
     tag = element.tag.removeprefix(_SVG)
     if tag in ("metadata", "style"):
@@ -194,7 +194,7 @@ def _written(element: ElementTree.Element, words: Words) -> str:
     return f"<{tag}{text}>{inside}</{tag}>" if inside else f"<{tag}{text}/>"
 
 
-def _word(text: str, words: Words) -> str:
+def _word(text: str, words: ChartWords) -> str:
     return re.sub(r"w(\d+)w", lambda found: words.texts[int(found[1])], text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tardif.report.charts.canvas import AFTER, GROUND, Box, Chart, Words, draw, name_values, variable
+from tardif.report.charts.canvas import AFTER, GROUND, Box, Chart, ChartWords, draw, name_values, variable
 from tardif.report.numbers import figure
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def curves(key: str, axis: Axis, lines: Sequence[Line]) -> Chart:
     """
     box = Box(height=230, left=48, right=16, top=26)
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         if axis.log:
             axes.set_yscale("log")
         axes.grid(axis="y")

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tardif.report.charts.canvas import AFTER, BM25, INK, SOFT, TEXT, TIE, Box, Chart, Words, draw
+from tardif.report.charts.canvas import AFTER, BM25, INK, SOFT, TEXT, TIE, Box, Chart, ChartWords, draw
 from tardif.report.numbers import figure
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def histograms(key: str, title: str, scores: Mapping[str, Any]) -> Chart:
     kinds = [(name, colour, scores[kind]) for kind, (name, colour) in _KINDS.items() if scores[kind]["count"]]
     box = Box(height=len(kinds) * _ROW + 44, left=4, right=14, top=2, bottom=42)
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(len(kinds) * _ROW, 0)
         axes.set_yticks([])

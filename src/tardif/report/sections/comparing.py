@@ -7,33 +7,33 @@ from itertools import combinations
 
 from tardif.evaluation.figures import holm
 from tardif.evaluation.verdict import DECIDES, LEVEL, format_p, paired
-from tardif.report.charts.bars import Bar, Difference, bars, forest
+from tardif.report.charts.bars import ChartBar, Difference, bars, forest
 from tardif.report.charts.canvas import SERIES, Chart
 from tardif.report.intervals import intervals
 from tardif.report.numbers import duration, signed, value
+from tardif.report.page_parts import GOOD, OPEN, PageSection, PageTable, Verdict
+from tardif.report.sections.learning import comparison, learning_charts, systems
 from tardif.report.sections.running import flat
-from tardif.report.sections.training import comparison, learning_charts, systems
-from tardif.report.sources import Source, numbers
-from tardif.report.views import GOOD, OPEN, Section, Table, Verdict
+from tardif.report.sources import ReportSource, numbers
 
 # Every pair of these many trainings is compared at most.
 _PAIRED = 6
 
 
-def comparing(sources: Sequence[Source]) -> list[Section]:
+def comparing(sources: Sequence[ReportSource]) -> list[PageSection]:
     """Compare some trainings; nothing for fewer than two."""
     if len(sources) < 2:
         return []
     charts = [*_bars(sources), *_gains(sources)]
     tables = [table for table in (_table(sources), _pairs(sources)) if table.rows]
     found = [
-        Section(
+        PageSection(
             "compared", "Side by side", "charts.html", {"about": _about(sources), "charts": charts, "tables": tables}
         )
     ]
     if curves := learning_charts(sources, "compared-curves"):
         found.append(
-            Section(
+            PageSection(
                 "compared-curves",
                 "Learning, side by side",
                 "charts.html",
@@ -44,14 +44,14 @@ def comparing(sources: Sequence[Source]) -> list[Section]:
     about = [] if settings.rows else ["All settings are the same."]
     tables = [settings] if settings.rows else []
     found.append(
-        Section(
+        PageSection(
             "compared-settings", "Settings that differ", "charts.html", {"about": about, "charts": [], "tables": tables}
         )
     )
     return found
 
 
-def verdict(sources: Sequence[Source]) -> Verdict | None:
+def verdict(sources: Sequence[ReportSource]) -> Verdict | None:
     """Say which training is the best, and whether that is more than chance; None for fewer than two."""
     means = {
         place: mean
@@ -74,7 +74,7 @@ def verdict(sources: Sequence[Source]) -> Verdict | None:
     return Verdict(GOOD if is_better else OPEN, lead, rest, (), (one.won, one.tied, one.lost), [warning])
 
 
-def _about(sources: Sequence[Source]) -> list[str]:
+def _about(sources: Sequence[ReportSource]) -> list[str]:
     if _values(sources):
         return ["All were measured on the same held-out queries."]
     return [
@@ -82,7 +82,7 @@ def _about(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _values(sources: Sequence[Source]) -> list[Mapping[str, float]]:
+def _values(sources: Sequence[ReportSource]) -> list[Mapping[str, float]]:
     """Each training's value of every query, if all have the same queries; else nothing."""
     found = []
     for source in sources:
@@ -91,18 +91,18 @@ def _values(sources: Sequence[Source]) -> list[Mapping[str, float]]:
     return found if all(one and one.keys() == found[0].keys() for one in found) else []
 
 
-def _bars(sources: Sequence[Source]) -> list[Chart]:
+def _bars(sources: Sequence[ReportSource]) -> list[Chart]:
     values = _values(sources)
     known = intervals({str(place): {DECIDES: one} for place, one in enumerate(values)})
     rows = []
     for place, source in enumerate(sources):
         mean = numbers(source.results.get("after")).get(DECIDES)
         if mean is not None:
-            rows.append(Bar(source.name, mean, known.get((str(place), DECIDES)), SERIES[place % len(SERIES)]))
+            rows.append(ChartBar(source.name, mean, known.get((str(place), DECIDES)), SERIES[place % len(SERIES)]))
     return [bars("compared-bars", DECIDES, rows, title=f"{DECIDES} after training")] if rows else []
 
 
-def _gains(sources: Sequence[Source]) -> list[Chart]:
+def _gains(sources: Sequence[ReportSource]) -> list[Chart]:
     rows = [
         Difference(source.name, found.deciding.difference, found.deciding.low, found.deciding.high)
         for source in sources
@@ -115,7 +115,7 @@ def _gains(sources: Sequence[Source]) -> list[Chart]:
     )
 
 
-def _table(sources: Sequence[Source]) -> Table:
+def _table(sources: Sequence[ReportSource]) -> PageTable:
     names = list(dict.fromkeys(name for source in sources for name in numbers(source.results.get("after"))))
     rows = []
     for source in sources:
@@ -136,10 +136,10 @@ def _table(sources: Sequence[Source]) -> Table:
             )
         )
     head = ("training", "verdict", *names, "gain (95 % interval)", "steps", "training time")
-    return Table("The trainings", head, rows, (1,), range(2, 2 + len(names)))
+    return PageTable("The trainings", head, rows, (1,), range(2, 2 + len(names)))
 
 
-def _pairs(sources: Sequence[Source]) -> Table:
+def _pairs(sources: Sequence[ReportSource]) -> PageTable:
     """Every pair of trainings on the same queries."""
     values = _values(sources)[:_PAIRED]
     both = list(combinations(range(len(values)), 2))
@@ -157,10 +157,10 @@ def _pairs(sources: Sequence[Source]) -> Table:
         for (a, b), pair, p in zip(both, found, corrected, strict=True)
     ]
     head = ("training", "less", "difference", "95 % interval", "p, corrected", "won", "tied", "lost")
-    return Table(f"Every pair, by {DECIDES}, query by query", head, rows, (1,))
+    return PageTable(f"Every pair, by {DECIDES}, query by query", head, rows, (1,))
 
 
-def _settings(sources: Sequence[Source]) -> Table:
+def _settings(sources: Sequence[ReportSource]) -> PageTable:
     by_source = [flat(source.results.get("settings") or {}) for source in sources]
     names = dict.fromkeys(name for settings in by_source for name in settings)
     # What was measured belongs to the results.
@@ -169,7 +169,7 @@ def _settings(sources: Sequence[Source]) -> Table:
         for name in names
         if len({settings.get(name) for settings in by_source}) > 1 and not name.startswith("evaluated")
     ]
-    return Table(
+    return PageTable(
         "Settings that differ",
         ("setting", *(source.name for source in sources)),
         rows,

@@ -8,9 +8,9 @@ from typing import Any
 
 from tardif.data.hygiene.rules import RULES
 from tardif.report.numbers import counted
-from tardif.report.sources import Hygiene, Source
+from tardif.report.page_parts import OPEN, PageSection, PageTable, Verdict
+from tardif.report.sources import Hygiene, ReportSource
 from tardif.report.texts import cut
-from tardif.report.views import OPEN, Section, Table, Verdict
 
 _COUNTED = ("documents", "training queries", "validation queries", "queries", "qrels", "examples", "hard negatives")
 _PLACE = ("source", "place", "query_id", "query", "document_id", "document", "detail")
@@ -18,20 +18,20 @@ _LINES = 60
 _READ = re.compile(r"(\d+) judgements read: (\d+) used, (\d+) not")
 
 
-def hygiene(source: Source, key: str) -> Section | None:
+def hygiene(source: ReportSource, key: str) -> PageSection | None:
     """Show the counts, the rules with the rows they concern, and the lines of the preparation."""
     counts, lines = _counts(source), _lines(source)
     if not counts and not lines:
         return None
     found = source.hygiene
-    tables = [Table("The data", ("what", "number"), [(name, f"{count:,}") for name, count in counts.items()])]
+    tables = [PageTable("The data", ("what", "number"), [(name, f"{count:,}") for name, count in counts.items()])]
     tables += [_rules(found)] if found else []
     about = [] if found or source.manifest is None else ["No rule found anything to drop or to report."]
     content = {"about": about, "tables": tables, "examples": _examples(found) if found else [], "lines": lines}
-    return Section(key, "Data", "hygiene.html", content)
+    return PageSection(key, "Data", "hygiene.html", content)
 
 
-def summary(source: Source) -> Verdict | None:
+def summary(source: ReportSource) -> Verdict | None:
     """Say in one sentence what a prepared set is; None without its counts."""
     counts = _counts(source)
     if not {"documents", "queries"} <= counts.keys():
@@ -44,7 +44,7 @@ def summary(source: Source) -> Verdict | None:
     return Verdict(OPEN, sizes, f": {int(read[1]):,} judgements were read, {used}.")
 
 
-def _counts(source: Source) -> dict[str, int]:
+def _counts(source: ReportSource) -> dict[str, int]:
     found: Mapping[str, Any] = (
         (source.manifest or {}).get("counts") or source.results.get("settings", {}).get("data") or {}
     )
@@ -53,19 +53,19 @@ def _counts(source: Source) -> dict[str, int]:
     return {name: found[name] for name in _COUNTED if isinstance(found.get(name), int)}
 
 
-def _lines(source: Source) -> list[str]:
+def _lines(source: ReportSource) -> list[str]:
     """The report of the preparation, as it was printed."""
     lines: Sequence[Any] = (source.manifest or {}).get("report") or ()
     return [cut(str(line), 300) for line in lines[:_LINES]]
 
 
-def _rules(found: Hygiene) -> Table:
+def _rules(found: Hygiene) -> PageTable:
     rows = [
         (rule, RULES[rule].what if rule in RULES else "", action, f"{count:,}")
         for rule, counts in sorted(found.counts.items(), key=lambda item: -sum(item[1].values()))
         for action, count in sorted(counts.items())
     ]
-    return Table(
+    return PageTable(
         "What the rules found, and what was done about it", ("rule", "it concerns", "action", "rows"), rows, (1, 2)
     )
 
@@ -79,5 +79,7 @@ def _examples(found: Hygiene) -> list[dict[str, Any]]:
         total = sum(found.counts[rule].values())
         caption = f"{rule}: {len(rows)} of {counted(total, 'row')}"
         head = [name.replace("_", " ") for name in names]
-        groups.append({"rule": rule, "count": total, "table": Table(caption, head, cells, tuple(range(len(names))))})
+        groups.append(
+            {"rule": rule, "count": total, "table": PageTable(caption, head, cells, tuple(range(len(names))))}
+        )
     return groups

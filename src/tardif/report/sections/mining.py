@@ -8,15 +8,15 @@ from typing import Any
 from tardif.report.charts.canvas import Chart
 from tardif.report.charts.histograms import histograms
 from tardif.report.numbers import counted, figure, value
-from tardif.report.sources import Source
+from tardif.report.page_parts import PageSection, PageTable
+from tardif.report.sources import ReportSource
 from tardif.report.texts import cut
-from tardif.report.views import Section, Table
 
 _SCALES = {"searcher": "The miner's scores", "teacher": "The teacher's scores"}
 _SHOWN = 20  # suspects, and examples
 
 
-def mining(source: Source, key: str) -> Section | None:
+def mining(source: ReportSource, key: str) -> PageSection | None:
     """Show what ``mining.json`` holds."""
     report = source.mining
     if report is None:
@@ -29,7 +29,7 @@ def mining(source: Source, key: str) -> Section | None:
         "suspicious": [_row(row) for row in report.get("suspicious", ())[:_SHOWN]],
         "examples": [_row(row) for row in report.get("examples", ())[:_SHOWN]],
     }
-    return Section(key, "Hard negatives", "mining.html", content)
+    return PageSection(key, "Hard negatives", "mining.html", content)
 
 
 def _charts(report: Mapping[str, Any], key: str) -> list[Chart]:
@@ -61,21 +61,21 @@ def _about(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _rules(report: Mapping[str, Any]) -> Table:
+def _rules(report: Mapping[str, Any]) -> PageTable:
     rows = [
         (str(rule["rule"]), str(rule["what"]), f"{rule['dropped']:,}", f"{100 * rule['share']:.1f} %")
         for rule in report["rules"]
         if report["considered"]
     ]
     caption = f"What the rules dropped, of {report['considered']:,} hits within the window"
-    return Table(caption, ("rule", "a hit that", "dropped", "share"), rows, words=(1,))
+    return PageTable(caption, ("rule", "a hit that", "dropped", "share"), rows, words=(1,))
 
 
-def _settings(report: Mapping[str, Any]) -> Table:
+def _settings(report: Mapping[str, Any]) -> PageTable:
     settings = {name: found for name, found in report["settings"].items() if name != "selection" and found is not None}
     settings |= report["settings"].get("selection", {})
     rows = [(str(name), "none" if found is None else cut(figure(found), 200)) for name, found in settings.items()]
-    return Table("Settings of the mining", ("setting", "value"), rows)
+    return PageTable("Settings of the mining", ("setting", "value"), rows)
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tardif.report.numbers import duration, figure
-from tardif.report.sources import Source, numbers
+from tardif.report.page_parts import PageSection, PageTable
+from tardif.report.sources import ReportSource, numbers
 from tardif.report.texts import cut
-from tardif.report.views import Section, Table
 
 _MOST = 400  # characters of a setting
 
 
-def running(source: Source, key: str) -> Section | None:
+def running(source: ReportSource, key: str) -> PageSection | None:
     """Show how it was made, and how it is made again."""
     run = source.evidence.run if source.evidence else None
     seconds = numbers(source.results.get("seconds"))
@@ -32,7 +32,7 @@ def running(source: Source, key: str) -> Section | None:
     if not shown and not command:
         return None
     content = {"command": command[:4000], "seed": "" if seed is None else str(seed), "tables": shown}
-    return Section(key, "How it was made", "running.html", content)
+    return PageSection(key, "How it was made", "running.html", content)
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, str]:
@@ -58,6 +58,6 @@ def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else figure(value)
 
 
-def _table(caption: str, what: str, found: Mapping[str, str]) -> Table:
+def _table(caption: str, what: str, found: Mapping[str, str]) -> PageTable:
     rows: Sequence[Sequence[str]] = [(cut(name, 80), value) for name, value in found.items()]
-    return Table(caption, (what, "value"), rows, words=(1,))
+    return PageTable(caption, (what, "value"), rows, words=(1,))

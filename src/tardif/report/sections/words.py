@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tardif.report.explanation import view_of
+from tardif.report.explained_pair import view_of
 from tardif.report.numbers import figure
-from tardif.report.sources import Source
+from tardif.report.page_parts import PageSection
+from tardif.report.sources import ReportSource
 from tardif.report.texts import cut
-from tardif.report.views import Section
 
 _MOST = 4
 
 
-def words(source: Source, key: str) -> Section | None:
+def words(source: ReportSource, key: str) -> PageSection | None:
     """Show the explanations of a training or an evaluation."""
     found = source.evidence.explanations[:_MOST] if source.evidence else ()
     if not found:
@@ -26,4 +26,4 @@ def words(source: Source, key: str) -> Section | None:
         for place, explanation in enumerate(found, 1)
     ]
     about = "Queries with a relevant document. The score of a pair is the sum of the best match of each query token."
-    return Section(key, "Word by word", "words.html", {"about": [about], "pairs": pairs})
+    return PageSection(key, "Word by word", "words.html", {"about": [about], "pairs": pairs})

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tardif.evaluation.evidence import ShownHit, ShownQuery, ShownRanking
-from tardif.report.charts.queries import Sides, scatter, sorted_differences
+from tardif.report.charts.query_values import Sides, scatter, sorted_differences
 from tardif.report.numbers import figure, signed, value
-from tardif.report.sources import Source
+from tardif.report.page_parts import PageSection
+from tardif.report.sources import ReportSource
 from tardif.report.texts import cut, marked
-from tardif.report.views import Section
 
 _MOST = 20  # wins, and losses
 
 
-def queries(source: Source, sides: Sides | None, key: str, names: Mapping[str, str]) -> Section | None:
+def queries(source: ReportSource, sides: Sides | None, key: str, names: Mapping[str, str]) -> PageSection | None:
     """Show the values of all queries, and the rankings of some.
 
     Args:
@@ -36,7 +36,7 @@ def queries(source: Source, sides: Sides | None, key: str, names: Mapping[str, s
         if found
     ]
     about = [f"{sides.told()}, by {sides.measure}."] if sides else []
-    return Section(key, "Query by query", "queries.html", {"about": about, "charts": charts, "groups": groups})
+    return PageSection(key, "Query by query", "queries.html", {"about": about, "charts": charts, "groups": groups})
 
 
 def _about(title: str) -> str:

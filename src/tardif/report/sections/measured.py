@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from tardif.evaluation.evidence import SetValues
 from tardif.evaluation.figures import holm
 from tardif.evaluation.verdict import DECIDES, FEW, LEVEL, Paired, format_p, paired
-from tardif.report.charts.bars import Bar, Difference, bars, forest
+from tardif.report.charts.bars import ChartBar, Difference, bars, forest
 from tardif.report.charts.canvas import AFTER, BM25, SERIES, Chart
-from tardif.report.charts.queries import Sides
+from tardif.report.charts.query_values import Sides
 from tardif.report.intervals import Interval, intervals, mean
 from tardif.report.numbers import counted, signed, value
-from tardif.report.sources import Source, numbers
-from tardif.report.views import BAD, GOOD, OPEN, Section, Table, Verdict
+from tardif.report.page_parts import BAD, GOOD, OPEN, PageSection, PageTable, Verdict
+from tardif.report.sources import ReportSource, numbers
 
 # Under so many queries a difference of .03 is rarely told from chance.
 FEW_QUERIES = 50
@@ -22,7 +22,7 @@ _CHARTS = 12  # data sets that are charted; a table has them all
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSystem:
     """The means of an evaluation.
 
     Attributes:
@@ -51,7 +51,7 @@ class Measured:
         return DECIDES if DECIDES in self.measures else self.measures[0]
 
 
-def measured(source: Source) -> Measured | None:
+def measured(source: ReportSource) -> MeasuredSystem | None:
     """Read the means of an evaluation; None where there are none."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for one in source.results.get("systems", ()):
@@ -64,10 +64,10 @@ def measured(source: Source) -> Measured | None:
     against = (source.results.get("settings") or {}).get("against")
     if not any(measures for by in found.values() for measures in by.values()):
         return None
-    return Measured(found, {one.data: intervals(one.systems) for one in source.values}, str(against or ""))
+    return MeasuredSystem(found, {one.data: intervals(one.systems) for one in source.values}, str(against or ""))
 
 
-def rivals(found: Measured) -> tuple[str, str] | None:
+def rivals(found: MeasuredSystem) -> tuple[str, str] | None:
     """The system that is judged, and the one that it is compared with: the first, and ``--against`` or the second."""
     names = found.systems
     other = found.against if found.against in names else next(iter(names[1:]), "")
@@ -75,7 +75,7 @@ def rivals(found: Measured) -> tuple[str, str] | None:
     return (first, other) if first and other else None
 
 
-def sides(source: Source, found: Measured) -> list[tuple[str, Sides]]:
+def sides(source: ReportSource, found: MeasuredSystem) -> list[tuple[str, Sides]]:
     """Each query's value with the two rivals, for every data set that has it."""
     both = rivals(found)
     if both is None:
@@ -90,7 +90,7 @@ def _sides(one: SetValues, both: tuple[str, str], measure: str) -> Sides | None:
     return Sides(both[1], both[0], measure, {query: (before[query], after[query]) for query in before})
 
 
-def verdict(source: Source, found: Measured) -> Verdict | None:
+def verdict(source: ReportSource, found: MeasuredSystem) -> Verdict | None:
     """Say in one sentence which of the two rivals is better, by all queries of all data sets together."""
     both, pairs = rivals(found), sides(source, found)
     if both is None or not pairs:
@@ -123,7 +123,7 @@ def _lead(one: Paired) -> tuple[str, str]:
     return OPEN, "is not shown to differ from"
 
 
-def _means_only(found: Measured) -> Verdict:
+def _means_only(found: MeasuredSystem) -> Verdict:
     """The verdict where the values of single queries are not known, or there is one system."""
     name, measure = found.systems[0], found.deciding
     parts = [f"{value(by[name][measure])} on {data}" for data, by in found.means.items() if measure in by.get(name, {})]
@@ -136,7 +136,7 @@ def _means_only(found: Measured) -> Verdict:
     return Verdict(OPEN, name, f" has {measure} {', '.join(parts[:4])}{more}.{why}")
 
 
-def systems(source: Source, found: Measured, key: str) -> Section:
+def systems(source: ReportSource, found: MeasuredSystem, key: str) -> PageSection:
     """All systems on all data sets by all measures."""
     charts = [
         bars(f"{key}-{place}", found.deciding, _bars(found, data), title=data if len(found.means) > 1 else "")
@@ -150,23 +150,23 @@ def systems(source: Source, found: Measured, key: str) -> Section:
         charts += _forest(pairs, found, key)
         head = ("system", "data", "difference", "95 % interval", "p", "p, corrected", "won", "tied", "lost")
         caption = f"Difference of {found.deciding} to {rivals_name(found)}, query by query"
-        tables.append(Table(caption, head, rows, words=(1,)))
+        tables.append(PageTable(caption, head, rows, words=(1,)))
     about = [_about(found)]
-    return Section(key, "Measures", "charts.html", {"about": about, "charts": charts, "tables": tables})
+    return PageSection(key, "Measures", "charts.html", {"about": about, "charts": charts, "tables": tables})
 
 
-def rivals_name(found: Measured) -> str:
+def rivals_name(found: MeasuredSystem) -> str:
     """The system that the others are compared with."""
     both = rivals(found)
     return both[1] if both else ""
 
 
-def _about(found: Measured) -> str:
+def _about(found: MeasuredSystem) -> str:
     what = f"{counted(len(found.systems), 'system')} on {counted(len(found.means), 'collection')}"
     return f"{what}. The charts show {found.deciding}; the tables have every measure."
 
 
-def colours(found: Measured) -> dict[str, str]:
+def colours(found: MeasuredSystem) -> dict[str, str]:
     """The colour of each system, the same in all charts: the two rivals and BM25 have their own, the others one."""
     both = rivals(found)
     own = {"bm25": BM25, **({both[1]: SERIES[1]} if both else {}), found.systems[0]: AFTER}
@@ -174,16 +174,16 @@ def colours(found: Measured) -> dict[str, str]:
     return {name: own.get(name, SERIES[-1]) for name in found.systems}
 
 
-def _bars(found: Measured, data: str) -> list[Bar]:
+def _bars(found: MeasuredSystem, data: str) -> list[ChartBar]:
     by_colour, known = colours(found), found.intervals.get(data, {})
     return [
-        Bar(name, measures[found.deciding], known.get((name, found.deciding)), by_colour[name])
+        ChartBar(name, measures[found.deciding], known.get((name, found.deciding)), by_colour[name])
         for name, measures in found.means[data].items()
         if found.deciding in measures
     ]
 
 
-def _table(found: Measured, data: str) -> Table:
+def _table(found: MeasuredSystem, data: str) -> PageTable:
     rows = [
         (name, *(value(measures[one], 4) if one in measures else "" for one in found.measures))
         for name, measures in found.means[data].items()
@@ -191,12 +191,12 @@ def _table(found: Measured, data: str) -> Table:
     return _ranked(f"All measures on {data}", found, rows)
 
 
-def _ranked(caption: str, found: Measured, rows: Sequence[Sequence[str]]) -> Table:
+def _ranked(caption: str, found: MeasuredSystem, rows: Sequence[Sequence[str]]) -> PageTable:
     """A table of every measure, with the highest values marked."""
-    return Table(caption, ("system", *found.measures), rows, ranked=range(1, len(found.measures) + 1))
+    return PageTable(caption, ("system", *found.measures), rows, ranked=range(1, len(found.measures) + 1))
 
 
-def _mean_table(found: Measured) -> Table:
+def _mean_table(found: MeasuredSystem) -> PageTable:
     rows = []
     for name in found.systems:
         own = [by[name] for by in found.means.values() if name in by]
@@ -209,7 +209,7 @@ def _mean_table(found: Measured) -> Table:
     return _ranked(f"Means over {len(found.means)} collections", found, rows)
 
 
-def _against(source: Source, found: Measured) -> tuple[list[tuple[str, str, Paired]], list[Sequence[str]]]:
+def _against(source: ReportSource, found: MeasuredSystem) -> tuple[list[tuple[str, str, Paired]], list[Sequence[str]]]:
     """Every system compared with one on every data set, and the same as rows of a table."""
     other, measure = rivals_name(found), found.deciding
     pairs: list[tuple[str, str, Paired]] = []
@@ -239,7 +239,7 @@ def _against(source: Source, found: Measured) -> tuple[list[tuple[str, str, Pair
     return pairs, rows
 
 
-def _forest(pairs: Sequence[tuple[str, str, Paired]], found: Measured, key: str) -> list[Chart]:
+def _forest(pairs: Sequence[tuple[str, str, Paired]], found: MeasuredSystem, key: str) -> list[Chart]:
     several = len(found.means) > 1
     by_data: dict[str, list[Difference]] = {}
     for name, data, pair in pairs:
@@ -253,4 +253,4 @@ def _forest(pairs: Sequence[tuple[str, str, Paired]], found: Measured, key: str)
     ]
 
 
-__all__ = ["FEW", "Measured", "measured", "rivals", "sides", "systems", "verdict"]
+__all__ = ["FEW", "MeasuredSystem", "measured", "rivals", "sides", "systems", "verdict"]

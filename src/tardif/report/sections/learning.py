@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tardif.evaluation.verdict import BETTER, DECIDES, FEW, WORSE, Comparison, format_p
-from tardif.report.charts.bars import Bar, Difference, bars, forest
+from tardif.report.charts.bars import ChartBar, Difference, bars, forest
 from tardif.report.charts.canvas import AFTER, BEFORE, BM25, Chart
 from tardif.report.charts.curves import Axis, Line, curves
-from tardif.report.charts.queries import Sides
+from tardif.report.charts.query_values import Sides
 from tardif.report.intervals import intervals
 from tardif.report.numbers import counted, signed, value
-from tardif.report.sources import Source, numbers
-from tardif.report.views import BAD, GOOD, OPEN, Section, Table, Verdict
+from tardif.report.page_parts import BAD, GOOD, OPEN, PageSection, PageTable, Verdict
+from tardif.report.sources import ReportSource, numbers
 
 # The systems of a training by the names that its files have.
 _NAMES = {"bm25": "BM25", "raw": "the base's raw token vectors", "step 0": "step 0, the untrained recipe"}
@@ -22,13 +22,13 @@ _TRAINED = ("after", "trained")
 _STEP = ("step", "epoch", "seconds", "loss", "grad_norm", "learning_rate", "examples_per_second", "new_negatives")
 
 
-def comparison(source: Source) -> Comparison | None:
+def comparison(source: ReportSource) -> Comparison | None:
     """Read how the training compares with the stronger untrained system."""
     found = source.results.get("comparison")
     return Comparison.from_json(found) if found else None
 
 
-def verdict(source: Source) -> Verdict:
+def verdict(source: ReportSource) -> Verdict:
     """Say in one sentence whether the training helped."""
     warnings = [str(line) for line in source.results.get("warnings", ())]
     if failure := source.results.get("failure"):
@@ -66,7 +66,7 @@ def _sentence(found: Comparison, before: float, after: float) -> str:
     return f": {DECIDES} {moved}, {where}."
 
 
-def systems(source: Source) -> dict[str, str]:
+def systems(source: ReportSource) -> dict[str, str]:
     """The systems that were measured on every query: name in the data -> name in the report, the baselines first."""
     if not source.values:
         return {}
@@ -79,7 +79,7 @@ def systems(source: Source) -> dict[str, str]:
     return {**named, **({after: "after"} if after else {})}
 
 
-def sides(source: Source, measure: str = DECIDES) -> Sides | None:
+def sides(source: ReportSource, measure: str = DECIDES) -> Sides | None:
     """Each query's value before and after; None where they are not known."""
     by_name = {shown: name for name, shown in systems(source).items()}
     if not {"before", "after"} <= by_name.keys():
@@ -91,7 +91,7 @@ def sides(source: Source, measure: str = DECIDES) -> Sides | None:
     return Sides("before", "after", measure, {query: (before[query], after[query]) for query in before})
 
 
-def measures(source: Source, key: str) -> Section | None:
+def measures(source: ReportSource, key: str) -> PageSection | None:
     """The means before and after and BM25's, with intervals; and the differences."""
     rows = _means(source)
     if not rows:
@@ -108,10 +108,12 @@ def measures(source: Source, key: str) -> Section | None:
     ]
     if len(source.results.get("settings", {}).get("evaluated") or ()) > 1:
         about.append("The checkpoint was chosen on these queries: expect a little less on others.")
-    return Section(key, "Measures", "charts.html", {"about": about, "charts": charts, "tables": _table(source, found)})
+    return PageSection(
+        key, "Measures", "charts.html", {"about": about, "charts": charts, "tables": _table(source, found)}
+    )
 
 
-def _means(source: Source) -> dict[str, dict[str, float]]:
+def _means(source: ReportSource) -> dict[str, dict[str, float]]:
     """The means that are charted: system -> measure -> mean, of BM25, before and after."""
     results = source.results
     before, after = numbers(results.get("before")), numbers(results.get("after"))
@@ -121,7 +123,7 @@ def _means(source: Source) -> dict[str, dict[str, float]]:
     return {name: means for name, means in (("BM25", bm25), ("before", before), ("after", after)) if means}
 
 
-def _bars(source: Source, rows: Mapping[str, Mapping[str, float]], measure: str) -> list[Bar]:
+def _bars(source: ReportSource, rows: Mapping[str, Mapping[str, float]], measure: str) -> list[ChartBar]:
     colours = {"BM25": BM25, "before": BEFORE, "after": AFTER}
     named = systems(source)
     there = source.values[0].systems if named else {}
@@ -129,13 +131,13 @@ def _bars(source: Source, rows: Mapping[str, Mapping[str, float]], measure: str)
         {shown: {measure: there[name][measure]} for name, shown in named.items() if measure in there[name]}
     )
     return [
-        Bar(name, means[measure], found.get((name, measure)), colours[name])
+        ChartBar(name, means[measure], found.get((name, measure)), colours[name])
         for name, means in rows.items()
         if measure in means
     ]
 
 
-def _table(source: Source, found: Comparison | None) -> Sequence[Table]:
+def _table(source: ReportSource, found: Comparison | None) -> Sequence[PageTable]:
     """All systems by all measures, and every difference with its p-value."""
     results = source.results
     rows = {"before": numbers(results.get("before")), "the published model": numbers(results.get("after"))}
@@ -149,7 +151,9 @@ def _table(source: Source, found: Comparison | None) -> Sequence[Table]:
         for name, means in rows.items()
         if means
     ]
-    tables = [Table("All systems on the held-out queries", ("system", *names), cells, ranked=range(1, len(names) + 1))]
+    tables = [
+        PageTable("All systems on the held-out queries", ("system", *names), cells, ranked=range(1, len(names) + 1))
+    ]
     if found is None:
         return tables
     lines = [
@@ -163,10 +167,10 @@ def _table(source: Source, found: Comparison | None) -> Sequence[Table]:
         for name, one in found.measures.items()
     ]
     head = ("measure", "difference", "95 % interval", "p", "won", "tied", "lost")
-    return [*tables, Table("After training less before, query by query", head, lines)]
+    return [*tables, PageTable("After training less before, query by query", head, lines)]
 
 
-def learning(source: Source, key: str) -> Section | None:
+def learning(source: ReportSource, key: str) -> PageSection | None:
     """The curves of the training."""
     charts = learning_charts([source], key)
     if not charts:
@@ -177,14 +181,14 @@ def learning(source: Source, key: str) -> Section | None:
     if refreshed:
         at = ", ".join(map(str, refreshed[:12]))
         about.append(f"Hard negatives were mined again {counted(len(refreshed), 'time')}, at step {at}.")
-    return Section(key, "Learning", "charts.html", {"about": about, "charts": charts, "tables": []})
+    return PageSection(key, "Learning", "charts.html", {"about": about, "charts": charts, "tables": []})
 
 
 def _kept_words(kept: int) -> str:
     return f"The checkpoint of step {kept:,} was kept." if kept else "The untrained model (step 0) was kept."
 
 
-def learning_charts(sources: Sequence[Source], key: str) -> list[Chart]:
+def learning_charts(sources: Sequence[ReportSource], key: str) -> list[Chart]:
     """The curves of one training, or of several over each other."""
     several = len(sources) > 1
     names = {
@@ -228,14 +232,14 @@ def _series(place: int, several: bool) -> str:
     return SERIES[place % len(SERIES)] if several else AFTER
 
 
-def _measured(sources: Sequence[Source]) -> list[str]:
+def _measured(sources: Sequence[ReportSource]) -> list[str]:
     names = dict.fromkeys(
         name for source in sources for line in source.log for name in numbers(dict(line)) if name not in _STEP
     )
     return sorted(names, key=lambda name: name != DECIDES)[:4]
 
 
-def _steps(source: Source, name: str, colour: str) -> Line | None:
+def _steps(source: ReportSource, name: str, colour: str) -> Line | None:
     points = [
         (found["step"], found[name]) for line in source.log if {"step", name} <= (found := numbers(dict(line))).keys()
     ]
@@ -244,7 +248,7 @@ def _steps(source: Source, name: str, colour: str) -> Line | None:
     return Line(name, points, colour) if points else None
 
 
-def _evaluations(source: Source, measure: str, colour: str) -> Line | None:
+def _evaluations(source: ReportSource, measure: str, colour: str) -> Line | None:
     line = _steps(source, measure, colour)
     if line is None:
         return None
@@ -256,7 +260,7 @@ def _evaluations(source: Source, measure: str, colour: str) -> Line | None:
     return Line(line.name, points, colour, float(kept) if isinstance(kept, int) else None)
 
 
-def _levels(source: Source, measure: str) -> list[tuple[str, float, str]]:
+def _levels(source: ReportSource, measure: str) -> list[tuple[str, float, str]]:
     before = numbers(source.results.get("before")).get(measure)
     bm25 = numbers((source.results.get("baselines") or {}).get("bm25")).get(measure)
     found: list[tuple[str, Any, str]] = [("before", before, BEFORE), ("BM25", bm25, BM25)]

@@ -41,7 +41,7 @@ _CHOICES = 160
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Part(Short):
+class TextPart(Short):
     """A piece of the document's text between two borders of tokens or marks.
 
     Attributes:
@@ -62,7 +62,7 @@ class Part(Short):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Row(Short):
+class MatchRow(Short):
     """A row of the table of matches.
 
     Attributes:
@@ -81,7 +81,7 @@ class Row(Short):
 
 
 @dataclass(frozen=True, repr=False)
-class View(Short):
+class ExplanationView(Short):
     """What a page shows of an explanation; ``templates/explained.html`` draws it.
 
     Attributes:
@@ -97,9 +97,9 @@ class View(Short):
 
     key: str
     explanation: Explanation
-    parts: Sequence[Part]
+    parts: Sequence[TextPart]
     left: int
-    rows: Sequence[Row]
+    rows: Sequence[MatchRow]
     choices: int
     heat: HeatMap
     whole: HeatMap | None
@@ -152,7 +152,7 @@ def write_explanation(explanation: Explanation, file: str | Path) -> Path:
     return place
 
 
-def view_of(explanation: Explanation, key: str = "") -> View:
+def view_of(explanation: Explanation, key: str = "") -> ExplanationView:
     """Return what a page shows of an explanation.
 
     Args:
@@ -162,7 +162,7 @@ def view_of(explanation: Explanation, key: str = "") -> View:
     heat = heat_map(explanation)
     shown = _shown_until(explanation)
     made = json_checksum([explanation.query, explanation.document, explanation.document_id])[:8]
-    return View(
+    return ExplanationView(
         key=key or f"e{made}",
         explanation=explanation,
         parts=list(_parts(explanation, shown)),
@@ -180,7 +180,7 @@ def _shown_until(explanation: Explanation) -> int:
     return next_boundary(explanation.document, min(read + _BEYOND, len(explanation.document)))
 
 
-def _parts(explanation: Explanation, until: int) -> Iterator[Part]:
+def _parts(explanation: Explanation, until: int) -> Iterator[TextPart]:
     """The document's text up to a place, cut at the borders of tokens and marks, never inside of a character."""
     text, found = explanation.document, marks(explanation)
     spans = {
@@ -198,7 +198,7 @@ def _parts(explanation: Explanation, until: int) -> Iterator[Part]:
     marked = {border: mark for mark in found for border in borders if mark.start <= border < mark.end}
     for start, end in pairwise(borders):
         mark, tokens = marked.get(start), inside.get(start, [])
-        yield Part(
+        yield TextPart(
             text=text[start:end],
             tones=painter.tones(tokens),
             best=painter.best(tokens),
@@ -244,10 +244,10 @@ class _Painter(Short):
         return " ".join(f"b{number}" for number in found)
 
 
-def _row(explanation: Explanation, number: int) -> Row:
+def _row(explanation: Explanation, number: int) -> MatchRow:
     match, token = explanation.matches[number], explanation.query_tokens[number]
     names = [label(explanation.document_tokens[place].text) for place in match.document_tokens]
-    return Row(
+    return MatchRow(
         token=label(token.text),
         matched=" + ".join(names),
         similarity=match.similarity,

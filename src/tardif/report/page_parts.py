@@ -12,7 +12,7 @@ GOOD, BAD, OPEN = "win", "loss", "tie"
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table with its caption. The first cell of a row names it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A section of the page.
 
     Attributes:
@@ -80,7 +80,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """What is shown of one folder.
 
     Attributes:
@@ -98,7 +98,7 @@ class Part:
     kind: str
     about: Sequence[tuple[str, str]]
     verdict: Verdict | None
-    sections: Sequence[Section]
+    sections: Sequence[PageSection]
     notes: Sequence[str] = ()
 
 
@@ -107,7 +107,7 @@ class Page:
     """The whole page."""
 
     title: str
-    parts: Sequence[Part]
-    compared: Sequence[Section] = ()
+    parts: Sequence[PagePart]
+    compared: Sequence[PageSection] = ()
     verdict: Verdict | None = None
     notes: Sequence[str] = ()

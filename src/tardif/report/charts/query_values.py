@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tardif.report.charts.canvas import LINE, LOSS, SOFT, TIE, WIN, Box, Chart, Words, draw, name_values, variable
+from tardif.report.charts.canvas import LINE, LOSS, SOFT, TIE, WIN, Box, Chart, ChartWords, draw, name_values, variable
 from tardif.report.numbers import counted, signed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def scatter(key: str, sides: Sides) -> Chart:
     box = Box(height=376, left=48, right=20, top=26, bottom=46)
     dots = len(sides.values) <= MOST_DOTS
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         _frame(axes, sides)
         axes.set_xlabel(words(f"{sides.measure}, {sides.before}", 56))
         name_values(axes, words, f"{sides.measure}, {sides.after}", box.left)
@@ -142,7 +142,7 @@ def sorted_differences(key: str, sides: Sides) -> Chart:
     found = sides.differences
     won, lost, tied = sides.tally
 
-    def paint(axes: Axes, words: Words) -> None:
+    def paint(axes: Axes, words: ChartWords) -> None:
         reach = max(0.05, abs(found[0]), abs(found[-1])) * 1.06
         axes.set_ylim(-reach, reach)
         axes.set_xlim(0, len(found))
