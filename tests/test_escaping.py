@@ -16,6 +16,7 @@ from tardif.cli import output
 from tardif.errors import DataError, TardifError, first_line
 from tardif.escaping import json_text, visible
 from tardif.progress import Bar, Console, _TerminalBar
+from tardif.types import Mark
 
 HOSTILE = {
     "colour": "\x1b[31mred\x1b[0m",
@@ -105,6 +106,8 @@ def test_what_verbs_print(text, capsys):
     out = capsys.readouterr().out
     assert is_safe(out.replace("\t", "", 1))
     assert out.count("\n") == 4
+    output.show_hits("q", [Hit(text, snippet=text)], as_json=False)
+    assert is_safe(capsys.readouterr().out)
     output.show_hits(text, [Hit(text)], as_json=True)
     out = capsys.readouterr().out
     assert is_safe(out)
@@ -114,8 +117,9 @@ def test_what_verbs_print(text, capsys):
 class Hit:
     rank, score, piece = 1, 0.5, None
 
-    def __init__(self, text):
+    def __init__(self, text, snippet=None):
         self.document_id = self.title = self.text = text
+        self.snippet, self.matches, self.title_matches = snippet, [Mark(0, 1, 0.5)], [Mark(0, 1, 0.5)]
 
     def as_json(self):
         return {"id": self.document_id, self.text: self.text}

@@ -91,7 +91,15 @@ def test_it_continues_at_the_block_and_ends_alike(broken, tmp_path, blocks):
     assert again == whole
     assert left_in(tmp_path) == []
     for file in (tmp_path / "whole").rglob("*.*"):
-        assert (out / file.relative_to(tmp_path / "whole")).read_bytes() == file.read_bytes()
+        same = out / file.relative_to(tmp_path / "whole")
+        assert said(same) == said(file)
+
+
+def said(file):
+    """The bytes of a file, or what it says of a run but for the run's place."""
+    if file.name != "run.json":
+        return file.read_bytes()
+    return {name: value for name, value in json.loads(file.read_bytes()).items() if name not in ("name", "command")}
 
 
 def test_finished_pairs_are_taken(multi_vector_folder, data, tmp_path, blocks, capsys):

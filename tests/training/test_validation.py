@@ -89,12 +89,12 @@ def test_processes_share_the_blocks_and_find_what_one_finds(encoder, monkeypatch
     encode = exhaustive.encode_documents
     monkeypatch.setattr(exhaustive, "encode_documents", lambda m, texts: encoded.append(len(texts)) or encode(m, texts))
     whole = task(400)
-    alone = whole.values(encoder, Silent(), "")
+    alone = whole.outcome(encoder, Silent(), "").values
     every, blocks = sorted(encoded), {}
     Shared.made = []
     for rank in reversed(range(size)):
         encoded.clear()
-        values = whole.values(encoder, Silent(), "", Shared(rank, size))
+        values = whole.outcome(encoder, Silent(), "", Shared(rank, size)).values
         blocks[rank] = list(encoded)
         assert rank == 0 or values == {}
     assert values == alone
@@ -105,5 +105,5 @@ def test_processes_share_the_blocks_and_find_what_one_finds(encoder, monkeypatch
 def test_a_process_without_a_block_encodes_nothing(encoder, monkeypatch):
     monkeypatch.setattr(exhaustive, "encode_query_parts", None)
     Shared.made = []
-    assert task(100).values(encoder, Silent(), "", Shared(7, 8)) == {}
+    assert task(100).outcome(encoder, Silent(), "", Shared(7, 8)).values == {}
     assert not Shared.made[0].keys.any()
