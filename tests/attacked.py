@@ -29,7 +29,8 @@ from tardif.errors import TardifError
 
 SAME, REFUSED, SILENT, TRACEBACK = "same", "refused", "SILENT", "TRACEBACK"
 QUERY = "how do rivers carry sand to the sea"
-_RECORDS = ("results.json", "held_out.jsonl", "log.jsonl")  # they decide nothing, and tell times
+# They decide nothing, and tell times, or the command that was given.
+_RECORDS = ("results.json", "held_out.jsonl", "log.jsonl", "run.json", "report.html")
 
 
 # Damage: what is done to a file, given random numbers, its twin and a file of another kind.

@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from samples import content
 from tardif.data.training_set import TrainingSet
 from tardif.errors import FolderError
 
@@ -19,6 +18,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]  # on one wor
 
 KILLS = int(os.environ.get("TARDIF_KILLS", "5"))
 PAIRS = 20_000
+
+
+def content(folder):
+    """The bytes of every file of a set, by name. Its report comes after it, and names the command."""
+    own = [path for path in sorted(folder.iterdir()) if path.name not in ("report", "report.html")]
+    return {path.name: path.read_bytes() for path in own if not path.name.startswith(".report")}
 
 
 @pytest.fixture(scope="module")
