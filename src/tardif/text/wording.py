@@ -45,7 +45,7 @@ def matched(text: Sequence[str], passage: Sequence[str], near: float) -> Wording
         twenty replaced, or too many extra words.
 
     >>> matched("press the red button".split(), "please press the red button now".split(), near=0.9)
-    Match(share=1.0, start=1, end=5, replaced=0)
+    Wording(share=1.0, start=1, end=5, replaced=0)
     """
     blocks = _blocks(text, passage)
     if not blocks:
