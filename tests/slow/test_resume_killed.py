@@ -57,7 +57,7 @@ def finish(running):
 def published(out):
     """Every file of the model with its bytes; what tells times is left out."""
     folder = out / "model"
-    told = ("results.json", "log.jsonl")
+    told = ("results.json", "log.jsonl", "run.json", "report.html")
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in told}
 
 
