@@ -147,3 +147,12 @@ def test_scores_that_single_precision_cannot_tell_apart_keep_their_order():
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(DataError, match="no number"):
         measure({"q": {"a": 1}}, {"q": {"a": float("nan"), "b": 1.0}})
+
+
+def test_levels_below_0_are_not_relevant():
+    qrels = {"q": {"a": 2, "b": -1, "c": -2, "d": 0}, "r": {"a": -2}}
+    run = {"q": {"b": 3.0, "c": 2.0, "a": 1.0}, "r": {"a": 1.0}}
+    plain = {query: {document: max(level, 0) for document, level in judged.items()} for query, judged in qrels.items()}
+    names = ["nDCG@10", "nDCG", "AP", "RR", "P@5", "R@10", "Rprec"]
+    assert per_query(qrels, run, names) == per_query(plain, run, names)
+    assert per_query(qrels, run, ["Bpref"])["Bpref"]["r"] == 0

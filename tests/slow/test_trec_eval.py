@@ -1,7 +1,5 @@
 """A saved run of a real collection, read back, has trec_eval's figures."""
 
-import shutil
-
 import pytest
 
 from tardif.evaluation.comparison import compare
@@ -31,21 +29,9 @@ def spoilt(run, path):
     return path
 
 
-def with_negative_levels(folder, copy):
-    """The collection with a split of negative levels beside the relevant ones: each third judgement is below 0."""
-    shutil.copytree(folder, copy)
-    header, *lines = (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines]
-    lines = [f"{q}\t{d}\t{-1 - place % 2 if place % 3 == 1 else level}" for place, (q, d, level) in enumerate(rows)]
-    (copy / "qrels" / "signed.tsv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return copy
-
-
-@pytest.mark.parametrize(("name", "split"), [("adi", "test"), ("adi", "signed"), ("cranfield", "test")])
+@pytest.mark.parametrize(("name", "split"), [("adi", "test"), ("cranfield", "test")])
 def test_a_saved_run_has_the_figures_of_trec_eval(collection, bert_tiny, tmp_path, name, split):
     folder = collection(name)
-    if split == "signed":
-        folder = with_negative_levels(folder, tmp_path / name)
     qrels = as_trec(folder, split, tmp_path / "qrels.txt")
     systems, measures = ["bm25", f"dense:{bert_tiny}"], list(MEASURES)
     made = compare(systems, [folder], split=split, measures=measures, run_file=tmp_path / "runs")

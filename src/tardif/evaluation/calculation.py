@@ -4,6 +4,8 @@ What is met here, so that a measure has one value in any company:
 
 - pytrec_eval gives ``nDCG`` and ``NumRet`` the gains and the judged documents of another measure that it computes at
   the same time. So measures with such options are computed alone.
+- pytrec_eval does not end, or crashes, on levels below 0. They mean not relevant, so they are 0 for it; only Bpref and
+  infAP tell a document that nobody judged (-1) from one that is not relevant.
 - gdeval, which computes ERR, reads ids as numbers. So queries are numbered for it, and documents too.
 """
 
@@ -17,6 +19,8 @@ from tardif.types import Qrels, Run
 
 # The highest relevance that gdeval knows.
 _GDEVAL_MOST = 4
+# Measures that take -1 for a document of the pool that nobody judged.
+_POOLED = frozenset({"Bpref", "infAP"})
 
 
 def calculate(measures: Sequence[Any], qrels: Qrels, run: Run) -> Iterator[tuple[str, str, float]]:
@@ -34,11 +38,17 @@ def calculate(measures: Sequence[Any], qrels: Qrels, run: Run) -> Iterator[tuple
     Raises:
         DataError: a measure has no value for these data.
     """
+    floor = {True: _at_least(qrels, -1), False: _at_least(qrels, 0)}
     together = [measure for measure in measures if not _is_apart(measure)]
-    for group in [together] if together else []:
-        yield from _computed(group, qrels, run)
+    for is_pooled, known in floor.items():
+        if group := [measure for measure in together if (measure.NAME in _POOLED) == is_pooled]:
+            yield from _computed(group, known, run)
     for measure in filter(_is_apart, measures):
-        yield from (_numbered if needs_gdeval(measure) else _computed)([measure], qrels, run)
+        yield from (_numbered if needs_gdeval(measure) else _computed)([measure], floor[False], run)
+
+
+def _at_least(qrels: Qrels, level: int) -> Qrels:
+    return {query: {document: max(of, level) for document, of in judged.items()} for query, judged in qrels.items()}
 
 
 def _is_apart(measure: Any) -> bool:
