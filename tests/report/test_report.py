@@ -13,7 +13,7 @@ from tardif.errors import FolderError, SettingError
 from tardif.report import report
 from tardif.report.charts import bars, curves, histograms, query_values
 from tardif.report.charts.query_values import MOST_DOTS, Sides, scatter
-from tardif.report.intervals import intervals, mean
+from tardif.report.intervals import intervals
 from tardif.report.page import render
 from tardif.report.sources import read_source
 
@@ -144,7 +144,7 @@ def test_an_interval_holds_its_mean_and_narrows_with_more_queries():
     widths = []
     for values in draws.values():
         low, high = intervals({"a": values})["a", "m"]
-        assert low < mean(values["m"]) < high
+        assert low < report_samples.mean(values["m"]) < high
         widths.append(high - low)
     assert 8 < widths[0] / widths[1] < 12.5  # by the root of the number
     assert intervals({"a": {"m": {"q": 0.5}}}) == {}

@@ -126,7 +126,7 @@ def test_a_run_is_published_without_marks_where_nothing_can_be_explained(make, m
     def fail(*args, **kwargs):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("tardif.search.explain.explain_text", fail)
+    monkeypatch.setattr("tardif.search.explain.explanation_of", fail)
     result = make().train(**SETTINGS)
     assert "WARNING: The report marks no words: they could not be explained (no room)." in capsys.readouterr().err
     evidence = read_evidence(result.path)

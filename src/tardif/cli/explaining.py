@@ -99,4 +99,4 @@ def _of_text(model: str, query: str, text: str | None, opening: OpeningOptions) 
     query, trusts = check_query(query), opening.trust_remote_code
     base = resolve_base(model, trust_remote_code=trusts)
     device = opening.arguments()["device"]
-    return explain_text(open_model(str(base.folder), device=device, trust_remote_code=trusts), query, text or "")
+    return explain_text(open_model(base, device=device, trust_remote_code=trusts), query, text or "")

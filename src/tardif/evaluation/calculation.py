@@ -38,17 +38,17 @@ def calculate(measures: Sequence[Any], qrels: Qrels, run: Run) -> Iterator[tuple
     Raises:
         DataError: a measure has no value for these data.
     """
-    floor = {True: _at_least(qrels, -1), False: _at_least(qrels, 0)}
     together = [measure for measure in measures if not _is_apart(measure)]
-    for is_pooled, known in floor.items():
-        if group := [measure for measure in together if (measure.NAME in _POOLED) == is_pooled]:
-            yield from _computed(group, known, run)
+    for lowest in (-1, 0):
+        if group := [measure for measure in together if _lowest(measure) == lowest]:
+            yield from _computed(group, qrels, run)
     for measure in filter(_is_apart, measures):
-        yield from (_numbered if needs_gdeval(measure) else _computed)([measure], floor[False], run)
+        yield from (_numbered if needs_gdeval(measure) else _computed)([measure], qrels, run)
 
 
-def _at_least(qrels: Qrels, level: int) -> Qrels:
-    return {query: {document: max(of, level) for document, of in judged.items()} for query, judged in qrels.items()}
+def _lowest(measure: Any) -> int:
+    """The lowest level that pytrec_eval may be given for a measure."""
+    return -1 if measure.NAME in _POOLED else 0
 
 
 def _is_apart(measure: Any) -> bool:
@@ -63,10 +63,13 @@ def needs_gdeval(measure: Any) -> bool:
 
 
 def _computed(measures: Sequence[Any], qrels: Qrels, run: Run) -> list[tuple[str, str, float]]:
+    """Compute measures that have one lowest level."""
     import ir_measures
 
+    lowest = _lowest(measures[0])
+    known = {query: {name: max(level, lowest) for name, level in judged.items()} for query, judged in qrels.items()}
     try:
-        found = ir_measures.iter_calc(measures, {query: dict(judged) for query, judged in qrels.items()}, run)
+        found = ir_measures.iter_calc(measures, known, run)
         return [(str(value.measure), value.query_id, float(value.value)) for value in found]
     except Exception as error:
         names = ", ".join(map(str, measures))

@@ -13,7 +13,7 @@ from tardif.evaluation.environment import environment
 from tardif.evaluation.evidence import EVALUATION, Evidence, RunFacts, SetValues, write_evidence
 from tardif.evaluation.figures import Figures
 from tardif.evaluation.outcome import FirstHits, first_hits
-from tardif.evaluation.showing import EXPLAINED, LINE, MOST, Explain, Judgements, Shown, Side, cut, show
+from tardif.evaluation.showing import EXPLAINED, LINE, Explain, Judgements, Shown, Side, biggest_shown, cut, show
 from tardif.evaluation.systems import System
 from tardif.evaluation.verdict import DECIDES
 from tardif.progress import Console
@@ -70,12 +70,10 @@ class EvaluationEvidence:
             )
             for judged in self.sets
         ]
-        queries = [query for one in shown for query in one.queries]
-        wins = sorted((q for q in queries if q.difference > 0), key=lambda q: (-q.difference, q.data, q.query_id))
-        losses = sorted((q for q in queries if q.difference < 0), key=lambda q: (q.difference, q.data, q.query_id))
+        queries = biggest_shown([query for one in shown for query in one.queries])
         pairs = [pair for one in shown for pair in one.explanations][:EXPLAINED]
         run = RunFacts(EVALUATION, self.folder.resolve().name, environment(self.device), self.command)
-        write_evidence(self.folder, Evidence(values, (*wins[:MOST], *losses[:MOST]), pairs, run))
+        write_evidence(self.folder, Evidence(values, queries, pairs, run))
 
     def _show(self, judged: JudgedSet, found: Sequence[Figures], against: str | None) -> Shown:
         rivals = [item for item in found if item.name != against][:1] + [item for item in found if item.name == against]
@@ -97,10 +95,9 @@ class EvaluationEvidence:
             return None
         if system.kind == "model" and system.home is not None:
             from tardif.encoder.model import open_model
-            from tardif.search.explain import explain_text
+            from tardif.search.explain import document_explainer
 
-            model = open_model(str(system.home), device=self.device)
-            return lambda query, document: explain_text(model, query, document.content, document_id=document.id)
+            return document_explainer(open_model(str(system.home), device=self.device))
         if system.kind == "index" and not system.name.startswith("hybrid:"):
             from tardif.search.retriever import Retriever
 

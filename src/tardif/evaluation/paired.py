@@ -112,7 +112,7 @@ def differences(ours: Mapping[str, float], theirs: Mapping[str, float], scale: f
 
 
 def _interval(differences: np.ndarray[Any, Any], seed: int, scale: float) -> tuple[float, float]:
-    from scipy.stats import norm, t
+    from scipy.stats import norm
 
     count = len(differences)
     # A mean difference needs two queries to have a spread; this is all that the measure can differ by.
@@ -120,8 +120,7 @@ def _interval(differences: np.ndarray[Any, Any], seed: int, scale: float) -> tup
         return -scale, scale
     assumed = np.concatenate([differences, [ASSUMED * scale, -ASSUMED * scale]])
     mean, size = differences.mean(), len(assumed)
-    # The quantile at which an interval of the normal distribution is as wide as Student's.
-    tail = norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(LEVEL / 2, count - 1))
+    tail = student_tail(count)
     if count > _DRAWN:
         wide = -norm.ppf(tail) * assumed.std() / math.sqrt(size)
         return float(mean - wide), float(mean + wide)
@@ -132,6 +131,14 @@ def _interval(differences: np.ndarray[Any, Any], seed: int, scale: float) -> tup
     drawn += mean - assumed.mean()  # the assumed queries widen the interval, and must not move it
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def student_tail(count: int) -> float:
+    """Return the quantile at which an interval of the normal distribution is as wide as Student's, of a mean of
+    ``count`` values, two or more (Hesterberg, The American Statistician 2015)."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(LEVEL / 2, count - 1)))
 
 
 def _blocks(size: int) -> list[int]:

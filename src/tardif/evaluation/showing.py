@@ -106,6 +106,13 @@ def biggest(ours: Mapping[str, float], theirs: Mapping[str, float], most: int) -
     return wins[:most], losses[:most]
 
 
+def biggest_shown(queries: Sequence[ShownQuery], most: int = MOST) -> tuple[ShownQuery, ...]:
+    """Return the biggest wins, then the biggest losses, of queries that were shown apart: by fold or by data set."""
+    wins = sorted((q for q in queries if q.difference > 0), key=lambda q: (-q.difference, q.data, q.query_id))
+    losses = sorted((q for q in queries if q.difference < 0), key=lambda q: (q.difference, q.data, q.query_id))
+    return (*wins[:most], *losses[:most])
+
+
 def _query(judged: Judgements, query: str, sides: Sequence[Side]) -> ShownQuery:
     rankings = tuple(ShownRanking(side.name, side.values[query], tuple(_hits(judged, side, query))) for side in sides)
     seen = {hit.document_id for ranking in rankings for hit in ranking.hits}

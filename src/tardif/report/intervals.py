@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.evaluation.paired import student_tail
 from tardif.evaluation.verdict import Values
 
 _DRAWS = 2000
 _HELD = 4_000_000  # drawn queries held at a time
-_LEVEL = 0.05
 
 Interval = tuple[float, float]
-
-
-def mean(values: Mapping[str, float]) -> float:
-    """The exact mean: the same in any order of the queries."""
-    return math.fsum(values.values()) / len(values)
 
 
 def intervals(systems: Mapping[str, Values], *, seed: int = 0) -> dict[tuple[str, str], Interval]:
@@ -44,7 +38,8 @@ def intervals(systems: Mapping[str, Values], *, seed: int = 0) -> dict[tuple[str
     if len(queries) < 2:
         return {}
     values = np.array([[systems[system][measure][query] for query in queries] for system, measure in keys])
-    low, high = np.quantile(_means(values, seed), _tails(len(queries)), axis=0)
+    tail = student_tail(len(queries))
+    low, high = np.quantile(_means(values, seed), [tail, 1 - tail], axis=0)
     return {key: (float(low[place]), float(high[place])) for place, key in enumerate(keys)}
 
 
@@ -61,10 +56,3 @@ def _means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         weights = np.bincount(places, minlength=size * count).reshape(size, count)
         found.append(weights @ values.T / count)
     return np.concatenate(found)
-
-
-def _tails(count: int) -> Sequence[float]:
-    from scipy.stats import norm, t
-
-    tail = float(norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(_LEVEL / 2, count - 1)))
-    return tail, 1 - tail

@@ -6,7 +6,8 @@ the places of the tokens in the text. The number of vectors and of tokens must a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +50,31 @@ def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_i
     query = check_query(query)
     if fault := text_fault(text):
         raise DataError(f"The document {fault}.")
-    asked, query_read = encode_and_read(model, query, "query")
+    return _encoded(model, query, encode_and_read(model, query, "query"), text, document_id)
+
+
+def document_explainer(model: MultiVectorEncoder) -> Callable[[str, Document], Explanation]:
+    """Return a function that explains documents as :func:`explain_text` does. It encodes a query once for all of the
+    documents that it is asked for one after the other."""
+
+    @lru_cache(maxsize=1)
+    def read(query: str) -> tuple[Vectors, ReadText]:
+        return encode_and_read(model, query, "query")
+
+    def explain(query: str, document: Document) -> Explanation:
+        query = check_query(query)
+        return _encoded(model, query, read(query), document.content, document.id)
+
+    return explain
+
+
+def _encoded(
+    model: MultiVectorEncoder, query: str, asked: tuple[Vectors, ReadText], text: str, document_id: str
+) -> Explanation:
+    """The explanation of a text, which is encoded, for a query that was encoded."""
     vectors, document_read = encode_and_read(model, text, "document")
-    matches = TokenMatches.of_vectors(asked, vectors)
-    return explanation_of((query, query_read), (text, document_read), matches, document_id=document_id)
+    matches = TokenMatches.of_vectors(asked[0], vectors)
+    return explanation_of((query, asked[1]), (text, document_read), matches, document_id=document_id)
 
 
 def explain_stored(index: Index, model: SearchModel, query: str, hit: Hit | str) -> Explanation:

@@ -82,14 +82,15 @@ def rerank(
     # Metadata as an index would return it.
     found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
     hits = Hits(hit_of(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
-    return _explained(opened, query, hits, [document.content for _, document in found]) if explain else hits
+    return _explained(opened, query, hits, [document for _, document in found]) if explain else hits
 
 
-def _explained(model: Any, query: str, hits: Sequence[Hit], texts: Sequence[str]) -> list[Hit]:
-    from tardif.search.explain import explain_text
+def _explained(model: Any, query: str, hits: Sequence[Hit], documents: Sequence[Document]) -> list[Hit]:
+    from tardif.search.explain import document_explainer
     from tardif.search.snippet import explained_hit
 
-    return Hits(explained_hit(hit, explain_text(model, query, text)) for hit, text in zip(hits, texts, strict=True))
+    explain = document_explainer(model)
+    return Hits(explained_hit(hit, explain(query, found)) for hit, found in zip(hits, documents, strict=True))
 
 
 def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:

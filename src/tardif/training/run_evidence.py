@@ -17,7 +17,7 @@ from tardif.errors import is_failure, reason
 from tardif.evaluation.environment import environment
 from tardif.evaluation.evidence import TRAINING, Evidence, RunFacts, SetValues, read_evidence
 from tardif.evaluation.outcome import Outcome
-from tardif.evaluation.showing import EXPLAINED, LINE, MOST, Explain, Judgements, Shown, Side, cut, show
+from tardif.evaluation.showing import EXPLAINED, LINE, Explain, Judgements, Shown, Side, biggest_shown, cut, show
 from tardif.evaluation.verdict import DECIDES, Values
 from tardif.training.averaging import averaged
 from tardif.training.decision import RAW, TRAINED, stronger
@@ -107,18 +107,16 @@ def _untrained(context: RunContext, *, raw: bool) -> Iterator[MultiVectorEncoder
 
 
 def _explainer(model: MultiVectorEncoder) -> Explain:
-    from tardif.search.explain import explain_text
+    from tardif.search.explain import document_explainer
 
     model.eval()
-    return lambda query, document: explain_text(model, query, document.content, document_id=document.id)
+    return document_explainer(model)
 
 
 def _crossed(folder: Path) -> Shown:
     """What the report of a cross-validation shows: of all folds the biggest wins and losses."""
     found = [evidence for path in sorted(folder.glob("evidence-*")) if (evidence := read_evidence(path)) is not None]
-    every = [query for evidence in found for query in evidence.queries]
-    wins = sorted((q for q in every if q.difference > 0), key=lambda query: (-query.difference, query.query_id))
-    losses = sorted((q for q in every if q.difference < 0), key=lambda query: (query.difference, query.query_id))
+    queries = biggest_shown([query for evidence in found for query in evidence.queries])
     # One pair of each fold in turn: each is explained by another model.
     pairs = [pair for row in zip_longest(*(evidence.explanations for evidence in found)) for pair in row if pair]
-    return Shown((*wins[:MOST], *losses[:MOST]), tuple(pairs[:EXPLAINED]))
+    return Shown(queries, tuple(pairs[:EXPLAINED]))

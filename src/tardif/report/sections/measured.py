@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from tardif.evaluation.evidence import SetValues
 from tardif.evaluation.figures import holm
+from tardif.evaluation.measures import means
 from tardif.evaluation.verdict import DECIDES, FEW, LEVEL, Paired, format_p, paired
 from tardif.report.charts.bars import ChartBar, Difference, bars, forest
 from tardif.report.charts.canvas import AFTER, BM25, SERIES, Chart
 from tardif.report.charts.query_values import Sides
-from tardif.report.intervals import Interval, intervals, mean
+from tardif.report.intervals import Interval, intervals
 from tardif.report.numbers import counted, signed, value
 from tardif.report.page_parts import BAD, GOOD, OPEN, PageSection, PageTable, Verdict
 from tardif.report.sources import ReportSource, numbers
@@ -57,10 +58,7 @@ def measured(source: ReportSource) -> MeasuredSystem | None:
     for one in source.results.get("systems", ()):
         found.setdefault(str(one["data"]), {})[str(one["name"])] = numbers(one["measures"])
     if not found:
-        found = {
-            one.data: {name: {m: mean(by) for m, by in values.items()} for name, values in one.systems.items()}
-            for one in source.values
-        }
+        found = {one.data: {name: means(values) for name, values in one.systems.items()} for one in source.values}
     against = (source.results.get("settings") or {}).get("against")
     if not any(measures for by in found.values() for measures in by.values()):
         return None
