@@ -4,9 +4,9 @@ from tardif import errors
 from tardif.errors import DataError, TardifError
 
 
-@pytest.mark.parametrize("name", ["SettingError", "DataError", "ModelError", "FolderError", "TrainingError"])
-def test_every_error_can_be_caught_as_ours(name):
-    assert issubclass(getattr(errors, name), TardifError)
+@pytest.mark.parametrize("kind", ["Setting", "Data", "Model", "Folder", "Service", "Training"])
+def test_every_error_can_be_caught_as_ours(kind):
+    assert issubclass(getattr(errors, f"{kind}Error"), TardifError)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ LEVELS = [
     {"evaluation"},
     {"report"},
     {"training"},
+    {"client"},
     {"integrations"},
     {"cli", "ragatouille"},
     {"__main__"},

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tardif._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tardif.client import Client as Client
     from tardif.data.training_set import TrainingSet as TrainingSet
     from tardif.errors import DataError as DataError
     from tardif.errors import FolderError as FolderError
     from tardif.errors import ModelError as ModelError
+    from tardif.errors import ServiceError as ServiceError
     from tardif.errors import SettingError as SettingError
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 # Names are imported on first use: `import tardif` must not import torch.
 _HOMES = {
     **dict.fromkeys(("DataError", "FolderError", "ModelError"), "tardif.errors"),
-    **dict.fromkeys(("SettingError", "TardifError", "TrainingError"), "tardif.errors"),
+    **dict.fromkeys(("ServiceError", "SettingError", "TardifError", "TrainingError"), "tardif.errors"),
     **dict.fromkeys(("Document", "Example", "Hit", "Query"), "tardif.types"),
+    "Client": "tardif.client",
     "evaluate": "tardif.evaluation.evaluate",
     "Retriever": "tardif.search.retriever",
     "rerank": "tardif.search.rerank",

@@ -7,6 +7,7 @@
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
     │   └── ReplacedError   another index replaced the open one: open it again
+    ├── ServiceError    a search service cannot be reached, or refuses
     └── TrainingError   training failed: the loss is NaN, the device ran out of memory
 
 Every message says what is wrong, where, and the way out. The command line prints it as one line and exits with code 1.
@@ -69,6 +70,22 @@ class ReplacedError(FolderError):
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(f"{folder} was replaced or removed since it was opened: open it again.")
+
+
+class ServiceError(TardifError):
+    """A search service cannot be reached, refuses, or fails.
+
+    Args:
+        message: what is wrong, where, and the way out.
+        status: the HTTP status of its answer; None if there was no answer.
+
+    >>> ServiceError("http://host:8000 is busy: try again later.", 503).status
+    503
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class TrainingError(TardifError):

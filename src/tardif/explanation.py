@@ -7,7 +7,7 @@ SIGIR 2020). So a score can be taken apart exactly.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,3 +110,32 @@ class Explanation(Short):
             "score": self.score,
             **({"note": self.note} if self.note else {}),
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any], similarities: Sequence[Sequence[float]]) -> Explanation:
+        """Return the explanation that :meth:`as_json` wrote.
+
+        Args:
+            fields: what it wrote.
+            similarities: ``[query tokens, document tokens]``, which it leaves out.
+        """
+        query, document = ([Token(**token) for token in fields[f"{side}_tokens"]] for side in ("query", "document"))
+        matches = [
+            Match(
+                match["query_token"],
+                tuple(match.get("document_tokens") or [match["document_token"]]),
+                match["similarity"],
+            )
+            for match in fields["matches"]
+        ]
+        return cls(
+            query=fields["query"],
+            document=fields["document"],
+            query_tokens=query,
+            document_tokens=document,
+            matches=matches,
+            score=fields["score"],
+            similarities=np.array(similarities, dtype=np.float32).reshape(len(query), len(document)),
+            document_id=fields.get("document_id", ""),
+            note=fields.get("note", ""),
+        )

@@ -56,6 +56,11 @@ class Piece(Short):
         """Return the piece as ``--json`` prints it."""
         return {"document": self.document, **self.place()}
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Piece:
+        """Return the piece that :meth:`as_json` wrote."""
+        return cls(**{**fields, "headings": tuple(fields["headings"])})
+
     def place(self) -> dict[str, Any]:
         """Return all but the document's id. Filters ask for these values by ``@piece``."""
         found = {**asdict(self), "headings": list(self.headings)}
@@ -182,6 +187,11 @@ class Mark(Short):
         """
         return {"text": text[self.start : self.end], "start": self.start, "end": self.end, "weight": self.weight}
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Mark:
+        """Return the mark that :meth:`as_json` wrote."""
+        return cls(fields["start"], fields["end"], fields["weight"])
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit(Short):
@@ -231,6 +241,29 @@ class Hit(Short):
             "piece": None if self.piece is None else self.piece.as_json(),
             **({} if self.snippet is None else self._explained(self.snippet)),
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Hit:
+        """Return the hit that :meth:`as_json` wrote.
+
+        >>> hit = Hit(1, "a", 2.5, "Press the red button.", snippet="... red button.", matches=(Mark(4, 7, 0.5),))
+        >>> Hit.from_json(hit.as_json()) == hit
+        True
+        """
+        piece = fields.get("piece")
+        return cls(
+            rank=fields["rank"],
+            document_id=fields["document_id"],
+            score=fields["score"],
+            text=fields["text"],
+            title=fields.get("title") or "",
+            metadata=fields.get("metadata") or {},
+            position=fields.get("position"),
+            piece=None if piece is None else Piece.from_json(piece),
+            snippet=fields.get("snippet"),
+            matches=tuple(map(Mark.from_json, fields.get("matches") or ())),
+            title_matches=tuple(map(Mark.from_json, fields.get("title_matches") or ())),
+        )
 
     def _explained(self, snippet: str) -> dict[str, Any]:
         return {

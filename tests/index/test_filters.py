@@ -272,6 +272,11 @@ def test_the_empty_dict_lets_all_pass():
     assert passing({"not": {}}, {}, {"a": 1}) == []
 
 
+@pytest.mark.parametrize("given", [{}, {"and": [{}]}, {"or": [{"a": 2}, {}]}, {"not": {}}, {"or": [{"@id": []}]}])
+def test_what_lets_all_or_nothing_pass_is_an_expression_too(given):
+    assert passing(str(parse_filter(given)), {}, {"a": 1}) == passing(given, {}, {"a": 1})
+
+
 # Errors
 
 

@@ -116,6 +116,8 @@ class And(Filter):
         return _joined(self.parts, " AND ", "1")
 
     def __str__(self) -> str:
+        if not self.parts:
+            return "@id exists"  # of every document; the language has no constant
         return " and ".join(f"({part})" if isinstance(part, And | Or) else str(part) for part in self.parts)
 
 
@@ -130,6 +132,8 @@ class Or(Filter):
         return _joined(self.parts, " OR ", "0")
 
     def __str__(self) -> str:
+        if not self.parts:
+            return "@id in ()"  # of no document
         return " or ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
 
 
