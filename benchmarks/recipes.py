@@ -107,6 +107,8 @@ class One:
     """A run of a plan: a system with its settings on a task.
 
     ``source`` is ``queries``, or ``documents``: trained on queries made of the documents, and on no query of the task.
+    ``also`` has what its models are measured on besides: a task's held-out queries, or (None) all test queries of the
+    collection of that name.
     """
 
     name: str
@@ -116,7 +118,7 @@ class One:
     seed: int
     system: str = "tardif"
     source: str = "queries"
-    also: Sequence[str] = ()
+    also: Mapping[str, Task | None] = field(default_factory=dict)
     mining: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class One:
             **parts,
             **({"seed": self.seed} if self.system == "tardif" else {}),
             **({"source": self.source} if self.source != "queries" else {}),
-            **({"also": list(self.also)} if self.also else {}),
+            **({"also": [vars(task) if task else name for name, task in self.also.items()]} if self.also else {}),
         }
 
     @property
@@ -199,12 +201,16 @@ class Bench:
     def run(self, one: One) -> tuple[dict[str, tuple[Run, ValidationTask]], dict[str, float]]:
         """A system's runs, on the held-out queries (under no name) and on each collection besides, and how long its
         parts took."""
-        tasks = {"": self.data(one.task)[1], **{name: self.test(name) for name in one.also}}
+        places: dict[str, Task | str] = {"": one.task, **{name: task or name for name, task in one.also.items()}}
+        tasks = {name: self.held_out(place) for name, place in places.items()}
         seconds: dict[str, float] = {}
         began = time.perf_counter()
         if one.system == "bm25":
             return {name: (held.bm25_run(ENGLISH), held) for name, held in tasks.items()}, seconds
-        model = self._untrained(one) if one.system in ("raw", "step 0") else None
+        if one.system == "raw":
+            options = json.dumps(one.model, sort_keys=True)
+            return {name: (self.raw(one.base, options, place), tasks[name]) for name, place in places.items()}, seconds
+        model = self._step_0(one) if one.system == "step 0" else None
         if model is None:
             if one.source == "documents":
                 data = self.synthetic(one.task, one.seed)
@@ -216,17 +222,21 @@ class Bench:
             model = self._trained(one, data)
             seconds["training"] = time.perf_counter() - began
             began = time.perf_counter()
-        found = {}
-        for name, held in tasks.items():
-            with CONSOLE.progress(f"Searching ({one.name})", len(held.documents), "documents") as bar, as_trained():
-                found[name] = rank(model, held.queries, held.documents, advance=bar.advance), held
+        found = {name: (searched(model, held), held) for name, held in tasks.items()}
         seconds["searching"] = time.perf_counter() - began
         return found, seconds
 
-    def _untrained(self, one: One) -> Any:
+    def held_out(self, place: Task | str) -> ValidationTask:
+        """A task's held-out queries, or a collection's test queries."""
+        return self.test(place) if isinstance(place, str) else self.data(place)[1]
+
+    @cache  # noqa: B019 - as above
+    def raw(self, base: str, model: str, place: Task | str) -> Run:
+        """The run of a base's raw token vectors, which is the same for every task that measures it there."""
+        return searched(raw_view(build_model(resolve_base(base), Recipe(**json.loads(model)))), self.held_out(place))
+
+    def _step_0(self, one: One) -> Any:
         model = build_model(resolve_base(one.base), Recipe(**one.model))
-        if one.system == "raw":
-            return raw_view(model)
         fit_projection(model, sample(self.data(one.task)[0].documents.values()))
         return model
 
@@ -243,6 +253,12 @@ class Bench:
         model = open_model(str(result.path))
         shutil.rmtree(result.path)
         return model
+
+
+def searched(model: Any, held: ValidationTask) -> Run:
+    """A model's run of held-out queries."""
+    with CONSOLE.progress("Searching", len(held.documents), "documents") as bar, as_trained():
+        return rank(model, held.queries, held.documents, advance=bar.advance)
 
 
 def as_trained() -> AbstractContextManager[object]:
@@ -265,14 +281,20 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def task_of(described: Mapping[str, Any]) -> Task:
+    """The task that a plan describes."""
+    return Task(**{**described, "held_out": tuple(described.get("held_out", (0,)))})
+
+
 def runs_of(plan: Mapping[str, Any]) -> Iterator[One]:
     """A plan's runs: seed by seed, task by task."""
+    elsewhere = {name: task_of(described) for name, described in plan.get("elsewhere", {}).items()}
     for seed in plan.get("seeds", [0]):
         for task_name, described in plan["tasks"].items():
             about = {name: value for name, value in described.items() if name != "pool"}
             over = {part: about.pop(part) for part in ("mining", "model", "training") if part in about}
-            also = tuple(about.pop("also", ()))
-            task = Task(**{**about, "held_out": tuple(about.get("held_out", (0,)))})
+            also = {name: elsewhere.get(name) for name in about.pop("also", ())}
+            task = task_of(about)
             for name, described_run in plan["runs"].items():
                 changes = dict(described_run)
                 if task_name not in changes.pop("tasks", plan["tasks"]):
@@ -368,6 +390,37 @@ def _print_table(title: str, where: str, ones: Sequence[One], against: str, log:
         print(f"| {name} | {len(values)} | {mean:.4f} | {cells} | {recall:.4f} |")
 
 
+def matrix(plan: Mapping[str, Any], log: Log) -> None:
+    """Print how far every run moved from the run that the plan names, on its own task and on all others."""
+    ones = [one for one in runs_of(plan) if one.key in log.rows()]
+    columns = list(dict.fromkeys(name for one in ones for name in one.also))
+    print(f"| trained on | run | itself | {' | '.join(columns)} | mean elsewhere |")
+    print("|" + "---|" * (len(columns) + 4))
+    made: dict[tuple[str, str], list[One]] = {}
+    for one in ones:
+        made.setdefault((one.task_name, one.name), []).append(one)
+    for (task_name, name), runs in made.items():
+        reference = made.get((task_name, plan["against"]), [])
+        if name == plan["against"] or not reference:
+            continue
+        cells, moved = [_moved(runs, reference, log, "nDCG@10")[0]], []
+        for column in columns:
+            cell, difference = "-", None
+            if column in runs[0].also:
+                cell, difference = _moved(runs, reference, log, f"{column} nDCG@10")
+                moved.append(difference)
+            cells.append(cell)
+        print(f"| {task_name} | {name} | {' | '.join(cells)} | {sum(moved) / max(len(moved), 1):+.4f} |")
+
+
+def _moved(ones: Sequence[One], reference: Sequence[One], log: Log, measure: str) -> tuple[str, float]:
+    """The mean of a measure, with its difference to the reference's and p; and the difference."""
+    values, before = _mean_values(ones, log, measure), _mean_values(reference, log, measure)
+    difference = (sum(values.values()) - sum(before.values())) / len(values)
+    p = significance(values, before)
+    return f"{sum(values.values()) / len(values):.4f} ({difference:+.4f}, p {p:.4f})", difference
+
+
 def _mean_values(ones: Sequence[One], log: Log, measure: str) -> dict[str, float]:
     """A measure of each query, the mean over the runs that have it: over the seeds; folds have queries of their own."""
     found: dict[str, list[float]] = {}
@@ -383,12 +436,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the archives")
     parser.add_argument("--work", type=Path, required=True, help="where the log is, and what runs share")
     parser.add_argument("--table", action="store_true", help="print the table of what is in the log, and run nothing")
+    parser.add_argument(
+        "--matrix", action="store_true", help="print how far runs moved, and run nothing"
+    )
     options = parser.parse_args()
     plan = json.loads(options.plan.read_text("utf-8"))
     log = Log(options.work)
-    if not options.table:
+    if not (options.table or options.matrix):
         make(plan, Bench(options.data, options.work), log)
-    table(plan, log)
+    (matrix if options.matrix else table)(plan, log)
 
 
 if __name__ == "__main__":
