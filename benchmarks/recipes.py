@@ -436,9 +436,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the archives")
     parser.add_argument("--work", type=Path, required=True, help="where the log is, and what runs share")
     parser.add_argument("--table", action="store_true", help="print the table of what is in the log, and run nothing")
-    parser.add_argument(
-        "--matrix", action="store_true", help="print how far runs moved, and run nothing"
-    )
+    parser.add_argument("--matrix", action="store_true", help="print how far runs moved, and run nothing")
     options = parser.parse_args()
     plan = json.loads(options.plan.read_text("utf-8"))
     log = Log(options.work)
