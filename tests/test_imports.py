@@ -31,6 +31,7 @@ LEVELS = [
     {"evaluation"},
     {"report"},
     {"training"},
+    {"serving"},
     {"client"},
     {"integrations"},
     {"cli", "ragatouille"},
