@@ -68,8 +68,28 @@ def pages(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory):
-    """The folder of a family's base: ``base_folder("bert")``."""
+def marking():
+    """Runs mark no words for their reports, which takes them as long as a tiny training; gives the function that does.
+
+    Not by itself in every session: it imports torch.
+    """
+    from tardif.training import publishing
+
+    gather = publishing.run_evidence
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "run_evidence", lambda *given, explained: gather(*given, explained=False))
+        yield gather
+
+
+@pytest.fixture
+def marks(marking, monkeypatch):
+    """Runs mark words, as they do outside of tests."""
+    monkeypatch.setattr("tardif.training.publishing.run_evidence", marking)
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, marking):
+    """The folder of a family's base: ``base_folder("bert")``. Runs on it mark no words."""
     return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
 
 

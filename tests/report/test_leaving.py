@@ -21,7 +21,7 @@ def trained(base_folder, tmp_path):
     return train
 
 
-def test_a_training_leaves_its_report(trained, pages):
+def test_a_training_leaves_its_report(trained, pages, marks):
     result = trained()
     page = (result.path / "report.html").read_text(encoding="utf-8")
     assert "trainer.train(max_steps=1, batch_size=4)" in page

@@ -35,7 +35,7 @@ def recorded(trainer):
     return found, (trainer.path / "held_out.jsonl").read_bytes(), weights(trainer)
 
 
-def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, capsys):
+def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, capsys, marks):
     trainer = whole(quiet=False)
     result = trainer.train(**SHORT)
     told = capsys.readouterr().err

@@ -13,13 +13,21 @@ from tardif.evaluation.evidence import read_evidence
 from tardif.training import objective
 from tardif.training.decision import read_values
 
-SETTINGS = {"epochs": 1, "batch_size": 8}
+SETTINGS = {"batch_size": 8, "epochs": 1}
+
+
+pytestmark = pytest.mark.usefixtures("marks")
 
 
 @pytest.fixture(scope="module")
-def run(unbroken):
+def run(marking, base_folder, data, tmp_path_factory):
     """A finished run, and its evidence."""
-    trainer, result = unbroken(**SETTINGS)
+    out = tmp_path_factory.mktemp("run")
+    trainer = Trainer("whole", base_folder("bert"), devices="cpu", out=out, dim=16, quiet=True)
+    trainer.prepare(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tardif.training.publishing.run_evidence", marking)
+        result = trainer.train(**SETTINGS)
     return trainer, result, read_evidence(result.path)
 
 
