@@ -8,11 +8,9 @@ leaks from training to validation.
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 import shutil
 import sysconfig
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING
 from tardif.display import Short
 from tardif.encoder import MINILM
 from tardif.folders import expanded, write_json
+from tardif.text.docstrings import Docstring, Documented, docstrings, dotted_name
 from tardif.text.normal import keyed_order, normalise
 from tardif.types import Document
 
@@ -46,8 +45,6 @@ HELD_OUT_SHARE = 0.2
 MIN_SUMMARY_WORDS, MIN_BODY_WORDS, MAX_BODY_CHARACTERS = 4, 12, 700
 # Tests have no users, vendored packages are copies of others, and site-packages has a root of its own.
 _SKIPPED_PARTS = frozenset({"tests", "test", "testing", "_vendor", "vendor", "site-packages", "idlelib", "lib2to3"})
-# Larger sources are generated tables, slow to parse and without docstrings.
-_MAX_FILE_BYTES = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,53 +131,23 @@ def _some_entries(files: list[Path], root: Path, module: str, seed: int) -> list
 
 
 def _entries(path: Path, root: Path, module: str) -> Iterator[Entry]:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old sources have invalid escapes; they are read, not run
-            # Parsed, not imported: importing every package would run its code.
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return
-    dotted = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-    for node, prefix in _public(tree, dotted):
-        entry = _entry(node, f"{prefix}.{node.name}", module)
-        if entry is not None:
-            yield entry
+    return filter(None, (_entry(found, module) for found in docstrings(path, dotted_name(path, root))))
 
 
-_Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-def _public(tree: ast.Module, dotted: str) -> Iterator[tuple[_Documented, str]]:
-    for node in tree.body:
-        if isinstance(node, _Documented) and not node.name.startswith("_"):
-            yield node, dotted
-            if isinstance(node, ast.ClassDef):
-                for inner in node.body:
-                    if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and not inner.name.startswith("_"):
-                        yield inner, f"{dotted}.{node.name}"
-
-
-def _entry(node: _Documented, name: str, module: str) -> Entry | None:
-    docstring = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
-    summary, _, body = docstring.partition("\n\n")
-    summary = " ".join(summary.split())
-    body = " ".join(body.split())
+def _entry(found: Docstring, module: str) -> Entry | None:
     if (
-        not MIN_SUMMARY_WORDS <= len(summary.split()) <= 40
-        or len(body.split()) < MIN_BODY_WORDS
-        or re.match(r"[a-zA-Z_.]+\(.*\)", summary)  # a signature, not a sentence
-        or summary.endswith(":")
-        or normalise(summary) in normalise(body)  # the answer would repeat the question
+        not MIN_SUMMARY_WORDS <= len(found.summary.split()) <= 40
+        or len(found.body.split()) < MIN_BODY_WORDS
+        or re.match(r"[a-zA-Z_.]+\(.*\)", found.summary)  # a signature, not a sentence
+        or found.summary.endswith(":")
+        or normalise(found.summary) in normalise(found.body)  # the answer would repeat the question
     ):
         return None
-    text = f"{_signature(node)} {body}"[:MAX_BODY_CHARACTERS]
-    return Entry(module, name, summary, Document(name, text, metadata={"module": module}))
+    text = f"{_signature(found.node)} {found.body}"[:MAX_BODY_CHARACTERS]
+    return Entry(module, found.name, found.summary, Document(found.name, text, metadata={"module": module}))
 
 
-def _signature(node: _Documented) -> str:
+def _signature(node: Documented) -> str:
     if isinstance(node, ast.ClassDef):
         bases = ", ".join(ast.unparse(base) for base in node.bases)
         return f"class {node.name}({bases})" if bases else f"class {node.name}"

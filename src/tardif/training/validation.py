@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tardif.data.excluded_negatives import Own, own_documents
-from tardif.data.judged import most_own, searchable, without_own
+from tardif.data.judged import JudgedSet, most_own, searchable, without_own
 from tardif.data.training_set import VALIDATION, TrainingSet
 from tardif.evaluation.exhaustive import Corpus, LateScorer, rank_blocks
 from tardif.evaluation.measure_names import DEPTH
@@ -103,35 +103,46 @@ def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: 
     documents are more than half of ``limit``, queries are left out, down to 50. All orders are keyed by ``seed``, so
     the task of a smaller limit is part of a larger one's.
     """
-    # In a keyed order: which queries are left out does not depend on the order of the data.
-    ids = sorted(data.query_ids(VALIDATION), key=lambda query: keyed_order(seed, query))
-    if not ids:
+    asked = set(data.query_ids(VALIDATION))
+    if not asked:
         return None
-    everything = searchable(data, VALIDATION)
+    queries = {query: text for query, text in data.queries.items() if query in asked}
+    qrels = {query: dict(data.qrels[query]) for query in queries}
+    judged = JudgedSet("", searchable(data, VALIDATION), queries, qrels)
+    task = bounded_task(judged, limit=limit, language=language, seed=seed)
+    return replace(task, left_out=own_documents(task.queries, judged.documents, task.qrels))
+
+
+def bounded_task(judged: JudgedSet, *, limit: int, language: Language, seed: int) -> ValidationTask:
+    """Return the task of a judged set, cut to ``limit`` documents as :func:`validation_task` says."""
+    # In a keyed order: which queries are left out does not depend on the order of the data.
+    ids = sorted(judged.queries, key=lambda query: keyed_order(seed, query))
+    everything = judged.documents
+    relevant = {query: {d for d, relevance in judged.qrels[query].items() if relevance > 0} for query in ids}
     if len(everything) <= limit:
         asked, chosen = set(ids), {document.id for document in everything}
     else:
-        asked, chosen = _asked(data, ids, limit)
+        asked, chosen = _asked(relevant, limit)
         # If queries are left out, relevant documents count as half of the limit: a smaller limit then stays a part.
         room = limit - (len(chosen) if len(asked) == len(ids) else max(len(chosen), limit // 2))
-        for identity in _nearest_first(data, everything, ids, language, seed):
+        for identity in _nearest_first(judged, relevant, language, seed):
             if room <= 0:
                 break
             room -= identity not in chosen
             chosen.add(identity)
-    queries = {query: text for query, text in data.queries.items() if query in asked}
-    qrels = {query: dict(data.qrels[query]) for query in queries}
+    queries = {query: text for query, text in judged.queries.items() if query in asked}
+    qrels = {query: dict(judged.qrels[query]) for query in queries}
     documents = [document for document in everything if document.id in chosen]
-    left_out = own_documents(queries, everything, qrels)
+    left_out = {query: own for query, own in judged.left_out.items() if query in asked}
     return ValidationTask(queries, qrels, documents, len(everything), left_out)
 
 
-def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set[str]]:
+def _asked(relevant: Mapping[str, set[str]], limit: int) -> tuple[set[str], set[str]]:
     """The first queries with relevant documents that fit in half of ``limit``, and those documents."""
     asked: set[str] = set()
     chosen: set[str] = set()
-    for query in ids:
-        more = chosen.union(data.positives(query))
+    for query, own in relevant.items():
+        more = chosen | own
         # Half of the limit: the rest is for documents that the relevant ones must be told apart from.
         if len(asked) >= _LEAST_QUERIES and len(more) > limit // 2:
             break
@@ -140,14 +151,13 @@ def _asked(data: TrainingSet, ids: list[str], limit: int) -> tuple[set[str], set
     return asked, chosen
 
 
-def _nearest_first(
-    data: TrainingSet, everything: list[Document], ids: list[str], language: Language, seed: int
-) -> Iterator[str]:
+def _nearest_first(judged: JudgedSet, relevant: Mapping[str, set[str]], language: Language, seed: int) -> Iterator[str]:
     """Documents in the order in which they join a task, some more than once."""
-    found = LexicalSearcher(everything, language).search([data.queries[query] for query in ids], DEPTH)
+    everything = judged.documents
+    found = LexicalSearcher(everything, language).search([judged.queries[query] for query in relevant], DEPTH)
     rankings = [
-        [identity for identity, _ in hits if identity not in relevant]
-        for hits, relevant in zip(found, (set(data.positives(query)) for query in ids), strict=True)
+        [identity for identity, _ in hits if identity not in own]
+        for hits, own in zip(found, relevant.values(), strict=True)
     ]
     # Rank by rank over all queries, so that no query has more near documents than another.
     for place in range(DEPTH):

@@ -1,0 +1,104 @@
+"""The guard: foreign queries, far from the training data, that show what training costs elsewhere.
+
+A model that learns its own domain forgets some of what its base knew, and held-out queries of that domain do not show
+it. So a few hundred queries of another kind are measured with the untrained model and with the trained one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardif.checksums import json_checksum
+from tardif.data.judged import JudgedSet, read_judged
+from tardif.errors import DataError
+from tardif.evaluation.outcome import Outcome
+from tardif.evaluation.python_texts import python_texts
+from tardif.evaluation.verdict import DECIDES
+from tardif.progress import Console
+from tardif.text.languages import Language
+from tardif.text.languages import language as find_language
+from tardif.training.distributed import ProcessGroup
+from tardif.training.validation import ValidationTask, bounded_task
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# The most documents of a user's own set: encoding them takes as long as one evaluation on held-out queries.
+MOST_DOCUMENTS = 1000
+
+
+@dataclass(frozen=True)
+class GuardSet:
+    """Foreign queries over a small corpus. Measuring a model on it encodes every text once.
+
+    >>> from tardif.encoder.model import open_model
+    >>> from tardif.types import Document
+    >>> judged = JudgedSet("tides", [Document("d", "The moon makes the tides.")], {"q": "moon"}, {"q": {"d": 1}})
+    >>> GuardSet.of(judged, find_language("en")).measure(open_model("models/support"))
+    array([1.])
+
+    Attributes:
+        name: of the set.
+        task: queries, judgements, documents.
+        checksum: of all of these: equal ones make figures comparable.
+    """
+
+    name: str
+    task: ValidationTask
+    checksum: str
+
+    @classmethod
+    def python(cls) -> GuardSet:
+        """Return the built-in set, of the texts that ship with Python (:mod:`tardif.evaluation.python_texts`).
+
+        Raises:
+            DataError: this Python's library has no sources, or no docstrings.
+        """
+        found = python_texts()
+        if found is None:
+            raise DataError("This Python's standard library has no docstrings, so there are no foreign queries.")
+        return cls.of(found, find_language("en"))
+
+    @classmethod
+    def read(cls, folder: str | Path, language: Language, seed: int = 0) -> GuardSet:
+        """Read a user's own set.
+
+        Args:
+            folder: a judged set in BEIR layout, or another that :func:`tardif.data.judged.read_judged` reads.
+            language: of the texts.
+            seed: of the draw of queries and documents, if there are more than :data:`MOST_DOCUMENTS` documents.
+
+        Raises:
+            DataError: it cannot be read, or has no documents.
+        """
+        judged = read_judged(folder)
+        if not judged.documents:
+            raise DataError("has judgements and no documents: give a folder that holds both.", folder)
+        return cls.of(judged, language, seed)
+
+    @classmethod
+    def of(cls, judged: JudgedSet, language: Language, seed: int = 0) -> GuardSet:
+        """Return the guard set of a judged set, cut to :data:`MOST_DOCUMENTS` documents, the hardest by BM25."""
+        task = bounded_task(judged, limit=MOST_DOCUMENTS, language=language, seed=seed)
+        texts = {document.id: document.content for document in task.documents}
+        return cls(judged.name, task, json_checksum([task.queries, task.qrels, texts]))
+
+    def outcome(
+        self, model: MultiVectorEncoder, console: Console, what: str, group: ProcessGroup | None = None
+    ) -> Outcome:
+        """Return each measure of each query, of a model as it is now. Several processes share the work, as in
+        :meth:`tardif.training.validation.ValidationTask.outcome`."""
+        return self.task.outcome(model, console, what, group)
+
+    def measure(self, model: MultiVectorEncoder) -> NDArray[np.float64]:
+        """Return the nDCG@10 of each query, ``[queries]``, in the order of ``task.queries``, of a model as it is now.
+
+        Queries and documents are encoded once, in one process: about 27,000 tokens of the built-in set.
+        """
+        values = self.outcome(model, Console(quiet=True), "").values[DECIDES]
+        return np.array([values[query] for query in self.task.queries], dtype=np.float64)
