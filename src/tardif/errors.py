@@ -4,10 +4,13 @@
     ├── SettingError    an argument or option cannot be used as given
     │   └── OtherRunError   the unfinished run was started with something else
     ├── DataError       the input cannot be read or makes no sense; names the file and line
+    │   └── UnknownDocumentError    a document is not in the index
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
     │   └── ReplacedError   another index replaced the open one: open it again
-    ├── ServiceError    a search service cannot be reached, or refuses
+    ├── ServiceError    a search service cannot be reached, refuses, or fails
+    │   ├── BusyError       too many requests wait: ask again later
+    │   └── ReadOnlyError   the service changes no index
     └── TrainingError   training failed: the loss is NaN, the device ran out of memory
 
 Every message says what is wrong, where, and the way out. The command line prints it as one line and exits with code 1.
@@ -88,6 +91,26 @@ class ServiceError(TardifError):
         self.status = status
 
 
+class BusyError(ServiceError):
+    """More requests wait than a service takes.
+
+    Args:
+        what: what waits, and the way out.
+        retry_after: seconds after which the waiting requests should be done; at least 1.
+    """
+
+    def __init__(self, what: str, retry_after: int = 1) -> None:
+        super().__init__(what, 503)
+        self.retry_after = retry_after
+
+
+class ReadOnlyError(ServiceError):
+    """A service that changes no index was asked to change one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 403)
+
+
 class TrainingError(TardifError):
     """Training failed."""
 
@@ -110,6 +133,23 @@ class DataError(TardifError):
         self.line = line
         where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
         super().__init__(f"{where}{what}")
+
+
+class UnknownDocumentError(DataError):
+    """A document is not in the index.
+
+    Args:
+        identity: the id that was asked for.
+
+    >>> print(UnknownDocumentError("article-99"))
+    The document 'article-99' is not in the index: give the id of a document or of a piece, as a search shows it.
+    """
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(
+            f"The document {identity!r:.200} is not in the index: give the id of a document or of a piece, as a search "
+            "shows it."
+        )
 
 
 def is_failure(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from tardif.forks import ForkAware, register
 from tardif.index.document_columns import columns_of
 from tardif.index.filter_nodes import Filter
+from tardif.index.metadata_fields import ELEMENTS, MetadataField, fields_of
 from tardif.types import Document
 
 _SCHEMA = """
@@ -59,6 +60,10 @@ class DocumentTable(ABC):
         """Return the keys of all documents' metadata, sorted."""
         # json_each yields a row for each key at the top of the metadata.
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
+
+    def fields(self) -> list[MetadataField]:
+        """Return the fields of all documents' metadata, sorted by name, with their types and frequent values."""
+        return fields_of(self._rows(ELEMENTS))
 
 
 class _MemoryLock(ForkAware):

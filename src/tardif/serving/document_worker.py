@@ -1,0 +1,170 @@
+"""The process that encodes documents and writes them into an index, so that a service need not import PyTorch.
+
+:mod:`tardif.serving.worker_process` starts it. Requests come as lines of JSON on standard input, ``[number, call,
+arguments]``; answers go out as lines on standard output, ``[number, "done", result]`` or ``[number, "failed", type,
+message]``. An answer to a change means that the change is on disk. The end of standard input means that the service has
+gone, or has no more work: the process then ends at once. An index survives that at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tardif.errors import ReplacedError, TardifError, first_line
+from tardif.serving.wire import document_from, explanation_to
+from tardif.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from tardif.search.retriever import Retriever
+
+# How far a search goes before this process: it runs whenever it wants, and documents are encoded in what is left.
+_NICENESS = 10
+
+Answer = Callable[..., None]
+
+
+def main(folder: str) -> NoReturn:
+    """Do what standard input asks for, until it ends.
+
+    Args:
+        folder: the index.
+    """
+    # Standard output is for answers alone: whatever a library prints there joins standard error.
+    out = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    worker = Worker(Path(folder), partial(_send, out, threading.Lock()))
+    for line in sys.stdin.buffer:
+        worker.take(json.loads(line))
+    # The rest of the interpreter's end is skipped: threads of torch sometimes abort in it.
+    os._exit(0)
+
+
+def _send(out: int, lock: threading.Lock, *answer: Any) -> None:
+    line = json.dumps(answer).encode() + b"\n"
+    with lock:
+        while line:
+            line = line[os.write(out, line) :]
+
+
+class Worker:
+    """Does requests one after the other, in two threads: changes in one, and in the other what is only computed, so
+    that nobody waits for somebody else's documents.
+
+    Args:
+        folder: the index.
+        send: takes the parts of an answer.
+    """
+
+    def __init__(self, folder: Path, send: Answer) -> None:
+        self._folder, self._send = folder, send
+        self._opening = threading.Lock()
+        self._opened: Retriever | None = None
+        changes: dict[str, Callable[..., Any]] = {"put": self._put, "delete": self._delete}
+        computed: dict[str, Callable[..., Any]] = {"rerank": self._rerank, "explain": self._explain}
+        self._lanes = [_Lane(changes, self._do), _Lane(computed, self._do)]
+
+    def take(self, request: list[Any]) -> None:
+        """Put a request into the queue of its kind."""
+        for lane in self._lanes:
+            if request[1] in lane.calls:
+                lane.requests.put(request)
+
+    def close(self) -> None:
+        """Do what was asked, and close the index."""
+        for lane in self._lanes:
+            lane.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _do(self, call: Callable[..., Any], number: int, arguments: Mapping[str, Any]) -> None:
+        try:
+            try:
+                found = call(**arguments)
+            except ReplacedError:  # built again meanwhile
+                with self._opening:
+                    if self._opened is not None:
+                        self._opened.reopen()
+                found = call(**arguments)
+        except Exception as error:
+            ours = isinstance(error, TardifError)
+            if not ours:
+                traceback.print_exc()
+            kind = type(error).__name__
+            self._send(number, "failed", kind if ours else "", str(error) if ours else f"{kind}: {first_line(error)}")
+        else:
+            self._send(number, "done", found)
+
+    def _retriever(self) -> Retriever:
+        with self._opening:
+            if self._opened is None:
+                from tardif.search.retriever import Retriever
+
+                self._opened = Retriever(self._folder)
+            return self._opened
+
+    def _model(self) -> MultiVectorEncoder:
+        retriever = self._retriever()
+        with self._opening:  # loaded once, whichever thread needs it first
+            return retriever.model
+
+    def _put(self, documents: list[dict[str, Any]]) -> dict[str, int]:
+        from tardif.index.disk import DiskIndex
+        from tardif.search.corpus_reader import chunk_of
+
+        self._model()
+        retriever = self._retriever()
+        assert isinstance(retriever.index, DiskIndex)
+        # Cut as the index was cut: of one that was cut to a length, long documents would else be found by their
+        # beginnings only.
+        count, replaced = retriever.add(
+            [document_from(given) for given in documents], chunk=chunk_of(retriever.index), quiet=True
+        )
+        return {"added": count, "replaced": replaced}
+
+    def _delete(self, ids: list[str]) -> dict[str, int]:
+        return {"deleted": self._retriever().delete(ids)}
+
+    def _rerank(self, query: str, documents: list[dict[str, Any]], k: int) -> list[tuple[int, float]]:
+        from tardif.search.rerank import rerank
+
+        given: list[Document] = [document_from(each) for each in documents]
+        hits = rerank(self._model(), query, given, k, quiet=True)
+        return [(hit.position or 0, hit.score) for hit in hits]
+
+    def _explain(self, query: str, text: str) -> list[Any]:
+        from tardif.search.explain import explain_text
+
+        return explanation_to(explain_text(self._model(), query, text))
+
+
+class _Lane:
+    """A queue of requests of some calls, and the thread that does them."""
+
+    def __init__(self, calls: Mapping[str, Callable[..., Any]], do: Callable[..., None]) -> None:
+        self.calls, self._do = calls, do
+        self.requests: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Do what was asked, and end the thread."""
+        self.requests.put([])
+        self._thread.join()
+
+    def _run(self) -> None:
+        while request := self.requests.get():
+            number, call, arguments = request
+            self._do(self.calls[call], number, arguments)
