@@ -47,6 +47,7 @@ SAID_BY = {
     "integrations/checkpoints": ("export",),
     "preparation": MAKING,
     "search/sync.py": ("sync",),
+    "serving": ("serve",),
     "training": ("train",),
 }
 # Options that belong to a verb that the message names, or that several verbs have where they can say it.

@@ -25,7 +25,7 @@ from tardif.escaping import visible
 __all__ = ["main"]
 
 # The modules with the verbs, in the order in which --help lists them.
-_PARTS = ("preparing", "training", "evaluating", "reporting", "searching", "explaining", "trying")
+_PARTS = ("preparing", "training", "evaluating", "reporting", "searching", "explaining", "serving", "trying")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
