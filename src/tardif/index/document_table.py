@@ -15,7 +15,7 @@ from typing import Any
 from tardif.forks import ForkAware, register
 from tardif.index.document_columns import columns_of
 from tardif.index.filter_nodes import Filter
-from tardif.index.metadata_fields import ELEMENTS, MetadataField, fields_of
+from tardif.index.metadata_fields import MetadataField, fields_of
 from tardif.types import Document
 
 _SCHEMA = """
@@ -62,8 +62,8 @@ class DocumentTable(ABC):
         return sorted(str(row[0]) for row in self._rows("SELECT DISTINCT key FROM documents, json_each(metadata)"))
 
     def fields(self) -> list[MetadataField]:
-        """Return the fields of all documents' metadata, sorted by name, with their types and frequent values."""
-        return fields_of(self._rows(ELEMENTS))
+        """Return the fields of all documents' metadata, sorted by name, with their types, values and ranges."""
+        return fields_of(self._rows)
 
 
 class _MemoryLock(ForkAware):

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from tardif.search.retriever import Retriever
 
-# How far a search goes before this process: it runs whenever it wants, and documents are encoded in what is left.
-_NICENESS = 10
+# A step back behind searches (Unix's niceness): they take what they need, and documents are encoded in what is left.
+_NICENESS = 5
 
 Answer = Callable[..., None]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tardif.encoder.malloc import release_memory
 from tardif.errors import ModelError, ReplacedError
 from tardif.index.disk import DiskIndex
 from tardif.search.query_encoder import encoder_of
@@ -134,8 +135,9 @@ def _opened(folder: Path) -> Retriever:
             f"{folder} has no query encoder, so it cannot be served without PyTorch: its model cannot be exported. "
             "Use it in Python (tardif.Retriever)."
         )
-    # The first search must not wait for the encoder to be opened.
-    retriever.matchable(["ready"])
+    # The first client must not wait for the encoder to be opened and for the kernels to be loaded.
+    retriever.search("ready", k=1)
+    release_memory()
     return retriever
 
 
