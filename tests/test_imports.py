@@ -17,7 +17,7 @@ import tardif
 LEVELS = [
     {"_version", "escaping"},
     {"errors"},
-    {"batching", "checks", "checksums", "file_reading", "exchange", "display"},
+    {"batching", "extras", "checks", "checksums", "file_reading", "exchange", "display"},
     {"explanation"},
     {"types", "progress", "forks", "locks", "devices", "ranking"},
     {"folders"},

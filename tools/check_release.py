@@ -2,7 +2,8 @@
 
     python tools/check_release.py
 
-The environment lies outside of the tree and gets the versions of constraints.txt. Needs ``build``, ``hatchling`` and
+Then the light installation is checked on the example's model (:mod:`check_light`). The environments lie outside of the
+tree and get the versions of constraints.txt. Needs ``build``, ``hatchling`` and
 ``twine`` (the extra ``dev``).
 """
 
@@ -18,6 +19,8 @@ import tempfile
 import venv
 import zipfile
 from pathlib import Path
+
+from check_light import build_index, check_light
 
 ROOT = Path(__file__).parent.parent
 # What a user would not want to install: tests, benchmarks, data, and files of tools.
@@ -81,7 +84,7 @@ def main() -> None:
         binaries = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         # Modules that the example does not import need no compiled file.
         pip = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
-        run(*pip, "-c", ROOT / "constraints.txt", "torch==2.13.0", f"tardif[offline] @ {wheel.as_uri()}")
+        run(*pip, "-c", ROOT / "constraints.txt", "torch==2.13.0", f"tardif[train,offline] @ {wheel.as_uri()}")
         work = folder / "work"
         work.mkdir()
         write_data(work)
@@ -98,6 +101,9 @@ def main() -> None:
         home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
         if not Path(home).is_relative_to(folder):
             sys.exit(f"What ran is {home}, not the wheel.")
+        index = build_index(work, work / "support")
+        (folder / "container").mkdir()
+        sys.stdout.write(check_light(index, work / "corpus.jsonl", folder / "container", wheel) + "\n")
         sys.stdout.write(f"{wheel.name} and {archive.name} are ready.\n")
 
 

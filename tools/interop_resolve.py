@@ -2,9 +2,10 @@
 
     python tools/interop_resolve.py [PACKAGE ...] [--out FILE]
 
-For each package, pip resolves it together with the wheel of this tree, torch and sentence-transformers as if nothing
-were installed (``pip install --dry-run --ignore-installed``), without constraints.txt: only the ranges in
-pyproject.toml count. Nothing is installed. Prints a Markdown table and fails if a package does not resolve.
+For each package, pip resolves it together with the wheel of this tree and its extras ``train`` and ``serve``, torch and
+sentence-transformers as if nothing were installed (``pip install --dry-run --ignore-installed``), without
+constraints.txt: only the ranges in pyproject.toml count. Nothing is installed. Prints a Markdown table and fails if a
+package does not resolve.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # What constraints.txt has; a neighbour that needs other versions of these cannot share an environment with Tardif.
 FIXED = ("torch==2.13.0", "sentence-transformers==6.2.*")
+# All that a user may want beside a package.
+EXTRAS = "train,serve"
 NEIGHBOURS = (
     *("gradio", "trackio", "wandb", "langchain", "llama-index", "haystack-ai", "mteb"),
     *("qdrant-client", "lancedb", "ray[data,serve]", "weaviate-client"),
@@ -55,7 +58,8 @@ def newest(name: str) -> str:
 
 def resolve(package: str, wheel: Path, report: Path) -> tuple[str, str]:
     """Resolve a package beside Tardif: its version, and what stands in the way ("": nothing)."""
-    given = ["--dry-run", "--ignore-installed", "--report", report, wheel, package, *FIXED]
+    tardif = f"tardif[{EXTRAS}] @ {wheel.as_uri()}"
+    given = ["--dry-run", "--ignore-installed", "--report", report, tardif, package, *FIXED]
     try:
         ended = pip("install", *given)
     except subprocess.TimeoutExpired:

@@ -11,6 +11,7 @@
     ├── ServiceError    a search service cannot be reached, refuses, or fails
     │   ├── BusyError       too many requests wait: ask again later
     │   └── ReadOnlyError   the service changes no index
+    ├── MissingExtraError   a package is not installed; names the extra that brings it. Also an ImportError
     └── TrainingError   training failed: the loss is NaN, the device ran out of memory
 
 Every message says what is wrong, where, and the way out. The command line prints it as one line and exits with code 1.
@@ -109,6 +110,10 @@ class ReadOnlyError(ServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 403)
+
+
+class MissingExtraError(TardifError, ImportError):
+    """A package of an extra is not installed (:mod:`tardif.extras`). Also an ``ImportError``."""
 
 
 class TrainingError(TardifError):

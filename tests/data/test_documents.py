@@ -18,7 +18,8 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
 from tardif.data.json_metadata import as_stored
 from tardif.data.reading import Reading
-from tardif.errors import DataError, SettingError
+from tardif.errors import DataError, MissingExtraError, SettingError
+from tardif.extras import EXTRAS
 from tardif.text.normal import text_id
 from tardif.types import Document
 
@@ -227,13 +228,16 @@ def test_a_pdf_encrypted_without_a_password_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "library"), [("a.pdf", "pypdf"), ("a.html", "trafilatura"), ("a.docx", "docx"), ("a.rst", "docutils")]
+    ("name", "library"),
+    [("a.pdf", "pypdf"), ("a.html", "trafilatura"), ("a.docx", "python-docx"), ("a.rst", "docutils")],
 )
 def test_a_missing_library_is_named_with_the_way_out(tmp_path, monkeypatch, name, library):
-    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, EXTRAS["documents"][library], None)
     (tmp_path / "0.txt").write_text("text")
     (tmp_path / name).write_text("x")
-    with pytest.raises(DataError, match=rf"needs {library}, which is not installed: pip install 'tardif\[documents\]'"):
+    with pytest.raises(
+        MissingExtraError, match=rf"needs {library}, which is not installed: pip install 'tardif\[documents\]'"
+    ):
         next(stream_documents(tmp_path))
 
 

@@ -150,6 +150,32 @@ def test_reranking_orders_as_searching_does(retriever, multi_vector_folder, enco
         assert rerank(encoder, query, CORPUS, k=3) == rerank(encoder, query, CORPUS, k=len(CORPUS))[:3]
 
 
+def test_an_indexs_own_encoder_orders_and_explains_as_the_model_does(retriever, multi_vector_folder):
+    folder = retriever.index.folder
+    long = Document("long", "a long document, " * 400)
+    for query in QUERIES:
+        theirs = rerank(multi_vector_folder, query, [*CORPUS, long], k=99, quiet=True)
+        for place in (folder, folder / "encoder"):
+            ours = rerank(place, query, [*CORPUS, long], k=99, quiet=True)
+            assert {hit.document_id for hit in ours} == {hit.document_id for hit in theirs}
+            scores = {hit.document_id: hit.score for hit in theirs}
+            np.testing.assert_allclose(
+                [hit.score for hit in ours], [scores[hit.document_id] for hit in ours], atol=1e-4
+            )
+        best = rerank(folder, query, CORPUS, k=1, explain=True, quiet=True)[0]
+        assert best.snippet
+        document = next(document for document in CORPUS if document.id == best.document_id)
+        with Retriever(folder) as opened:
+            assert opened.explain_text(query, document.content).score == pytest.approx(best.score, abs=1e-4)
+
+
+def test_a_damaged_encoder_is_refused_before_documents_are_read(retriever, tmp_path):
+    shutil.copytree(retriever.index.folder / "encoder", tmp_path / "encoder")
+    (tmp_path / "encoder" / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(FolderError, match="model.onnx"):
+        rerank(tmp_path / "encoder", "tides", tmp_path / "no-such-file.jsonl")
+
+
 def test_reranking_orders_ties_by_id(encoder):
     hits = rerank(encoder, "the sea", [Document(identity, "the sea") for identity in "cab"])
     assert [(hit.rank, hit.document_id) for hit in hits] == [(1, "c"), (2, "b"), (3, "a")]

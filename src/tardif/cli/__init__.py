@@ -21,6 +21,7 @@ from tardif.cli.app import INTERRUPTED, app
 from tardif.cli.typed import remember
 from tardif.errors import TardifError, first_line
 from tardif.escaping import visible
+from tardif.extras import extra_of, refusal
 
 __all__ = ["main"]
 
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(INTERRUPTED)
         if os.environ.get("TARDIF_TRACEBACK"):
             raise
+        if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
+            sys.exit(_fail(f"{refusal('This', [str(error.name)], extra)}."))
         name, said = type(error).__name__, first_line(error)
         detail = f": {said}" if said != name else ""
         sys.exit(_fail(f"{name}{detail} (unexpected; set TARDIF_TRACEBACK=1 to see where)"))

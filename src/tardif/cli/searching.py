@@ -310,7 +310,7 @@ class RerankOptions(Group):
 
 @verb
 def rerank(
-    model: Annotated[str, typer.Argument(help="A late-interaction checkpoint.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint; or without PyTorch an exported one, or an index.")],
     query: Annotated[str, typer.Argument(help="The query.")],
     documents: Annotated[Path, "The documents to order."],
     options: RerankOptions,

@@ -24,6 +24,7 @@ from tardif._version import __version__
 from tardif.data.json_metadata import as_stored
 from tardif.display import ShortDict, ShortList, brief_repr, table
 from tardif.errors import FolderError
+from tardif.extras import need
 from tardif.folders import read_json, staged, write_json
 from tardif.types import Document, Example
 
@@ -138,6 +139,7 @@ class TrainingSet:
         Raises:
             FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
         """
+        need("train", "A training set", ["pyarrow"])
         folder = Path(folder)
         with staged(folder, overwrite=overwrite) as aside:
             counts = self.write_tables(aside)
@@ -187,6 +189,7 @@ class TrainingSet:
         >>> len(TrainingSet.load(folder).examples)
         20
         """
+        need("train", "A training set", ["pyarrow"])
         import pyarrow as pa
         import pyarrow.parquet as pq
 

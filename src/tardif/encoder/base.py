@@ -21,6 +21,7 @@ from tardif.encoder import MINILM
 from tardif.encoder.config_checks import check_files, read_config
 from tardif.encoder.weights import check_weights
 from tardif.errors import ModelError, first_line
+from tardif.extras import MODEL, need
 from tardif.folders import expanded, recover
 
 Found = TypeVar("Found")
@@ -105,9 +106,11 @@ def resolve_base(name: str | Path, *, trust_remote_code: bool = False) -> Base:
         trust_remote_code: accept a base that brings its own code. Otherwise it is refused.
 
     Raises:
+        MissingExtraError: PyTorch is not installed, which opens it.
         ModelError: the base does not exist or is not an encoder; its files are missing or damaged; its weights are NaN
             or infinite; or its configs name something that :mod:`tardif.encoder.config_checks` refuses.
     """
+    need("train", f"Opening {name}", MODEL)
     return find_model(
         f"The base {name}",
         str(name),

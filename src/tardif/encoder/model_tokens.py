@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.encoder.onnx.encoder import LightEncoder, Task
 from tardif.encoder.spans import ReadText, as_unicode, read_text, without_places
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 
-def encode_and_read(model: MultiVectorEncoder, text: str, task: str) -> tuple[NDArray[np.float32], ReadText]:
+def encode_and_read(
+    model: MultiVectorEncoder | LightEncoder, text: str, task: Task
+) -> tuple[NDArray[np.float32], ReadText]:
     """Encode one text, and say which of its tokens each vector belongs to.
 
     Args:
-        model: a late-interaction model.
+        model: a late-interaction model, or an exported encoder.
         text: the text. Lone surrogates are read as question marks.
         task: ``query`` or ``document``.
 
@@ -27,6 +30,9 @@ def encode_and_read(model: MultiVectorEncoder, text: str, task: str) -> tuple[ND
     Raises:
         ModelError: the model changes the number of its tokens itself.
     """
+    if isinstance(model, LightEncoder):
+        encode = model.encode_queries if task == "query" else model.encode_documents
+        return encode([text])[0], model.read(text, task)
     from tardif.encoder.encoding import encode_one
 
     text = as_unicode(text)
@@ -34,8 +40,10 @@ def encode_and_read(model: MultiVectorEncoder, text: str, task: str) -> tuple[ND
     return found.vectors, _read(model, text, task, found.ids, found.scored)
 
 
-def read_document(model: MultiVectorEncoder, text: str) -> ReadText:
+def read_document(model: MultiVectorEncoder | LightEncoder, text: str) -> ReadText:
     """Return a document's tokens with a vector, without encoding it."""
+    if isinstance(model, LightEncoder):
+        return model.read(text, "document")
     from tardif.encoder.encoding import document_tokens
 
     text = as_unicode(text)

@@ -1,4 +1,4 @@
-"""Encoding of queries and documents by a model. The functions import torch, the module does not."""
+"""Encoding of queries and documents by a model or an exported encoder. The functions import torch for a model only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.encoder.onnx.encoder import LightEncoder
+
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
 Encoded = tuple[NDArray[np.float32], list[int]]
 
 
-def encode_queries(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
+def encode_queries(model: MultiVectorEncoder | LightEncoder, texts: Sequence[str]) -> Encoded:
     """Encode queries: packed vectors ``[tokens, dim]``, float32, and the number of rows of each query."""
+    if isinstance(model, LightEncoder):
+        return model.encode_queries(texts)
     from tardif.encoder.encoding import encode_texts
 
     return encode_texts(model, texts, "query")
@@ -31,8 +35,10 @@ def encode_query_parts(
     return encode_parts(model, texts, "query", take)
 
 
-def encode_documents(model: MultiVectorEncoder, texts: Sequence[str]) -> Encoded:
+def encode_documents(model: MultiVectorEncoder | LightEncoder, texts: Sequence[str]) -> Encoded:
     """Encode documents: packed vectors ``[tokens, dim]``, float32, and the number of rows of each document."""
+    if isinstance(model, LightEncoder):
+        return model.encode_documents(texts)
     from tardif.encoder.encoding import encode_texts
 
     return encode_texts(model, texts, "document")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tardif.batching import batched
 from tardif.encoder.base import Base
 from tardif.encoder.config_checks import read_config
+from tardif.encoder.onnx.encoder import LightEncoder
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -46,18 +47,27 @@ def _numbers(found: Iterable[Any]) -> list[int]:
     return [number for number in found if isinstance(number, int) and number > 0]
 
 
-def document_reach(model: MultiVectorEncoder) -> int:
+def document_reach(model: MultiVectorEncoder | LightEncoder) -> int:
     """Return the number of tokens of a document that a model reads, with start, marker and end."""
+    if isinstance(model, LightEncoder):
+        return model.form.document.max_tokens
     transformer: Any = model[0]
     own = transformer.document_length
     return int(transformer.tokenizer.model_max_length if own is None else own)
 
 
-def overlong(model: MultiVectorEncoder, documents: Iterable[Document]) -> list[Overlong]:
-    """Return the documents that are longer than a model reads, in their order."""
+def tokenizer_of(model: MultiVectorEncoder | LightEncoder) -> Any:
+    """Return a model's tokenizer, of the library ``transformers``, or ``tokenizers`` for an exported encoder."""
+    if isinstance(model, LightEncoder):
+        return model.whole_tokenizer()
     transformer: Any = model[0]
-    tokenizer, reach = transformer.tokenizer, document_reach(model)
-    prompt = model.prompts.get("document") or ""
+    return transformer.tokenizer
+
+
+def overlong(model: MultiVectorEncoder | LightEncoder, documents: Iterable[Document]) -> list[Overlong]:
+    """Return the documents that are longer than a model reads, in their order."""
+    tokenizer, reach = tokenizer_of(model), document_reach(model)
+    prompt = model.form.document.prompt if isinstance(model, LightEncoder) else model.prompts.get("document") or ""
     found = []
     # A token has at least one byte, and a character at most four: shorter documents need no tokenizer.
     long = (document for document in documents if len(document.content) * 4 > reach)
@@ -97,10 +107,15 @@ manual, has 1024 tokens). Cut it.'
 def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """Count the tokens of each text. Very long texts are counted in parts, which may add a token at each seam."""
     parts = [(row, text[at : at + _WINDOW]) for row, text in enumerate(texts) for at in range(0, len(text), _WINDOW)]
-    around = tokenizer.num_special_tokens_to_add(pair=False)
-    # verbose=False: the library would warn of every text that is longer than the model reads.
-    read = tokenizer([part for _, part in parts], add_special_tokens=False, truncation=False, verbose=False)
+    given = [part for _, part in parts]
+    if hasattr(tokenizer, "token_to_id"):  # of the library tokenizers
+        around = tokenizer.num_special_tokens_to_add(is_pair=False)
+        read = [encoding.ids for encoding in tokenizer.encode_batch_fast(given, add_special_tokens=False)]
+    else:
+        around = tokenizer.num_special_tokens_to_add(pair=False)
+        # verbose=False: the library would warn of every text that is longer than the model reads.
+        read = tokenizer(given, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     counts = [around] * len(texts)
-    for (row, _), ids in zip(parts, read["input_ids"], strict=True):
+    for (row, _), ids in zip(parts, read, strict=True):
         counts[row] += len(ids)
     return counts

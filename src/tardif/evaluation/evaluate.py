@@ -18,6 +18,7 @@ from tardif.evaluation.table import EvaluationTable, make_table
 from tardif.evaluation.terminal import text_of
 from tardif.evaluation.verdict import FEW_QUERIES
 from tardif.evaluation.work import working
+from tardif.extras import need
 from tardif.progress import Console, Silent
 
 
@@ -111,6 +112,7 @@ def evaluate(
         SettingError: an argument is not known, or there is nothing to compare.
         DataError, ModelError, FolderError: something cannot be read, loaded or written.
     """
+    need("train", "evaluate")
     systems = [systems] if isinstance(systems, str) else systems
     data = [data] if isinstance(data, str | Path) else data
     if compare and len(systems) + (against is not None) < 2:

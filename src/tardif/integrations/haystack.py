@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-try:
-    from haystack import Document, component, default_from_dict, default_to_dict
-except ImportError as error:  # pragma: no cover
-    raise ImportError("Haystack is not installed: pip install 'tardif[haystack]'.") from error
+from tardif.extras import need
+
+need("haystack", "tardif.integrations.haystack")  # before the imports that it is about
+
+from haystack import Document, component, default_from_dict, default_to_dict
 
 from tardif.checks import called, check_list
 from tardif.errors import SettingError

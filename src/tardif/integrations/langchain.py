@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-try:
-    from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
-    from langchain_core.documents import BaseDocumentCompressor, Document
-    from langchain_core.retrievers import BaseRetriever
-except ImportError as error:  # pragma: no cover
-    raise ImportError("LangChain is not installed: pip install 'tardif[langchain]'.") from error
+from tardif.extras import need
 
+need("langchain", "tardif.integrations.langchain")  # before the imports that it is about
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, PrivateAttr
 
 from tardif.integrations.hit_metadata import hit_metadata

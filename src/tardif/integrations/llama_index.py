@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-try:
-    from llama_index.core.bridge.pydantic import Field, PrivateAttr
-    from llama_index.core.postprocessor.types import BaseNodePostprocessor
-    from llama_index.core.retrievers import BaseRetriever
-    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
-    from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
-except ImportError as error:  # pragma: no cover
-    raise ImportError("LlamaIndex is not installed: pip install 'tardif[llama-index]'.") from error
+from tardif.extras import need
+
+need("llama-index", "tardif.integrations.llama_index")  # before the imports that it is about
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 
 from tardif.errors import SettingError
 from tardif.integrations.hit_metadata import hit_metadata

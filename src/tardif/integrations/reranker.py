@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.encoder.base import resolve_base
+from tardif.encoder.onnx.folder import exported_encoder
+from tardif.encoder.opening import ready_encoder
 from tardif.errors import ModelError
 from tardif.search.rerank import rerank
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.encoder.onnx.encoder import LightEncoder
+
 
 class Reranker:
     """Orders texts for a query. The model is checked at once and loaded on first use; any thread may call it.
 
     Args:
-        model: a checkpoint's folder or hub id.
+        model: a checkpoint's folder or hub id; or an exported encoder, or an index that has one.
         device: torch's name of the device.
         trust_remote_code: let the model bring its own code.
 
@@ -32,13 +36,11 @@ class Reranker:
     """
 
     def __init__(self, model: str | Path, *, device: str = "cpu", trust_remote_code: bool = False) -> None:
-        self._given = model
-        self._base = resolve_base(model, trust_remote_code=trust_remote_code)
-        if not self._base.is_colbert:
+        self._given, self._device, self._trust = model, device, trust_remote_code
+        if exported_encoder(model) is None and not resolve_base(model, trust_remote_code=trust_remote_code).is_colbert:
             raise ModelError(f"{model} is no late-interaction model: train one with tardif train --base {model}.")
-        self._device, self._trust = device, trust_remote_code
         # Not loaded here: a framework makes components long before it uses them, and some are never used.
-        self._model: MultiVectorEncoder | None = None
+        self._model: MultiVectorEncoder | LightEncoder | None = None
         self._loading = threading.Lock()
 
     def order(self, query: str, texts: Sequence[str], k: int | None = None) -> list[tuple[int, float]]:
@@ -58,12 +60,10 @@ class Reranker:
         return partial(Reranker, device=self._device, trust_remote_code=self._trust), (self._given,)
 
     @property
-    def model(self) -> MultiVectorEncoder:
+    def model(self) -> MultiVectorEncoder | LightEncoder:
         """The model, loaded once."""
         # Servers call it from several threads: one of them loads, the others wait.
         with self._loading:
             if self._model is None:
-                from tardif.encoder.model import open_model
-
-                self._model = open_model(str(self._base.folder), device=self._device, trust_remote_code=self._trust)
+                self._model = ready_encoder(self._given, device=self._device, trust_remote_code=self._trust)()
             return self._model

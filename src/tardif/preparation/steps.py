@@ -21,6 +21,7 @@ from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
 from tardif.data.training_set import HYGIENE, VALIDATION, TrainingSet, is_training_set, write_making, write_manifest
 from tardif.errors import DataError, SettingError
+from tardif.extras import need
 from tardif.folders import check_output, staged
 from tardif.locks import hold
 from tardif.mining.mining_plan import forget, work_folder
@@ -134,6 +135,7 @@ def _check(
     sources: Iterable[Any], documents: Any, queries: Any, validation: Any, options: Mapping[str, Any]
 ) -> tuple[Preparation, Input]:
     """Check everything that can be checked before data are read."""
+    need("train", "prepare")
     # One argument for both: a share, or rows of one's own.
     share = isinstance(validation, int | float) or (isinstance(validation, str) and validation == AUTO)
     unknown = set(options) - {f.name for f in dataclasses.fields(Preparation)}

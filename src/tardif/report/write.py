@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tardif.data.regular import user_path
 from tardif.evaluation.evidence import PAGE
+from tardif.extras import need
 from tardif.folders import check_file, write_output
 from tardif.report.sources import read_sources
 
@@ -36,6 +37,7 @@ def report(
     >>> report(folder).name
     'report.html'
     """
+    need("train", "A report")
     from tardif.report.page import render
 
     several = [folders] if isinstance(folders, str | Path) else list(folders)

@@ -100,13 +100,13 @@ class CorpusReader:
         """Show, before anything is encoded, what was not read and which documents the model truncates.
 
         Args:
-            model: an opened ``MultiVectorEncoder``.
+            model: an opened ``MultiVectorEncoder``, or an exported encoder.
             corpus: what :meth:`corpus` or :meth:`uncut` returned.
             way_out: what the user can do about truncation; by default to cut documents into pieces.
         """
         from tardif.data.chunking import CHUNK_TOKENS
         from tardif.encoder.coverage import SAMPLE, texts_warning
-        from tardif.encoder.truncation import document_reach, overlong, truncation_warning
+        from tardif.encoder.truncation import document_reach, overlong, tokenizer_of, truncation_warning
         from tardif.text.normal import keyed_sample
 
         # Counted with the model's own tokenizer: what is beyond its length is in no vector, so no search finds it.
@@ -118,7 +118,7 @@ class CorpusReader:
         self.report.lost = truncation_warning(found, reach, len(corpus), way_out)
         self.show()
         sample = keyed_sample(0, (document.content for document in corpus), SAMPLE)
-        if remark := texts_warning("The model", model[0].tokenizer, sample, "these documents"):
+        if remark := texts_warning("The model", tokenizer_of(model), sample, "these documents"):
             self.console.warn(remark)
 
     def show(self) -> None:

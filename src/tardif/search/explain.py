@@ -24,10 +24,13 @@ from tardif.types import Document, Hit
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.encoder.onnx.encoder import LightEncoder
     from tardif.search.search_model import SearchModel
 
 
-def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_id: str = "") -> Explanation:
+def explain_text(
+    model: MultiVectorEncoder | LightEncoder, query: str, text: str, *, document_id: str = ""
+) -> Explanation:
     """Explain the score of a text for a query: both are encoded now.
 
     >>> from tardif.encoder.model import open_model
@@ -37,7 +40,7 @@ def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_i
     True
 
     Args:
-        model: an opened late-interaction model.
+        model: an opened late-interaction model, or an exported encoder.
         query: the query.
         text: the document's text; with a title, ``Document.content``.
         document_id: the document's id, for the reader.
@@ -53,7 +56,7 @@ def explain_text(model: MultiVectorEncoder, query: str, text: str, *, document_i
     return _encoded(model, query, encode_and_read(model, query, "query"), text, document_id)
 
 
-def document_explainer(model: MultiVectorEncoder) -> Callable[[str, Document], Explanation]:
+def document_explainer(model: MultiVectorEncoder | LightEncoder) -> Callable[[str, Document], Explanation]:
     """Return a function that explains documents as :func:`explain_text` does. It encodes a query once for all of the
     documents that it is asked for one after the other."""
 
@@ -69,7 +72,7 @@ def document_explainer(model: MultiVectorEncoder) -> Callable[[str, Document], E
 
 
 def _encoded(
-    model: MultiVectorEncoder, query: str, asked: tuple[Vectors, ReadText], text: str, document_id: str
+    model: MultiVectorEncoder | LightEncoder, query: str, asked: tuple[Vectors, ReadText], text: str, document_id: str
 ) -> Explanation:
     """The explanation of a text, which is encoded, for a query that was encoded."""
     vectors, document_read = encode_and_read(model, text, "document")

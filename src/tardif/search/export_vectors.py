@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tardif.display import Short
+from tardif.extras import need
 from tardif.folders import expanded, staged, write_json
 from tardif.index.disk import DiskIndex
 from tardif.index.document_columns import columns_of
@@ -79,6 +80,7 @@ def export_vectors(index: str | Path, out: str | Path, *, overwrite: bool = Fals
     >>> export_vectors("support.index", "support-vectors").rows
     20
     """
+    need("parquet", "An export of vectors")
     folder = expanded(out)
     with DiskIndex(expanded(index)) as opened, staged(folder, overwrite=overwrite) as aside:
         dim = opened.store.number("dim")

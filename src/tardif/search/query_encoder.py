@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tardif.checksums import checksum
+from tardif.encoder.onnx.folder import INSIDE, SETTINGS
 from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
 from tardif.progress import Console
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # The folder inside an index that holds the encoder, and the index's note of the checksum of its settings. The settings
 # hold the checksums of the encoder's other files.
-ENCODER = "encoder"
+ENCODER = INSIDE
 
 
 def export_encoder(encoder: MultiVectorEncoder, folder: Path, console: Console) -> None:
@@ -63,6 +64,4 @@ def check_encoder(index: Path, known: str) -> Path:
 
 
 def _settings(index: Path) -> Path:
-    from tardif.encoder.onnx.folder import SETTINGS
-
     return index / ENCODER / SETTINGS

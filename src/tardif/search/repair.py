@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tardif.errors import FolderError
+from tardif.extras import MODEL, need
 from tardif.folders import publish
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
@@ -67,11 +68,14 @@ def repair(
         A line for each repair, and the examination of the repaired index.
 
     Raises:
+        MissingExtraError: PyTorch is not installed.
         FolderError: the database cannot be read, the model is needed and is missing, or the folder cannot be written.
     """
     found = examine(index)
     if not found.problems:
         return [], found
+    # Before anything is removed: what is lost is encoded again.
+    need("train", "Repairing an index", MODEL)
     folder = Path(index)
     # First remove what is damaged, so that the index opens; then encode again what it lacks.
     done = mend(folder, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from tardif.checks import check_hits, check_query
 from tardif.data.json_metadata import as_stored
 from tardif.display import Hits
-from tardif.encoder.base import resolve_base
+from tardif.encoder.opening import ready_encoder
 from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.index.protocol import Index, Vectors
 from tardif.progress import Console
@@ -25,9 +25,11 @@ from tardif.types import Document, Hit
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.encoder.onnx.encoder import LightEncoder
+
 
 def rerank(
-    model: str | Path | MultiVectorEncoder,
+    model: str | Path | MultiVectorEncoder | LightEncoder,
     query: str,
     documents: Iterable[Any] | str | Path,
     k: int = 10,
@@ -49,7 +51,8 @@ def rerank(
     [0, 1]
 
     Args:
-        model: a checkpoint, or an opened ``MultiVectorEncoder``.
+        model: a checkpoint; an exported encoder or an index that has one, which need no PyTorch; or an opened
+            ``MultiVectorEncoder`` or :class:`~tardif.encoder.onnx.encoder.LightEncoder`.
         query: the query.
         documents: as for :meth:`Retriever.build <tardif.search.retriever.Retriever.build>`, for example a list of
             texts. Ids need not be unique.
@@ -64,16 +67,17 @@ def rerank(
 
     Raises:
         SettingError: the query is empty, or ``k`` is below 1.
+        MissingExtraError: the model is a checkpoint, and PyTorch is not installed.
         DataError: the documents cannot be read.
         ModelError: the model cannot be loaded.
     """
-    from tardif.encoder.model import open_model
-
     query, k = check_query(query), check_hits(k)
-    base = resolve_base(model, trust_remote_code=trust_remote_code) if isinstance(model, str | Path) else None
+    ready: Callable[[], Any] = lambda: model  # noqa: E731
+    if isinstance(model, str | Path):
+        ready = ready_encoder(model, device=device, trust_remote_code=trust_remote_code)
     reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
     given = reader.uncut()
-    opened = model if base is None else open_model(base, device=device, trust_remote_code=trust_remote_code)
+    opened = ready()
     reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
     scores = _scores(opened, query, [document.content for document in given])
     # LOWEST: a query or document without a token that can be scored. It is no hit.

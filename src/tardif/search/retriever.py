@@ -12,6 +12,7 @@ from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.explanation import Explanation
+from tardif.extras import INDEXING, MODEL, need
 from tardif.folders import check_output
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
@@ -29,7 +30,7 @@ from tardif.search.build import (
     document_vectors,
 )
 from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
-from tardif.search.explain import explain_hits, explain_stored
+from tardif.search.explain import explain_hits, explain_stored, explain_text
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import encoder_of
@@ -91,6 +92,8 @@ class Retriever:
             trust_remote_code: let the model run its own code.
 
         Raises:
+            MissingExtraError: a device or a model is given, or the index has no query encoder, and PyTorch is not
+                installed.
             FolderError: the index is damaged; or its model is needed and is missing, or was trained again since.
         """
         how: Any = {"model": model, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
@@ -107,6 +110,7 @@ class Retriever:
         device, trusts = how["device"] or "cpu", how["trust_remote_code"]
         self._model = SearchModel(home=self.home, query_encoder=query_encoder, device=device, trust_remote_code=trusts)
         if query_encoder is None:
+            need("train", f"Encoding for {opened.folder} with PyTorch", MODEL)
             _ = self.home.path  # raises now and not at the first search
 
     def __reduce__(self) -> Any:
@@ -180,11 +184,13 @@ class Retriever:
             **reading: how tables are read (:class:`tardif.data.reading.Reading`).
 
         Raises:
+            MissingExtraError: what indexing needs is not installed (the extra ``train``).
             ModelError: the model cannot be loaded, or is not a late-interaction model.
             DataError: the documents cannot be read.
             SettingError: an option cannot be used.
             FolderError: the folder cannot be written, or another process builds this index.
         """
+        need("train", "Indexing documents", INDEXING)
         out = check_output(Path(out), overwrite=overwrite)
         words = find_language(language).code if hybrid else None
         how: Any = {"device": device, "threads": threads, "trust_remote_code": trust_remote_code}
@@ -222,6 +228,7 @@ class Retriever:
             documents, chunk, pool, device, trust_remote_code, report, quiet, reading: as for :meth:`build`, as are the
                 errors.
         """
+        need("train", "Indexing documents", INDEXING)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         self = cls.__new__(cls)
         self.index, self.home, self.pool, self._chunk = MemoryIndex(), None, check_pool(pool), chunk
@@ -282,11 +289,13 @@ class Retriever:
             How many documents were added (a document that was cut counts once), and how many of them replaced one.
 
         Raises:
+            MissingExtraError: as for :meth:`build`.
             DataError: the documents cannot be read.
             ModelError: the model cannot be loaded.
             FolderError: the model is missing or was trained again, or the index cannot be written.
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
+        need("train", "Adding documents", INDEXING)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         return self._put(reader, reader.corpus(chunk, self._model.base), source_of(documents))
 
@@ -357,10 +366,12 @@ class Retriever:
             **reading: as for :meth:`build`; by default as the index was built, if it was built from this folder.
 
         Raises:
+            MissingExtraError: as for :meth:`build`.
             DataError: the folder cannot be read, or holds no document.
             ModelError: the model cannot be loaded.
             FolderError: the model is missing or was trained again, or the index cannot be written.
         """
+        need("train", "sync", INDEXING)
         source = source_of(folder)
         is_given = any(value is not None for value in reading.values())
         if not is_given and isinstance(self.index, DiskIndex) and source in self.index.sources().values():
@@ -556,6 +567,24 @@ class Retriever:
             FolderError: the index is damaged.
         """
         return explain_stored(self.index, self._model, check_query(query), hit)
+
+    def explain_text(self, query: str, text: str) -> Explanation:
+        """Explain the score that a text would have, whether or not it is in the index: both are encoded now.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     found = retriever.explain_text("reset my password", "How to reset a password.")
+        >>> sum(match.similarity for match in found.matches) == found.score
+        True
+
+        Args:
+            query: the query.
+            text: the document's text; with a title, ``Document.content``.
+
+        Raises:
+            SettingError: the query is empty.
+            DataError: the document is not a text.
+        """
+        return explain_text(self._model.lightest(), query, text)
 
     def why_nothing(self, query: str, *, where: Where = None) -> str:
         """Explain to a person, in a sentence or two, why a search found nothing.

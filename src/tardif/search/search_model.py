@@ -100,23 +100,21 @@ class SearchModel(ForkAware):
 
     def encode_queries(self, queries: Sequence[str]) -> tuple[Vectors, list[int]]:
         """Return packed token vectors ``[tokens, dim]`` of queries, and the number of rows of each."""
-        light = self._opened_light()
-        return encode_queries(self.open(), list(queries)) if light is None else light.encode_queries(list(queries))
+        return encode_queries(self.lightest(), list(queries))
 
     def read_query(self, query: str) -> tuple[Vectors, ReadText]:
         """Return a query's token vectors ``[tokens, dim]``, and its tokens with their places in the text."""
-        if (light := self._opened_light()) is None:
-            return encode_and_read(self.open(), query, "query")
-        return light.encode_queries([query])[0], light.read(query, "query")
+        return encode_and_read(self.lightest(), query, "query")
 
     def read_document(self, text: str) -> ReadText:
         """Return a document's tokens with a vector, with their places in the text. It is not encoded."""
-        light = self._opened_light()
-        return read_document(self.open(), text) if light is None else light.read(text, "document")
+        return read_document(self.lightest(), text)
 
-    def _opened_light(self) -> LightEncoder | None:
-        """The exported query encoder; None if there is none."""
-        if self._light is None and self._query_encoder is not None:
+    def lightest(self) -> MultiVectorEncoder | LightEncoder:
+        """Return the exported query encoder, which needs no PyTorch; the model if there is none."""
+        if self._query_encoder is None:
+            return self.open()
+        if self._light is None:
             from tardif.encoder.onnx.encoder import LightEncoder
 
             self._light = LightEncoder(self._query_encoder)

@@ -12,6 +12,7 @@ from torch import nn
 
 from tardif.encoder.model import transformer_of
 from tardif.errors import SettingError, first_line
+from tardif.extras import need
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -156,10 +157,9 @@ def _pattern(names: Sequence[str]) -> str:
 
 def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
     """Add low-rank adapters to every linear map of the layers; the rest of the encoder is frozen."""
-    try:
-        import peft
-    except ImportError as error:
-        raise SettingError("lora needs peft: pip install 'tardif[lora]'.") from error
+    need("lora", "lora")
+    import peft
+
     encoder: Any = transformer_of(model).model
     _, layers = _layers(model)
     inside = {id(module) for module in layers.modules()}

@@ -6,7 +6,6 @@ negative has a loss of 0 in every step and teaches nothing.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 
 from tardif.data.training_set import TrainingSet
@@ -14,6 +13,7 @@ from tardif.encoder.base import Base
 from tardif.encoder.config_checks import read_config
 from tardif.encoder.recipe import Recipe
 from tardif.errors import DataError, SettingError
+from tardif.extras import need
 from tardif.text.normal import normalise
 from tardif.training.settings import TAUGHT, TrainingSettings
 from tardif.types import Example
@@ -62,8 +62,7 @@ def layers_of(base: Base) -> int | None:
 
 
 def _check_adapters(lora: object) -> None:
-    if importlib.util.find_spec("peft") is None:
-        raise SettingError("lora needs peft: pip install 'tardif[lora]'.")
+    need("lora", "lora")
     if not isinstance(lora, Mapping):
         return
     import inspect

@@ -20,6 +20,7 @@ from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.coverage import SAMPLE, language_warning, texts_warning
 from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError, SettingError
+from tardif.extras import need
 from tardif.folders import check_name, check_output, expanded
 from tardif.progress import Console
 from tardif.text.languages import language as find_language
@@ -100,6 +101,7 @@ class Trainer:
         trust_remote_code: bool = False,
         quiet: bool = False,
     ) -> None:
+        need("train", "Training")
         self.name = check_name(name)
         self.language = find_language(language)
         self.devices: Allocation = allocate(devices)

@@ -10,7 +10,7 @@ import pytest
 from tardif.data.documents import read_documents
 from tardif.data.formats import open_source
 from tardif.data.judged import Judging, read_judged
-from tardif.errors import DataError
+from tardif.errors import DataError, MissingExtraError
 from tardif.evaluation.comparison import compare
 from tardif.preparation import prepare_folder
 from tardif.types import Document, Query
@@ -170,5 +170,5 @@ def test_without_a_network_one_line_says_so(tmp_path):
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
-    with pytest.raises(DataError, match=r"irds:vaswani: ir-datasets is not installed: pip install 'tardif\[coll"):
+    with pytest.raises(MissingExtraError, match=r"irds:vaswani needs ir-datasets, .*: pip install 'tardif\[coll"):
         open_source("irds:vaswani")

@@ -1,17 +1,17 @@
 """A sheet reads as a CSV file of its rows does, by Excel's row numbers; what has no value is not taken for one."""
 
 import io
+import sys
 import zipfile
 
 import pytest
 
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
-from tardif.data.extraction import extracted
 from tardif.data.formats import open_source, workbooks
 from tardif.data.formats.form import Form
 from tardif.data.reading import Reading
-from tardif.errors import DataError
+from tardif.errors import DataError, MissingExtraError
 from workbooks import day, error, formula, sheet, write_workbook
 
 FAQ = [("Question", "Answer", "Kind"), ("why?", "so", "a"), ("how?", "thus", "b")]
@@ -131,6 +131,6 @@ def test_a_package_without_sheets_is_refused(tmp_path):
 
 
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(extracted.LIBRARIES, "Excel", "no_such_library")
-    with pytest.raises(DataError, match=r"pip install 'tardif\[excel\]'"):
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tardif\[excel\]'"):
         read(write_workbook(tmp_path / "r.xlsx", {"FAQ": FAQ}))

@@ -5,19 +5,24 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import tardif
 import tiny
 from queries import EMPTYISH, QUERIES, assert_same_scores
 from samples import content
 from tardif.encoder.onnx import encoder as module
 from tardif.encoder.onnx.encoder import LightEncoder
-from tardif.encoder.token_vectors import encode_queries
+from tardif.encoder.onnx.runtime import runtime
+from tardif.encoder.token_vectors import encode_documents, encode_queries
+from tardif.encoder.truncation import document_reach, overlong
 from tardif.errors import FolderError, SettingError
+from tardif.types import Document
 
 families = pytest.mark.parametrize("family", tiny.FAMILIES)
 expanding = pytest.mark.parametrize("expands", [True, False], ids=["expanded", "plain"])
@@ -66,6 +71,29 @@ def test_what_the_graph_reads_is_what_the_model_reads(pair, family, expands, bat
 @expanding
 def test_scores_are_those_of_the_model(pair, family, expands):
     assert_same_scores(*pair(family, expands=expands))
+
+
+@families
+def test_documents_have_the_vectors_of_the_model(pair, family):
+    model, light = pair(family)
+    documents = [*QUERIES, *EMPTYISH, "a long document, " * 400, "half a pair \ud800"]
+    theirs, lengths = encode_documents(model, documents)
+    ours, own_lengths = light.encode_documents(documents)
+    assert own_lengths == lengths
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert light.encode_documents([])[0].shape == (0, light.dim)
+
+
+@families
+def test_long_documents_are_counted_as_the_model_counts_them(pair, family):
+    model, light = pair(family)
+    documents = [
+        Document("short", "short"),
+        Document("long", "a long document, " * 400),
+        Document("odd", "été 晚期 " * 300),
+    ]
+    assert document_reach(light) == document_reach(model)
+    assert overlong(light, documents) == overlong(model, documents) != []
 
 
 @pytest.mark.parametrize(("family", "size"), [*((family, 10_000) for family in tiny.FAMILIES), ("bert", 300_000)])
@@ -374,3 +402,12 @@ def test_searching_needs_no_torch(pair):
     assert shape == "True"
     assert not heavy & set(modules.split())
     assert done.stderr == ""
+
+
+def test_the_runtime_sends_no_reports(monkeypatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    runtime()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    source = Path(tardif.__file__).parent
+    importing = [path for path in source.rglob("*.py") if "import onnxruntime" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in importing] == ["runtime.py"]

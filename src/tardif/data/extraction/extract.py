@@ -66,7 +66,8 @@ def require(kinds: Iterable[str]) -> None:
     """Check before any work that the libraries for some kinds of file are installed.
 
     Raises:
-        DataError: a library is missing or cannot be imported; the message has the command to install it.
+        MissingExtraError: a library is not installed; the message has the command to install it.
+        DataError: a library cannot be imported.
     """
     for kind in sorted(set(kinds) & LIBRARIES.keys()):
         library(kind)
@@ -76,7 +77,8 @@ def extract(path: Path) -> Extracted | Refused:
     """Read one document file with a suffix of :data:`KINDS`.
 
     Raises:
-        DataError: the file is missing or not regular, or the library for it is missing.
+        MissingExtraError: the library for it is not installed.
+        DataError: the file is missing or not regular.
     """
     size = check_regular(path).st_size
     if not size:

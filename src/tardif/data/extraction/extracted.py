@@ -12,15 +12,16 @@ from typing import Any
 
 from tardif.checks import storable
 from tardif.errors import DataError, first_line
+from tardif.extras import EXTRAS, need
 from tardif.types import Outline
 
-# The library for each kind of file: Excel's comes with the extra ``excel``, the others with ``documents``.
+# The extra and the package that read each kind of file.
 LIBRARIES = {
-    "HTML": "trafilatura",
-    "PDF": "pypdf",
-    "Word": "docx",
-    "reStructuredText": "docutils",
-    "Excel": "python_calamine",
+    "HTML": ("documents", "trafilatura"),
+    "PDF": ("documents", "pypdf"),
+    "Word": ("documents", "python-docx"),
+    "reStructuredText": ("documents", "docutils"),
+    "Excel": ("excel", "python-calamine"),
 }
 
 
@@ -60,15 +61,19 @@ def library(kind: str, module: str = "") -> Any:
     """Import the library that reads a kind of document, or a module of it.
 
     Raises:
-        DataError: the library is not installed or cannot be imported; the message has the command to install it.
+        MissingExtraError: the library is not installed; the message has the command to install it.
+        DataError: it cannot be imported.
     """
-    name = LIBRARIES[kind]
+    extra, package = LIBRARIES[kind]
+    need(extra, f"Reading {kind}", [package])
+    name = EXTRAS[extra][package]
     try:
         return importlib.import_module(f"{name}.{module}" if module else name)
     except ImportError as error:
-        why = "is not installed" if getattr(error, "name", None) == name else f"does not load ({first_line(error)})"
-        extra = "excel" if kind == "Excel" else "documents"
-        raise DataError(f"Reading {kind} needs {name}, which {why}: pip install 'tardif[{extra}]'.") from error
+        raise DataError(
+            f"Reading {kind} needs {package}, which does not load ({first_line(error)}): install it again with pip "
+            f"install --force-reinstall 'tardif[{extra}]'."
+        ) from error
 
 
 def sound(text: str, notes: list[str]) -> str:

@@ -63,7 +63,7 @@ def read_rst(source: str) -> Extracted:
     """Read the text of a file. If docutils cannot, the text is the source, with a note.
 
     Raises:
-        DataError: docutils is not installed.
+        MissingExtraError: docutils is not installed.
     """
     notes: list[str] = []
     parse = _parser()

@@ -40,7 +40,7 @@ def read_word(file: io.BufferedReader) -> Extracted | Refused:
     """Read an opened .docx, without headers, footers and comments.
 
     Raises:
-        DataError: python-docx is not installed.
+        MissingExtraError: python-docx is not installed.
     """
     docx = library("Word")
     head = file.read(8)

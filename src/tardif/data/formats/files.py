@@ -21,6 +21,7 @@ from typing import BinaryIO
 from tardif.data.extraction.encodings import MARKS
 from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError
+from tardif.extras import need
 
 PACKED = (".gz", ".zst", ".zstd")
 # Bytes of the longest line, cell or array element: the bound on the memory that a broken file can take.
@@ -195,6 +196,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             with gzip.open(file) as unpacked:
                 yield io.BufferedReader(unpacked, _BLOCK)
         elif suffix in PACKED:
+            need("parquet", f"Reading {path}")
             import pyarrow as pa
 
             with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as unpacked:

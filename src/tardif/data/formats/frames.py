@@ -22,6 +22,7 @@ from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.values import as_list
 from tardif.data.records import Source
 from tardif.errors import DataError
+from tardif.extras import need
 
 # Enough to hide the cost of a call, few enough for rows of whole articles (20 MB at 10 kB each).
 BATCH = 2000  # rows converted to Python values at a time
@@ -71,6 +72,7 @@ def open_parquet(paths: Sequence[Path], where: Path) -> Frame:
     Raises:
         DataError: a file is missing or damaged, or has other columns than the first.
     """
+    need("parquet", f"Reading {where}")
     names: list[str] = []
     for path in paths:
         check_file(path)
@@ -94,6 +96,7 @@ def open_ipc(path: Path) -> Frame:
     Raises:
         DataError: the file is missing, damaged or cut short.
     """
+    need("parquet", f"Reading {path}")
     check_file(path)
     with _arrow(path, lambda: None), _ipc(path) as (schema, _):
         names = list(schema.names)

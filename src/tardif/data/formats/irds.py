@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from tardif.data.records import Judgement
 from tardif.errors import DataError, first_line
+from tardif.extras import need
 from tardif.types import Document, Query
 
 Made = TypeVar("Made", Document, Query)
@@ -48,7 +49,8 @@ def open_irds(identity: str, group_by: str | None = None, *, corpus_only: bool =
         corpus_only: queries and judgements are not needed.
 
     Raises:
-        DataError: the package is not installed, the id is unknown, the collection has no documents, queries or
+        MissingExtraError: the package is not installed.
+        DataError: the id is unknown, the collection has no documents, queries or
             judgements, or ``group_by`` is given.
     """
     if group_by is not None:
@@ -164,6 +166,7 @@ def _texts(found: Any) -> tuple[str, str]:
 
 def _library(identity: str) -> Any:
     """The package, with what it logs of each attempt to download kept quiet."""
+    need("collections", f"Reading irds:{identity}")
     log = logging.getLogger("ir_datasets")
     if _is_news not in log.filters:
         log.addFilter(_is_news)
@@ -171,8 +174,7 @@ def _library(identity: str) -> Any:
         with redirect_stdout(sys.stderr):
             import ir_datasets
     except ImportError as error:
-        what = "ir-datasets is not installed" if error.name == "ir_datasets" else f"cannot be imported ({error})"
-        raise DataError(f"{what}: pip install 'tardif[collections]'.", f"irds:{identity}") from None
+        raise DataError(f"ir-datasets cannot be imported ({error}): install it again.", f"irds:{identity}") from None
     except OSError as error:  # it makes its folder when it is imported
         raise _failed(identity, error) from error
     return ir_datasets

@@ -23,6 +23,7 @@ from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
 from tardif.data.training_set import is_training_set
 from tardif.errors import DataError
+from tardif.extras import need
 
 ColumnsWish = Mapping[str, str | Sequence[str] | None]
 
@@ -287,12 +288,11 @@ def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
     for path in sorted(folder.rglob("*")):
         if not path.is_dir():
             check_regular(path)  # datasets would wait for a writer of a pipe
+    need("train", f"Reading {folder}, which datasets saved,", ["datasets"])
     try:
         import datasets
 
         return datasets.load_from_disk(str(folder))
-    except ImportError:
-        raise DataError("was saved by datasets, which is not installed: pip install datasets.", folder) from None
     except Exception as error:  # datasets raises an exception of its own for each fault of the files
         raise DataError(f"is no whole Hugging Face dataset ({error}): save it again.", folder) from error
 

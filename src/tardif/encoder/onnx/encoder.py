@@ -1,4 +1,4 @@
-"""Query encoding with onnxruntime, so that a search does not import PyTorch; and the places of texts' tokens."""
+"""Encoding with onnxruntime, so that a search does not import PyTorch; and the places of texts' tokens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tardif.devices import core_count
 from tardif.encoder.config_checks import check_tokenizer
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, TOKENIZER, QueryForm, read_form
 from tardif.encoder.onnx.graph import check_graph
+from tardif.encoder.onnx.runtime import runtime
 from tardif.encoder.spans import ReadText, as_unicode, read_text
 from tardif.errors import FolderError, SettingError, first_line, is_failure
 from tardif.forks import ForkAware, register
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 # Tokens of a batch, padding included. It suits a CPU's caches, and bounds the memory.
 BATCH_TOKENS = 4096
+Task = Literal["query", "document"]
 # Characters that the tokenizer reads at a time (or one text): its records are much larger than the ids.
 _CHARACTERS = 1 << 20
 
 
 class Rows(NamedTuple):
-    """A batch of queries, all ``[queries, tokens]``: token ids, attention mask, and which tokens have a vector."""
+    """A batch of texts, all ``[texts, tokens]``: token ids, attention mask, and which tokens have a vector."""
 
     ids: NDArray[np.int64]
     attended: NDArray[np.int64]
@@ -37,7 +39,14 @@ class Rows(NamedTuple):
 
 
 class LightEncoder(ForkAware):
-    """The query side of a late-interaction model, exported by :mod:`tardif.encoder.onnx.convert`."""
+    """A late-interaction model exported by :mod:`tardif.encoder.onnx.convert`: one graph reads queries and documents.
+
+    >>> from tardif.encoder.onnx.folder import exported_encoder
+    >>> light = LightEncoder(exported_encoder("support.index"))
+    >>> vectors, lengths = light.encode_documents(["The moon makes the tides.", ""])
+    >>> len(vectors) == lengths[0], lengths[1]
+    (True, 0)
+    """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         """Open an exported query encoder.
@@ -56,6 +65,7 @@ class LightEncoder(ForkAware):
         self.form: QueryForm = read_form(self.folder)
         self._tokenizer = self._open_tokenizer(self.form.prompt, self.form.max_tokens)
         self._documents: Tokenizer | None = None
+        self._whole: Tokenizer | None = None
         self._threads = threads or core_count()
         self._session: Any = self._open_graph()
         register(self)
@@ -84,16 +94,23 @@ class LightEncoder(ForkAware):
         Raises:
             SettingError: ``texts`` is a single text.
         """
+        return self._encode(texts, "query")
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Encode documents; arguments, result and errors as for :meth:`encode_queries`."""
+        return self._encode(texts, "document")
+
+    def _encode(self, texts: Sequence[str], task: Task) -> tuple[NDArray[np.float32], list[int]]:
         texts = check_list(texts, "texts", SettingError)
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32), []
-        ids = self.token_ids(texts)
+        ids = self.token_ids(texts, task)
         found: list[NDArray[np.float32]] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
-        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place], "query")]
-        for numbers in self._batches([len(ids[place]) for place in read]):
+        read = [place for place, text in enumerate(texts) if not self._is_blank(text, ids[place], task)]
+        for numbers in self._batches([len(ids[place]) for place in read], task):
             places = [read[number] for number in numbers]
-            rows = self.rows([ids[place] for place in places])
-            vectors = self._run(rows)  # [queries, tokens, dim]
+            rows = self.rows([ids[place] for place in places], task)
+            vectors = self._run(rows)  # [texts, tokens, dim]
             for place, row, scored in zip(places, vectors, rows.scored, strict=True):
                 found[place] = row[scored]
         return np.concatenate(found), [len(vectors) for vectors in found]
@@ -101,7 +118,7 @@ class LightEncoder(ForkAware):
     def _is_blank(self, text: str, ids: Sequence[int], task: str) -> bool:
         return self.form.blanks is not None and self.form.blanks.holds(as_unicode(text), ids, task)
 
-    def read(self, text: str, task: Literal["query", "document"]) -> ReadText:
+    def read(self, text: str, task: Task) -> ReadText:
         """Return the tokens of a text that have vectors, in the vectors' order, with their places in the text.
 
         Args:
@@ -125,10 +142,23 @@ class LightEncoder(ForkAware):
 
     def document_encoding(self, text: str) -> Encoding:
         """Return a document's tokens as the model reads them, with the marker and cut at its length."""
+        tokenizer, prompt = self._reading("document")
+        return self._encoding(tokenizer, prompt + as_unicode(text))
+
+    def whole_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer without any limit, to count the tokens that the model does not read."""
+        if self._whole is None:
+            self._whole = self._open_tokenizer(self.form.document.prompt, None)
+        return self._whole
+
+    def _reading(self, task: Task) -> tuple[Tokenizer, str]:
+        """The tokenizer and the prompt of a task."""
+        if task == "query":
+            return self._tokenizer, self.form.prompt
         if self._documents is None:
-            # Opened only for an explanation: the two read different lengths.
+            # Opened only where documents are read: the two are cut at different lengths.
             self._documents = self._open_tokenizer(self.form.document.prompt, self.form.document.max_tokens)
-        return self._encoding(self._documents, self.form.document.prompt + as_unicode(text))
+        return self._documents, self.form.document.prompt
 
     def _encoding(self, tokenizer: Tokenizer, text: str) -> Encoding:
         try:
@@ -138,25 +168,27 @@ class LightEncoder(ForkAware):
                 raise
             raise self._unusable(TOKENIZER, "cannot read a text", error) from error
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return each query's token ids, with the marker and cut at the cap, before expansion."""
+    def token_ids(self, texts: Sequence[str], task: Task = "query") -> list[list[int]]:
+        """Return each text's token ids, with the marker and cut at the cap, before expansion."""
         texts = check_list(texts, "texts", SettingError)
+        tokenizer, prompt = self._reading(task)
         found: list[list[int]] = []
-        for part in batched([self.form.prompt + as_unicode(text) for text in texts], _CHARACTERS, len):
+        for part in batched([prompt + as_unicode(text) for text in texts], _CHARACTERS, len):
             try:
-                found += [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+                found += [encoding.ids for encoding in tokenizer.encode_batch_fast(part)]
             except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
                 if not is_failure(error):
                     raise
                 raise self._unusable(TOKENIZER, "cannot read a text", error) from error
         return found
 
-    def rows(self, ids: Sequence[Sequence[int]]) -> Rows:
-        """Return queries' ids as one batch, expanded to the expansion's length and padded to the longest."""
-        expansion = self.form.expansion
+    def rows(self, ids: Sequence[Sequence[int]], task: Task = "query") -> Rows:
+        """Return texts' ids as one batch, padded to the longest; queries are expanded to the expansion's length."""
+        expansion = self.form.expansion if task == "query" else None
+        skipped = self.form.skipped_ids if task == "query" else self.form.document.skipped_ids
         least = expansion.length if expansion else 1
         width = max(least, *(len(row) for row in ids))
-        padded = np.full((len(ids), width), self.form.pad_id, dtype=np.int64)  # [queries, tokens]
+        padded = np.full((len(ids), width), self.form.pad_id, dtype=np.int64)  # [texts, tokens]
         attended = np.zeros((len(ids), width), dtype=np.int64)
         for number, row in enumerate(ids):
             padded[number, : len(row)] = row
@@ -170,16 +202,16 @@ class LightEncoder(ForkAware):
                 attended[filled] = 1
             if expansion.scored:
                 scored |= filled
-        if self.form.skipped_ids:
-            scored &= ~np.isin(padded, self.form.skipped_ids)
+        if skipped:
+            scored &= ~np.isin(padded, skipped)
         return Rows(padded, attended, scored)
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the places of queries of similar length, shortest first, within the token budget."""
-        least = self.form.expansion.length if self.form.expansion else 1
+    def _batches(self, lengths: Sequence[int], task: Task) -> Iterator[list[int]]:
+        """Yield the places of texts of similar length, shortest first, within the token budget."""
+        least = self.form.expansion.length if self.form.expansion and task == "query" else 1
         batch: list[int] = []
         for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-            # Queries come by length, so a batch is as wide as its last query.
+            # Texts come by length, so a batch is as wide as its last one.
             if batch and (len(batch) + 1) * max(least, lengths[place]) > BATCH_TOKENS:
                 yield batch
                 batch = []
@@ -196,7 +228,7 @@ class LightEncoder(ForkAware):
             raise self._unusable(GRAPH, "cannot compute", error) from error
         return np.asarray(vectors, dtype=np.float32)
 
-    def _open_tokenizer(self, prompt: str, max_tokens: int) -> Tokenizer:
+    def _open_tokenizer(self, prompt: str, max_tokens: int | None) -> Tokenizer:
         from tokenizers import Tokenizer
 
         path = self.folder / TOKENIZER
@@ -204,7 +236,9 @@ class LightEncoder(ForkAware):
             check_tokenizer(path)
             tokenizer: Tokenizer = Tokenizer.from_file(str(path))
             tokenizer.no_padding()
-            tokenizer.enable_truncation(max_tokens, direction=self.form.truncation_side)
+            tokenizer.no_truncation()
+            if max_tokens is not None:
+                tokenizer.enable_truncation(max_tokens, direction=self.form.truncation_side)
             tokenizer.encode_special_tokens = self.form.split_special_tokens
             tokenizer.encode_batch_fast([prompt])
         except BaseException as error:  # the library raises nothing narrower, and panics
@@ -217,8 +251,7 @@ class LightEncoder(ForkAware):
         return FolderError(f"{self.folder / name} {how} ({first_line(error)}): export the query encoder again.")
 
     def _open_graph(self) -> Any:
-        import onnxruntime
-
+        onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         # Operators of one query run one after the other: only the products inside them are shared out.

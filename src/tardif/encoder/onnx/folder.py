@@ -1,11 +1,10 @@
-"""The folder of an exported query encoder: its files and its settings.
+"""The folder of an exported encoder: its files and its settings.
 
 model.onnx       ids and attention mask [queries, tokens] to unit token vectors [queries, tokens, dim], float32
 tokenizer.json   in the format of the ``tokenizers`` library; lowercasing and normalisation are in it
 encoder.json     format and version; how a text becomes ids; checksums of the two others
 
-Documents are not encoded here. How they become ids is written too, because an explanation says which words of a stored
-document a query has matched.
+One graph reads queries and documents: the settings say how each becomes ids, and which ids have vectors.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from tardif.folders import read_json, write_json
 FORMAT = "tardif-query-encoder"
 VERSION = 2
 GRAPH, TOKENIZER, SETTINGS = "model.onnx", "tokenizer.json", "encoder.json"
+# Its folder inside an index.
+INSIDE = "encoder"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "token_embeddings"
 _WHAT = "a light query encoder"
 # Of tokens: above the positions of any encoder and the tokens of any vocabulary, and below what fills a memory.
@@ -88,6 +89,16 @@ class QueryForm:
     dim: int
     document: DocumentForm
     blanks: Blanks | None = None
+
+
+def exported_encoder(place: str | Path) -> Path | None:
+    """Return the folder of an exported encoder: the place itself, or the encoder in an index; None if there is none.
+
+    >>> exported_encoder("support.index").name, exported_encoder("models/support")
+    ('encoder', None)
+    """
+    folders = (Path(place), Path(place) / INSIDE)
+    return next((folder for folder in folders if (folder / SETTINGS).is_file()), None)
 
 
 def write_form(folder: Path, form: QueryForm) -> None:

@@ -12,6 +12,7 @@ from tardif.display import Short
 from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.published import write_checksums
 from tardif.errors import ModelError, SettingError
+from tardif.extras import need
 from tardif.folders import check_output, expanded, staged
 from tardif.types import Document
 
@@ -94,6 +95,7 @@ def export_checkpoint(
     >>> sorted(path.name for path in written.folder.glob("*.json"))[:3]
     ['checksums.json', 'config.json', 'config_sentence_transformers.json']
     """
+    need("train", "Exporting a checkpoint")
     if format not in FORMATS:
         raise SettingError(f"format={format!r}: a checkpoint is exported to one of {', '.join(FORMATS)}.")
     if documents is not None and format in _BASES:

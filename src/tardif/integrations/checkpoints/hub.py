@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tardif._version import __version__
 from tardif.errors import ModelError, SettingError, TardifError, first_line
+from tardif.extras import need
 from tardif.progress import Console, Silent
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def push_checkpoint(
 
     from tardif.integrations.checkpoints.exporting import export_checkpoint
 
+    need("train", "Pushing a checkpoint")
     console = console or Silent()
     # Before any work: a missing login must not wait for an export.
     check_hub_id(hub_id)

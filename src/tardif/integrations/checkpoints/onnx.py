@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tardif.checksums import checksum, fault
 from tardif.encoder.blanks import Blanks
 from tardif.encoder.onnx.folder import GRAPH, INPUTS, OUTPUT, SETTINGS, TOKENIZER
+from tardif.encoder.onnx.runtime import runtime
 from tardif.errors import FolderError, ModelError
 from tardif.folders import read_json, write_json
 
@@ -71,6 +72,7 @@ def write(model: MultiVectorEncoder, folder: Path, texts: Sequence[str]) -> list
 
 
 def _quantise(folder: Path) -> None:
+    runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # The library advises on the root logger to prepare graphs of images first.
@@ -134,7 +136,6 @@ class OnnxEncoder:
     """
 
     def __init__(self, folder: str | Path, *, precision: str = "fp32") -> None:
-        import onnxruntime
         from tokenizers import Tokenizer
 
         from tardif.encoder.config_checks import check_tokenizer
@@ -161,6 +162,7 @@ class OnnxEncoder:
                 f"{self.folder / name} cannot be opened ({error}): export the checkpoint again."
             ) from error
         self._tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+        onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         self._session: Any = onnxruntime.InferenceSession(

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from tardif.checks import called
 from tardif.data.export import export
 from tardif.data.training_set import TrainingSet
+from tardif.extras import need
 from tardif.text.normal import text_id
 from tardif.text.scripts import UNSPACED
 
@@ -50,6 +51,7 @@ def llama_index_sentence_splitter(
     >>> llama_index_sentence_splitter(["One sentence. Another one."], ["a"], chunk_size=4)
     [{'document_id': 'a', 'content': 'One sentence.'}, {'document_id': 'a', 'content': 'Another one.'}]
     """
+    need("train", "Cutting documents", ["semantic-text-splitter"])
     from semantic_text_splitter import TextSplitter
 
     # As in RAGatouille: a quarter of a passage, 64 tokens at most, is repeated in the next one.

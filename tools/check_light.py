@@ -1,0 +1,221 @@
+"""Check the light installation: follow examples/docker/Dockerfile without Docker, measure, and run what needs no torch.
+
+    python tools/check_light.py
+
+Each step of the Dockerfile runs in a new environment in a temporary folder, which takes the place of the container's
+file system. What ``tardif[serve]`` brought is at most 500 MB, and torch is not in it. Then the verbs that need no model
+run there on an index that the full environment built beforehand; the others name the extra that they need. Needs a
+package index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = ROOT / "examples" / "docker" / "Dockerfile"
+# Bytes that the installation may add to a new environment, compiled files included.
+LARGEST = 500_000_000
+# Folders of the container, which lie in the temporary folder here.
+_PLACES = re.compile(r"(?<![\w./])/(?=(?:src|indexes|tmp)\b)")
+_SUBJECTS = ("password", "invoice", "parcel", "refund", "voucher", "address", "battery", "cable", "receipt", "basket")
+_QUERY = "where is my parcel?"
+# Packages of the extra train; some stand for what they bring.
+_ABSENT = ("torch", "transformers", "sentence_transformers", "pyarrow", "duckdb", "scipy", "matplotlib")
+
+
+@dataclass
+class Container:
+    """A container's file system and environment, without a container.
+
+    Attributes:
+        root: the folder that is the container's ``/``.
+        variables: its environment.
+        grown: the bytes that the steps added to the Python environment.
+    """
+
+    root: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    grown: int = 0
+
+    @property
+    def binaries(self) -> Path:
+        """Where the container's Python is."""
+        return self.root / "venv" / ("Scripts" if os.name == "nt" else "bin")
+
+    def placed(self, text: str) -> str:
+        """A text with the container's folders as they are here."""
+        return _PLACES.sub(f"{self.root}/", text)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a command: the tree must not be found, nor any other Python."""
+        mine = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TARDIF", "VIRTUAL"))
+        }
+        path = f"{self.binaries}{os.pathsep}{mine['PATH']}"
+        return mine | {"PATH": path, "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"} | self.variables
+
+    def run(self, *command: str | Path, code: int = 0) -> str:
+        """Run a command in the container; its output. Ends the check unless it exits with ``code``."""
+        words = [str(word) for word in command]
+        ended = subprocess.run(
+            words, cwd=self.root, env=self.environment(), text=True, encoding="utf-8", capture_output=True, check=False
+        )
+        if ended.returncode != code:
+            sys.exit(f"{shlex.join(words)}: {ended.returncode} instead of {code}\n{ended.stdout}\n{ended.stderr}")
+        return ended.stdout if code == 0 else ended.stderr
+
+    def tardif(self, *words: str | Path, code: int = 0) -> str:
+        """Run a verb."""
+        return self.run(self.binaries / "tardif", *words, code=code)
+
+
+def steps() -> list[tuple[str, str]]:
+    """The steps of the Dockerfile: the word and what follows it."""
+    lines = DOCKERFILE.read_text(encoding="utf-8").splitlines()
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines if line.strip())]
+
+
+def follow(container: Container, wheel: Path | None) -> None:
+    """Do what the steps of the Dockerfile do, up to the command that it starts. A wheel stands for the sources."""
+    venv.create(container.root / "venv", with_pip=True)
+    for word, rest in steps():
+        match word:
+            case "COPY":
+                *sources, target = rest.split()
+                _copy(sources, Path(container.placed(target)))
+            case "ENV":
+                container.variables |= dict(part.split("=", 1) for part in shlex.split(container.placed(rest)))
+            case "RUN":
+                before = size(container.root / "venv")
+                placed = container.placed(rest)
+                if wheel is not None:
+                    placed = placed.replace(f'"{container.root}/src[serve]"', f"'tardif[serve] @ {wheel.as_uri()}'")
+                container.run("sh", "-c", placed)
+                container.grown += size(container.root / "venv") - before
+            case "USER":
+                if rest in ("0", "root"):
+                    sys.exit("The container runs as root.")
+            case "FROM" | "VOLUME" | "EXPOSE" | "HEALTHCHECK" | "CMD":
+                pass
+            case _:
+                sys.exit(f"{DOCKERFILE}: {word} is not known here: teach {Path(__file__).name} to follow it.")
+
+
+def _copy(sources: list[str], target: Path) -> None:
+    for source in sources:
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / source, target)
+
+
+def size(folder: Path) -> int:
+    """The bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def build_index(folder: Path, model: str | Path) -> Path:
+    """Build an index of ten documents with this environment, which has everything."""
+    rows = [
+        {"_id": subject, "text": f"To change the {subject}, open your account.", "metadata": {"number": number}}
+        for number, subject in enumerate(_SUBJECTS)
+    ]
+    corpus = folder / "corpus.jsonl"
+    corpus.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    given = ["index", str(model), str(corpus), "--out", str(folder / "support.index"), "--hybrid", "--quiet"]
+    subprocess.run([sys.executable, "-m", "tardif", *given], check=True, stdout=subprocess.DEVNULL)
+    return folder / "support.index"
+
+
+def new_model(folder: Path) -> Path:
+    """An untrained model around the base of the extra ``offline``."""
+    from tardif.encoder import MINILM
+    from tardif.encoder.base import resolve_base
+    from tardif.encoder.model import build_model
+    from tardif.encoder.recipe import Recipe
+
+    build_model(resolve_base(MINILM), Recipe()).save(str(folder / "model"))
+    return folder / "model"
+
+
+def check_verbs(container: Container, index: Path, corpus: Path) -> None:
+    """Run what needs no model, and see the rest name the extra that it needs."""
+    container.tardif("--help")
+    container.run(container.binaries / "python", "-c", "import tardif; tardif.Retriever, tardif.Trainer, tardif.rerank")
+    if json.loads(container.tardif("doctor", "--json"))["advice"]:
+        sys.exit("doctor advises something in a whole installation.")
+    container.tardif("doctor", index)
+    for how in ([], ["--hybrid"], ["--filter", "number < 9"], ["--exact", "--explain"]):
+        hits = json.loads(container.tardif("search", index, _QUERY, "--json", *how))["hits"]
+        if hits[0]["document_id"] != "parcel":
+            sys.exit(f"A search {how} found {hits[0]['document_id']} first.")
+    container.tardif("explain", index, _QUERY, "--id", "parcel", "--html", container.root / "explained.html")
+    container.tardif("explain", index, _QUERY, "Your parcel is on its way.", "--json")
+    hits = json.loads(container.tardif("rerank", index, _QUERY, "--documents", corpus, "--json"))["hits"]
+    if hits[0]["document_id"] != "parcel":
+        sys.exit(f"Reranking put {hits[0]['document_id']} first.")
+    container.tardif("delete", index, "basket")
+    for extra, words in {
+        "train": [
+            ["train", corpus, "--name", "new", "--out", "."],
+            ["add", index, corpus],
+            ["evaluate", "bm25", "--data", "x"],
+        ],
+        "parquet": [["export", index, "--format", "vectors", "--out", "vectors"]],
+    }.items():
+        for verb in words:
+            said = container.tardif(*verb, code=1)
+            if said.count("\n") != 1 or f"pip install 'tardif[{extra}]'" not in said:
+                sys.exit(f"tardif {verb[0]} does not name the extra {extra}:\n{said}")
+
+
+def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = None) -> str:
+    """Check the light installation in an empty folder; returns the result in a line.
+
+    Args:
+        index: an index; it is copied.
+        corpus: its documents.
+        place: the folder.
+        wheel: installed in place of the sources.
+    """
+    container = Container(place)
+    (place / "tmp").mkdir()
+    (place / "indexes").mkdir()
+    follow(container, wheel)
+    found = container.run(
+        container.binaries / "python",
+        "-c",
+        f"import importlib.util as u; print([name for name in {_ABSENT} if u.find_spec(name)])",
+    )
+    if found.strip() != "[]":
+        sys.exit(f"tardif[serve] brought {found.strip()}.")
+    if container.grown > LARGEST:
+        sys.exit(f"tardif[serve] takes {container.grown / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}.")
+    shutil.copytree(index, place / "indexes" / "support.index")
+    check_verbs(container, place / "indexes" / "support.index", corpus)
+    return f"tardif[serve] takes {container.grown / 1e6:.0f} MB and runs what needs no torch."
+
+
+def main() -> None:
+    """Build an index, follow the Dockerfile, check."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        index = build_index(folder, new_model(folder))
+        (folder / "container").mkdir()
+        sys.stdout.write(check_light(index, folder / "corpus.jsonl", folder / "container") + "\n")
+
+
+if __name__ == "__main__":
+    main()
