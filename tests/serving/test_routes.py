@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service import DOCUMENTS, StandIn, asking, is_problem
-from tardif.errors import BusyError, FolderError, ServiceError
+from tardif.errors import BusyError, FolderError, MissingExtraError, ServiceError
 from tardif.serving import requests_and_answers as bodies
 from tardif.types import Document
 
@@ -144,6 +144,7 @@ async def test_a_read_only_index_refuses_changes():
     [
         (BusyError("Too many.", 7), 503),
         (ServiceError("The worker died."), 503),
+        (MissingExtraError("Encoding documents needs torch."), 501),
         (FolderError("/secret/x is bad."), 500),
     ],
 )

@@ -99,11 +99,12 @@ def test_an_explanation_is_of_the_score_that_was_found(built):
     assert [explanation.score for explanation in explanations] == [hit.score for hit in hits]
 
 
-def test_a_given_text_is_explained_as_by_the_model(built, encoder):
+def test_a_given_text_is_explained_by_the_indexs_own_encoder(built):
+    from tardif.encoder.opening import ready_encoder
     from tardif.search.explain import explain_text
 
     found = with_served(built, lambda served: served.explain("the tides", text="The moon makes the tides."))
-    expected = explain_text(encoder, "the tides", "The moon makes the tides.")
+    expected = explain_text(ready_encoder(built)(), "the tides", "The moon makes the tides.")
     assert found.as_json() == expected.as_json()
     assert (found.similarities == expected.similarities).all()
 
@@ -113,12 +114,12 @@ def test_the_best_hit_is_explained_where_nothing_else_is_asked_for(built, retrie
     assert found.document_id == retriever.search("what makes the tides", k=1)[0].document_id
 
 
-def test_given_documents_are_reranked_as_by_the_library(built, multi_vector_folder):
+def test_given_documents_are_reranked_as_by_the_library(built):
     from tardif.search.rerank import rerank
 
     given = [Document("a", "The moon makes the tides."), Document("b", "Bread rises.", metadata={"tags": ("x",)})]
     found = with_served(built, lambda served: served.rerank("tides", given, k=5))
-    assert found == rerank(multi_vector_folder, "tides", given, 5, quiet=True)
+    assert found == rerank(built, "tides", given, 5, quiet=True)
     assert with_served(built, lambda served: served.rerank("tides", [])) == []
 
 

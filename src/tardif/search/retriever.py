@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from tardif.data.chunking import Chunk
     from tardif.data.document_report import DocumentReport
+    from tardif.encoder.onnx.encoder import LightEncoder
 
 # Documents that add() and sync() encode and write together: fewer than a build, so that they can be found sooner.
 _TOGETHER = 256
@@ -584,7 +585,7 @@ class Retriever:
             SettingError: the query is empty.
             DataError: the document is not a text.
         """
-        return explain_text(self._model.lightest(), query, text)
+        return explain_text(self.encoder, query, text)
 
     def why_nothing(self, query: str, *, where: Where = None) -> str:
         """Explain to a person, in a sentence or two, why a search found nothing.
@@ -620,10 +621,16 @@ class Retriever:
         return [length > 0 for length in self._model.encode_queries(check_queries(queries))[1]]
 
     @property
+    def encoder(self) -> MultiVectorEncoder | LightEncoder:
+        """What encodes queries: the index's exported encoder, without PyTorch, or the model where there is none."""
+        return self._model.lightest()
+
+    @property
     def model(self) -> MultiVectorEncoder:
         """The model, loaded on first use.
 
         Raises:
+            MissingExtraError: PyTorch is not installed.
             FolderError: it is missing, or was trained again since.
             ModelError: it cannot be loaded.
         """

@@ -14,6 +14,7 @@ from tardif.encoder.model_tokens import encode_and_read, read_document
 from tardif.encoder.spans import ReadText
 from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import SettingError
+from tardif.extras import MODEL, need
 from tardif.forks import ForkAware, register
 from tardif.index.protocol import Vectors
 from tardif.search.indexed_model import IndexedModel
@@ -83,10 +84,12 @@ class SearchModel(ForkAware):
         """Return the model, loaded on first use.
 
         Raises:
+            MissingExtraError: PyTorch is not installed.
             FolderError: the model is missing, or was trained again since.
             ModelError: it cannot be loaded.
         """
         if self._opened is None:
+            need("train", "Encoding documents", MODEL)
             from tardif.encoder.model import open_model
 
             # home.path verifies the fingerprint: vectors of another model would make every score meaningless.

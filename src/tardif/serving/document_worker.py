@@ -26,6 +26,7 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.encoder.onnx.encoder import LightEncoder
     from tardif.search.retriever import Retriever
 
 # A step back behind searches (Unix's niceness): they take what they need, and documents are encoded in what is left.
@@ -120,6 +121,12 @@ class Worker:
         with self._opening:  # loaded once, whichever thread needs it first
             return retriever.model
 
+    def _encoder(self) -> MultiVectorEncoder | LightEncoder:
+        """What reads texts that are not kept: the index's exported encoder, which needs no PyTorch."""
+        retriever = self._retriever()
+        with self._opening:
+            return retriever.encoder
+
     def _put(self, documents: list[dict[str, Any]]) -> dict[str, int]:
         from tardif.index.disk import DiskIndex
         from tardif.search.corpus_reader import chunk_of
@@ -141,13 +148,13 @@ class Worker:
         from tardif.search.rerank import rerank
 
         given: list[Document] = [document_from(each) for each in documents]
-        hits = rerank(self._model(), query, given, k, quiet=True)
+        hits = rerank(self._encoder(), query, given, k, quiet=True)
         return [(hit.position or 0, hit.score) for hit in hits]
 
     def _explain(self, query: str, text: str) -> list[Any]:
         from tardif.search.explain import explain_text
 
-        return explanation_to(explain_text(self._model(), query, text))
+        return explanation_to(explain_text(self._encoder(), query, text))
 
 
 class _Lane:

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tardif.errors import DataError, ReadOnlyError, ServiceError, SettingError, TardifError, UnknownDocumentError
+from tardif.errors import (
+    DataError,
+    MissingExtraError,
+    ReadOnlyError,
+    ServiceError,
+    SettingError,
+    TardifError,
+    UnknownDocumentError,
+)
 from tardif.serving.access_log import note_failure
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +30,7 @@ _STATUS: Mapping[type[TardifError], int] = {
     UnknownDocumentError: 404,
     ReadOnlyError: 403,
     ServiceError: 503,
+    MissingExtraError: 501,
     SettingError: 400,
     DataError: 400,
 }

@@ -55,7 +55,7 @@ def _index(request: Request, name: IndexName, service: Shared) -> ServedIndex:
 Served = Annotated[ServedIndex, Depends(_index)]
 Answers = dict[int | str, dict[str, Any]]
 # Of every route, and of those that take a body.
-_ANYWHERE, _WITH_BODY = (400, 401, 403, 404, 408, 413, 415, 421, 500, 503), (422,)
+_ANYWHERE, _WITH_BODY = (400, 401, 403, 404, 408, 413, 415, 421, 500, 501, 503), (422,)
 
 
 def problems(*more: int) -> Answers:

@@ -21,7 +21,16 @@ from typing import IO, Any
 
 import tardif.errors
 from tardif.devices import core_count
-from tardif.errors import BusyError, DataError, FolderError, ModelError, ServiceError, SettingError, TardifError
+from tardif.errors import (
+    BusyError,
+    DataError,
+    FolderError,
+    MissingExtraError,
+    ModelError,
+    ServiceError,
+    SettingError,
+    TardifError,
+)
 
 _LOG = logging.getLogger(__name__)
 # The path to the package is passed on: it may be on this interpreter's path alone.
@@ -212,7 +221,8 @@ def _error_of(name: str, message: str) -> Exception:
     """An error that the process reported: ours by its type, any other as a failure of the service."""
     kind = getattr(tardif.errors, name, TardifError) if name else TardifError
     # Some errors are made of parts and not of their message: of those, the parent that takes a message.
-    known = next((each for each in (SettingError, DataError, ModelError, FolderError) if issubclass(kind, each)), None)
+    parents = (SettingError, DataError, ModelError, FolderError, MissingExtraError)
+    known = next((each for each in parents if issubclass(kind, each)), None)
     return known(message) if known else ServiceError(f"The process that encodes documents failed: {message}", 503)
 
 
