@@ -60,6 +60,7 @@ OTHERWISE = {
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),
     ("search/indexed_model.py", "model"): ("search", "add", "sync", "explain", "doctor"),
     ("encoder/model.py", "base"): ("train",),
+    ("encoder/opening.py", "format"): ("export",),
     ("integrations/checkpoints/stanford.py", "set"): ("train",),
     ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),

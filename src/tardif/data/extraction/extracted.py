@@ -71,8 +71,8 @@ def library(kind: str, module: str = "") -> Any:
         return importlib.import_module(f"{name}.{module}" if module else name)
     except ImportError as error:
         raise DataError(
-            f"Reading {kind} needs {package}, which does not load ({first_line(error)}): install it again with pip "
-            f"install --force-reinstall 'tardif[{extra}]'."
+            f"Reading {kind} needs {package}, which does not load ({first_line(error)}): remove it and install it "
+            f"again, pip install 'tardif[{extra}]'."
         ) from error
 
 
