@@ -26,7 +26,7 @@ from tardif.extras import extra_of, refusal
 __all__ = ["main"]
 
 # The modules with the verbs, in the order in which --help lists them.
-_PARTS = ("preparing", "training", "evaluating", "reporting", "searching", "explaining", "serving", "trying")
+_PARTS = ("preparing", "training", "evaluating", "reporting", "searching", "explaining", "serving", "mcp", "trying")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
