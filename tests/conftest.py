@@ -59,6 +59,14 @@ def _no_pages():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_guard():
+    """Trainings measure no foreign queries, which takes them seconds, unless a test asks for some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tardif.training.settings._DEFAULT_GUARD", None)
+        yield
+
+
 @pytest.fixture
 def pages(monkeypatch):
     """Runs draw their reports, as they do outside of tests."""

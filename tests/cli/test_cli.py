@@ -133,6 +133,8 @@ def test_prepare_takes_every_option_of_mining(tardif, tmp_path, pairs):
         (["--set", "temperature"], "write key=value"),
         (["--processes", "0"], "processes=0"),
         (["--processes", "17"], "a batch of 16 cannot be shared"),
+        (["--guard", "nowhere"], "guard=nowhere: there is no such file or folder"),
+        (["--guard", "none", "--guard", "python"], "none switches the guard off, so give it alone"),
     ],
 )
 def test_train_refuses_wrong_settings_before_it_reads_data(fails, tmp_path, base, options, message):

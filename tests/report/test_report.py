@@ -74,6 +74,17 @@ def test_a_difference_that_is_rounded_away_has_no_direction(copied, undrawn):
     assert "nDCG@10 stayed at 0.500 (95 % interval" in page and "rose by" not in page
 
 
+def test_the_verdict_says_what_training_cost_elsewhere(copied, undrawn):
+    results = json.loads((copied / "results.json").read_text())
+    elsewhere = {"data": "far", "checksum": "c", "documents": 9, "comparison": results["comparison"]}
+    results["guard"] = [{**elsewhere, "before": results["before"], "after": results["after"]}]
+    (copied / "results.json").write_text(json.dumps(results))
+    page = render([read_source(copied)])
+    assert "Elsewhere, on 30 foreign queries of far: " in page
+    assert "Elsewhere: foreign queries" in page
+    assert "elsewhere (95 % interval)" in render([read_source(copied), read_source(copied)])
+
+
 def test_a_large_report_is_small_and_counts_every_query():
     values = {f"q{n}": (n % 101 / 100, (n * 7) % 101 / 100) for n in range(15_000)}
     chart = scatter("k", Sides("before", "after", "nDCG@10", values))

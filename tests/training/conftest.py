@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import pytest
@@ -22,6 +23,22 @@ def data(base_folder, pairs, tmp_path_factory):
 
     made = Trainer("data", base_folder("bert"), devices="cpu", out=tmp_path_factory.mktemp("out"), quiet=True)
     return made.prepare(pairs, validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
+
+
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory):
+    """A judged set in BEIR layout that no training has seen: 60 queries over 140 documents, two blocks."""
+    folder = tmp_path_factory.mktemp("foreign") / "far"
+    (folder / "qrels").mkdir(parents=True)
+    rows = [(f"d{n}", f"the {tiny.SENTENCES[n % 30]} of {n} and {n * n}") for n in range(140)]
+    (folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": d, "title": "", "text": t}) + "\n" for d, t in rows)
+    )
+    asked = [(f"q{n}", f"{n * n} {tiny.SENTENCES[n % 30]}"[:30]) for n in range(60)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": q, "text": t}) + "\n" for q, t in asked))
+    judged = "".join(f"q{n}\td{n}\t1\n" for n in range(60))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    return folder
 
 
 @pytest.fixture

@@ -115,14 +115,15 @@ def many(data):
 
 
 @pytest.mark.slow
-def test_two_processes_share_evaluations_and_measure_what_one_measures(make, many):
+def test_two_processes_share_evaluations_and_measure_what_one_measures(make, many, foreign):
     results = {}
     for count in (1, 2):
         trainer = make(f"by {count}".replace(" ", "-"))
         trainer.prepare(many)
-        results[count] = trainer.train(processes=count, epochs=1, batch_size=36, lr=1e-9, evaluations=1)
+        results[count] = trainer.train(processes=count, epochs=1, batch_size=36, lr=1e-9, evaluations=1, guard=foreign)
     assert (results[2].before, results[2].baselines) == (results[1].before, results[1].baselines)
     assert results[2].after == results[1].after
+    assert results[2].guard == results[1].guard != []
 
 
 @pytest.mark.slow

@@ -73,6 +73,13 @@ class SettingOptions(Group):
         float | None, typer.Option(metavar="EPOCHS", help="Mine negatives again with the model, every EPOCHS epochs.")
     ] = None
     folds: Annotated[int | None, "Cross-validate, then train on all queries: FOLDS + 1 trainings."] = None
+    guard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="python|none|DATA", help="Foreign queries that show what training costs elsewhere. Repeatable."
+        ),
+        lambda texts: list(texts or ()) or None,
+    ] = None
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other setting (docs/settings.md). Repeatable."),

@@ -52,6 +52,7 @@ class Verdict:
         facts: figures below it, each with its name.
         tally: queries won, tied and lost.
         warnings: what the reader must know.
+        beside: further sentences.
     """
 
     tone: str
@@ -60,6 +61,7 @@ class Verdict:
     facts: Sequence[tuple[str, str]] = ()
     tally: tuple[int, int, int] | None = None
     warnings: Sequence[str] = ()
+    beside: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

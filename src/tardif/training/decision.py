@@ -139,9 +139,10 @@ def _bm25_is_ahead(comparison: Comparison, ours: Mapping[str, float], theirs: Ma
 
 def summary(result: TrainingResult) -> Sequence[str]:
     """Return the lines that report a result to the user."""
+    elsewhere = [found.sentence() for found in result.guard]
     comparison = result.comparison
     if comparison is None:
-        return []
+        return elsewhere
     lines = []
     trained = "after" if result.kept else "trained"
     for name, found in comparison.measures.items():
@@ -157,4 +158,4 @@ def summary(result: TrainingResult) -> Sequence[str]:
             f"(The checkpoint was chosen on these queries, as the best of {chosen}: expect a little less on others.)"
         )
     lines.append(f"Verdict: {comparison.words()}.")
-    return lines
+    return [*lines, *elsewhere]

@@ -13,8 +13,9 @@ from tardif.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# What may differ when a run is resumed: how often it saves and where it reports to change no weight.
-_FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "other"})
+# What may differ when a run is resumed: how often it saves, where it reports to and what it is measured on afterwards
+# change no weight.
+_FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "guard", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
 
 

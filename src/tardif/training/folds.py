@@ -64,6 +64,8 @@ def train_in_folds(config: RunConfig, settings: TrainingSettings, train: Train, 
             config.console.say(f"Fold {number} of {count}: {len(data.query_ids(VALIDATION))} queries are held out.")
             # The last checkpoint, as in the published training: none is chosen on the queries that judge it.
             once = replace(settings, folds=1, minutes=minutes, evaluations=1, patience=None, keep_untrained=False)
+            # Of a fold's model nothing is kept, so what it lost elsewhere is not measured.
+            once = replace(once, guard=None)
             if train(fold, once, resume).interrupted:
                 config.console.say(
                     f"Fold {number} of {count} was interrupted; --resume (in Python resume=True) continues."

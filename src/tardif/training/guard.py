@@ -6,6 +6,7 @@ it. So a few hundred queries of another kind are measured with the untrained mod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,11 @@ from tardif.errors import DataError
 from tardif.evaluation.outcome import Outcome
 from tardif.evaluation.python_texts import python_texts
 from tardif.evaluation.verdict import DECIDES
-from tardif.progress import Console
+from tardif.progress import Console, Silent
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.training.distributed import ProcessGroup
+from tardif.training.settings import AUTO_GUARD, PYTHON_GUARD, TrainingSettings
 from tardif.training.validation import ValidationTask, bounded_task
 
 if TYPE_CHECKING:
@@ -65,13 +67,14 @@ class GuardSet:
         return cls.of(found, find_language("en"))
 
     @classmethod
-    def read(cls, folder: str | Path, language: Language, seed: int = 0) -> GuardSet:
+    def read(cls, folder: str | Path, language: Language, seed: int = 0, console: Console | None = None) -> GuardSet:
         """Read a user's own set.
 
         Args:
             folder: a judged set in BEIR layout, or another that :func:`tardif.data.judged.read_judged` reads.
             language: of the texts.
             seed: of the draw of queries and documents, if there are more than :data:`MOST_DOCUMENTS` documents.
+            console: told what is used of it and what is not.
 
         Raises:
             DataError: it cannot be read, or has no documents.
@@ -79,6 +82,8 @@ class GuardSet:
         judged = read_judged(folder)
         if not judged.documents:
             raise DataError("has judgements and no documents: give a folder that holds both.", folder)
+        for line in judged.report:
+            (console or Silent()).say(line)
         return cls.of(judged, language, seed)
 
     @classmethod
@@ -100,5 +105,37 @@ class GuardSet:
 
         Queries and documents are encoded once, in one process: about 27,000 tokens of the built-in set.
         """
-        values = self.outcome(model, Console(quiet=True), "").values[DECIDES]
+        values = self.outcome(model, Silent(), "").values[DECIDES]
         return np.array([values[query] for query in self.task.queries], dtype=np.float64)
+
+
+def guard_sets(settings: TrainingSettings, language: Language, console: Console) -> list[GuardSet]:
+    """Return the sets that settings ask for, and say what they are, or why there is no built-in one.
+
+    Args:
+        settings: ``guards`` names them; the seed draws from large ones.
+        language: of the training.
+        console: where to say so.
+
+    Raises:
+        DataError: a user's set cannot be read.
+    """
+    found = list(_guard_sets(settings, language, console))
+    for guard in found:
+        console.say(f"Guard: {len(guard.task.queries)} foreign queries of {guard.name} over {guard.task.size()}.")
+    return found
+
+
+def _guard_sets(settings: TrainingSettings, language: Language, console: Console) -> Iterator[GuardSet]:
+    for asked in settings.guards:
+        if asked == AUTO_GUARD and language.code != "en":
+            console.say(
+                "What training costs elsewhere is not measured: the built-in queries are English (see --guard)."
+            )
+        elif asked in (AUTO_GUARD, PYTHON_GUARD):
+            try:
+                yield GuardSet.python()
+            except DataError as error:
+                console.say(f"What training costs elsewhere is not measured: {error}")
+        else:
+            yield GuardSet.read(asked, language, settings.seed, console)

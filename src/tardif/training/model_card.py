@@ -37,7 +37,9 @@ _ENDING = re.compile(r"\.(jsonl?|ndjson|csv|tsv|txt|parquet|arrow|xlsx?|xlsm|tar
 _ABSENT = ("values", "none")  # what a source is called that has no name
 # Settings of the run beside the ones of training. The others may hold paths, or differ after a resumption.
 _RUN = ("steps", "epochs_done", "best_step", "tardif")
-_NOT_SHOWN = frozenset({"other", "save_minutes", "save_steps", "stop_at_step", "evaluations", "evaluation_share"})
+_NOT_SHOWN = frozenset(
+    {"other", "save_minutes", "save_steps", "stop_at_step", "evaluations", "evaluation_share", "guard"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ def _figures(result: TrainingResult) -> str:
         last = (format_p(found.p), "" if bm25 is None else f"{bm25:.4f}")
         rows.append((name, *values, f"{found.difference:+.4f}", interval, *last))
     lines += [_table(head, rows), f"Verdict: {compared.words()}."]
+    lines += [visible(found.sentence()) for found in result.guard]
     if not result.kept:
         lines.append(
             "The trained model was worse, so this is the untrained one (step 0). Its figures: "

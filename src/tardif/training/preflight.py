@@ -15,7 +15,7 @@ from tardif.encoder.recipe import Recipe
 from tardif.errors import DataError, SettingError
 from tardif.extras import need
 from tardif.text.normal import normalise
-from tardif.training.settings import TAUGHT, TrainingSettings
+from tardif.training.settings import AUTO_GUARD, PYTHON_GUARD, TAUGHT, TrainingSettings
 from tardif.types import Example
 
 # The names of the number of layers in models' configs.
@@ -51,6 +51,7 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
                 f"projection_lr={settings.projection_lr}: this model has no projection. Leave it out, or give it one "
                 "(--dim 128, in Python dim=128)."
             )
+    _check_guards(settings)
     if settings.lora is not None:
         _check_adapters(settings.lora)
 
@@ -59,6 +60,20 @@ def layers_of(base: Base) -> int | None:
     """Return the number of layers in an encoder's config, or None."""
     config = read_config(base.transformer / "config.json") or {}
     return next((config[name] for name in _LAYERS if isinstance(config.get(name), int)), None)
+
+
+def _check_guards(settings: TrainingSettings) -> None:
+    paths = [asked for asked in settings.guards if asked not in (AUTO_GUARD, PYTHON_GUARD)]
+    if not paths:
+        return
+    from tardif.data.formats.irds import irds_id
+    from tardif.data.regular import user_path
+
+    for path in paths:
+        if irds_id(path) is None and not user_path(path).exists():
+            raise SettingError(
+                f"guard={path}: there is no such file or folder. Give the path of a judged set, python or none."
+            )
 
 
 def _check_adapters(lora: object) -> None:

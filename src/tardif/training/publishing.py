@@ -64,9 +64,9 @@ class Publisher:
         self.config, self.context, self.before = config, context, before
         self.console = context.console
 
-    def finish(self, run_state: RunState) -> TrainingResult:
+    def finish(self, run_state: RunState, result: TrainingResult) -> TrainingResult:
         """Publish the model of a run that has ended, or was interrupted, and print the summary."""
-        result = self._publish(run_state, self._result(run_state), explained=True)
+        result = self._publish(run_state, result, explained=True)
         self.context.folder.keep = run_state.interrupted
         if run_state.interrupted:
             self.console.say(
@@ -83,7 +83,7 @@ class Publisher:
         if not run_state.best_step:
             return
         try:
-            result = self._result(run_state, f"{type(error).__name__}: {error}".rstrip(": "))
+            result = self.result(run_state, f"{type(error).__name__}: {error}".rstrip(": "))
             # Without explanations: what failed may be the memory, or somebody waits for the end.
             result = self._publish(run_state, result, explained=False)
         except TardifError as another:
@@ -173,7 +173,8 @@ class Publisher:
             "validation=0)."
         )
 
-    def _result(self, run_state: RunState, failure: str = "") -> TrainingResult:
+    def result(self, run_state: RunState, failure: str = "") -> TrainingResult:
+        """Decide which model is published, and compare it."""
         settings, untrained = self.context.settings, self.before.untrained
         decision = decide(
             untrained,

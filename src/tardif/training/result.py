@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.display import brief_repr, figures_table, short
+from tardif.evaluation.elsewhere import Elsewhere
 from tardif.evaluation.measure_names import MEASURES
 from tardif.evaluation.verdict import UNMEASURED, Comparison
 
@@ -62,6 +63,7 @@ class TrainingResult:
         kept: the step of the published model; 0 is the untrained recipe.
         comparison: the best trained checkpoint compared with ``before``, query by query; None if not measured.
         beside_bm25: the published model compared with BM25, query by query.
+        guard: what the published model gained or lost on foreign queries, set by set.
         reason: why nothing was measured.
         warnings: what the user must know before using the model, as printed at the end.
     """
@@ -77,6 +79,7 @@ class TrainingResult:
     kept: int = 0
     comparison: Comparison | None = None
     beside_bm25: Comparison | None = None
+    guard: Sequence[Elsewhere] = ()
     reason: str = ""
     warnings: Sequence[str] = ()
 
@@ -112,6 +115,7 @@ class TrainingResult:
             "kept": self.kept,
             "comparison": self.comparison.as_json() if self.comparison else None,
             "beside_bm25": self.beside_bm25.as_json() if self.beside_bm25 else None,
+            "guard": [found.as_json() for found in self.guard],
             **({"reason": self.reason} if self.reason else {}),
             "warnings": list(self.warnings),
             "settings": dict(self.settings),
@@ -126,6 +130,7 @@ class TrainingResult:
         fields = {name: value for name, value in read.items() if name != "verdict"}
         for name in ("comparison", "beside_bm25"):
             fields[name] = Comparison.from_json(read[name]) if read.get(name) else None
+        fields["guard"] = [Elsewhere.from_json(found) for found in read.get("guard", ())]
         for name in ("before", "after"):
             fields[name] = {} if None in read.get(name, {}).values() else read.get(name, {})
         return cls(path=path, **fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from tardif.training.batches import Collator, order_of
 from tardif.training.decision import BM25, RAW, STEP_0, TRAINED
 from tardif.training.distributed import ProcessGroup
 from tardif.training.fingerprint import data_digest, deciding, model_digest, versions
+from tardif.training.guard import GuardSet, guard_sets
+from tardif.training.guarding import guarded
 from tardif.training.objective import Objective
 from tardif.training.parameters import set_up
 from tardif.training.plan import Plan, plan_run
@@ -63,6 +66,7 @@ class TrainingRun:
         # On rank 0 alone: what a resumed run must be given again.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
+        self.guards: Sequence[GuardSet] = ()
 
     def run(self) -> TrainingResult:
         """Train and publish. Errors are those of :meth:`tardif.Trainer.train`."""
@@ -75,6 +79,8 @@ class TrainingRun:
         loading = time.monotonic() - began
         timed = None if record or self.settings.minutes is None else self._time_batch()
         plan, self.task = self.group.on_main(lambda: self._plan(record, timed))
+        # Read before the first step: what is wrong with a user's set must not show at the end.
+        self.guards = self.group.on_main(lambda: guard_sets(self.settings, self.config.language, self.console))
         return self._train(self._before(record, plan, loading), checkpoint)
 
     def _resolve_settings(self) -> None:
@@ -220,4 +226,7 @@ class TrainingRun:
             if self.group.is_main:
                 publisher.finish_failed(run_state, error)
             raise
-        return self.group.on_main(lambda: publisher.finish(run_state))
+        result = self.group.on_main(lambda: publisher.result(run_state))
+        if not result.interrupted:  # somebody waits for the end
+            result = guarded(result, self.guards, self.config, context)
+        return self.group.on_main(lambda: publisher.finish(run_state, result))

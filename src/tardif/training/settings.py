@@ -8,6 +8,7 @@ import json
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.checks import is_int, is_number
@@ -23,6 +24,9 @@ LOSSES = ("contrastive", "distillation", "margin")
 TAUGHT = ("distillation", "margin")
 SCORINGS = ("maxsim", "mean", "xtr")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+# What a guard can be beside the path of a judged set.
+AUTO_GUARD, PYTHON_GUARD, NO_GUARD = "auto", "python", "none"
+_DEFAULT_GUARD = AUTO_GUARD
 
 # A setting's type says what it takes: true or false, a whole number from 1 on, or a number above 0; but for these.
 _LEAST = {"negatives_per_example": 0, "seed": 0, "training_length": 4}
@@ -119,6 +123,9 @@ class TrainingSettings(Short):
         folds: judge every query by cross-validation: train once for each fold without its queries and then, for the
             published model, on all. It is for sets that are too small to hold queries out. It takes ``folds`` + 1
             trainings, which share ``minutes``. 1: no cross-validation.
+        guard: foreign queries that show what training cost elsewhere, measured at the end with the untrained model and
+            the published one: ``python`` (made from the texts that ship with Python), the path of a judged set such as
+            a BEIR folder, or several. ``auto``: ``python`` where the language is English. None or ``none``: nothing.
         seed: of everything random.
         other: arguments of sentence-transformers' ``MultiVectorEncoderTrainingArguments``, of those that act here
             (:data:`tardif.training.arguments.TAKEN`).
@@ -163,6 +170,7 @@ class TrainingSettings(Short):
     precision: str = "auto"
     keep_untrained: bool = True
     folds: int = 1
+    guard: str | Path | Sequence[str | Path] | None = field(default_factory=lambda: _DEFAULT_GUARD)
     seed: int = 0
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -181,6 +189,7 @@ class TrainingSettings(Short):
         self._check_objective()
         self._check_parameters()
         self._check_refresh()
+        self._check_guard()
         check_arguments(self.other)
         self._check_effect()
 
@@ -240,6 +249,15 @@ class TrainingSettings(Short):
         if self.negatives_per_example == 0:
             raise SettingError("refresh mines hard negatives, and negatives_per_example=0 uses none: give 1 or more.")
 
+    def _check_guard(self) -> None:
+        given = [self.guard or ""] if isinstance(self.guard, str | Path) else self.guard or []
+        if not isinstance(given, Sequence) or not all(isinstance(one, str | Path) and str(one) for one in given):
+            raise SettingError(
+                f"guard={self.guard!r}: give python, none, or the path of a judged set, or several paths."
+            )
+        if NO_GUARD in self.guards and len(self.guards) > 1:
+            raise SettingError(f"guard={self.guard!r}: none switches the guard off, so give it alone.")
+
     def _check_effect(self) -> None:
         """Refuse a setting that does nothing beside the others."""
         terms, schedule = self.terms, self.other.get("lr_scheduler_type")
@@ -278,6 +296,13 @@ class TrainingSettings(Short):
     def refreshes(self) -> bool:
         """Whether hard negatives are mined again while training."""
         return self.refresh is not None or self.refresh_steps is not None
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """The sets of foreign queries, each ``auto``, ``python`` or a path; empty for none."""
+        given = [self.guard] if isinstance(self.guard, str | Path) else self.guard
+        found = tuple(dict.fromkeys(str(one) for one in given or ()))
+        return () if found == (NO_GUARD,) else found
 
     @property
     def terms(self) -> dict[str, float]:
@@ -339,6 +364,7 @@ class TrainingSettings(Short):
         return {
             **dataclasses.asdict(self),
             "loss": self.loss if isinstance(self.loss, str) else dict(self.loss),
+            "guard": list(self.guards),
             "matryoshka": {str(width): weight for width, weight in self.widths.items()} or None,
             "other": dict(self.other),
         }

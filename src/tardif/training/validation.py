@@ -91,8 +91,12 @@ class ValidationTask:
 
     def describe(self) -> str:
         """Return one line: the numbers of queries and documents."""
+        return f"{len(self.queries)} held-out queries over {self.size()}"
+
+    def size(self) -> str:
+        """Return the number of documents, and of how many, in words."""
         part = "" if len(self.documents) == self.corpus_size else f" (of {self.corpus_size})"
-        return f"{len(self.queries)} held-out queries over {len(self.documents)} documents{part}"
+        return f"{len(self.documents)} documents{part}"
 
 
 def validation_task(data: TrainingSet, *, limit: int, language: Language, seed: int) -> ValidationTask | None:

@@ -12,7 +12,7 @@ from tardif.report.charts.canvas import SERIES, Chart
 from tardif.report.intervals import intervals
 from tardif.report.numbers import duration, signed, value
 from tardif.report.page_parts import GOOD, OPEN, PageSection, PageTable, Verdict
-from tardif.report.sections.learning import comparison, learning_charts, systems
+from tardif.report.sections.learning import comparison, elsewhere, learning_charts, systems
 from tardif.report.sections.running import flat
 from tardif.report.sources import ReportSource, numbers
 
@@ -117,6 +117,7 @@ def _gains(sources: Sequence[ReportSource]) -> list[Chart]:
 
 def _table(sources: Sequence[ReportSource]) -> PageTable:
     names = list(dict.fromkeys(name for source in sources for name in numbers(source.results.get("after"))))
+    guarded = any(elsewhere(source) for source in sources)
     rows = []
     for source in sources:
         after, found = numbers(source.results.get("after")), comparison(source)
@@ -133,10 +134,18 @@ def _table(sources: Sequence[ReportSource]) -> PageTable:
                 else f"{signed(gain.difference, 4)} ({signed(gain.low, 4)} to {signed(gain.high, 4)})",
                 f"{settings.get('steps', '')}",
                 "" if training is None else duration(training),
+                *([_elsewhere(source)] if guarded else []),
             )
         )
     head = ("training", "verdict", *names, "gain (95 % interval)", "steps", "training time")
+    head += ("elsewhere (95 % interval)",) if guarded else ()
     return PageTable("The trainings", head, rows, (1,), range(2, 2 + len(names)))
+
+
+def _elsewhere(source: ReportSource) -> str:
+    """What a training gained or lost on foreign queries, set by set."""
+    found = [one.comparison.deciding for one in elsewhere(source)]
+    return "; ".join(f"{signed(one.difference, 4)} ({signed(one.low, 4)} to {signed(one.high, 4)})" for one in found)
 
 
 def _pairs(sources: Sequence[ReportSource]) -> PageTable:

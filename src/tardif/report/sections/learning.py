@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tardif.evaluation.elsewhere import Elsewhere
 from tardif.evaluation.verdict import BETTER, DECIDES, FEW, WORSE, Comparison, format_p
 from tardif.report.charts.bars import ChartBar, Difference, bars, forest
 from tardif.report.charts.canvas import AFTER, BEFORE, BM25, Chart
@@ -28,6 +29,11 @@ def comparison(source: ReportSource) -> Comparison | None:
     return Comparison.from_json(found) if found else None
 
 
+def elsewhere(source: ReportSource) -> list[Elsewhere]:
+    """Read what the published model gained or lost on foreign queries."""
+    return [Elsewhere.from_json(found) for found in source.results.get("guard") or ()]
+
+
 def verdict(source: ReportSource) -> Verdict:
     """Say in one sentence whether the training helped."""
     warnings = [str(line) for line in source.results.get("warnings", ())]
@@ -35,10 +41,11 @@ def verdict(source: ReportSource) -> Verdict:
         warnings.insert(0, f"The training did not reach its end ({failure}). This is its best checkpoint.")
     elif source.results.get("interrupted"):
         warnings.insert(0, "The training was interrupted. This is its best checkpoint.")
+    beside = [_elsewhere_sentence(one) for one in elsewhere(source)]
     found = comparison(source)
     if found is None:
         why = str(source.results.get("reason", "")) or "there are no figures"
-        return Verdict(OPEN, "Not measured", f": {why}.", warnings=warnings)
+        return Verdict(OPEN, "Not measured", f": {why}.", warnings=warnings, beside=beside)
     one, before = found.deciding, numbers(source.results.get("before")).get(DECIDES, 0.0)
     after = before + one.difference
     facts = [
@@ -50,7 +57,8 @@ def verdict(source: ReportSource) -> Verdict:
     ]
     tone = {BETTER: GOOD, WORSE: BAD}.get(found.verdict, OPEN)
     lead = "Too few queries to tell" if found.verdict == FEW else found.verdict[:1].upper() + found.verdict[1:]
-    return Verdict(tone, lead, _sentence(found, before, after), facts, (one.won, one.tied, one.lost), warnings)
+    tally = (one.won, one.tied, one.lost)
+    return Verdict(tone, lead, _sentence(found, before, after), facts, tally, warnings, beside)
 
 
 def _sentence(found: Comparison, before: float, after: float) -> str:
@@ -64,6 +72,14 @@ def _sentence(found: Comparison, before: float, after: float) -> str:
     needed = f"; about {found.needed:,} would show a difference of {found.size:.2f}" if found.verdict == FEW else ""
     where = f"on {found.queries:,} held-out queries{needed}"
     return f": {DECIDES} {moved}, {where}."
+
+
+def _elsewhere_sentence(found: Elsewhere) -> str:
+    one = found.comparison.deciding
+    where = f"on {found.comparison.queries:,} foreign queries of {found.data}"
+    interval = f"95 % interval {signed(one.low)} to {signed(one.high)}, p {format_p(one.p)}"
+    verdict = "too few queries to tell" if found.comparison.verdict == FEW else found.comparison.verdict
+    return f"Elsewhere, {where}: {signed(one.difference)} {DECIDES} ({interval}), {verdict}."
 
 
 def systems(source: ReportSource) -> dict[str, str]:
@@ -155,7 +171,7 @@ def _table(source: ReportSource, found: Comparison | None) -> Sequence[PageTable
         PageTable("All systems on the held-out queries", ("system", *names), cells, ranked=range(1, len(names) + 1))
     ]
     if found is None:
-        return tables
+        return [*tables, *_elsewhere_table(source)]
     lines = [
         (
             name,
@@ -167,7 +183,27 @@ def _table(source: ReportSource, found: Comparison | None) -> Sequence[PageTable
         for name, one in found.measures.items()
     ]
     head = ("measure", "difference", "95 % interval", "p", "won", "tied", "lost")
-    return [*tables, PageTable("After training less before, query by query", head, lines)]
+    return [*tables, PageTable("After training less before, query by query", head, lines), *_elsewhere_table(source)]
+
+
+def _elsewhere_table(source: ReportSource) -> list[PageTable]:
+    """The published model on foreign queries."""
+    rows = [
+        (
+            found.data,
+            name,
+            value(found.before.get(name, 0.0), 4),
+            value(found.after.get(name, 0.0), 4),
+            signed(one.difference, 4),
+            f"{signed(one.low, 4)} to {signed(one.high, 4)}",
+            format_p(one.p),
+            *(f"{count:,}" for count in (one.won, one.tied, one.lost)),
+        )
+        for found in elsewhere(source)
+        for name, one in found.comparison.measures.items()
+    ]
+    head = ("queries", "measure", "before", "published", "difference", "95 % interval", "p", "won", "tied", "lost")
+    return [PageTable("Elsewhere: foreign queries", head, rows, words=(1,))] if rows else []
 
 
 def learning(source: ReportSource, key: str) -> PageSection | None:
