@@ -35,6 +35,13 @@ def pytest_configure(config):
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Import no test file without slow tests where only those are run: most have none, and import libraries."""
+    if config.option.markexpr == "slow" and collection_path.suffix == ".py":
+        return "slow" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 _EXEMPT = {"modules": 0}
 
 

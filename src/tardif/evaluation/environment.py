@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def environment(device: str = "cpu", processes: int = 1) -> dict[str, Any]:
     }
 
 
+@cache  # the files of a package's metadata are long, and do not change while it runs
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
