@@ -57,6 +57,8 @@ soak: $(STAMP)
 	@echo "==> Killing and resuming at random moments"
 	TARDIF_LOAD_SECONDS=60 TARDIF_KILLS=$(or $(TARDIF_KILLS),30) $(BIN)/python -m pytest tests/slow/test_killed.py tests/slow/test_resume_killed.py \
 		tests/slow/test_index_killed.py tests/slow/test_index_load.py
+	@echo "==> Asking a service for everything that its schema allows and forbids"
+	TARDIF_EXAMPLES=$(or $(TARDIF_EXAMPLES),300) $(SIDE_BY_SIDE) $(BIN)/python -m pytest tests/slow/test_serve_schema.py
 	@echo "==> Damaging every file of an index, a checkpoint and an interrupted run"
 	TARDIF_DAMAGES=$(or $(TARDIF_DAMAGES),2000) $(SIDE_BY_SIDE) $(BIN)/python -m pytest -s tests/slow/test_attack.py
 

@@ -158,7 +158,7 @@ async def test_bodies_that_fill_the_memory_are_refused_until_others_are_done():
         while not index.asked:
             await asyncio.sleep(0)
         answer = await client.post(SEARCH, json=body)
-        is_problem(answer, 503)
+        is_problem(answer, 429)
         assert answer.headers["retry-after"] == "1"
         index.gate.set()
         assert (await first).status_code == 200
@@ -175,7 +175,7 @@ async def test_more_requests_than_are_admitted_are_refused_at_once():
         while len(index.asked) < 3:
             await asyncio.sleep(0)
         for answer in (await client.post(SEARCH, json={"query": "q"}), await client.put(DOCS, json=given)):
-            is_problem(answer, 503)
+            is_problem(answer, 429)
             assert int(answer.headers["retry-after"]) >= 1
         # It still says that it lives.
         assert (await client.get("/healthz")).status_code == 200

@@ -9,6 +9,7 @@ import logging
 import pytest
 
 from service import StandIn, asking
+from tardif.errors import FolderError
 from tardif.serving.access_log import JsonLines, set_up
 
 
@@ -49,6 +50,15 @@ async def test_few_labels_whatever_is_asked():
     assert 'tardif_index_documents{index="support"} 3.0' in page.text
     assert "tardif_requests_in_progress 1.0" in page.text
     assert len(page.text.splitlines()) < 200
+
+
+async def test_a_damaged_index_leaves_the_other_metrics():
+    index = StandIn()
+    index.fault = FolderError("damaged")
+    async with asking(index, StandIn("law")) as client:
+        page = (await client.get("/metrics")).text
+    assert 'tardif_index_documents{index="law"} 3.0' in page
+    assert 'index="support"} 3' not in page
 
 
 async def test_a_line_says_what_was_done_and_nothing_of_its_content(lines):

@@ -111,7 +111,8 @@ async def test_feedback_is_kept():
         asked = {"query": "q", "document_id": "tides", "label": 1}
         assert (await client.post(path, json=asked)).status_code == 204
         is_problem(await client.post(path, json={**asked, "document_id": "no"}), 404)
-        is_problem(await client.post(path, json={**asked, "label": 2}), 422)
+        for label in (2, -1, False, True, "1", None):
+            is_problem(await client.post(path, json={**asked, "label": label}), 422)
         assert "--feedback FILE" in is_problem(await client.post(path, json={**asked, "query": "full"}), 400)
     assert index.judged == [("q", "tides", 1)]
 
@@ -142,7 +143,7 @@ async def test_a_read_only_index_refuses_changes():
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (BusyError("Too many.", 7), 503),
+        (BusyError("Too many.", 7), 429),
         (ServiceError("The worker died."), 503),
         (MissingExtraError("Encoding documents needs torch."), 501),
         (FolderError("/secret/x is bad."), 500),
@@ -254,6 +255,8 @@ async def test_the_description_has_examples_and_limits():
     assert asked["properties"]["k"] | {"maximum": 1000} == asked["properties"]["k"]
     assert asked["properties"]["queries"]["items"]["maxLength"] == 10_000
     assert schema["security"] == [{"token": []}]
+    assert schema["paths"]["/healthz"]["get"]["security"] == []
+    assert "security" not in schema["paths"]["/indexes"]["get"]
     problem = schema["paths"][SEARCH.replace("support", "{name}")]["post"]["responses"]["422"]["content"]
     assert problem == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 

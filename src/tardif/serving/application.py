@@ -22,6 +22,7 @@ from starlette.types import Scope
 from tardif._version import __version__
 from tardif.errors import TardifError
 from tardif.serving.admission import Admission
+from tardif.serving.authorization import PUBLIC
 from tardif.serving.gate import Gate
 from tardif.serving.metrics import Metrics
 from tardif.serving.observing import REQUEST_ID, Observer
@@ -125,6 +126,9 @@ def _describe(app: FastAPI, options: ServiceOptions) -> None:
             if options.token is not None:
                 components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 schema["security"] = [{"token": []}]
+                for path in schema["paths"].keys() & PUBLIC:
+                    for operation in schema["paths"][path].values():
+                        operation["security"] = []
         assert app.openapi_schema is not None
         return app.openapi_schema
 

@@ -23,7 +23,8 @@ _LEAST, _MOST = 16, 1_000
 # What a header can carry, without spaces (RFC 6750).
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_PUBLIC = ("/healthz", "/readyz", "/", "/page/")
+# What needs no token: whether the service lives, and the page, which asks for the token.
+PUBLIC = frozenset({"/healthz", "/readyz", "/"})
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -105,7 +106,7 @@ class Guard:
         """
         self._check_host(headers)
         self._check_origin(method, headers)
-        if self._token is None or method == "OPTIONS" or path in _PUBLIC or path.startswith("/page/"):
+        if self._token is None or method == "OPTIONS" or path in PUBLIC or path.startswith("/page/"):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         # Digests have one length, so the comparison takes the same time for every guess.

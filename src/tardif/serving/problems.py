@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tardif.errors import (
+    BusyError,
     DataError,
     MissingExtraError,
     ReadOnlyError,
@@ -29,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 _STATUS: Mapping[type[TardifError], int] = {
     UnknownDocumentError: 404,
     ReadOnlyError: 403,
+    BusyError: 429,
     ServiceError: 503,
     MissingExtraError: 501,
     SettingError: 400,
@@ -103,7 +105,7 @@ async def of_library_error(request: Request, error: Exception) -> Response:
     name = type(error).__name__
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
-            wait = {"Retry-After": str(getattr(error, "retry_after", 1))} if status == 503 else None
+            wait = {"Retry-After": str(getattr(error, "retry_after", 1))} if status in (429, 503) else None
             return problem(status, str(error), wait, error=name)
     # Such a message may name folders of this machine: it is for the log.
     note_failure(request.scope, error, message=isinstance(error, TardifError))

@@ -229,7 +229,8 @@ class FeedbackRequest(Asked):
 
     query: StrictStr
     document_id: StrictStr = Field(min_length=1)
-    label: Literal[0, 1] = Field(description="1: the document answers the query. 0: it does not.")
+    # Not Literal: false equals 0.
+    label: StrictInt = Field(ge=0, le=1, description="1: the document answers the query. 0: it does not.")
 
 
 def _at(place: int, identity: str, text: str, title: str, metadata: Mapping[str, Any]) -> Document:

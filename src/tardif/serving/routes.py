@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from tardif.checks import shown
-from tardif.errors import BusyError
+from tardif.errors import ServiceError, TardifError
 from tardif.serving import requests_and_answers as bodies
 from tardif.serving.admission import Admission
 from tardif.serving.limits import ServiceLimits
@@ -55,7 +56,7 @@ def _index(request: Request, name: IndexName, service: Shared) -> ServedIndex:
 Served = Annotated[ServedIndex, Depends(_index)]
 Answers = dict[int | str, dict[str, Any]]
 # Of every route, and of those that take a body.
-_ANYWHERE, _WITH_BODY = (400, 401, 403, 404, 408, 413, 415, 421, 500, 501, 503), (422,)
+_ANYWHERE, _WITH_BODY = (400, 401, 403, 404, 408, 413, 415, 421, 429, 431, 500, 501, 503), (422,)
 
 
 def problems(*more: int) -> Answers:
@@ -179,7 +180,7 @@ async def health() -> Response:
 async def ready(request: Request) -> Response:
     """Answer, if the service takes requests. It needs no token."""
     if request.app.state.stopping:
-        raise BusyError("The service is stopping.", 1)
+        raise ServiceError("The service is stopping.")
     return answer({"status": "ok"})
 
 
@@ -192,7 +193,8 @@ async def ready(request: Request) -> Response:
 async def metrics(service: Shared) -> Response:
     """Give the service's metrics in Prometheus' format."""
     for index in service.indexes.values():
-        service.metrics.documents.labels(index.name).set((await index.describe())["documents"])
+        with suppress(TardifError):  # a damaged index has no number; the rest is wanted all the more
+            service.metrics.documents.labels(index.name).set((await index.describe())["documents"])
     service.metrics.waiting_documents.set(service.admission.documents)
     return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
@@ -214,7 +216,7 @@ class _Deadline:
         try:
             await self._timeout.__aexit__(*raised)
         except TimeoutError:
-            raise BusyError(f"No answer within {self._seconds} s: ask again later.", self._seconds) from None
+            raise ServiceError(f"No answer within {self._seconds} s: ask again later.") from None
 
 
 async def _hits(index: ServedIndex, query: str, hits: Sequence[Hit], asked: bodies.SearchRequest) -> dict[str, Any]:

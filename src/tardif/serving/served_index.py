@@ -224,7 +224,7 @@ class ServedIndex:
 
     def _check_writable(self) -> None:
         if self.read_only:
-            raise ReadOnlyError(f"The index {self.name} is served read-only: start a service that may change it.")
+            raise ReadOnlyError(f"The index {self.name} is served read-only: start the service without --read-only.")
 
     async def feedback(self, query: str, document_id: str, label: int) -> None:
         """Keep a judgement of a hit; it is on disk when this returns.
@@ -236,7 +236,7 @@ class ServedIndex:
         """
         file = self._feedback
         if file is None:
-            raise SettingError("This service keeps no feedback: start it with a file for feedback.")
+            raise SettingError("This service keeps no feedback: start it with --feedback FILE.")
         query, (identity,) = check_query(query), check_ids([document_id])
 
         def add() -> None:
