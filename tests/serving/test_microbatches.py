@@ -142,3 +142,27 @@ def test_closing_does_what_was_accepted_and_takes_nothing_more(gate):
         return await asyncio.gather(*tasks)
 
     assert asyncio.run(ask()) == [[0], [2]]
+
+
+def test_of_a_slow_work_less_may_wait(gate, monkeypatch):
+    monkeypatch.setattr("tardif.serving.microbatches._ALWAYS", 2)
+
+    async def ask():
+        batches = MicroBatches(gate, together=1, waiting=100)
+        # Ten seconds for an item: no more may wait than always may.
+        monkeypatch.setattr(batches, "_pace", 10.0)
+        tasks = [asyncio.ensure_future(batches.ask("", [0]))]
+        await entered(gate)
+        tasks += [asyncio.ensure_future(batches.ask("", [item])) for item in (1, 2)]
+        await settled()
+        with pytest.raises(BusyError) as refused:
+            await batches.ask("", [3])
+        assert refused.value.retry_after == 20
+        monkeypatch.setattr(batches, "_pace", 0.001)
+        tasks.append(asyncio.ensure_future(batches.ask("", [3])))
+        await settled()
+        gate.open.set()
+        assert await asyncio.gather(*tasks) == [[0], [2], [4], [6]]
+        await batches.close()
+
+    asyncio.run(ask())

@@ -24,6 +24,9 @@ Found = TypeVar("Found")
 _NEWEST = 0.2
 # Seconds: a client is never told to stay away longer.
 _LONGEST = 60
+# Items that may wait however slow the machine is; further ones only while all can be done within so many seconds. So
+# a queue that an overload has filled is soon worked off.
+_ALWAYS, _PATIENCE = 64, 1.0
 
 
 @dataclass(eq=False)
@@ -41,7 +44,8 @@ class MicroBatches(Generic[Asked, Found]):
     Args:
         work: does a batch: the key that its requests share, and their items; gives an answer for each item.
         together: items of a batch. A request with more is a batch of its own.
-        waiting: items that may wait.
+        waiting: items that may wait. From 64 on, they must also be few enough to be done in a second, at the pace of
+            late.
 
     >>> async def ask_twice():
     ...     doubled = MicroBatches(lambda key, items: [2 * item for item in items])
@@ -81,9 +85,11 @@ class MicroBatches(Generic[Asked, Found]):
         with self._changed:
             if self._closed:
                 raise ServiceError("The service is stopping: ask again when it has started.", 503)
+            wait = self._waiting * self._pace
+            is_long = self._waiting >= _ALWAYS and wait > _PATIENCE
             # A request that is larger than the queue is taken when nothing waits: else it never would be.
-            if self._waiting and self._waiting + count > self._most:
-                seconds = min(max(1, math.ceil(self._waiting * self._pace)), _LONGEST)
+            if self._waiting and (is_long or self._waiting + count > self._most):
+                seconds = min(max(1, math.ceil(wait)), _LONGEST)
                 raise BusyError(f"{self._waiting} queries wait already: ask again in {seconds} s.", seconds)
             self._queue.append(request)
             self._waiting += count

@@ -135,10 +135,21 @@ def _opened(folder: Path) -> Retriever:
             f"{folder} has no query encoder, so it cannot be served without PyTorch: its model cannot be exported. "
             "Use it in Python (tardif.Retriever)."
         )
-    # The first client must not wait for the encoder to be opened and for the kernels to be loaded.
-    retriever.search("ready", k=1)
+    _warm(retriever)
     release_memory()
     return retriever
+
+
+def _warm(retriever: Retriever) -> None:
+    """Open the encoder and load the kernels: the first client must not wait for it."""
+    index = _disk(retriever)
+    with index.moment():
+        # One document: a search would read the vectors of all of them from the disk.
+        ids = index.store.ids(index.view().numbers()[:1].tolist())
+        if ids:
+            retriever.rerank("ready", list(ids.values()))
+        else:
+            retriever.matchable(["ready"])
 
 
 def _disk(retriever: Retriever) -> DiskIndex:

@@ -30,6 +30,7 @@ from tardif.errors import (
     ServiceError,
     SettingError,
     TardifError,
+    reason,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -87,7 +88,12 @@ class WorkerProcess:
             if self._closed:
                 raise ServiceError("The service is stopping: ask again when it has started.", 503)
             if self._running is None or self._running.ended:
-                self._running = _Running(self._folder)
+                try:
+                    self._running = _Running(self._folder)
+                except OSError as error:
+                    raise ServiceError(
+                        f"The process that encodes documents cannot be started: {reason(error)}.", 503
+                    ) from error
             running = self._running
             if len(running.answers) >= _MOST_WAITING:
                 raise BusyError(f"{_MOST_WAITING} requests wait for the documents' process: ask again later.", 5)

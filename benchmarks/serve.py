@@ -1,0 +1,335 @@
+"""What a search service costs over the search in one's own process, beside a writer; and what it does under overload.
+
+    .venv/bin/python benchmarks/serve.py scifact debian-desc --data FOLDER_OF_ARCHIVES --work DIR
+        [--documents N] [--seconds 60] [--clients 1 16 64]
+
+For each collection: an index of the first N documents (all-MiniLM-L6-v2, the recipe at step 0; built once, kept in
+DIR), copied, and served by a real ``tardif serve``. A writer puts two documents after the other into it all the time,
+and deletes every third of them. Beside it, one after the other: searches in this process (a Retriever on the same
+folder), then 1, 16 and 64 clients of the service that ask without a pause. Then requests come at ten times the rate
+that was sustained with most clients, however many are unanswered. At the end the service and its worker are killed by
+SIGKILL, and a new service is asked for every document whose writing or deletion had been acknowledged.
+
+The clients run in this process, on the same cores as the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import psutil
+
+from archives import unpacked
+from tardif import Document, Retriever
+from tardif.data.judged import read_judged
+from tardif.encoder import MINILM
+from tardif.encoder.base import resolve_base
+from tardif.encoder.model import build_model
+from tardif.encoder.recipe import Recipe
+
+_OVERLOAD = 10
+# Requests that are under way at the same time while the service is overloaded; further ones count as not sent.
+_MOST_OPEN = 900
+
+
+@dataclass
+class Latencies:
+    """Times of requests that were answered, in seconds, and how the others ended.
+
+    Attributes:
+        seconds: of the whole measurement.
+        cpu: seconds of a core's work in the process that searched.
+    """
+
+    times: list[float] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    def how(self) -> str:
+        """How the requests ended."""
+        return ", ".join(f"{count} {end}" for end, count in sorted(self.ends.items()))
+
+    def row(self, what: str) -> str:
+        """A row of the table."""
+        middle, late = (f"{1000 * float(np.quantile(self.times, q)):.1f}" for q in (0.5, 0.99))
+        count = len(self.times)
+        work = f"{1000 * self.cpu / count:.1f}"
+        return f"| {what} | {middle} | {late} | {count / self.seconds:.1f} | {work} | {self.how()} |"
+
+    @property
+    def median(self) -> float:
+        """In milliseconds."""
+        return 1000 * float(np.median(self.times))
+
+
+@dataclass
+class Written:
+    """What the writer was told: documents that are there, those that are gone, and those that may be either."""
+
+    there: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def built(name: str, options: argparse.Namespace) -> tuple[Path, Sequence[str], Sequence[Document]]:
+    """The index of a collection, its queries and its documents."""
+    beir = read_judged(unpacked(options.data / f"{name}.tar.gz", options.work / "collections"), "train")
+    documents = list(beir.documents)[: options.documents]
+    model, index = options.work / "model", options.work / f"{name}-{len(documents)}.index"
+    if not model.exists():
+        build_model(resolve_base(MINILM), Recipe(expansion=32)).save_pretrained(str(model), create_model_card=False)
+    if not index.exists():
+        Retriever.build(model, documents, index, chunk=None, hybrid=True).close()
+    return index, list(beir.queries.values()), documents
+
+
+@contextmanager
+def served(index: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """A service on a free port: its process, its address, and the seconds until it was ready."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "tardif", "serve", f"bench={index}", "--port", "0", "--quiet"]
+    with log.open("a") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, f"the service did not start: see {log}"
+        yield process, f"{address}/indexes/bench", time.perf_counter() - started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+async def write(client: httpx2.AsyncClient, url: str, documents: Sequence[Document], written: Written) -> None:
+    """Put documents into the index and delete some, until it is cancelled or the service has gone."""
+    texts = itertools.cycle(documents)
+    for number in itertools.count():
+        names = [f"new-{number}-{part}" for part in range(2)]
+        rows = [
+            {"document_id": name, "title": source.title, "text": source.text}
+            for name, source in zip(names, itertools.islice(texts, 2), strict=True)
+        ]
+        written.unsure.update(names)
+        answer = await client.put(f"{url}/documents", json={"documents": rows}, timeout=600)
+        if answer.status_code != 200:
+            written.refused[str(answer.status_code)] += 1
+            await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
+            continue
+        written.unsure.difference_update(names)
+        written.there.update(names)
+        if number % 3 == 0:
+            written.there.discard(names[0])
+            written.unsure.add(names[0])
+            body = json.dumps({"document_ids": names[:1]})
+            head = {"content-type": "application/json"}
+            answer = await client.request("DELETE", f"{url}/documents", content=body, headers=head, timeout=600)
+            if answer.status_code == 200:
+                written.unsure.discard(names[0])
+                written.gone.add(names[0])
+
+
+async def ask(client: httpx2.AsyncClient, url: str, query: str, found: Latencies) -> None:
+    """One search."""
+    begun = time.perf_counter()
+    try:
+        answer = await client.post(f"{url}/search", json={"query": query}, timeout=60)
+    except httpx2.HTTPError as error:
+        found.ends[type(error).__name__] += 1
+        return
+    found.ends[str(answer.status_code)] += 1
+    if answer.status_code == 200:
+        found.times.append(time.perf_counter() - begun)
+    elif "retry-after" not in answer.headers:
+        found.ends[f"{answer.status_code} without Retry-After"] += 1
+
+
+async def closed_loop(
+    client: httpx2.AsyncClient,
+    url: str,
+    queries: Sequence[str],
+    clients: int,
+    seconds: float,
+    process: psutil.Process,
+) -> Latencies:
+    """Clients that ask one query after the other, and the work of the service's process."""
+    found, stop = Latencies(), time.perf_counter() + seconds
+
+    async def one(first: int) -> None:
+        for number in itertools.count(first, clients):
+            if time.perf_counter() >= stop:
+                return
+            await ask(client, url, queries[number % len(queries)], found)
+
+    begun, worked = time.perf_counter(), work_of(process)
+    await asyncio.gather(*(one(number) for number in range(clients)))
+    found.seconds, found.cpu = time.perf_counter() - begun, work_of(process) - worked
+    return found
+
+
+async def open_loop(
+    client: httpx2.AsyncClient, url: str, queries: Sequence[str], rate: float, seconds: float, process: psutil.Process
+) -> tuple[Latencies, list[float]]:
+    """Requests that come at a rate, answered or not; also the service's memory in MB, once a second."""
+    found, memory, tasks = Latencies(), [], set()
+    begun = time.perf_counter()
+    sent, seen = 0, -1
+    while (now := time.perf_counter() - begun) < seconds:
+        if int(now) > seen:
+            seen = int(now)
+            memory.append(megabytes(process))
+        while sent < rate * now:
+            sent += 1
+            if len(tasks) >= _MOST_OPEN:
+                found.ends["not sent"] += 1
+                continue
+            task = asyncio.ensure_future(ask(client, url, queries[sent % len(queries)], found))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.sleep(0.002)
+    found.seconds = time.perf_counter() - begun
+    if tasks:
+        found.ends["unanswered at the end"] = len(tasks)
+    for task in list(tasks):
+        task.cancel()
+    return found, memory
+
+
+async def recovered(client: httpx2.AsyncClient, url: str, query: str, usual: float) -> float:
+    """Seconds until a search is answered in three times its usual time (milliseconds)."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 60:
+        found = Latencies()
+        await ask(client, url, query, found)
+        if found.times and 1000 * found.times[0] < 3 * usual:
+            break
+        await asyncio.sleep(0.02)
+    return time.perf_counter() - begun
+
+
+def in_process(index: Path, queries: Sequence[str], seconds: float) -> Latencies:
+    """Searches of a Retriever in this process, one after the other."""
+    found = Latencies()
+    with Retriever(index) as retriever:
+        retriever.search(queries[0])
+        begun, worked = time.perf_counter(), time.process_time()
+        for number in itertools.count():
+            at = time.perf_counter()
+            if at - begun >= seconds:
+                break
+            retriever.search(queries[number % len(queries)])
+            found.times.append(time.perf_counter() - at)
+        found.seconds, found.cpu = time.perf_counter() - begun, time.process_time() - worked
+    return found
+
+
+async def measure(
+    name: str, index: Path, queries: Sequence[str], documents: Sequence[Document], options: argparse.Namespace
+) -> None:
+    """Everything about one collection."""
+    copy, log = options.work / f"{name}.served", options.work / "serve.log"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(index, copy)
+    written = Written()
+    with served(copy, log) as (process, url, seconds):
+        watched = psutil.Process(process.pid)
+        print(f"\n{name}, {len(documents):,} documents: open in {seconds:.1f} s, {megabytes(watched):.0f} MB\n")
+        print("| | p50 ms | p99 ms | searches/s | CPU ms of a search | answers |\n|---|---|---|---|---|---|")
+        limits = httpx2.Limits(max_connections=_MOST_OPEN + 10, max_keepalive_connections=_MOST_OPEN)
+        async with httpx2.AsyncClient(limits=limits) as client, httpx2.AsyncClient() as other:
+            writer = asyncio.ensure_future(write(other, url, documents, written))
+            # The worker loads the model first: the searches are measured beside a writer that writes.
+            while not written.there:
+                await asyncio.wait([writer], timeout=0.1)
+                if writer.done():
+                    writer.result()  # raises why
+            usual = await asyncio.to_thread(in_process, copy, queries, options.seconds)
+            print(usual.row("in process"), flush=True)
+            found = []
+            for clients in options.clients:
+                found.append(await closed_loop(client, url, queries, clients, options.seconds, watched))
+                print(found[-1].row(f"{clients} clients"), flush=True)
+            print(
+                f"\nThe service's median with {options.clients[0]} clients adds "
+                f"{found[0].median - usual.median:.1f} ms. "
+                f"{len(written.there):,} documents were added meanwhile, and the writer was refused "
+                f"{written.refused.total()} times. The service has {megabytes(watched):.0f} MB now.",
+                flush=True,
+            )
+            rate = _OVERLOAD * max(len(each.times) / each.seconds for each in found)
+            over, memory = await open_loop(client, url, queries, rate, options.seconds, watched)
+            again = await recovered(client, url, queries[0], found[0].median)
+            print(
+                f"Overload, {rate:.0f} searches/s for {options.seconds:g} s: {over.how()}; memory {memory[0]:.0f} MB "
+                f"at first, {max(memory):.0f} at most, {memory[-1]:.0f} at last; as usual again after {again:.2f} s.",
+                flush=True,
+            )
+            for each in [*watched.children(recursive=True), watched]:
+                each.kill()
+            process.wait()
+            (error,) = await asyncio.gather(writer, return_exceptions=True)
+            assert isinstance(error, httpx2.HTTPError), error
+    await check(copy, log, written)
+
+
+def work_of(process: psutil.Process) -> float:
+    """Seconds of a core's work that a process has done."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def megabytes(process: psutil.Process) -> float:
+    """The memory of a process."""
+    return process.memory_info().rss / 1e6
+
+
+async def check(index: Path, log: Path, written: Written) -> None:
+    """Ask a new service for everything that was acknowledged."""
+
+    async def with_status(names: set[str], status: int) -> int:
+        return sum([(await client.get(f"{url}/documents/{name}")).status_code == status for name in names])
+
+    there = written.there - written.unsure
+    with served(index, log) as (_, url, _seconds):
+        async with httpx2.AsyncClient() as client:
+            found, absent = await with_status(there, 200), await with_status(written.gone, 404)
+    print(
+        f"Killed by SIGKILL and started again: of {len(there):,} acknowledged documents {len(there) - found} are lost, "
+        f"of {len(written.gone):,} acknowledged deletions {len(written.gone) - absent}. The writer was refused "
+        f"{written.refused.total()} times in all."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collections", nargs="+", help="names of archives")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of archives")
+    parser.add_argument("--work", type=Path, required=True, help="for indexes and logs")
+    parser.add_argument("--documents", type=int, help="the first so many of each collection; all by default")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    for name in options.collections:
+        index, queries, documents = built(name, options)
+        asyncio.run(measure(name, index, queries, documents, options))
+
+
+if __name__ == "__main__":
+    main()
