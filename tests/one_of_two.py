@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from datetime import timedelta
@@ -13,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.tokens import tokens_for
+from tardif.training.base_pull import EVERY, FrozenBase
 from tardif.training.batches import Collator
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
@@ -23,7 +25,18 @@ def objective_and_batches(model, data, options, batches):
     """The objective of ``options``, and the batches of example numbers."""
     settings = settings_from(options)
     collate = Collator(data, tokens_for(model, 40), settings)
-    return Objective(model, settings), [collate([{"example": n} for n in rows]) for rows in batches]
+    objective = Objective(model, settings, FrozenBase(moved(model)) if settings.base_pull else None)
+    objective.begin_step(EVERY - 1)
+    return objective, [collate([{"example": n} for n in rows]) for rows in batches]
+
+
+def moved(model):
+    """A copy whose weights are a little different, by the same rule in every process."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for number, weight in enumerate(other.parameters()):
+            weight *= 1 + 0.1 * (number % 3)
+    return other
 
 
 def main(rank, folder):

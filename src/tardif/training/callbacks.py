@@ -41,6 +41,7 @@ class RunCallback(TrainerCallback):
 
     Attributes:
         loss: returns the loss of the last batch.
+        begin_step: is told the number of a step before it.
         report: passes figures to the library's loggers.
         norm: the gradient's norm, which the library's trainer sets before it is read here.
     """
@@ -51,6 +52,7 @@ class RunCallback(TrainerCallback):
         self.divergence = Divergence()
         self.report: Callable[[dict[str, float]], None] = lambda figures: None
         self.loss: Callable[[], float] = lambda: 0.0
+        self.begin_step: Callable[[int], None] = lambda step: None
         self.norm = 0.0
         self.began = self.saved = time.monotonic()
         self.seconds_before = 0.0
@@ -77,6 +79,10 @@ class RunCallback(TrainerCallback):
         """Draw batches and negatives by the epoch; a resumed run begins within one."""
         self.context.collator.epoch = math.floor(state.epoch or 0)
         self.context.order.set_epoch(self.context.collator.epoch)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell the objective which step begins."""
+        self.begin_step(state.global_step)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop at a loss that is not finite before more is accumulated on it."""

@@ -24,6 +24,7 @@ from tardif.encoder.malloc import kept_memory
 from tardif.errors import SettingError, TrainingError, first_line
 from tardif.folders import read_json, writable, write_json
 from tardif.training import checkpoints
+from tardif.training.base_pull import FrozenBase
 from tardif.training.batches import Collator, order_of
 from tardif.training.callbacks import RunCallback, interruptible
 from tardif.training.distributed import ProcessGroup
@@ -147,7 +148,7 @@ def run(
     """
     settings, plan, group = context.settings, context.plan, context.group
     run_state.planned_steps = plan.steps
-    objective = Objective(context.model, settings)
+    objective = objective_of(context.model, settings, context.folder.start)
     trainer = _make_trainer(context, objective)
     together = f" in {group.size} processes" if group.size > 1 else ""
     context.console.say(
@@ -157,6 +158,7 @@ def run(
     with context.console.progress("Training", plan.steps, "steps") as bar:
         callback = trainer.run_callback = RunCallback(context, run_state, bar)
         callback.loss, callback.report = lambda: objective.last, trainer.log
+        callback.begin_step = objective.begin_step
         if getattr(trainer.accelerator, "scaler", None) is not None:
             callback.divergence.infinite_norms = _SCALE_SEARCH
         trainer.add_callback(callback)
@@ -167,6 +169,11 @@ def run(
             trainer.add_callback(LogCallback(context.folder.log, per_step, callback.seconds))
         _train(trainer, checkpoint)
     group.on_main(callback.keep_last)
+
+
+def objective_of(model: Any, settings: TrainingSettings, start: Path) -> Objective:
+    """Return the objective of a run that began with the weights in ``start``."""
+    return Objective(model, settings, FrozenBase.of_run(model, start) if settings.base_pull else None)
 
 
 def _train(trainer: LibraryTrainer, checkpoint: Path | None) -> None:
@@ -269,6 +276,7 @@ def timed_batch(
     size = min(settings.batch_size, order.count)
 
     def step(part: int) -> None:
+        objective.begin_step(part)  # the last of the four has the pull
         batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
         rows = [{"example": number} for number in group.shard(batch)]
         with computing(settings.precision, device):

@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from tardif.encoder.encoding import Block, Encoded
 from tardif.losses import contrastive, distillation, margin
 from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, narrow, take, xtr
+from tardif.training.base_pull import EVERY, FrozenBase, is_pulled
 from tardif.training.distributed import LossColumns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
 from tardif.training.settings import TrainingSettings
@@ -34,9 +35,15 @@ class Objective(nn.Module):
         model: what is trained. The attribute must keep its name: the trainer puts the DistributedDataParallel wrapper
             in its place.
         settings: loss, scoring, widths and pooling.
+        base: what the model began as, if it is pulled towards that by ``settings.base_pull``.
     """
 
-    def __init__(self, model: MultiVectorEncoder, settings: TrainingSettings | None = None) -> None:
+    def __init__(
+        self,
+        model: MultiVectorEncoder,
+        settings: TrainingSettings | None = None,
+        base: FrozenBase | None = None,
+    ) -> None:
         super().__init__()
         self.model: Any = model
         self.settings = settings or TrainingSettings()
@@ -48,16 +55,23 @@ class Objective(nn.Module):
         # A teacher's losses need only an example's own documents, unless XTR lets all documents compete for tokens.
         self.own_columns = "contrastive" not in self.settings.terms and self.settings.scoring != "xtr"
         self._last: Tensor | None = None
+        self._base = base
+        self._pulled = False
 
     @property
     def last(self) -> float:
-        """The loss of the last global batch. Reading it waits for the device."""
+        """The loss of the last global batch, without the pull. Reading it waits for the device."""
         return float("nan") if self._last is None else float(self._last)
+
+    def begin_step(self, step: int) -> None:
+        """Decide whether the batches of this step have the pull; every process is at the same step."""
+        self._pulled = self._base is not None and is_pulled(step)
 
     def forward(self, batch: Mapping[str, Any], labels: Tensor | None = None) -> Tensor:
         """Return the mean loss of a batch, as :class:`~tardif.training.batches.Collator` makes it.
 
-        The gradients by the token vectors are computed here, those by the weights in the backward pass.
+        The gradients by the token vectors are computed here, those by the weights in the backward pass. They are those
+        of the loss and the pull; the value is that of the loss alone, so that steps with and without can be compared.
         """
         blocks = [Block(features, "query") for features in batch["queries"]]
         queries = len(blocks)
@@ -66,18 +80,53 @@ class Objective(nn.Module):
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
         dtype = self._compared_in(encoded[0].vectors)
+        before = self._encoded_before(blocks, queries, dtype) if self._pulled and torch.is_grad_enabled() else None
         # Outside of autocast: sums of MaxSim and softmax need float32.
         with torch.autocast(encoded[0].vectors.device.type, enabled=False):
             # Detached copies are the loss's inputs: its graph ends there, and the encoder's graph is used once.
             leaves = [part.vectors.detach().to(dtype).requires_grad_(torch.is_grad_enabled()) for part in encoded]
-            loss = self._loss(_packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries), batch)
+            own = _packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries)
+            loss = self._loss(*own, batch)
             self._last = _mean_over_processes(loss)
             if not torch.is_grad_enabled():
                 return loss
-            gradients = torch.autograd.grad(loss, leaves)
+            total = loss if before is None else loss + self._pull(*own, *before, batch)
+            gradients = torch.autograd.grad(total, leaves)
         if replay:
             return replay.connect(loss, gradients)
         return connect(loss, [part.vectors for part in encoded], gradients)
+
+    def _encoded_before(
+        self, blocks: Sequence[Block], queries: int, dtype: torch.dtype
+    ) -> tuple[TokenVectors, TokenVectors]:
+        """Encode a batch's queries and documents with the base."""
+        assert self._base is not None
+        encoded = self._base.encode(blocks)
+        vectors = [part.vectors.to(dtype) for part in encoded]
+        return _packed(vectors, encoded, 0, queries), _packed(vectors, encoded, queries)
+
+    def _pull(
+        self,
+        queries: TokenVectors,
+        documents: TokenVectors,
+        queries_before: TokenVectors,
+        documents_before: TokenVectors,
+        batch: Mapping[str, Any],
+    ) -> Tensor:
+        """Return how far the model's distribution over the columns is from the base's, weighted."""
+        columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
+        count = len(batch["positives"])
+        found, found_before = gather_vectors(self._pooled(documents)), gather_vectors(self._pooled(documents_before))
+        # Zero times the sums, and the weight by this process's queries: as in _loss.
+        nothing = 0.0 * (queries.vectors.sum() + found.vectors.sum())
+        if not count:
+            return nothing
+        with torch.no_grad():
+            teacher = self._scores(queries_before, found_before, columns, batch)  # [Q, C]
+        scores = self._scores(queries, found, columns, batch)  # [Q, C]
+        far = distillation(scores, teacher, temperature=self.settings.temperature, normalise=False)
+        weight = (self.settings.base_pull or 0.0) * EVERY
+        return nothing + weight * far * (count * processes() / columns.queries)
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
         """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,

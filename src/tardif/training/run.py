@@ -18,13 +18,13 @@ from tardif.evaluation.outcome import Outcome
 from tardif.text.normal import keyed_sample
 from tardif.training import library_trainer
 from tardif.training.averaging import save_start, share_of_start
+from tardif.training.base_pull import pull_of
 from tardif.training.batches import Collator, order_of
 from tardif.training.decision import BM25, RAW, STEP_0, TRAINED
 from tardif.training.distributed import ProcessGroup
 from tardif.training.fingerprint import data_digest, deciding, model_digest, versions
 from tardif.training.guard import GuardSet, guard_sets
 from tardif.training.guarding import guarded
-from tardif.training.objective import Objective
 from tardif.training.parameters import set_up
 from tardif.training.plan import Plan, plan_run
 from tardif.training.precision import computing, resolve
@@ -84,13 +84,14 @@ class TrainingRun:
         return self._train(self._before(record, plan, loading), checkpoint)
 
     def _resolve_settings(self) -> None:
-        """Decide what data and machine decide: markers, precision, and the share of the start in the model."""
+        """Decide what data and machine decide: markers, precision, and how near to the start the model stays."""
         made = self.data.is_mostly_made
         self.config = dataclasses.replace(self.config, recipe=self.config.recipe.decided(made))
         # Rank 0 measures the precision for all: another result on another rank would break the gradients' sum.
         precision = self.group.on_main(lambda: resolve(self.settings, self.device, self.config.base.hidden_size))
         share = share_of_start(self.settings.base_share, made)
-        self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share)
+        pull = pull_of(self.settings.base_pull, list(self.settings.terms))
+        self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share, base_pull=pull)
 
     def _load_model(self) -> tuple[dict[str, Any] | None, Path | None]:
         """Load the base with its recipe; return the record and the checkpoint of an unfinished run."""
@@ -144,7 +145,7 @@ class TrainingRun:
 
     def _time_batch(self) -> float:
         """Measure the seconds of one batch; every process takes part."""
-        objective = Objective(self.model, self.settings)
+        objective = library_trainer.objective_of(self.model, self.settings, self.folder.start)
         return library_trainer.timed_batch(objective, self.collator, self.settings, self.device, self.group)
 
     def _plan(self, record: dict[str, Any] | None, timed: float | None) -> tuple[Plan, ValidationTask | None]:

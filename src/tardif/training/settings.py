@@ -115,6 +115,9 @@ class TrainingSettings(Short):
         base_share: share of the weights that training began with in the model that is evaluated and kept: 0.5 is
             halfway back (Wortsman et al., CVPR 2022). It keeps what training on few examples makes a model forget.
             None: 0.5, and 0.7 where most queries were made from the documents: they teach less of what people ask.
+        base_pull: weight of the pull towards the base while training: the divergence of the model's distribution over
+            a batch's documents from the base's (Li and Hoiem, 2016). It keeps what the base can do on other queries
+            than those of training. None: 1 with the contrastive loss. 0: no pull, and no copy of the base in memory.
         precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it at least three times
             as fast, measured in milliseconds, else fp32; ``fp16``, mixed precision with a scaled loss, for CUDA GPUs
             without bfloat16.
@@ -167,6 +170,7 @@ class TrainingSettings(Short):
     warmup: float = 0.1
     training_length: int | None = 128
     base_share: float | None = None
+    base_pull: float | None = None
     precision: str = "auto"
     keep_untrained: bool = True
     folds: int = 1
@@ -202,6 +206,8 @@ class TrainingSettings(Short):
             words, fits = f"a whole number, {least} or more", is_int(value) and value >= least
         elif name in _SHARES:
             words, fits = "a share from 0 up to (not with) 1", is_number(value) and 0 <= value < 1
+        elif name == "base_pull":
+            words, fits = "a number, 0 or more", is_number(value) and (value == 0 or _is_above_zero(value))
         elif name == "refresh_share":
             words, fits = "a share above 0, at most 1", _is_above_zero(value) and value <= 1
         elif kind == "float":
@@ -270,6 +276,7 @@ class TrainingSettings(Short):
             "temperature": without_contrastive,
             "other_negatives": without_contrastive,
             "mask_known_positives": without_contrastive,
+            "base_pull": without_contrastive,
             "refresh_share": (not self.refreshes, "refresh or refresh_steps"),
             "layer_lr_decay": (self.freeze == "encoder", "layers that are trained, and freeze=encoder freezes all"),
             "warmup": (schedule == "constant", "a schedule with a warm-up, such as constant_with_warmup"),

@@ -1,0 +1,73 @@
+"""The pull towards the base: in some steps the model that training began with scores the batch, too.
+
+Fine-tuning forgets: a model trained on health questions gets worse on questions about anything else. Weight averaging
+(:mod:`tardif.training.averaging`) walks back along one line. A second term of the loss keeps the model off the paths
+that forget: the Kullback-Leibler divergence of its distribution over the batch's documents from the base's (Learning
+without Forgetting, Li and Hoiem, ECCV 2016; here the old task is ranking, and needs no data of its own). Once the
+contrastive loss is near zero it is also what still has a direction, where Adam would otherwise amplify noise.
+
+The base scores one batch in four, with four times the weight: the same gradient on the mean, for an eighth more time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tardif.encoder.encoding import Block, Encoded
+from tardif.training.averaging import averaged
+from tardif.training.gradcache import encode_all
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+# The default weight of the pull, where the loss is contrastive (docs/choosing.md has the evidence).
+PULL = 1.0
+# One step in so many has the pull. The first has none: there the model still is the base.
+EVERY = 4
+
+
+def pull_of(pull: float | None, terms: Sequence[str]) -> float:
+    """Return ``pull``, or the default: the other losses have a teacher of their own.
+
+    >>> pull_of(None, ["contrastive"]), pull_of(None, ["margin"]), pull_of(0.5, ["contrastive"])
+    (1.0, 0.0, 0.5)
+    """
+    if pull is not None:
+        return pull
+    return PULL if "contrastive" in terms else 0.0
+
+
+class FrozenBase:
+    """The model that training began with, beside the one that is trained. It takes the memory of its weights.
+
+    Args:
+        model: the model with the weights that training began with. It is copied.
+    """
+
+    def __init__(self, model: MultiVectorEncoder) -> None:
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @classmethod
+    def of_run(cls, model: MultiVectorEncoder, start: Path) -> FrozenBase:
+        """Return the base of a model at any step, with the weights that training saved in ``start``.
+
+        Raises:
+            FolderError: these are damaged.
+        """
+        with averaged(model, start, 1.0):
+            return cls(model)
+
+    @torch.no_grad()
+    def encode(self, blocks: Sequence[Block]) -> list[Encoded]:
+        """Encode sub-batches as the base does."""
+        return encode_all(self._model, blocks)
+
+
+def is_pulled(step: int) -> bool:
+    """Return whether step ``step`` (the first is 0) has the pull: by its number alone, so that a resumed run agrees."""
+    return step % EVERY == EVERY - 1
