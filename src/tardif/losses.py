@@ -57,7 +57,13 @@ def contrastive(
 
 
 def distillation(
-    scores: Tensor, teacher: Tensor, *, given: Tensor | None = None, temperature: float = 1.0, normalise: bool = True
+    scores: Tensor,
+    teacher: Tensor,
+    *,
+    given: Tensor | None = None,
+    temperature: float = 1.0,
+    normalise: bool = True,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Compute the Kullback-Leibler divergence of the student's distribution over candidates from the teacher's.
 
@@ -74,6 +80,7 @@ def distillation(
         normalise: stretch each query's scores to 0..1 first, the student's and the teacher's (JaColBERTv2.5,
             Clavié 2024; PyLate stretches the student's only). The two are on different scales: a sum of cosines
             and, for example, a cross-encoder's logit.
+        weights: ``[queries]``, what each query's divergence is multiplied with. None: 1.
 
     Returns:
         The mean over the queries, a scalar. A query with fewer than two candidates counts as 0.
@@ -92,6 +99,8 @@ def distillation(
     student_log = functional.log_softmax((scores / temperature).masked_fill(~given, lowest), dim=1)  # [Q, candidates]
     teacher_log = functional.log_softmax((teacher / temperature).masked_fill(~given, lowest), dim=1)
     terms = (teacher_log.exp() * (teacher_log - student_log)).masked_fill(~given, 0.0)
+    if weights is not None:
+        terms = terms * weights.unsqueeze(1)  # [Q, candidates] * [Q, 1]
     return temperature**2 * terms.sum() / len(scores)
 
 

@@ -64,7 +64,8 @@ def test_the_gradient_is_that_of_the_loss_and_the_divergence(model, grad_cache):
 
     # A step along the gradient's excess changes the divergence as the excess says.
     def divergence():
-        return (teacher * (teacher.log() - scores(model).log_softmax(dim=1))).sum(dim=1).mean().item()
+        rows = (teacher * (teacher.log() - scores(model).log_softmax(dim=1))).sum(dim=1)  # [Q]
+        return (teacher.diagonal() * rows).mean().item()  # row r's positive is column r
 
     excess = {name: found[name] - expected[name] for name in found}
     length = sum(float(part.square().sum()) for part in excess.values())

@@ -3,8 +3,10 @@
 Fine-tuning forgets: a model trained on health questions gets worse on questions about anything else. Weight averaging
 (:mod:`tardif.training.averaging`) walks back along one line. A second term of the loss keeps the model off the paths
 that forget: the Kullback-Leibler divergence of its distribution over the batch's documents from the base's (Learning
-without Forgetting, Li and Hoiem, ECCV 2016; here the old task is ranking, and needs no data of its own). Once the
-contrastive loss is near zero it is also what still has a direction, where Adam would otherwise amplify noise.
+without Forgetting, Li and Hoiem, ECCV 2016; here the old task is ranking, and needs no data of its own). A query counts
+by the probability that the base gives its positive: what the base has wrong need not be kept, and a base that ranks
+badly pulls little. Once the contrastive loss is near zero, the pull is also what still has a direction, where Adam
+would otherwise amplify noise.
 
 The base scores one batch in four, with four times the weight: the same gradient on the mean, for an eighth more time.
 """

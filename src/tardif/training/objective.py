@@ -113,7 +113,10 @@ class Objective(nn.Module):
         documents_before: TokenVectors,
         batch: Mapping[str, Any],
     ) -> Tensor:
-        """Return how far the model's distribution over the columns is from the base's, weighted."""
+        """Return how far the model's distribution over the columns is from the base's, weighted.
+
+        A row counts by the probability that the base gives its positive: what the base has wrong need not be kept.
+        """
         columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
         count = len(batch["positives"])
         found, found_before = gather_vectors(self._pooled(documents)), gather_vectors(self._pooled(documents_before))
@@ -123,8 +126,10 @@ class Objective(nn.Module):
             return nothing
         with torch.no_grad():
             teacher = self._scores(queries_before, found_before, columns, batch)  # [Q, C]
+            positives = (batch["positives"] + columns.first_column).unsqueeze(1)  # [Q] -> [Q, 1]
+            right = (teacher / self.settings.temperature).softmax(dim=1).gather(1, positives).squeeze(1)  # [Q]
         scores = self._scores(queries, found, columns, batch)  # [Q, C]
-        far = distillation(scores, teacher, temperature=self.settings.temperature, normalise=False)
+        far = distillation(scores, teacher, temperature=self.settings.temperature, normalise=False, weights=right)
         weight = (self.settings.base_pull or 0.0) * EVERY
         return nothing + weight * far * (count * processes() / columns.queries)
 
