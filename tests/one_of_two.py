@@ -35,7 +35,7 @@ def moved(model):
     other = copy.deepcopy(model)
     with torch.no_grad():
         for number, weight in enumerate(other.parameters()):
-            weight *= 1 + 0.1 * (number % 3)
+            weight.mul_(1 + 0.1 * (number % 3))
     return other
 
 

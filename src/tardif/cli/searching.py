@@ -29,7 +29,6 @@ from tardif.cli.shared_options import (
     lines_of,
     whole_number,
 )
-from tardif.ranking import WORD_SHARE
 
 if TYPE_CHECKING:
     from tardif.index.filters import Filter
@@ -200,7 +199,7 @@ class SearchGroup(Group):
     exact: Annotated[bool, "Score every document."] = False
     recall: Annotated[float, "Without --exact: expected share of an exact search's hits."] = 0.99
     hybrid: Annotated[bool, "Blend with BM25 (index built with --hybrid)."] = False
-    word_share: Annotated[float, "BM25's share of the scores with --hybrid."] = WORD_SHARE
+    word_share: Annotated[float | None, "BM25's share with --hybrid; default: as learnt in training."] = None
     group: Annotated[bool, "One hit per document: its best piece."] = False
     explain: Explain = False
 

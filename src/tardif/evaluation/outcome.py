@@ -36,10 +36,12 @@ class Outcome:
     Attributes:
         values: measure -> query id -> value.
         first: query id -> the first hits.
+        run: all hits, where whoever made this kept them.
     """
 
     values: Values
     first: Mapping[str, FirstHits] = field(default_factory=dict)
+    run: Run | None = field(default=None, repr=False, compare=False)
 
 
 def outcome(qrels: Qrels, run: Run, measures: Iterable[str] = MEASURES) -> Outcome:

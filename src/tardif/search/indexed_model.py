@@ -9,13 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from tardif.checks import is_number
 from tardif.display import Short
 from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
 from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
+from tardif.ranking import WORD_SHARE
+
+T = TypeVar("T")
 
 _MOVED = "model place"  # the index's note that holds the place a user gave
 _WAY_OUT = "give its folder (--model of tardif search, add, sync and doctor; in Python model=); the index remembers it."
@@ -49,8 +53,16 @@ class IndexedModel(Short):
 
     @staticmethod
     def remember(folder: Path, index: Path) -> dict[str, Any]:
-        """Return the manifest's entry for the model in a folder: its place and its :func:`fingerprint`."""
-        return {**_place(folder, index), "fingerprint": fingerprint(folder)}
+        """Return the manifest's entry for the model in a folder: its place, its :func:`fingerprint`, and BM25's share
+        of hybrid searches if its training learnt one."""
+        share = _learnt_word_share(folder)
+        learnt = {} if share is None else {"word_share": share}
+        return {**_place(folder, index), "fingerprint": fingerprint(folder), **learnt}
+
+    @property
+    def word_share(self) -> float:
+        """BM25's share of a hybrid search: what training learnt on its held-out queries, or the default."""
+        return _share(self.remembered.get("word_share"), WORD_SHARE)
 
     @cached_property
     def path(self) -> Path:
@@ -119,6 +131,18 @@ class IndexedModel(Short):
         # A user without write permission can still search.
         with suppress(FolderError):
             self.note(_MOVED, json.dumps(place))
+
+
+def _learnt_word_share(model: Path) -> float | None:
+    """What the training of the model in a folder learnt; None where it learnt nothing, or left no results."""
+    try:
+        return _share(json.loads((model / "results.json").read_text("utf-8"))["settings"]["word_share"], None)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # another tool's file of that name
+        return None
+
+
+def _share(value: Any, default: T) -> float | T:
+    return float(value) if is_number(value) and 0 <= value <= 1 else default
 
 
 def _folder_of(given: str) -> Path:

@@ -402,7 +402,7 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORD_SHARE,
+        word_share: float | None = None,
         group: bool = False,
         explain: bool = False,
     ) -> list[Hit]:
@@ -415,7 +415,8 @@ class Retriever:
             exact: score every document.
             recall: without ``exact``, the expected share of an exact search's hits.
             hybrid: fuse with BM25's ranking; scores are then those of the fusion (:func:`tardif.ranking.blend`).
-            word_share: BM25's share of a hybrid search's scores, from 0 to 1.
+            word_share: BM25's share of a hybrid search's scores, from 0 to 1. None: :attr:`word_share`, which the
+                model's training learnt on its held-out queries; 0.15 where it learnt none.
             group: one hit per document: the best of its pieces, under the document's id; ``k`` counts documents.
             explain: give each hit the passage of its text that earned most of the score (:attr:`Hit.snippet
                 <tardif.types.Hit.snippet>`), and the words that earned it.
@@ -430,7 +431,7 @@ class Retriever:
         >>> 0 < len(hit.snippet) <= 250
         True
         """
-        queries, options = [check_query(query)], SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
+        queries, options = [check_query(query)], self._options(k, where, exact, recall, hybrid, word_share, group)
         return self._hits(queries, options, explain=explain)[0]
 
     def search_many(
@@ -442,7 +443,7 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORD_SHARE,
+        word_share: float | None = None,
         group: bool = False,
         explain: bool = False,
         advance: Callable[[int], None] | None = None,
@@ -451,8 +452,19 @@ class Retriever:
 
         ``advance`` is called with the number of queries done, for progress.
         """
-        options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
+        options = self._options(k, where, exact, recall, hybrid, word_share, group)
         return self._hits(check_queries(queries), options, advance, explain=explain)
+
+    @property
+    def word_share(self) -> float:
+        """BM25's share of the scores of a hybrid search that names none."""
+        return WORD_SHARE if self.home is None else self.home.word_share
+
+    def _options(
+        self, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float | None, group: bool
+    ) -> SearchOptions:
+        share = self.word_share if word_share is None else word_share
+        return SearchOptions.of(k, where, exact, recall, hybrid, share, group)
 
     def _hits(
         self,
@@ -489,7 +501,7 @@ class Retriever:
         exact: bool = False,
         recall: float = RECALL,
         hybrid: bool = False,
-        word_share: float = WORD_SHARE,
+        word_share: float | None = None,
         group: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> Run:
@@ -500,7 +512,7 @@ class Retriever:
         ...     {query: len(scores) for query, scores in retriever.run({"q1": "my parcel"}, k=5).items()}
         {'q1': 5}
         """
-        options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
+        options = self._options(k, where, exact, recall, hybrid, word_share, group)
         if not isinstance(queries, Mapping):
             raise SettingError(f"queries: give a dict of ids and texts, not {called(queries)}.")
         names, texts = check_ids(list(queries)), check_queries(list(queries.values()))

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from tardif.errors import DataError, SettingError
 from tardif.index.protocol import RECALL
-from tardif.ranking import WORD_SHARE
 from tardif.serving.limits import ServiceLimits
 from tardif.types import Document
 
@@ -75,7 +74,7 @@ class SearchRequest(Asked):
             "recall": RECALL if self.recall is None else self.recall,
             "exact": self.exact,
             "hybrid": self.hybrid,
-            "word_share": WORD_SHARE if self.word_share is None else self.word_share,
+            "word_share": self.word_share,
             "group": self.group,
             "explain": self.explain,
         }

@@ -20,7 +20,6 @@ from tardif.display import Hits
 from tardif.errors import BusyError, DataError, ReadOnlyError, ServiceError, SettingError, UnknownDocumentError
 from tardif.explanation import Explanation
 from tardif.index.protocol import RECALL
-from tardif.ranking import WORD_SHARE
 from tardif.search.hits import SearchOptions, Where, hit_of
 from tardif.search.retriever import Retriever
 from tardif.serving.feedback import Feedback
@@ -122,7 +121,8 @@ class ServedIndex:
             BusyError: too many queries wait.
         """
         queries = check_queries(queries)
-        recall, word_share = RECALL if recall is None else recall, WORD_SHARE if word_share is None else word_share
+        recall = RECALL if recall is None else recall
+        word_share = self._index.word_share if word_share is None else word_share
         options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
         if hybrid and not self._index.is_hybrid:
             raise SettingError(f"The index {self.name} was built without words: search without hybrid.")

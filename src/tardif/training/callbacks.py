@@ -207,6 +207,8 @@ class RunCallback(TrainerCallback):
         self.run_state.best, self.run_state.best_step = figures, step
         self.run_state.best_values = {name: dict(by) for name, by in found.values.items()}
         self.run_state.best_first = dict(found.first)
+        if self.context.task is not None and found.run is not None:
+            self.run_state.word_share = self.context.task.word_share(found.run)
 
     def keep_last(self) -> None:
         """Keep the last model where none has been kept."""

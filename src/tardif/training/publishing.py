@@ -31,7 +31,15 @@ from tardif.training.run_state import RunContext, RunState
 # Cross-validation is recommended with this many folds, for at most this many queries: over more, a share tells enough.
 _FOLDS, _MOST_FOR_FOLDS = 5, 500
 # What results.json records of a run's state, beside its steps.
-_RECORDED = ("ran_out_of_time", "stopped_early", "resumed_at", "refreshed_at", "best_step", "steps_without_loss")
+_RECORDED = (
+    "ran_out_of_time",
+    "stopped_early",
+    "resumed_at",
+    "refreshed_at",
+    "best_step",
+    "steps_without_loss",
+    "word_share",
+)
 
 
 @dataclass

@@ -66,6 +66,7 @@ class RunState:
     Attributes:
         best: the measures of the best trained checkpoint; ``best_values`` are those of each query, ``best_first`` its
             first hits.
+        word_share: BM25's share in a hybrid search with the best checkpoint, learnt on the held-out queries.
         seconds: of the whole run in all its parts, evaluations and refreshes included, up to the last step.
         steps_without_loss: the steps in which the loss was exactly 0.
     """
@@ -77,6 +78,7 @@ class RunState:
     best_values: dict[str, dict[str, float]] = field(default_factory=dict)
     best_first: dict[str, FirstHits] = field(default_factory=dict)
     best_step: int = 0
+    word_share: float | None = None
     evaluations: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     seconds_evaluating: float = 0.0

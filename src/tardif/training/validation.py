@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tardif.data.excluded_negatives import Own, own_documents
@@ -14,6 +15,7 @@ from tardif.evaluation.measure_names import DEPTH
 from tardif.evaluation.measures import means, rank_bm25
 from tardif.evaluation.outcome import Outcome, outcome
 from tardif.evaluation.packed import PackedRun
+from tardif.evaluation.word_share import best_word_share
 from tardif.progress import Console
 from tardif.ranking import TopK
 from tardif.text.bm25 import LexicalSearcher
@@ -33,7 +35,7 @@ _LEAST_QUERIES = 50
 class ValidationTask:
     """Held-out queries, their judgements, and the documents that are searched.
 
-    ``left_out`` holds each query's own document, which is no hit of it
+    ``language`` is what BM25 stems in. ``left_out`` holds each query's own document, which is no hit of it
     (:func:`tardif.data.excluded_negatives.own_documents`).
     """
 
@@ -42,6 +44,7 @@ class ValidationTask:
     documents: list[Document]
     corpus_size: int
     left_out: Own = field(default_factory=dict)
+    language: Language | None = None
 
     @property
     def _depth(self) -> int:
@@ -63,7 +66,7 @@ class ValidationTask:
         for other in found[1:]:
             found[0].merge(other.keys)
         run = PackedRun.of(list(self.queries), found[0], corpus.ids).without(self.left_out, DEPTH)
-        return outcome(self.qrels, run)
+        return replace(outcome(self.qrels, run), run=run)
 
     def _best(
         self, model: MultiVectorEncoder, corpus: Corpus, console: Console, what: str, group: ProcessGroup
@@ -88,6 +91,16 @@ class ValidationTask:
         """Return BM25's run."""
         run = rank_bm25(self.queries, self.documents, language, k=self._depth)
         return without_own(run, self.left_out, DEPTH)
+
+    def word_share(self, found: Run) -> float | None:
+        """Return BM25's share in a hybrid search that does best, given the run of a model; None where there is no
+        language to stem in, or too few queries to tell."""
+        return None if self.language is None else best_word_share(self.qrels, found, self._words)
+
+    @cached_property
+    def _words(self) -> Run:
+        assert self.language is not None
+        return self.bm25_run(self.language)
 
     def describe(self) -> str:
         """Return one line: the numbers of queries and documents."""
@@ -138,7 +151,7 @@ def bounded_task(judged: JudgedSet, *, limit: int, language: Language, seed: int
     qrels = {query: dict(judged.qrels[query]) for query in queries}
     documents = [document for document in everything if document.id in chosen]
     left_out = {query: own for query, own in judged.left_out.items() if query in asked}
-    return ValidationTask(queries, qrels, documents, len(everything), left_out)
+    return ValidationTask(queries, qrels, documents, len(everything), left_out, language)
 
 
 def _asked(relevant: Mapping[str, set[str]], limit: int) -> tuple[set[str], set[str]]:
