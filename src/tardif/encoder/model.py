@@ -152,7 +152,7 @@ def _add_embeddings(transformer: Transformer, new: Sequence[int]) -> None:
     if new and new[-1] >= old:
         # The library samples new rows from the old ones' covariance by default: slow, and random.
         encoder.resize_token_embeddings(new[-1] + 1, mean_resizing=False)
-    tokenizer = transformer.tokenizer
+    tokenizer: Any = transformer.tokenizer
     end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     with torch.no_grad():
         weight = encoder.get_input_embeddings().weight
