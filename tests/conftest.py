@@ -25,6 +25,7 @@ import tiny
 from chat_server import KEY, Endpoint
 from hub_server import Hub
 
+_CHROMIUM = Path("/usr/bin/chromium")
 _MEMORY, _ROOM = Path("/dev/shm"), 4 << 30  # the fast tests write half a gigabyte
 
 
@@ -207,3 +208,15 @@ def fails(tardif):
         return line
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser: Debian's chromium, driven by Playwright."""
+    if not _CHROMIUM.exists():
+        pytest.skip("Debian's chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(_CHROMIUM), args=["--no-sandbox"])
+        yield found
+        found.close()

@@ -52,8 +52,8 @@ def check_contents(wheel: Path, archive: Path) -> None:
         packed = set(opened.namelist())
     with tarfile.open(archive) as opened:
         sources = {name.partition("/")[2] for name in opened.getnames()}
-    modules = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
-    if missing := (modules | {"tardif/py.typed"}) - packed:
+    files = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*") if path.is_file()}
+    if missing := {name for name in files if "__pycache__" not in name} - packed:
         sys.exit(f"The wheel lacks {', '.join(sorted(missing)[:5])}.")
     if missing := {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"} - sources:
         sys.exit(f"The source archive lacks {', '.join(sorted(missing))}.")

@@ -1,10 +1,11 @@
 // The bar below the search box: a button for each field of the metadata, for any other filter, and for options.
 // The state is the list of clauses; the controls show it and change it.
 
-import { keyText, literal, oneOf, ownKey, parsed, test } from "./filters.js";
+import { oneOf, parsed, test, wayText } from "./filters.js";
 import { icon, isolated, make, number, short } from "./texts.js";
 
 const MOST_FIELDS = 8;
+const DAY = 10; // characters of an ISO date
 const SYNTAX = [
   ["lang = 'en' and year >= 2020", "both hold"],
   ["lang in ('en', 'fr') or lang is missing", "one of them, or none is there"],
@@ -29,7 +30,7 @@ export class FilterBar {
   /** Make the controls of an index. */
   open(index) {
     const fields = index.fields ?? [];
-    this.controls = fields.map((field) => new FieldControl(field, (clauses) => this.#replace(field.name, clauses)));
+    this.controls = fields.map((field) => new FieldControl(field, (control, clauses) => this.#replace(control, clauses)));
     const shown = this.controls.slice(0, MOST_FIELDS).map((control) => control.pill);
     const rest = this.controls.slice(MOST_FIELDS);
     this.chips = make("span", { class: "chips" });
@@ -55,15 +56,15 @@ export class FilterBar {
   }
 
   /** Add a value that a person chose in a hit. */
-  add(key, value) {
-    const name = ownKey(key);
-    const control = this.controls.find((one) => keyText(one.field.name) === name);
+  add(way, value) {
+    const key = wayText(way);
+    const control = this.controls.find((one) => one.key === key);
     if (control?.choices.some((choice) => choice.value === value)) {
       const chosen = new Set(control.chosen()).add(value);
-      this.#replace(control.field.name, [oneOf(name, [...chosen])]);
+      this.#replace(control, [oneOf(key, [...chosen])]);
       return;
     }
-    const clause = `${name} = ${literal(value)}`;
+    const clause = test(key, "=", value);
     if (!this.clauses.includes(clause)) this.changed({ filters: [...this.clauses, clause] });
   }
 
@@ -73,14 +74,9 @@ export class FilterBar {
     this.chips.classList.toggle("faulty", isFaulty);
   }
 
-  #replace(name, clauses) {
-    const kept = this.clauses.filter((clause) => !this.#belongs(clause, name));
+  #replace(control, clauses) {
+    const kept = this.clauses.filter((clause) => !control.reads(parsed(clause)));
     this.changed({ filters: [...kept, ...clauses] });
-  }
-
-  #belongs(clause, name) {
-    const control = this.controls.find((one) => one.field.name === name);
-    return control.reads(parsed(clause));
   }
 
   #show() {
@@ -119,7 +115,7 @@ export class FilterBar {
       make("div", { class: "row" }, this.text, make("button", { type: "submit", class: "go" }, "Add")),
     );
     const rows = SYNTAX.map(([written, says]) => make("div", null, make("dt", null, make("code", null, written)), make("dd", null, says)));
-    const [button, panel] = pill("Filter by …", "expression", "A filter in words", form, make("dl", { class: "syntax" }, ...rows));
+    const [button, panel] = pill("Filter by …", "A filter in words", form, make("dl", { class: "syntax" }, ...rows));
     button.classList.add("add");
     this.panel = panel;
     return [button, panel];
@@ -141,7 +137,6 @@ export class FilterBar {
     const sizes = this.sizes.map((box) => make("label", { class: "tick" }, box, ` ${box.value}`));
     return pill(
       "Options",
-      "options",
       "Options",
       make("fieldset", { class: "sizes" }, make("legend", null, "Hits"), ...sizes),
       index.hybrid ? make("label", { class: "tick" }, this.hybrid, " Fuse with BM25 (hybrid)") : null,
@@ -154,24 +149,25 @@ export class FilterBar {
 class FieldControl {
   constructor(field, changed) {
     this.field = field;
-    this.changed = changed;
+    this.key = field.name; // as the filter language writes it
+    this.changed = (clauses) => changed(this, clauses);
     this.choices = [];
-    const types = field.types ?? [];
-    const isNumber = types.length > 0 && types.every((type) => /^(num|int|float)/.test(type) || type === "null");
-    this.kind = field.values?.length ? "choices" : isNumber ? "range" : "contains";
+    this.name = short(unquoted(field.name), 40);
+    this.isDate = typeof field.range?.[0] === "string";
+    this.kind = field.values?.length ? "choices" : field.range ? "range" : "contains";
     const inside = { choices: () => this.#choices(), range: () => this.#range(), contains: () => this.#contains() }[this.kind]();
-    this.clear = make("button", { type: "button", class: "quiet", onclick: () => changed([]) }, "Clear");
-    this.pill = pill(shownKey(field.name), `field-${field.name}`, `Filter by ${shownKey(field.name)}`, inside, this.clear);
+    this.clear = make("button", { type: "button", class: "quiet", onclick: () => this.changed([]) }, "Clear");
+    this.pill = pill(this.name, `Filter by ${this.name}`, inside, this.clear);
   }
 
   /** Whether this control shows a clause. */
   reads(clause) {
-    if (!clause || keyText(this.field.name) !== clause.key) return false;
+    if (clause?.key !== this.key) return false;
     const { operator, values } = clause;
     if (this.kind === "choices") {
       return ["=", "in"].includes(operator) && values.every((value) => this.field.values.includes(value));
     }
-    if (this.kind === "range") return [">=", "<="].includes(operator) && typeof values[0] === "number";
+    if (this.kind === "range") return [">=", "<="].includes(operator) && typeof values[0] === typeof this.field.range[0];
     return operator === "contains" && typeof values[0] === "string";
   }
 
@@ -184,8 +180,8 @@ class FieldControl {
     if (this.kind === "choices") this.choices.forEach((choice) => (choice.box.checked = values.includes(choice.value)));
     if (this.kind === "range") {
       const bound = (sign) => clauses.find((clause) => clause.operator === sign)?.values[0];
-      this.least.value = bound(">=") ?? "";
-      this.most.value = bound("<=") ?? "";
+      this.least.value = this.#day(bound(">="));
+      this.most.value = this.#day(bound("<="));
     }
     if (this.kind === "contains") this.part.value = values[0] ?? "";
     const isOn = clauses.length > 0;
@@ -196,62 +192,74 @@ class FieldControl {
   }
 
   #words(clauses, values) {
-    if (this.kind === "range") return clauses.map((one) => `${one.operator === ">=" ? "≥" : "≤"} ${one.values[0]}`).join(", ");
+    if (this.kind === "range") return clauses.map((one) => `${one.operator === ">=" ? "≥" : "≤"} ${this.#day(one.values[0])}`).join(", ");
     const named = values.slice(0, 2).map((value) => short(value, 24)).join(", ");
     return values.length > 2 ? `${named} +${values.length - 2}` : named;
   }
 
   #choices() {
     const box = () => make("input", { type: "checkbox", onchange: () => this.#chose() });
-    this.choices = this.field.values.map((value) => ({ value, box: box() }));
+    const { values } = this.field;
+    const isNumbers = values.every((value) => typeof value === "number");
+    this.choices = (isNumbers ? values.toSorted((a, b) => a - b) : values).map((value) => ({ value, box: box() }));
     const rows = this.choices.map((choice) => make("label", { class: "tick" }, choice.box, " ", isolated(short(choice.value, 60))));
-    return make("fieldset", { class: "choices" }, make("legend", null, isolated(shownKey(this.field.name))), ...rows);
+    return make("fieldset", { class: "choices" }, make("legend", null, isolated(this.name)), ...rows);
   }
 
   #chose() {
     const values = this.chosen();
-    this.changed(values.length ? [oneOf(this.field.name, values)] : []);
+    this.changed(values.length ? [oneOf(this.key, values)] : []);
   }
 
   #range() {
-    const [low, high] = this.field.range ?? [null, null];
-    const bound = (hint) => make("input", { type: "number", step: "any", inputmode: "decimal", placeholder: hint ?? "", onchange: () => this.#ranged() });
+    const [low, high] = this.field.range;
+    const kind = this.isDate ? { type: "date" } : { type: "number", step: "any", inputmode: "decimal" };
+    const bound = (hint) => make("input", { ...kind, placeholder: hint, onchange: () => this.#ranged() });
     this.least = bound(low);
     this.most = bound(high);
+    const shown = (value) => (this.isDate ? this.#day(value) : number(value));
     return make(
       "fieldset",
       { class: "range" },
-      make("legend", null, isolated(shownKey(this.field.name))),
+      make("legend", null, isolated(this.name)),
       make("label", null, "from ", this.least),
       make("label", null, "to ", this.most),
-      low === null ? null : make("p", { class: "soft" }, `${number(low)} to ${number(high)} in this index`),
+      make("p", { class: "soft" }, `${shown(low)} to ${shown(high)} in this index`),
     );
   }
 
   #ranged() {
-    const bounds = [[">=", this.least], ["<=", this.most]].filter(([, box]) => box.value !== "" && Number.isFinite(box.valueAsNumber));
-    this.changed(bounds.map(([sign, box]) => test(this.field.name, sign, box.valueAsNumber)));
+    // The last day is a part of the range, with all of its hours: T24 is behind them.
+    const hours = this.field.range[1].length > DAY ? "T24" : "";
+    const bounds = [[">=", this.least, ""], ["<=", this.most, hours]].filter(([, box]) => box.value !== "" && box.validity.valid);
+    this.changed(bounds.map(([sign, box, rest]) => test(this.key, sign, this.isDate ? box.value + rest : box.valueAsNumber)));
+  }
+
+  /** A bound as its box has it: of a date the day. */
+  #day(bound) {
+    return this.isDate ? (bound ?? "").slice(0, DAY) : (bound ?? "");
   }
 
   #contains() {
-    const changed = () => this.changed(this.part.value ? [test(this.field.name, "contains", this.part.value)] : []);
+    const changed = () => this.changed(this.part.value ? [test(this.key, "contains", this.part.value)] : []);
     this.part = make("input", { type: "text", onchange: changed });
-    return make("label", null, isolated(shownKey(this.field.name)), " contains ", this.part);
+    return make("label", null, isolated(this.name), " contains ", this.part);
   }
 }
 
-function shownKey(name) {
-  return short(name.replace(/^"((?:[^"]|"")*)"$/, (_, key) => key.replaceAll('""', '"')), 40);
+/** A field's name without the quotes that the filter language needs. */
+function unquoted(name) {
+  return name.replace(/"((?:[^"]|"")*)"/g, (_, key) => key.replaceAll('""', '"'));
 }
 
 let made = 0;
 
 /** A button, and the panel that it opens. */
-function pill(label, key, title, ...inside) {
+function pill(label, title, ...inside) {
   const id = `panel-${(made += 1)}`;
   const button = make(
     "button",
-    { type: "button", class: "pill", popovertarget: id, "data-key": key },
+    { type: "button", class: "pill", popovertarget: id },
     isolated(label),
     make("span", { class: "pill-value" }),
     make("span", { class: "caret", "aria-hidden": "true" }, "▾"),

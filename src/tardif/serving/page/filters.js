@@ -3,23 +3,19 @@
 // any other clause is kept as it was typed.
 
 const KEYWORDS = new Set("and or not in like contains exists is missing true false null".split(" "));
-const PART = String.raw`(?:[A-Za-z_][\w-]*|"(?:[^"]|"")*"|` + "`(?:[^`]|``)*`)";
-const NAME = new RegExp(`^${PART}(?:\\.${PART})*$`);
+const WORD = String.raw`[\p{L}_][\p{L}\p{N}_-]*`;
+const PART = `(?:${WORD}|"(?:[^"]|"")*"|` + "`(?:[^`]|``)*`)";
+const PLAIN = new RegExp(`^${WORD}$`, "u");
 const TOKEN = new RegExp(
   `\\s*(?:(?<name>${PART}(?:\\.${PART})*)|(?<own>@[\\w.]+)|(?<text>'(?:[^']|'')*')|(?<number>-?\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)|(?<sign>>=|<=|=|\\(|\\)|,))\\s*`,
-  "y",
+  "yu",
 );
 const CONSTANTS = { true: true, false: false, null: null };
 
-/** A key as the language writes it: what is not a name is quoted. */
-export function keyText(name) {
-  if (/^@[\w.]+$/.test(name)) return name;
-  return NAME.test(name) && !KEYWORDS.has(name.toLowerCase()) ? name : `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A key of a document's metadata as the language writes it: a dot in it leads nowhere. */
-export function ownKey(key) {
-  return /^[A-Za-z_][\w-]*$/.test(key) && !KEYWORDS.has(key.toLowerCase()) ? key : `"${key.replaceAll('"', '""')}"`;
+/** The way to a value in a document's metadata as the language writes it, and as the service names fields. */
+export function wayText(way) {
+  const isPlain = (key) => PLAIN.test(key) && !KEYWORDS.has(key.toLowerCase());
+  return way.map((key) => (isPlain(key) ? key : `"${key.replaceAll('"', '""')}"`)).join(".");
 }
 
 /** A value of JSON as the language writes it. */
@@ -27,13 +23,13 @@ export function literal(value) {
   return typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value);
 }
 
-export function oneOf(name, values) {
-  if (values.length === 1) return `${keyText(name)} = ${literal(values[0])}`;
-  return `${keyText(name)} in (${values.map(literal).join(", ")})`;
+/** A clause for one of some values; `key` is written already. */
+export function oneOf(key, values) {
+  return values.length === 1 ? test(key, "=", values[0]) : `${key} in (${values.map(literal).join(", ")})`;
 }
 
-export function test(name, operator, value) {
-  return `${keyText(name)} ${operator} ${literal(value)}`;
+export function test(key, operator, value) {
+  return `${key} ${operator} ${literal(value)}`;
 }
 
 /** All clauses as one filter, or null. One clause alone keeps its columns, which an error names. */

@@ -5,7 +5,7 @@ import { tab } from "./storage.js";
 import { draw, icon, isolated, longText, make, marked, number, short } from "./texts.js";
 import { tokenMap } from "./token_map.js";
 
-const MOST_FACTS = 5;
+const MOST_FACTS = 4;
 const TITLE = 200;
 
 /** One hit of a list. `list` is what all of its hits share: index, query, service, judgements, and what to call. */
@@ -66,9 +66,9 @@ export class HitView {
 
   /** Judge the hit: 1 for relevant, 0 for not. */
   async rate(label) {
-    if (!this.thumbs) return;
     const { list, hit } = this;
     const before = list.judgements.get(list.index, list.query, hit.document_id);
+    if (!this.thumbs || before === label) return;
     this.#press(label);
     try {
       await list.service.post(indexPath(list.index, "/feedback"), { query: list.query, document_id: hit.document_id, label });
@@ -87,8 +87,8 @@ export class HitView {
 
   #foot() {
     const { hit, list } = this;
-    const facts = Object.entries(hit.metadata ?? {}).flatMap(([key, value]) => factsOf(key, value));
-    const shown = facts.slice(0, MOST_FACTS).map(([key, value]) => this.#fact(key, value));
+    const facts = factsOf([], hit.metadata ?? {});
+    const shown = facts.slice(0, MOST_FACTS).map(({ way, value }) => this.#fact(way, value));
     const tools = make("span", { class: "tools" }, make("button", { type: "button", class: "quiet", onclick: () => this.why() }, "Why?"));
     if (list.takesFeedback) {
       const thumb = (label, name, says) =>
@@ -113,11 +113,11 @@ export class HitView {
     );
   }
 
-  #fact(key, value) {
+  #fact(way, value) {
     return make(
       "button",
-      { type: "button", class: "fact", title: "Filter by this", onclick: () => this.list.filterBy(key, value) },
-      make("span", { class: "soft" }, isolated(short(key, 30))),
+      { type: "button", class: "fact", title: "Filter by this", onclick: () => this.list.filterBy(way, value) },
+      make("span", { class: "soft" }, isolated(short(way.join("."), 30))),
       " ",
       isolated(short(value, 40)),
     );
@@ -187,10 +187,11 @@ function rankOf(hit, movement) {
   return movement ? make("span", { class: "ranks" }, shown, movement) : shown;
 }
 
-/** The values of a key that a filter can ask for; those of a list one by one. */
-function factsOf(key, value) {
-  const values = Array.isArray(value) ? value : [value];
-  return values.filter((one) => ["string", "number", "boolean"].includes(typeof one) && one !== "").map((one) => [key, one]);
+/** The values that a filter can ask for: those of a list and of an object one by one, each with its way there. */
+function factsOf(way, value) {
+  if (Array.isArray(value)) return value.flatMap((one) => (typeof one === "object" ? [] : factsOf(way, one)));
+  if (value !== null && typeof value === "object") return Object.entries(value).flatMap(([key, one]) => factsOf([...way, key], one));
+  return value === null || value === "" ? [] : [{ way, value }];
 }
 
 function placeOf(piece) {

@@ -20,7 +20,7 @@ class Page {
     this.bar = new FilterBar(at("bar"), (change) => this.change(change));
     this.results = new Results(at("results"), this.service, this.judgements, {
       say: (text) => this.say(text),
-      filterBy: (key, value) => this.bar.add(key, value),
+      filterBy: (way, value) => this.bar.add(way, value),
       copy: (text, said) => this.copy(text, said),
       opened: (view, isOpen) => this.opened(view, isOpen),
       more: (k) => this.more(k),
@@ -221,6 +221,7 @@ function askToken(said) {
       () => {
         dialog.removeEventListener("cancel", keepOpen);
         resolve(at("token").value.trim());
+        at("token").value = "";
       },
       { once: true },
     );

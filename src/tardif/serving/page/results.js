@@ -7,6 +7,8 @@ import { duration, isolated, make, plural } from "./texts.js";
 
 const STEP = 10; // more hits at a time
 
+let lists = 0;
+
 /** The body of a search, without what is as it is by default. */
 export function searchBody(state, filter) {
   return {
@@ -118,7 +120,7 @@ export class Results {
   #views(state, answer, movement = () => null) {
     const list = {
       ...this.hooks,
-      key: `hit-${answer.index.name.replace(/\W/g, "-")}`,
+      key: `list-${(lists += 1)}`,
       index: answer.index.name,
       query: state.query,
       service: this.service,

@@ -3,6 +3,9 @@
 import { tab } from "./storage.js";
 
 const TOKEN = "tardif-token";
+// A busy service is asked again after the time that it names, a few times and not for long.
+const TRIES = 3;
+const LONGEST_WAIT = 5; // seconds
 
 /** What went wrong, in the service's own words. */
 export class Problem extends Error {
@@ -36,7 +39,7 @@ export class Service {
   }
 
   async #call(method, path, body, signal) {
-    for (;;) {
+    for (let busy = 0; ; ) {
       const token = tab.get(TOKEN);
       const answer = await this.#fetch(method, path, body, token, signal);
       if (answer.status === 401) {
@@ -45,7 +48,13 @@ export class Service {
         if (token === tab.get(TOKEN)) await this.#token(problem, token !== null);
         continue;
       }
-      if (!answer.ok) throw await problemOf(answer);
+      if (!answer.ok) {
+        const problem = await problemOf(answer);
+        const isBusy = [429, 503].includes(problem.status) && problem.retryAfter !== null && problem.retryAfter <= LONGEST_WAIT;
+        if (!isBusy || (busy += 1) > TRIES) throw problem;
+        await wait(problem.retryAfter, signal);
+        continue;
+      }
       return answer.status === 204 ? null : await answer.json();
     }
   }
@@ -63,12 +72,25 @@ export class Service {
     }
   }
 
+  async #asked(said) {
+    const token = await this.askToken(said);
+    // A header takes nothing else.
+    return /^[\x21-\x7e]+$/.test(token) ? token : this.#asked("A token has letters, digits and signs of ASCII only, and no space.");
+  }
+
   async #token(problem, wasWrong) {
-    this.asking ??= this.askToken(wasWrong ? problem.message : "").finally(() => {
+    this.asking ??= this.#asked(wasWrong ? problem.message : "").finally(() => {
       this.asking = null;
     });
     tab.set(TOKEN, await this.asking);
   }
+}
+
+function wait(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 async function problemOf(answer) {
