@@ -249,7 +249,7 @@ async def measure(
     written = Written()
     with served(copy, log) as (process, url, seconds):
         watched = psutil.Process(process.pid)
-        print(f"\n{name}, {len(documents):,} documents: open in {seconds:.1f} s, {megabytes(watched):.0f} MB\n")
+        print(f"\n{name}, {len(documents):,} documents: open in {seconds:.1f} s, {held(watched)}\n")
         print("| | p50 ms | p99 ms | searches/s | CPU ms of a search | answers |\n|---|---|---|---|---|---|")
         limits = httpx2.Limits(max_connections=_MOST_OPEN + 10, max_keepalive_connections=_MOST_OPEN)
         async with httpx2.AsyncClient(limits=limits) as client, httpx2.AsyncClient() as other:
@@ -269,7 +269,7 @@ async def measure(
                 f"\nThe service's median with {options.clients[0]} clients adds "
                 f"{found[0].median - usual.median:.1f} ms. "
                 f"{len(written.there):,} documents were added meanwhile, and the writer was refused "
-                f"{written.refused.total()} times. The service has {megabytes(watched):.0f} MB now.",
+                f"{written.refused.total()} times. The service: {held(watched)}.",
                 flush=True,
             )
             rate = _OVERLOAD * max(len(each.times) / each.seconds for each in found)
@@ -292,6 +292,13 @@ def work_of(process: psutil.Process) -> float:
     """Seconds of a core's work that a process has done."""
     times = process.cpu_times()
     return times.user + times.system
+
+
+def held(process: psutil.Process) -> str:
+    """The work that a process has done and its memory; its own part is what the system cannot read from files again."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    own = next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("RssAnon"))
+    return f"{work_of(process):.2f} s of a core's work, {megabytes(process):.0f} MB, of which {own:.0f} its own"
 
 
 def megabytes(process: psutil.Process) -> float:
