@@ -19,7 +19,7 @@ def page(tmp_path_factory):
     return report([*trained, report_samples.evaluation(root / "evaluated", queries=40)], root / "page.html")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_the_page_is_quiet_fits_and_is_accessible(page, browser, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
