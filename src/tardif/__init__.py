@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tardif.errors import SettingError as SettingError
     from tardif.errors import TardifError as TardifError
     from tardif.errors import TrainingError as TrainingError
-    from tardif.evaluation.evaluate import evaluate as evaluate
+    from tardif.report.leaving import evaluate as evaluate
+    from tardif.report.leaving import prepare_folder as prepare_folder
     from tardif.search.rerank import rerank as rerank
     from tardif.search.retriever import Retriever as Retriever
     from tardif.training.result import TrainingResult as TrainingResult
@@ -38,7 +39,7 @@ _HOMES = {
     **dict.fromkeys(("ServiceError", "SettingError", "TardifError", "TrainingError"), "tardif.errors"),
     **dict.fromkeys(("Document", "Example", "Hit", "Query"), "tardif.types"),
     "Client": "tardif.client",
-    "evaluate": "tardif.evaluation.evaluate",
+    **dict.fromkeys(("evaluate", "prepare_folder"), "tardif.report.leaving"),
     "Retriever": "tardif.search.retriever",
     "rerank": "tardif.search.rerank",
     "Trainer": "tardif.training.trainer",

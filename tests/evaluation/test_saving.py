@@ -3,10 +3,11 @@ import json
 import pytest
 
 from samples import CORPUS, write_beir
-from tardif.errors import FolderError
+from tardif.errors import DataError, FolderError
 from tardif.evaluation.comparison import compare
 from tardif.evaluation.runs import write_run
 from tardif.evaluation.saving import check_folder, file_names, write_results
+from tardif.progress import Console
 
 HOSTILE = [
     "../../etc/passwd",
@@ -107,3 +108,30 @@ def test_a_saved_run_is_not_written_over_while_it_is_measured(tmp_path):
     with pytest.raises(FolderError, match="a run would be written over it"):
         compare(["bm25", run], [beir], out=out)
     assert (out / "runs" / "bm25.set.run").read_bytes() == before
+
+
+def test_a_run_that_a_measure_refuses_is_saved_and_not_found_again(tmp_path, monkeypatch, capsys):
+    def refuse(*args):
+        raise DataError("odd")
+
+    beir, out = write_beir(tmp_path / "faq"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("tardif.evaluation.comparison.per_query", refuse)
+        with pytest.raises(DataError, match="odd"):
+            compare(["bm25"], [beir], measures=["RR"], out=out)
+    assert files(out) == ["runs/bm25.faq.run"]
+    (again,) = compare([str(out / "runs" / "bm25.faq.run")], [beir], measures=["RR"])
+    (found,) = compare(["bm25"], [beir], measures=["RR"], out=out, console=Console())
+    assert found.values == again.values
+    assert "bm25 on faq: taken from the evaluation that was interrupted" in capsys.readouterr().err
+
+
+def test_runs_of_an_earlier_evaluation_are_kept_and_named(tmp_path, capsys):
+    beir, out = write_beir(tmp_path / "faq"), tmp_path / "out"
+    mine = written(tmp_path / "mine.run", q1=["d2", "d1"], q2=["d3"])
+    compare([mine, "bm25"], [beir], measures=["RR"], out=out)
+    compare(["bm25"], [beir], measures=["RR"], out=out, console=Console())
+    assert f"{out / 'runs'} also holds runs of an earlier evaluation" in capsys.readouterr().err
+    assert (out / "runs" / "mine.faq.run").is_file()
+    compare([mine, "bm25"], [beir], measures=["RR"], out=out, console=Console())
+    assert "also holds" not in capsys.readouterr().err

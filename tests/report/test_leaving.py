@@ -61,6 +61,22 @@ def test_prepare_leaves_a_report_and_the_command(tmp_path, tardif, pages):
     assert len(TrainingSet.load(out).documents) == 20
 
 
+def test_python_leaves_the_same_files_as_the_command_line(tmp_path, tardif, pages):
+    from tardif import prepare_folder
+
+    source = tmp_path / "pairs.jsonl"
+    rows = [{"query": f"who wrote book {n}?", "positive": f"Book {n} was written by author {n}."} for n in range(20)]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    assert tardif("prepare", source, "--out", tmp_path / "one", "--miner", "none", "--quiet")[0] == 0
+    assert prepare_folder([source], None, tmp_path / "two", miner="none") == tmp_path / "two"
+    one, two = (
+        {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")} for name in ("one", "two")
+    )
+    assert one == two >= {"report.html", "report/run.json"}
+    command = f"tardif.prepare_folder([{str(source)!r}], None, out={str(tmp_path / 'two')!r}, miner='none')"
+    assert read_evidence(tmp_path / "two").run.command == command
+
+
 def test_the_verb_draws_several_folders_into_one_page(trained, tmp_path, tardif):
     result = trained()
     again = tmp_path / "again"

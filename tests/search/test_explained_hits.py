@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 import tiny
@@ -57,6 +58,43 @@ def test_matches_are_those_of_the_hits_explanation(retriever):
             for mark, row in zip(found, (mark.as_json(text) for mark in found), strict=True):
                 assert row["text"] == text[mark.start : mark.end]
                 assert row["text"] in earned
+
+
+@pytest.fixture
+def unsteady(retriever, monkeypatch):
+    """A query encoder whose vectors are others in every batch, far more so than by rounding; and its batches."""
+    encode, batches = retriever._model.lightest().encode_queries, []
+
+    def encode_queries(texts):
+        batches.append(list(texts))
+        vectors, lengths = encode(texts)
+        return vectors * np.float32(1 - 1e-4 * len(batches)), lengths
+
+    monkeypatch.setattr(retriever._model.lightest(), "encode_queries", encode_queries)
+    return batches
+
+
+def test_hits_are_explained_by_the_vectors_that_scored_them(retriever, unsteady):
+    found = retriever.search_many([QUERY, "bread"], k=3)
+    for query, hits in zip([QUERY, "bread"], found, strict=True):
+        for hit, explanation in zip(hits, retriever.explain_many([(query, hit) for hit in hits]), strict=True):
+            assert explanation.score == hit.score
+            assert "hybrid" not in explanation.note
+    assert unsteady == [[QUERY, "bread"]]
+    for how in ({}, {"hybrid": True}):
+        unsteady.clear()
+        assert all(hit.snippet for hit in retriever.search(QUERY, k=3, explain=True, **how))
+        assert unsteady == [[QUERY]]
+    retriever.rerank(QUERY, ["d1"], explain=True)
+    assert unsteady == [[QUERY], [QUERY]]
+
+
+def test_a_hit_of_another_process_is_not_taken_for_a_hybrid_searchs(retriever, unsteady):
+    (hit,) = retriever.search(QUERY, k=1)
+    with Retriever(retriever.index.folder) as other:
+        explanation = other.explain(QUERY, hit)
+    assert explanation.score != hit.score
+    assert "hybrid" not in explanation.note
 
 
 def test_documents_that_are_reranked_without_an_index_are_explained(multi_vector_folder):

@@ -59,11 +59,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure systems on judged queries."""
-    from tardif.data.regular import user_path
-    from tardif.evaluation.evaluate import evaluate as measure
     from tardif.evaluation.saving import check_folder
     from tardif.progress import Console
-    from tardif.report.leaving import leave_report
+    from tardif.report.leaving import evaluate as measure
     from tardif.text.languages import language as find_language
 
     forms = {"json": as_json, "csv": as_csv, "markdown": as_markdown}
@@ -84,8 +82,6 @@ def evaluate(
     beside, how = judging.judging()
     asked = {**beside, **options.arguments(), "how": how}
     found = measure(systems or [], data, compare=compare, out=out, console=console, command=typed(), **asked)
-    if out is not None:
-        leave_report(user_path(out), console)
     _show(found, next((name for name, is_chosen in forms.items() if is_chosen), ""), with_pairs=compare)
     # Where stdout is not for a person, the comparisons in words are: --json must stay one document.
     if not as_markdown and (any(forms.values()) or not is_terminal()):

@@ -30,16 +30,11 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Make a training set: read, check, split, mine negatives."""
-    from tardif.data.regular import user_path
-    from tardif.evaluation.environment import environment
-    from tardif.evaluation.evidence import PREPARATION, Evidence, RunFacts
-    from tardif.preparation import prepare_folder
     from tardif.progress import Console
-    from tardif.report.leaving import leave_report
+    from tardif.report.leaving import prepare_folder
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
-    console = Console(quiet=quiet)
     prepare_folder(
         source or [],
         out=out,
@@ -50,10 +45,9 @@ def prepare(
         language=language,
         seed=seed,
         overwrite=overwrite,
-        console=console,
+        console=Console(quiet=quiet),
+        command=typed(),
     )
-    run = RunFacts(PREPARATION, out.resolve().name, environment(), typed(), seed)
-    leave_report(user_path(out), console, Evidence(run=run))
     put(str(out))
 
 

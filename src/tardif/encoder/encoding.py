@@ -20,7 +20,7 @@ from tardif.encoder.malloc import kept_memory
 from tardif.encoder.packing import LENGTHS, lengths_of
 from tardif.encoder.spans import as_unicode
 from tardif.encoder.tokens import BLANK, tokens_for
-from tardif.errors import ModelError, SettingError
+from tardif.errors import SettingError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -66,43 +66,6 @@ def _forward(model: Any, block: Block) -> tuple[Tensor, Tensor]:
         of_tokens = dropped.repeat_interleave(torch.tensor(packed, device=mask.device)) if packed else dropped
         mask = mask & ~(of_tokens.unsqueeze(0) if packed else of_tokens.unsqueeze(1))
     return out["token_embeddings"], mask
-
-
-class OneText(NamedTuple):
-    """A text's token vectors ``[scored, dim]``; the ids of all its tokens, without a query's expansion; and the places
-    of the scored tokens among these, those of the expansion after them."""
-
-    vectors: NDArray[np.float32]
-    ids: list[int]
-    scored: list[int]
-
-
-@torch.inference_mode()
-def encode_one(model: MultiVectorEncoder, text: str, task: str) -> OneText:
-    """Encode one text, and say which tokens its vectors belong to.
-
-    Raises:
-        ModelError: the model changes the number of its tokens itself.
-    """
-    training = model.training
-    model.eval()
-    try:
-        blocks, _ = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks([text], task)
-        features = to_device(blocks[0], model.device)
-        own = features["attention_mask"][0].bool()  # [tokens]
-        if (added := features.get("query_expansion_positions")) is not None:
-            own = own & ~added[0]
-        ids = features["input_ids"][0]
-        embeddings, mask = _forward(model, Block(features, task))
-    finally:
-        model.train(training)
-    if mask.shape[1] != len(ids):
-        raise ModelError(
-            "The model pools its tokens itself, and does not say which ones: only a model without token pooling can be "
-            "explained."
-        )
-    vectors = embeddings[mask].float().cpu().numpy()  # [1, tokens, dim] -> [scored, dim]
-    return OneText(vectors, ids[own].tolist(), torch.nonzero(mask[0])[:, 0].tolist())
 
 
 def encode_texts(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> tuple[NDArray[np.float32], list[int]]:
@@ -165,19 +128,35 @@ def _split(vectors: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray
     return np.split(vectors, np.cumsum(lengths)[:-1])
 
 
-def document_tokens(model: MultiVectorEncoder, text: str) -> tuple[list[int], list[int]]:
-    """Return a document's token ids, and the places of those with a vector; the encoder is not run."""
+class TextTokens(NamedTuple):
+    """The ids of all tokens of a text, without a query's expansion; and the places of those with a vector, those of the
+    expansion after them."""
+
+    ids: list[int]
+    scored: list[int]
+
+
+def text_tokens(model: MultiVectorEncoder, texts: Sequence[str], task: str) -> list[TextTokens]:
+    """Return which tokens of each text have a vector, in the order of the texts; the encoder is not run."""
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
     tokens = tokens_for(model, SUB_BATCH_TOKENS["cpu"])
-    ids = tokens.ids([text], "document")[0].tolist()
-    features: Any = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones((1, len(ids)), dtype=torch.long)}
-    for module in model:
-        if isinstance(module, MultiVectorMask):
-            features = module(features, task="document")
-    if tokens.blanks is not None and tokens.blanks.holds(text, ids, "document"):
-        return ids, []
-    return ids, torch.nonzero(features["attention_mask"][0])[:, 0].tolist()
+    masks = [module for module in model if isinstance(module, MultiVectorMask)]
+
+    def read(text: str) -> TextTokens:
+        (features,), _ = tokens.blocks([text], task)
+        own = features["attention_mask"][0].bool()  # [tokens]
+        # Those of an expansion may be attended to, and are not the text's.
+        if (added := features.get("query_expansion_positions")) is not None:
+            own = own & ~added[0].bool()
+        ids: list[int] = features["input_ids"][0][own].tolist()
+        if BLANK in features:
+            return TextTokens(ids, [])
+        for mask in masks:
+            features = mask(features, task=task)
+        return TextTokens(ids, torch.nonzero(features["attention_mask"][0])[:, 0].tolist())
+
+    return [read(text) for text in texts]
 
 
 def to_device(value: Any, device: torch.device | str) -> Any:

@@ -2,52 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tardif.encoder.onnx.encoder import LightEncoder, Task
 from tardif.encoder.spans import ReadText, as_unicode, read_text, without_places
+from tardif.encoder.token_vectors import encode_documents, encode_queries
+from tardif.errors import ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 
-def encode_and_read(
-    model: MultiVectorEncoder | LightEncoder, text: str, task: Task
-) -> tuple[NDArray[np.float32], ReadText]:
-    """Encode one text, and say which of its tokens each vector belongs to.
+class EncodedText(NamedTuple):
+    """A text with its token vectors ``[tokens, dim]``, and the tokens that they belong to, in the same order."""
+
+    text: str
+    vectors: NDArray[np.float32]
+    read: ReadText
+
+
+def encode_and_read(model: MultiVectorEncoder | LightEncoder, texts: Sequence[str], task: Task) -> list[EncodedText]:
+    """Encode texts together, and say which of their tokens each vector belongs to.
 
     Args:
         model: a late-interaction model, or an exported encoder.
-        text: the text. Lone surrogates are read as question marks.
+        texts: the texts; equal ones are encoded once. Lone surrogates are read as question marks.
         task: ``query`` or ``document``.
 
-    Returns:
-        The token vectors ``[tokens, dim]``, and the tokens in the same order.
+    Raises:
+        ModelError: the model pools its tokens itself.
+    """
+    _check_unpooled(model)
+    encode = encode_queries if task == "query" else encode_documents
+    return with_tokens(model, texts, *encode(model, list(texts)), task)
+
+
+def with_tokens(
+    model: MultiVectorEncoder | LightEncoder,
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
+    lengths: Sequence[int],
+    task: Task,
+) -> list[EncodedText]:
+    """Say which tokens of texts that were encoded each vector belongs to; they are not encoded again.
+
+    Args:
+        model: encoded them.
+        texts: the texts.
+        vectors: packed ``[tokens, dim]``.
+        lengths: the number of rows of each text.
+        task: ``query`` or ``document``.
 
     Raises:
-        ModelError: the model changes the number of its tokens itself.
+        ModelError: the model pools its tokens itself.
     """
+    _check_unpooled(model)
+    parts = np.split(vectors, np.cumsum(lengths)[:-1]) if lengths else []
+    return list(map(EncodedText, texts, parts, read_texts(model, texts, task)))
+
+
+def _check_unpooled(model: MultiVectorEncoder | LightEncoder) -> None:
     if isinstance(model, LightEncoder):
-        encode = model.encode_queries if task == "query" else model.encode_documents
-        return encode([text])[0], model.read(text, task)
-    from tardif.encoder.encoding import encode_one
+        return
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
-    text = as_unicode(text)
-    found = encode_one(model, text, task)
-    return found.vectors, _read(model, text, task, found.ids, found.scored)
+    if any(isinstance(module, BaseTokenPooling) and getattr(module, "pool_factor", 2.0) > 1 for module in model):
+        raise ModelError(
+            "The model pools its tokens itself, and does not say which ones: only a model without token pooling can be "
+            "explained."
+        )
 
 
-def read_document(model: MultiVectorEncoder | LightEncoder, text: str) -> ReadText:
-    """Return a document's tokens with a vector, without encoding it."""
+def read_texts(model: MultiVectorEncoder | LightEncoder, texts: Sequence[str], task: Task) -> list[ReadText]:
+    """Return each text's tokens with a vector, without encoding it."""
     if isinstance(model, LightEncoder):
-        return model.read(text, "document")
-    from tardif.encoder.encoding import document_tokens
+        return [model.read(text, task) for text in texts]
+    from tardif.encoder.encoding import text_tokens
 
-    text = as_unicode(text)
-    return _read(model, text, "document", *document_tokens(model, text))
+    distinct = list(dict.fromkeys(map(as_unicode, texts)))
+    tokens = text_tokens(model, distinct, task)
+    read = {text: _read(model, text, task, *own) for text, own in zip(distinct, tokens, strict=True)}
+    return [read[as_unicode(text)] for text in texts]
 
 
 def _read(model: MultiVectorEncoder, text: str, task: str, ids: list[int], scored: list[int]) -> ReadText:

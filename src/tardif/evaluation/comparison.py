@@ -127,12 +127,14 @@ def compare(
         given: dict[str, Any] = {"split": asked.split, "against": against, "out": out, "exact": asked.exact}
         command = command or python_call("compare", systems, data, measures=asked.measures, **given)
         kind = made.options.device
-        evidence = EvaluationEvidence(user_path(out), made.sets, made.systems, kind, command, console)
+        evidence = EvaluationEvidence(user_path(out), made.sets, kind, command, console)
         made = replace(made, outputs=[*made.outputs, evidence])
     with working(out) if work is None else nullcontext(work) as held:
         figures = replace(made, work=held).run()
         if out is not None:
             evidence.write(figures, against)
+        for folder in made.folders:
+            folder.tell_of_others(console)
         return figures
 
 
@@ -237,13 +239,25 @@ class _Evaluation:
 
     def _figures(self, system: System, judged: JudgedSet, bar: Bar) -> Figures:
         run = self._run(system, judged, bar)
-        return self._saved(self._measured(system.name, judged, run), run)
+        # Saved first: a measure may refuse it.
+        self._save(system, judged, run)
+        return self._saved(self._measured(system.name, judged, run))
 
-    def _saved(self, figures: Figures, run: Run) -> Figures:
-        """Write a run, and the figures that were measured on it, wherever the user asked for them."""
+    def _save(self, system: System, judged: JudgedSet, run: Run) -> None:
+        """Write a run wherever the user asked for it."""
         for output in self.outputs:
-            output.save(figures, run, self.options.console)
+            output.save(system, judged.name, run, self.options.console)
+
+    def _saved(self, figures: Figures) -> Figures:
+        """Write figures, if the user asked for a folder."""
+        for folder in self.folders:
+            folder.save_values(figures)
         return figures
+
+    @property
+    def folders(self) -> list[EvaluationFolder]:
+        """The folder of the evaluation, if the user asked for one."""
+        return [output for output in self.outputs if isinstance(output, EvaluationFolder)]
 
     def _measured(self, name: str, judged: JudgedSet, run: Run) -> Figures:
         values = per_query(judged.qrels, run, self.measures)
@@ -254,15 +268,16 @@ class _Evaluation:
         tried = []
         for system in untrained(base, judged, self.options):
             run = self._run(system, judged, bar, f"--against {name}: {system.name}")
-            tried.append((replace(self._measured(name, judged, run), untrained=system.name), run))
+            tried.append((replace(self._measured(name, judged, run), untrained=system.name), system, run))
         first = next(iter(tried[0][0].measures))
         # Of the untrained systems the stronger one counts: a gain over the weaker would be no gain.
-        best, run = max(tried, key=lambda one: one[0].measures[first])
-        both = " and ".join(f"{figures.untrained} {figures.measures[first]:.4f}" for figures, _ in tried)
+        best, system, run = max(tried, key=lambda one: one[0].measures[first])
+        both = " and ".join(f"{figures.untrained} {figures.measures[first]:.4f}" for figures, *_ in tried)
         self.options.console.tell(
             f"{name} on {judged.name}: of its two untrained systems the stronger one counts ({first}: {both})."
         )
-        return self._saved(best, run)
+        self._save(replace(system, name=name), judged, run)
+        return self._saved(best)
 
 
 def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:

@@ -13,6 +13,7 @@ from tardif.errors import SettingError
 from tardif.evaluation import comparison
 from tardif.evaluation.figures import Figures, Pair, means_over_data, pairs, results
 from tardif.evaluation.forms import as_csv, as_markdown
+from tardif.evaluation.repeating import python_call
 from tardif.evaluation.saving import write_results
 from tardif.evaluation.table import EvaluationTable, make_table
 from tardif.evaluation.terminal import text_of
@@ -117,6 +118,8 @@ def evaluate(
     data = [data] if isinstance(data, str | Path) else data
     if compare and len(systems) + (against is not None) < 2:
         raise SettingError("There is no pair to compare: give two systems or more.")
+    given = {"compare": compare or None, "against": against, "out": out, **how}
+    how["command"] = how.get("command") or python_call("tardif.evaluate", systems, data, **given)
     began = time.monotonic()
     with working(out) as work:  # held until the results are written: a kill before that loses nothing
         figures = comparison.compare(systems, data, against=against, out=out, console=console, work=work, **how)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from tardif.data.judged import JudgedSet
-from tardif.data.regular import user_path
-from tardif.errors import is_failure, reason
+from tardif.errors import TardifError, is_failure, reason
 from tardif.evaluation.environment import environment
 from tardif.evaluation.evidence import EVALUATION, Evidence, RunFacts, SetValues, write_evidence
 from tardif.evaluation.figures import Figures
@@ -16,8 +16,9 @@ from tardif.evaluation.outcome import FirstHits, first_hits
 from tardif.evaluation.showing import EXPLAINED, LINE, Explain, Judgements, Shown, Side, biggest_shown, cut, show
 from tardif.evaluation.systems import System
 from tardif.evaluation.verdict import DECIDES
+from tardif.explanation import Explanation
 from tardif.progress import Console
-from tardif.types import Run
+from tardif.types import Document, Run
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,28 @@ class EvaluationEvidence:
     Attributes:
         folder: of the evaluation.
         sets: what is measured on.
-        systems: what is measured.
         device: torch's name of the device.
         command: the command line, or the Python call, that repeats it.
         console: where to warn.
+        first: the first hits of every system on every data set.
+        systems: the systems that found them.
     """
 
     folder: Path
     sets: Sequence[JudgedSet]
-    systems: Sequence[System]
     device: str
     command: str
     console: Console
     first: dict[tuple[str, str], Mapping[str, FirstHits]] = field(default_factory=dict)
+    systems: dict[tuple[str, str], System] = field(default_factory=dict)
+    # Two are compared, and are the same on every data set.
+    _opened: Callable[[System], Explain] = field(default_factory=lambda: lru_cache(maxsize=2)(_opened))
 
-    def save(self, figures: Figures, run: Run, console: Console) -> None:
+    def save(self, system: System, data: str, run: Run, console: Console) -> None:
         """Keep the first hits of a run."""
-        qrels = next(judged.qrels for judged in self.sets if judged.name == figures.data)
-        self.first[figures.name, figures.data] = first_hits(qrels, run)
+        qrels = next(judged.qrels for judged in self.sets if judged.name == data)
+        self.first[system.name, data] = first_hits(qrels, run)
+        self.systems[system.name, data] = system
 
     def write(self, found: Sequence[Figures], against: str | None) -> None:
         """Write the evidence: every value, and the queries on which two systems differ most.
@@ -82,25 +87,37 @@ class EvaluationEvidence:
             return Shown()
         measure = DECIDES if DECIDES in found[0].values else next(iter(found[0].values))
         documents = {document.id: document for document in judged.documents}
+        keys = [self._key(item, found) for item in rivals]
         sides = [
-            Side(item.name, item.values[measure], self.first.get((item.name, judged.name), {}), self._explainer(item))
-            for item in rivals
+            Side(item.name, item.values[measure], self.first.get(key, {}), self._explainer(key))
+            for item, key in zip(rivals, keys, strict=True)
         ]
         return show(Judgements(judged.name, judged.queries, judged.qrels, documents.get, measure), sides[0], sides[1])
 
-    def _explainer(self, figures: Figures) -> Explain | None:
+    def _key(self, figures: Figures, found: Sequence[Figures]) -> tuple[str, str]:
+        """The name that a system was measured under: one to compare against may be among the systems under another
+        spelling of its name."""
+        names = {item.name for item in found}
+        others = [key for key in self.systems if key[1] == figures.data and key[0] not in names]
+        key = figures.name, figures.data
+        return key if key in self.systems or not others else others[0]
+
+    def _explainer(self, key: tuple[str, str]) -> Explain | None:
         """Explain the hits of a model by its weights, and those of an index by its vectors; others cannot."""
-        system = next((one for one in self.systems if one.name == figures.name), None)
-        if system is None or figures.untrained:
+        system = self.systems.get(key)
+        if system is None or system.explainer is None:
             return None
-        if system.kind == "model" and system.home is not None:
-            from tardif.encoder.model import open_model
-            from tardif.search.explain import document_explainer
 
-            return document_explainer(open_model(str(system.home), device=self.device))
-        if system.kind == "index" and not system.name.startswith("hybrid:"):
-            from tardif.search.retriever import Retriever
+        def explain(pairs: Sequence[tuple[str, Document]]) -> Sequence[Explanation | None]:
+            try:
+                return self._opened(system)(pairs)
+            except TardifError as error:
+                self.console.warn(f"The report marks no words of {system.name}: {error}")
+                return [None] * len(pairs)
 
-            retriever = Retriever(user_path(system.name), device=None if self.device == "cpu" else self.device)
-            return lambda query, document: retriever.explain(query, document.id)
-        return None
+        return explain
+
+
+def _opened(system: System) -> Explain:
+    assert system.explainer is not None
+    return system.explainer()

@@ -6,8 +6,9 @@
     runs/SYSTEM.DATA.run             what each system found, in TREC's format
     per_query/SYSTEM.DATA.tsv        each measure of each query, as ``trec_eval -q`` prints them
 
-A run and its values are written as soon as they are known, each file whole; ``results.json`` is written last. So a
-folder without it is of an evaluation that did not end.
+A run is written as soon as it is known, before it is measured: a measure that fails on it loses nothing. Its values
+follow, and ``results.json`` is written last. Each file is whole. So a folder without ``results.json`` is of an
+evaluation that did not end.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from tardif.data.regular import user_path
 from tardif.errors import FolderError
 from tardif.evaluation.figures import Figures
 from tardif.evaluation.runs import run_notes, write_run
-from tardif.evaluation.systems import distinct_names
-from tardif.folders import check_file, check_output, read_json, write_json, write_output
+from tardif.evaluation.systems import System, distinct_names
+from tardif.folders import check_file, check_output, read_json, remove, write_json, write_output
 from tardif.progress import Console
 from tardif.types import Run
 
@@ -37,12 +38,14 @@ _UNSAFE = re.compile(r"[^\w.+=@-]+")
 # Bytes of a system's or a data set's part of a name. Two of them fit into any file system, with the random part that a
 # file's name has while it is written.
 _LONGEST = 80
+# Runs of an earlier evaluation that are named.
+_NAMED = 5
 
 
 class Output(Protocol):
-    """A place where runs go, with the figures that were measured on them."""
+    """A place where runs go."""
 
-    def save(self, figures: Figures, run: Run, console: Console) -> None:
+    def save(self, system: System, data: str, run: Run, console: Console) -> None:
         """Save one system's run on one data set, or nothing if it was not asked for."""
 
 
@@ -73,15 +76,15 @@ class RunOutput:
             )
         _check_not_measured(systems, [self._path(*key) for key in ([self._only] if self._only else self._names)])
 
-    def save(self, figures: Figures, run: Run, console: Console) -> None:
+    def save(self, system: System, data: str, run: Run, console: Console) -> None:
         """Write a run, if it was asked for; name the file, if its name is ours."""
-        key = figures.name, figures.data
+        key = system.name, data
         if self._only is not None and self._only != key:
             return
         path = self._path(*key)
         _write_run(path, run, console)
         if self._only is None:
-            console.say(f"{figures.name} on {figures.data}: {path}")
+            console.say(f"{system.name} on {data}: {path}")
 
     def _path(self, system: str, data: str) -> Path:
         return self._where if self._only is not None else self._where / f"{self._names[system, data]}.run"
@@ -114,11 +117,25 @@ class EvaluationFolder:
         """The file of a system's values on a data set."""
         return self.path / PER_QUERY / f"{self._names[system, data]}.tsv"
 
-    def save(self, figures: Figures, run: Run, console: Console) -> None:
-        """Write a run and its values."""
-        key = figures.name, figures.data
-        write_output(self.values_path(*key), values_text(figures))
-        _write_run(self.run_path(*key), run, console)
+    def save(self, system: System, data: str, run: Run, console: Console) -> None:
+        """Write a run. Values of an earlier one under its name are removed: they are not of this run."""
+        remove(self.values_path(system.name, data))
+        _write_run(self.run_path(system.name, data), run, console)
+
+    def save_values(self, figures: Figures) -> None:
+        """Write the values that were measured on a run."""
+        write_output(self.values_path(figures.name, figures.data), values_text(figures))
+
+    def tell_of_others(self, console: Console) -> None:
+        """Say which runs are of an earlier evaluation: a run may have taken hours, so none is removed."""
+        own = {self.run_path(*key).name for key in self._names}
+        others = sorted(path.name for path in (self.path / RUNS).glob("*.run") if path.name not in own)
+        if others:
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            console.tell(
+                f"{self.path / RUNS} also holds runs of an earlier evaluation, which {RESULTS} does not have: "
+                f"{', '.join(others[:_NAMED])}{more}. Remove them if they are not needed."
+            )
 
 
 def check_folder(where: str | Path) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from tardif.errors import TardifError
 from tardif.evaluation.evidence import ShownHit, ShownQuery, ShownRanking, ShownRelevant
 from tardif.evaluation.outcome import FirstHits
 from tardif.explanation import Explanation
@@ -18,7 +17,7 @@ from tardif.types import Document, Qrels
 
 # Wins, and losses, that are shown; pairs that are explained token by token.
 MOST, EXPLAINED = 20, 4
-# Wins, and losses, whose matched words are marked: each hit is encoded for it, a fifth of a second on a busy CPU.
+# Wins, and losses, whose matched words are marked: each hit is encoded for it.
 _MARKED = 8
 # Characters of a passage, of the beginning of a relevant document, and of a query or title.
 _PASSAGE, _BEGINNING, LINE = 600, 300, 1000
@@ -27,8 +26,11 @@ _LARGEST = 40_000
 # Pairs that are tried until enough of them are small enough.
 _TRIED = 12
 
-# The explanation of a document's score for a query: the query's text, the document -> the explanation.
-Explain = Callable[[str, Document], Explanation]
+# Explanations of documents' scores for queries, all together: pairs of a query's text and a document -> for each pair
+# the explanation, or None where there is none. Texts that are encoded together cost least.
+Explain = Callable[[Sequence[tuple[str, Document]]], Sequence[Explanation | None]]
+# Explanations by the ids of query and document.
+_Explained = Mapping[tuple[str, str], Explanation]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Side:
         name: the system's.
         values: query id -> value of the measure.
         first: query id -> its first hits.
-        explain: explains a score; None if the system cannot.
+        explain: explains scores; None if the system cannot.
     """
 
     name: str
@@ -85,13 +87,23 @@ def show(judged: Judgements, ours: Side, theirs: Side, most: int = MOST) -> Show
         most: the most wins, and the most losses.
     """
     wins, losses = biggest(ours.values, theirs.values, most)
-    plain = replace(ours, explain=None), replace(theirs, explain=None)
     marked = {*wins[:_MARKED], *losses[:_MARKED]}
-    shown = {q: _query(judged, q, (ours, theirs) if q in marked else plain) for q in (*wins, *losses)}
     # Of the pairs to explain, wins come first: they show what was learnt. The best of the others fill up.
     others = sorted(ours.values, key=lambda query: (-ours.values[query], query))
     order = dict.fromkeys([*wins[: EXPLAINED - 1], *losses[:1], *wins, *others])
-    return Shown(tuple(shown.values()), tuple(islice(_explained(judged, ours, order), EXPLAINED)))
+    pairs = list(islice(_best_pairs(judged, ours, order), _TRIED))
+    # The other system first: it was measured last, and its model may still be open.
+    their = _explained(judged, theirs, _shown_pairs(theirs, marked))
+    our = _explained(judged, ours, [*_shown_pairs(ours, marked), *pairs[:EXPLAINED]])
+    # A query that is not marked shows nothing of a pair that is explained for itself.
+    shown = tuple(
+        _query(judged, q, [(ours, our if q in marked else {}), (theirs, their if q in marked else {})])
+        for q in (*wins, *losses)
+    )
+    found = [our[pair] for pair in pairs[:EXPLAINED] if pair in our and _is_small(our[pair])]
+    if len(found) < EXPLAINED:
+        found += filter(_is_small, _explained(judged, ours, pairs[EXPLAINED:]).values())
+    return Shown(shown, tuple(map(_cut_to_what_is_read, found[:EXPLAINED])))
 
 
 def biggest(ours: Mapping[str, float], theirs: Mapping[str, float], most: int) -> tuple[list[str], list[str]]:
@@ -113,37 +125,68 @@ def biggest_shown(queries: Sequence[ShownQuery], most: int = MOST) -> tuple[Show
     return (*wins[:most], *losses[:most])
 
 
-def _query(judged: Judgements, query: str, sides: Sequence[Side]) -> ShownQuery:
-    rankings = tuple(ShownRanking(side.name, side.values[query], tuple(_hits(judged, side, query))) for side in sides)
+def _shown_pairs(side: Side, queries: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The first hits of some queries."""
+    for query in sorted(queries):
+        if first := side.first.get(query):
+            yield from ((query, identity) for identity, _ in first["hits"])
+
+
+def _explained(judged: Judgements, side: Side, wanted: Iterable[tuple[str, str]]) -> _Explained:
+    """Explain pairs of a query and a document, all together. What nobody has the texts of is left out."""
+    texts = ((pair, judged.queries.get(pair[0], ""), judged.document(pair[1])) for pair in dict.fromkeys(wanted))
+    known = {pair: (query, document) for pair, query, document in texts if query.strip() and document is not None}
+    if side.explain is None or not known:
+        return {}
+    found = zip(known, side.explain(list(known.values())), strict=True)
+    return {pair: explanation for pair, explanation in found if explanation is not None}
+
+
+def _query(judged: Judgements, query: str, sides: Sequence[tuple[Side, _Explained]]) -> ShownQuery:
+    rankings = tuple(
+        ShownRanking(side.name, side.values[query], tuple(_hits(judged, side, query, explained)))
+        for side, explained in sides
+    )
     seen = {hit.document_id for ranking in rankings for hit in ranking.hits}
     text = cut(judged.queries.get(query, ""), LINE)
-    relevant = tuple(_unseen(judged, query, sides, seen))
+    relevant = tuple(_unseen(judged, query, [side for side, _ in sides], seen))
     return ShownQuery(judged.data, query, text, judged.measure, rankings, relevant)
 
 
-def _hits(judged: Judgements, side: Side, query: str) -> Iterator[ShownHit]:
+def _hits(judged: Judgements, side: Side, query: str, explained: _Explained) -> Iterator[ShownHit]:
     relevance = judged.qrels.get(query, {})
     first = side.first.get(query)
     for rank, (identity, score) in enumerate(first["hits"] if first else (), start=1):
         document = judged.document(identity)
-        text, marks = _passage(side, judged.queries.get(query, ""), document)
+        text, marks = _passage(document, explained.get((query, identity)))
         title = cut(document.title, LINE) if document else ""
         yield ShownHit(rank, identity, float(score), relevance.get(identity), title, text, marks)
 
 
-def _passage(side: Side, query: str, document: Document | None) -> tuple[str, tuple[tuple[int, int, float], ...]]:
+def _passage(
+    document: Document | None, explanation: Explanation | None
+) -> tuple[str, tuple[tuple[int, int, float], ...]]:
     """The passage of a document that earned most of its score, with the words that did; else its beginning."""
     if document is None:  # of a run file: nobody knows the text
         return "", ()
-    if side.explain is not None:
-        found = tried(side.explain, query, document)
-        if found is not None and found.document.endswith(document.text):
-            from tardif.search.snippet import passage
+    # Of a document that was cut, an index explains the best piece.
+    if explanation is not None and (begin := _body(explanation.document, document)) is not None:
+        from tardif.search.snippet import passage
 
-            # The title is shown apart.
-            best = passage(found, _PASSAGE, start=len(found.document) - len(document.text))
-            return best.text, tuple((mark.start, mark.end, mark.weight) for mark in best.marks)
+        best = passage(explanation, _PASSAGE, start=begin)
+        return best.text, tuple((mark.start, mark.end, mark.weight) for mark in best.marks)
     return cut(document.text, _PASSAGE), ()
+
+
+def _body(explained: str, document: Document) -> int | None:
+    """Where the text begins in what was explained, which has the title in front: the title is shown apart.
+
+    Returns:
+        The place; None if that is another text.
+    """
+    title = document.title.lstrip()
+    begins = [len(title) + 1] if title and explained.startswith(f"{title} ") else []
+    return next((begin for begin in (*begins, 0) if explained[begin:].strip() in document.text), None)
 
 
 def _unseen(judged: Judgements, query: str, sides: Sequence[Side], seen: set[str]) -> Iterator[ShownRelevant]:
@@ -156,30 +199,25 @@ def _unseen(judged: Judgements, query: str, sides: Sequence[Side], seen: set[str
             yield ShownRelevant(identity, cut(document.content, _BEGINNING), by)
 
 
-def _explained(judged: Judgements, side: Side, order: Iterable[str]) -> Iterator[Explanation]:
-    """Explain the best-ranked relevant document of some queries, in this order of preference."""
-    pairs = ((query, found) for query in order if (found := _best_relevant(judged, side, query)) is not None)
-    for query, document in islice(pairs, _TRIED if side.explain else 0):
-        assert side.explain is not None
-        explained = tried(side.explain, judged.queries.get(query, ""), document)
-        if explained is not None and 0 < explained.similarities.size <= _LARGEST:
-            # The model may read the beginning of a long text alone.
-            read = max((token.end for token in explained.document_tokens if token.end is not None), default=_PASSAGE)
-            yield replace(explained, document=explained.document[: read + _PASSAGE])
+def _best_pairs(judged: Judgements, side: Side, order: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Some queries with their best-ranked relevant documents, in this order of preference."""
+    return ((query, found) for query in order if (found := _best_relevant(judged, side, query)) is not None)
 
 
-def _best_relevant(judged: Judgements, side: Side, query: str) -> Document | None:
+def _is_small(explanation: Explanation) -> bool:
+    return 0 < explanation.similarities.size <= _LARGEST
+
+
+def _cut_to_what_is_read(explanation: Explanation) -> Explanation:
+    """An explanation without the end of a long text, of which a model may read the beginning alone."""
+    read = max((token.end for token in explanation.document_tokens if token.end is not None), default=_PASSAGE)
+    return replace(explanation, document=explanation.document[: read + _PASSAGE])
+
+
+def _best_relevant(judged: Judgements, side: Side, query: str) -> str | None:
     ranks = side.first[query]["ranks"] if query in side.first else {}
     found = sorted((rank, identity) for identity, rank in ranks.items() if rank is not None)
-    return judged.document(found[0][1]) if found else None
-
-
-def tried(explain: Explain, query: str, document: Document) -> Explanation | None:
-    """Explain a score, or return None where the model cannot: a report does without."""
-    try:
-        return explain(query, document)
-    except TardifError:
-        return None
+    return found[0][1] if found and judged.document(found[0][1]) is not None else None
 
 
 def cut(text: str, most: int) -> str:

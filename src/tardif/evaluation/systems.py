@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,13 +19,15 @@ from tardif.evaluation.modelled import ModelKind, Models, ModelSpec, rank_part, 
 from tardif.evaluation.packed import PackedRun, RunBuilder, packed
 from tardif.evaluation.runs import read_run
 from tardif.evaluation.sharing import Share, in_processes
+from tardif.evaluation.showing import Explain
+from tardif.explanation import Explanation
 from tardif.index.manifest import is_index
 from tardif.progress import Console
 from tardif.ranking import TopK
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
 from tardif.text.normal import keyed_sample
-from tardif.types import Run
+from tardif.types import Document, Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +76,7 @@ class System:
         rank: returns the run of a judged set, each query's hits in order and down to a depth.
         home: the folder of a model.
         given: returns what the hits depend on beside the data: names and fingerprints.
+        explainer: opens what explains the hits' scores; None if nothing does.
     """
 
     name: str
@@ -80,6 +84,7 @@ class System:
     rank: Rank
     home: Path | None = None
     given: Callable[[], Mapping[str, str]] = dict
+    explainer: Callable[[], Explain] | None = None
 
     def run(self, job: Job, console: Console) -> Run:
         """Return the run that is measured and written: without a query's own document where that is no hit. One that
@@ -178,7 +183,12 @@ def _index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> 
         index: Any = retriever.index
         return {"the index": f"{index.identity} {index.store.number('changes')}"}
 
-    return System(name, "index", _rank_by_index(name, retriever, options, hybrid=hybrid), None, given)
+    def explain(pairs: Sequence[tuple[str, Document]]) -> Sequence[Explanation]:
+        return retriever.explain_many([(query, document.id) for query, document in pairs])
+
+    ranked = _rank_by_index(name, retriever, options, hybrid=hybrid)
+    # The score of a hybrid search is not its MaxSim.
+    return System(name, "index", ranked, None, given, None if hybrid else lambda: explain)
 
 
 def _rank_by_index(name: str, retriever: Retriever, options: SystemOptions, *, hybrid: bool) -> Rank:
@@ -251,8 +261,6 @@ def _parts(share: Share, job: Job, options: SystemOptions) -> Iterator[NDArray[n
 
 
 def _model(name: str, kind: ModelKind, base: Base, options: SystemOptions, sample: Sequence[str] = ()) -> System:
-    from functools import cache
-
     spec = ModelSpec(kind, str(base.folder), options.device, tuple(sample))
 
     @cache
@@ -261,8 +269,15 @@ def _model(name: str, kind: ModelKind, base: Base, options: SystemOptions, sampl
 
         return {"the model": fingerprint(base.folder), "the device": options.device}
 
-    system: Kind = "dense" if kind == "dense" else "model"
-    return System(name, system, _rank_by_model(name, spec, options), base.folder, given)
+    def explainer() -> Explain:
+        from tardif.search.explain import explain_texts
+
+        return partial(explain_texts, options.models.open(spec))
+
+    ranked = _rank_by_model(name, spec, options)
+    if kind == "dense":
+        return System(name, "dense", ranked, base.folder, given)
+    return System(name, "model", ranked, base.folder, given, explainer)
 
 
 def untrained(base: Base, judged: JudgedSet, options: SystemOptions) -> list[System]:

@@ -6,14 +6,14 @@ the places of the tokens in the text. The number of vectors and of tokens must a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tardif.checks import check_ids, check_query, shown, text_fault
-from tardif.encoder.model_tokens import encode_and_read
+from tardif.encoder.model_tokens import EncodedText, encode_and_read
 from tardif.encoder.spans import ReadText
 from tardif.errors import DataError, FolderError
 from tardif.explanation import Explanation, Match
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from tardif.encoder.onnx.encoder import LightEncoder
     from tardif.search.search_model import SearchModel
+
+# Scores that differ by less, or by a smaller share, are equal but for the rounding of another batch.
+_SAME = 1e-3
 
 
 def explain_text(
@@ -53,71 +56,78 @@ def explain_text(
     query = check_query(query)
     if fault := text_fault(text):
         raise DataError(f"The document {fault}.")
-    return _encoded(model, query, encode_and_read(model, query, "query"), text, document_id)
+    (asked,), (found,) = encode_and_read(model, [query], "query"), encode_and_read(model, [text], "document")
+    return explain_encoded(asked, found, document_id=document_id)
 
 
-def document_explainer(model: MultiVectorEncoder | LightEncoder) -> Callable[[str, Document], Explanation]:
-    """Return a function that explains documents as :func:`explain_text` does. It encodes a query once for all of the
-    documents that it is asked for one after the other."""
-
-    @lru_cache(maxsize=1)
-    def read(query: str) -> tuple[Vectors, ReadText]:
-        return encode_and_read(model, query, "query")
-
-    def explain(query: str, document: Document) -> Explanation:
-        query = check_query(query)
-        return _encoded(model, query, read(query), document.content, document.id)
-
-    return explain
-
-
-def _encoded(
-    model: MultiVectorEncoder | LightEncoder, query: str, asked: tuple[Vectors, ReadText], text: str, document_id: str
-) -> Explanation:
-    """The explanation of a text, which is encoded, for a query that was encoded."""
-    vectors, document_read = encode_and_read(model, text, "document")
-    matches = TokenMatches.of_vectors(asked[0], vectors)
-    return explanation_of((query, asked[1]), (text, document_read), matches, document_id=document_id)
-
-
-def explain_stored(index: Index, model: SearchModel, query: str, hit: Hit | str) -> Explanation:
-    """Explain a document's score by its stored vectors; :meth:`tardif.search.retriever.Retriever.explain` says how."""
-    asked, query_read = model.read_query(query)
-    # One moment for texts and vectors: a writer may replace a document between the two.
-    with index.moment():
-        document = _chosen(index, asked, hit)
-        (found,) = index.matches(asked, [document.id])
-    notes = []
-    if isinstance(hit, Hit) and found.values.size and hit.score != found.score:
-        notes.append(
-            f"The hit's score, {hit.score:.6g}, is not its MaxSim: a hybrid search blends that with the words' score. "
-            "MaxSim is explained."
-        )
-    return _stored((query, query_read), document, model, found, notes)
-
-
-def explain_hits(
-    index: Index, model: SearchModel, query: str, ranked: Sequence[str], documents: Mapping[str, Document]
-) -> list[Explanation]:
-    """Explain several documents of an index for one query, which is encoded once.
+def explain_texts(model: MultiVectorEncoder | LightEncoder, pairs: Sequence[tuple[str, Document]]) -> list[Explanation]:
+    """Explain the scores of documents for queries. Every distinct text is encoded once, and all together.
 
     Args:
-        index: holds the documents; the caller holds its moment.
-        model: encodes the query and reads the documents' tokens.
-        query: the query.
-        ranked: ids of documents or pieces.
-        documents: by these ids.
+        model: an opened late-interaction model, or an exported encoder.
+        pairs: each a query and a document.
+
+    Raises:
+        SettingError, ModelError: as for :func:`explain_text`.
     """
-    asked, query_read = model.read_query(query)
-    matches = index.matches(asked, ranked)
+    queries = [check_query(query) for query, _ in pairs]
+    asked = encode_and_read(model, queries, "query")
+    found = encode_and_read(model, [document.content for _, document in pairs], "document")
     return [
-        _stored((query, query_read), documents[identity], model, found)
-        for identity, found in zip(ranked, matches, strict=True)
+        explain_encoded(query, text, document_id=document.id)
+        for query, text, (_, document) in zip(asked, found, pairs, strict=True)
     ]
 
 
+def explain_encoded(query: EncodedText, document: EncodedText, *, document_id: str = "") -> Explanation:
+    """Explain the score of a text for a query by the vectors that they have."""
+    matches = TokenMatches.of_vectors(query.vectors, document.vectors)
+    return explanation_of((query.text, query.read), (document.text, document.read), matches, document_id=document_id)
+
+
+def explain_stored(index: Index, model: SearchModel, pairs: Sequence[tuple[str, Hit | str]]) -> list[Explanation]:
+    """Explain documents' scores by their stored vectors; :meth:`tardif.search.retriever.Retriever.explain` says how."""
+    queries = model.asked([query for query, _ in pairs])
+    found = []
+    # One moment for texts and vectors: a writer may replace a document between the two.
+    with index.moment():
+        for query, (_, hit) in zip(queries, pairs, strict=True):
+            document = _chosen(index, query.vectors, hit)
+            (matches,) = index.matches(query.vectors, [document.id])
+            notes = _blended(hit, matches) if isinstance(hit, Hit) else []
+            found.append(_stored(query, document, model, matches, notes))
+    return found
+
+
+def _blended(hit: Hit, matches: TokenMatches) -> list[str]:
+    """What to say of a hit whose score is not its MaxSim."""
+    # A query encoded in another batch, or by another process, has vectors that differ in their last bits.
+    if not matches.values.size or math.isclose(hit.score, matches.score, rel_tol=_SAME, abs_tol=_SAME):
+        return []
+    return [
+        f"The hit's score, {hit.score:.6g}, is not its MaxSim: a hybrid search blends that with the words' score. "
+        "MaxSim is explained."
+    ]
+
+
+def explain_hits(
+    index: Index, model: SearchModel, query: EncodedText, ranked: Sequence[str], documents: Mapping[str, Document]
+) -> list[Explanation]:
+    """Explain several documents of an index for one query.
+
+    Args:
+        index: holds the documents; the caller holds its moment.
+        model: reads the documents' tokens.
+        query: with the vectors that the documents were scored by.
+        ranked: ids of documents or pieces.
+        documents: by these ids.
+    """
+    matches = index.matches(query.vectors, ranked)
+    return [_stored(query, documents[identity], model, found) for identity, found in zip(ranked, matches, strict=True)]
+
+
 def _stored(
-    query: tuple[str, ReadText],
+    query: EncodedText,
     document: Document,
     model: SearchModel,
     found: TokenMatches,
@@ -136,7 +146,8 @@ def _stored(
             f"The document {shown(document.id)} has vectors of {tokens} tokens, and the model reads {len(read.tokens)} "
             "tokens with a vector in its text: the index was not built with this model. Build it again."
         )
-    return explanation_of(query, (document.content, read), found, document_id=document.id, notes=notes)
+    asked, text = (query.text, query.read), (document.content, read)
+    return explanation_of(asked, text, found, document_id=document.id, notes=notes)
 
 
 def _chosen(index: Index, query: Vectors, hit: Hit | str) -> Document:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tardif.checks import check_hits, check_query
 from tardif.data.json_metadata import as_stored
 from tardif.display import Hits
+from tardif.encoder.model_tokens import with_tokens
 from tardif.encoder.opening import ready_encoder
 from tardif.encoder.token_vectors import encode_documents, encode_queries
 from tardif.index.protocol import Index, Vectors
@@ -58,8 +59,7 @@ def rerank(
             texts. Ids need not be unique.
         k: the number of hits.
         device: torch's name of the device.
-        explain: give each hit the passage that earned most of its score, and the words that earned it; the hits are
-            encoded once more.
+        explain: give each hit the passage that earned most of its score, and the words that earned it.
         trust_remote_code: let the model run its own code.
         report: as for ``Retriever.build``.
         quiet: do not report what was not read.
@@ -79,34 +79,50 @@ def rerank(
     given = reader.uncut()
     opened = ready()
     reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")
-    scores = _scores(opened, query, [document.content for document in given])
+    scored = _score(opened, query, [document.content for document in given])
+    scores = scored.scores
     # LOWEST: a query or document without a token that can be scored. It is no hit.
     places = [place for place, score in enumerate(scores) if score > LOWEST]
     places.sort(key=lambda place: (scores[place], given[place].id), reverse=True)  # stable: copies keep their order
     # Metadata as an index would return it.
     found = [(place, replace(given[place], metadata=as_stored(given[place].metadata))) for place in places[:k]]
     hits = Hits(hit_of(rank, document, scores[place], place) for rank, (place, document) in enumerate(found, start=1))
-    return _explained(opened, query, hits, [document for _, document in found]) if explain else hits
+    return _explained(opened, query, scored, hits, [document.content for _, document in found]) if explain else hits
 
 
-def _explained(model: Any, query: str, hits: Sequence[Hit], documents: Sequence[Document]) -> list[Hit]:
-    from tardif.search.explain import document_explainer
+class _Scored(NamedTuple):
+    """MaxSim of a query with each text, and the vectors ``[tokens, dim]`` of both."""
+
+    scores: list[float]
+    query: Vectors
+    texts: Mapping[str, Vectors]
+
+
+def _score(model: Any, query: str, texts: Sequence[str]) -> _Scored:
+    """Score texts; the lowest float for a query without a token. Equal texts are encoded once, so they have equal
+    scores whatever batch they would be in."""
+    asked, lengths = encode_queries(model, [query])
+    if not lengths[0]:
+        return _Scored([LOWEST] * len(texts), asked, {})
+    distinct = list(dict.fromkeys(texts))
+    vectors, counts = encode_documents(model, distinct)
+    found = maxsim_arrays(asked, lengths, vectors, counts)[0]  # [1, distinct] -> [distinct]
+    by_text = dict(zip(distinct, found.tolist(), strict=True))
+    parts = np.split(vectors, np.cumsum(counts)[:-1])
+    return _Scored([by_text[text] for text in texts], asked, dict(zip(distinct, parts, strict=True)))
+
+
+def _explained(model: Any, query: str, scored: _Scored, hits: Sequence[Hit], texts: Sequence[str]) -> list[Hit]:
+    """Hits with their snippets, by the vectors that scored them."""
+    from tardif.search.explain import explain_encoded
     from tardif.search.snippet import explained_hit
 
-    explain = document_explainer(model)
-    return Hits(explained_hit(hit, explain(query, found)) for hit, found in zip(hits, documents, strict=True))
-
-
-def _scores(model: Any, query: str, texts: Sequence[str]) -> list[float]:
-    """MaxSim of a query with each text; the lowest float for a query without a token. Equal texts are encoded once, so
-    they have equal scores whatever batch they would be in."""
-    vectors, lengths = encode_queries(model, [query])
-    if not lengths[0]:
-        return [LOWEST] * len(texts)
-    distinct = list(dict.fromkeys(texts))
-    found = maxsim_arrays(vectors, lengths, *encode_documents(model, distinct))[0]  # [1, distinct] -> [distinct]
-    by_text = dict(zip(distinct, found.tolist(), strict=True))
-    return [by_text[text] for text in texts]
+    if not hits:
+        return Hits()
+    (asked,) = with_tokens(model, [query], scored.query, [len(scored.query)], "query")
+    parts = [scored.texts[text] for text in texts]
+    found = with_tokens(model, texts, np.concatenate(parts), list(map(len, parts)), "document")
+    return Hits(explained_hit(hit, explain_encoded(asked, own)) for hit, own in zip(hits, found, strict=True))
 
 
 def rerank_stored(

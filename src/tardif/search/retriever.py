@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, shown
 from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
@@ -17,7 +19,7 @@ from tardif.folders import check_output
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
-from tardif.index.protocol import RECALL, Index
+from tardif.index.protocol import RECALL, Index, Vectors
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
 from tardif.ranking import WORD_SHARE
@@ -474,22 +476,31 @@ class Retriever:
         *,
         explain: bool = False,
     ) -> list[list[Hit]]:
+        asked: list[Vectors] = []
+
+        def encode(block: Sequence[str]) -> tuple[Vectors, list[int]]:
+            vectors, lengths = self._model.encode_queries(block)
+            if explain:
+                asked.extend(np.split(vectors, np.cumsum(lengths)[:-1]))
+            return vectors, lengths
+
         with self.index.moment():
-            found = rank_queries(self.index, self._model.encode_queries, queries, options, advance)
+            found = rank_queries(self.index, encode, queries, options, advance)
             documents = self.index.get(sorted({identity for ranking in found for identity, _ in ranking}))
             hits = [hits_of(ranking, documents, group=options.group) for ranking in found]
-            if explain:
-                for place, (query, ranking) in enumerate(zip(queries, found, strict=True)):
-                    hits[place] = self._explained(query, hits[place], [identity for identity, _ in ranking], documents)
+            for place, vectors in enumerate(asked):
+                ids = [identity for identity, _ in found[place]]
+                hits[place] = self._explained((queries[place], vectors), hits[place], ids, documents)
         return ShortList(hits)
 
     def _explained(
-        self, query: str, hits: Sequence[Hit], ids: Sequence[str], documents: Mapping[str, Document]
+        self, query: tuple[str, Vectors], hits: Sequence[Hit], ids: Sequence[str], documents: Mapping[str, Document]
     ) -> list[Hit]:
-        """Hits with their snippets. Whoever calls this holds the index's moment."""
+        """Hits with their snippets, by the vectors that the query was scored with. Whoever calls this holds the index's
+        moment."""
         from tardif.search.snippet import explained_hit
 
-        explanations = explain_hits(self.index, self._model, query, ids, documents)
+        explanations = explain_hits(self.index, self._model, self._model.with_tokens(*query), ids, documents)
         return Hits(explained_hit(*pair) for pair in zip(hits, explanations, strict=True))
 
     def run(
@@ -554,7 +565,8 @@ class Retriever:
         with self.index.moment():
             ranking, documents, positions = rerank_stored(self.index, vectors, given, k, group=group)
             hits = hits_of(ranking, documents, positions, group=group)
-            return self._explained(query, hits, [identity for identity, _ in ranking], documents) if explain else hits
+            ids = [identity for identity, _ in ranking]
+            return self._explained((query, vectors), hits, ids, documents) if explain else hits
 
     def explain(self, query: str, hit: Hit | str) -> Explanation:
         """Say which token of a document each token of a query matched, from the vectors as stored.
@@ -579,7 +591,19 @@ class Retriever:
             DataError: the document is not in the index, or has changed since it was a hit.
             FolderError: the index is damaged.
         """
-        return explain_stored(self.index, self._model, check_query(query), hit)
+        return explain_stored(self.index, self._model, [(check_query(query), hit)])[0]
+
+    def explain_many(self, pairs: Sequence[tuple[str, Hit | str]]) -> list[Explanation]:
+        """Explain several scores; the queries are encoded together. Errors as :meth:`explain`.
+
+        >>> with Retriever("support.index") as retriever:
+        ...     [found.document_id for found in retriever.explain_many([("my parcel", "article-3")])]
+        ['article-3']
+
+        Args:
+            pairs: each a query, and a hit of it or the id of a document or piece.
+        """
+        return explain_stored(self.index, self._model, [(check_query(query), hit) for query, hit in pairs])
 
     def explain_text(self, query: str, text: str) -> Explanation:
         """Explain the score that a text would have, whether or not it is in the index: both are encoded now.

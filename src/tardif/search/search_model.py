@@ -5,12 +5,15 @@ Queries are encoded without PyTorch where the index holds an exported query enco
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tardif.encoder.base import Base, resolve_base
-from tardif.encoder.model_tokens import encode_and_read, read_document
+from tardif.encoder.model_tokens import EncodedText, read_texts, with_tokens
 from tardif.encoder.spans import ReadText
 from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import SettingError
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.encoder.onnx.encoder import LightEncoder
+
+# Batches whose vectors are kept for explanations of their hits, and the most queries of one: some megabytes.
+_KEPT, _BATCH = 16, 64
 
 
 class SearchModel(ForkAware):
@@ -51,6 +57,8 @@ class SearchModel(ForkAware):
         self._query_encoder = query_encoder
         self._light: LightEncoder | None = None
         self._device, self._trust = device, trust_remote_code
+        # Queries, their packed vectors, and the number of rows of each.
+        self._encoded: deque[tuple[list[str], Vectors, list[int]]] = deque(maxlen=_KEPT)
         register(self)
 
     def after_fork(self, *, in_child: bool) -> None:
@@ -103,15 +111,39 @@ class SearchModel(ForkAware):
 
     def encode_queries(self, queries: Sequence[str]) -> tuple[Vectors, list[int]]:
         """Return packed token vectors ``[tokens, dim]`` of queries, and the number of rows of each."""
-        return encode_queries(self.lightest(), list(queries))
+        queries = list(queries)
+        found = encode_queries(self.lightest(), queries)
+        if len(queries) <= _BATCH:
+            self._encoded.append((queries, *found))
+        return found
 
-    def read_query(self, query: str) -> tuple[Vectors, ReadText]:
-        """Return a query's token vectors ``[tokens, dim]``, and its tokens with their places in the text."""
-        return encode_and_read(self.lightest(), query, "query")
+    def asked(self, queries: Sequence[str]) -> list[EncodedText]:
+        """Return queries with their vectors and tokens. A query that was searched for of late has the vectors that
+        scored its hits: in another batch their last bits may be others."""
+        known: dict[str, Vectors] = {}
+        # The latest last. Copied: another thread may search meanwhile.
+        for texts, vectors, lengths in list(self._encoded):
+            known |= dict(zip(texts, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True))
+        if missing := [query for query in dict.fromkeys(queries) if query not in known]:
+            vectors, lengths = self.encode_queries(missing)
+            known |= dict(zip(missing, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True))
+        return [self.with_tokens(query, known[query]) for query in queries]
+
+    def with_tokens(self, query: str, vectors: Vectors) -> EncodedText:
+        """Return a query that was encoded with its tokens.
+
+        Args:
+            query: its text.
+            vectors: its token vectors ``[tokens, dim]``.
+
+        Raises:
+            ModelError: the model pools its tokens itself.
+        """
+        return with_tokens(self.lightest(), [query], vectors, [len(vectors)], "query")[0]
 
     def read_document(self, text: str) -> ReadText:
         """Return a document's tokens with a vector, with their places in the text. It is not encoded."""
-        return read_document(self.lightest(), text)
+        return read_texts(self.lightest(), [text], "document")[0]
 
     def lightest(self) -> MultiVectorEncoder | LightEncoder:
         """Return the exported query encoder, which needs no PyTorch; the model if there is none."""

@@ -131,7 +131,8 @@ def word_matches(explanation: Explanation) -> WordMatches:
     traces = np.zeros((len(chosen), len(words)), dtype=np.float32)
     if kept and chosen:
         similar = _similarities(explanation.similarities, chosen, words)  # [chosen, words]
-        families = np.unique([form[:_STEM] for form in forms], return_inverse=True)[1]
+        stems = {stem: number for number, stem in enumerate(dict.fromkeys(form[:_STEM] for form in forms))}
+        families = np.array([stems[form[:_STEM]] for form in forms])
         for place, row in enumerate(similar):
             traces[place, kept] = _above(row, families)[kept]
     return WordMatches(words, _leading(traces), traces)

@@ -62,7 +62,9 @@ def last_boundary(text: str, place: int) -> int:
     >>> last_boundary("日本 👩‍🚀", 5)
     3
     """
-    for candidate in range(place, max(place - _LONGEST, 0), -1):
+    if is_boundary(text, place):  # nearly always
+        return place
+    for candidate in range(place - 1, max(place - _LONGEST, 0), -1):
         if is_boundary(text, candidate):
             return candidate
     return place if place > _LONGEST else 0
@@ -70,7 +72,9 @@ def last_boundary(text: str, place: int) -> int:
 
 def next_boundary(text: str, place: int) -> int:
     """Return the first place, at least ``place``, where a text may be cut."""
-    for candidate in range(place, min(place + _LONGEST, len(text))):
+    if is_boundary(text, place):
+        return place
+    for candidate in range(place + 1, min(place + _LONGEST, len(text))):
         if is_boundary(text, candidate):
             return candidate
     return min(place + _LONGEST, len(text))

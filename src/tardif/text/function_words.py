@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -26,12 +27,12 @@ def function_words(words: Iterable[str]) -> frozenset[str]:
     >>> "the" in function_words("What makes the tides of the sea?".split())
     True
     """
-    folded = [word.casefold() for word in words]
+    counts = Counter(word.casefold() for word in words)
     best: frozenset[str] = frozenset()
     most = _FEWEST - 1
     for code in _CODES:
         known = _listed(code)
-        count = sum(word in known for word in folded)
+        count = sum(counts[word] for word in known.intersection(counts))
         if count > most:
             best, most = known, count
     return best

@@ -25,7 +25,7 @@ from tardif.training.model_card import ModelFacts, model_card, write_card
 from tardif.training.plan import Plan
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
-from tardif.training.run_evidence import run_evidence
+from tardif.training.run_evidence import BestModel, run_evidence
 from tardif.training.run_state import RunContext, RunState
 
 # Cross-validation is recommended with this many folds, for at most this many queries: over more, a share tells enough.
@@ -151,7 +151,8 @@ class Publisher:
         outcomes = {name: Outcome(values, first.get(name, {})) for name, values in self.before.untrained.items()}
         if trained := self._trained(run_state):
             outcomes[TRAINED] = Outcome(trained, run_state.best_first)
-        best = self.context.folder.best(run_state.best_step)
+        step = run_state.best_step
+        best = BestModel(self.context.folder.best(step), is_open=step == run_state.steps and not run_state.diverged)
         try:
             return run_evidence(self.config, self.context, outcomes, best, explained=explained)
         except BaseException as error:

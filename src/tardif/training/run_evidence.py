@@ -1,14 +1,15 @@
 """The evidence of a run, for its report: every query's values, the biggest wins and losses, a few pairs explained.
 
 The rankings are those of the evaluations, which kept the first hits. Only the words that matched are computed now: the
-texts that are shown are encoded once more, by the model before and by the one after training. That is some hundred
-documents, whatever the data.
+texts that are shown are encoded once more, by the model before and by the one after training, each in one go. That is
+some hundred documents, whatever the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,21 +20,38 @@ from tardif.evaluation.evidence import TRAINING, Evidence, RunFacts, SetValues, 
 from tardif.evaluation.outcome import Outcome
 from tardif.evaluation.showing import EXPLAINED, LINE, Explain, Judgements, Shown, Side, biggest_shown, cut, show
 from tardif.evaluation.verdict import DECIDES, Values
+from tardif.explanation import Explanation
 from tardif.training.averaging import averaged
 from tardif.training.decision import RAW, TRAINED, stronger
 from tardif.training.precision import computing
 from tardif.training.run_config import RunConfig
 from tardif.training.run_state import RunContext
+from tardif.types import Document
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+# Opens a model for the time of a block.
+Opened = Callable[[], AbstractContextManager["MultiVectorEncoder"]]
 # The names of the two systems that a report compares, and of the data that they are measured on.
 BEFORE, AFTER, HELD_OUT = "before", "after", "held-out queries"
 
 
+@dataclass(frozen=True)
+class BestModel:
+    """The model that is the outcome ``trained``.
+
+    Attributes:
+        folder: where it is kept.
+        is_open: it is the last one of the run, so that the run's model has its weights, before they are averaged.
+    """
+
+    folder: Path
+    is_open: bool
+
+
 def run_evidence(
-    config: RunConfig, context: RunContext, outcomes: Mapping[str, Outcome], best: Path, *, explained: bool
+    config: RunConfig, context: RunContext, outcomes: Mapping[str, Outcome], best: BestModel, *, explained: bool
 ) -> Evidence:
     """Gather the evidence of a run. What cannot be explained is shown without marks, and the reason is printed.
 
@@ -41,7 +59,7 @@ def run_evidence(
         config: says the command and the data.
         context: what the run worked with. The weights of its model are those of the last step.
         outcomes: by system; ``trained`` is the best checkpoint. Empty if nothing was measured.
-        best: the folder of that checkpoint.
+        best: that checkpoint.
         explained: say which words matched, which takes some seconds.
     """
     run = RunFacts(
@@ -77,24 +95,30 @@ def _queries(config: RunConfig, outcomes: Mapping[str, Outcome]) -> dict[str, st
     return {query: cut(config.data.queries.get(query, ""), LINE) for query in ids}
 
 
-def _show(config: RunConfig, context: RunContext, outcomes: Mapping[str, Outcome], best: Path | None) -> Shown:
-    """Choose the queries to show. The words that matched are marked if there is the folder of the best model."""
+def _show(config: RunConfig, context: RunContext, outcomes: Mapping[str, Outcome], best: BestModel | None) -> Shown:
+    """Choose the queries to show. The words that matched are marked if there is the best model."""
     task, documents = context.task, config.data.documents
     assert task is not None
     before = stronger({name: found.values for name, found in outcomes.items() if name != TRAINED})
     judged = Judgements(HELD_OUT, task.queries, task.qrels, documents.get, DECIDES)
 
-    def side(name: str, system: str, explain: Explain | None) -> Side:
+    def side(name: str, system: str, opened: Opened) -> Side:
+        explain = None if best is None else _explainer(context, opened)
         return Side(name, outcomes[system].values[DECIDES], outcomes[system].first, explain)
 
-    if best is None:
-        return show(judged, side(AFTER, TRAINED, None), side(BEFORE, before, None))
-    with _untrained(context, raw=before == RAW) as model, computing(context.settings.precision, context.device):
-        from tardif.encoder.model import open_model
+    trained = side(AFTER, TRAINED, lambda: _best(config, context, best))
+    return show(judged, trained, side(BEFORE, before, lambda: _untrained(context, raw=before == RAW)))
 
-        after = open_model(str(best), device=context.device, trust_remote_code=config.trust_remote_code)
-        sides = side(AFTER, TRAINED, _explainer(after)), side(BEFORE, before, _explainer(model))
-        return show(judged, *sides)
+
+def _explainer(context: RunContext, opened: Opened) -> Explain:
+    """Explain by a model that is open for as long as it takes: the two share one set of weights in memory."""
+    from tardif.search.explain import explain_texts
+
+    def explain(pairs: Sequence[tuple[str, Document]]) -> list[Explanation]:
+        with opened() as model, computing(context.settings.precision, context.device):
+            return explain_texts(model, pairs)
+
+    return explain
 
 
 @contextmanager
@@ -106,11 +130,17 @@ def _untrained(context: RunContext, *, raw: bool) -> Iterator[MultiVectorEncoder
         yield raw_view(context.model) if raw else context.model
 
 
-def _explainer(model: MultiVectorEncoder) -> Explain:
-    from tardif.search.explain import document_explainer
+@contextmanager
+def _best(config: RunConfig, context: RunContext, best: BestModel | None) -> Iterator[MultiVectorEncoder]:
+    """Give the model that was measured as the best one."""
+    from tardif.encoder.model import open_model
 
-    model.eval()
-    return document_explainer(model)
+    assert best is not None
+    if best.is_open:
+        with averaged(context.model, context.folder.start, context.settings.base_share or 0.0):
+            yield context.model
+    else:
+        yield open_model(str(best.folder), device=context.device, trust_remote_code=config.trust_remote_code)
 
 
 def _crossed(folder: Path) -> Shown:
