@@ -1,12 +1,15 @@
 """The client of a search service, beside a transport that answers as it is told."""
 
+import copy
 import json
+import pickle
 
 import httpx2
 import pytest
 
 from tardif import Client, DataError, Document, Hit, ServiceError, SettingError
 from tardif.client import _address
+from tardif.errors import BusyError, ReadOnlyError
 from tardif.explanation import Explanation, Match, Token
 from tardif.types import Mark, Piece
 
@@ -100,6 +103,13 @@ def test_the_token_is_sent_and_not_shown():
     assert repr(opened) == "Client(http://service/indexes/support)"
 
 
+def test_a_copy_asks_the_same_service_with_the_same_token():
+    opened = Client("http://service/indexes/support", "secret", patience=1)
+    for other in (pickle.loads(pickle.dumps(opened)), copy.deepcopy(opened)):
+        assert repr(other) == repr(opened)
+        assert other._http.headers == opened._http.headers
+
+
 def test_hits_come_back_as_the_librarys():
     opened, asked = client({"query": "tides", "hits": [HIT.as_json()]})
     assert opened.search("tides", 3, where={"lang": "en", "year": {">=": 2020}}) == [HIT]
@@ -186,6 +196,9 @@ def test_a_problem_names_the_librarys_error():
     opened, _ = client(problem(400, "The document's id is empty.", "DataError"))
     with pytest.raises(DataError, match="is empty"):
         opened.add(["x"])
+    opened, _ = client(problem(403, "The index support is served read-only.", "ReadOnlyError"))
+    with pytest.raises(ReadOnlyError, match="read-only"):
+        opened.delete(["x"])
 
 
 @pytest.mark.parametrize(("token", "said"), [(None, "wants a token"), ("wrong", "does not take this token")])
@@ -241,7 +254,7 @@ def test_patience_has_an_end(headers, patience, tries):
     opened, asked = client(*[problem(429, "Too many requests.", **headers)] * 9, patience=patience)
     with pytest.raises(ServiceError, match="Too many requests") as error:
         opened.search("tides")
-    assert error.value.status == 429
+    assert isinstance(error.value, BusyError)
     assert len(asked) == tries
 
 

@@ -1,7 +1,8 @@
 """Every example runs: the doctests of the modules, the Python of README and docs, and their command lines parse.
 
 Examples run offline in a folder of their own that holds ``pairs.jsonl``, ``articles/``, ``models/support`` (a tiny
-trained checkpoint) and ``support.index`` (ids ``article-1`` to ``article-20``; metadata ``lang`` and ``year``).
+trained checkpoint) and ``support.index`` (ids ``article-1`` to ``article-20``; metadata ``lang`` and ``year``). The
+application that ``tardif serve support.index`` runs answers in this process what is sent to ``http://127.0.0.1:8000``.
 """
 
 import doctest
@@ -14,6 +15,7 @@ import shutil
 import traceback
 from pathlib import Path
 
+import httpx2
 import pytest
 import typer
 
@@ -79,13 +81,35 @@ def trained(texts, base_folder, tmp_path_factory):
 
 
 @pytest.fixture
-def here(request, tmp_path, monkeypatch):
+def service(tmp_path, monkeypatch):
+    """Call it to have what is sent to the address of the documentation answered."""
+    services, client = [], httpx2.Client
+
+    def begin():
+        from service_here import ServiceHere
+
+        def connected(**how):
+            services.append(ServiceHere({"support.index": tmp_path / "here" / "support.index"}))
+            return client(**how | {"transport": services[-1]})
+
+        monkeypatch.setattr(httpx2, "Client", connected)
+
+    yield begin
+    for each in services:
+        each.close()
+
+
+@pytest.fixture
+def here(request, service, tmp_path, monkeypatch):
     """Go to an own copy of that folder: ``here(code)``, with the model and the index only if the code opens them."""
 
     def go(code):
+        asks = "http://127.0.0.1:8000" in code
         opens = re.search(r"""(?<!, )["'](models/support|support\.index)["']""", code)  # not as a place to write to
-        shutil.copytree(request.getfixturevalue("trained" if opens else "texts"), tmp_path / "here")
+        shutil.copytree(request.getfixturevalue("trained" if opens or asks else "texts"), tmp_path / "here")
         monkeypatch.chdir(tmp_path / "here")
+        if asks:
+            service()
 
     return go
 

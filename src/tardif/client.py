@@ -10,12 +10,21 @@ import ipaddress
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from tardif.checks import check_ids, check_queries, check_query, shown
 from tardif.display import Hits, ShortList, brief_repr
-from tardif.errors import DataError, ServiceError, SettingError, TardifError, first_line
+from tardif.errors import (
+    BusyError,
+    DataError,
+    ReadOnlyError,
+    ServiceError,
+    SettingError,
+    TardifError,
+    first_line,
+)
 from tardif.types import Document, Hit, Piece
 
 if TYPE_CHECKING:
@@ -29,8 +38,11 @@ _TOGETHER, _BYTES = 64, 1 << 20
 _IDS = 1000
 # The service is busy: it has not begun, so the same request may be sent again.
 _BUSY = (429, 503)
-# Errors of the library that a service names in a problem.
-_KINDS: Mapping[str, type[TardifError]] = {"DataError": DataError, "SettingError": SettingError}
+# Errors of the library that a service names in a problem, and others that a status means.
+_KINDS: Mapping[str | int, type[TardifError]] = {
+    **{"DataError": DataError, "SettingError": SettingError, "ReadOnlyError": ReadOnlyError},
+    **{400: SettingError, 404: DataError, 422: SettingError, 429: BusyError, 503: BusyError},
+}
 # Seconds before another try, where a busy service does not say.
 _PAUSE = 1.0
 _INDEXES = "/indexes"
@@ -41,15 +53,18 @@ class Client:
 
     A call raises what the Retriever raises for the same fault, with the service's own message:
     :class:`~tardif.errors.SettingError` for a query, filter or option that cannot be used, and
-    :class:`~tardif.errors.DataError` for documents. Whatever lies between the two, such as a wrong token, a service
-    that cannot be reached or that stays busy, is a :class:`~tardif.errors.ServiceError`. Any thread may call it.
+    :class:`~tardif.errors.DataError` for documents. Whatever lies between the two, such as a wrong token or a service
+    that cannot be reached, is a :class:`~tardif.errors.ServiceError`: :class:`~tardif.errors.BusyError` if it stays
+    busy, :class:`~tardif.errors.ReadOnlyError` if it changes no index. Any thread may call it.
 
-    >>> with Client("http://127.0.0.1:8000/indexes/support") as client:  # doctest: +SKIP
-    ...     client.search("reset my password", k=3, where="lang = 'en'")
+    >>> with Client("http://127.0.0.1:8000/indexes/support.index") as client:
+    ...     hits = client.search("how do I change my password?", k=3, where="lang = 'en'")
+    >>> [hit.rank for hit in hits]
+    [1, 2, 3]
 
     Args:
         url: of the service (``http://host:8000``), which must then have one index; or of one of its indexes
-            (``http://host:8000/indexes/support``).
+            (``http://host:8000/indexes/support.index``).
         token: the service's token, if it wants one.
         timeout: seconds without a byte from the service after which a call fails. Documents are encoded before the
             service answers, so it is longer than a search needs.
@@ -71,6 +86,7 @@ class Client:
     ) -> None:
         import httpx2
 
+        self._call = partial(Client, url, token, timeout=timeout, patience=patience, transport=transport)
         self.url, self._index = _address(url)
         if token is not None and not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
             # Not quoted: an error is shown and logged.
@@ -88,6 +104,10 @@ class Client:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        """Pickle and copy as the call that made it, with the token: the copy has connections of its own."""
+        return self._call, ()
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -97,6 +117,10 @@ class Client:
 
     def indexes(self) -> list[dict[str, Any]]:
         """Return the service's indexes: the name, number of documents and metadata fields of each, and more.
+
+        >>> with Client("http://127.0.0.1:8000") as client:
+        ...     [index["name"] for index in client.indexes()]
+        ['support.index']
 
         Raises:
             ServiceError: the service cannot be reached, refuses, or stays busy. Every call may raise it.
@@ -184,6 +208,10 @@ class Client:
 
         Documents are sent some at a time. If a call fails, make it again: it replaces what was added.
 
+        >>> with Client("http://127.0.0.1:8000") as client:
+        ...     client.add([{"id": "stairs", "text": "Delivery up the stairs is free."}])
+        (1, 0)
+
         Args:
             documents: as for :meth:`tardif.Retriever.add <tardif.search.retriever.Retriever.add>`: a list of texts,
                 dicts or :class:`~tardif.types.Document`, a file or a folder. They are read here and encoded there.
@@ -193,7 +221,7 @@ class Client:
 
         Raises:
             DataError: the documents cannot be read.
-            ServiceError: the service is read-only, or as for :meth:`indexes`.
+            ReadOnlyError: the service changes no index.
         """
         from tardif.data.documents import read_documents
 
@@ -208,13 +236,18 @@ class Client:
 
         Raises:
             DataError: ``ids`` is not a list of ids.
-            ServiceError: as for :meth:`add`.
+            ReadOnlyError: as for :meth:`add`.
         """
         parts, path = _parts(check_ids(ids), _IDS), self._path("documents")
         return sum(int(self._ask("DELETE", path, {"document_ids": some})["deleted"]) for some in parts)
 
     def get(self, document_id: str) -> Document | None:
-        """Return a document of the index; None if it has none with this id."""
+        """Return a document of the index; None if it has none with this id.
+
+        >>> with Client("http://127.0.0.1:8000") as client:
+        ...     client.get("article-1").metadata
+        {'lang': 'en', 'year': 2015}
+        """
         (identity,) = check_ids([document_id])
         try:
             found = self._ask("GET", f"{self._path('documents')}/{_quoted(identity)}")
@@ -281,11 +314,8 @@ class Client:
             return ServiceError(
                 f"{self.url} answered {status} without the JSON of a Tardif service: is this its address?", status
             )
-        if kind := _KINDS.get(str(found.get("error"))):
-            return kind(detail)
-        if status in (400, 422):
-            return SettingError(detail)
-        return DataError(detail) if status == 404 else ServiceError(detail, status)
+        kind = _KINDS.get(str(found.get("error"))) or _KINDS.get(status)
+        return ServiceError(detail, status) if kind is None else kind(detail)
 
 
 def _address(url: Any) -> tuple[str, str | None]:

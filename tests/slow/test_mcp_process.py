@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mcp")]
 # Seconds to wait on a machine that has other work.
 TIME = 600
 QUERY, TOKEN = "what makes the tides?", "correct-horse-battery-staple"
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 DOCUMENTS = [
     {"id": "tides", "text": "The moon pulls the sea and makes the tides.", "lang": "en"},
     {"id": "bread", "text": "Bake the bread for forty minutes.", "lang": "en"},
@@ -61,10 +63,21 @@ async def test_an_agent_searches_over_stdio(folder):
         await the_hits(client, folder)
 
 
+def test_ctrl_c_ends_it(folder):
+    with subprocess.Popen(
+        command(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}) + "\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIME) == 130
+        assert process.stderr.read() == "Interrupted.\n"
+
+
 def test_stdout_holds_the_protocol_alone_and_the_end_of_stdin_ends_it(folder):
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     sent = [
-        {"id": 1, "method": "initialize", "params": hello},
+        {"id": 1, "method": "initialize", "params": HELLO},
         {"method": "notifications/initialized"},
         {"id": 2, "method": "tools/call", "params": {"name": "search", "arguments": {"query": QUERY}}},
         {"id": 3, "method": "tools/call", "params": {"name": "search", "arguments": {"query": ""}}},

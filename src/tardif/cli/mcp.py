@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -29,8 +31,16 @@ def mcp(
 
     folders = read_names(indexes)
     if not http:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _end)
         serve_stdio(folders)
         return
     stopped_by = serve_http(folders, options.service(), host=options.host, port=options.port, announce=announce)
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _end(*_: object) -> None:
+    """End at once: the thread that waits for stdin would keep the process, and who only reads loses nothing."""
+    sys.stderr.write("Interrupted.\n")
+    os._exit(INTERRUPTED)

@@ -15,12 +15,13 @@ from tardif.extras import need
 need("haystack", "tardif.integrations.haystack")  # before the imports that it is about
 
 from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.utils import Secret, deserialize_secrets_inplace
 
 from tardif.checks import called, check_list
 from tardif.errors import SettingError
+from tardif.integrations.folder_or_service import Searcher, open_searcher
 from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
-from tardif.search.retriever import Retriever
 
 # Haystack's operators, and those of a dict filter.
 _OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<=", "in": "in", "not in": "not in"}
@@ -32,10 +33,12 @@ class TardifRetriever:
     """Documents of an index as Haystack's documents.
 
     Args:
-        index: an index's folder. It is opened by :meth:`warm_up`, or by the first query.
+        index: an index's folder, or the address of a search service's index (``http://host:8000/indexes/law``). It
+            is opened by :meth:`warm_up`, or by the first query.
         top_k: how many documents.
         filters: which documents may be found, as Haystack writes filters.
         options: further options of :meth:`tardif.Retriever.search`, such as ``hybrid`` or ``group``.
+        token: the service's token. A stored pipeline holds the name of its environment variable.
 
     >>> TardifRetriever("support.index", top_k=2).run("how do I reset my password?")  # doctest: +SKIP
     """
@@ -46,11 +49,13 @@ class TardifRetriever:
         top_k: int = 10,
         filters: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
+        token: Secret | None = None,
     ) -> None:
         # Texts, not paths or objects: a stored pipeline is YAML.
         self.index, self.top_k, self.filters, self.options = str(index), top_k, filters, options
+        self.token = token
         # Opened late: Haystack makes components when a pipeline is defined or loaded, long before it runs.
-        self._retriever: Retriever | None = None
+        self._searcher: Searcher | None = None
 
     def warm_up(self) -> None:
         """Open the index.
@@ -58,8 +63,8 @@ class TardifRetriever:
         Raises:
             FolderError: it cannot be opened.
         """
-        if self._retriever is None:
-            self._retriever = Retriever(self.index)
+        if self._searcher is None:
+            self._searcher = open_searcher(self.index, _plain(self.token))
 
     @component.output_types(documents=list[Document])
     def run(
@@ -79,10 +84,10 @@ class TardifRetriever:
             SettingError: a filter cannot be used.
         """
         self.warm_up()
-        assert self._retriever is not None
+        assert self._searcher is not None
         chosen = filters or self.filters
         count = self.top_k if top_k is None else top_k
-        hits = self._retriever.search(query, count, where=as_where(chosen) if chosen else None, **(self.options or {}))
+        hits = self._searcher.search(query, count, where=as_where(chosen) if chosen else None, **(self.options or {}))
         return {
             "documents": [
                 Document(id=hit.document_id, content=hit.text, meta=hit_metadata(hit), score=hit.score) for hit in hits
@@ -91,11 +96,19 @@ class TardifRetriever:
 
     def to_dict(self) -> dict[str, Any]:
         """The component as a pipeline stores it."""
-        return default_to_dict(self, index=self.index, top_k=self.top_k, filters=self.filters, options=self.options)
+        return default_to_dict(
+            self,
+            index=self.index,
+            top_k=self.top_k,
+            filters=self.filters,
+            options=self.options,
+            token=_stored(self.token),
+        )
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TardifRetriever:
         """The component that :meth:`to_dict` stored."""
+        deserialize_secrets_inplace(data["init_parameters"], ["token"])
         return default_from_dict(cls, data)
 
 
@@ -104,15 +117,17 @@ class TardifRanker:
     """Keeps the ``top_k`` documents that a late-interaction model scores best.
 
     Args:
-        model: a checkpoint's folder or hub id. It is loaded by :meth:`warm_up`, or by the first query.
+        model: a checkpoint's folder or hub id, which is loaded by :meth:`warm_up` or by the first query; or the address
+            of a search service's index, whose model then scores.
         top_k: how many documents are kept; all of them where there are fewer.
         device: torch's name of the device.
+        token: the service's token, as for :class:`TardifRetriever`.
 
     >>> TardifRanker("models/support", top_k=3).run("how do I reset it?", documents)  # doctest: +SKIP
     """
 
-    def __init__(self, model: str, top_k: int = 10, device: str = "cpu") -> None:
-        self.model, self.top_k, self.device = str(model), top_k, device
+    def __init__(self, model: str, top_k: int = 10, device: str = "cpu", token: Secret | None = None) -> None:
+        self.model, self.top_k, self.device, self.token = str(model), top_k, device, token
         self._reranker: Reranker | None = None
 
     def warm_up(self) -> None:
@@ -122,8 +137,8 @@ class TardifRanker:
             ModelError: it does not exist, or is no late-interaction model.
         """
         if self._reranker is None:
-            self._reranker = Reranker(self.model, device=self.device)
-            _ = self._reranker.model
+            self._reranker = Reranker(self.model, device=self.device, token=_plain(self.token))
+            self._reranker.warm_up()
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
@@ -147,12 +162,22 @@ class TardifRanker:
 
     def to_dict(self) -> dict[str, Any]:
         """The component as a pipeline stores it."""
-        return default_to_dict(self, model=self.model, top_k=self.top_k, device=self.device)
+        return default_to_dict(self, model=self.model, top_k=self.top_k, device=self.device, token=_stored(self.token))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TardifRanker:
         """The component that :meth:`to_dict` stored."""
+        deserialize_secrets_inplace(data["init_parameters"], ["token"])
         return default_from_dict(cls, data)
+
+
+def _plain(token: Secret | None) -> str | None:
+    return None if token is None else token.resolve_value()
+
+
+def _stored(token: Secret | None) -> dict[str, Any] | None:
+    """A token as a pipeline stores it: the name of its variable. Haystack refuses to store a token itself."""
+    return None if token is None else token.to_dict()
 
 
 def as_where(filters: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ need("langchain", "tardif.integrations.langchain")  # before the imports that it
 from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, SecretStr
 
+from tardif.integrations.folder_or_service import Searcher, open_searcher
 from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
-from tardif.search.retriever import Retriever
 
 
 class TardifRetriever(BaseRetriever):
@@ -26,7 +26,9 @@ class TardifRetriever(BaseRetriever):
     ``score``, ``title`` where there is one, and ``piece`` where the document was cut.
 
     Args:
-        index: an index's folder, or an opened :class:`tardif.Retriever`.
+        index: an index's folder; the address of a search service's index (``http://host:8000/indexes/law``); or an
+            opened :class:`tardif.Retriever` or :class:`tardif.Client`.
+        token: the service's token.
         k: how many documents.
         where: which documents may be found: a filter as an expression or a dict.
         options: further options of :meth:`tardif.Retriever.search`, such as ``hybrid`` or ``group``.
@@ -42,22 +44,23 @@ class TardifRetriever(BaseRetriever):
 
     # Any, not Retriever: pydantic would need a schema for it.
     index: Any
+    token: SecretStr | None = None
     k: int = 10
     where: str | dict[Any, Any] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    _retriever: Retriever = PrivateAttr()
+    _searcher: Searcher = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the index at once: a wrong folder is an error here, not at the first query."""
         super().model_post_init(context)
-        self._retriever = self.index if isinstance(self.index, Retriever) else Retriever(self.index)
+        self._searcher = open_searcher(self.index, _plain(self.token))
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         asked = {"k": self.k, "where": self.where, **self.options, **kwargs}
         found = []
-        for hit in self._retriever.search(query, **asked):
+        for hit in self._searcher.search(query, **asked):
             metadata = {**hit_metadata(hit), "score": hit.score}
             found.append(Document(id=hit.document_id, page_content=hit.text, metadata=metadata))
         return found
@@ -67,7 +70,8 @@ class TardifReranker(BaseDocumentCompressor):
     """Keeps the ``k`` documents that a late-interaction model scores best.
 
     Args:
-        model: a checkpoint's folder or hub id.
+        model: a checkpoint's folder or hub id; or the address of a search service's index, whose model then scores.
+        token: the service's token.
         k: how many documents are kept; all of them where there are fewer.
         device: torch's name of the device.
 
@@ -78,13 +82,14 @@ class TardifReranker(BaseDocumentCompressor):
     """
 
     model: str
+    token: SecretStr | None = None
     k: int = 5
     device: str = "cpu"
     _reranker: Reranker = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the model at once; it is loaded on first use."""
-        self._reranker = Reranker(self.model, device=self.device)
+        self._reranker = Reranker(self.model, device=self.device, token=_plain(self.token))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
@@ -93,6 +98,10 @@ class TardifReranker(BaseDocumentCompressor):
         given = list(documents)
         texts = [document.page_content for document in given]
         return [_scored(given[place], score) for place, score in self._reranker.order(query, texts, self.k)]
+
+
+def _plain(token: SecretStr | None) -> str | None:
+    return None if token is None else token.get_secret_value()
 
 
 def _scored(document: Document, score: float) -> Document:

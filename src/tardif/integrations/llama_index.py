@@ -17,9 +17,9 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, Te
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 
 from tardif.errors import SettingError
+from tardif.integrations.folder_or_service import Searcher, open_searcher
 from tardif.integrations.hit_metadata import hit_metadata
 from tardif.integrations.reranker import Reranker
-from tardif.search.retriever import Retriever
 
 # LlamaIndex's operators as those of a dict filter. What has no counterpart is refused with its name.
 _OPERATORS = {
@@ -41,9 +41,11 @@ class TardifRetriever(BaseRetriever):
     """Documents of an index as LlamaIndex's nodes with scores.
 
     Args:
-        index: an index's folder, or an opened :class:`tardif.Retriever`.
+        index: an index's folder; the address of a search service's index (``http://host:8000/indexes/law``); or an
+            opened :class:`tardif.Retriever` or :class:`tardif.Client`.
         similarity_top_k: how many nodes.
         filters: which documents may be found: LlamaIndex's ``MetadataFilters``, or a filter as an expression or a dict.
+        token: the service's token.
         **options: further options of :meth:`tardif.Retriever.search`, such as ``hybrid`` or ``group``.
 
     Raises:
@@ -55,13 +57,15 @@ class TardifRetriever(BaseRetriever):
 
     def __init__(
         self,
-        index: str | Path | Retriever,
+        index: str | Path | Searcher,
         similarity_top_k: int = 10,
         filters: MetadataFilters | str | Mapping[Any, Any] | None = None,
+        *,
+        token: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
-        self._tardif = index if isinstance(index, Retriever) else Retriever(index)
+        self._tardif = open_searcher(index, token)
         self.similarity_top_k = similarity_top_k
         self._where = as_where(filters) if isinstance(filters, MetadataFilters) else filters
         self._options = options
@@ -79,7 +83,8 @@ class TardifRerank(BaseNodePostprocessor):
     """Keeps the ``top_n`` nodes that a late-interaction model scores best.
 
     Args:
-        model: a checkpoint's folder or hub id.
+        model: a checkpoint's folder or hub id; or the address of a search service's index, whose model then scores.
+        token: the service's token. It is not stored with the component.
         top_n: how many nodes are kept; all of them where there are fewer.
         device: torch's name of the device.
 
@@ -89,7 +94,8 @@ class TardifRerank(BaseNodePostprocessor):
     >>> TardifRerank(model="models/support", top_n=3).postprocess_nodes(nodes, query_str="reset?")  # doctest: +SKIP
     """
 
-    model: str = Field(description="A checkpoint's folder or hub id.")
+    model: str = Field(description="A checkpoint's folder or hub id, or the address of a service's index.")
+    token: str | None = Field(default=None, description="The service's token.", exclude=True, repr=False)
     top_n: int = Field(default=5, description="How many nodes are kept.")
     device: str = Field(default="cpu", description="Torch's name of the device.")
     _reranker: Reranker = PrivateAttr()
@@ -97,7 +103,7 @@ class TardifRerank(BaseNodePostprocessor):
     def model_post_init(self, context: Any, /) -> None:
         """Check the model at once; it is loaded on first use."""
         super().model_post_init(context)
-        self._reranker = Reranker(self.model, device=self.device)
+        self._reranker = Reranker(self.model, device=self.device, token=self.token)
 
     @classmethod
     def class_name(cls) -> str:
