@@ -4,8 +4,9 @@
 
 Each step of the Dockerfile runs in a new environment in a temporary folder, which takes the place of the container's
 file system. What ``tardif[serve]`` brought is at most 500 MB, and torch is not in it. Then the verbs that need no model
-run there on an index that the full environment built beforehand; the others name the extra that they need. Needs a
-package index.
+run there on an index that the full environment built beforehand; the others name the extra that they need. At last the
+container's command serves the index, as the container's user and without write permission, and passes its health check.
+Needs a package index.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -181,6 +184,51 @@ def check_verbs(container: Container, index: Path, corpus: Path) -> None:
                 sys.exit(f"tardif {verb[0]} does not name the extra {extra}:\n{said}")
 
 
+def check_service(container: Container) -> None:
+    """Serve the index as the Dockerfile says, as its user; search it, and see a change refused."""
+    given = dict(steps())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    token = secrets.token_hex(16)
+    program, *words = json.loads(container.placed(given["CMD"]))
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    running = subprocess.Popen(
+        [container.binaries / program, *words, "--port", port],
+        cwd=container.root,
+        env=container.environment() | {"TARDIF_TOKEN": token, "HOME": "/"},
+        stdout=subprocess.PIPE,
+        text=True,
+        user=int(given["USER"]) if is_root else None,
+    )
+    try:
+        assert running.stdout is not None
+        if not running.stdout.readline().startswith("http://"):
+            sys.exit(f"The container's command ended with {running.wait()}.")
+        program, *words = json.loads(given["HEALTHCHECK"].partition("CMD ")[2].replace(":8000", f":{port}"))
+        container.run(container.binaries / program, *words)
+        asks = (
+            f"import tardif; client = tardif.Client('http://127.0.0.1:{port}', token='{token}')\n"
+            f"print(client.search('{_QUERY}', k=1)[0].document_id, client.rerank('{_QUERY}', ['A parcel.'])[0].rank)\n"
+            "try: client.add(['A text.'])\n"
+            "except tardif.TardifError as error: print(error)"
+        )
+        said = container.run(container.binaries / "python", "-c", asks)
+        if not said.startswith("parcel 1\n") or "read-only" not in said:
+            sys.exit(f"The service answered:\n{said}")
+    finally:
+        running.terminate()
+        code = running.wait()
+    if code:
+        sys.exit(f"The service ended with {code}.")
+
+
+def _allow(volume: Path, *, writing: bool) -> None:
+    """Let a volume be written, or by nobody: as one that is mounted read-only."""
+    for path in [volume, *volume.rglob("*")]:
+        path.chmod((0o555 if path.is_dir() else 0o444) | (0o200 if writing else 0))
+
+
 def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = None) -> str:
     """Check the light installation in an empty folder; returns the result in a line.
 
@@ -192,6 +240,7 @@ def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = Non
     """
     container = Container(place)
     (place / "tmp").mkdir()
+    (place / "tmp").chmod(0o777)
     (place / "indexes").mkdir()
     follow(container, wheel)
     found = container.run(
@@ -205,6 +254,12 @@ def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = Non
         sys.exit(f"tardif[serve] takes {container.grown / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}.")
     shutil.copytree(index, place / "indexes" / "support.index")
     check_verbs(container, place / "indexes" / "support.index", corpus)
+    volume = place / "indexes"
+    for folder in (place.parent, place):
+        folder.chmod(0o755)  # another user runs the service
+    _allow(volume, writing=False)
+    check_service(container)
+    _allow(volume, writing=True)
     return f"tardif[serve] takes {container.grown / 1e6:.0f} MB and runs what needs no torch."
 
 

@@ -57,7 +57,9 @@ texts = st.one_of(
 @given(batch=st.lists(texts, min_size=1, max_size=4))
 @example(batch=EMPTYISH)
 @example(batch=["long " * 400, "short"])
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_what_the_graph_reads_is_what_the_model_reads(pair, family, expands, batch):
     model, light = pair(family, expands=expands)
     theirs = model.preprocess(list(batch), prompt=model.prompts["query"], task="query")
