@@ -223,6 +223,32 @@ def check_service(container: Container) -> None:
         sys.exit(f"The service ended with {code}.")
 
 
+def check_mcp(container: Container, index: Path) -> None:
+    """Let an agent search the index."""
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "check", "version": "1"}}
+    messages = (
+        {"id": 1, "method": "initialize", "params": client},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "search", "arguments": {"query": _QUERY}}},
+    )
+    with subprocess.Popen(
+        [container.binaries / "tardif", "mcp", index],
+        env=container.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        for message in messages:
+            running.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            running.stdin.flush()
+            said = running.stdout.readline() if "id" in message else ""
+        running.stdin.close()
+    if running.returncode or '"parcel' not in said.replace("\\", ""):
+        sys.exit(f"tardif mcp ended with {running.returncode} and answered:\n{said}")
+
+
 def _allow(volume: Path, *, writing: bool) -> None:
     """Let a volume be written, or by nobody: as one that is mounted read-only."""
     for path in [volume, *volume.rglob("*")]:
@@ -259,6 +285,7 @@ def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = Non
         folder.chmod(0o755)  # another user runs the service
     _allow(volume, writing=False)
     check_service(container)
+    check_mcp(container, volume / "support.index")
     _allow(volume, writing=True)
     return f"tardif[serve] takes {container.grown / 1e6:.0f} MB and runs what needs no torch."
 
