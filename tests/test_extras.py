@@ -92,6 +92,15 @@ def test_a_verb_names_the_extra_before_it_reads_anything(fails, lacking, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", ["serve", "mcp"])
+def test_the_service_names_its_extra(fails, lacking, monkeypatch, verb):
+    lacking("fastapi")
+    for name in [name for name in sys.modules if name.startswith("tardif.serving")]:
+        monkeypatch.delitem(sys.modules, name)
+    line = fails(verb, "no-such.index")
+    assert line == "tardif: tardif.serving needs fastapi, which is not installed: pip install 'tardif[serve]'.\n"
+
+
 def test_a_module_that_nobody_looked_for_is_named_too(fails, monkeypatch, tmp_path):
     def draw(*_, **__):
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")

@@ -2,4 +2,4 @@
 
 from tardif.extras import need
 
-need("serve", "tardif serve")  # before any module of the package imports what the extra brings
+need("serve", "tardif.serving")  # before any module of the package imports what the extra brings
