@@ -283,6 +283,8 @@ def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = Non
     volume = place / "indexes"
     for folder in (place.parent, place):
         folder.chmod(0o755)  # another user runs the service
+    for path in (place / "tmp").rglob("*"):
+        path.chmod(0o777)
     _allow(volume, writing=False)
     check_service(container)
     check_mcp(container, volume / "support.index")
