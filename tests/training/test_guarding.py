@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tardif.text.languages import language
 from tardif.training import guard, guarding
 from tardif.training.guard import GuardSet
 from tardif.training.result import TrainingResult
+from tardif.training.settings import TrainingSettings
 
 SHORT = {"max_steps": 4, "batch_size": 8, "lr": 1e-3, "evaluations": 1, "save_steps": 1}
 
@@ -91,10 +93,11 @@ def test_a_loss_is_a_warning_with_a_way_out(guarded, verdict, warned, monkeypatc
     values = {"raw": {"nDCG@10": {"a": 1.0, "b": 1.0}}, "step 0": {"nDCG@10": {"a": 0.0, "b": 0.0}}}
     values["trained"] = {"nDCG@10": {"a": 0.5, "b": 0.5}}
     monkeypatch.setattr(guarding, "_measured", lambda *given: [values])
-    context = type("Context", (), {"group": type("Group", (), {"is_main": True, "size": 1})})
+    group, settings = SimpleNamespace(is_main=True, size=1), TrainingSettings(base_share=0.5)
+    context = SimpleNamespace(group=group, settings=settings)
     again = guarding.guarded(result, [far], None, context)
     assert (again.guard[0].before, again.guard[0].after) == ({"nDCG@10": 1.0}, {"nDCG@10": 0.5})
-    assert any("base_share" in line and "far" in line for line in again.warnings) == warned
+    assert any("base_share=0.75" in line and "far" in line for line in again.warnings[len(result.warnings) :]) == warned
 
 
 def test_a_guard_that_fails_costs_no_model(make, foreign, monkeypatch, capsys):

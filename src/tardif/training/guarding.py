@@ -56,7 +56,8 @@ def guarded(
     if not context.group.is_main:
         return replace(result, seconds=seconds)
     found = [_compared(guard, values) for guard, values in zip(guards, measured, strict=True)]
-    warnings = [*result.warnings, *(_lost(one) for one in found if one.comparison.verdict == WORSE)]
+    share = context.settings.base_share or 0.0
+    warnings = [*result.warnings, *(_lost(one, share) for one in found if one.comparison.verdict == WORSE)]
     return replace(result, guard=found, seconds=seconds, warnings=warnings)
 
 
@@ -95,8 +96,9 @@ def _compared(guard: GuardSet, values: dict[str, Values]) -> Elsewhere:
     )
 
 
-def _lost(found: Elsewhere) -> str:
+def _lost(found: Elsewhere, share: float) -> str:
+    more = round((1 + share) / 2, 2)  # half of what is left
     return (
         f"The model is worse on foreign queries ({found.data}): {DECIDES} {found.comparison.deciding}. To keep more of "
-        "the base, raise base_share (--set base_share=0.7)."
+        f"the base, raise base_share, which is {share:g} (--set base_share={more:g})."
     )
