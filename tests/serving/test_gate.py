@@ -9,9 +9,11 @@ import pytest
 
 from service import StandIn, asking, is_problem
 from tardif.errors import SettingError
+from tardif.serving.application import create_app
 from tardif.serving.authorization import check_origin, is_loopback, read_token
 from tardif.serving.limits import ServiceLimits
 from tardif.serving.opening import read_names
+from tardif.serving.service_options import ServiceOptions
 
 TOKEN = "0123456789abcdef"
 SEARCH, DOCS = "/indexes/support/search", "/indexes/support/documents"
@@ -269,3 +271,43 @@ def test_names_of_indexes(tmp_path):
             read_names([f"{tmp_path}/{bad}", f"{tmp_path}/a=b"])
     with pytest.raises(SettingError, match="another index is named"):
         read_names([f"{tmp_path}/support.index", f"support.index={tmp_path}/two words"])
+
+
+async def left(index, method, path, body):
+    """Ask, and leave when the index has the question; what it asks for is held up. Whether anything was answered."""
+    app, sent, answers = create_app({index.name: index}, ServiceOptions()), asyncio.Event(), []
+    index.gate.clear()
+
+    async def receive():
+        if not sent.is_set():
+            sent.set()
+            return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+        while not index.asked:
+            await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        answers.append(message)
+
+    headers = [(b"host", b"localhost:8000"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1)}
+    asked = asyncio.ensure_future(app(scope, receive, send))
+    while not index.asked:
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    index.gate.set()
+    await asked
+    return answers
+
+
+async def test_a_client_that_leaves_takes_its_question_with_it():
+    index = StandIn()
+    assert not await left(index, "POST", SEARCH, {"query": "q"})
+
+
+async def test_a_change_is_made_though_its_client_has_left():
+    index = StandIn()
+    assert await left(index, "PUT", DOCS, {"documents": [{"document_id": "new", "text": "New."}]})
+    assert "new" in index.documents

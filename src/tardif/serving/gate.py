@@ -3,6 +3,9 @@
 A body is read whole before anything is done, so a slow client holds a connection and no place in a queue. What is
 refused before its body was read is answered with ``Connection: close``. A little of the body is taken first, because a
 client may find its connection reset before it has read the answer.
+
+A client that leaves takes its question with it: what waits in a queue for nobody would keep others waiting. Changes are
+made all the same.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from tardif.serving.service_options import ServiceOptions
 HEAD_BYTES = 32 << 10
 # What is read and dropped of a body that is refused.
 _DROPPED_BYTES, _DROPPED_SECONDS = 1 << 20, 2.0
+# What changes an index goes on without its client.
+_CHANGES = ("PUT", "DELETE")
 
 
 class Gate:
@@ -50,7 +55,10 @@ class Gate:
             _check_head(scope)
             self._guard.check(scope["method"], scope["path"], headers)
             await body.read()
-            await self._app(scope, body.replay, send)
+            if scope["method"] in _CHANGES:
+                await self._app(scope, body.replay, send)
+            else:
+                await self._answer(scope, body, send)
         except (ProblemError, BusyError) as error:
             answered = of_http_error if isinstance(error, ProblemError) else of_library_error
             answer = await answered(Request(scope), error)
@@ -61,6 +69,21 @@ class Gate:
             return
         finally:
             self._buffered -= body.size
+
+    async def _answer(self, scope: Scope, body: _Body, send: Send) -> None:
+        """Answer, unless the client leaves first."""
+        answer = asyncio.ensure_future(self._app(scope, body.replay, send))
+        gone = asyncio.ensure_future(body.gone())
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise _ClientGoneError
+            answer.result()
+        finally:
+            # The gate ends with both, also where it is cancelled itself.
+            for task in (answer, gone):
+                task.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)
 
     def _hold(self, size: int) -> None:
         self._buffered += size
@@ -138,6 +161,11 @@ class _Body:
         except TimeoutError:
             pass
         return self._whole
+
+    async def gone(self) -> None:
+        """Wait until the client closes the connection, or has its answer."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def replay(self) -> Message:
         """Give the body to a route, as a server would."""
