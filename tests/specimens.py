@@ -8,6 +8,7 @@ ROOT/NAME, ROOT/NAME-twin    one folder of each kind in :data:`NAMES`; the check
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,7 +16,7 @@ import tiny
 
 NAMES = ("index-8", "index-4", "checkpoint", "run")
 SETTINGS = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 2, "save_steps": 1, "refresh_steps": 4}
-SETTINGS |= {"base_share": 0.5}
+SETTINGS |= {"base_share": 0.5, "guard": "none"}
 MODEL = "model"  # the name of what is trained
 _BREAKS_AT = 10  # the last step: its resume is short
 
@@ -92,3 +93,7 @@ def _index(root: Path, bits: int, seed: int, twin: str) -> None:
     with index:
         index.add(rows[35:], quiet=True)
         index.delete([rows[3]["id"], rows[36]["id"]])
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
