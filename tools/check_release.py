@@ -101,9 +101,11 @@ def main() -> None:
         home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
         if not Path(home).is_relative_to(folder):
             sys.exit(f"What ran is {home}, not the wheel.")
-        index = build_index(work, work / "support")
-        (folder / "container").mkdir()
-        sys.stdout.write(check_light(index, work / "corpus.jsonl", folder / "container", wheel) + "\n")
+        light, container = folder / "light", folder / "container"
+        light.mkdir()
+        container.mkdir()
+        index = build_index(light, work / "support")
+        sys.stdout.write(check_light(index, light / "corpus.jsonl", container, wheel) + "\n")
         sys.stdout.write(f"{wheel.name} and {archive.name} are ready.\n")
 
 
