@@ -29,7 +29,7 @@ NEIGHBOURS = (
     *("qdrant-client", "lancedb", "ray[data,serve]", "weaviate-client"),
 )
 # pip may try many versions of a package before it gives up.
-_SECONDS = 900
+_SECONDS = 3600
 _ASKED = re.compile(r"[=<>~!]")  # a range that the caller gave
 _CAUSES = re.compile(r"^(?:ERROR: |\s*)(.+(?:depends on|requires|No matching distribution).+)$", re.MULTILINE)
 

@@ -1,17 +1,21 @@
 """A service and its worker killed for real: nothing that was acknowledged is lost, and the next one continues."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import tiny
 from tardif import Retriever
+from tardif.errors import ServiceError
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
+from tardif.serving.served_index import ServedIndex
 from tardif.types import Document
 
 pytestmark = pytest.mark.slow
@@ -58,3 +62,27 @@ def test_nothing_acknowledged_is_lost_when_all_processes_are_killed(folder):
         assert not examine_index(folder).problems
     assert told["gone"]
     assert len(told["put"]) > len(DOCUMENTS) + KILLS
+
+
+def test_a_killed_worker_fails_what_it_had_not_done_and_is_started_again(folder):
+    many = [Document(f"many{number}", f"Number {number}. " * 50) for number in range(500)]
+
+    async def ask():
+        index = ServedIndex.open(folder)
+        await index.put([Document("before", "Before.")])
+        first = index._worker.pid
+        waiting = [asyncio.ensure_future(index.put(many)), asyncio.ensure_future(index.delete(["before"]))]
+        while index._worker.waiting < len(waiting):
+            await asyncio.sleep(0.01)
+        os.kill(first, signal.SIGKILL)
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(error, ServiceError) and "killed by signal 9" in str(error) for error in found), found
+        assert (await index.search(["before"], k=1))[0]
+        assert await index.put([Document("after", "After.")]) == {"added": 1, "replaced": 0}
+        assert index._worker.pid != first
+        assert await index.get("before")
+        await index.close()
+        assert not psutil.pid_exists(first)
+
+    asyncio.run(ask())
+    assert {"before", "after"} <= ids(folder)

@@ -165,15 +165,19 @@ class _Running:
         for answer in list(self.answers.values()):
             with contextlib.suppress(Exception):
                 answer.exception()
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
+        self._close_input()
         try:
             self.process.wait(_GRACE)
         except subprocess.TimeoutExpired:
             self.process.kill()
         for thread in self._threads:
             thread.join()
+
+    def _close_input(self) -> None:
+        assert self.process.stdin is not None
+        # What a process that was killed has not read is still in the buffer, and cannot be written.
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
 
     def _read_answers(self, lines: IO[bytes]) -> None:
         with lines:
@@ -186,6 +190,7 @@ class _Running:
                     answer = self.answers.pop(number)
                 answer_with(answer, *what)
         self.process.wait()
+        self._close_input()
         with self._lock:
             self.ended = True
         self._fail_all()
