@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from tardif.batching import batched
 from tardif.checks import check_ids, check_queries, check_query, shown
 from tardif.display import Hits, ShortList, brief_repr
 from tardif.errors import (
@@ -160,7 +161,7 @@ class Client:
         given, asked = check_queries(queries), {"k": k, **options}
         asked["filter"] = _expression(asked.pop("where", None))
         found: list[list[Hit]] = ShortList()
-        for some in _parts(given, _TOGETHER):
+        for some in batched(given, _TOGETHER):
             found += map(_hits, self._ask("POST", self._path("search"), {"queries": some, **asked})["results"])
         return found
 
@@ -238,7 +239,7 @@ class Client:
             DataError: ``ids`` is not a list of ids.
             ReadOnlyError: as for :meth:`add`.
         """
-        parts, path = _parts(check_ids(ids), _IDS), self._path("documents")
+        parts, path = batched(check_ids(ids), _IDS), self._path("documents")
         return sum(int(self._ask("DELETE", path, {"document_ids": some})["deleted"]) for some in parts)
 
     def get(self, document_id: str) -> Document | None:
@@ -374,10 +375,6 @@ def _fields(document: Document) -> dict[str, Any]:
         **title,
         "metadata": as_stored(document.metadata),
     }
-
-
-def _parts(values: Sequence[str], count: int) -> Iterator[Sequence[str]]:
-    return (values[start : start + count] for start in range(0, len(values), count))
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -27,19 +27,22 @@ _DEEPER = 4
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """The checked options of a search; :meth:`tardif.search.retriever.Retriever.search` explains them."""
+    """The checked options of a search; :meth:`tardif.search.retriever.Retriever.search` explains them.
+
+    ``word_share`` is None until a retriever fills in that of its index.
+    """
 
     k: int
     where: Filter | None
     exact: bool
     recall: float
     hybrid: bool
-    word_share: float
+    word_share: float | None
     group: bool
 
     @classmethod
     def of(
-        cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float, group: bool
+        cls, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float | None, group: bool
     ) -> SearchOptions:
         """Check options as a user gave them.
 
@@ -49,7 +52,8 @@ class SearchOptions:
         if not is_number(recall) or not 0 < recall <= 1:
             raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
         chosen = None if where is None else parse_filter(where)
-        return cls(check_hits(k), chosen, exact, float(recall), hybrid, check_share(word_share), bool(group))
+        share = None if word_share is None else check_share(word_share)
+        return cls(check_hits(k), chosen, exact, float(recall), hybrid, share, bool(group))
 
 
 def rank_queries(
@@ -93,6 +97,7 @@ def _rank(index: Index, queries: Sequence[str], vectors: Sequence[Vectors], opti
     if not options.hybrid:
         return list(found)
     words = [index.search_words(query, k, where=options.where) for query in queries]
+    assert options.word_share is not None  # the retriever has filled in its own
     return [blend(*rankings, options.k, options.word_share) for rankings in zip(found, words, strict=True)]
 
 

@@ -113,11 +113,6 @@ class OpenedIndex:
                 self._facts = known = (state, facts)
             return known[1]
 
-    @property
-    def word_share(self) -> float:
-        """BM25's share of the scores of a hybrid search that names none."""
-        return self.read(lambda retriever: retriever.word_share)
-
     def document(self, identity: str) -> Document | None:
         """Return a document, put together from its pieces if it was cut, or a piece; None if there is none."""
         return self.read(lambda retriever: _whole(retriever, identity))

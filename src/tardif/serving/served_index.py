@@ -122,7 +122,6 @@ class ServedIndex:
         """
         queries = check_queries(queries)
         recall = RECALL if recall is None else recall
-        word_share = self._index.word_share if word_share is None else word_share
         options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
         if hybrid and not self._index.is_hybrid:
             raise SettingError(f"The index {self.name} was built without words: search without hybrid.")

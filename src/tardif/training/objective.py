@@ -86,11 +86,14 @@ class Objective(nn.Module):
             # Detached copies are the loss's inputs: its graph ends there, and the encoder's graph is used once.
             leaves = [part.vectors.detach().to(dtype).requires_grad_(torch.is_grad_enabled()) for part in encoded]
             own = _packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries)
-            loss = self._loss(*own, batch)
+            columns = gather_columns(batch, len(own[1].lengths), own=self.own_columns)
+            # Weighted by this process's queries, so that the mean over processes is the mean over all queries.
+            part = len(batch["positives"]) * processes() / columns.queries
+            loss = part * self._loss(*own, columns, batch)
             self._last = _mean_over_processes(loss)
             if not torch.is_grad_enabled():
                 return loss
-            total = loss if before is None else loss + self._pull(*own, *before, batch)
+            total = loss if before is None else loss + part * self._pull(*own, *before, columns, batch)
             gradients = torch.autograd.grad(total, leaves)
         if replay:
             return replay.connect(loss, gradients)
@@ -111,18 +114,17 @@ class Objective(nn.Module):
         documents: TokenVectors,
         queries_before: TokenVectors,
         documents_before: TokenVectors,
+        columns: LossColumns,
         batch: Mapping[str, Any],
     ) -> Tensor:
         """Return how far the model's distribution over the columns is from the base's, weighted.
 
         A row counts by the probability that the base gives its positive: what the base has wrong need not be kept.
         """
-        columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
-        count = len(batch["positives"])
         found, found_before = gather_vectors(self._pooled(documents)), gather_vectors(self._pooled(documents_before))
-        # Zero times the sums, and the weight by this process's queries: as in _loss.
+        # Zero times the sums: as in _loss.
         nothing = 0.0 * (queries.vectors.sum() + found.vectors.sum())
-        if not count:
+        if not len(batch["positives"]):
             return nothing
         with torch.no_grad():
             teacher = self._scores(queries_before, found_before, columns, batch)  # [Q, C]
@@ -131,7 +133,7 @@ class Objective(nn.Module):
         scores = self._scores(queries, found, columns, batch)  # [Q, C]
         far = distillation(scores, teacher, temperature=self.settings.temperature, normalise=False, weights=right)
         weight = (self.settings.base_pull or 0.0) * EVERY
-        return nothing + weight * far * (count * processes() / columns.queries)
+        return nothing + weight * far
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
         """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,
@@ -143,20 +145,19 @@ class Objective(nn.Module):
             return dtype
         return torch.promote_types(vectors.dtype, torch.float32)
 
-    def _loss(self, queries: TokenVectors, documents: TokenVectors, batch: Mapping[str, Any]) -> Tensor:
+    def _loss(
+        self, queries: TokenVectors, documents: TokenVectors, columns: LossColumns, batch: Mapping[str, Any]
+    ) -> Tensor:
         """Return the loss as a function of token vectors: the weighted sum over widths and losses."""
-        columns = gather_columns(batch, len(documents.lengths), own=self.own_columns)
-        count = len(batch["positives"])
         total = queries.vectors.new_zeros(())
         for width, weight in (self.settings.widths or {documents.vectors.shape[1]: 1.0}).items():
             asked, found = narrow(queries, width), self._pooled(narrow(documents, width))
             found = found if self.own_columns else gather_vectors(found)
             # Zero times the sums: a process without queries must still take part in the backward collectives.
             total = total + 0.0 * (asked.vectors.sum() + found.vectors.sum())
-            if count:
+            if len(batch["positives"]):
                 total = total + weight * self._weighted(self._scores(asked, found, columns, batch), columns, batch)
-        # Weighted by this process's queries, so that the mean over processes is the mean over all queries.
-        return total * (count * processes() / columns.queries)
+        return total
 
     def _pooled(self, documents: TokenVectors) -> TokenVectors:
         if self.pooling is None:

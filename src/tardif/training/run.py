@@ -192,7 +192,7 @@ class TrainingRun:
             self.console.say("No query is held out: nothing is measured, and the last checkpoint will be published.")
             return {}, 0.0
         self.console.say(f"Validation: {task.describe()}.")
-        untrained = {BM25: group.on_main(lambda: task.bm25_outcome(self.config.language))}
+        untrained = {BM25: group.on_main(task.bm25_outcome)}
         with computing(self.settings.precision, self.device):
             untrained[RAW] = task.outcome(raw_view(self.model), self.console, "Before: the base's raw vectors", group)
             began = time.monotonic()

@@ -83,9 +83,9 @@ class ValidationTask:
         """Return the measures of a model as it is now."""
         return means(self.outcome(model, console, what).values)
 
-    def bm25_outcome(self, language: Language) -> Outcome:
+    def bm25_outcome(self) -> Outcome:
         """Return each measure of each query and the first hits, of BM25."""
-        return outcome(self.qrels, self.bm25_run(language))
+        return outcome(self.qrels, self._words)
 
     def bm25_run(self, language: Language) -> Run:
         """Return BM25's run."""
