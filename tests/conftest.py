@@ -210,7 +210,8 @@ def fails(tardif):
     return run
 
 
-@pytest.fixture(scope="session")
+# No longer than a file's tests: Playwright keeps an event loop running in this thread, and asyncio refuses a second.
+@pytest.fixture(scope="module")
 def browser():
     """A real browser: Debian's chromium, driven by Playwright."""
     if not _CHROMIUM.exists():

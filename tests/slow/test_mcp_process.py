@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,17 +33,6 @@ DOCUMENTS = [
 ]
 
 
-def in_a_thread(test):
-    """Run a coroutine on a thread of its own: a browser that other tests opened has the main thread's loop."""
-
-    @functools.wraps(test)
-    def run(**fixtures):
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, test(**fixtures)).result()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def folder(bert_tiny, tmp_path_factory):
     root = tmp_path_factory.mktemp("mcp")
@@ -70,7 +56,6 @@ async def the_hits(client, folder):
     assert "The filter, column 8" in wrong.content[0].text
 
 
-@in_a_thread
 async def test_an_agent_searches_over_stdio(folder):
     first, *rest = command(f"docs={folder}")
     async with Client(StdioServerParameters(command=first, args=rest, env=dict(os.environ))) as client:
@@ -145,7 +130,6 @@ def over_http(folder, **environment):
     assert process.returncode == 0
 
 
-@in_a_thread
 async def test_agents_search_over_http_with_the_token_only(folder):
     with over_http(folder, TARDIF_TOKEN=TOKEN) as (_, url):
         assert url.endswith("/mcp")
@@ -160,7 +144,6 @@ async def test_agents_search_over_http_with_the_token_only(folder):
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@in_a_thread
 async def test_without_a_token_pages_of_other_hosts_are_refused(folder):
     with over_http(folder) as (_, url):
         async with Client(url) as client:
