@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "==> Installing Tardif with the versions in constraints.txt"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[train,offline,documents,excel,lora,langchain,llama-index,haystack,collections,serve,dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[train,offline,documents,excel,lora,langchain,llama-index,haystack,collections,serve,cluster,qdrant,dev]"
 	@touch $(STAMP)
 
 # The tests of pages drive Debian's chromium. Where it cannot be installed, they are skipped with the reason.

@@ -42,6 +42,8 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "langchain": {"langchain-core": "langchain_core"},
     "llama-index": {"llama-index-core": "llama_index"},
     "haystack": {"haystack-ai": "haystack"},
+    "cluster": {"ray": "ray"},
+    "qdrant": {"qdrant-client": "qdrant_client", "qdrant-edge-py": "qdrant_edge"},
 }
 # What opens a model; an exported query encoder needs neither.
 MODEL = ("torch", "sentence-transformers")
