@@ -7,7 +7,8 @@
     │   └── UnknownDocumentError    a document is not in the index
     ├── ModelError      a base or checkpoint is missing, broken or of the wrong kind
     ├── FolderError     an output folder cannot be written, or holds something else
-    │   └── ReplacedError   another index replaced the open one: open it again
+    │   ├── ReplacedError   another index replaced the open one: open it again
+    │   └── ShardError      a shard of an index does not answer; names it
     ├── ServiceError    a search service cannot be reached, refuses, or fails
     │   ├── BusyError       too many requests wait: ask again later
     │   └── ReadOnlyError   the service changes no index
@@ -20,6 +21,7 @@ Messages quote input, so they are made safe to show (:mod:`tardif.escaping`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tardif.escaping import visible
@@ -74,6 +76,28 @@ class ReplacedError(FolderError):
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(f"{folder} was replaced or removed since it was opened: open it again.")
+
+
+class ShardError(FolderError):
+    """A shard of an index does not answer.
+
+    Args:
+        shards: the names of those that do not, each with the reason.
+
+    >>> print(ShardError({"shard-02": "the connection was lost"}))
+    shard-02 does not answer (the connection was lost): mend it, or take what the other shards find (partial=True).
+    """
+
+    def __init__(self, shards: Mapping[str, str]) -> None:
+        self.shards = dict(shards)
+        verb, them = ("does", "it") if len(self.shards) == 1 else ("do", "them")
+        super().__init__(
+            f"{', '.join(self.shards)} {verb} not answer ({next(iter(self.shards.values()), '')}): mend {them}, or take "
+            "what the other shards find (partial=True)."
+        )
+
+    def __reduce__(self) -> tuple[type[ShardError], tuple[dict[str, str]]]:
+        return ShardError, (self.shards,)
 
 
 class ServiceError(TardifError):

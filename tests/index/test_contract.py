@@ -1,4 +1,5 @@
-"""What every index keeps to, in memory and on disk, in every number of bits, scanned and searched by centroids."""
+"""What every index keeps to, in memory, on disk and in shards, in every number of bits, scanned and searched by
+centroids."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from tardif.index import compaction, disk
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
+from tardif.index.sharded import ShardedIndex
 from tardif.scoring import LOWEST
 from tardif.types import Document
 
@@ -20,16 +22,26 @@ from tardif.types import Document
 ERROR = {"memory": 1e-3, "16": 1e-3, "8": 0.05, "4": 0.4, "2": 1.5}
 
 
-@pytest.fixture(params=["memory", "16", "8", "4", "2", "8 coded", "4 coded", "2 coded", "16 coded"])
+ENGINES = ["memory", "16", "8", "4", "2", "8 coded", "4 coded", "2 coded", "16 coded"]
+SHARDED = ["memory of 1", "memory of 3", "8 of 3", "16 coded of 3", "4 coded of 3", "2 of 3"]
+
+
+@pytest.fixture(params=ENGINES + SHARDED)
 def index(request, tmp_path, monkeypatch):
-    if request.param == "memory":
-        yield MemoryIndex()
-        return
-    if request.param.endswith("coded"):
+    kind, _, shards = request.param.partition(" of ")
+    if kind.endswith("coded"):
         for module in (disk, compaction):
-            monkeypatch.setattr(module, "PLAIN_TOKENS", 100)
-    with DiskIndex.create(tmp_path / "index", model={}, bits=int(request.param.split()[0]), threads=1) as made:
-        yield made
+            monkeypatch.setattr(module, "PLAIN_TOKENS", 100 if not shards else 30)
+    made = [engine(kind, tmp_path / f"index-{number}") for number in range(int(shards or 1))]
+    opened = ShardedIndex(made) if shards else made[0]
+    yield opened
+    opened.close()
+
+
+def engine(kind, folder):
+    if kind == "memory":
+        return MemoryIndex()
+    return DiskIndex.create(folder, model={}, bits=int(kind.split()[0]), threads=1)
 
 
 @pytest.fixture
@@ -95,10 +107,11 @@ def test_a_match_names_the_tokens_of_a_pooled_vector_through_every_change(index)
         index.add(documents[begin : begin + 12], vectors[part], lengths[begin : begin + 12], groups[begin : begin + 12])
     index.add([Document("d0-7", "unpooled")], plain.vectors_of(9, 3), [3])
     index.delete(["d0-3"])
-    if isinstance(index, DiskIndex):
-        index.wait()
-        while index.compact():
-            pass
+    for part in index.shards if isinstance(index, ShardedIndex) else [index]:
+        if isinstance(part, DiskIndex):
+            part.wait()
+            while part.compact():
+                pass
     found = check_matches(index, plain.vectors_of(7, 5), documents)
     assert len(found) == 59
     for document, labels in zip(documents, groups, strict=True):

@@ -27,6 +27,7 @@ ONE, QUERY_ONE = 32_767, 16_383
 NO_SCORE = np.iinfo(np.int64).min
 
 BITS = (16, 8, 4, 2)
+NOT_FINITE = "A token vector holds NaN or infinity: the model is damaged, or its half precision overflows."
 
 # The stored arrays of some documents' tokens, by name: codes, and steps (8 bits) or nearest (4 and 2 bits).
 Arrays = Mapping[str, NDArray[Any]]
@@ -90,7 +91,7 @@ def to_fixed(vectors: NDArray[np.float32], scale: float = 1.0, one: int = ONE) -
     fixed = np.zeros((len(vectors), width_of(vectors.shape[1])), dtype=np.int16)
     # Clipped to 1, an infinity would give scores that look right.
     if not kernels.fix(vectors, one / scale, one, fixed):
-        raise DataError("A token vector holds NaN or infinity: the model is damaged, or its half precision overflows.")
+        raise DataError(NOT_FINITE)
     return fixed
 
 

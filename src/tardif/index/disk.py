@@ -34,7 +34,7 @@ from tardif.folders import share, writable, write_json
 from tardif.index.codebooks import centroid_count, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, fixed_query, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
-from tardif.index.fulltext import words_of
+from tardif.index.fulltext import Words, WordStatistics, words_of
 from tardif.index.manifest import MANIFEST, new_manifest, read_manifest
 from tardif.index.pieces import check_fit
 from tardif.index.protocol import RECALL, Vectors
@@ -274,15 +274,26 @@ class DiskIndex:
                 found.append(TokenMatches.of_stored(query, stored, scale * factor, groups))
             return found
 
-    def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
-        """As :meth:`tardif.index.protocol.Index.search_words`."""
-        if self.store.words is None:
-            raise SettingError(f"{self.folder} was built without words: build it with --hybrid (Python: hybrid=True).")
-        k = check_hits(k)
+    def search_words(
+        self, query: str, k: int, *, where: Filter | None = None, whole: WordStatistics | None = None
+    ) -> list[tuple[str, float]]:
+        """As :meth:`tardif.index.sharded.Shard.search_words`."""
+        words, k = self._words(), check_hits(k)
         with self._views.reading() as now, self.store.reading() as database:
             allowed = None if where is None else self._passing(now, where)
             lengths = self.store.check_words(database)
-            return self._named(*self.store.words.search(database, query, lengths, allowed), k)
+            return self._named(*words.search(database, query, lengths, allowed, whole), k)
+
+    def word_statistics(self, query: str) -> WordStatistics:
+        """As :meth:`tardif.index.sharded.Shard.word_statistics`."""
+        words = self._words()
+        with self._views.reading(), self.store.reading() as database:
+            return words.statistics(database, query, self.store.check_words(database))
+
+    def _words(self) -> Words:
+        if self.store.words is None:
+            raise SettingError(f"{self.folder} was built without words: build it with --hybrid (Python: hybrid=True).")
+        return self.store.words
 
     def _passing(self, view: View, where: Filter) -> NDArray[np.int64]:
         """The numbers of the rows that pass a filter, ascending. The last ones are kept: a hybrid search asks twice,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xxhash
@@ -35,18 +37,55 @@ _TERM = 32_768
 _MOST_TERMS = 256
 
 
+@dataclass(frozen=True)
+class WordStatistics:
+    """What BM25 must know of all documents to score one. Those of the shards of an index add up to those of the whole.
+
+    Attributes:
+        documents: how many there are.
+        terms: the sum of their lengths.
+        frequencies: in how many of them each of a query's terms occurs.
+
+    >>> WordStatistics(2, 9, {"cat": 1}) + WordStatistics(1, 3, {"cat": 1, "sea": 1})
+    WordStatistics(documents=3, terms=12, frequencies={'cat': 2, 'sea': 1})
+    """
+
+    documents: int
+    terms: int
+    frequencies: Mapping[str, int]
+
+    def __add__(self, other: WordStatistics) -> WordStatistics:
+        both = dict(Counter(self.frequencies) + Counter(other.frequencies))
+        return WordStatistics(self.documents + other.documents, self.terms + other.terms, both)
+
+
 @dataclass(frozen=True, eq=False)
 class Lengths:
-    """The lengths of all documents, as BM25 needs them.
+    """The lengths of all documents.
 
     Attributes:
         numbers: int64, the documents, ascending.
-        damping: float64, the term that BM25 adds to a term's frequency in its denominator,
-            k1 * (1 - b + b * length / mean length): 1.2 for a document of the mean length.
+        terms: int64, the length of each.
     """
 
     numbers: NDArray[np.int64]
-    damping: NDArray[np.float64]
+    terms: NDArray[np.int64]
+
+    @cached_property
+    def total(self) -> int:
+        """The sum of the lengths."""
+        return int(self.terms.sum())
+
+    @cached_property
+    def _own(self) -> tuple[float, NDArray[np.float64]]:
+        mean = _mean(self.total, len(self.terms))
+        return mean, _damping(self.terms, mean)
+
+    def damping(self, mean: float) -> NDArray[np.float64]:
+        """Return the term that BM25 adds to a term's frequency in its denominator, of each document: float64,
+        k1 * (1 - b + b * length / mean length). It is 1.2 for a document of the mean length."""
+        own, found = self._own
+        return found if mean == own else _damping(self.terms, mean)
 
     def at(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places of documents in ``numbers``."""
@@ -54,6 +93,14 @@ class Lengths:
         if self.numbers[-1] - first == len(self.numbers) - 1:  # no number between them is missing
             return documents - first
         return np.searchsorted(self.numbers, documents)
+
+
+def _mean(terms: int, documents: int) -> float:
+    return max(terms, 1) / max(documents, 1)
+
+
+def _damping(terms: NDArray[np.int64], mean: float) -> NDArray[np.float64]:
+    return np.asarray(_K1 * (1 - _B + _B * terms / mean), dtype=np.float64)
 
 
 class Words:
@@ -103,9 +150,7 @@ class Words:
         found, numbers, sizes = _read(database)
         if found != checksum:
             return None
-        terms = _varints(bytes.fromhex(sizes))
-        mean = max(terms.sum(), 1) / max(len(terms), 1)
-        return Lengths(_integers(numbers), _K1 * (1 - _B + _B * terms / mean))
+        return Lengths(_integers(numbers), _varints(bytes.fromhex(sizes)))
 
     def remove(self, database: sqlite3.Connection, numbers: Iterable[int]) -> None:
         """Remove documents by their numbers, in a transaction."""
@@ -117,8 +162,22 @@ class Words:
         database.execute("DROP TABLE IF EXISTS words")
         self.create(database)
 
+    def statistics(self, database: sqlite3.Connection, query: str, lengths: Lengths) -> WordStatistics:
+        """Return what BM25 must know of these documents to score those of all shards.
+
+        Args:
+            database, query, lengths: as for :meth:`search`.
+        """
+        frequencies = {term: len(_documents(database, term)[0]) for term in self._query_terms(query)}
+        return WordStatistics(len(lengths.numbers), lengths.total, frequencies)
+
     def search(
-        self, database: sqlite3.Connection, query: str, lengths: Lengths, allowed: NDArray[np.int64] | None = None
+        self,
+        database: sqlite3.Connection,
+        query: str,
+        lengths: Lengths,
+        allowed: NDArray[np.int64] | None = None,
+        whole: WordStatistics | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the numbers of the documents that share a word with the query, and their scores by BM25.
 
@@ -131,25 +190,34 @@ class Words:
             query: the query; only its first 256 distinct words count.
             lengths: from :meth:`lengths`, in the same transaction.
             allowed: the numbers of the documents that can be found, ascending; None for all.
+            whole: the statistics of all shards, where these documents are one of them; None where they are all.
         """
-        terms = list(dict.fromkeys(self._of(query, document=False)))[:_MOST_TERMS]
-        count = len(lengths.numbers)
-        scores = np.zeros(count)
-        for term in terms:
+        scores = np.zeros(len(lengths.numbers))
+        many, total = (len(scores), lengths.total) if whole is None else (whole.documents, whole.terms)
+        damping = lengths.damping(_mean(total, many))
+        for term in self._query_terms(query):
             documents, times = _documents(database, term)
             if len(documents):
                 at = lengths.at(documents)
-                idf = math.log((count - len(at) + 0.5) / (len(at) + 0.5))
-                share = times * (_K1 + 1) / (times + lengths.damping[at])
-                scores[at] += share * (idf if idf > 0 else _LEAST_IDF)
+                share = times * (_K1 + 1) / (times + damping[at])
+                scores[at] += share * _idf(many, len(at) if whole is None else whole.frequencies.get(term, len(at)))
         if allowed is not None:
             scores[without(lengths.numbers, allowed)] = 0
         found = np.flatnonzero(scores)
         return lengths.numbers[found], scores[found]
 
+    def _query_terms(self, query: str) -> list[str]:
+        return list(dict.fromkeys(self._of(query, document=False)))[:_MOST_TERMS]
+
     def _of(self, text: str, *, document: bool) -> list[str]:
         terms = (self._terms.term(piece) for piece in pieces(text, document=document))
         return [term for term in terms if term]
+
+
+def _idf(documents: int, frequency: int) -> float:
+    # Shards without moments may count a document in one that another does not know of yet.
+    found = math.log((max(documents, frequency) - frequency + 0.5) / (frequency + 0.5))
+    return found if found > 0 else _LEAST_IDF
 
 
 def words_of(language: str | None) -> Words | None:

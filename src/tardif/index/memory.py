@@ -25,6 +25,7 @@ from tardif.types import Document
 
 if TYPE_CHECKING:
     from tardif.index.filters import Filter
+    from tardif.index.fulltext import WordStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +208,14 @@ class MemoryIndex:
             raise DataError(f"The document {missing!r:.200} is not in the index.")
         return ids
 
-    def search_words(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
+    def search_words(
+        self, query: str, k: int, *, where: Filter | None = None, whole: WordStatistics | None = None
+    ) -> list[tuple[str, float]]:
         """As :meth:`tardif.index.protocol.Index.search_words`; it always raises."""
+        raise SettingError("Documents in memory are not searched by words: build an index for hybrid search.")
+
+    def word_statistics(self, query: str) -> WordStatistics:
+        """As :meth:`tardif.index.sharded.Shard.word_statistics`; it always raises."""
         raise SettingError("Documents in memory are not searched by words: build an index for hybrid search.")
 
     def _scores(self, query: TiledQuery, ids: Sequence[str]) -> NDArray[np.float64]:
