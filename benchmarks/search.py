@@ -43,6 +43,7 @@ from tardif.index.codes import TiledQuery, encode, scan, to_fixed
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.fulltext import words_of
+from tardif.index.spool import SpooledCorpus
 from tardif.index.store import Store
 from tardif.ranking import DEPTH, WORD_SHARE, blend
 from tardif.scoring import maxsim_arrays
@@ -195,7 +196,8 @@ def built(data: Collection, folder: Path, bits: int, words: str | None = None) -
         return DocumentVectors(vectors, [int(data.lengths[n]) for n in numbers])
 
     began = time.process_time()
-    fill(index, data.documents, encoded)
+    with SpooledCorpus.of(data.documents) as corpus:
+        fill(index, corpus, encoded)
     return index, time.process_time() - began - spent
 
 

@@ -26,6 +26,7 @@ from tardif.encoder.tokens import tokens_for
 from tardif.evaluation.measures import per_query
 from tardif.evaluation.paired import significance
 from tardif.index.disk import DiskIndex
+from tardif.index.spool import SpooledCorpus
 from tardif.ranking import top
 from tardif.scoring import maxsim_arrays
 from tardif.search.build import DocumentVectors, fill
@@ -96,7 +97,8 @@ def depth(beir: Any, model: Any, work: Path, count: int) -> None:
 
     queries = [v.astype(np.float32) for v, _ in encoded(model, list(beir.queries.values())[:count], "query")]
     with DiskIndex.create(work / "index", bits=8, pool=1.0, words=None, model={"path": ""}, threads=1) as index:
-        fill(index, [Document(name, name) for name in texts], known)
+        with SpooledCorpus.of(Document(name, name) for name in texts) as corpus:
+            fill(index, corpus, known)
         for k in (10, 100, 1000):
             found: dict[bool, list[set[str]]] = {}
             for exact in (False, True):

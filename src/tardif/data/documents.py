@@ -268,23 +268,57 @@ def _row_reader(reading: Reading) -> DocumentReader:
 
 def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Document]:
     """Refuse two documents with one id; the same text without an id twice is one document."""
-    seen: dict[str, Document] = {}
+    seen: dict[str, tuple[int, Document]] = {}
     for place, document in documents:
-        other = seen.setdefault(document.id, document)
-        if other is document:
-            continue
-        # An id made from a text begins with d-. The user's own ids must be unique even for equal texts.
-        if (other.text, other.title) != (document.text, document.title) or not document.id.startswith("d-"):
-            raise DataError(f"{where}: two documents have the id {document.id!r:.200}: ids must be unique.")
-        kind = next(iter(report.read))  # rows or values: other kinds have ids
-        report.read[kind] -= 1
-        said = "the same text as a row before"
-        if other != document:
-            common = dict(item for item in other.metadata.items() if item in document.metadata.items())
-            seen[document.id] = replace(other, metadata=common)
-            said += " with other metadata: what both have is kept"
-        report.skip("" if where == "documents" else Path(where).name, said, line=place)
-    return ShortList(seen.values())
+        first, other = seen.setdefault(document.id, (place, document))
+        if other is not document:
+            is_same = (other.text, other.title) == (document.text, document.title)
+            joined = join_repeated(document, is_same, other.metadata, (first, place), where, report)
+            if joined is not None:
+                seen[document.id] = first, replace(other, metadata=joined)
+    return ShortList(document for _, document in seen.values())
+
+
+def join_repeated(
+    document: Document,
+    is_same: bool,
+    metadata: Mapping[str, Any],
+    places: tuple[int, int],
+    where: str,
+    report: DocumentReport,
+) -> dict[str, Any] | None:
+    """Join a document with an earlier one of the same id, if both are the same text without an id of its own.
+
+    Args:
+        document: the later one.
+        is_same: whether the earlier one has the same title and text.
+        metadata: of the earlier one.
+        places: of both in the source.
+        where: the source, for the error.
+        report: counts the text that is repeated.
+
+    Returns:
+        The metadata that both have; None if they have the same.
+
+    Raises:
+        DataError: they are two documents.
+    """
+    # An id made from a text begins with d-. The user's own ids must be unique even for equal texts.
+    if not is_same or not document.id.startswith("d-"):
+        unit = "lines" if where != "documents" and user_path(where).is_file() else "documents"
+        raise DataError(
+            f"{where}: two documents have the id {document.id!r:.200} ({unit} {places[0]} and {places[1]}): ids must "
+            "be unique."
+        )
+    kind = next(iter(report.read))  # rows or values: other kinds have ids
+    report.read[kind] -= 1
+    said = "the same text as a row before"
+    common = None
+    if metadata != document.metadata:
+        common = dict(item for item in metadata.items() if item in document.metadata.items())
+        said += " with other metadata: what both have is kept"
+    report.skip("" if where == "documents" else Path(where).name, said, line=places[1])
+    return common
 
 
 def holds_judgements(names: Iterable[str], reading: Reading) -> bool:

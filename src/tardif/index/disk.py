@@ -216,6 +216,15 @@ class DiskIndex:
         """Return the ids of all documents, in the order of adding."""
         return self.store.all_ids()
 
+    def each_id(self) -> Iterator[str]:
+        """Yield the ids of all documents, sorted, while others may write: a few of them are in memory at a time."""
+        return self.store.each_id()
+
+    def scratch(self) -> Path:
+        """Return a new name for a file that is only needed while documents are added. The next write removes one that a
+        killed process left."""
+        return self._files.scratch()
+
     def wholes(self, ids: Sequence[str]) -> dict[str, str]:
         """As :meth:`tardif.index.protocol.Index.wholes`."""
         return self.store.wholes(check_ids(ids))

@@ -85,15 +85,15 @@ def check_pieces(documents: Iterable[Document]) -> None:
         owner = document.whole_id
         for name in (document.id, owner):
             if owners.setdefault(name, owner) != owner:
-                raise _shared(name, owners[name], owner)
+                raise shared_id(name, owners[name], owner)
         if document.id in rows:
-            raise _shared(document.id, document.id, document.id)
+            raise shared_id(document.id, document.id, document.id)
         rows.add(document.id)
         if document.piece is not None:
             pieces.setdefault(owner, [document.piece.of]).append(document.piece.number)
     for identity, (of, *numbers) in pieces.items():
         if identity in rows or sorted(numbers) != list(range(1, of + 1)):
-            raise DataError(f"The document {identity!r:.200} has {of} pieces: give all together, and no whole one.")
+            raise incomplete(identity, of)
 
 
 def check_free(documents: Iterable[Document], there: Mapping[str, str]) -> None:
@@ -111,11 +111,16 @@ def check_free(documents: Iterable[Document], there: Mapping[str, str]) -> None:
     for document in documents:
         for name in (document.id, document.whole_id):
             if name in there:
-                raise _shared(name, there[name], document.whole_id)
+                raise shared_id(name, there[name], document.whole_id)
 
 
-def _shared(name: str, *owners: str) -> DataError:
-    """The error for one id of two documents, or of pieces of two documents."""
+def incomplete(identity: str, of: int) -> DataError:
+    """Return the error for a document that lacks some of its pieces, or is given whole beside them."""
+    return DataError(f"The document {identity!r:.200} has {of} pieces: give all together, and no whole one.")
+
+
+def shared_id(name: str, *owners: str) -> DataError:
+    """Return the error for one id of two documents, or of pieces of two documents."""
     if set(owners) == {name}:
         return DataError(f"Two documents have the same id ({name!r:.200}): ids must be unique.")
     one, other = ("a document" if owner == name else f"a piece of {owner!r:.200}" for owner in owners)

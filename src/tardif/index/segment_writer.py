@@ -166,13 +166,17 @@ class SegmentFiles:
     def __init__(self, folder: Path, identity: str) -> None:
         self._folder, self._prefix = folder, identity[:IDENTITY]
 
+    def scratch(self) -> Path:
+        """Return a new name that :meth:`sweep` removes."""
+        return self._folder / f"{os.urandom(6).hex()}{_ASIDE}"
+
     @contextlib.contextmanager
     def aside(self) -> Iterator[Path]:
         """Give the path of a new file. It is removed when the block ends, unless it was published.
 
         It is locked meanwhile, so that another process does not sweep it.
         """
-        path = self._folder / f"{os.urandom(6).hex()}{_ASIDE}"
+        path = self.scratch()
         with hold(path):
             try:
                 yield path

@@ -366,6 +366,15 @@ class Store(DocumentTable):
         self._check_ids()
         return list(self.sources())
 
+    def each_id(self) -> Iterator[str]:
+        """Yield the ids of all documents, sorted, some at a time."""
+        self._check_ids()
+        last = ""
+        statement = f"SELECT DISTINCT document FROM documents WHERE document > ? ORDER BY document LIMIT {_BLOCK}"
+        while rows := self._rows(statement, [last]):
+            yield from (str(row[0]) for row in rows)
+            last = str(rows[-1][0])
+
     def all_numbers(self) -> NDArray[np.int64]:
         """Return the numbers of all rows, ascending."""
         return np.array([row[0] for row in self._rows("SELECT number FROM documents ORDER BY number")], dtype=np.int64)

@@ -6,7 +6,7 @@ there: documents that it holds unchanged are not encoded again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tardif.batching import batched
 from tardif.checks import is_number
 from tardif.encoder.base import resolve_base
 from tardif.encoder.token_vectors import encode_documents
@@ -24,15 +25,15 @@ from tardif.index.codebooks import centroid_count
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import is_index
-from tardif.index.pieces import blocks_of, by_whole, check_pieces, differing
+from tardif.index.pieces import differing
 from tardif.index.protocol import Index, Vectors
+from tardif.index.spool import SpooledCorpus
 from tardif.index.token_groups import Groups
 from tardif.locks import lock_file
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, export_encoder
 from tardif.search.sync import source_of
-from tardif.text.normal import keyed_order
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -118,26 +119,33 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
 
     base = resolve_base(model, trust_remote_code=options.trust_remote_code)
     # Read before the model is opened: an unreadable corpus is reported within a second.
-    corpus = reader.corpus(options.chunk, lambda: base)
-    encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
-    reader.show_unread(encoder, corpus)
-    remembered = IndexedModel.remember(base.folder, out)
-    manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
-    with _under_way(out, manifest, options) as index:
-        with reader.console.progress("Indexing", len(corpus), "documents") as bar:
-            fill(
-                index,
-                corpus,
-                lambda texts: document_vectors(encoder, texts, options.pool),
-                advance=bar.advance,
-                resumed=lambda count: bar.resume(bar.done + count),
-                source=source_of(reader.documents),
-            )
-        # Before the index is published: a search of it never sees it without its query encoder.
-        export_encoder(encoder, index.folder / ENCODER, reader.console)
-        bind_encoder(index)
-        reader.remember(index, options.chunk)
+    with reader.corpus(options.chunk, lambda: base, _spool_beside(out)) as corpus:
+        encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
+        reader.show_unread(encoder, corpus)
+        remembered = IndexedModel.remember(base.folder, out)
+        manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
+        with _under_way(out, manifest, options) as index:
+            with reader.console.progress("Indexing", len(corpus), "documents") as bar:
+                fill(
+                    index,
+                    corpus,
+                    lambda texts: document_vectors(encoder, texts, options.pool),
+                    advance=bar.advance,
+                    resumed=lambda count: bar.resume(bar.done + count),
+                    source=source_of(reader.documents),
+                )
+            # Before the index is published: a search of it never sees it without its query encoder.
+            export_encoder(encoder, index.folder / ENCODER, reader.console)
+            bind_encoder(index)
+            reader.remember(index, options.chunk)
     return encoder
+
+
+def _spool_beside(out: Path) -> Path:
+    """A new name for the corpus on the disk of the index, which has room for it."""
+    name = name_aside(real_place(out), "partial")
+    parent = next(parent for parent in name.parents if parent.exists())  # those of the index may not be made yet
+    return parent / name.name
 
 
 @contextmanager
@@ -205,70 +213,56 @@ def _interrupted(work: Path, manifest: Mapping[str, Any], threads: int | None) -
 
 def fill(
     index: DiskIndex,
-    documents: Sequence[Document],
+    corpus: SpooledCorpus,
     encode: Encode,
     *,
     advance: Callable[[int], None] | None = None,
     resumed: Callable[[int], None] | None = None,
     source: str = "",
 ) -> None:
-    """Make an index hold exactly these documents. Documents that it holds unchanged are not encoded again.
+    """Make an index hold exactly the documents of a corpus. Documents that it holds unchanged are not encoded again.
 
-    The first block is a random sample of the whole corpus, because the centroids are learned from it; the other blocks
-    follow in the given order. All pieces of a document are written together.
+    One block of documents is in memory at a time, with its vectors. The first block is a random sample of the whole
+    corpus, because the centroids are learned from it; the other blocks follow in the given order. All pieces of a
+    document are written together.
 
     Args:
         index: empty, or left by an interrupted call.
-        documents: the corpus, with unique ids; the pieces of a document follow each other.
+        corpus: the documents, on disk.
         encode: texts to vectors.
         advance: called with the number of documents (or pieces) encoded, for progress.
         resumed: called with the number of documents that the index already held.
         source: the file or folder that the documents came from.
 
     Raises:
-        DataError: the corpus is empty, two documents have the same id, or vectors are not finite numbers.
+        DataError: the corpus is empty, or vectors are not finite numbers.
         FolderError: the folder cannot be written.
     """
-    if not documents:
+    if not len(corpus):
         raise DataError("The corpus is empty: there is nothing to index.")
-    check_pieces(documents)
-    wholes = by_whole(documents)
-    for number, block in enumerate(_sample_first(wholes, len(documents))):
+    # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
+    sample = max(BLOCK, centroid_count(len(corpus) * _TOKENS_PER_DOCUMENT) // 2)
+    for number, block in enumerate(corpus.sample_first(sample, BLOCK)):
         missing = differing(index, block)
         if resumed is not None and len(missing) < len(block):
             resumed(len(block) - len(missing))
         if missing:
             encoded = encode_block(missing, encode, advance)
             if number == 0:  # now the mean number of tokens is known
-                index.expect(len(encoded.vectors) // len(missing) * len(documents))
+                index.expect(len(encoded.vectors) // len(missing) * len(corpus))
             index.add(missing, *encoded, source=source)
     # An interrupted build may have indexed documents that are gone from the corpus since.
-    index.delete([identity for identity in index.ids() if identity not in wholes])
+    if len(index) > corpus.wholes:
+        for gone in batched(corpus.unknown(index.each_id()), BLOCK):
+            index.delete(gone)
     index.wait()
-
-
-def _sample_first(wholes: Mapping[str, Sequence[Document]], count: int) -> Iterator[list[Document]]:
-    """Blocks of a corpus of ``count`` rows: a random sample, then the rest in its own order."""
-    # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
-    size = max(BLOCK, centroid_count(count * _TOKENS_PER_DOCUMENT) // 2)
-    sampled: set[str] = set()
-    held = 0
-    # By a hash of the id: a resumed build draws the same sample.
-    for identity in sorted(wholes, key=lambda identity: keyed_order(0, identity)):
-        if held >= size:
-            break
-        sampled.add(identity)
-        held += len(wholes[identity])
-    yield [piece for identity, pieces in wholes.items() if identity in sampled for piece in pieces]
-    yield from blocks_of({i: pieces for i, pieces in wholes.items() if i not in sampled}, BLOCK)
 
 
 def add_documents(
     index: Index,
-    documents: Sequence[Document],
+    blocks: Iterable[Sequence[Document]],
     encode: Encode,
     *,
-    block: int = BLOCK,
     advance: Callable[[int], None] | None = None,
     source: str = "",
 ) -> int:
@@ -276,9 +270,8 @@ def add_documents(
 
     Args:
         index: to be changed.
-        documents: whole documents and pieces.
+        blocks: whole documents and pieces.
         encode: texts to vectors.
-        block: documents encoded and written together.
         advance: called with the number of documents (or pieces) encoded, for progress.
         source: the file or folder that the documents came from.
 
@@ -290,7 +283,7 @@ def add_documents(
         FolderError: the index cannot be written.
     """
     replaced = 0
-    for part in blocks_of(by_whole(documents), block):
+    for part in blocks:
         replaced += index.add(part, *encode_block(part, encode, advance), source=source)
     return replaced
 
@@ -307,20 +300,35 @@ def encode_block(
     """
     # The longest first: the time left is then never promised too short, and a batch holds texts of similar length.
     order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
-    found: list[Vectors] = [np.zeros((0, 0), dtype=np.float32)] * len(documents)
+    found: list[Vectors | None] = [None] * len(documents)
+    lengths = [0] * len(documents)
     pooled: dict[int, NDArray[np.int64]] = {}
     for begin in range(0, len(order), _PART):
         part = order[begin : begin + _PART]
-        vectors, lengths, groups = encode([documents[place].content for place in part])
+        vectors, counts, groups = encode([documents[place].content for place in part])
         # [tokens of the part, dim] -> one [tokens, dim] for each document.
-        for place, rows in zip(part, np.split(vectors, np.cumsum(lengths)[:-1]), strict=True):
-            found[place] = rows
+        for place, rows in zip(part, np.split(vectors, np.cumsum(counts)[:-1]), strict=True):
+            found[place], lengths[place] = rows, len(rows)
         if groups is not None:
             pooled |= dict(zip(part, groups, strict=True))
         if advance is not None:
             advance(len(part))
     groups = [pooled[place] for place in range(len(documents))] if pooled else None
-    return DocumentVectors(np.concatenate(found), [len(rows) for rows in found], groups)
+    return DocumentVectors(_packed(found, order, lengths), lengths, groups)
+
+
+def _packed(found: list[Vectors | None], order: Sequence[int], lengths: Sequence[int]) -> Vectors:
+    """The vectors of documents, side by side. Each part of ``found`` is let go of once it is copied, so that memory
+    holds them once."""
+    ends = np.cumsum(lengths)
+    packed: Vectors | None = None
+    for place in order:
+        rows, found[place] = found[place], None
+        assert rows is not None
+        if packed is None:
+            packed = np.empty((int(ends[-1]), rows.shape[1]), dtype=np.float32)
+        packed[ends[place] - lengths[place] : ends[place]] = rows
+    return np.zeros((0, 0), dtype=np.float32) if packed is None else packed
 
 
 def document_vectors(model: MultiVectorEncoder, texts: Sequence[str], pool: float) -> DocumentVectors:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tardif.checks import shown
+from tardif.data.json_metadata import as_stored
 from tardif.encoder.base import Base
-from tardif.errors import DataError, SettingError
+from tardif.errors import DataError, SettingError, TardifError
 from tardif.folders import check_file
 from tardif.index.disk import DiskIndex
-from tardif.index.pieces import check_pieces
+from tardif.index.spool import Held, SpooledCorpus, text_digest
 from tardif.progress import Console
 from tardif.types import Document
 
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
 # Notes in an index: how its corpus was cut, and how the tables were read.
 _CHUNK, _READING = "chunk", "reading"
+# Progress of reading is shown for every so many documents: none for a small corpus.
+_STEP = 10_000
+
+
+Found = TypeVar("Found")
 
 
 class CorpusReader:
@@ -55,25 +63,66 @@ class CorpusReader:
         self.options = reading_from(options)
         self.report = DocumentReport()
 
-    def corpus(self, chunk: Chunk, base: Callable[[], Base]) -> list[Document]:
-        """Read documents with unique ids, and cut them into pieces where ``chunk`` asks for it.
+    @contextmanager
+    def corpus(self, chunk: Chunk, base: Callable[[], Base], spool: Path | None = None) -> Iterator[SpooledCorpus]:
+        """Read documents with unique ids, cut them into pieces where ``chunk`` asks for it, and keep them on disk.
+
+        The documents are a stream: one at a time is in memory, and each is read once.
 
         Args:
             chunk: tokens of a piece, ``auto`` or None.
             base: returns the checkpoint whose tokens are counted; called only if documents may be cut.
+            spool: a new file for the corpus; None for a temporary file of the system. It is removed after the block.
 
         Raises:
             DataError: the documents cannot be read, or two have the same id.
+            FolderError: the disk is full.
         """
         from tardif.data.chunking import cutter
-        from tardif.data.documents import read_documents
         from tardif.encoder.truncation import as_read
 
         cut = cutter(self.documents, chunk, lambda: as_read(base()))
-        read = self._read(lambda: read_documents(self.documents, reading=self.options, report=self.report))
-        found = [piece for document in read for piece in (cut(document) if cut else [document])]
-        check_pieces(found)
-        return found
+        with SpooledCorpus(spool) as corpus:
+            self._read(lambda: self._spool(corpus, cut or (lambda document: [document])))
+            yield corpus
+
+    def _spool(self, corpus: SpooledCorpus, cut: Callable[[Document], list[Document]]) -> None:
+        from tardif.data.documents import stream_documents
+
+        count = 0
+        with self.console.progress("Reading", None, "documents") as bar:
+            try:
+                placed = stream_documents(self.documents, reading=self.options, report=self.report)
+                for count, (place, document) in enumerate(placed, start=1):
+                    held = corpus.put(place, document, cut(document))
+                    if held is not None:
+                        self._join(corpus, held, place, document, cut)
+                    if count % _STEP == 0:
+                        bar.advance(_STEP)
+            except Exception as error:
+                if not isinstance(error, TardifError):  # of the user's own generator: it must come through as it is
+                    error.add_note(f"It was raised while document {count + 1} was read. No document was indexed.")
+                raise
+        corpus.check()
+
+    def _join(
+        self,
+        corpus: SpooledCorpus,
+        held: Held,
+        place: int,
+        document: Document,
+        cut: Callable[[Document], list[Document]],
+    ) -> None:
+        """Join a document with the earlier one of its id, or raise."""
+        from tardif.data.documents import join_repeated
+
+        where = str(self.documents) if isinstance(self.documents, str | Path) else "documents"
+        stored = replace(document, metadata=as_stored(document.metadata))
+        is_same = held.digest == text_digest(document)
+        common = join_repeated(stored, is_same, held.metadata, (held.place, place), where, self.report)
+        if common is not None:
+            joined = replace(stored, metadata=common)
+            corpus.join(joined, cut(joined))
 
     def uncut(self) -> list[Document]:
         """Read whole documents, copies included.
@@ -89,14 +138,14 @@ class CorpusReader:
 
         return self._read(read)
 
-    def _read(self, read: Callable[[], list[Document]]) -> list[Document]:
+    def _read(self, read: Callable[[], Found]) -> Found:
         try:
             return read()
         except DataError:  # of a folder in which no file can be read, the report says more than the error
             self._write()
             raise
 
-    def show_unread(self, model: Any, corpus: Sequence[Document], way_out: str = "") -> None:
+    def show_unread(self, model: Any, corpus: SpooledCorpus | Sequence[Document], way_out: str = "") -> None:
         """Show, before anything is encoded, what was not read and which documents the model truncates.
 
         Args:

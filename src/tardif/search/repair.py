@@ -12,8 +12,9 @@ from tardif.extras import MODEL, need
 from tardif.folders import publish
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
+from tardif.index.pieces import blocks_of, by_whole
 from tardif.progress import Console
-from tardif.search.build import add_documents, document_vectors
+from tardif.search.build import BLOCK, add_documents, document_vectors
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
 from tardif.text.normal import keyed_order
@@ -120,7 +121,7 @@ def _reencode(index: DiskIndex, documents: Sequence[Document], encoder: MultiVec
         for source in sorted({sources[document.whole_id] for document in ordered}):
             add_documents(
                 index,
-                [document for document in ordered if sources[document.whole_id] == source],
+                blocks_of(by_whole(document for document in ordered if sources[document.whole_id] == source), BLOCK),
                 lambda texts: document_vectors(encoder, texts, pool),
                 advance=bar.advance,
                 source=source,

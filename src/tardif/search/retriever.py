@@ -20,6 +20,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, Vectors
+from tardif.index.spool import SpooledCorpus
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
 from tardif.ranking import WORD_SHARE
@@ -168,7 +169,8 @@ class Retriever:
 
         Args:
             model: a checkpoint's folder or hub id.
-            documents: a list of texts, dicts or :class:`~tardif.types.Document`; a file; a folder; or training data:
+            documents: texts, dicts or :class:`~tardif.types.Document` in a list or a generator, read once and a block
+                at a time; a file; a folder; or training data:
                 each document of pairs once, or a collection's corpus.
             out: the index's folder.
             chunk: cut documents longer than this many of the model's tokens; None cuts none. ``auto`` cuts files of
@@ -240,7 +242,8 @@ class Retriever:
             self._model = SearchModel(base=base, device=device, trust_remote_code=trust_remote_code)
         else:
             self._model = SearchModel(opened=model)
-        self._put(reader, reader.corpus(chunk, self._model.base), source_of(documents))
+        with reader.corpus(chunk, self._model.base) as corpus:
+            self._put(reader, corpus, source_of(documents))
         return self
 
     def __enter__(self) -> Retriever:
@@ -300,17 +303,20 @@ class Retriever:
         """
         need("train", "Adding documents", INDEXING)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
-        return self._put(reader, reader.corpus(chunk, self._model.base), source_of(documents))
+        with reader.corpus(chunk, self._model.base, self._scratch()) as corpus:
+            return self._put(reader, corpus, source_of(documents))
 
-    def _put(self, reader: CorpusReader, corpus: Sequence[Document], source: str) -> tuple[int, int]:
+    def _scratch(self) -> Path | None:
+        return self.index.scratch() if isinstance(self.index, DiskIndex) else None
+
+    def _put(self, reader: CorpusReader, corpus: SpooledCorpus, source: str) -> tuple[int, int]:
         """Encode and add documents. Returns how many, and how many replaced one."""
         reader.show_unread(self.model, corpus)
         self.report = reader.report
         with reader.console.progress("Adding", len(corpus), "documents") as bar:
-            replaced = add_documents(
-                self.index, corpus, self._document_vectors, block=_TOGETHER, advance=bar.advance, source=source
-            )
-        return len({document.whole_id for document in corpus}), replaced
+            blocks = corpus.blocks(_TOGETHER)
+            replaced = add_documents(self.index, blocks, self._document_vectors, advance=bar.advance, source=source)
+        return corpus.wholes, replaced
 
     def _document_vectors(self, texts: Sequence[str]) -> DocumentVectors:
         return document_vectors(self.model, texts, self.pool)
@@ -380,14 +386,15 @@ class Retriever:
         if not is_given and isinstance(self.index, DiskIndex) and source in self.index.sources().values():
             reading = reading_of(self.index)
         reader = CorpusReader(folder, Console(quiet=quiet), None, reading)
-        corpus = reader.corpus(self._chunk if chunk == "same" else chunk, self._model.base)
-        found, changed = plan(self.index, corpus, source, reader.report, delete_others=delete_others)
-        self.report = reader.report
-        if dry_run or not changed:
-            reader.show()
+        as_built = self._chunk if chunk == "same" else chunk
+        with reader.corpus(as_built, self._model.base, self._scratch()) as corpus:
+            found = plan(self.index, corpus, source, reader.report, delete_others=delete_others)
+            self.report = reader.report
+            if dry_run or not len(corpus):
+                reader.show()
+            else:
+                self._put(reader, corpus, source)
         if not dry_run:
-            if changed:
-                self._put(reader, changed, source)
             if found.moved:
                 self.index.adopt(found.moved, source)
             # Deleted last: the text of a renamed file is found at every moment, by one id or the other.

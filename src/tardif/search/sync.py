@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.index.pieces import blocks_of, by_whole, differing
+from tardif.index.pieces import by_whole, differing
 from tardif.index.protocol import Index
-from tardif.types import Document
+from tardif.index.spool import SpooledCorpus
 
 if TYPE_CHECKING:
     from tardif.data.document_report import DocumentReport
@@ -72,9 +72,9 @@ class Synced:
 
 
 def plan(
-    index: Index, corpus: Sequence[Document], source: str, report: DocumentReport, *, delete_others: bool = False
-) -> tuple[Synced, list[Document]]:
-    """Compare an index with a folder.
+    index: Index, corpus: SpooledCorpus, source: str, report: DocumentReport, *, delete_others: bool = False
+) -> Synced:
+    """Compare an index with a folder. The corpus then holds only the documents to add, with all of their pieces.
 
     A document of the index is gone if it came from this folder, and the folder has neither a document nor a file of its
     id now. A document with a file that was not read is kept.
@@ -88,28 +88,34 @@ def plan(
         delete_others: documents that came from elsewhere are gone too.
 
     Returns:
-        What has to be done, and the documents to add, with all of their pieces.
+        What has to be done.
     """
-    wholes, there = by_whole(corpus), index.sources()
-    changed = [document for block in blocks_of(wholes, _TOGETHER) for document in differing(index, block)]
-    touched = by_whole(changed)
-    absent = [identity for identity in there if identity not in wholes]
+    there = index.sources()
+    touched: list[str] = []
+    moved: list[str] = []
+    unchanged = 0
+    for block in corpus.blocks(_TOGETHER):
+        wholes, changed = by_whole(block), by_whole(differing(index, block))
+        same = [identity for identity in wholes if identity not in changed]
+        corpus.drop(same)
+        touched += changed
+        # Unchanged documents that came from elsewhere belong to this folder now.
+        moved += (identity for identity in same if there[identity] != source)
+        unchanged += len(same)
+    absent = list(corpus.unknown(there))
     # A file of the folder may have been added by its own path.
     # A path cannot hold a null character, and an id can.
     own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
     unread = set(_unread(own, Path(source), report))
-    # Unchanged documents that came from elsewhere belong to this folder now.
-    same = [identity for identity in wholes if identity not in touched]
-    found = Synced(
+    return Synced(
         new=tuple(identity for identity in touched if identity not in there),
         changed=tuple(identity for identity in touched if identity in there),
         gone=tuple(identity for identity in own if identity not in unread),
         kept=tuple(identity for identity in own if identity in unread),
         others=tuple(identity for identity in absent if identity not in set(own)),
-        moved=tuple(identity for identity in same if there[identity] != source),
-        unchanged=len(same),
+        moved=tuple(moved),
+        unchanged=unchanged,
     )
-    return found, changed
 
 
 def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[str]:

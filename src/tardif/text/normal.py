@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -68,4 +69,4 @@ def keyed_order(seed: int, text: str) -> bytes:
 
 def keyed_sample(seed: int, texts: Iterable[str], count: int) -> list[str]:
     """Return ``count`` texts, drawn by :func:`keyed_order`; empty texts are left out."""
-    return sorted(filter(None, texts), key=lambda text: keyed_order(seed, text))[:count]
+    return heapq.nsmallest(count, filter(None, texts), key=lambda text: keyed_order(seed, text))
