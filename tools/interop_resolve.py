@@ -1,19 +1,19 @@
-"""Check that pip installs Tardif beside the packages that people use with it.
+"""Check that Tardif can be installed beside the packages that people use with it.
 
     python tools/interop_resolve.py [PACKAGE ...] [--out FILE]
 
-For each package, pip resolves it together with the wheel of this tree and its extras ``train`` and ``serve``, torch and
-sentence-transformers as if nothing were installed (``pip install --dry-run --ignore-installed``), without
-constraints.txt: only the ranges in pyproject.toml count. Nothing is installed. Prints a Markdown table and fails if a
-package does not resolve.
+For each package, uv resolves it together with the wheel of this tree and its extras ``train`` and ``serve``, torch and
+sentence-transformers as if nothing were installed, without constraints.txt: only the ranges in pyproject.toml count.
+uv reads the metadata alone, so all of them take seconds. pip reads the same metadata, but downloads every wheel whose
+metadata the index does not serve, and tries versions one after the other: that took it a quarter of an hour. Nothing
+is installed. Prints a Markdown table and fails if a package does not resolve.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,51 +28,55 @@ NEIGHBOURS = (
     *("gradio", "trackio", "wandb", "langchain", "llama-index", "haystack-ai", "mteb"),
     *("qdrant-client", "lancedb", "ray[data,serve]", "weaviate-client"),
 )
-# pip may try many versions of a package before it gives up.
-_SECONDS = 3600
+_SECONDS = 1800
 _ASKED = re.compile(r"[=<>~!]")  # a range that the caller gave
-_CAUSES = re.compile(r"^(?:ERROR: |\s*)(.+(?:depends on|requires|No matching distribution).+)$", re.MULTILINE)
-
-
-def pip(*arguments: str | Path, seconds: float = _SECONDS) -> subprocess.CompletedProcess[str]:
-    """Run pip without the constraints of the machine or of CI, which would answer another question."""
-    environment = os.environ | {"PIP_CONSTRAINT": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    command = [sys.executable, "-m", "pip", *map(str, arguments)]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=seconds)
 
 
 def build_wheel(folder: Path) -> Path:
     """Build this tree's wheel in a folder."""
-    ended = pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
+    ended = subprocess.run(command, text=True, capture_output=True, check=False, timeout=_SECONDS)
     if ended.returncode:
         sys.exit(f"The wheel cannot be built (is hatchling installed?):\n{ended.stderr}")
     (wheel,) = folder.glob("tardif-*.whl")
     return wheel
 
 
-def newest(name: str) -> str:
-    """The newest version of a package that this Python can install; "" if the index does not tell."""
-    found = re.search(r"^\S+ \((\S+)\)", pip("index", "versions", name).stdout, re.MULTILINE)
-    return found[1] if found else ""
+def uv() -> str:
+    """The path of uv: beside this Python, or any that is installed."""
+    beside = Path(sys.executable).parent
+    found = shutil.which("uv", path=str(beside)) or shutil.which("uv")
+    if found is None:
+        sys.exit("uv is missing: pip install uv")
+    return found
 
 
-def resolve(package: str, wheel: Path, report: Path) -> tuple[str, str]:
-    """Resolve a package beside Tardif: its version, and what stands in the way ("": nothing)."""
-    tardif = f"tardif[{EXTRAS}] @ {wheel.as_uri()}"
-    given = ["--dry-run", "--ignore-installed", "--report", report, tardif, package, *FIXED]
-    try:
-        ended = pip("install", *given)
-    except subprocess.TimeoutExpired:
-        return "", f"no answer in {_SECONDS} s: pip tries version after version"
+def compiled(requirements: list[str], *options: str) -> tuple[dict[str, str], str]:
+    """Resolve requirements: the version of each package, or why there is no solution."""
+    command = [uv(), "pip", "compile", "--python", sys.executable, "--no-header", "--no-annotate", "--quiet"]
+    ended = subprocess.run(
+        [*command, *options, "-"],
+        input="\n".join(requirements),
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=_SECONDS,
+    )
     if ended.returncode:
-        causes = dict.fromkeys(found.strip() for found in _CAUSES.findall(ended.stdout + ended.stderr))
-        return "", "; ".join(causes) or ended.stderr.strip().rpartition("\n")[2]
-    name = re.split(r"[\[=<>~!;]", package)[0]
-    installed = json.loads(report.read_text(encoding="utf-8"))["install"]
-    versions = {_normal(found["metadata"]["name"]): found["metadata"]["version"] for found in installed}
-    version, last = versions[_normal(name)], newest(name)
-    # pip also "resolves" by going back to an old version whose ranges forbid nothing yet.
-    return version, f"not the newest, {last}" if last not in ("", version) and not _ASKED.search(package) else ""
+        return {}, " ".join(ended.stderr.split()).rpartition("cause: ")[2]
+    lines = (line.split(" ")[0].partition("==") for line in ended.stdout.splitlines())
+    return {_normal(name): version for name, _, version in lines if version}, ""
+
+
+def resolve(package: str, wheel: Path) -> tuple[str, str]:
+    """Resolve a package beside Tardif: its version, and what stands in the way ("": nothing)."""
+    name = _normal(re.split(r"[\[=<>~!;]", package)[0])
+    versions, why = compiled([f"tardif[{EXTRAS}] @ {wheel.as_uri()}", *FIXED, package])
+    if why:
+        return "", why
+    # There may also be a solution with an old version whose ranges forbid nothing yet.
+    last = "" if _ASKED.search(package) else compiled([package], "--no-deps")[0].get(name, "")
+    return versions[name], f"not the newest, {last}" if last not in ("", versions[name]) else ""
 
 
 def _normal(name: str) -> str:
@@ -81,7 +85,7 @@ def _normal(name: str) -> str:
 
 def main() -> None:
     """Resolve each package and print the table."""
-    options = argparse.ArgumentParser(description="Check that pip installs Tardif beside other packages.")
+    options = argparse.ArgumentParser(description="Check that Tardif can be installed beside other packages.")
     options.add_argument("packages", nargs="*", default=NEIGHBOURS)
     options.add_argument("--out", type=Path, help="also write the table to this file")
     given = options.parse_args()
@@ -90,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         wheel = build_wheel(Path(place))
         for package in given.packages:
-            version, conflict = resolve(package, wheel, Path(place) / "report.json")
+            version, conflict = resolve(package, wheel)
             failed += bool(conflict)
             lines.append(f"| {package} | {version or '-'} | {conflict.replace('|', chr(92) + '|') or 'yes'} |")
             sys.stderr.write(f"{package}: {conflict or version}\n")

@@ -41,7 +41,7 @@ async def settled():
 
 def test_what_waits_together_is_done_together(gate):
     async def ask():
-        batches = MicroBatches(gate, together=4)
+        batches = MicroBatches(gate, together=4, parallel=4)
         first = asyncio.ensure_future(batches.ask("a", [1]))
         await entered(gate)  # alone, at once
         others = [asyncio.ensure_future(batches.ask(key, items)) for key, items in (("a", [2]), ("b", [3]), ("a", [4]))]
@@ -57,7 +57,7 @@ def test_what_waits_together_is_done_together(gate):
 
 def test_a_batch_has_its_most_items_and_a_larger_request_is_one_of_its_own(gate):
     async def ask():
-        batches = MicroBatches(gate, together=3)
+        batches = MicroBatches(gate, together=3, parallel=3)
         tasks = [asyncio.ensure_future(batches.ask("", [0]))]
         await entered(gate)
         tasks += [asyncio.ensure_future(batches.ask("", items)) for items in ([1, 2], [3, 4], [5], [6, 7, 8, 9])]
@@ -70,9 +70,31 @@ def test_a_batch_has_its_most_items_and_a_larger_request_is_one_of_its_own(gate)
     assert [items for _, items in gate.batches] == [[0], [1, 2, 5], [3, 4], [6, 7, 8, 9]]
 
 
+@pytest.mark.parametrize(
+    ("pace", "parallel", "first"),
+    [(0.1, 1, [1, 2]), (0.1, 3, [1, 2, 3]), (9.0, 1, [1]), (0.001, 1, [1, 2, 3, 4])],
+)
+def test_a_batch_of_slow_work_is_small(gate, monkeypatch, pace, parallel, first):
+    async def ask():
+        batches = MicroBatches(gate, together=4, parallel=parallel)
+        # Only what is set here: the gate makes the first batch as slow as this machine is.
+        monkeypatch.setattr(batches, "_measure", lambda count, seconds: None)
+        monkeypatch.setattr(batches, "_pace", pace)
+        tasks = [asyncio.ensure_future(batches.ask("", [0]))]
+        await entered(gate)
+        tasks += [asyncio.ensure_future(batches.ask("", [item])) for item in (1, 2, 3, 4)]
+        await settled()
+        gate.open.set()
+        assert await asyncio.gather(*tasks) == [[0], [2], [4], [6], [8]]
+        await batches.close()
+
+    asyncio.run(ask())
+    assert gate.batches[1] == ("", first)
+
+
 def test_a_failing_request_fails_alone(gate):
     async def ask():
-        batches = MicroBatches(gate)
+        batches = MicroBatches(gate, parallel=4)
         tasks = [asyncio.ensure_future(batches.ask("", [0]))]
         await entered(gate)
         tasks += [asyncio.ensure_future(batches.ask("", [item])) for item in (1, "bad", 2)]
@@ -124,6 +146,28 @@ def test_a_caller_that_has_gone_is_not_worked_for(gate):
 
     asyncio.run(ask())
     assert gate.batches == [("", [0]), ("", [2])]
+
+
+def test_callers_that_have_gone_take_no_place_in_the_queue(gate):
+    async def ask():
+        batches = MicroBatches(gate, waiting=2)
+        first = asyncio.ensure_future(batches.ask("", [0]))
+        await entered(gate)
+        gone = [asyncio.ensure_future(batches.ask("", [item])) for item in (1, 2)]
+        await settled()
+        for task in gone:
+            task.cancel()
+        await settled()
+        stays = asyncio.ensure_future(batches.ask("", [3, 4]))
+        await settled()
+        assert batches.waiting == 2
+        gate.open.set()
+        assert await stays == [6, 8]
+        await first
+        await batches.close()
+
+    asyncio.run(ask())
+    assert gate.batches == [("", [0]), ("", [3, 4])]
 
 
 def test_closing_does_what_was_accepted_and_takes_nothing_more(gate):

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from tardif.encoder.onnx.encoder import LightEncoder
     from tardif.search.retriever import Retriever
 
-# A step back behind searches (Unix's niceness): they take what they need, and documents are encoded in what is left.
-_NICENESS = 5
+# Steps back behind searches (Unix's niceness): they take what they need, and documents that are kept are encoded in
+# what is left, a tenth of a core at least. On Linux each thread has its own; elsewhere the process has one.
+_NICENESS = 10
 
 Answer = Callable[..., None]
 
@@ -44,9 +45,7 @@ def main(folder: str) -> NoReturn:
     # Standard output is for answers alone: whatever a library prints there joins standard error.
     out = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
-    worker = Worker(Path(folder), partial(_send, out, threading.Lock()))
+    worker = Worker(Path(folder), partial(_send, out, threading.Lock()), niceness=_NICENESS)
     for line in sys.stdin.buffer:
         worker.take(json.loads(line))
     # The rest of the interpreter's end is skipped: threads of torch sometimes abort in it.
@@ -67,15 +66,16 @@ class Worker:
     Args:
         folder: the index.
         send: takes the parts of an answer.
+        niceness: steps that the thread of changes, and what it starts, goes back behind other work.
     """
 
-    def __init__(self, folder: Path, send: Answer) -> None:
+    def __init__(self, folder: Path, send: Answer, *, niceness: int = 0) -> None:
         self._folder, self._send = folder, send
         self._opening = threading.Lock()
         self._opened: Retriever | None = None
         changes: dict[str, Callable[..., Any]] = {"put": self._put, "delete": self._delete}
         computed: dict[str, Callable[..., Any]] = {"rerank": self._rerank, "explain": self._explain}
-        self._lanes = [_Lane(changes, self._do), _Lane(computed, self._do)]
+        self._lanes = [_Lane(changes, self._do, niceness), _Lane(computed, self._do)]
 
     def take(self, request: list[Any]) -> None:
         """Put a request into the queue of its kind."""
@@ -160,8 +160,8 @@ class Worker:
 class _Lane:
     """A queue of requests of some calls, and the thread that does them."""
 
-    def __init__(self, calls: Mapping[str, Callable[..., Any]], do: Callable[..., None]) -> None:
-        self.calls, self._do = calls, do
+    def __init__(self, calls: Mapping[str, Callable[..., Any]], do: Callable[..., None], niceness: int = 0) -> None:
+        self.calls, self._do, self._niceness = calls, do, niceness
         self.requests: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -172,6 +172,8 @@ class _Lane:
         self._thread.join()
 
     def _run(self) -> None:
+        if self._niceness and hasattr(os, "nice"):
+            os.nice(self._niceness)
         while request := self.requests.get():
             number, call, arguments = request
             self._do(self.calls[call], number, arguments)

@@ -1,7 +1,8 @@
 """Micro-batches: what waits at the same time is done together, in a thread of its own.
 
-A lone request is begun at once. While a batch is under way, others arrive, and the next batch takes all of them that
-can be done together. So batches grow with the load, and nothing waits for company.
+A lone request is begun at once. While a batch is under way, others arrive, and the next batch takes those of them that
+can be done together. So batches grow with the load, and nothing waits for company. A batch ends soon, because whoever
+comes meanwhile waits for all of it, and it is worked for callers that may have gone since.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from tardif.devices import core_count
 from tardif.errors import BusyError, ServiceError
 
 Asked = TypeVar("Asked")
@@ -27,6 +29,8 @@ _LONGEST = 60
 # Items that may wait however slow the machine is; further ones only while all can be done within so many seconds. So
 # a queue that an overload has filled is soon worked off.
 _ALWAYS, _PATIENCE = 64, 1.0
+# Seconds that a batch should take, at the pace of late.
+_BATCH_SECONDS = 0.25
 
 
 @dataclass(eq=False)
@@ -43,7 +47,9 @@ class MicroBatches(Generic[Asked, Found]):
 
     Args:
         work: does a batch: the key that its requests share, and their items; gives an answer for each item.
-        together: items of a batch. A request with more is a batch of its own.
+        together: items of a batch, at most; fewer if they would take longer than a quarter of a second, at the pace of
+            late. A request with more is a batch of its own.
+        parallel: items that are done side by side, so a batch has room for as many; by default the number of cores.
         waiting: items that may wait. From 64 on, they must also be few enough to be done in a second, at the pace of
             late.
 
@@ -57,9 +63,15 @@ class MicroBatches(Generic[Asked, Found]):
     """
 
     def __init__(
-        self, work: Callable[[Hashable, list[Asked]], Sequence[Found]], *, together: int = 32, waiting: int = 512
+        self,
+        work: Callable[[Hashable, list[Asked]], Sequence[Found]],
+        *,
+        together: int = 32,
+        waiting: int = 512,
+        parallel: int | None = None,
     ) -> None:
         self._work, self._together, self._most = work, together, waiting
+        self._parallel = core_count() if parallel is None else parallel
         self._queue: deque[_Request[Asked, Found]] = deque()
         self._changed = threading.Condition()
         self._waiting, self._pace, self._closed = 0, 0.0, False
@@ -85,6 +97,8 @@ class MicroBatches(Generic[Asked, Found]):
         with self._changed:
             if self._closed:
                 raise ServiceError("The service is stopping: ask again when it has started.", 503)
+            if self._waiting + count > min(self._most, _ALWAYS):
+                self._forget_gone()
             wait = self._waiting * self._pace
             is_long = self._waiting >= _ALWAYS and wait > _PATIENCE
             # A request that is larger than the queue is taken when nothing waits: else it never would be.
@@ -95,6 +109,11 @@ class MicroBatches(Generic[Asked, Found]):
             self._waiting += count
             self._changed.notify()
         return request
+
+    def _forget_gone(self) -> None:
+        """Take out requests whose callers have gone: nobody is refused because of them. The caller holds the lock."""
+        self._queue = deque(request for request in self._queue if not request.answer.cancelled())
+        self._waiting = sum(len(request.items) for request in self._queue)
 
     async def close(self) -> None:
         """Do what was asked, take nothing more, and end the thread."""
@@ -119,10 +138,13 @@ class MicroBatches(Generic[Asked, Found]):
                 self._changed.wait()
             if not self._queue:
                 return []
+            most = self._together
+            if self._pace:
+                most = min(most, max(self._parallel, int(_BATCH_SECONDS / self._pace)))
             batch, left = [self._queue.popleft()], deque[_Request[Asked, Found]]()
             count = len(batch[0].items)
             for request in self._queue:
-                if request.key == batch[0].key and count + len(request.items) <= self._together:
+                if request.key == batch[0].key and count + len(request.items) <= most:
                     batch.append(request)
                     count += len(request.items)
                 else:

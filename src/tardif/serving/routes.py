@@ -34,7 +34,8 @@ class Service:
     metrics: Metrics
 
 
-def _service(request: Request) -> Service:
+# Coroutines: FastAPI calls plain functions in a thread of its own, and a request would wait twice for one.
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
@@ -44,7 +45,7 @@ IndexName = Annotated[str, Path(description="The name of an index.", examples=["
 DocumentId = Annotated[str, Path(description="The id of a document, or of a piece.", examples=["article-3"])]
 
 
-def _index(request: Request, name: IndexName, service: Shared) -> ServedIndex:
+async def _index(request: Request, name: IndexName, service: Shared) -> ServedIndex:
     found = service.indexes.get(name)
     if found is None:
         known = ", ".join(service.indexes)
