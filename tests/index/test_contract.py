@@ -1,5 +1,5 @@
-"""What every index keeps to, in memory, on disk and in shards, in every number of bits, scanned and searched by
-centroids."""
+"""What every index keeps to: in memory; on disk, in every number of bits, scanned and searched by centroids; in Qdrant,
+embedded and through its client; and in shards of these."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import token_vectors as plain
+from qdrant_here import KINDS, QUIET, empty_index
 from tardif.errors import DataError
 from tardif.index import compaction, disk
 from tardif.index.disk import DiskIndex
@@ -19,11 +20,13 @@ from tardif.scoring import LOWEST
 from tardif.types import Document
 
 # How far a score of 5 query tokens may be from that of the float vectors.
-ERROR = {"memory": 1e-3, "16": 1e-3, "8": 0.05, "4": 0.4, "2": 1.5}
+ERROR = {"memory": 1e-3, "edge": 1e-3, "client": 1e-3, "16": 1e-3, "8": 0.05, "4": 0.4, "2": 1.5}
+
+pytestmark = QUIET
 
 
-ENGINES = ["memory", "16", "8", "4", "2", "8 coded", "4 coded", "2 coded", "16 coded"]
-SHARDED = ["memory of 1", "memory of 3", "8 of 3", "16 coded of 3", "4 coded of 3", "2 of 3"]
+ENGINES = ["memory", *KINDS, "16", "8", "4", "2", "8 coded", "4 coded", "2 coded", "16 coded"]
+SHARDED = ["memory of 1", "memory of 3", "edge of 2", "8 of 3", "16 coded of 3", "4 coded of 3", "2 of 3"]
 
 
 @pytest.fixture(params=ENGINES + SHARDED)
@@ -41,6 +44,8 @@ def index(request, tmp_path, monkeypatch):
 def engine(kind, folder):
     if kind == "memory":
         return MemoryIndex()
+    if kind in KINDS:
+        return empty_index(kind, folder)
     return DiskIndex.create(folder, model={}, bits=int(kind.split()[0]), threads=1)
 
 

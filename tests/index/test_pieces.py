@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import token_vectors as plain
+from qdrant_here import KINDS, QUIET, empty_index
 from tardif.errors import DataError
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
@@ -19,11 +20,17 @@ from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.types import Document, Piece
 
+pytestmark = QUIET
 
-@pytest.fixture(params=["memory", "disk", "words"])
+
+@pytest.fixture(params=["memory", *KINDS, "disk", "words"])
 def index(request, tmp_path):
     if request.param == "memory":
         yield MemoryIndex()
+        return
+    if request.param in KINDS:
+        with empty_index(request.param, tmp_path / "index") as made:
+            yield made
         return
     words = "en" if request.param == "words" else None
     with DiskIndex.create(tmp_path / "index", model={}, words=words, threads=1) as made:

@@ -37,9 +37,10 @@ def explain(
     from tardif.cli.explained import show_explanation
     from tardif.folders import check_file
     from tardif.index.manifest import is_index
+    from tardif.index.qdrant.places import qdrant_place
     from tardif.progress import Console
 
-    from_index = is_index(Path(where))
+    from_index = qdrant_place(where) is not None or is_index(Path(where))
     if text is not None and document is not None:
         raise typer.BadParameter("give a text or --id, not both", param_hint="TEXT")
     if not from_index and document is not None:

@@ -54,13 +54,13 @@ def prepare(
 @verb
 def export(
     what: Annotated[Path, typer.Argument(help="A prepared folder, an index or a checkpoint.")],
-    out: Annotated[Path | None, "The folder to write."] = None,
+    out: Annotated[str | None, "The folder to write; for qdrant, http://HOST:6333/COLLECTION or edge:FOLDER."] = None,
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="Of a prepared folder: colbert, ragatouille, beir or datasets. Of an index: vectors. Of a checkpoint: "
-            "stanford, pylate, sentence-transformers, onnx or vespa.",
+            help="Of a prepared folder: colbert, ragatouille, beir or datasets. Of an index: vectors or qdrant. "
+            "Of a checkpoint: stanford, pylate, sentence-transformers, onnx or vespa.",
         ),
     ] = None,
     push: Annotated[str | None, "Instead of --out: upload the checkpoint to this hub id, OWNER/NAME."] = None,
@@ -68,7 +68,7 @@ def export(
     documents: Annotated[Path | None, "For vespa: an index, or a file or folder of documents."] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a training set or a checkpoint in another tool's format, or an index's vectors as Parquet."""
+    """Write a training set or a checkpoint in another tool's format, or an index as Parquet or to Qdrant."""
     from tardif.data.training_set import TrainingSet
     from tardif.progress import Console
 
@@ -88,11 +88,11 @@ def export(
     elif is_set:
         from tardif.data.export import export as write
 
-        lines = write(TrainingSet.load(what), out, form, overwrite=overwrite).lines()
+        lines = write(TrainingSet.load(what), Path(out), form, overwrite=overwrite).lines()
     else:
         from tardif.integrations.checkpoints import export_checkpoint
 
-        lines = export_checkpoint(what, out, form, overwrite, documents=documents).lines()
+        lines = export_checkpoint(what, Path(out), form, overwrite, documents=documents).lines()
     for line in lines:
         console.say(line)
     put(str(out))
@@ -107,9 +107,18 @@ def _push(what: Path, hub_id: str, form: str, private: bool) -> str:
     return push_checkpoint(what, hub_id, form, private=private, console=Console())
 
 
-def _export_index(index: Path, out: Path, form: str, overwrite: bool) -> list[str]:
+def _export_index(index: Path, out: str, form: str, overwrite: bool) -> list[str]:
+    from tardif.index.qdrant.places import qdrant_place
     from tardif.search.export_vectors import export_vectors
+    from tardif.search.qdrant_build import export_to_qdrant
 
-    if form != "vectors":
-        raise typer.BadParameter("an index is exported as vectors", param_hint="--format")
-    return export_vectors(index, out, overwrite=overwrite).lines()
+    place = qdrant_place(out)
+    if form not in ("vectors", "qdrant"):
+        raise typer.BadParameter("an index is exported as vectors or to qdrant", param_hint="--format")
+    if (form == "qdrant") != (place is not None):
+        way = "http://HOST:6333/COLLECTION or edge:FOLDER" if place is None else "a folder"
+        raise typer.BadParameter(f"with --format {form} give {way}", param_hint="--out")
+    if place is None:
+        return export_vectors(index, out, overwrite=overwrite).lines()
+    with export_to_qdrant(index, place, overwrite=overwrite) as made:
+        return [f"{place}: {len(made):,} documents"]

@@ -50,7 +50,7 @@ class BuildGroup(Group):
     """How an index is built: arguments of ``Retriever.build``."""
 
     chunk: Chunk = "auto"
-    bits: Annotated[int, "Bits per stored component: 16, 8, 4 or 2."] = 8
+    bits: Annotated[int | None, "Bits per stored component: 16, 8 (default), 4 or 2; in Qdrant 32 or 16."] = None
     pool: Annotated[float, "Keep one vector for this many tokens of a document."] = 1.0
     hybrid: Annotated[bool, "Index the words too, for searches with BM25."] = False
     language: Language = "en"
@@ -67,16 +67,25 @@ def index(
     documents: Annotated[
         Path, typer.Argument(help="The corpus: a file, a folder of text, a BEIR folder, or training data.")
     ],
-    out: Annotated[Path, "The index's folder."],
+    out: Annotated[str, "The index's folder; or in Qdrant, http://HOST:6333/COLLECTION or edge:FOLDER."],
     options: BuildGroup,
     reading: ReadingOptions,
+    to: Annotated[str | None, "The engine: tardif or qdrant; by default as --out says."] = None,
 ) -> None:
     """Encode a corpus and index it.
 
     After an interruption, rerun the same command to continue.
     """
+    from tardif.checks import check_choice
+    from tardif.index.qdrant.places import qdrant_place
     from tardif.search.retriever import Retriever
 
+    engine = "tardif" if qdrant_place(out) is None else "qdrant"
+    if to is not None:
+        check_choice("--to", to, ("tardif", "qdrant"))
+    if to not in (None, engine):
+        way = "a folder" if to == "tardif" else "http://HOST:6333/COLLECTION or edge:FOLDER"
+        raise typer.BadParameter(f"with --to {to} give {way}", param_hint="--out")
     Retriever.build(model, documents, out, **options.arguments(), **reading.arguments()).close()
     put(str(out))
 
@@ -120,6 +129,7 @@ def delete(
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
     from tardif.index.disk import DiskIndex
+    from tardif.index.qdrant.places import open_qdrant, qdrant_place
     from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
 
@@ -129,8 +139,9 @@ def delete(
     # Both are read before the index is opened for writing.
     chosen = _filter(where)
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
-    # No model is needed to delete: DiskIndex opens without PyTorch.
-    with DiskIndex(index) as opened:
+    # No model is needed to delete: the index alone opens without PyTorch.
+    place = qdrant_place(index)
+    with open_qdrant(place) if place else DiskIndex(index) as opened:
         if chosen is None:
             count = opened.delete(wanted)
             missing = len(set(wanted)) - count

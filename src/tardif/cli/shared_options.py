@@ -145,7 +145,10 @@ Language = Annotated[str, "ISO 639 code of the texts' language."]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 K = Annotated[int, typer.Option("-k", help="Number of hits.")]
 Report = Annotated[Path | None, "Write a JSON line for each file, row or text that was skipped or cut."]
-Index = Annotated[Path, typer.Argument(help="The index's folder.")]
+# Texts, because a path would take a slash from an address.
+Index = Annotated[
+    str, typer.Argument(help="The index's folder; or in Qdrant, http://HOST:6333/COLLECTION or edge:FOLDER.")
+]
 Trust = Annotated[bool, "Run Python code that comes with the model."]
 Device = Annotated[str, "cpu, cuda, mps or auto.", device_kind]
 Chunk = Annotated[

@@ -23,6 +23,25 @@ def objection(pattern: str, *, escapes: bool = True) -> str:
     return ""
 
 
+def split(pattern: str) -> list[tuple[str, bool]]:
+    """Return the parts of a pattern: texts, and signs (``%`` or ``_``, with True) between them.
+
+    >>> split("100\\\\%_a%%")
+    [('100%', False), ('_', True), ('a', False), ('%', True)]
+    """
+    found: list[tuple[str, bool]] = []
+    for token in _TOKENS.finditer(pattern):
+        if token["wild"]:
+            if token["wild"] == "_" or found[-1:] != [("%", True)]:  # two % in a row match what one does
+                found.append((token["wild"], True))
+        else:
+            text = token["escaped"] or token["plain"]
+            if found and not found[-1][1]:
+                text = found.pop()[0] + text
+            found.append((text, False))
+    return found
+
+
 def glob(pattern: str) -> str:
     """Return a pattern in the syntax of SQLite's GLOB.
 

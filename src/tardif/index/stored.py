@@ -12,6 +12,7 @@ from tardif.index.codes import ONE
 from tardif.index.disk import DiskIndex
 from tardif.index.rows import StoredRow, damaged_of
 from tardif.index.snapshot import View
+from tardif.index.token_groups import labels_of
 from tardif.types import Document
 
 
@@ -23,11 +24,16 @@ class StoredBlock:
         documents: documents and pieces.
         vectors: their token vectors, one after another: float32 ``[tokens, dim]``.
         lengths: the number of each one's token vectors.
+        groups: of pooled tokens: for each one, the vector that each of its tokens is part of; None where each token has
+            its own.
+        sources: the file or folder that each one came from.
     """
 
     documents: list[Document]
     vectors: NDArray[np.float32]
     lengths: list[int]
+    groups: list[NDArray[np.int64] | None]
+    sources: list[str]
 
 
 def stored_blocks(index: DiskIndex, tokens: int) -> Iterator[StoredBlock]:
@@ -95,4 +101,10 @@ def _block(index: DiskIndex, rows: list[StoredRow], found: list[NDArray[np.float
     if bad := damaged_of(rows):
         raise index.store.damaged(f"the checksum of the document {bad[0].id!r:.200} is wrong")
     vectors = np.concatenate([np.zeros((0, dim), dtype=np.float32), *found])
-    return StoredBlock([row.to_document() for row in rows], vectors, [len(each) for each in found])
+    return StoredBlock(
+        [row.to_document() for row in rows],
+        vectors,
+        [len(each) for each in found],
+        [labels_of(row.tokens, len(each)) for row, each in zip(rows, found, strict=True)],
+        [row.source for row in rows],
+    )

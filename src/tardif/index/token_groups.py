@@ -55,7 +55,13 @@ def unpacked(stored: bytes | None, vectors: int) -> tuple[tuple[int, ...], ...] 
     >>> unpacked(b"\\x00\\x00\\x01\\x00\\x01\\x00", 2)
     ((0,), (1, 2))
     """
-    return None if stored is None else tokens_of(np.frombuffer(stored, dtype=_kind(vectors)).astype(np.int64), vectors)
+    labels = labels_of(stored, vectors)
+    return None if labels is None else tokens_of(labels, vectors)
+
+
+def labels_of(stored: bytes | None, vectors: int) -> NDArray[np.int64] | None:
+    """Return the vector that each token is part of, as :func:`packed` stored it; None where each token has its own."""
+    return None if stored is None else np.frombuffer(stored, dtype=_kind(vectors)).astype(np.int64)
 
 
 def tokens_of(labels: NDArray[np.int64], vectors: int) -> tuple[tuple[int, ...], ...]:

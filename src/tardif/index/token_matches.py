@@ -39,13 +39,16 @@ class TokenMatches:
         products: NDArray[np.float64],
         factor: float,
         groups: tuple[tuple[int, ...], ...] | None = None,
+        *,
+        score: float | None = None,
     ) -> TokenMatches:
         """Return the matches of inner products ``[query tokens, vectors]``.
 
         Args:
-            products: integers of fixed point.
+            products: integers of fixed point; of another engine's vectors also others.
             factor: from a product to a similarity.
             groups: as the attribute.
+            score: what another engine computed, on the grid of :func:`to_scores`; by default it is computed here.
 
         >>> found = TokenMatches.of(np.array([[1.0, 2.0], [4.0, -4.0]]), factor=0.25)
         >>> found.best.tolist(), found.values.tolist(), found.score
@@ -56,6 +59,8 @@ class TokenMatches:
             return cls(similarities, np.zeros(0, dtype=np.int64), np.zeros(0), LOWEST, groups)
         best = products.argmax(axis=1)
         most = products[np.arange(len(best)), best]  # [query tokens, vectors] -> [query tokens]
+        if score is not None:
+            return cls(similarities, best, shares(most, factor, score / factor), score, groups)
         total = math.fsum(most.tolist())
         score = float(to_scores(np.array([total]), factor)[0])
         return cls(similarities, best, shares(most, factor, total), score, groups)

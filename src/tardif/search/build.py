@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tardif.batching import batched
 from tardif.checks import is_number
-from tardif.encoder.base import resolve_base
+from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.token_vectors import encode_documents
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.folders import holding, name_aside, publish, real_place, remove, sweep, writable
@@ -115,13 +115,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
         DataError: the corpus cannot be read or is empty, or two documents have the same id.
         FolderError: the folder cannot be written, or another process builds this index.
     """
-    from tardif.encoder.model import open_model
-
-    base = resolve_base(model, trust_remote_code=options.trust_remote_code)
-    # Read before the model is opened: an unreadable corpus is reported within a second.
-    with reader.corpus(options.chunk, lambda: base, _spool_beside(out)) as corpus:
-        encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
-        reader.show_unread(encoder, corpus)
+    with corpus_for(model, reader, options, _spool_beside(out)) as (base, corpus, encoder):
         remembered = IndexedModel.remember(base.folder, out)
         manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
         with _under_way(out, manifest, options) as index:
@@ -139,6 +133,22 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
             bind_encoder(index)
             reader.remember(index, options.chunk)
     return encoder
+
+
+@contextmanager
+def corpus_for(
+    model: str | Path, reader: CorpusReader, options: BuildOptions, spool: Path | None = None
+) -> Iterator[tuple[Base, SpooledCorpus, MultiVectorEncoder]]:
+    """Give a model's checkpoint, a corpus cut for it, and the opened model. Arguments and errors are those of
+    :func:`build_index` and :meth:`CorpusReader.corpus <tardif.search.corpus_reader.CorpusReader.corpus>`."""
+    from tardif.encoder.model import open_model
+
+    base = resolve_base(model, trust_remote_code=options.trust_remote_code)
+    # Read before the model is opened: an unreadable corpus is reported within a second.
+    with reader.corpus(options.chunk, lambda: base, spool) as corpus:
+        encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
+        reader.show_unread(encoder, corpus)
+        yield base, corpus, encoder
 
 
 def _spool_beside(out: Path) -> Path:
@@ -171,7 +181,7 @@ def _under_way(out: Path, manifest: Mapping[str, Any], options: BuildOptions) ->
         try:
             yield index
             index.close()
-            _finish(work, place)
+            finish(work, place)
         finally:
             if work.exists():
                 is_empty = not len(index)
@@ -180,8 +190,8 @@ def _under_way(out: Path, manifest: Mapping[str, Any], options: BuildOptions) ->
                     remove(work)
 
 
-def _finish(work: Path, place: Path) -> None:
-    """Publish a finished index."""
+def finish(work: Path, place: Path) -> None:
+    """Publish a finished index: ``work`` becomes ``place``. The caller holds its lock."""
     # Leftovers of a process that was killed while it exported the encoder.
     sweep(work / ENCODER)
     remove(lock_file(work / ENCODER))

@@ -15,6 +15,7 @@ from tardif.encoder.base import Base
 from tardif.errors import DataError, SettingError, TardifError
 from tardif.folders import check_file
 from tardif.index.disk import DiskIndex
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.spool import Held, SpooledCorpus, text_digest
 from tardif.progress import Console
 from tardif.types import Document
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tardif.data.chunking import Chunk
 
 # Notes in an index: how its corpus was cut, and how the tables were read.
-_CHUNK, _READING = "chunk", "reading"
+NOTES = _CHUNK, _READING = "chunk", "reading"
 # Progress of reading is shown for every so many documents: none for a small corpus.
 _STEP = 10_000
 
@@ -182,18 +183,18 @@ class CorpusReader:
         if self.file is not None:
             self.report.write(self.file)
 
-    def remember(self, index: DiskIndex, chunk: Chunk) -> None:
+    def remember(self, index: DiskIndex | QdrantIndex, chunk: Chunk) -> None:
         """Note in an index how its corpus was cut and its tables were read, for a later :meth:`Retriever.sync`."""
         index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
         index.note(_READING, json.dumps(dict(self.options.given())))
 
 
-def chunk_of(index: DiskIndex) -> Any:
+def chunk_of(index: DiskIndex | QdrantIndex) -> Any:
     """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
     return json.loads(index.note(_CHUNK) or '"auto"')
 
 
-def reading_of(index: DiskIndex) -> dict[str, Any]:
+def reading_of(index: DiskIndex | QdrantIndex) -> dict[str, Any]:
     """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
     found = json.loads(index.note(_READING) or "{}")
     return found if isinstance(found, dict) else {}

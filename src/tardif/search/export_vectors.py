@@ -102,7 +102,7 @@ def _write(blocks: Iterator[StoredBlock], folder: Path, made: VectorExport) -> N
     import pyarrow.parquet as pq
 
     # An index without documents is one file without rows.
-    first = next(blocks, StoredBlock([], np.zeros((0, made.dim), dtype=np.float32), []))
+    first = next(blocks, StoredBlock([], np.zeros((0, made.dim), dtype=np.float32), [], [], []))
     written, writer, last = _FILE, None, ""
     with ExitStack() as open_file:
         for block in chain([first], blocks):

@@ -17,6 +17,7 @@ from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
 from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.ranking import WORD_SHARE
 
 T = TypeVar("T")
@@ -30,19 +31,19 @@ class IndexedModel(Short):
     """The model that encoded an index's documents.
 
     Attributes:
-        index: the index's folder.
+        index: the index's folder; the address of a collection in Qdrant.
         remembered: the manifest's entry, made by :meth:`remember`.
         given: the model's folder or hub id according to the user, if it was moved.
         note: reads the note where a moved model was found, or writes it (:meth:`tardif.index.disk.DiskIndex.note`).
     """
 
-    index: Path
+    index: Path | str
     remembered: Mapping[str, Any]
     given: str | Path | None
     note: Callable[[str, str | None], str | None]
 
     @classmethod
-    def of(cls, index: DiskIndex, given: str | Path | None = None) -> IndexedModel:
+    def of(cls, index: DiskIndex | QdrantIndex, given: str | Path | None = None) -> IndexedModel:
         """Return the model of an opened index.
 
         Args:
@@ -52,12 +53,17 @@ class IndexedModel(Short):
         return cls(index.folder, index.manifest["model"], given, index.note)
 
     @staticmethod
-    def remember(folder: Path, index: Path) -> dict[str, Any]:
+    def remember(folder: Path, index: Path | str) -> dict[str, Any]:
         """Return the manifest's entry for the model in a folder: its place, its :func:`fingerprint`, and BM25's share
         of hybrid searches if its training learnt one."""
         share = _learnt_word_share(folder)
         learnt = {} if share is None else {"word_share": share}
         return {**_place(folder, index), "fingerprint": fingerprint(folder), **learnt}
+
+    def placed(self, index: Path | str) -> dict[str, Any]:
+        """Return the entry for the same model in an index at another place."""
+        places = self._places()
+        return {**self.remembered, **_place(next((place for place in places if place.is_dir()), places[-1]), index)}
 
     @property
     def word_share(self) -> float:
@@ -97,7 +103,7 @@ class IndexedModel(Short):
         found = []
         for place in (self._kept(), self.remembered):
             # The relative path first: index and model may have been moved or copied together.
-            if place.get("relative"):
+            if place.get("relative") and isinstance(self.index, Path):
                 found.append(Path(os.path.normpath(self.index.absolute() / place["relative"])))
             if place.get("path"):
                 found.append(Path(place["path"]))
@@ -153,8 +159,12 @@ def _folder_of(given: str) -> Path:
     return resolve_base(given).folder
 
 
-def _place(folder: Path, index: Path) -> dict[str, Any]:
-    """A folder as an absolute path and as one relative to the index; Windows has none between two drives."""
+def _place(folder: Path, index: Path | str) -> dict[str, Any]:
+    """A folder as an absolute path and as one relative to the index; Windows has none between two drives, and nobody
+    to an address."""
     # Not resolve(): a link to the model stays a link.
-    folder, index = folder.expanduser().absolute(), index.absolute()
+    folder = folder.expanduser().absolute()
+    if isinstance(index, str):
+        return {"path": str(folder), "relative": None}
+    index = index.absolute()
     return {"path": str(folder), "relative": os.path.relpath(folder, index) if folder.drive == index.drive else None}

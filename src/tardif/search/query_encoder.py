@@ -9,6 +9,7 @@ from tardif.checksums import checksum
 from tardif.encoder.onnx.folder import INSIDE, SETTINGS
 from tardif.errors import FolderError, ModelError
 from tardif.index.disk import DiskIndex
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.progress import Console
 
 if TYPE_CHECKING:
@@ -34,20 +35,20 @@ def export_encoder(encoder: MultiVectorEncoder, folder: Path, console: Console) 
         console.say(f"{error} Searches load PyTorch.")
 
 
-def bind_encoder(index: DiskIndex) -> None:
+def bind_encoder(index: DiskIndex | QdrantIndex) -> None:
     """Note in an index the checksum of the query encoder in its folder; "" if there is none."""
-    settings = _settings(index.folder)
+    settings = _settings(Path(index.folder))
     index.note(ENCODER, checksum(settings) if settings.is_file() else "")
 
 
-def encoder_of(index: DiskIndex) -> Path | None:
+def encoder_of(index: DiskIndex | QdrantIndex) -> Path | None:
     """Return the folder of an index's query encoder; None if it was built without one.
 
     Raises:
         FolderError: the encoder is missing, or is another one than the index was built with.
     """
     known = index.note(ENCODER)
-    return check_encoder(index.folder, known) if known else None
+    return check_encoder(Path(index.folder), known) if known else None
 
 
 def check_encoder(index: Path, known: str) -> Path:

@@ -20,6 +20,8 @@ from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, Vectors
+from tardif.index.qdrant.places import open_qdrant, qdrant_place
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.spool import SpooledCorpus
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
@@ -36,6 +38,7 @@ from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
 from tardif.search.explain import explain_hits, explain_stored, explain_text
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
+from tardif.search.qdrant_build import build_in_qdrant, check_target
 from tardif.search.query_encoder import encoder_of
 from tardif.search.rerank import rerank_stored
 from tardif.search.search_model import SearchModel
@@ -88,7 +91,8 @@ class Retriever:
         """Open an index.
 
         Args:
-            index: the folder that :meth:`build` wrote.
+            index: the folder that :meth:`build` wrote; or in Qdrant, the address ``http://HOST:6333/COLLECTION`` or
+                ``edge:FOLDER``.
             model: the model's folder or hub id, if it was moved since; the index remembers where it is.
             device: torch's name of the device to encode on; by default queries are encoded without PyTorch, and
                 documents on the CPU.
@@ -101,11 +105,12 @@ class Retriever:
             FolderError: the index is damaged; or its model is needed and is missing, or was trained again since.
         """
         how: Any = {"model": model, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
+        place = qdrant_place(index)
         # Absolute: another process may have another working folder.
-        self._call = partial(Retriever, Path(index).absolute(), **how)
-        self._use(DiskIndex(index, threads=threads), model)
+        self._call = partial(Retriever, str(place) if place else Path(index).absolute(), **how)
+        self._use(open_qdrant(place, threads) if place else DiskIndex(index, threads=threads), model)
 
-    def _use(self, opened: DiskIndex, model: str | Path | None) -> None:
+    def _use(self, opened: DiskIndex | QdrantIndex, model: str | Path | None) -> None:
         how, self.index = self._call.keywords, opened
         self.pool = float(opened.manifest["pool"])
         self._chunk: Chunk = chunk_of(opened)
@@ -114,13 +119,17 @@ class Retriever:
         device, trusts = how["device"] or "cpu", how["trust_remote_code"]
         self._model = SearchModel(home=self.home, query_encoder=query_encoder, device=device, trust_remote_code=trusts)
         if query_encoder is None:
-            need("train", f"Encoding for {opened.folder} with PyTorch", MODEL)
-            _ = self.home.path  # raises now and not at the first search
+            try:
+                need("train", f"Encoding for {opened.folder} with PyTorch", MODEL)
+                _ = self.home.path  # raises now and not at the first search
+            except BaseException:
+                opened.close()
+                raise
 
     def __reduce__(self) -> Any:
         """Pickle as the call that opens the index: another process opens it itself. Documents in memory cannot be
         pickled."""
-        if not isinstance(self.index, DiskIndex):
+        if not isinstance(self.index, DiskIndex | QdrantIndex):
             raise SettingError("Documents in memory cannot be sent to another process: build an index.")
         return self._call, ()
 
@@ -150,7 +159,7 @@ class Retriever:
         out: str | Path,
         *,
         chunk: Chunk = "auto",
-        bits: int = 8,
+        bits: int | None = None,
         pool: float = 1.0,
         hybrid: bool = False,
         language: str = "en",
@@ -172,11 +181,12 @@ class Retriever:
             documents: texts, dicts or :class:`~tardif.types.Document` in a list or a generator, read once and a block
                 at a time; a file; a folder; or training data:
                 each document of pairs once, or a collection's corpus.
-            out: the index's folder.
+            out: the index's folder; or in Qdrant, ``http://HOST:6333/COLLECTION`` or ``edge:FOLDER``.
             chunk: cut documents longer than this many of the model's tokens; None cuts none. ``auto`` cuts files of
                 text, Markdown, reStructuredText, HTML, PDF and Word at 256 (or at the model's length, if that is
                 less), and no rows, because their ids are the user's. Text beyond the model's length is reported.
-            bits: of each stored component: 16, 8, 4 or 2. 8 costs no measurable quality.
+            bits: of each stored component: 16, 8, 4 or 2; by default 8, which costs no measurable quality. In Qdrant
+                32, the default there, or 16.
             pool: how many tokens of a document become one vector (hierarchical pooling); 2 halves the index.
             hybrid: also index the words, for searches fused with BM25.
             language: of those words: ISO 639 code.
@@ -196,12 +206,20 @@ class Retriever:
             FolderError: the folder cannot be written, or another process builds this index.
         """
         need("train", "Indexing documents", INDEXING)
-        out = check_output(Path(out), overwrite=overwrite)
+        place = qdrant_place(out)
+        if place is not None:
+            check_target(place, overwrite=overwrite)
+        else:
+            out = check_output(Path(out), overwrite=overwrite)
         words = find_language(language).code if hybrid else None
         how: Any = {"device": device, "threads": threads, "trust_remote_code": trust_remote_code}
-        options = BuildOptions(chunk=chunk, bits=bits, pool=pool, words=words, overwrite=overwrite, **how)
+        own_bits = 8 if bits is None or place is not None else bits
+        options = BuildOptions(chunk=chunk, bits=own_bits, pool=pool, words=words, overwrite=overwrite, **how)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
-        encoder = build_index(model, reader, out, options)
+        if place is not None:
+            encoder = build_in_qdrant(model, reader, place, options, bits)
+        else:
+            encoder = build_index(model, reader, Path(out), options)
         retriever = cls(out, **{**how, "device": None if device == "cpu" else device})
         retriever._model.use(encoder)
         retriever.report = reader.report
@@ -266,7 +284,9 @@ class Retriever:
         return table((), [(fact,) for fact in self._facts()], caption="Retriever")
 
     def _facts(self) -> list[str]:
-        where = short(str(self.index.folder)) if isinstance(self.index, DiskIndex) else "in memory"
+        where = "in memory"
+        if isinstance(self.index, DiskIndex | QdrantIndex):
+            where = short(self.index.place if isinstance(self.index, QdrantIndex) else str(self.index.folder))
         try:
             return [where, f"{len(self)} documents"]
         except Exception:  # closed, replaced or damaged: a repr must not raise, and the next call reports it
@@ -383,7 +403,7 @@ class Retriever:
         need("train", "sync", INDEXING)
         source = source_of(folder)
         is_given = any(value is not None for value in reading.values())
-        if not is_given and isinstance(self.index, DiskIndex) and source in self.index.sources().values():
+        if not is_given and isinstance(self.index, DiskIndex | QdrantIndex) and source in self.index.sources().values():
             reading = reading_of(self.index)
         reader = CorpusReader(folder, Console(quiet=quiet), None, reading)
         as_built = self._chunk if chunk == "same" else chunk
