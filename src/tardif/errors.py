@@ -92,8 +92,8 @@ class ShardError(FolderError):
         self.shards = dict(shards)
         verb, them = ("does", "it") if len(self.shards) == 1 else ("do", "them")
         super().__init__(
-            f"{', '.join(self.shards)} {verb} not answer ({next(iter(self.shards.values()), '')}): mend {them}, or take "
-            "what the other shards find (partial=True)."
+            f"{', '.join(self.shards)} {verb} not answer ({next(iter(self.shards.values()), '')}): mend {them}, or "
+            "take what the other shards find (partial=True)."
         )
 
     def __reduce__(self) -> tuple[type[ShardError], tuple[dict[str, str]]]:
