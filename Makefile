@@ -9,11 +9,11 @@ export HF_HUB_OFFLINE ?= 1
 # Compiled test files are kept also where the environment says otherwise: compiling them takes each process 5 s.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help install browser demo test test-fast soak lint release interop interop-resolve bench bench-train bench-search bench-search-peers clean
+.PHONY: help install system demo test test-fast soak lint release interop interop-resolve bench bench-train bench-search bench-search-peers clean
 
 help:
 	@echo "make install    the environment alone, in $(VENV)"
-	@echo "make browser    chromium for the tests of pages, where it can be installed (root and apt)"
+	@echo "make system     chromium for the tests of pages, ip for those of several nodes (where root and apt are there)"
 	@echo "make demo       the main job on this machine's own docstrings, in under ten minutes"
 	@echo "make test       all tests (make test-fast leaves the slow ones out)"
 	@echo "make soak       prepare, train and an index killed at random moments, TARDIF_KILLS times each; files damaged, TARDIF_DAMAGES times"
@@ -32,12 +32,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[train,offline,documents,excel,lora,langchain,llama-index,haystack,collections,serve,cluster,qdrant,dev]"
 	@touch $(STAMP)
 
-# The tests of pages drive Debian's chromium. Where it cannot be installed, they are skipped with the reason.
-browser:
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "==> Installing chromium for the tests of pages"; \
-		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null \
-			|| echo "chromium cannot be installed here: the tests of pages are skipped"; \
+# The tests of pages drive Debian's chromium; those of several nodes join network namespaces with ip. Where they cannot
+# be installed, these tests are skipped with the reason.
+system:
+	@if ! { command -v chromium && command -v ip; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "==> Installing chromium for the tests of pages, and ip for those of several nodes"; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends iproute2 chromium fonts-dejavu-core; } \
+			>/dev/null || echo "they cannot be installed here: these tests are skipped"; \
 	fi
 
 demo: $(STAMP)

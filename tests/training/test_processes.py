@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from broken_runs import break_off
 from broken_runs import weights as bytes_of
 from tardif import SettingError, TrainingError
 from tardif.training.run_folder import RunFolder
@@ -206,8 +207,6 @@ def test_a_killed_process_ends_the_run_in_seconds_and_it_can_be_resumed(make, wh
     assert "continues from step" in str(error)
     assert not running_processes()
     assert not (RunFolder(broken.path).path / "processes").exists()
-    with pytest.raises(SettingError, match="processes is not set, was 2"):
-        make("broken").train(resume=True, **LONG)
     result = make("broken").train(resume=True, processes=2, **LONG)
     assert result.settings["resumed_at"][0] >= 4
     assert bytes_of(broken) == whole
@@ -276,6 +275,26 @@ def test_they_end_with_the_process_that_started_them(script, tmp_path):
     running.communicate()
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [2, 1])
+def test_a_run_goes_on_with_another_number_of_processes(make, start, first, capsys):
+    settings = {**LONG, "dropout": None, "epochs": 6}
+    whole, broken = make("whole"), make("broken", quiet=False)
+    whole.train(**settings)
+    if first == 2:
+        running = Running(broken, **settings)
+        running.wait_for(4)
+        running_processes()[1].kill()
+        assert isinstance(running.end(), TrainingError)
+    else:
+        break_off(broken, 5, **settings)
+    result = make("broken", quiet=False).train(processes=3 - first, resume=True, **settings)
+    assert f"started in {first} process(es), this is {3 - first}" in capsys.readouterr().err
+    assert result.settings["resumed_at"][0] >= 4
+    assert result.settings["processes"] == 3 - first
+    same_weights(weights(whole), weights(broken), start)
 
 
 @pytest.mark.slow

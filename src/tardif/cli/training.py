@@ -24,6 +24,7 @@ from tardif.cli.shared_options import (
     whole_number,
 )
 from tardif.cli.typed import typed
+from tardif.devices import own_rank
 from tardif.encoder import MINILM
 from tardif.errors import SettingError
 
@@ -135,7 +136,8 @@ def train(
     # The answers are beside the model's folder: they were paid for, and outlive a run that fails.
     _prepare(trainer, data, others, options, out / f"{name}.answers.jsonl", in_folds=chosen.get("folds", 1) > 1)
     result = trainer.train(resume=resume, processes=processes, **chosen)
-    put(str(result.path))
+    if own_rank() == 0:  # of several processes that a launcher started
+        put(str(result.path))
     # Published all the same, and still code 130: a script must not take a part for the whole run.
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -11,7 +11,8 @@ summed. The law: two processes have the gradients of one process on the same glo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor, distributed
 
 from tardif.devices import own_rank, world_size
-from tardif.errors import SettingError, TardifError
+from tardif.errors import SettingError, TardifError, TrainingError, first_line
 from tardif.processes.parent import error_named
+from tardif.processes.peers import Host, Peers, connect
 from tardif.scoring import TokenVectors
 
 if TYPE_CHECKING:
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Rank 0 may mine or publish for hours. A dead process is noticed otherwise: its parent ends the others.
+# Rank 0 may mine or publish for hours. A dead process is noticed otherwise: by its parent, which ends the others, or
+# under a launcher by its peers.
 _PATIENCE = timedelta(days=7)
+# When an operation fails, its peer's end may be noticed a moment later.
+_MOMENT_SECONDS = 2.0
 
 
 class ProcessGroup:
@@ -42,10 +47,11 @@ class ProcessGroup:
         rank: its number, from 0; 0 is the main process.
         size: the number of processes, torch's world size.
         gloo: the group over which rank 0 broadcasts objects, apart from the one for gradients.
+        peers: notices where one is lost; None where the process that started them does.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, gloo: Any = None) -> None:
-        self.rank, self.size, self._gloo = rank, size, gloo
+    def __init__(self, rank: int = 0, size: int = 1, gloo: Any = None, peers: Peers | None = None) -> None:
+        self.rank, self.size, self._gloo, self.peers = rank, size, gloo, peers
         self.failed_together = False
 
     @property
@@ -104,6 +110,31 @@ class ProcessGroup:
         self.on_main(check)
         return [value for _, value in found]
 
+    def gather_everywhere(self, value: T) -> list[T]:
+        """Collect the values of all processes, by rank, on every process."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, value, group=self._gloo)
+        return found
+
+    def send(self, value: Any, rank: int) -> None:
+        """Send a value to one process, which receives it: an object, or the bytes of a part of a file."""
+        distributed.send_object_list([value], dst=rank, group=self._gloo)
+
+    def receive(self, rank: int) -> Any:
+        """Receive what a process sends to this one."""
+        found: list[Any] = [None]
+        distributed.recv_object_list(found, src=rank, group=self._gloo)
+        return found[0]
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Return why an operation failed: the loss of another process, if one is lost, else the error itself."""
+        if self.peers is None or isinstance(error, TardifError | KeyboardInterrupt):
+            return error
+        loss = self.peers.loss(_MOMENT_SECONDS)
+        return TrainingError(loss) if loss else error
+
     def shard(self, numbers: Sequence[int]) -> list[int]:
         """Return this process's part of a batch. The parts are disjoint and in order, and may be empty."""
         size, more = divmod(len(numbers), self.size)
@@ -128,6 +159,28 @@ class ProcessGroup:
         """Wait for the others, unless this process has failed alone and they may never come."""
         if self.size > 1 and (self.failed_together or not failed):
             distributed.barrier(group=self._gloo)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for the others at the end of the block, unless this process fails alone: it tells them why.
+
+        Raises:
+            TrainingError: another process is lost.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self.failed_together:
+                self.wait(failed=True)
+            cause = self.cause(error)
+            if self.peers is not None:
+                self.peers.leave() if self.failed_together else self.peers.fail(told(cause))
+            if cause is error:
+                raise
+            raise cause from error
+        self.wait(failed=False)
+        if self.peers is not None:
+            self.peers.leave()
 
     def close(self) -> None:
         """Close the connections; every process does when all have ended."""
@@ -168,7 +221,28 @@ def join(kind: str, meeting: str = "env://") -> ProcessGroup:
         )
     # Objects go through gloo: NCCL would move them over the GPUs.
     gloo = distributed.new_group(backend="gloo", timeout=_PATIENCE)
-    return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), gloo)
+    group = ProcessGroup(distributed.get_rank(), distributed.get_world_size(), gloo)
+    # Without a launcher's address, the process that started them watches over them.
+    if meeting == "env://" and os.environ.get("MASTER_ADDR"):
+        group.peers = _meet(group)
+    return group
+
+
+def _meet(group: ProcessGroup) -> Peers:
+    """Connect the processes, so that each notices where one is lost.
+
+    Raises:
+        TrainingError: one cannot be reached.
+    """
+    host = Host() if group.is_main else None
+    meeting = group.on_main(lambda: None if host is None else host.meeting)
+    assert meeting is not None
+    return connect(meeting, group.rank, group.size) if host is None else host.meet(group.size)
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one line: the message of one of ours, else its class and first line."""
+    return str(error) if isinstance(error, TardifError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 class LossColumns(NamedTuple):

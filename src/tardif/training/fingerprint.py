@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tardif._version import __version__
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.identity import add_weights
+from tardif.errors import SettingError
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,24 @@ if TYPE_CHECKING:
 # change no weight.
 _FREE_SETTINGS = frozenset({"save_steps", "save_minutes", "guard", "other"})
 _FREE_ARGUMENTS = frozenset({"report_to", "run_name", "logging_steps", "logging_first_step", "logging_strategy"})
+
+
+def check_alike(everywhere: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the processes that train together were given the same.
+
+    Args:
+        everywhere: by rank, what decides the weights.
+
+    Raises:
+        SettingError: one was given something else.
+    """
+    first = everywhere[0]
+    for rank, given in enumerate(everywhere):
+        if different := [name for name in first if given.get(name) != first[name]]:
+            raise SettingError(
+                f"Process {rank} was given other settings or files than process 0 ({', '.join(different)}): start all "
+                "with the same command, on copies of the same prepared data and the same base."
+            )
 
 
 def deciding(settings: TrainingSettings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tardif.folders import read_json, remove, writable
 from tardif.processes.parent import Team, failures, raise_cause, started, wait
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
-from tardif.training.run_folder import RunFolder, step_of
+from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings
 
 _WORK = "tardif.training.process:train"
@@ -55,6 +55,4 @@ def train_in_processes(
 
 
 def _fail(codes: Sequence[int], place: Path, folder: RunFolder) -> NoReturn:
-    last = folder.last_checkpoint()
-    way_out = "" if last is None else f" --resume (in Python resume=True) continues from step {step_of(last)}."
-    raise_cause(codes, place, TrainingError, way_out)
+    raise_cause(codes, place, TrainingError, folder.way_out())

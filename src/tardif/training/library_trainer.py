@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import statistics
 import timeit
 from functools import partial
@@ -86,6 +87,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
         # Each rank has a dropout of its own, so each random state is saved; all else is the same on every rank.
         random = self.context.group.gather(checkpoints.random_state())
         self.context.group.on_main(lambda: self._write_checkpoint(random))
+        self.context.replicas.update()
 
     def _write_checkpoint(self, random: list[dict[str, Any]]) -> None:
         """Write what all processes share, and the random state of each."""
@@ -126,8 +128,13 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
             scaler.load_state_dict(state)
 
     def _load_rng_state(self, checkpoint: Any) -> None:
-        if checkpoint is not None:
-            checkpoints.set_random_state(self.resumed["random"][self.context.group.rank])
+        if checkpoint is None:
+            return
+        random, rank = self.resumed["random"], self.context.group.rank
+        if rank < len(random):
+            checkpoints.set_random_state(random[rank])
+        else:  # a process more than the run had: it has a dropout of its own, too
+            torch.manual_seed(self.context.settings.seed + rank + self.state.global_step)
 
 
 def run(
@@ -242,7 +249,7 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
             use_cpu=context.device == "cpu",
             dataloader_pin_memory=context.device == "cuda",
             # What the library would set, with a warning; our batches have no tail that could be dropped.
-            dataloader_drop_last=world_size > 1,
+            dataloader_drop_last=world_size > 1 or "LOCAL_RANK" in os.environ,
             # When to save and to evaluate is the run callback's decision.
             save_strategy="no",
             eval_strategy="no",

@@ -13,6 +13,7 @@ from tardif.progress import Console
 def train(folder: Path, pipe: PipeConsole) -> None:
     """Train the config in a folder as one of its processes; rank 0 tells what happens."""
     from tardif.training.distributed import join
+    from tardif.training.replicas import Replicas
     from tardif.training.run import TrainingRun
     from tardif.training.run_config import load_config
     from tardif.training.run_folder import RunFolder
@@ -24,7 +25,7 @@ def train(folder: Path, pipe: PipeConsole) -> None:
     run_folder.chosen = more["chosen"] and run_folder.path / more["chosen"]
     group, failed = join(more["device"], more["meeting"]), True
     try:
-        TrainingRun(config, settings, more["device"], run_folder, group).run()
+        TrainingRun(config, settings, more["device"], Replicas(group, run_folder, [0] * group.size)).run()
         failed = False
     finally:
         if group.is_main:

@@ -22,7 +22,7 @@ from tardif.training.base_pull import pull_of
 from tardif.training.batches import Collator, order_of
 from tardif.training.decision import BM25, RAW, STEP_0, TRAINED
 from tardif.training.distributed import ProcessGroup
-from tardif.training.fingerprint import data_digest, deciding, model_digest, versions
+from tardif.training.fingerprint import check_alike, data_digest, deciding, model_digest, versions
 from tardif.training.guard import GuardSet, guard_sets
 from tardif.training.guarding import guarded
 from tardif.training.parameters import set_up
@@ -30,9 +30,10 @@ from tardif.training.plan import Plan, plan_run
 from tardif.training.precision import computing, resolve
 from tardif.training.publishing import BeforeTraining, Publisher
 from tardif.training.refresh import Refresher
+from tardif.training.replicas import Replicas
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
-from tardif.training.run_folder import RunFolder
+from tardif.training.run_folder import PROCESSES, RunFolder, step_of
 from tardif.training.run_state import RunContext, RunState
 from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask, validation_task
@@ -51,19 +52,19 @@ class TrainingRun:
         config: says base, recipe, data and output.
         settings: checked.
         device: torch's name of the device.
-        folder: the run's, held by rank 0 or by the process that started this one.
-        group: the processes that train together; by default this one alone.
+        replicas: the work folder of the run, held by its writer or by the process that started this one; its group
+            is that of the processes that train together.
     """
 
     model: MultiVectorEncoder
     collator: Collator
 
-    def __init__(
-        self, config: RunConfig, settings: TrainingSettings, device: str, folder: RunFolder, group: ProcessGroup
-    ) -> None:
-        self.config, self.settings, self.device, self.folder = config, settings, device, folder
-        self.data, self.console, self.group = config.data, config.console, group
-        # On rank 0 alone: what a resumed run must be given again.
+    def __init__(self, config: RunConfig, settings: TrainingSettings, device: str, replicas: Replicas) -> None:
+        self.config, self.settings, self.device, self.replicas = config, settings, device, replicas
+        self.folder: RunFolder = replicas.folder
+        self.group: ProcessGroup = replicas.group
+        self.data, self.console = config.data, config.console
+        # What a resumed run must be given again.
         self.given: dict[str, Any] = {}
         self.task: ValidationTask | None = None
         self.guards: Sequence[GuardSet] = ()
@@ -104,6 +105,7 @@ class TrainingRun:
             trust_remote_code=config.trust_remote_code,
         )
         # The fingerprint is of the base as loaded, before anything changes its weights.
+        self._fingerprint()
         record, checkpoint = on_main(self._unfinished)
         if checkpoint is None:
             on_main(self._fit_projection)
@@ -114,10 +116,16 @@ class TrainingRun:
         # After the broadcast: the fitted projection is part of the start.
         if checkpoint is None:
             on_main(lambda: save_start(model, self.folder.start))
-        return record, checkpoint
+        self.replicas.update()
+        # Another node's folder has another place.
+        return record, None if checkpoint is None else self.folder.step(step_of(checkpoint))
 
-    def _unfinished(self) -> tuple[dict[str, Any] | None, Path | None]:
-        """Read the record of an unfinished run, and choose the checkpoint to continue from."""
+    def _fingerprint(self) -> None:
+        """Find out what a resumed run must be given again; all processes must have the same.
+
+        Raises:
+            SettingError: one has other data, another base or another setting.
+        """
         self.given = {
             **deciding(self.settings),
             **dataclasses.asdict(self.config.recipe),
@@ -125,9 +133,13 @@ class TrainingRun:
             "data": data_digest(self.data),
             "language": self.config.language.code,
             "device": self.device,
-            # Each process has random numbers of its own, and sums come in another order.
-            **({"processes": self.group.size} if self.group.size > 1 else {}),
+            **({PROCESSES: self.group.size} if self.group.size > 1 else {}),
         }
+        everywhere = self.group.gather(self.given)
+        self.group.on_main(lambda: check_alike(everywhere))
+
+    def _unfinished(self) -> tuple[dict[str, Any] | None, Path | None]:
+        """Read the record of an unfinished run, and choose the checkpoint to continue from."""
         record = self.folder.read_record(self.given, versions(), self.console)
         self.folder.drop_newer()
         return record, self.folder.chosen if record else None
@@ -216,6 +228,7 @@ class TrainingRun:
             console=self.console,
             group=self.group,
             seconds_per_evaluation=before.seconds["evaluation"],
+            replicas=self.replicas,
         )
         publisher, refresher = Publisher(self.config, context, before), None
         if self.settings.refreshes:
@@ -225,9 +238,13 @@ class TrainingRun:
         except BaseException as error:  # Ctrl-C too: the best checkpoint so far is published
             self.folder.keep = not run_state.diverged
             if self.group.is_main:
-                publisher.finish_failed(run_state, error)
+                publisher.finish_failed(run_state, self.group.cause(error))
             raise
         result = self.group.on_main(lambda: publisher.result(run_state))
         if not result.interrupted:  # somebody waits for the end
+            if self.guards:
+                self.replicas.update()  # they read the model to publish
             result = guarded(result, self.guards, self.config, context)
-        return self.group.on_main(lambda: publisher.finish(run_state, result))
+        result = self.group.on_main(lambda: publisher.finish(run_state, result))
+        self.folder.keep = result.interrupted
+        return result

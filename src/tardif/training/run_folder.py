@@ -33,6 +33,8 @@ RUN_STATE = "run_state.json"
 _RECORD = "run.json"
 # Raised when the form of the record or of a checkpoint changes: a run of another version is refused, not misread.
 VERSION = 4
+# A run may go on with more or fewer processes: steps, examples and gradients are those of the global batch.
+PROCESSES = "processes"
 
 
 class RunFolder:
@@ -108,6 +110,11 @@ class RunFolder:
     def last_checkpoint(self) -> Path | None:
         """Return the newest checkpoint that has all its files, or None."""
         return next(reversed(self.checkpoints()), None)
+
+    def way_out(self) -> str:
+        """Return a sentence on how to continue a run that failed, to follow the reason; empty without a checkpoint."""
+        last = self.last_checkpoint()
+        return "" if last is None else f" --resume (in Python resume=True) continues from step {step_of(last)}."
 
     def is_unfinished(self) -> bool:
         """Whether a run stopped here after its first checkpoint."""
@@ -261,6 +268,7 @@ class RunFolder:
             raise
         # As JSON stores it: a tuple is a list there.
         now = json.loads(json.dumps(dict(given), default=str))
+        was_in, is_in = record["given"].pop(PROCESSES, 1), now.pop(PROCESSES, 1)
         different = [
             f"{name} is {_shown(now.get(name))}, was {_shown(record['given'].get(name))}"
             for name in dict.fromkeys([*record["given"], *now])
@@ -280,6 +288,11 @@ class RunFolder:
                     f"The run was started with {name} {record['made_with'].get(name)}, this is {version}: the weights "
                     "may differ from an uninterrupted run's in the last bits."
                 )
+        if was_in != is_in and self.chosen is not None:
+            console.say(
+                f"The run was started in {was_in} process(es), this is {is_in}: the steps are the same; the weights "
+                "may differ from an uninterrupted run's in the last bits (with dropout, in its masks)."
+            )
         found: dict[str, Any] = record["found"]
         return found
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from tardif.training.batches import BatchOrder, Collator
+    from tardif.training.replicas import Replicas
     from tardif.training.validation import ValidationTask
 
 # Clipping holds single large gradients; this many in a row, this far above the usual norm, are not noise.
@@ -44,6 +45,7 @@ class RunContext:
         console: where progress is shown.
         group: the processes that train together.
         seconds_per_evaluation: measured before the first step; a budget of minutes leaves room for the last one.
+        replicas: the copies of the folder on nodes that do not see it.
     """
 
     model: MultiVectorEncoder
@@ -57,6 +59,7 @@ class RunContext:
     console: Console
     group: ProcessGroup
     seconds_per_evaluation: float
+    replicas: Replicas
 
 
 @dataclass

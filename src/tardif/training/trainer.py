@@ -352,19 +352,19 @@ class Trainer:
     def _train_here(self, config: RunConfig, settings: TrainingSettings, resume: bool) -> TrainingResult:
         """Train in this process, together with those that it was started with."""
         from tardif.training.distributed import join
+        from tardif.training.replicas import Replicas
         from tardif.training.run import TrainingRun
 
-        device, folder, failed = self._device(), RunFolder(config.path), True
+        device, folder = self._device(), RunFolder(config.path)
         group = join(device)
-        try:
-            with ExitStack() as held:
-                holding = folder.held(resume=resume, overwrite=config.overwrite, console=self.console)
-                group.on_main(lambda: held.enter_context(holding))
-                result = TrainingRun(config, settings, device, folder, group).run()
-            failed = False
-        finally:
-            group.wait(failed=failed)
-        return result
+        if group.peers is not None:
+            group.peers.way_out = folder.way_out
+        with group.together(), ExitStack() as held:
+            replicas = Replicas.find(group, folder)
+            holding = folder.held(resume=resume, overwrite=config.overwrite, console=self.console)
+            group.gather_made(lambda: held.enter_context(holding) if replicas.is_leader else None)
+            replicas.check_newest()
+            return TrainingRun(config, settings, device, replicas).run()
 
     def _device(self) -> str:
         """Return the device's name for torch, if torch is built for it."""
