@@ -26,6 +26,7 @@ LEVELS = [
     {"losses", "encoder"},
     {"data"},
     {"synthesis", "index"},
+    {"cluster"},
     {"mining"},
     {"preparation", "search"},
     {"evaluation"},

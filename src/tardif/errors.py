@@ -12,6 +12,7 @@
     ├── ServiceError    a search service cannot be reached, refuses, or fails
     │   ├── BusyError       too many requests wait: ask again later
     │   └── ReadOnlyError   the service changes no index
+    ├── ClusterError    a Ray cluster cannot be reached, or a part of it died and cannot be replaced
     ├── MissingExtraError   a package is not installed; names the extra that brings it. Also an ImportError
     └── TrainingError   training failed: the loss is NaN, the device ran out of memory
 
@@ -134,6 +135,10 @@ class ReadOnlyError(ServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 403)
+
+
+class ClusterError(TardifError):
+    """A Ray cluster cannot be reached, or a part of it died and cannot be replaced."""
 
 
 class MissingExtraError(TardifError, ImportError):

@@ -11,7 +11,7 @@ import typer
 
 from tardif.cli.groups import Group, verb
 from tardif.cli.output import put_json, put_row
-from tardif.cli.shared_options import AsJson, JudgingOptions, Language, Quiet
+from tardif.cli.shared_options import AsJson, JudgingOptions, Language, Quiet, Ray
 from tardif.cli.typed import typed
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class ComparisonOptions(Group):
     language: Language = "en"
     device: Annotated[str, "cpu, cuda, mps, auto (all GPUs), or a number of GPUs."] = "auto"
     processes: Annotated[int | None, "Processes that share a model's documents. Default: one per GPU."] = None
+    ray: Ray = None
 
 
 @verb

@@ -151,6 +151,10 @@ Index = Annotated[
 ]
 Trust = Annotated[bool, "Run Python code that comes with the model."]
 Device = Annotated[str, "cpu, cuda, mps or auto.", device_kind]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="local|ADDRESS", help="Encode on a Ray cluster: local starts one here (docs/cluster.md)."),
+]
 Chunk = Annotated[
     str, "Cut long documents: number of tokens, auto (only files of text) or none.", whole_number("--chunk")
 ]
@@ -261,6 +265,7 @@ class MiningOptions(Group):
     ] = "0.95"
     miner_model: Annotated[str | None, "Model of the dense or late miner. Default: by language."] = None
     miner_size: Annotated[str, "Size of the default dense model: small, base or large."] = "small"
+    ray: Ray = None
 
 
 @dataclass(frozen=True, kw_only=True)

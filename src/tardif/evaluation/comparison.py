@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
+from tardif.cluster.connection import check_address, connected
 from tardif.data.formats.irds import irds_id
 from tardif.data.judged import JudgedSet, Judging, collections_in, read_judged
 from tardif.data.regular import user_path
@@ -46,6 +47,8 @@ class Measuring:
         device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
         processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
             ``device``; on a CPU one, which uses all cores.
+        ray: the Ray cluster whose cores or GPUs score them instead (docs/cluster.md): ``local``, ``auto`` or
+            ``HOST:PORT``.
         exact: let indexes score every document, as they do for measures deeper than rank 100 anyway.
         how: how data is read, and what is done with rows in doubt (:data:`tardif.data.judged.RULES`).
     """
@@ -58,6 +61,7 @@ class Measuring:
     language: str = "en"
     device: str | int = "cpu"
     processes: int | None = None
+    ray: str | None = None
     exact: bool = False
     how: Judging = field(default_factory=Judging)
 
@@ -129,7 +133,11 @@ def compare(
         kind = made.options.device
         evidence = EvaluationEvidence(user_path(out), made.sets, kind, command, console)
         made = replace(made, outputs=[*made.outputs, evidence])
-    with working(out) if work is None else nullcontext(work) as held:
+    # One connection for all systems: each of them shares it.
+    with (
+        working(out) if work is None else nullcontext(work) as held,
+        nullcontext() if asked.ray is None else connected(asked.ray),
+    ):
         figures = replace(made, work=held).run()
         if out is not None:
             evidence.write(figures, against)
@@ -153,7 +161,11 @@ def _prepare(
     parsed = parse_measures(measures)
     find_language(asked.language)
     kind, count = allocate_processes(asked.device, asked.processes)
-    options = SystemOptions(asked.language, kind, console, asked.exact, asked.how.actions["duplicate-hit"], count)
+    if asked.ray is not None:
+        check_address(asked.ray)
+    options = SystemOptions(
+        asked.language, kind, console, asked.exact, asked.how.actions["duplicate-hit"], count, asked.ray
+    )
     base, names = _check_systems(systems, against), _data_names(data)
     every = systems if against is None else [*systems, against]
     outputs: list[Output] = []

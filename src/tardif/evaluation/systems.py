@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tardif.cluster.connection import connected
 from tardif.data.judged import JudgedSet, most_own, without_own
 from tardif.data.regular import is_folder, user_path
 from tardif.encoder.base import Base, resolve_base
@@ -18,7 +19,7 @@ from tardif.evaluation.measures import rank_bm25
 from tardif.evaluation.modelled import ModelKind, Models, ModelSpec, rank_part, warn_of_truncation
 from tardif.evaluation.packed import PackedRun, RunBuilder, packed
 from tardif.evaluation.runs import read_run
-from tardif.evaluation.sharing import Share, in_processes
+from tardif.evaluation.sharing import Share, in_cluster, in_processes
 from tardif.evaluation.showing import Explain
 from tardif.explanation import Explanation
 from tardif.index.manifest import is_index
@@ -54,6 +55,7 @@ class SystemOptions:
         exact: let indexes score every document.
         twice: what to do where a run file lists a document twice (:func:`tardif.evaluation.runs.read_run`).
         processes: how many score the documents of a model.
+        ray: the Ray cluster that scores them instead, which this process is connected to.
         models: opens models.
     """
 
@@ -63,6 +65,7 @@ class SystemOptions:
     exact: bool
     twice: str
     processes: int = 1
+    ray: str | None = None
     models: Models = field(default_factory=Models)
 
 
@@ -248,12 +251,16 @@ def _rank_by_model(name: str, spec: ModelSpec, options: SystemOptions) -> Rank:
 
 def _parts(share: Share, job: Job, options: SystemOptions) -> Iterator[NDArray[np.uint64]]:
     """The best hits in the blocks that are left, of each process that scored some of them."""
-    if options.processes > 1 and len(share.blocks) > 1:
+    if options.processes > 1 and options.ray is None and len(share.blocks) > 1:
         yield from in_processes(share, job, min(options.processes, len(share.blocks)), options.console)
         return
     model, judged = options.models.open(share.spec), job.judged
     if share.spec.kind != "raw":  # of two untrained systems, which read alike, one says it
         warn_of_truncation(share.name, model, judged.name, judged.documents, options.console)
+    if options.ray is not None:
+        with connected(options.ray) as cluster:
+            yield from in_cluster(share, job, cluster, options.console)
+        return
     part = TopK(*share.shape)
     score = share.spec.scorer(model, list(judged.queries.values()))
     rank_part(share.corpus, score, part, share.blocks, job.work.new_part(), job.documents_done)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_choice, check_list
+from tardif.cluster.connection import Cluster
+from tardif.cluster.pool import Pool
+from tardif.cluster.shipping import ship
 from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Encode, EncodeBlocks, Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Ids, TopK
 from tardif.text.languages import Language
@@ -93,6 +97,7 @@ class DenseSearcher:
         device: torch's name of the device.
         cache: a folder for the corpus's vectors; an interrupted run resumes from it.
         console: where to show progress.
+        cluster: where documents are encoded, in place of this process.
 
     Attributes:
         notes: what the user should know about the model.
@@ -117,6 +122,7 @@ class DenseSearcher:
         device: str = "cpu",
         cache: str | Path | None = None,
         console: Console | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.notes: list[str] = []
         # Long texts first: a batch too large for the memory shows at once, and little is padded.
@@ -126,16 +132,18 @@ class DenseSearcher:
         wanted = self._load(chosen, model, size, base, device)
         query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))
         document_prefix = _first(document_prefix, wanted.document_prefix, self._own("document", "passage", "corpus"))
-        self._vectors = encode_all(
-            [document.content for document in ordered],
-            partial(_encode, self._model.encode_document, document_prefix),
-            block=_BLOCK,
-            dtype="float32",
-            folder=None if cache is None else Path(cache),
-            identity="" if cache is None else fingerprint(self._model, repr(document_prefix)),
-            console=console,
-            what="Encoding documents (dense)",
-        ).rows  # [documents, dim]
+        with self._spread(cluster, document_prefix, console) as over:
+            self._vectors = encode_all(
+                [document.content for document in ordered],
+                partial(_encode, self._model.encode_document, document_prefix),
+                block=_BLOCK,
+                dtype="float32",
+                folder=None if cache is None else Path(cache),
+                identity="" if cache is None else fingerprint(self._model, repr(document_prefix)),
+                console=console,
+                what="Encoding documents (dense)",
+                over=over,
+            ).rows  # [documents, dim]
         self._query_vectors = Remembered(partial(_encode, self._model.encode_query, query_prefix), limit=8192)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
@@ -172,10 +180,24 @@ class DenseSearcher:
         prompts = getattr(self._model, "prompts", {})
         return next((prompts[name] for name in names if prompts.get(name)), None)
 
+    @contextmanager
+    def _spread(
+        self, cluster: Cluster | None, prefix: str | None, console: Console | None
+    ) -> Iterator[EncodeBlocks | None]:
+        """The encoding of documents by a cluster, if there is one."""
+        if cluster is None:
+            yield None
+            return
+        if self._folder is None:
+            raise SettingError("A model in memory cannot be sent to a cluster: give its folder.")
+        make = partial(_opened_encode, prefix, cluster.device)
+        with Pool(cluster, make, [ship(self._folder)], console or Console(quiet=True)) as pool:
+            yield pool.map
+
     def _load(self, language: Language, model: Any, size: str, base: str | Path, device: str) -> DenseModel:
         """Load the given model, the language's, or the base in its place; return its name and prefixes."""
         if model is not None and not isinstance(model, str | Path):
-            self._model = model
+            self._model, self._folder = model, None
             return DenseModel("")
         if model is not None:
             found = resolve_base(model)
@@ -192,13 +214,18 @@ class DenseSearcher:
                     f"be reached; the base {found.name} itself is used, with mean pooling."
                 )
                 wanted = DenseModel(found.name)
-        self._model = open_dense(found, device)
+        self._model, self._folder = open_dense(found, device), found.folder
         return wanted
 
 
 def _encode(encode: Any, prefix: str | None, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
     vectors = encode(list(texts), prompt=prefix, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32), [1] * len(texts)
+
+
+def _opened_encode(prefix: str | None, device: str, folder: Path) -> Encode:
+    """Open a model in a worker, and return what encodes documents as :class:`DenseSearcher` does."""
+    return partial(_encode, open_dense(resolve_base(folder), device).encode_document, prefix)
 
 
 def _first(*prefixes: str | None) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
 from tardif.mining.searcher import Searcher
-from tardif.mining.vector_cache import Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import EncodeBlocks, Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Ids, TopK, best_first
 from tardif.scoring import LOWEST, maxsim_arrays
@@ -52,6 +52,7 @@ class LateSearcher:
         whole: score the whole corpus if that takes at most this many multiplications per query.
         cache: a folder for the corpus's token vectors; an interrupted run resumes from it.
         console: where to show progress.
+        over: encodes blocks of documents with the same model elsewhere; by default this process does.
 
     Attributes:
         scores_all: whether the whole corpus is scored.
@@ -71,6 +72,7 @@ class LateSearcher:
         whole: int = WHOLE,
         cache: str | Path | None = None,
         console: Console | None = None,
+        over: EncodeBlocks | None = None,
     ) -> None:
         documents = check_list(documents, "documents", DataError)
         self._model = model
@@ -85,6 +87,7 @@ class LateSearcher:
             identity="" if cache is None else fingerprint(model, "late", "no vectors of blank texts"),
             console=console,
             what="Encoding documents (late)",
+            over=over,
         )
         self._starts = np.cumsum(self._lengths) - self._lengths
         self._query_vectors = Remembered(lambda texts: self._encode(texts, "query"))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.checks import check_choice, check_list
+from tardif.cluster.connection import Cluster
+from tardif.cluster.pool import Pool
+from tardif.cluster.shipping import ship
 from tardif.encoder import MINILM
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.mining.dense import DenseSearcher
 from tardif.mining.late import LateSearcher
 from tardif.mining.searcher import Scorer, Searcher
+from tardif.mining.vector_cache import Encode, EncodeBlocks
 from tardif.progress import Console
 from tardif.ranking import DEPTH, fuse
 from tardif.text.bm25 import LexicalSearcher
@@ -38,6 +43,7 @@ def make_searcher(
     device: str = "cpu",
     cache: str | Path | None = None,
     console: Console | None = None,
+    cluster: Cluster | None = None,
 ) -> Scorer:
     """Return a searcher over a corpus, by its miner's name.
 
@@ -54,6 +60,8 @@ def make_searcher(
         device: torch's name of the device.
         cache: a folder for the corpus's vectors.
         console: where to show progress.
+        cluster: where dense and late documents are encoded, in place of this process. A late model must be given by
+            its folder or hub id then.
 
     Raises:
         SettingError: the name or size is not known.
@@ -72,6 +80,7 @@ def make_searcher(
         device=device,
         cache=cache,
         console=console,
+        cluster=cluster,
     )
 
     # Not made unless it is needed: late interaction scores the whole of a small corpus without candidates.
@@ -84,7 +93,33 @@ def make_searcher(
         return dense()
     if name == "hybrid":
         return hybrid()
-    return LateSearcher(_late_model(model, base, device), documents, hybrid, cache=cache, console=console)
+    with _late_spread(cluster, model, base, console) as over:
+        opened = _late_model(model, base, device)
+        return LateSearcher(opened, documents, hybrid, cache=cache, console=console, over=over)
+
+
+@contextmanager
+def _late_spread(
+    cluster: Cluster | None, model: Any, base: str | Path, console: Console | None
+) -> Iterator[EncodeBlocks | None]:
+    """The encoding of documents for a late searcher by a cluster, if there is one."""
+    if cluster is None:
+        yield None
+        return
+    if model is not None and not isinstance(model, str | Path):
+        raise SettingError("A model in memory cannot be sent to a cluster: give its folder.")
+    make = partial(_opened_encode, model is not None, cluster.device)
+    folder = resolve_base(base if model is None else model).folder
+    with Pool(cluster, make, [ship(folder)], console or Console(quiet=True)) as pool:
+        yield pool.map
+
+
+def _opened_encode(is_model: bool, device: str, folder: Path) -> Encode:
+    """Open a late model, or the base that stands in for it, in a worker; return what encodes documents."""
+    from tardif.encoder.encoding import encode_texts
+
+    opened = _late_model(folder if is_model else None, folder, device)
+    return lambda texts: encode_texts(opened, texts, "document")
 
 
 def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_choice
+from tardif.cluster.connection import check_address, connected
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import MINING, TRAIN, TrainingSet
 from tardif.devices import allocate
@@ -40,6 +42,7 @@ class MiningPlan:
         teacher_ratio: the teacher's ``ratio``.
         device: where models compute.
         seed: of the draws.
+        ray: the Ray cluster that encodes the documents of a dense or late miner; None: this process does.
     """
 
     miner: str
@@ -53,6 +56,7 @@ class MiningPlan:
     teacher_ratio: float | None = 0.95
     device: str = "auto"
     seed: int = 0
+    ray: str | None = None
 
     def check(self) -> None:
         """Raise if an option cannot be used, before any work.
@@ -67,6 +71,8 @@ class MiningPlan:
             raise SettingError(f"teacher={self.teacher!r}: give a cross-encoder's folder or hub id, or a callable.")
         self.selection.check()
         allocate(self.device)
+        if self.ray is not None:
+            check_address(self.ray)
         if self.teacher is not None:
             self._teacher(None)  # it checks its options and its model's files
         if self.model is not None and self.miner in ("dense", "late", "hybrid"):
@@ -119,19 +125,21 @@ class MiningPlan:
     def _searcher(self, data: TrainingSet, work: Path | None, console: Console) -> Searcher | None:
         if self.miner == "none":
             return None
-        return make_searcher(
-            self.miner,
-            # Variants are positives of made queries alone: a search must not find them.
-            [document for document in data.documents.values() if parent_of(document) is None],
-            language=self.language,
-            base=self.base,
-            model=self.model if self.miner == "late" else None,
-            dense_model=None if self.miner == "late" else self.model,
-            size=self.size,
-            device=allocate(self.device).kind,
-            cache=None if work is None else work / "vectors",
-            console=console,
-        )
+        with connected(self.ray) if self.ray and self.miner != "lexical" else nullcontext() as cluster:
+            return make_searcher(
+                self.miner,
+                # Variants are positives of made queries alone: a search must not find them.
+                [document for document in data.documents.values() if parent_of(document) is None],
+                language=self.language,
+                base=self.base,
+                model=self.model if self.miner == "late" else None,
+                dense_model=None if self.miner == "late" else self.model,
+                size=self.size,
+                device=allocate(self.device).kind,
+                cache=None if work is None else work / "vectors",
+                console=console,
+                cluster=cluster,
+            )
 
     def _teacher(self, work: Path | None) -> Teacher:
         return Teacher(

@@ -15,7 +15,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ VERSION = 2
 
 # Texts to packed vectors ``[rows, dim]`` and the number of rows of each text.
 Encode = Callable[[Sequence[str]], tuple[NDArray[Any], Sequence[int]]]
+# Blocks of texts to what :data:`Encode` makes of each, in their order.
+EncodeBlocks = Callable[[Iterable[Sequence[str]]], Iterator[tuple[NDArray[Any], Sequence[int]]]]
 
 
 class Vectors(NamedTuple):
@@ -52,6 +54,7 @@ def encode_all(
     identity: str = "",
     console: Console | None = None,
     what: str = "Encoding documents",
+    over: EncodeBlocks | None = None,
 ) -> Vectors:
     """Encode texts a block at a time, or read what was encoded before.
 
@@ -65,6 +68,7 @@ def encode_all(
             another identity, or of other texts, are in another folder of the same cache.
         console: where to show progress.
         what: the words of the progress.
+        over: encodes blocks elsewhere, as ``encode`` would here; by default ``encode`` has one after the other.
 
     Raises:
         FolderError: the cache cannot be written, is damaged or holds something else.
@@ -80,11 +84,10 @@ def encode_all(
         with console.progress(what, len(texts), "documents") as bar:
             if store.done:
                 bar.resume(store.done)
-            for begin in range(store.done, len(texts), block):
-                part = texts[begin : begin + block]
-                vectors, lengths = encode(part)
+            parts = (texts[begin : begin + block] for begin in range(store.done, len(texts), block))
+            for vectors, lengths in map(encode, parts) if over is None else over(parts):
                 store.add(vectors.astype(dtype, copy=False), lengths)
-                bar.advance(len(part))
+                bar.advance(len(lengths))
     return store.vectors()
 
 

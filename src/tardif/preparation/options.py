@@ -70,6 +70,8 @@ class Preparation(LabelledReading):
             :class:`tardif.synthesis.endpoint.EndpointWriter` (at least ``url``, ``model``, ``cache`` and a cap).
             Without it nothing is sent anywhere.
         seed: of the split and of the draws.
+        ray: the Ray cluster that encodes the documents of a dense, late or hybrid miner (docs/cluster.md): ``local``,
+            ``auto`` or ``HOST:PORT``. It decides no result.
 
     >>> how = Preparation(negatives=4, window=(5, 30))
     >>> how.check()
@@ -107,6 +109,7 @@ class Preparation(LabelledReading):
     synthesize_limit: int | None = 4000
     endpoint: Mapping[str, Any] | None = None
     seed: int = 0
+    ray: str | None = None
 
     def check(self) -> None:
         """Raise if an option cannot be used.
@@ -148,6 +151,7 @@ class Preparation(LabelledReading):
             teacher_ratio=self.teacher_ratio,
             device=self.device,
             seed=self.seed,
+            ray=self.ray,
         )
 
     @property
@@ -173,9 +177,9 @@ class Preparation(LabelledReading):
             raise SettingError(f"The endpoint: {str(error).partition('() ')[2]}.") from error
 
     def as_json(self) -> dict[str, Any]:
-        """The options that decide what is made, as the manifest holds them: without the device and the cache."""
-        # The same options give the same set on any device, so the device is no part of them.
-        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "device"}
+        """The options that decide what is made, as the manifest holds them: without the place of work and the cache."""
+        # The same options give the same set on any device and cluster, so they are no part of them.
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("device", "ray")}
         if self.endpoint is not None:
             # Where answers are cached changes no answer, and the path is of this machine.
             options["endpoint"] = {name: value for name, value in self.endpoint.items() if name != "cache"}
