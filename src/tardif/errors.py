@@ -86,19 +86,35 @@ class ShardError(FolderError):
         shards: the names of those that do not, each with the reason.
 
     >>> print(ShardError({"shard-02": "the connection was lost"}))
-    shard-02 does not answer (the connection was lost): mend it, or take what the other shards find (partial=True).
+    shard-02 does not answer (the connection was lost): a search with partial=True leaves it out.
     """
 
     def __init__(self, shards: Mapping[str, str]) -> None:
         self.shards = dict(shards)
         verb, them = ("does", "it") if len(self.shards) == 1 else ("do", "them")
+        reason = next(iter(self.shards.values()), "")
         super().__init__(
-            f"{', '.join(self.shards)} {verb} not answer ({next(iter(self.shards.values()), '')}): mend {them}, or "
-            "take what the other shards find (partial=True)."
+            f"{', '.join(self.shards)} {verb} not answer ({reason}): a search with partial=True leaves {them} out."
         )
 
     def __reduce__(self) -> tuple[type[ShardError], tuple[dict[str, str]]]:
         return ShardError, (self.shards,)
+
+
+class PartialWarning(UserWarning):
+    """Shards of an index did not answer, and their documents could not be found.
+
+    Args:
+        shards: the names of the shards, each with the reason.
+
+    >>> print(PartialWarning({"shard-02": "the connection was lost"}))
+    The hits are those of the other shards: shard-02 does not answer (the connection was lost).
+    """
+
+    def __init__(self, shards: Mapping[str, str]) -> None:
+        self.shards = dict(shards)
+        listed = ", ".join(f"{name} does not answer ({why})" for name, why in self.shards.items())
+        super().__init__(visible(f"The hits are those of the other shards: {listed}."))
 
 
 class ServiceError(TardifError):

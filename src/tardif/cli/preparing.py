@@ -70,6 +70,7 @@ def export(
 ) -> None:
     """Write a training set or a checkpoint in another tool's format, or an index as Parquet or to Qdrant."""
     from tardif.data.training_set import TrainingSet
+    from tardif.index.manifest import is_index
     from tardif.progress import Console
 
     console = Console()
@@ -83,7 +84,7 @@ def export(
     is_set = (what / "manifest.json").is_file()
     if is_set and documents is not None:
         raise typer.BadParameter("goes with a checkpoint", param_hint="--documents")
-    if (what / "index.sqlite").is_file():
+    if is_index(what) or (what / "index.sqlite").is_file():
         lines = _export_index(what, out, form, overwrite)
     elif is_set:
         from tardif.data.export import export as write

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+import warnings
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,8 +130,8 @@ def delete(
     quiet: Quiet = False,
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
-    from tardif.index.disk import DiskIndex
     from tardif.index.qdrant.places import open_qdrant, qdrant_place
+    from tardif.index.sharded_folder import open_index
     from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
 
@@ -141,7 +143,7 @@ def delete(
     wanted = check_ids((ids or []) if ids_file is None else lines_of(ids_file))
     # No model is needed to delete: the index alone opens without PyTorch.
     place = qdrant_place(index)
-    with open_qdrant(place) if place else DiskIndex(index) as opened:
+    with open_qdrant(place) if place else open_index(index) as opened:
         if chosen is None:
             count = opened.delete(wanted)
             missing = len(set(wanted)) - count
@@ -213,6 +215,7 @@ class SearchGroup(Group):
     word_share: Annotated[float | None, "BM25's share with --hybrid; default: as learnt in training."] = None
     group: Annotated[bool, "One hit per document: its best piece."] = False
     explain: Explain = False
+    partial: Annotated[bool, "Leave out shards that do not answer, and name them."] = False
 
 
 @verb
@@ -242,11 +245,32 @@ def search(
         raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
     how, console = options.arguments(), Console(quiet=quiet)
     # Without a device the query encoder runs in onnxruntime, and a cold search answers in a second.
-    with Retriever(index, model=model, device=None if device == "auto" else device_kind(device)) as retriever:
+    with (
+        _told(console),
+        Retriever(index, model=model, device=None if device == "auto" else device_kind(device)) as retriever,
+    ):
         if query is not None:
             _search_one(retriever, query, how, console, as_json=as_json)
         elif queries is not None:
             _search_file(retriever, queries, reading, how, console, run=run, as_json=as_json)
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """Show as remarks which shards of an index did not answer; in an error, say what leaves them out."""
+    from tardif.errors import FolderError, PartialWarning, ShardError
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PartialWarning)
+        try:
+            yield
+        except ShardError as error:
+            raise FolderError(str(error).replace("a search with partial=True leaves", "--partial leaves")) from error
+    for found in caught:
+        if issubclass(found.category, PartialWarning):
+            console.warn(str(found.message))
+        else:
+            warnings.warn_explicit(found.message, found.category, found.filename, found.lineno)
 
 
 def _search_one(retriever: Retriever, query: str, how: dict[str, Any], console: Console, *, as_json: bool) -> None:

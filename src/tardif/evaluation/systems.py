@@ -184,7 +184,7 @@ def _index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> 
 
     def given() -> dict[str, str]:
         index: Any = retriever.index
-        return {"the index": f"{index.identity} {index.store.number('changes')}"}
+        return {"the index": f"{index.identity} {index.change}"}
 
     def explain(pairs: Sequence[tuple[str, Document]]) -> Sequence[Explanation]:
         return retriever.explain_many([(query, document.id) for query, document in pairs])

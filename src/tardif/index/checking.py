@@ -49,6 +49,7 @@ class Examination(Short):
         encoder: the checksum of the index's query encoder; "" for none.
         encoder_is_damaged: the query encoder cannot be read, or is another one (checked by
             :mod:`tardif.search.repair`).
+        shards: of an index in shards, the examination of each shard that can be read, by its name.
     """
 
     documents: int = 0
@@ -62,6 +63,7 @@ class Examination(Short):
     is_malformed: bool = False
     encoder: str = ""
     encoder_is_damaged: bool = False
+    shards: dict[str, Examination] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         rows = [("documents", self.documents), ("token vectors", self.tokens), ("segments", self.segments)]

@@ -30,11 +30,14 @@ _ASSIGNED = 2048
 def victims(view: View) -> list[int]:
     """Return the segments of a view to merge into one; none if all can stay.
 
-    First those without centroids, once they are many or hold many tokens; then one that lost many of its documents;
+    First those without centroids, once they are many or hold many tokens, or as soon as others are coded in fewer bits;
+    then one that lost many of its documents;
     then the smallest with centroids, once there are many.
     """
     plain = [i for i, segment in enumerate(view.segments) if not segment.has_postings]
-    if len(plain) > MOST_PLAIN or sum(view.segments[i].tokens for i in plain) >= PLAIN_TOKENS:
+    tokens = sum(view.segments[i].tokens for i in plain)
+    has_fewer_bits = any(segment.has_postings and segment.bits < 8 for segment in view.segments)
+    if len(plain) > MOST_PLAIN or tokens >= PLAIN_TOKENS or (tokens and has_fewer_bits):
         return plain
     thin = [i for i, living in enumerate(view.alive) if living.sum() < THIN * len(living)]
     if thin:
@@ -98,6 +101,7 @@ def merge(
     path: Path,
     *,
     bits: int,
+    codes: Callable[[NDArray[np.int16]], bool],
     book: Callable[[NDArray[np.int16]], tuple[str, Codebook]],
     workers: Workers,
 ) -> tuple[int, int] | None:
@@ -108,6 +112,7 @@ def merge(
         chosen: places of the segments in the view.
         path: a new file.
         bits: of the index.
+        codes: whether even few vectors are coded.
         book: returns the index's codebook, learned from the given vectors if there is none.
         workers: compare vectors with centroids.
 
@@ -131,7 +136,7 @@ def merge(
     if len({(s.bits, s.scale, s.codebook_name) for s in segments}) == 1 and segments[0].has_postings:
         return len(numbers), _copy(segments, places, rows, numbers, path)
     vectors, lengths, scale = _decoded(segments, places, rows)
-    coded = len(vectors) >= PLAIN_TOKENS or any(segment.has_postings for segment in segments)
+    coded = len(vectors) >= PLAIN_TOKENS or any(segment.has_postings for segment in segments) or codes(vectors)
     named = book(vectors) if coded else None
     write_vectors(path, numbers, lengths, vectors, bits=bits, scale=scale, book=named, workers=workers)
     return len(numbers), len(vectors)

@@ -35,7 +35,8 @@ from tardif.index.codebooks import centroid_count, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, fixed_query, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
 from tardif.index.fulltext import Words, WordStatistics, words_of
-from tardif.index.manifest import MANIFEST, new_manifest, read_manifest
+from tardif.index.manifest import MANIFEST, new_manifest, read_manifest, shard_identity
+from tardif.index.metadata_fields import MetadataField
 from tardif.index.pieces import check_fit
 from tardif.index.protocol import RECALL, Vectors
 from tardif.index.segment_writer import SegmentFiles
@@ -129,6 +130,7 @@ class DiskIndex:
         pool: float = 1.0,
         words: str | None = None,
         threads: int | None = None,
+        shard: tuple[str, int] | None = None,
     ) -> DiskIndex:
         """Create an empty index in an empty or new folder.
 
@@ -139,13 +141,19 @@ class DiskIndex:
             pool: how many of a document's tokens became one vector; recorded for those who add more.
             words: the documents' language, for an index that is also searched by words; None for vectors alone.
             threads: as for :class:`DiskIndex`.
+            shard: of an index in shards: the identity of the whole, and the number of this shard.
 
         Raises:
             SettingError: ``bits`` cannot be used, or the language is unknown.
             FolderError: the folder cannot be written.
         """
         folder = Path(folder)
-        manifest = new_manifest({"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)})
+        about = {"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)}
+        if shard is None:
+            manifest = new_manifest(about)
+        else:
+            own = {**about, "shard": {"of": shard[0], "number": shard[1]}}
+            manifest = new_manifest(own, identity=shard_identity(*shard))
         with writable(folder):
             # The manifest last: a folder without one is not an index, so a half-made one cannot be opened.
             for part in ("segments", "codebooks"):
@@ -224,6 +232,24 @@ class DiskIndex:
         """Return a new name for a file that is only needed while documents are added. The next write removes one that a
         killed process left."""
         return self._files.scratch()
+
+    def some_ids(self, count: int) -> list[str]:
+        """Return the ids of the first documents or pieces."""
+        return list(self.store.ids(self.view().numbers()[:count].tolist()).values())
+
+    @property
+    def change(self) -> int:
+        """The number of the last change of what searches find."""
+        return self.view().change
+
+    @property
+    def tokens(self) -> int:
+        """The number of token vectors; deleted ones count until their segment is rewritten."""
+        return sum(segment.tokens for segment in self.view().segments)
+
+    def fields(self) -> list[MetadataField]:
+        """Return the fields of all documents' metadata, sorted by name, with their types, values and ranges."""
+        return self.store.fields()
 
     def wholes(self, ids: Sequence[str]) -> dict[str, str]:
         """As :meth:`tardif.index.protocol.Index.wholes`."""
@@ -361,7 +387,7 @@ class DiskIndex:
             # Numbers are reserved in a transaction of their own: other writers do not wait while vectors are written.
             numbers = self._reserve(len(documents))
             # A few documents are scanned, until there are enough for a segment with centroids.
-            book = self._codebook_for(fixed) if len(fixed) >= PLAIN_TOKENS else None
+            book = self._codebook_for(fixed) if len(fixed) >= PLAIN_TOKENS or self._codes(fixed) else None
             counts = np.array(lengths, dtype=np.int64)
             with self._files.aside() as aside:
                 write_vectors(
@@ -404,6 +430,19 @@ class DiskIndex:
         """Announce how many token vectors the index will get: it determines the number of centroids."""
         self.note("expected tokens", str(tokens))
 
+    def codebook(self) -> Codebook | None:
+        """Return the codebook that vectors are coded with; None before there is one."""
+        name = self.store.fact("codebook")
+        return None if name is None else self._views.codebook(name)
+
+    def use_codebook(self, book: Codebook) -> None:
+        """Code vectors with this codebook, if the index has none. Shards that share one score as one index does."""
+        with writable(self.folder):
+            name = write_codebook(self.folder / "codebooks", book, self.identity)
+            with self.store.writing() as database:
+                if self.store.fact("codebook") is None:
+                    self.store.set_fact(database, "codebook", name)
+
     def note(self, name: str, value: str | None = None) -> str | None:
         """Return a fact that the index keeps for its builder; set it first if a value is given."""
         if value is not None:
@@ -434,6 +473,11 @@ class DiskIndex:
                 self.store.set_fact(database, "codebook", name)
                 return name, book
         return first, self._views.codebook(first)  # another process was faster
+
+    def _codes(self, vectors: NDArray[np.int16]) -> bool:
+        """Whether even few vectors are coded. In 4 and 2 bits they are, once there is a codebook: their scores must not
+        depend on how many were added with them."""
+        return self.bits < 8 and len(vectors) > 0 and self.store.fact("codebook") is not None
 
     def _publish(self, database: Connection, aside: Path, documents: int, tokens: int) -> None:
         """Make a finished file a living segment when the transaction commits."""
@@ -467,7 +511,15 @@ class DiskIndex:
         gone = np.concatenate([view.segments[i].numbers[~view.alive[i]] for i in chosen])
         with writable(self.folder), self._files.aside() as aside:
             # Merged outside the transaction too: segments never change, and new ones may be added meanwhile.
-            made = merge(view, chosen, aside, bits=self.bits, book=self._codebook_for, workers=self._workers)
+            made = merge(
+                view,
+                chosen,
+                aside,
+                bits=self.bits,
+                codes=self._codes,
+                book=self._codebook_for,
+                workers=self._workers,
+            )
             with self.store.writing() as database:
                 living = set(self.store.segments())
                 self._files.sweep(living)

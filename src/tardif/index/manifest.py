@@ -13,15 +13,27 @@ import xxhash
 from tardif.errors import FolderError
 from tardif.folders import read_json
 
-FORMAT = "tardif-index"
-MANIFEST = "manifest.json"
-VERSION = 4
+FORMAT, MANIFEST, VERSION = "tardif-index", "manifest.json", 4
+# Of an index in shards (tardif.index.sharded_folder).
+SHARDS_FORMAT, SHARDS, SHARDS_VERSION = "tardif-shards", "shards.json", 1
 
 
-def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a new index: ``about``, a random identity that no other index has, and a checksum."""
-    manifest = {"format": FORMAT, "version": VERSION, "identity": uuid.uuid4().hex, **about}
-    return {**manifest, "checksum": _checksum(manifest)}
+def new_manifest(about: Mapping[str, Any], *, identity: str | None = None, in_shards: bool = False) -> dict[str, Any]:
+    """Return the manifest of a new index: ``about``, an identity and a checksum.
+
+    Args:
+        about: what the manifest says beside.
+        identity: by default a random one, which no other index has.
+        in_shards: for an index in shards.
+    """
+    form, version = (SHARDS_FORMAT, SHARDS_VERSION) if in_shards else (FORMAT, VERSION)
+    manifest = {"format": form, "version": version, "identity": identity or uuid.uuid4().hex, **about}
+    return {**manifest, "checksum": values_checksum(manifest)}
+
+
+def shard_identity(whole: str, number: int) -> str:
+    """Return the identity of a shard of an index."""
+    return xxhash.xxh3_128_hexdigest(f"{whole} {number}".encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -30,28 +42,42 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         FolderError: the folder is not an index, the manifest is damaged, or it was written by another version.
     """
-    manifest = read_json(folder / MANIFEST, what="an index")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    return _read(folder, MANIFEST, FORMAT, VERSION)
+
+
+def read_shards(folder: Path) -> dict[str, Any]:
+    """Read the manifest of an index in shards. Errors as :func:`read_manifest`."""
+    return _read(folder, SHARDS, SHARDS_FORMAT, SHARDS_VERSION)
+
+
+def _read(folder: Path, name: str, form: str, version: int) -> dict[str, Any]:
+    manifest = read_json(folder / name, what="an index")
+    if not isinstance(manifest, dict) or manifest.get("format") != form:
         raise FolderError(f"{folder} is not an index: build one with tardif index.")
-    if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
+    if not isinstance(manifest.get("version"), int) or manifest["version"] > version:
         raise FolderError(f"{folder} was written by a newer Tardif: upgrade to read it.")
     # Older formats are refused, not converted: an index can be built again from its documents.
-    if manifest["version"] < VERSION:
+    if manifest["version"] < version:
         raise FolderError(f"{folder} was written by an older Tardif: build it again with tardif index.")
     checksum = manifest.pop("checksum", None)
-    if checksum != _checksum(manifest) or not isinstance(manifest.get("identity"), str):
-        raise FolderError(f"{folder} is damaged (the checksum of manifest.json is wrong): build the index again.")
+    if checksum != values_checksum(manifest) or not isinstance(manifest.get("identity"), str):
+        raise FolderError(f"{folder} is damaged (the checksum of {name} is wrong): build the index again.")
     return {**manifest, "checksum": checksum}
 
 
-def _checksum(manifest: Mapping[str, Any]) -> str:
+def values_checksum(values: Any) -> str:
+    """Return the checksum (XXH3) of values that JSON can hold."""
     # Sorted: the checksum is of the content, not of the order in which a program wrote it.
-    return xxhash.xxh3_64_hexdigest(json.dumps(manifest, sort_keys=True).encode())
+    return xxhash.xxh3_64_hexdigest(json.dumps(values, sort_keys=True).encode())
 
 
 def is_index(folder: str | Path) -> bool:
-    """Whether a folder is an index, of any version."""
+    """Whether a folder is an index, in shards or not, of any version."""
+    return any(_has(Path(folder) / name, form) for name, form in ((MANIFEST, FORMAT), (SHARDS, SHARDS_FORMAT)))
+
+
+def _has(path: Path, form: str) -> bool:
     try:
-        return bool(read_json(Path(folder) / MANIFEST, what="an index").get("format") == FORMAT)
+        return bool(read_json(path, what="an index").get("format") == form)
     except (FolderError, AttributeError):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from tardif.index.filter_nodes import Field
@@ -21,6 +22,8 @@ _TOGETHER = 100
 _TYPES = {"text": "text", "integer": "number", "real": "number", "true": "boolean", "false": "boolean", "null": "null"}
 # ISO 8601 dates, with or without a time: as texts they order by time.
 _DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+
+_NONE: Any = object()  # no value, where null is one
 
 Rows: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
@@ -64,6 +67,38 @@ def fields_of(rows: Rows) -> list[MetadataField]:
         if not rows(f"SELECT 1 FROM documents, {tables} WHERE {last}.type = 'object' LIMIT 1", ()):
             break
     return sorted(found, key=lambda field: field.name)
+
+
+def merged_fields(parts: Sequence[Sequence[MetadataField]]) -> list[MetadataField]:
+    """Return the fields of an index from those of its shards. How frequent a value is in all of them is not known:
+    values come in the order of their best place in a shard.
+
+    >>> one = MetadataField("year", ("number",), (2026, 2020), (2020, 2026))
+    >>> other = MetadataField("year", ("null", "number"), (1999, None), (1999, 1999))
+    >>> merged_fields([[one], [other]])
+    [MetadataField(name='year', types=('null', 'number'), values=(2026, 1999, 2020, None), range=(1999, 2026))]
+    """
+    found: dict[str, list[MetadataField]] = defaultdict(list)
+    for field in (field for part in parts for field in part):
+        found[field.name].append(field)
+    return [_merged(name, found[name]) for name in sorted(found)]
+
+
+def _merged(name: str, fields: Sequence[MetadataField]) -> MetadataField:
+    types = tuple(sorted({kind for field in fields for kind in field.types}))
+    values: tuple[Plain, ...] | None = None
+    if all(field.values is not None for field in fields):
+        ranks = zip_longest(*(field.values or () for field in fields), fillvalue=_NONE)
+        # By type too: True equals 1.
+        distinct = {(type(value), value): value for rank in ranks for value in rank if value is not _NONE}
+        values = tuple(distinct.values()) if len(distinct) <= MOST_VALUES else None
+    # Nulls are in no range.
+    ranges = [field.range for field in fields if field.types != ("null",)]
+    known = [ends for ends in ranges if ends is not None]
+    is_one_kind = len(known) == len(ranges) and len({isinstance(ends[0], str) for ends in known}) == 1
+    lows: list[Any] = [ends[0] for ends in known]
+    highs: list[Any] = [ends[1] for ends in known]
+    return MetadataField(name, types, values, (min(lows), max(highs)) if is_one_kind else None)
 
 
 def _fields_at(rows: Rows, depth: int) -> list[MetadataField]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 import xxhash
 
 from tardif.checks import check_hits, check_ids, check_list
-from tardif.errors import DataError, FolderError, ReplacedError, SettingError, ShardError, first_line
+from tardif.errors import DataError, FolderError, PartialWarning, ReplacedError, SettingError, ShardError, first_line
 from tardif.index.codes import NOT_FINITE
 from tardif.index.document_columns import as_kept
 from tardif.index.pieces import check_deletable, check_fit, check_free
@@ -144,9 +145,8 @@ class ShardedIndex:
         """Begin a moment in every shard. Readers never wait: if another wrote in between, they begin again."""
         for _ in range(_TRIES):
             before = self._change()
-            moments = {place: self.shards[place].moment() for place in self._places()}
-            outcomes = crew.run({place: moment.__enter__ for place, moment in moments.items()})
-            begun = {place: moments[place] for place, found in outcomes.items() if not isinstance(found, Exception)}
+            outcomes = crew.run({place: partial(_entered, self.shards[place]) for place in self._places()})
+            begun = {place: found for place, found in outcomes.items() if not isinstance(found, Exception)}
             try:
                 self._answers(outcomes)
             except BaseException:
@@ -406,6 +406,13 @@ def _second(ask: Callable[[Shard, list[str]], Value], some: list[str], shard: Sh
     return ask(shard, some)
 
 
+def _entered(shard: Shard) -> AbstractContextManager[None]:
+    """A moment of a shard, begun."""
+    moment = shard.moment()
+    moment.__enter__()
+    return moment
+
+
 def _ended(crew: Crew, moments: Mapping[int, AbstractContextManager[None]]) -> dict[int, bool | Exception | None]:
     """End the moments of shards, each in the thread that began it. Return what could not be ended, as an exception."""
     return crew.run({place: partial(moment.__exit__, None, None, None) for place, moment in moments.items()})
@@ -430,3 +437,32 @@ def _parts(
 
 def _add(part: _Part, source: str, shard: Shard) -> int:
     return shard.add(*part, source=source)
+
+
+def answered(index: Index, read: Callable[[], Answer], *, partial: bool) -> Answer:
+    """Return what ``read`` reads of an index.
+
+    Args:
+        index: of any kind.
+        read: is done again where a shard stopped answering while it read.
+        partial: leave out the shards of the index that do not answer, and warn of them.
+
+    Raises:
+        ShardError: a shard does not answer; with ``partial``, none does.
+    """
+    if not partial or not isinstance(index, ShardedIndex):
+        return read()
+    with index.partial() as missing, index.moment():
+        while True:
+            known = len(missing)
+            try:
+                found = read()
+            except (LookupError, DataError):  # a shard that gave a hit no longer gives its document
+                if len(missing) == known:
+                    raise
+            else:
+                if len(missing) == known:
+                    break
+    if missing:
+        warnings.warn(PartialWarning(missing), stacklevel=3)
+    return found

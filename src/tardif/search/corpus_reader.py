@@ -14,8 +14,8 @@ from tardif.data.json_metadata import as_stored
 from tardif.encoder.base import Base
 from tardif.errors import DataError, SettingError, TardifError
 from tardif.folders import check_file
-from tardif.index.disk import DiskIndex
 from tardif.index.qdrant.qdrant_index import QdrantIndex
+from tardif.index.sharded_folder import FolderIndex
 from tardif.index.spool import Held, SpooledCorpus, text_digest
 from tardif.progress import Console
 from tardif.types import Document
@@ -183,18 +183,18 @@ class CorpusReader:
         if self.file is not None:
             self.report.write(self.file)
 
-    def remember(self, index: DiskIndex | QdrantIndex, chunk: Chunk) -> None:
+    def remember(self, index: FolderIndex | QdrantIndex, chunk: Chunk) -> None:
         """Note in an index how its corpus was cut and its tables were read, for a later :meth:`Retriever.sync`."""
         index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
         index.note(_READING, json.dumps(dict(self.options.given())))
 
 
-def chunk_of(index: DiskIndex | QdrantIndex) -> Any:
+def chunk_of(index: FolderIndex | QdrantIndex) -> Any:
     """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
     return json.loads(index.note(_CHUNK) or '"auto"')
 
 
-def reading_of(index: DiskIndex | QdrantIndex) -> dict[str, Any]:
+def reading_of(index: FolderIndex | QdrantIndex) -> dict[str, Any]:
     """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
     found = json.loads(index.note(_READING) or "{}")
     return found if isinstance(found, dict) else {}

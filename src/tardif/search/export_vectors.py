@@ -14,7 +14,7 @@ manifest.json               format, version, model, rows, documents, token vecto
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from tardif.extras import need
 from tardif.folders import expanded, staged, write_json
 from tardif.index.disk import DiskIndex
 from tardif.index.document_columns import columns_of
+from tardif.index.sharded_folder import FolderIndex, ShardedFolder, open_index
 from tardif.index.stored import StoredBlock, stored_blocks
 
 FORMAT, VERSION = "tardif-vectors", 1
@@ -82,10 +83,15 @@ def export_vectors(index: str | Path, out: str | Path, *, overwrite: bool = Fals
     """
     need("parquet", "An export of vectors")
     folder = expanded(out)
-    with DiskIndex(expanded(index)) as opened, staged(folder, overwrite=overwrite) as aside:
-        dim = opened.store.number("dim")
+    with (
+        open_index(expanded(index)) as opened,
+        _parts_of(opened) as parts,
+        staged(folder, overwrite=overwrite) as aside,
+    ):
+        dim = max(part.store.number("dim") for part in parts)
         made = VectorExport(folder, dim)
-        _write(stored_blocks(opened, max(_BLOCK // (4 * max(dim, 1)), 1)), aside, made)
+        tokens = max(_BLOCK // (4 * max(dim, 1)), 1)
+        _write(chain.from_iterable(stored_blocks(part, tokens) for part in parts), aside, made)
         about = {"rows": made.rows, "documents": made.documents, "tokens": made.tokens, "dim": dim, "dtype": "float32"}
         # Without the model's place: the folder may leave this machine.
         model = {"fingerprint": opened.manifest["model"].get("fingerprint")}
@@ -95,6 +101,17 @@ def export_vectors(index: str | Path, out: str | Path, *, overwrite: bool = Fals
             {"format": FORMAT, "version": VERSION, "model": model, **settings, **about, "files": made.files},
         )
     return made
+
+
+@contextmanager
+def _parts_of(index: FolderIndex) -> Iterator[list[DiskIndex]]:
+    """The index, or its shards, in one state."""
+    if isinstance(index, ShardedFolder):
+        with index.still() as shards:
+            yield shards
+    else:
+        with index.moment():
+            yield [index]
 
 
 def _write(blocks: Iterator[StoredBlock], folder: Path, made: VectorExport) -> None:

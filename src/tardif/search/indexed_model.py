@@ -16,8 +16,8 @@ from tardif.display import Short
 from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
 from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, ModelError
-from tardif.index.disk import DiskIndex
 from tardif.index.qdrant.qdrant_index import QdrantIndex
+from tardif.index.sharded_folder import FolderIndex
 from tardif.ranking import WORD_SHARE
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class IndexedModel(Short):
     note: Callable[[str, str | None], str | None]
 
     @classmethod
-    def of(cls, index: DiskIndex | QdrantIndex, given: str | Path | None = None) -> IndexedModel:
+    def of(cls, index: FolderIndex | QdrantIndex, given: str | Path | None = None) -> IndexedModel:
         """Return the model of an opened index.
 
         Args:

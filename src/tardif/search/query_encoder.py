@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tardif.checksums import checksum
 from tardif.encoder.onnx.folder import INSIDE, SETTINGS
 from tardif.errors import FolderError, ModelError
-from tardif.index.disk import DiskIndex
 from tardif.index.qdrant.qdrant_index import QdrantIndex
+from tardif.index.sharded_folder import FolderIndex
 from tardif.progress import Console
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def export_encoder(encoder: MultiVectorEncoder, folder: Path, console: Console) 
         console.say(f"{error} Searches load PyTorch.")
 
 
-def bind_encoder(index: DiskIndex | QdrantIndex) -> None:
+def bind_encoder(index: FolderIndex | QdrantIndex) -> None:
     """Note in an index the checksum of the query encoder in its folder; "" if there is none."""
     settings = _settings(Path(index.folder))
     index.note(ENCODER, checksum(settings) if settings.is_file() else "")
 
 
-def encoder_of(index: DiskIndex | QdrantIndex) -> Path | None:
+def encoder_of(index: FolderIndex | QdrantIndex) -> Path | None:
     """Return the folder of an index's query encoder; None if it was built without one.
 
     Raises:

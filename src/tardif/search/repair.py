@@ -13,6 +13,8 @@ from tardif.folders import publish
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.index.pieces import blocks_of, by_whole
+from tardif.index.shard_checking import examine_shards
+from tardif.index.sharded_folder import FolderIndex, ShardedFolder, is_sharded
 from tardif.progress import Console
 from tardif.search.build import BLOCK, add_documents, document_vectors
 from tardif.search.indexed_model import IndexedModel
@@ -34,7 +36,7 @@ def examine(index: str | Path) -> Examination:
     Raises:
         FolderError: the folder is not an index, its manifest is damaged, or it was written by another version.
     """
-    found = examine_index(index)
+    found = examine_shards(Path(index)) if is_sharded(Path(index)) else examine_index(index)
     if found.encoder:
         from tardif.encoder.onnx.encoder import LightEncoder
 
@@ -78,24 +80,43 @@ def repair(
     # Before anything is removed: what is lost is encoded again.
     need("train", "Repairing an index", MODEL)
     folder = Path(index)
+    parts = {folder / name: part for name, part in found.shards.items()} if is_sharded(folder) else {folder: found}
     # First remove what is damaged, so that the index opens; then encode again what it lacks.
-    done = mend(folder, found)
-    documents = to_encode(folder, found)
-    if documents or found.encoder_is_damaged:
+    done = [line for place, part in parts.items() if part.problems for line in mend(place, part)]
+    lacking = {place: to_encode(place, part) for place, part in parts.items() if part.problems}
+    if any(lacking.values()) or found.encoder_is_damaged:
         from tardif.encoder.model import open_model
 
-        with DiskIndex(folder, incomplete=True) as opened:
+        with _opened(folder) as opened:
             home = IndexedModel.of(opened, model)
             encoder = open_model(str(home.path), device=device, trust_remote_code=trust_remote_code)
-            _reencode(opened, documents, encoder, console)
-            if documents:
-                done.append(f"{len(documents)} documents were encoded again.")
+            for place, documents in lacking.items():
+                _reencode(_part_in(opened, place), documents, encoder, console)
+            if count := sum(map(len, lacking.values())):
+                done.append(f"{count} documents were encoded again.")
             if found.encoder_is_damaged:
                 done.append(_export_again(opened, encoder, console))
     return done, examine(folder)
 
 
-def _export_again(index: DiskIndex, encoder: MultiVectorEncoder, console: Console) -> str:
+def _opened(folder: Path) -> FolderIndex:
+    """An index, opened even if documents lack their vectors."""
+    if is_sharded(folder):
+        return ShardedFolder(
+            folder, open_shard=lambda place, threads: DiskIndex(place, threads=threads, incomplete=True)
+        )
+    return DiskIndex(folder, incomplete=True)
+
+
+def _part_in(index: FolderIndex, place: Path) -> DiskIndex:
+    """The index, or its shard, in a folder."""
+    if isinstance(index, DiskIndex):
+        return index
+    found: DiskIndex = index.stored[index.names.index(place.name)]
+    return found
+
+
+def _export_again(index: FolderIndex, encoder: MultiVectorEncoder, console: Console) -> str:
     folder = index.folder
     # Aside first: a repair that is interrupted leaves the old encoder, or a whole new one.
     aside = folder / f".{ENCODER}"

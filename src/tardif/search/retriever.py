@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,16 +16,17 @@ from tardif.errors import SettingError
 from tardif.explanation import Explanation
 from tardif.extras import INDEXING, MODEL, need
 from tardif.folders import check_output
-from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, Vectors
 from tardif.index.qdrant.places import open_qdrant, qdrant_place
 from tardif.index.qdrant.qdrant_index import QdrantIndex
+from tardif.index.sharded import answered
+from tardif.index.sharded_folder import FolderIndex, open_index, reopened
 from tardif.index.spool import SpooledCorpus
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
-from tardif.ranking import WORD_SHARE
+from tardif.ranking import WORD_SHARE, Ranking
 from tardif.search.build import (
     BuildOptions,
     DocumentVectors,
@@ -107,10 +108,10 @@ class Retriever:
         how: Any = {"model": model, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         place = qdrant_place(index)
         # Absolute: another process may have another working folder.
-        self._call = partial(Retriever, str(place) if place else Path(index).absolute(), **how)
-        self._use(open_qdrant(place, threads) if place else DiskIndex(index, threads=threads), model)
+        self._call = functools.partial(Retriever, str(place) if place else Path(index).absolute(), **how)
+        self._use(open_qdrant(place, threads) if place else open_index(index, threads=threads), model)
 
-    def _use(self, opened: DiskIndex | QdrantIndex, model: str | Path | None) -> None:
+    def _use(self, opened: FolderIndex | QdrantIndex, model: str | Path | None) -> None:
         how, self.index = self._call.keywords, opened
         self.pool = float(opened.manifest["pool"])
         self._chunk: Chunk = chunk_of(opened)
@@ -129,7 +130,7 @@ class Retriever:
     def __reduce__(self) -> Any:
         """Pickle as the call that opens the index: another process opens it itself. Documents in memory cannot be
         pickled."""
-        if not isinstance(self.index, DiskIndex | QdrantIndex):
+        if not isinstance(self.index, FolderIndex | QdrantIndex):
             raise SettingError("Documents in memory cannot be sent to another process: build an index.")
         return self._call, ()
 
@@ -147,9 +148,8 @@ class Retriever:
         >>> retriever.search("how do I change my password?", k=1)[0].rank
         1
         """
-        if isinstance(self.index, DiskIndex) and self.home is not None:
-            self.index.reopen()
-            self._use(self.index, self.home.given)
+        if isinstance(self.index, FolderIndex) and self.home is not None:
+            self._use(reopened(self.index, self._call.keywords["threads"]), self.home.given)
 
     @classmethod
     def build(
@@ -285,7 +285,7 @@ class Retriever:
 
     def _facts(self) -> list[str]:
         where = "in memory"
-        if isinstance(self.index, DiskIndex | QdrantIndex):
+        if isinstance(self.index, FolderIndex | QdrantIndex):
             where = short(self.index.place if isinstance(self.index, QdrantIndex) else str(self.index.folder))
         try:
             return [where, f"{len(self)} documents"]
@@ -327,7 +327,7 @@ class Retriever:
             return self._put(reader, corpus, source_of(documents))
 
     def _scratch(self) -> Path | None:
-        return self.index.scratch() if isinstance(self.index, DiskIndex) else None
+        return self.index.scratch() if isinstance(self.index, FolderIndex) else None
 
     def _put(self, reader: CorpusReader, corpus: SpooledCorpus, source: str) -> tuple[int, int]:
         """Encode and add documents. Returns how many, and how many replaced one."""
@@ -403,7 +403,11 @@ class Retriever:
         need("train", "sync", INDEXING)
         source = source_of(folder)
         is_given = any(value is not None for value in reading.values())
-        if not is_given and isinstance(self.index, DiskIndex | QdrantIndex) and source in self.index.sources().values():
+        if (
+            not is_given
+            and isinstance(self.index, FolderIndex | QdrantIndex)
+            and source in self.index.sources().values()
+        ):
             reading = reading_of(self.index)
         reader = CorpusReader(folder, Console(quiet=quiet), None, reading)
         as_built = self._chunk if chunk == "same" else chunk
@@ -434,6 +438,7 @@ class Retriever:
         word_share: float | None = None,
         group: bool = False,
         explain: bool = False,
+        partial: bool = False,
     ) -> list[Hit]:
         """Return the ``k`` best documents for a query by MaxSim, best first.
 
@@ -449,9 +454,12 @@ class Retriever:
             group: one hit per document: the best of its pieces, under the document's id; ``k`` counts documents.
             explain: give each hit the passage of its text that earned most of the score (:attr:`Hit.snippet
                 <tardif.types.Hit.snippet>`), and the words that earned it.
+            partial: of an index in shards, return what the shards find that answer, with a
+                :class:`~tardif.errors.PartialWarning` that names the others.
 
         Raises:
             SettingError: the query is empty, or an option cannot be used.
+            ShardError: a shard of the index does not answer; with ``partial``, none does.
 
         >>> hits = Retriever("support.index").search("how do I change my password?", k=2, where="year >= 2020")
         >>> [hit.rank for hit in hits], all(hit.metadata["year"] >= 2020 for hit in hits)
@@ -461,7 +469,7 @@ class Retriever:
         True
         """
         queries, options = [check_query(query)], self._options(k, where, exact, recall, hybrid, word_share, group)
-        return self._hits(queries, options, explain=explain)[0]
+        return answered(self.index, lambda: self._hits(queries, options, explain=explain), partial=partial)[0]
 
     def search_many(
         self,
@@ -475,6 +483,7 @@ class Retriever:
         word_share: float | None = None,
         group: bool = False,
         explain: bool = False,
+        partial: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of several queries, encoded and scored together; arguments and errors as :meth:`search`.
@@ -482,7 +491,8 @@ class Retriever:
         ``advance`` is called with the number of queries done, for progress.
         """
         options = self._options(k, where, exact, recall, hybrid, word_share, group)
-        return self._hits(check_queries(queries), options, advance, explain=explain)
+        checked = check_queries(queries)
+        return answered(self.index, lambda: self._hits(checked, options, advance, explain=explain), partial=partial)
 
     @property
     def word_share(self) -> float:
@@ -541,6 +551,7 @@ class Retriever:
         hybrid: bool = False,
         word_share: float | None = None,
         group: bool = False,
+        partial: bool = False,
         advance: Callable[[int], None] | None = None,
     ) -> Run:
         """Return the run of queries given by id: query id -> document id -> score. Arguments and errors are those of
@@ -556,9 +567,13 @@ class Retriever:
         names, texts = check_ids(list(queries)), check_queries(list(queries.values()))
         if len(set(names)) < len(names):
             raise SettingError("queries: two of them have the same id, one as a text and one as a number.")
-        with self.index.moment():
-            found = rank_queries(self.index, self._model.encode_queries, texts, options, advance)
-            owners = owners_of(self.index, found) if options.group else {}
+
+        def ranked() -> tuple[list[Ranking], Mapping[str, str]]:
+            with self.index.moment():
+                found = rank_queries(self.index, self._model.encode_queries, texts, options, advance)
+                return found, owners_of(self.index, found) if options.group else {}
+
+        found, owners = answered(self.index, ranked, partial=partial)
         return ShortDict(
             (query, ShortDict((owners.get(identity, identity), score) for identity, score in ranking))
             for query, ranking in zip(names, found, strict=True)

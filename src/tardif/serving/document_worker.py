@@ -128,12 +128,12 @@ class Worker:
             return retriever.encoder
 
     def _put(self, documents: list[dict[str, Any]]) -> dict[str, int]:
-        from tardif.index.disk import DiskIndex
+        from tardif.index.sharded_folder import FolderIndex
         from tardif.search.corpus_reader import chunk_of
 
         self._model()
         retriever = self._retriever()
-        assert isinstance(retriever.index, DiskIndex)
+        assert isinstance(retriever.index, FolderIndex)
         # Cut as the index was cut: of one that was cut to a length, long documents would else be found by their
         # beginnings only.
         count, replaced = retriever.add(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tardif.encoder.malloc import release_memory
 from tardif.errors import ModelError, ReplacedError
-from tardif.index.disk import DiskIndex
+from tardif.index.sharded_folder import FolderIndex
 from tardif.search.query_encoder import encoder_of
 from tardif.search.retriever import Retriever
 from tardif.types import Document
@@ -48,7 +48,7 @@ class OpenedIndex:
     @property
     def is_hybrid(self) -> bool:
         """Whether it is also searched by words."""
-        return bool(_disk(self._lease.retriever).manifest.get("words"))
+        return bool(_index(self._lease.retriever).manifest.get("words"))
 
     def read(self, work: Callable[[Retriever], Result]) -> Result:
         """Return what ``work`` reads. If the index was built again, it is opened again, and ``work`` done again.
@@ -95,20 +95,19 @@ class OpenedIndex:
         return self.read(self._read_facts)
 
     def _read_facts(self, retriever: Retriever) -> dict[str, Any]:
-        index = _disk(retriever)
+        index = _index(retriever)
         with index.moment():
-            view = index.view()
-            state = (index.identity, view.change)
+            state = (index.identity, index.change)
             known = self._facts
             if known is None or known[0] != state:
                 model = index.manifest["model"]
                 facts = {
                     "documents": len(index),
-                    "tokens": sum(int(segment.starts[-1]) for segment in view.segments),
+                    "tokens": index.tokens,
                     "bits": index.bits,
                     "hybrid": bool(index.manifest.get("words")),
                     "model": Path(model.get("path") or model.get("relative") or "").name,
-                    "fields": [field.as_json() for field in index.store.fields()],
+                    "fields": [field.as_json() for field in index.fields()],
                 }
                 self._facts = known = (state, facts)
             return known[1]
@@ -129,7 +128,7 @@ class OpenedIndex:
 
 def _opened(folder: Path) -> Retriever:
     retriever = Retriever(folder)
-    if encoder_of(_disk(retriever)) is None:
+    if encoder_of(_index(retriever)) is None:
         retriever.close()
         raise ModelError(
             f"{folder} has no query encoder, so it cannot be served without PyTorch: its model cannot be exported. "
@@ -142,18 +141,17 @@ def _opened(folder: Path) -> Retriever:
 
 def _warm(retriever: Retriever) -> None:
     """Open the encoder and load the kernels: the first client must not wait for it."""
-    index = _disk(retriever)
+    index = _index(retriever)
     with index.moment():
         # One document: a search would read the vectors of all of them from the disk.
-        ids = index.store.ids(index.view().numbers()[:1].tolist())
-        if ids:
-            retriever.rerank("ready", list(ids.values()))
+        if ids := index.some_ids(1):
+            retriever.rerank("ready", ids)
         else:
             retriever.matchable(["ready"])
 
 
-def _disk(retriever: Retriever) -> DiskIndex:
-    assert isinstance(retriever.index, DiskIndex)
+def _index(retriever: Retriever) -> FolderIndex:
+    assert isinstance(retriever.index, FolderIndex)
     return retriever.index
 
 

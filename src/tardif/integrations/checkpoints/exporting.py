@@ -124,13 +124,14 @@ def export_checkpoint(
 def _read(documents: Any) -> list[Document]:
     """Read documents from an index, a file, a folder or values."""
     from tardif.data.documents import read_documents
+    from tardif.index.manifest import is_index
 
     folder = Path(documents) if isinstance(documents, str | Path) else None
-    if folder is None or not (folder / "index.sqlite").is_file():
+    if folder is None or not (is_index(folder) or (folder / "index.sqlite").is_file()):
         return read_documents(documents)
-    from tardif.index.disk import DiskIndex
+    from tardif.index.sharded_folder import open_index
 
-    with DiskIndex(folder) as opened:
+    with open_index(folder) as opened:
         return list(opened.get(opened.ids()).values())
 
 
