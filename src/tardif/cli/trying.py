@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tardif.cli.groups import verb
 from tardif.cli.output import put, put_json
+from tardif.cli.planning import PlanRequest
 from tardif.cli.shared_options import AsJson, OpeningOptions, Quiet
 from tardif.cli.typed import typed
 from tardif.encoder import MINILM
@@ -32,10 +33,22 @@ def doctor(
     opening: OpeningOptions,
     index: Annotated[Path | None, typer.Argument(help="An index to check, byte by byte.", show_default=False)] = None,
     repair: Annotated[bool, "Repair the index. Lost vectors are encoded again."] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option(metavar="DOCUMENTS", help="Say what an index of so many documents needs, such as 50M."),
+    ] = None,
+    tokens: Annotated[int, "With --plan: tokens of a document."] = 120,
+    bits: Annotated[int, "With --plan: bits of the index, 16, 8, 4 or 2."] = 8,
+    pool: Annotated[float, "With --plan: tokens that become one vector."] = 1.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show packages, devices and offline models; or check an index."""
+    """Show packages, devices and offline models; check an index; or plan a large one."""
+    if plan is not None:
+        if index is not None or repair:
+            raise typer.BadParameter("plan an index, or check one", param_hint="--plan")
+        _plan(PlanRequest(plan, tokens, bits, pool, **_model_of(opening)), as_json=as_json, quiet=quiet)
+        return
     if index is not None:
         _examine_index(index, repair, opening, as_json=as_json, quiet=quiet)
         return
@@ -48,6 +61,23 @@ def doctor(
         put_json(found)
         return
     for line in report(found):
+        put(line)
+
+
+def _model_of(opening: OpeningOptions) -> dict[str, Any]:
+    given = opening.arguments()
+    return {"base": str(given.pop("model") or MINILM), **given}
+
+
+def _plan(asked: PlanRequest, *, as_json: bool, quiet: bool) -> None:
+    from tardif.cli import planning
+    from tardif.progress import Console
+
+    found = planning.plan(asked, Console(quiet=quiet))
+    if as_json:
+        put_json(found)
+        return
+    for line in planning.report(found):
         put(line)
 
 
