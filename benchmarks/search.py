@@ -29,6 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def built(data: Collection, folder: Path, bits: int, words: str | None = None) -
 
     began = time.process_time()
     with SpooledCorpus.of(data.documents) as corpus:
-        fill(index, corpus, encoded)
+        fill(index, corpus, partial(map, encoded))
     return index, time.process_time() - began - spent
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def depth(beir: Any, model: Any, work: Path, count: int) -> None:
     queries = [v.astype(np.float32) for v, _ in encoded(model, list(beir.queries.values())[:count], "query")]
     with DiskIndex.create(work / "index", bits=8, pool=1.0, words=None, model={"path": ""}, threads=1) as index:
         with SpooledCorpus.of(Document(name, name) for name in texts) as corpus:
-            fill(index, corpus, known)
+            fill(index, corpus, partial(map, known))
         for k in (10, 100, 1000):
             found: dict[bool, list[set[str]]] = {}
             for exact in (False, True):

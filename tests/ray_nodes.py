@@ -16,6 +16,7 @@ import psutil
 
 # Seconds for a step of Ray on a machine with other work.
 PATIENCE = 600
+_TRIES = 4
 _LOOPBACK = "127.0.0.1"
 _SMALL = ["--num-cpus", "1", "--object-store-memory", "100000000"]
 
@@ -43,9 +44,17 @@ class Nodes:
         self.add()
 
     def _start(self, arguments: list[str]) -> psutil.Popen:
+        """Start a node. On a machine with much other work Ray's own time limits may pass: it is tried again."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(RuntimeError):
+                return self._try(arguments)
+        return self._try(arguments)
+
+    def _try(self, arguments: list[str]) -> psutil.Popen:
         environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
         # Also where the user has a token for other clusters; and workers are not starved by other work here.
         environment |= {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+        environment |= {"RAY_gcs_server_request_timeout_seconds": "300", "RAY_raylet_start_wait_time_s": "300"}
         # Workers import Tardif, and the tests' modules, from where this process does.
         environment |= {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -67,6 +76,7 @@ class Nodes:
             with contextlib.suppress(psutil.TimeoutExpired):
                 process.wait(0.1)
                 break
+        _kill(process)
         raise RuntimeError(log.read_text(errors="replace"))
 
     def add(self) -> None:

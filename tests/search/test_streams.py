@@ -145,3 +145,21 @@ def test_vectors_of_a_block_are_packed_in_the_order_of_its_documents():
     vectors, lengths, _ = build.encode_block(documents, encode)
     assert lengths == [len(document.content) // 5 for document in documents]
     assert vectors[:, 0].tolist() == [length for length in lengths for _ in range(length)]
+
+
+def test_blocks_come_out_alike_where_parts_are_read_ahead(monkeypatch):
+    monkeypatch.setattr(build, "_PART", 4)
+    blocks = [[Document(f"d{n}", "word " * (n % 7)) for n in range(first, first + 11)] for first in (0, 11, 22)]
+
+    def encode(texts):
+        lengths = [len(text) // 5 for text in texts]
+        return build.DocumentVectors(np.repeat(lengths, lengths).astype(np.float32)[:, None], lengths)
+
+    done = []
+    here = list(build.encoded_blocks(blocks, lambda parts: map(encode, parts)))
+    ahead = list(build.encoded_blocks(blocks, lambda parts: [encode(part) for part in parts], done.append))
+    assert [documents for documents, _ in ahead] == [documents for documents, _ in here] == blocks
+    for (_, one), (_, other) in zip(ahead, here, strict=True):
+        assert one.lengths == other.lengths
+        assert one.vectors.tolist() == other.vectors.tolist()
+    assert done == [4, 4, 3] * 3

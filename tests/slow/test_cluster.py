@@ -16,7 +16,9 @@ from tardif.cluster.connection import Cluster, connected
 from tardif.cluster.pool import Pool
 from tardif.errors import ClusterError, DataError, FolderError
 from tardif.evaluation.comparison import compare
+from tardif.index.disk import DiskIndex
 from tardif.mining.miners import make_searcher
+from tardif.search.retriever import Retriever
 from tardif.text.languages import language
 from tardif.types import Document
 
@@ -126,4 +128,28 @@ def test_a_killed_node_changes_no_result(nodes, cluster, multi_vector_folder, tm
         nodes.add()
     assert over == here
     assert (tmp_path / "over.trec").read_bytes() == (tmp_path / "here.trec").read_bytes()
+    assert capfd.readouterr().out == ""
+
+
+def stored(folder):
+    """What an index holds: the documents, and every stored vector with its scale."""
+    with DiskIndex(folder, threads=1) as index:
+        view = index.view()
+        numbers = view.numbers().tolist()
+        ids = index.store.ids(numbers)
+        vectors = {ids[number]: view.stored(number) for number in numbers}
+        return index.get(index.ids()), {name: (rows.tobytes(), scale) for name, (rows, scale) in vectors.items()}
+
+
+def test_a_killed_node_changes_no_index(nodes, cluster, multi_vector_folder, tmp_path, capfd):
+    how = {"pool": 2, "quiet": True}
+    Retriever.build(multi_vector_folder, DOCUMENTS, tmp_path / "here", **how).close()
+    kill = threading.Timer(1, nodes.kill_second)
+    kill.start()
+    try:
+        Retriever.build(multi_vector_folder, DOCUMENTS, tmp_path / "over", ray=nodes.address, **how).close()
+    finally:
+        kill.join()
+        nodes.add()
+    assert stored(tmp_path / "over") == stored(tmp_path / "here")
     assert capfd.readouterr().out == ""

@@ -24,6 +24,7 @@ from tardif.cli.shared_options import (
     OpeningOptions,
     Overwrite,
     Quiet,
+    Ray,
     ReadingOptions,
     Report,
     Trust,
@@ -59,6 +60,7 @@ class BuildGroup(Group):
     device: Device = "auto"
     overwrite: Overwrite = False
     trust_remote_code: Trust = False
+    ray: Ray = None
     report: Report = None
     quiet: Quiet = False
 
@@ -228,6 +230,11 @@ def search(
     run: Annotated[Path | None, "Write the run of --queries (TREC format)."] = None,
     model: Annotated[Path | None, "The index's model, if it was moved."] = None,
     device: Annotated[str, "Encode queries with PyTorch on cpu, cuda or mps; auto: without PyTorch."] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="local|ADDRESS", help="Search the shards of an index on a Ray cluster (docs/cluster.md)."),
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="With --ray: actors of each shard.")] = 1,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -244,11 +251,10 @@ def search(
     if queries is None and reading.given:
         raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
     how, console = options.arguments(), Console(quiet=quiet)
+    opening: dict[str, Any] = {"model": model, "device": None if device == "auto" else device_kind(device)}
+    opening |= {"ray": ray, "replicas": replicas}
     # Without a device the query encoder runs in onnxruntime, and a cold search answers in a second.
-    with (
-        _told(console),
-        Retriever(index, model=model, device=None if device == "auto" else device_kind(device)) as retriever,
-    ):
+    with _told(console), Retriever(index, **opening) as retriever:
         if query is not None:
             _search_one(retriever, query, how, console, as_json=as_json)
         elif queries is not None:

@@ -6,9 +6,11 @@ there: documents that it holds unchanged are not encoded again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 
 from tardif.batching import batched
 from tardif.checks import is_number
+from tardif.cluster.connection import check_address, connected
+from tardif.cluster.pool import Pool
+from tardif.cluster.shipping import ship
 from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.token_vectors import encode_documents
 from tardif.errors import DataError, FolderError, SettingError
@@ -30,6 +35,7 @@ from tardif.index.protocol import Index, Vectors
 from tardif.index.spool import SpooledCorpus
 from tardif.index.token_groups import Groups
 from tardif.locks import lock_file
+from tardif.progress import Console
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, export_encoder
@@ -57,6 +63,8 @@ class DocumentVectors(NamedTuple):
 
 
 Encode = Callable[[Sequence[str]], DocumentVectors]
+# Parts of a corpus, each some texts, to the vectors of each part, in the parts' order. It may read ahead.
+EncodeParts = Callable[[Iterable[Sequence[str]]], Iterable[DocumentVectors]]
 
 # Documents encoded and written together: a killed build loses at most this many.
 BLOCK = 2048
@@ -79,6 +87,7 @@ class BuildOptions:
         threads: for comparing vectors with centroids; None for all processors.
         trust_remote_code: let the model run its own code.
         overwrite: replace an existing folder.
+        ray: the Ray cluster that encodes; None: this process does.
 
     Raises:
         SettingError: ``bits`` or ``pool`` cannot be used.
@@ -92,8 +101,11 @@ class BuildOptions:
     threads: int | None = None
     trust_remote_code: bool = False
     overwrite: bool = False
+    ray: str | None = None
 
     def __post_init__(self) -> None:
+        if self.ray is not None:
+            check_address(self.ray)
         object.__setattr__(self, "bits", check_bits(self.bits))
         object.__setattr__(self, "pool", check_pool(self.pool))
 
@@ -119,11 +131,14 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
         remembered = IndexedModel.remember(base.folder, out)
         manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
         with _under_way(out, manifest, options) as index:
-            with reader.console.progress("Indexing", len(corpus), "documents") as bar:
+            with (
+                encoding(encoder, base.folder, options, reader.console) as encode,
+                reader.console.progress("Indexing", len(corpus), "documents") as bar,
+            ):
                 fill(
                     index,
                     corpus,
-                    lambda texts: document_vectors(encoder, texts, options.pool),
+                    encode,
                     advance=bar.advance,
                     resumed=lambda count: bar.resume(bar.done + count),
                     source=source_of(reader.documents),
@@ -149,6 +164,39 @@ def corpus_for(
         encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
         reader.show_unread(encoder, corpus)
         yield base, corpus, encoder
+
+
+@contextmanager
+def encoding(
+    encoder: MultiVectorEncoder, folder: Path, options: BuildOptions, console: Console
+) -> Iterator[EncodeParts]:
+    """Give what encodes documents: the model here, or copies of it on a cluster.
+
+    Args:
+        encoder: the model, opened.
+        folder: its folder.
+        options: how.
+        console: says when workers of the cluster are lost.
+
+    Raises:
+        ClusterError: the cluster cannot be reached.
+    """
+    if options.ray is None:
+        yield partial(map, lambda texts: document_vectors(encoder, texts, options.pool))
+        return
+    with connected(options.ray) as cluster:
+        make = partial(_opened_encode, options.pool, cluster.device, options.trust_remote_code)
+        with Pool(cluster, make, [ship(folder)], console) as pool:
+            yield pool.map
+
+
+def _opened_encode(pool: float, device: str, trust_remote_code: bool, folder: Path) -> Encode:
+    """Open a model in a worker, and return what encodes documents."""
+    from tardif.encoder.model import open_model
+
+    base = resolve_base(folder, trust_remote_code=trust_remote_code)
+    encoder = open_model(base, device=device, trust_remote_code=trust_remote_code)
+    return lambda texts: document_vectors(encoder, texts, pool)
 
 
 def _spool_beside(out: Path) -> Path:
@@ -224,7 +272,7 @@ def _interrupted(work: Path, manifest: Mapping[str, Any], threads: int | None) -
 def fill(
     index: DiskIndex,
     corpus: SpooledCorpus,
-    encode: Encode,
+    encode: EncodeParts,
     *,
     advance: Callable[[int], None] | None = None,
     resumed: Callable[[int], None] | None = None,
@@ -239,7 +287,7 @@ def fill(
     Args:
         index: empty, or left by an interrupted call.
         corpus: the documents, on disk.
-        encode: texts to vectors.
+        encode: parts of the corpus to vectors; one that reads ahead holds the texts of the parts that it has read.
         advance: called with the number of documents (or pieces) encoded, for progress.
         resumed: called with the number of documents that the index already held.
         source: the file or folder that the documents came from.
@@ -252,15 +300,23 @@ def fill(
         raise DataError("The corpus is empty: there is nothing to index.")
     # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
     sample = max(BLOCK, centroid_count(len(corpus) * _TOKENS_PER_DOCUMENT) // 2)
-    for number, block in enumerate(corpus.sample_first(sample, BLOCK)):
-        missing = differing(index, block)
-        if resumed is not None and len(missing) < len(block):
-            resumed(len(block) - len(missing))
-        if missing:
-            encoded = encode_block(missing, encode, advance)
-            if number == 0:  # now the mean number of tokens is known
-                index.expect(len(encoded.vectors) // len(missing) * len(corpus))
-            index.add(missing, *encoded, source=source)
+    sampled: list[Document] = []
+
+    def blocks() -> Iterator[list[Document]]:
+        for number, block in enumerate(corpus.sample_first(sample, BLOCK)):
+            missing = differing(index, block)
+            if resumed is not None and len(missing) < len(block):
+                resumed(len(block) - len(missing))
+            if missing:
+                if number == 0:
+                    sampled.extend(missing)
+                yield missing
+
+    for documents, encoded in encoded_blocks(blocks(), encode, advance):
+        if sampled:  # now the mean number of tokens is known
+            index.expect(len(encoded.vectors) // len(sampled) * len(corpus))
+            sampled.clear()
+        index.add(documents, *encoded, source=source)
     # An interrupted build may have indexed documents that are gone from the corpus since.
     if len(index) > corpus.wholes:
         for gone in batched(corpus.unknown(index.each_id()), BLOCK):
@@ -308,23 +364,69 @@ def encode_block(
         encode: texts to vectors.
         advance: called with the number of documents encoded, for progress.
     """
-    # The longest first: the time left is then never promised too short, and a batch holds texts of similar length.
-    order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
-    found: list[Vectors | None] = [None] * len(documents)
-    lengths = [0] * len(documents)
-    pooled: dict[int, NDArray[np.int64]] = {}
-    for begin in range(0, len(order), _PART):
-        part = order[begin : begin + _PART]
-        vectors, counts, groups = encode([documents[place].content for place in part])
+    return next(encoded_blocks([list(documents)], partial(map, encode), advance))[1]
+
+
+def encoded_blocks(
+    blocks: Iterable[list[Document]], encode: EncodeParts, advance: Callable[[int], None] | None = None
+) -> Iterator[tuple[list[Document], DocumentVectors]]:
+    """Yield blocks of documents with their vectors.
+
+    Args:
+        blocks: the blocks, none of them empty.
+        encode: parts of the blocks to vectors. While it reads ahead, parts of the next blocks are at work.
+        advance: called with the number of documents encoded, for progress.
+    """
+    waiting: deque[_Block] = deque()
+
+    def parts() -> Iterator[list[str]]:
+        for documents in blocks:
+            block = _Block(documents)
+            waiting.append(block)
+            for part in list(block.parts):  # they are taken away as they come back
+                yield [documents[place].content for place in part]
+
+    for encoded in encode(parts()):
+        block = waiting[0]
+        count = block.take(encoded)
+        if advance is not None:
+            advance(count)
+        if not block.parts:
+            yield waiting.popleft().encoded()
+
+
+class _Block:
+    """A block of documents whose parts are being encoded.
+
+    Attributes:
+        parts: the places of the documents of each part that is not yet there.
+    """
+
+    def __init__(self, documents: list[Document]) -> None:
+        self._documents = documents
+        # The longest first: the time left is then never promised too short, and a batch holds texts of similar length.
+        self._order = sorted(range(len(documents)), key=lambda place: -len(documents[place].content))
+        self._found: list[Vectors | None] = [None] * len(documents)
+        self._lengths = [0] * len(documents)
+        self._pooled: dict[int, NDArray[np.int64]] = {}
+        self.parts = deque(self._order[begin : begin + _PART] for begin in range(0, len(documents), _PART))
+
+    def take(self, encoded: DocumentVectors) -> int:
+        """Take the vectors of the next part. Return the number of its documents."""
+        vectors, counts, groups = encoded
+        part = self.parts.popleft()
         # [tokens of the part, dim] -> one [tokens, dim] for each document.
         for place, rows in zip(part, np.split(vectors, np.cumsum(counts)[:-1]), strict=True):
-            found[place], lengths[place] = rows, len(rows)
+            self._found[place], self._lengths[place] = rows, len(rows)
         if groups is not None:
-            pooled |= dict(zip(part, groups, strict=True))
-        if advance is not None:
-            advance(len(part))
-    groups = [pooled[place] for place in range(len(documents))] if pooled else None
-    return DocumentVectors(_packed(found, order, lengths), lengths, groups)
+            self._pooled |= dict(zip(part, groups, strict=True))
+        return len(part)
+
+    def encoded(self) -> tuple[list[Document], DocumentVectors]:
+        """Return the documents with their vectors, once all parts are there."""
+        groups = [self._pooled[place] for place in range(len(self._documents))] if self._pooled else None
+        packed = _packed(self._found, self._order, self._lengths)
+        return self._documents, DocumentVectors(packed, self._lengths, groups)
 
 
 def _packed(found: list[Vectors | None], order: Sequence[int], lengths: Sequence[int]) -> Vectors:

@@ -26,8 +26,8 @@ from tardif.index.qdrant.places import FORMAT, VERSION, Edge, Service
 from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.spool import SpooledCorpus
 from tardif.index.stored import StoredBlock, stored_blocks
-from tardif.progress import Console
-from tardif.search.build import BuildOptions, corpus_for, document_vectors, encode_block, finish
+from tardif.progress import Bar, Console
+from tardif.search.build import BuildOptions, EncodeParts, corpus_for, encoded_blocks, encoding, finish
 from tardif.search.corpus_reader import NOTES, CorpusReader
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
@@ -96,8 +96,11 @@ def build_in_qdrant(
     with corpus_for(model, reader, options) as (base, corpus, encoder):
         about = _about(_model(base.folder, place), options.pool, bits)
         with _under_way(place, about, bits, overwrite=options.overwrite) as index:
-            with reader.console.progress("Indexing", len(corpus), "documents") as bar:
-                _fill(index, corpus, encoder, options, bar, source_of(reader.documents))
+            with (
+                encoding(encoder, base.folder, options, reader.console) as encode,
+                reader.console.progress("Indexing", len(corpus), "documents") as bar,
+            ):
+                _fill(index, corpus, encode, bar, source_of(reader.documents))
             reader.remember(index, options.chunk)
             if isinstance(index.folder, Path):
                 export_encoder(encoder, index.folder / ENCODER, reader.console)
@@ -122,23 +125,20 @@ def _model(folder: Path, place: Service | Edge) -> dict[str, Any]:
     return IndexedModel.remember(folder, place.folder if isinstance(place, Edge) else str(place))
 
 
-def _fill(
-    index: QdrantIndex,
-    corpus: SpooledCorpus,
-    encoder: MultiVectorEncoder,
-    options: BuildOptions,
-    bar: Any,
-    source: str,
-) -> None:
+def _fill(index: QdrantIndex, corpus: SpooledCorpus, encode: EncodeParts, bar: Bar, source: str) -> None:
     """Make an index hold exactly these documents."""
     if not len(corpus):
         raise DataError("The corpus is empty: there is nothing to index.")
-    for block in corpus.blocks(_BLOCK):
-        missing = index.unlike(block)
-        bar.resume(bar.done + len(block) - len(missing))
-        if missing:
-            encoded = encode_block(missing, lambda texts: document_vectors(encoder, texts, options.pool), bar.advance)
-            index.add(missing, *encoded, source=source)
+
+    def blocks() -> Iterator[list[Document]]:
+        for block in corpus.blocks(_BLOCK):
+            missing = list(index.unlike(block))
+            bar.resume(bar.done + len(block) - len(missing))
+            if missing:
+                yield missing
+
+    for documents, encoded in encoded_blocks(blocks(), encode, bar.advance):
+        index.add(documents, *encoded, source=source)
     # An interrupted build may have indexed documents that are gone from the corpus since.
     if len(index) > corpus.wholes:
         index.delete(list(corpus.unknown(index.ids())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, shown
+from tardif.cluster.connection import check_address, connected
+from tardif.cluster.shards import check_replicas, open_shards
 from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
@@ -22,7 +25,7 @@ from tardif.index.protocol import RECALL, Index, Vectors
 from tardif.index.qdrant.places import open_qdrant, qdrant_place
 from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.sharded import answered
-from tardif.index.sharded_folder import FolderIndex, open_index, reopened
+from tardif.index.sharded_folder import FolderIndex, ShardedFolder, is_sharded, open_index, reopened
 from tardif.index.spool import SpooledCorpus
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
@@ -88,6 +91,8 @@ class Retriever:
         device: str | None = None,
         threads: int | None = None,
         trust_remote_code: bool = False,
+        ray: str | None = None,
+        replicas: int = 1,
     ) -> None:
         """Open an index.
 
@@ -99,17 +104,43 @@ class Retriever:
                 documents on the CPU.
             threads: for scoring; all processors by default.
             trust_remote_code: let the model run its own code.
+            ray: search the shards of an index in shards on a Ray cluster (docs/cluster.md): ``local``, ``auto`` or
+                ``HOST:PORT``.
+            replicas: with ``ray``, the actors of each shard: it is found as long as one of them lives.
 
         Raises:
+            SettingError: ``ray`` or ``replicas`` cannot be used, or the index is not in shards.
+            ClusterError: the cluster cannot be reached.
             MissingExtraError: a device or a model is given, or the index has no query encoder, and PyTorch is not
                 installed.
             FolderError: the index is damaged; or its model is needed and is missing, or was trained again since.
         """
         how: Any = {"model": model, "device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         place = qdrant_place(index)
+        how |= {"ray": ray, "replicas": replicas}
         # Absolute: another process may have another working folder.
         self._call = functools.partial(Retriever, str(place) if place else Path(index).absolute(), **how)
-        self._use(open_qdrant(place, threads) if place else open_index(index, threads=threads), model)
+        self._joined = contextlib.ExitStack()
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(self._joined)  # closed if the index cannot be opened
+            self._use(open_qdrant(place, threads) if place and ray is None else self._opened(Path(index)), model)
+            opening.pop_all()
+
+    def _opened(self, folder: Path) -> FolderIndex:
+        """Open the index in a folder, here or on a cluster."""
+        threads, ray, replicas = (self._call.keywords[name] for name in ("threads", "ray", "replicas"))
+        check_replicas(replicas)
+        if ray is None:
+            if replicas != 1:
+                raise SettingError(f"replicas={replicas}: they are of a cluster, and none is given (ray).")
+            return open_index(folder, threads=threads)
+        address = check_address(ray)
+        if not is_sharded(folder):
+            raise SettingError(
+                f"{folder} is not in shards, which a cluster searches: build it in shards, or open it without one."
+            )
+        cluster = self._joined.enter_context(connected(address))
+        return ShardedFolder(folder, threads=threads, open_shard=open_shards(cluster, folder.absolute(), replicas))
 
     def _use(self, opened: FolderIndex | QdrantIndex, model: str | Path | None) -> None:
         how, self.index = self._call.keywords, opened
@@ -169,6 +200,7 @@ class Retriever:
         trust_remote_code: bool = False,
         report: str | Path | None = None,
         quiet: bool = False,
+        ray: str | None = None,
         **reading: Any,
     ) -> Retriever:
         """Encode a corpus with a late-interaction model and index it. Interrupted, the same call continues.
@@ -196,6 +228,7 @@ class Retriever:
             trust_remote_code: let the model run its own code.
             report: a file for JSON lines: every file and row that was not read whole, and every truncated document.
             quiet: show no progress on stderr.
+            ray: encode on a Ray cluster (docs/cluster.md): ``local``, ``auto`` or ``HOST:PORT``.
             **reading: how tables are read (:class:`tardif.data.reading.Reading`).
 
         Raises:
@@ -214,7 +247,7 @@ class Retriever:
         words = find_language(language).code if hybrid else None
         how: Any = {"device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         own_bits = 8 if bits is None or place is not None else bits
-        options = BuildOptions(chunk=chunk, bits=own_bits, pool=pool, words=words, overwrite=overwrite, **how)
+        options = BuildOptions(chunk=chunk, bits=own_bits, pool=pool, words=words, overwrite=overwrite, ray=ray, **how)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         if place is not None:
             encoder = build_in_qdrant(model, reader, place, options, bits)
@@ -254,6 +287,7 @@ class Retriever:
         need("train", "Indexing documents", INDEXING)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         self = cls.__new__(cls)
+        self._joined = contextlib.ExitStack()
         self.index, self.home, self.pool, self._chunk = MemoryIndex(), None, check_pool(pool), chunk
         if isinstance(model, str | Path):
             base = resolve_base(model, trust_remote_code=trust_remote_code)
@@ -272,7 +306,8 @@ class Retriever:
 
     def close(self) -> None:
         """Wait for work in the background, and close the files."""
-        self.index.close()
+        with self._joined:
+            self.index.close()
 
     def __len__(self) -> int:
         return len(self.index)
