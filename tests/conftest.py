@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
 import sys
@@ -36,10 +37,15 @@ def pytest_configure(config):
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
+_ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+
+
 def pytest_ignore_collect(collection_path, config):
-    """Import no test file without slow tests where only those are run: most have none, and import libraries."""
+    """Import no test file that has none of the tests asked for: they import libraries, in every process."""
     if config.option.markexpr == "slow" and collection_path.suffix == ".py":
         return "slow" not in collection_path.read_text(encoding="utf-8") or None
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return _ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) is not None or None
     return None
 
 

@@ -58,6 +58,7 @@ class Staging(AbstractContextManager["Staging"]):
         sources: the names of the sources; their places are their numbers in every table.
         columns: by source, the columns that rows were read from, by role.
         rows: the number of judgements.
+        cut: a document was cut into pieces.
         marked: the number of texts with markup.
         example: the first of these.
     """
@@ -76,6 +77,7 @@ class Staging(AbstractContextManager["Staging"]):
         self.sources: list[str] = []
         self.columns: dict[int, Mapping[str, Sequence[str]]] = {}
         self.rows = 0
+        self.cut = False
         self.markup, self.marked, self.example = markup, 0, ""
         self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
         self.run(f"SET memory_limit = '{memory}'")
@@ -107,7 +109,7 @@ class Staging(AbstractContextManager["Staging"]):
         return self.run(statement, values).fetchall()
 
     def one(self, statement: str, values: Sequence[Any] = ()) -> Any:
-        """The first column of the first row; None without a row."""
+        """The first column of the first row; None without a row. Of a table made of a query, the number of its rows."""
         rows = self.all(statement, values)
         return rows[0][0] if rows else None
 
@@ -133,6 +135,7 @@ class Staging(AbstractContextManager["Staging"]):
             own_id = document.id not in (text_id("d-", document.content), text_id("d-", document.text))
             pieces = [document] if chunk is None else chunk(document)
             is_cut = len(pieces) > 1
+            self.cut |= is_cut
             # The whole document stays in the table: texts are looked for in it, and its pieces name it.
             self._document(source, place, document, own_id=own_id or is_cut, corpus=True, parent=is_cut)
             for piece in pieces if is_cut else ():

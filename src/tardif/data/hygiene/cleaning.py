@@ -22,6 +22,10 @@ from tardif.types import Document
 _WITHOUT_POSITIVE = """SELECT row FROM stated WHERE fate IS NULL AND query_id NOT IN (
   SELECT query_id FROM stated WHERE relevance > 0 {}
 )"""
+_CONTRADICTED = """SELECT row FROM stated WHERE fate IS NULL AND (query_id, document_id) IN (
+  SELECT query_id, document_id FROM stated WHERE fate IS NULL
+  GROUP BY query_id, document_id HAVING max(relevance) > 0 AND min(relevance) <= 0
+)"""
 _REPEATED = """SELECT row FROM (
   SELECT row, row_number() OVER (
     PARTITION BY query_id, document_id ORDER BY relevance DESC, score DESC NULLS LAST, source, place, row
@@ -61,6 +65,7 @@ class Cleaning:
         done: the action taken by rule.
         examples: a row by rule, for the rules that give one.
         labels: how labels were read.
+        has_clicks: clicks were counted.
         lines: further lines for a reader.
     """
 
@@ -70,6 +75,7 @@ class Cleaning:
     done: dict[str, str] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     labels: str = ""
+    has_clicks: bool = False
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -100,8 +106,7 @@ class Cleaning:
         """
         staging, action = self.staging, action or self.actions[rule]
         # As a table, because the rule's statement would give other rows once their fate is set.
-        staging.run(f"CREATE OR REPLACE TEMP TABLE concerned AS {concerned}")
-        count = int(staging.one("SELECT count(*) FROM concerned"))
+        count = int(staging.one(f"CREATE OR REPLACE TEMP TABLE concerned AS {concerned}"))
         if not count:
             return
         self._count(rule, count, action)
@@ -135,11 +140,10 @@ class Cleaning:
         self.apply("id-as-text", "SELECT DISTINCT row FROM id_texts")
         _move_to_pieces(self.staging)
         for kind in (ids.DOCUMENTS, ids.QUERIES):
-            if self.actions["unknown-id"] == "refuse" and self.staging.one(
-                f"SELECT 1 FROM ({ids.unknown(kind)}) LIMIT 1"
-            ):
+            if self.actions["unknown-id"] != "refuse":
+                self.apply("unknown-id", ids.unknown(kind))
+            elif self.staging.one(f"SELECT 1 FROM ({ids.unknown(kind)}) LIMIT 1"):
                 raise ids.unknown_error(self.staging, kind)
-            self.apply("unknown-id", ids.unknown(kind))
 
     def count_clicks(self, rule: clicks.ClickRule) -> None:
         """Let all clicks of a pair together decide whether it is relevant."""
@@ -147,6 +151,7 @@ class Cleaning:
         few = self.actions["few-clicks"]
         lines = clicks.count(self.staging, rule, negatives=few == "negative")
         if lines:
+            self.has_clicks = True
             self.lines += lines
             self.apply("repeated-click", clicks.REPEATED)
             # With "negative", pairs with few clicks that became no negatives are dropped.
@@ -212,17 +217,16 @@ class Cleaning:
         """Decide the fate of each judgement: NULL for used, or the rule that took it out of use."""
         # First, while the rows still have the positives that the data gave them.
         self.apply("no-positive", _WITHOUT_POSITIVE.format(""))
-        pairs = """SELECT query_id, document_id FROM stated WHERE fate IS NULL
-          GROUP BY query_id, document_id HAVING max(relevance) > 0 AND min(relevance) <= 0"""
-        which = "" if self.actions["contradiction"] == "drop" else " AND relevance <= 0"
-        self.apply(
-            "contradiction",
-            f"SELECT row FROM stated WHERE fate IS NULL{which} AND (query_id, document_id) IN ({pairs})",
-        )
+        # Most sets are pairs, without a negative that could contradict anything.
+        has_negatives = self.staging.one("SELECT 1 FROM stated WHERE fate IS NULL AND relevance <= 0 LIMIT 1")
+        if has_negatives:
+            which = "" if self.actions["contradiction"] == "drop" else " AND relevance <= 0"
+            self.apply("contradiction", f"{_CONTRADICTED}{which}")
         self.apply("duplicate", _REPEATED)
         self.apply("query-is-document", _ASKS_ITSELF)
-        self.apply("positive-as-negative", _POSITIVE_AS_NEGATIVE)
-        self.apply("negative-with-answer", with_answer(self.staging))
+        if has_negatives:
+            self.apply("positive-as-negative", _POSITIVE_AS_NEGATIVE)
+            self.apply("negative-with-answer", with_answer(self.staging))
         # The data gave these queries positives, and other rules dropped them: the query goes too, and nothing stops.
         if self.actions["no-positive"] != "keep":
             self.apply("no-positive", _WITHOUT_POSITIVE.format("AND fate IS NULL"), "drop")
@@ -234,15 +238,17 @@ class Cleaning:
             SELECT query_id, document_id, relevance, score, row, CASE WHEN relevance > 0 THEN excerpt END AS excerpt
             FROM stated WHERE fate IS NULL"""
         )
-        # Other documents that answer are judged too, but make no example: they have no row.
-        self.staging.run(
-            """INSERT INTO judged
-            SELECT s.query_id, a.document_id, max(s.relevance), NULL, NULL, NULL FROM also a JOIN stated s USING (row)
-            WHERE (s.fate IS NULL OR s.fate = 'duplicate') AND s.relevance > 0
-              AND (s.query_id, a.document_id) NOT IN (SELECT (query_id, document_id) FROM judged)
-              AND s.query_id IN (SELECT query_id FROM judged)
-            GROUP BY ALL"""
-        )
+        if self.staging.one("SELECT 1 FROM also LIMIT 1"):
+            # Other documents that answer are judged too, but make no example: they have no row.
+            self.staging.run(
+                """INSERT INTO judged
+                SELECT s.query_id, a.document_id, max(s.relevance), NULL, NULL, NULL
+                FROM also a JOIN stated s USING (row)
+                WHERE (s.fate IS NULL OR s.fate = 'duplicate') AND s.relevance > 0
+                  AND (s.query_id, a.document_id) NOT IN (SELECT (query_id, document_id) FROM judged)
+                  AND s.query_id IN (SELECT query_id FROM judged)
+                GROUP BY ALL"""
+            )
         self.staging.run(
             """CREATE TABLE asked AS
             SELECT q.id, min(q.text) AS text, min(q.key) AS key
@@ -257,6 +263,8 @@ class Cleaning:
         Nobody knows which pieces of a document answer that was judged as a whole. Pieces that the judgement did not go
         to become unclear. Pieces of a document that makes up most of the corpus do not: no negatives would be left.
         """
+        if not self.staging.cut:
+            return
         self.staging.run(
             """CREATE TEMP TABLE other_pieces AS
             WITH sizes AS (
@@ -302,8 +310,7 @@ class Cleaning:
     def _report(self, rule: str, concerned: str) -> None:
         """Report documents or queries (SQL: id, source, place, detail) that stay in use; raise if the rule refuses."""
         staging = self.staging
-        staging.run(f"CREATE OR REPLACE TEMP TABLE reported AS {concerned}")
-        count = int(staging.one("SELECT count(*) FROM reported"))
+        count = int(staging.one(f"CREATE OR REPLACE TEMP TABLE reported AS {concerned}"))
         if not count:
             return
         self._count(rule, count, "keep")
@@ -355,7 +362,7 @@ def clean(staging: Staging, actions: Mapping[str, str], how: LabelledReading | N
     cleaning.join()
     cleaning.mark()
     cleaning.finish()
-    clicks.keep_unclear(staging)
+    clicks.keep_unclear(staging, counted=cleaning.has_clicks)
     cleaning.keep_other_pieces()
     return cleaning
 
@@ -363,13 +370,13 @@ def clean(staging: Staging, actions: Mapping[str, str], how: LabelledReading | N
 def _refuse_conflicts(staging: Staging) -> None:
     """Refuse an id with two texts, and a corpus with two documents of one id."""
     for kind, table, text in (("document", "documents", "title || chr(0) || text"), ("query", "queries", "text")):
-        # Source and place as one number, so that one maximum finds the last row; 128 bits hold both.
-        for row in staging.all(
-            f"SELECT id, max(source::HUGEINT * 1000000000000000 + place) AS last FROM {table} GROUP BY id "
-            f"HAVING count(DISTINCT {text}) > 1 ORDER BY id LIMIT 1"
-        ):
-            source, place = divmod(int(row[1]), 10**15)
-            raise staging.error(source, place, f"the {kind} id {row[0]!r} has two texts: ids must be unique.")
+        identity = staging.one(
+            f"SELECT id FROM {table} GROUP BY id HAVING min({text}) <> max({text}) ORDER BY id LIMIT 1"
+        )
+        if identity is not None:
+            last = f"SELECT source, place FROM {table} WHERE id = ? ORDER BY source DESC, place DESC LIMIT 1"
+            source, place = staging.all(last, [identity])[0]
+            raise staging.error(source, place, f"the {kind} id {identity!r} has two texts: ids must be unique.")
     for identity, source, place in staging.all(
         "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
         "HAVING count(*) > 1 ORDER BY id LIMIT 1"
@@ -402,6 +409,8 @@ def _resolve_documents(staging: Staging) -> None:
 
 def _move_to_pieces(staging: Staging) -> None:
     """Move judgements of a document that was cut to the piece that fits the query best."""
+    if not staging.cut:
+        return
     judged = staging.all(
         """SELECT s.row, s.document_id, min(q.text) FROM stated s
         JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id

@@ -127,13 +127,13 @@ def count(staging: Staging, rule: ClickRule, *, negatives: bool) -> list[str]:
     ]
 
 
-def keep_unclear(staging: Staging) -> None:
+def keep_unclear(staging: Staging, *, counted: bool) -> None:
     """Leave the table ``unclear`` (query_id, document_id): pairs of used queries with too few clicks.
 
-    They are no positives, and mining must not take them as negatives.
+    They are no positives, and mining must not take them as negatives. ``counted``: there are clicks, in ``clicked``.
     """
     staging.run("CREATE TABLE unclear (query_id VARCHAR, document_id VARCHAR)")
-    if staging.one("SELECT 1 FROM duckdb_tables() WHERE table_name = 'clicked'"):
+    if counted:
         staging.run(
             """INSERT INTO unclear SELECT DISTINCT a.id, c.document_id FROM clicked c JOIN asked a USING (key)
             WHERE c.clicks > 0 AND NOT c.relevant AND (a.id, c.document_id) NOT IN (
@@ -158,12 +158,14 @@ def _rows_are_events(staging: Staging, rule: ClickRule) -> None:
 
     A row with 0 or 1 click was shown once.
     """
-    staging.run(
-        """UPDATE stated SET shown = 1 WHERE clicks IS NOT NULL AND source IN (
-          SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source
-          HAVING count(shown) = 0 AND max(clicks) <= 1)"""
-    )
-    if not rule.asked or staging.one("SELECT 1 FROM stated WHERE clicks IS NOT NULL LIMIT 1"):
+    if staging.one("SELECT 1 FROM stated WHERE clicks IS NOT NULL LIMIT 1"):
+        staging.run(
+            """UPDATE stated SET shown = 1 WHERE clicks IS NOT NULL AND source IN (
+              SELECT source FROM stated WHERE clicks IS NOT NULL GROUP BY source
+              HAVING count(shown) = 0 AND max(clicks) <= 1)"""
+        )
+        return
+    if not rule.asked:
         return
     plain = "role = 'positive' AND score IS NULL"
     if not staging.one(f"SELECT 1 FROM stated WHERE {plain} LIMIT 1"):

@@ -316,16 +316,16 @@ def _without_corpus(staging: Staging, action: str) -> list[str]:
 
 def _join_numbers(staging: Staging, kind: IdKind) -> list[str]:
     """Join ids that are written differently from those given (17.0 for 17)."""
-    staging.run(
+    count = staging.one(
         f"""CREATE OR REPLACE TEMP TABLE written AS
         SELECT u.given, k.id FROM (
           SELECT DISTINCT {kind.column} AS given FROM judgements
           WHERE {kind.column} NOT IN (SELECT id FROM {kind.table}) AND {kind.column} IS NOT NULL
         ) u JOIN {kind.name}_ids k ON k.form = {_form("u.given")}"""
     )
-    if not (found := staging.all("SELECT count(*), min(given), arg_min(id, given) FROM written"))[0][0]:
+    if not count:
         return []
-    count, given, identity = found[0]
+    given, identity = staging.all("SELECT min(given), arg_min(id, given) FROM written")[0]
     staging.run(f"UPDATE judgements SET {kind.column} = w.id FROM written w WHERE judgements.{kind.column} = w.given")
     return [
         f"{count:,} ids are written differently from those of the {kind.table} ({given!r} for {identity!r}): joined"
