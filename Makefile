@@ -82,20 +82,21 @@ interop-resolve: $(STAMP)
 
 # PyLate pins sentence-transformers 5.3 and, for an index that is not needed here, another torch; colbert-ai needs
 # transformers 4. Neither is imported with the index libraries that it names, so their own dependencies are left out.
+# --no-compile: most of the time went into compiling modules that are never imported.
 .venv-pylate/.installed: Makefile
 	@echo "==> Making an environment for PyLate"
 	$(PYTHON) -m venv .venv-pylate
-	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet "torch==2.13.0" "sentence-transformers==5.3.0" \
+	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet --no-compile "torch==2.13.0" "sentence-transformers==5.3.0" \
 		"transformers==5.3.0" "ujson==5.12.0" datasets accelerate pandas
-	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet --no-deps "pylate==1.6.0"
+	.venv-pylate/bin/python -m pip install --disable-pip-version-check --quiet --no-compile --no-deps "pylate==1.6.0"
 	@touch $@
 
 .venv-colbert/.installed: Makefile
 	@echo "==> Making an environment for colbert-ai"
 	$(PYTHON) -m venv .venv-colbert
-	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet "torch==2.13.0" "transformers==4.49.0" \
+	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet --no-compile "torch==2.13.0" "transformers==4.49.0" \
 		"numpy<2.3" safetensors ujson GitPython python-dotenv ninja scipy tqdm flask datasets
-	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet --no-deps "colbert-ai==0.2.22"
+	.venv-colbert/bin/python -m pip install --disable-pip-version-check --quiet --no-compile --no-deps "colbert-ai==0.2.22"
 	@touch $@
 
 interop: $(STAMP) interop-resolve .venv-pylate/.installed .venv-colbert/.installed

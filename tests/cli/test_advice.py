@@ -72,6 +72,7 @@ OTHERWISE = {
     ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),
     ("search/rerank.py", "chunk"): ("index", "add", "sync"),
+    ("serving/document_worker.py", "chunk"): ("index",),
     ("evaluation/modelled.py", "chunk"): ("index",),
     ("evaluation/systems.py", "hybrid"): ("index",),
     ("training/decision.py", "hybrid"): ("index",),

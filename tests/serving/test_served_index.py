@@ -180,6 +180,21 @@ def test_documents_are_cut_as_the_index_was_and_come_back_whole(multi_vector_fol
     assert (whole.text.split(), whole.title, whole.metadata) == (long.text.split(), "Long", {"year": 1})
 
 
+def test_documents_that_the_model_does_not_read_whole_are_named(folder):
+    long = Document("endless", " ".join(TEXTS) * 3)
+
+    async def ask(served):
+        found = await served.put([Document("short", "Zebras swim."), long])
+        assert (found["added"], found["replaced"]) == (2, 0)
+        assert await served.put([Document("short", "Zebras run.")]) == {"added": 1, "replaced": 1}
+        return found["note"]
+
+    note = with_served(folder, ask)
+    assert note.startswith("1 of these documents")
+    assert "of endless, " in note
+    assert "tardif index --chunk" in note
+
+
 def test_what_another_process_wrote_is_found(folder):
     async def ask(served):
         before = (await served.search(["tides"], k=1))[0][0].document_id

@@ -26,6 +26,7 @@ from tardif.types import Document
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from tardif.data.document_report import DocumentReport
     from tardif.encoder.onnx.encoder import LightEncoder
     from tardif.search.retriever import Retriever
 
@@ -127,7 +128,7 @@ class Worker:
         with self._opening:
             return retriever.encoder
 
-    def _put(self, documents: list[dict[str, Any]]) -> dict[str, int]:
+    def _put(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
         from tardif.index.sharded_folder import FolderIndex
         from tardif.search.corpus_reader import chunk_of
 
@@ -139,7 +140,8 @@ class Worker:
         count, replaced = retriever.add(
             [document_from(given) for given in documents], chunk=chunk_of(retriever.index), quiet=True
         )
-        return {"added": count, "replaced": replaced}
+        note = _unread(retriever.report)
+        return {"added": count, "replaced": replaced, **({"note": note} if note else {})}
 
     def _delete(self, ids: list[str]) -> dict[str, int]:
         return {"deleted": self._retriever().delete(ids)}
@@ -155,6 +157,18 @@ class Worker:
         from tardif.search.explain import explain_text
 
         return explanation_to(explain_text(self._encoder(), query, text))
+
+
+def _unread(report: DocumentReport | None) -> str:
+    """A sentence on added documents that the model does not read whole; empty if there are none."""
+    cut = [note for note in report.notes if note.action == "cut"] if report is not None else []
+    if not cut:
+        return ""
+    # Of a piece too the id is named: it tells which document, and which part of it.
+    return (
+        f"{len(cut)} of these documents or pieces are longer than the model reads, so no search finds their ends: of "
+        f"{cut[0].document}, {cut[0].detail}. Put them in parts, or build the index of pieces (tardif index --chunk)."
+    )
 
 
 class _Lane:

@@ -328,6 +328,7 @@ class Added(BaseModel):
 
     added: int
     replaced: int
+    note: str | None = Field(None, description="Which of them are longer than the model reads, if any are.")
 
 
 class Deleted(BaseModel):

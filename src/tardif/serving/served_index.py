@@ -189,11 +189,12 @@ class ServedIndex:
         (identity,) = check_ids([document_id])
         return await self._read(lambda: self._index.document(identity))
 
-    async def put(self, documents: Sequence[Document]) -> dict[str, int]:
+    async def put(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Add documents, and replace those whose ids exist. When this returns they are on disk, and searches find them.
 
         Returns:
-            ``added``: how many were written; ``replaced``: how many of them replaced one.
+            ``added``: how many were written; ``replaced``: how many of them replaced one; ``note``, where there are
+            any: how many are longer than the model reads.
 
         Raises:
             ReadOnlyError: the service changes no index.
@@ -206,7 +207,7 @@ class ServedIndex:
         sent = [document_to(document) for document in documents]
         if not sent:
             return {"added": 0, "replaced": 0}
-        return cast(dict[str, int], await self._worker.ask("put", documents=sent))
+        return cast(dict[str, Any], await self._worker.ask("put", documents=sent))
 
     async def delete(self, ids: Sequence[str]) -> dict[str, int]:
         """Delete documents with all of their pieces; unknown ids are ignored. When this returns, it is on disk.

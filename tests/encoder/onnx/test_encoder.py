@@ -413,3 +413,47 @@ def test_the_runtime_sends_no_reports(monkeypatch):
     source = Path(tardif.__file__).parent
     importing = [path for path in source.rglob("*.py") if "import onnxruntime" in path.read_text(encoding="utf-8")]
     assert [path.name for path in importing] == ["runtime.py"]
+
+
+class Counted:
+    """A tokenizer that notes how long its texts are."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer, self.longest = tokenizer, 0
+
+    def encode(self, text):
+        self.longest = max(self.longest, len(text))
+        return self._tokenizer.encode(text)
+
+    def encode_batch_fast(self, texts):
+        self.longest = max([self.longest, *map(len, texts)])
+        return self._tokenizer.encode_batch_fast(texts)
+
+
+@families
+@given(words=st.lists(words, min_size=1, max_size=60), gap=st.sampled_from([" ", "\n", " \u3000", "\u00a0"]))
+@settings(
+    deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_of_a_long_document_only_the_beginning_is_tokenised(pair, family, words, gap):
+    _, light = pair(family)
+    text = gap.join(["late interaction", *words]) + gap
+    text *= max(20_000 // len(text), 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_TOKEN_CHARACTERS", len(text))  # tokenised whole
+        ids, read = light.token_ids([text], "document"), light.read(text, "document")
+        patch.undo()
+        counted = Counted(light._reading("document")[0])
+        patch.setattr(light, "_documents", counted)
+        assert light.token_ids([text], "document") == ids
+        assert light.read(text, "document") == read
+        assert counted.longest < len(text) / 2
+
+
+def test_a_long_document_without_white_space_is_tokenised_whole(pair):
+    _, light = pair("bert")
+    text = "晚期交互" * 3_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_TOKEN_CHARACTERS", len(text))
+        ids = light.token_ids([text], "document")
+    assert light.token_ids([text], "document") == ids

@@ -28,6 +28,9 @@ BATCH_TOKENS = 4096
 Task = Literal["query", "document"]
 # Characters that the tokenizer reads at a time (or one text): its records are much larger than the ids.
 _CHARACTERS = 1 << 20
+# Of a long document only its beginning is tokenised: this many characters for each token that the model reads, and more
+# if they hold fewer than so many tokens beyond these. What lies that far behind changes no token.
+_TOKEN_CHARACTERS, _SPARE = 16, 64
 
 
 class Rows(NamedTuple):
@@ -143,7 +146,7 @@ class LightEncoder(ForkAware):
     def document_encoding(self, text: str) -> Encoding:
         """Return a document's tokens as the model reads them, with the marker and cut at its length."""
         tokenizer, prompt = self._reading("document")
-        return self._encoding(tokenizer, prompt + as_unicode(text))
+        return self._encoding(tokenizer, self._beginning(prompt + as_unicode(text), "document"))
 
     def whole_tokenizer(self) -> Tokenizer:
         """Return the tokenizer without any limit, to count the tokens that the model does not read."""
@@ -168,12 +171,29 @@ class LightEncoder(ForkAware):
                 raise
             raise self._unusable(TOKENIZER, "cannot read a text", error) from error
 
+    def _beginning(self, text: str, task: Task) -> str:
+        """Return what must be tokenised of a document with its prompt: the whole if it is short."""
+        reach = self.form.document.max_tokens
+        size = reach * _TOKEN_CHARACTERS
+        if task == "query" or self.form.truncation_side == "left":
+            return text
+        while size < len(text):
+            # At white space, where words end for every tokenizer; a text without any is tokenised whole.
+            end = next((at for at in range(size, size // 2, -1) if text[at].isspace()), 0)
+            if end:
+                over = self._encoding(self._reading(task)[0], text[:end]).overflowing
+                if sum(len(rest.ids) for rest in over) > _SPARE:
+                    return text[:end]
+            size *= 4
+        return text
+
     def token_ids(self, texts: Sequence[str], task: Task = "query") -> list[list[int]]:
         """Return each text's token ids, with the marker and cut at the cap, before expansion."""
         texts = check_list(texts, "texts", SettingError)
         tokenizer, prompt = self._reading(task)
         found: list[list[int]] = []
-        for part in batched([prompt + as_unicode(text) for text in texts], _CHARACTERS, len):
+        given = [self._beginning(prompt + as_unicode(text), task) for text in texts]
+        for part in batched(given, _CHARACTERS, len):
             try:
                 found += [encoding.ids for encoding in tokenizer.encode_batch_fast(part)]
             except BaseException as error:  # a damaged tokenizer may open, and then panic on a text
