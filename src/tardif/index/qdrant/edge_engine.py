@@ -78,7 +78,10 @@ class EdgeEngine:
         maxsim = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
         # Dot products: vectors are scored for what they are, as by every other engine.
         tokens = edge.EdgeVectorParams(dim, edge.Distance.Dot, multivector_config=maxsim, datatype=kind)
-        return edge.EdgeConfig(vectors={TOKENS: tokens}, max_search_threads=self._threads)
+        # No graph: each of its comparisons is a MaxSim of two documents, so building it costs many times what storing
+        # the documents costs.
+        graph = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
+        return edge.EdgeConfig(vectors={TOKENS: tokens}, hnsw_config=graph, max_search_threads=self._threads)
 
     @property
     def _opened(self) -> EdgeShard:
@@ -214,11 +217,11 @@ class EdgeEngine:
         return [[Record(str(hit.id), hit.payload or {}, score=hit.score) for hit in hits] for hits in found]
 
     def has_graph(self) -> bool:
-        """As :meth:`tardif.index.qdrant.engine.Engine.has_graph`."""
-        return self._shard is not None and self._shard.info().indexed_vectors_count > 0
+        """As :meth:`tardif.index.qdrant.engine.Engine.has_graph`: shards are made without one."""
+        return False
 
     def settle(self) -> None:
-        """As :meth:`tardif.index.qdrant.engine.Engine.settle`: segments are merged, and large ones get a graph."""
+        """As :meth:`tardif.index.qdrant.engine.Engine.settle`: segments are merged."""
         with self._failing():
             self._opened.optimize()
             self._opened.flush()
