@@ -224,12 +224,15 @@ class Client:
             DataError: the documents cannot be read.
             ReadOnlyError: the service changes no index.
         """
-        from tardif.data.documents import read_documents
+        from tardif.progress import Console
+        from tardif.search.corpus_reader import CorpusReader
 
         added = replaced = 0
-        for some in _blocks(_fields(document) for document in read_documents(documents)):
-            done = self._ask("PUT", self._path("documents"), {"documents": some})
-            added, replaced = added + done["added"], replaced + done["replaced"]
+        # Read to the end first: nothing is sent of documents that cannot be read, or of which two have one id.
+        with CorpusReader(documents, Console(quiet=True), None, {}).corpus() as corpus:
+            for some in _blocks(_fields(document) for document in corpus):
+                done = self._ask("PUT", self._path("documents"), {"documents": some})
+                added, replaced = added + done["added"], replaced + done["replaced"]
         return added, replaced
 
     def delete(self, ids: Iterable[str]) -> int:

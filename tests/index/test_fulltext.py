@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+
+import numpy as np
 import pytest
 
 import token_vectors as plain
 from tardif.errors import SettingError
+from tardif.index import fulltext
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
@@ -156,3 +160,25 @@ def test_a_word_longer_than_fts5_keeps_is_found(tmp_path):
         add(made, {"long": "f0" * 20_000, "short": "f0"})
         assert ids(made, "f0" * 20_000) == ["long"]
         assert ids(made, "f0") == ["short"]
+
+
+def test_words_that_are_signed_last_are_those_that_are_signed_with_each_write(tmp_path):
+    def facts(name, last):
+        with DiskIndex.create(tmp_path / name, model={}, words="en", threads=1) as index:
+            with index.words_signed_last() if last else contextlib.nullcontext():
+                for identity, text in TEXTS.items():
+                    index.add([Document(identity, text)], np.eye(1, 4, dtype=np.float32), [1])
+                index.delete(list(TEXTS)[:1])
+            return index.store.fact("words sum"), index.search_words("cats chase the moon", 3)
+
+    assert facts("each", last=False) == facts("last", last=True)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 100])
+def test_lengths_are_read_in_parts_of_any_size(index, monkeypatch, part):
+    whole = index.search_words("cats chase the moon", 10), index.store.fact("words sum")
+    monkeypatch.setattr(fulltext, "_LENGTHS", fulltext._LENGTHS.replace(str(fulltext._PART), str(part)))
+    with index.store.reading() as database:
+        assert index.store.words.checksum(database) == whole[1]
+    index.store._lengths = None
+    assert index.search_words("cats chase the moon", 10) == whole[0]

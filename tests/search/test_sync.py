@@ -287,3 +287,24 @@ def test_a_table_is_read_as_the_index_was_built_of_it(tmp_path, base_folder):
         table.write_text("nr|body\n1|Tom &amp; Jerry\n3|a &lt; b\n", encoding="utf-8")
         assert found.sync(table, quiet=True).gone == ("2",)
         assert there(found) == {"1": "Tom & Jerry", "3": "a < b"}
+
+
+def test_a_sync_compares_a_block_at_a_time(multi_vector_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tardif.search.sync._TOGETHER", 3)
+    monkeypatch.setattr("tardif.index.store._BLOCK", 2)
+    table = tmp_path / "rows.jsonl"
+
+    def rows(*numbers, text="a tide"):
+        table.write_text("".join(json.dumps({"id": f"r{n}", "text": f"{text} {n}"}) + "\n" for n in numbers))
+
+    rows(*range(10))
+    with Retriever.build(multi_vector_folder, table, tmp_path / "index", quiet=True) as retriever:
+        retriever.add([{"id": f"other{n}", "text": f"bread {n}"} for n in range(4)], quiet=True)
+        rows(*range(4, 13))
+        found = retriever.sync(table, quiet=True)
+        assert found.new == ("r10", "r11", "r12") and found.gone == ("r0", "r1", "r2", "r3")
+        assert found.others == ("other0", "other1", "other2", "other3") and found.unchanged == 6
+        rows(*range(4, 13), text="a new tide")
+        assert retriever.sync(table, quiet=True).changed == tuple(f"r{n}" for n in range(4, 13))
+        assert retriever.sync(table, quiet=True).unchanged == 9
+        assert len(retriever) == 13

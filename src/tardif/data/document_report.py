@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
+import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from tardif.display import Short
 from tardif.escaping import json_text
 from tardif.folders import write_output
 
 _SHOWN = 3  # names listed before "and N more"
+# Notes in memory, some 3 MB; and bytes of the others that are read at a time.
+_HELD, _BYTES = 10_000, 1 << 20
 
 # The remark on rows with markup, by the action of the rule.
 MARKUP = {
@@ -54,6 +60,55 @@ class Note(Short):
         return {name: value for name, value in asdict(self).items() if value}
 
 
+class Notes(Collection[Note]):
+    """Notes in their order. The first ones are in memory, the others in a temporary file without a name: a corpus may
+    have a note on every row.
+
+    >>> notes = Notes()
+    >>> notes.append(Note("skipped", "empty", file="a.txt"))
+    >>> [note.file for note in notes], len(notes)
+    (['a.txt'], 1)
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Note] = []
+        self._file: IO[bytes] | None = None
+        self._count = 0
+
+    def append(self, note: Note) -> None:
+        """Add a note at the end."""
+        self._count += 1
+        if len(self._held) < _HELD:
+            self._held.append(note)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  it is read later
+            weakref.finalize(self, self._file.close)
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(note.as_json()).encode() + b"\n")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, note: object) -> bool:
+        return any(note == other for other in self)
+
+    def __iter__(self) -> Iterator[Note]:
+        yield from self._held
+        if self._file is None:
+            return
+        place = 0
+        while True:
+            # Its own place, which a note that is added meanwhile does not move.
+            self._file.seek(place)
+            lines = self._file.readlines(_BYTES)
+            if not lines:
+                return
+            place = self._file.tell()
+            for line in lines:
+                yield Note(**json.loads(line))
+
+
 @dataclass(repr=False)
 class DocumentReport(Short):
     """The report of reading a corpus, filled while reading.
@@ -74,7 +129,7 @@ class DocumentReport(Short):
     """
 
     read: Counter[str] = field(default_factory=Counter)
-    notes: list[Note] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
     tables: list[str] = field(default_factory=list)
     lost: str = ""
 
@@ -105,12 +160,17 @@ class DocumentReport(Short):
         lines = [f"documents read: {self.read.total()}" + (f" ({kinds})" if kinds else "")]
         lines += self.tables
         groups: dict[tuple[str, str], list[str]] = {}
+        counts: Counter[tuple[str, str]] = Counter()
         for note in self.notes:
             if note.action != "cut":
-                groups.setdefault((note.action, note.reason), []).append(note.place)
+                counts[note.action, note.reason] += 1
+                places = groups.setdefault((note.action, note.reason), [])
+                if len(places) < _SHOWN:
+                    places.append(note.place)
         # Skipped files come first: they are what a reader must act on.
         for (action, reason), places in sorted(groups.items(), reverse=True):
-            lines.append(f"{len(places)} {'skipped, ' if action == 'skipped' else ''}{reason}: {listed(places)}")
+            count = counts[action, reason]
+            lines.append(f"{count} {'skipped, ' if action == 'skipped' else ''}{reason}: {listed(places, count)}")
         return [*lines, self.lost] if self.lost else lines
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -123,9 +183,10 @@ class DocumentReport(Short):
         Raises:
             FolderError: it cannot be written.
         """
-        write_output(path, "".join(json_text(record) + "\n" for record in self.records()))
+        write_output(path, (json_text(record) + "\n" for record in self.records()))
 
 
-def listed(names: list[str]) -> str:
-    """The first few of some names, and how many there are more."""
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def listed(names: list[str], count: int | None = None) -> str:
+    """The first few of some names, and how many there are more; ``count`` in all."""
+    more = (len(names) if count is None else count) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

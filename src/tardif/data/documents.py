@@ -33,6 +33,7 @@ from tardif.data.markup import clean_document, treated
 from tardif.data.reading import Reading
 from tardif.data.records import Source
 from tardif.data.regular import check_regular, is_folder, user_path
+from tardif.data.seen import SeenTexts
 from tardif.display import ShortList
 from tardif.errors import DataError, SettingError
 from tardif.text.normal import normalise, text_id
@@ -373,34 +374,35 @@ def stream_judged(source: Source, report: DocumentReport, markup: str = "keep") 
 def _texts_of_rows(
     source: Source, report: DocumentReport, clean: Callable[[int, str], str]
 ) -> Iterator[tuple[int, Document]]:
-    # Hashes in place of texts: the corpus need not fit in memory.
-    digests: dict[str, str] = {}
     rows = repeated = like_ids = 0
     example = ""
     file = Path(source.name).name
-    for judgement in source.judgements():
-        if judgement.document is None:
-            continue
-        rows += 1
-        text = clean(judgement.place, judgement.document)
-        identity, digest = judgement.document_id or text_id("d-", text), text_id("", text)
-        if identity in digests:
-            if digests[identity] != digest:
+    with SeenTexts() as seen:
+        for judgement in source.judgements():
+            if judgement.document is None:
+                continue
+            rows += 1
+            text = clean(judgement.place, judgement.document)
+            if judgement.document_id is None and not normalise(text):  # an empty cell is no document
+                report.skip(file, "without text", line=judgement.place)
+                continue
+            identity, digest = judgement.document_id or text_id("d-", text), text_id("", text)
+            known = seen.put(identity, digest)
+            if known is None:
+                if looks_like_an_id(judgement.document):
+                    like_ids, example = like_ids + 1, judgement.document
+                report.read["from queries with documents"] += 1
+                yield judgement.place, Document(identity, text)
+            elif known == digest:
+                repeated += 1
+            else:
                 raise DataError(
                     f"two documents have the id {identity!r:.200}: ids must be unique.", source.name, judgement.place
                 )
-            repeated += 1
-        elif judgement.document_id is None and not normalise(text):  # an empty cell is no document
-            report.skip(file, "without text", line=judgement.place)
-        else:
-            digests[identity] = digest
-            if looks_like_an_id(judgement.document):
-                like_ids, example = like_ids + 1, judgement.document
-            report.read["from queries with documents"] += 1
-            yield judgement.place, Document(identity, text)
-    if not digests:
+        different = len(seen)
+    if not different:
         raise DataError("holds no text of a document: give the documents themselves.", source.name)
-    if like_ids >= NEARLY_ALL * len(digests):
+    if like_ids >= NEARLY_ALL * different:
         raise DataError(
             f"the texts of documents look like ids, such as {example!r:.60}: give the documents that they name. If "
             "they are texts, name their column as one of documents: --columns text=COLUMN (columns={'text': ...}).",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,20 +66,23 @@ def tokenizer_of(model: MultiVectorEncoder | LightEncoder) -> Any:
 
 def overlong(model: MultiVectorEncoder | LightEncoder, documents: Iterable[Document]) -> list[Overlong]:
     """Return the documents that are longer than a model reads, in their order."""
+    return list(each_overlong(model, documents))
+
+
+def each_overlong(model: MultiVectorEncoder | LightEncoder, documents: Iterable[Document]) -> Iterator[Overlong]:
+    """Yield the documents that are longer than a model reads, in their order; some documents are read at a time."""
     tokenizer, reach = tokenizer_of(model), document_reach(model)
     prompt = model.form.document.prompt if isinstance(model, LightEncoder) else model.prompts.get("document") or ""
-    found = []
     # A token has at least one byte, and a character at most four: shorter documents need no tokenizer.
     long = (document for document in documents if len(document.content) * 4 > reach)
     for block in batched(long, _TOGETHER):
         texts = [prompt + document.content for document in block]
         for document, tokens in zip(block, _counts(tokenizer, texts), strict=True):
             if tokens > reach:
-                found.append(Overlong(document.id, tokens))
-    return found
+                yield Overlong(document.id, tokens)
 
 
-def truncation_warning(found: Sequence[Overlong], reach: int, count: int, way_out: str) -> str:
+def truncation_warning(found: Iterable[Overlong], reach: int, count: int, way_out: str) -> str:
     """Return the warning about truncated documents; empty if there are none.
 
     Args:
@@ -92,13 +95,16 @@ def truncation_warning(found: Sequence[Overlong], reach: int, count: int, way_ou
     '1 of 10 documents is longer than the model reads (512 tokens): 50.0% of their text cannot be found (the longest, \
 manual, has 1024 tokens). Cut it.'
     """
-    if not found:
+    number = lost = tokens = 0
+    longest = Overlong("", 0)
+    for document in found:
+        number, lost, tokens = number + 1, lost + document.tokens - reach, tokens + document.tokens
+        longest = max(longest, document, key=lambda one: one.tokens)  # the first of equals
+    if not number:
         return ""
-    share = sum(document.tokens - reach for document in found) / sum(document.tokens for document in found)
-    longest = max(found, key=lambda document: document.tokens)
-    are = "is" if len(found) == 1 else "are"
+    share, are = lost / tokens, "is" if number == 1 else "are"
     return (
-        f"{len(found)} of {count} documents {are} longer than the model reads ({reach} tokens): "
+        f"{number} of {count} documents {are} longer than the model reads ({reach} tokens): "
         f"{max(share, 0.001):.1%} of their text cannot be found (the longest, {longest.id}, has "
         f"{longest.tokens} tokens). {way_out}"
     )

@@ -228,6 +228,10 @@ class DiskIndex:
         """Yield the ids of all documents, sorted, while others may write: a few of them are in memory at a time."""
         return self.store.each_id()
 
+    def each_source(self) -> Iterator[tuple[str, str]]:
+        """Yield what :meth:`sources` returns, a few documents at a time, while others may write."""
+        return self.store.each_source()
+
     def scratch(self) -> Path:
         """Return a new name for a file that is only needed while documents are added. The next write removes one that a
         killed process left."""
@@ -250,6 +254,21 @@ class DiskIndex:
     def fields(self) -> list[MetadataField]:
         """Return the fields of all documents' metadata, sorted by name, with their types, values and ranges."""
         return self.store.fields()
+
+    @contextlib.contextmanager
+    def words_signed_last(self) -> Iterator[None]:
+        """Sign the words (:meth:`tardif.index.store.Store.sign_words`) when the block ends, and not with each write.
+
+        Signing reads all words, so that the time of many writes would grow with the square of the documents. Until the
+        block ends, nobody else may search the index by words. If the process is killed, enter the block again.
+        """
+        self.store.signs_words = False
+        try:
+            yield
+        finally:
+            self.store.signs_words = True
+            with self.store.writing() as database:
+                self.store.sign_words(database)
 
     def wholes(self, ids: Sequence[str]) -> dict[str, str]:
         """As :meth:`tardif.index.protocol.Index.wholes`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +28,12 @@ _TABLES = (
 )
 # Each as one text: making Python objects of the rows takes three times as long as reading them.
 _PLACES = "SELECT group_concat(doc) FROM places WHERE term = ?"
-_LENGTHS = "SELECT group_concat(id), hex(group_concat(sz, '')) FROM (SELECT id, sz FROM words_docsize ORDER BY id)"
+# Some documents at a time, with the last number of them: a checksum of millions of lengths takes no memory.
+_PART = 65_536
+_LENGTHS = (
+    "SELECT max(id), group_concat(id), hex(group_concat(sz, '')) FROM"
+    f" (SELECT id, sz FROM words_docsize WHERE id > ? ORDER BY id LIMIT {_PART})"
+)
 # FTS5's own constants, so that scores are those of its bm25(). The IDF is that of terms in over half of the documents.
 _K1, _B, _LEAST_IDF = 1.2, 0.75, 1e-6
 # Bytes of a term that FTS5 keeps.
@@ -140,17 +145,19 @@ class Words:
 
     def checksum(self, database: sqlite3.Connection) -> str:
         """Return a checksum (XXH3) of everything that a search reads: FTS5 keeps it in four tables."""
-        return _read(database)[0]
+        return _checksum(database)
 
     def lengths(self, database: sqlite3.Connection, checksum: str | None) -> Lengths | None:
         """Return the lengths of the documents; None if the words do not have this checksum.
 
         It reads some 120 bytes per document, in 10 ms for 43,000 of them. Callers keep the result until a change.
         """
-        found, numbers, sizes = _read(database)
-        if found != checksum:
+        if _checksum(database) != checksum:
             return None
-        return Lengths(_integers(numbers), _varints(bytes.fromhex(sizes)))
+        parts = [(_integers(numbers), _varints(bytes.fromhex(sizes))) for numbers, sizes in _lengths(database)]
+        nothing = np.zeros(0, dtype=np.int64)
+        numbers = np.concatenate([nothing, *(part for part, _ in parts)])
+        return Lengths(numbers, np.concatenate([nothing, *(part for _, part in parts)]))
 
     def remove(self, database: sqlite3.Connection, numbers: Iterable[int]) -> None:
         """Remove documents by their numbers, in a transaction."""
@@ -225,8 +232,18 @@ def words_of(language: str | None) -> Words | None:
     return None if language is None else Words(find_language(language))
 
 
-def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
-    """The checksum of the words, and the numbers and lengths of the documents, unverified."""
+def _lengths(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """The numbers of the documents and their lengths, unverified, some documents at a time."""
+    last: int | None = -(2**63)
+    while True:
+        last, numbers, sizes = database.execute(_LENGTHS, [last]).fetchone()
+        if last is None:
+            return
+        yield numbers, sizes
+
+
+def _checksum(database: sqlite3.Connection) -> str:
+    """The checksum of the words."""
     # FTS5 buffers writes; a savepoint makes it write them to its tables.
     if database.in_transaction:
         database.execute("SAVEPOINT words")
@@ -242,9 +259,12 @@ def _read(database: sqlite3.Connection) -> tuple[str, str, str]:
         "SELECT k, v FROM words_config ORDER BY k",
     ):
         digest.update(repr(database.execute(statement).fetchall()).encode())
-    numbers, sizes = (text or "" for text in database.execute(_LENGTHS).fetchone())
-    digest.update(f"{numbers} {sizes}".encode())
-    return digest.hexdigest(), numbers, sizes
+    for place, (numbers, _) in enumerate(_lengths(database)):
+        digest.update(f"{',' * (place > 0)}{numbers}".encode())
+    digest.update(b" ")
+    for _, sizes in _lengths(database):
+        digest.update(sizes.encode())
+    return digest.hexdigest()
 
 
 def _documents(database: sqlite3.Connection, term: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

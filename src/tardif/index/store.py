@@ -50,6 +50,9 @@ class Store(DocumentTable):
 
     Methods that take ``database`` are parts of a transaction (:meth:`writing`).
 
+    Attributes:
+        signs_words: whether each change of the words is signed.
+
     Args:
         path: the file.
         words: how documents are searched by words; None if they are not.
@@ -62,6 +65,7 @@ class Store(DocumentTable):
     def __init__(self, path: Path, words: Words | None = None, identity: str | None = None) -> None:
         self.path = path
         self.words = words
+        self.signs_words = True
         self._connections = Connections(path, SCHEMA, identity)
         self._verified = np.zeros(0, dtype=np.int64)  # numbers of rows
         self._lengths: tuple[int, Lengths] | None = None
@@ -179,7 +183,7 @@ class Store(DocumentTable):
 
     def sign_words(self, database: sqlite3.Connection) -> None:
         """Record the checksum of the words, if there are any."""
-        if self.words is not None:
+        if self.words is not None and self.signs_words:
             self.set_fact(database, "words sum", self.words.checksum(database))
 
     def rebuild_words(self, database: sqlite3.Connection) -> None:
@@ -374,6 +378,17 @@ class Store(DocumentTable):
         while rows := self._rows(statement, [last]):
             yield from (str(row[0]) for row in rows)
             last = str(rows[-1][0])
+
+    def each_source(self) -> Iterator[tuple[str, str]]:
+        """Yield the file or folder that each document came from, with its id, in the order of adding."""
+        statement = f"SELECT number, document, source FROM documents WHERE number > ? ORDER BY number LIMIT {_BLOCK}"
+        last, before = -1, None
+        while rows := self._rows(statement, [last]):
+            for _, document, source in rows:
+                if document != before:  # the pieces of a document have numbers next to each other
+                    yield str(document), str(source)
+                before = document
+            last = rows[-1][0]
 
     def all_numbers(self) -> NDArray[np.int64]:
         """Return the numbers of all rows, ascending."""

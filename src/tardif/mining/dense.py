@@ -19,7 +19,7 @@ from tardif.cluster.shipping import ship
 from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
-from tardif.mining.vector_cache import Encode, EncodeBlocks, Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Contents, Encode, EncodeBlocks, Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Ids, TopK
 from tardif.text.languages import Language
@@ -85,7 +85,7 @@ class DenseSearcher:
     a block of each at a time, so memory holds the corpus's vectors (on disk, with a cache) and one block.
 
     Args:
-        documents: the corpus; title and text are encoded.
+        documents: the corpus; title and text are encoded, a block of them at a time.
         language: a code or language; chooses the model if none is named.
         model: a dense model by folder or hub id, or a loaded one.
         size: of the language's model; ``small`` mines about as well as ``large`` in a tenth of the time.
@@ -126,15 +126,19 @@ class DenseSearcher:
     ) -> None:
         self.notes: list[str] = []
         # Long texts first: a batch too large for the memory shows at once, and little is padded.
-        ordered = sorted(documents, key=lambda document: (-len(document.content), document.id))
-        self._ids = Ids(document.id for document in ordered)
+        ids, lengths = [], []
+        for document in documents:
+            ids.append(document.id)
+            lengths.append(len(document.content))
+        order = sorted(range(len(ids)), key=lambda place: (-lengths[place], ids[place]))
+        self._ids = Ids(ids[place] for place in order)
         chosen = find_language(language) if isinstance(language, str) else language
         wanted = self._load(chosen, model, size, base, device)
         query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))
         document_prefix = _first(document_prefix, wanted.document_prefix, self._own("document", "passage", "corpus"))
         with self._spread(cluster, document_prefix, console) as over:
             self._vectors = encode_all(
-                [document.content for document in ordered],
+                Contents(documents, order),
                 partial(_encode, self._model.encode_document, document_prefix),
                 block=_BLOCK,
                 dtype="float32",

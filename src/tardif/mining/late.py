@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tardif.checks import check_list
 from tardif.errors import DataError, SettingError
 from tardif.mining.searcher import Searcher
-from tardif.mining.vector_cache import EncodeBlocks, Remembered, encode_all, fingerprint
+from tardif.mining.vector_cache import Contents, EncodeBlocks, Remembered, encode_all, fingerprint
 from tardif.progress import Console
 from tardif.ranking import Ids, TopK, best_first
 from tardif.scoring import LOWEST, maxsim_arrays
@@ -79,7 +79,7 @@ class LateSearcher:
         self._ids = Ids(document.id for document in documents)
         self._depth = depth
         self._vectors, self._lengths = encode_all(
-            [document.content for document in documents],
+            Contents(documents),
             lambda texts: self._encode(texts, "document"),
             block=_BLOCK,
             dtype="float16",

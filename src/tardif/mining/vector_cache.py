@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import xxhash
@@ -27,6 +27,7 @@ from tardif.encoder.identity import add_weights
 from tardif.errors import FolderError
 from tardif.folders import expanded, read_json, write_json
 from tardif.progress import Console
+from tardif.types import Document
 
 FORMAT = "tardif-vectors"
 VERSION = 2
@@ -42,6 +43,34 @@ class Vectors(NamedTuple):
 
     rows: NDArray[Any]
     lengths: NDArray[np.int64]
+
+
+class Contents(Sequence[str]):
+    """The contents of documents, joined of title and text when they are read: a corpus is not in memory twice.
+
+    Args:
+        documents: the documents; also some that are read from disk one by one.
+        order: the places of the documents, in the order of the contents; by default their own.
+
+    >>> from tardif.types import Document
+    >>> list(Contents([Document("a", "text", "title"), Document("b", "other")], [1, 0]))
+    ['other', 'title text']
+    """
+
+    def __init__(self, documents: Sequence[Document], order: Sequence[int] | None = None) -> None:
+        self._documents, self._order = documents, range(len(documents)) if order is None else order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self._documents[number].content for number in self._order[place]]
+        return self._documents[self._order[place]].content
 
 
 def encode_all(
@@ -93,7 +122,7 @@ def encode_all(
 
 def _key(texts: Sequence[str], identity: str, dtype: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for part in (str(VERSION), dtype, identity, *texts):
+    for part in itertools.chain((str(VERSION), dtype, identity), texts):
         content = part.encode("utf-8", "surrogatepass")
         # The length first: ("ab", "c") is not ("a", "bc").
         digest.update(len(content).to_bytes(8, "little"))

@@ -312,15 +312,16 @@ def fill(
                     sampled.extend(missing)
                 yield missing
 
-    for documents, encoded in encoded_blocks(blocks(), encode, advance):
-        if sampled:  # now the mean number of tokens is known
-            index.expect(len(encoded.vectors) // len(sampled) * len(corpus))
-            sampled.clear()
-        index.add(documents, *encoded, source=source)
-    # An interrupted build may have indexed documents that are gone from the corpus since.
-    if len(index) > corpus.wholes:
-        for gone in batched(corpus.unknown(index.each_id()), BLOCK):
-            index.delete(gone)
+    with index.words_signed_last():
+        for documents, encoded in encoded_blocks(blocks(), encode, advance):
+            if sampled:  # now the mean number of tokens is known
+                index.expect(len(encoded.vectors) // len(sampled) * len(corpus))
+                sampled.clear()
+            index.add(documents, *encoded, source=source)
+        # An interrupted build may have indexed documents that are gone from the corpus since.
+        if len(index) > corpus.wholes:
+            for gone in batched(corpus.unknown(index.each_id()), BLOCK):
+                index.delete(gone)
     index.wait()
 
 

@@ -22,6 +22,7 @@ from tardif.types import Document
 
 if TYPE_CHECKING:
     from tardif.data.chunking import Chunk
+    from tardif.encoder.truncation import Overlong
 
 # Notes in an index: how its corpus was cut, and how the tables were read.
 NOTES = _CHUNK, _READING = "chunk", "reading"
@@ -65,14 +66,17 @@ class CorpusReader:
         self.report = DocumentReport()
 
     @contextmanager
-    def corpus(self, chunk: Chunk, base: Callable[[], Base], spool: Path | None = None) -> Iterator[SpooledCorpus]:
+    def corpus(
+        self, chunk: Chunk = None, base: Callable[[], Base] | None = None, spool: Path | None = None
+    ) -> Iterator[SpooledCorpus]:
         """Read documents with unique ids, cut them into pieces where ``chunk`` asks for it, and keep them on disk.
 
         The documents are a stream: one at a time is in memory, and each is read once.
 
         Args:
             chunk: tokens of a piece, ``auto`` or None.
-            base: returns the checkpoint whose tokens are counted; called only if documents may be cut.
+            base: returns the checkpoint whose tokens are counted; called only if documents may be cut, and not needed
+                where ``chunk`` is None.
             spool: a new file for the corpus; None for a temporary file of the system. It is removed after the block.
 
         Raises:
@@ -82,7 +86,7 @@ class CorpusReader:
         from tardif.data.chunking import cutter
         from tardif.encoder.truncation import as_read
 
-        cut = cutter(self.documents, chunk, lambda: as_read(base()))
+        cut = None if base is None else cutter(self.documents, chunk, lambda: as_read(base()))
         with SpooledCorpus(spool) as corpus:
             self._read(lambda: self._spool(corpus, cut or (lambda document: [document])))
             yield corpus
@@ -156,16 +160,20 @@ class CorpusReader:
         """
         from tardif.data.chunking import CHUNK_TOKENS
         from tardif.encoder.coverage import SAMPLE, texts_warning
-        from tardif.encoder.truncation import document_reach, overlong, tokenizer_of, truncation_warning
+        from tardif.encoder.truncation import document_reach, each_overlong, tokenizer_of, truncation_warning
         from tardif.text.normal import keyed_sample
 
         # Counted with the model's own tokenizer: what is beyond its length is in no vector, so no search finds it.
-        found, reach = overlong(model, corpus), document_reach(model)
-        for document in found:
-            self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")
+        reach = document_reach(model)
+
+        def noted() -> Iterator[Overlong]:
+            for document in each_overlong(model, corpus):
+                self.report.cut(document.id, f"{document.tokens - reach} of {document.tokens} tokens are not read")
+                yield document
+
         pieces = min(CHUNK_TOKENS, reach)
         way_out = way_out or f"Cut them into pieces: --chunk {pieces} (in Python chunk={pieces})."
-        self.report.lost = truncation_warning(found, reach, len(corpus), way_out)
+        self.report.lost = truncation_warning(noted(), reach, len(corpus), way_out)
         self.show()
         sample = keyed_sample(0, (document.content for document in corpus), SAMPLE)
         if remark := texts_warning("The model", tokenizer_of(model), sample, "these documents"):

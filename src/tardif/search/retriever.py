@@ -46,7 +46,7 @@ from tardif.search.qdrant_build import build_in_qdrant, check_target
 from tardif.search.query_encoder import encoder_of
 from tardif.search.rerank import rerank_stored
 from tardif.search.search_model import SearchModel
-from tardif.search.sync import Synced, plan, source_of
+from tardif.search.sync import Synced, each_source, plan, source_of
 from tardif.text.languages import language as find_language
 from tardif.types import Document, Hit, Run
 
@@ -441,7 +441,7 @@ class Retriever:
         if (
             not is_given
             and isinstance(self.index, FolderIndex | QdrantIndex)
-            and source in self.index.sources().values()
+            and source in (found for _, found in each_source(self.index))
         ):
             reading = reading_of(self.index)
         reader = CorpusReader(folder, Console(quiet=quiet), None, reading)

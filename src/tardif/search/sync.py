@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tardif.batching import batched
+from tardif.index.disk import DiskIndex
 from tardif.index.pieces import by_whole, differing
 from tardif.index.protocol import Index
 from tardif.index.spool import SpooledCorpus
@@ -90,32 +92,55 @@ def plan(
     Returns:
         What has to be done.
     """
-    there = index.sources()
-    touched: list[str] = []
+    absent, foreign = _compared_ids(index, corpus, source)
+    new: list[str] = []
+    replaced: list[str] = []
     moved: list[str] = []
     unchanged = 0
     for block in corpus.blocks(_TOGETHER):
         wholes, changed = by_whole(block), by_whole(differing(index, block))
         same = [identity for identity in wholes if identity not in changed]
         corpus.drop(same)
-        touched += changed
+        there = by_whole(index.get(list(changed)).values())
+        new += (identity for identity in changed if identity not in there)
+        replaced += (identity for identity in changed if identity in there)
         # Unchanged documents that came from elsewhere belong to this folder now.
-        moved += (identity for identity in same if there[identity] != source)
+        moved += (identity for identity in same if identity in foreign)
         unchanged += len(same)
-    absent = list(corpus.unknown(there))
     # A file of the folder may have been added by its own path.
     # A path cannot hold a null character, and an id can.
-    own = [i for i in absent if delete_others or there[i] in (source, str(Path(source) / i.replace("\0", "")))]
+    own = [
+        i
+        for i, origin in absent.items()
+        if delete_others or origin in (source, str(Path(source) / i.replace("\0", "")))
+    ]
     unread = set(_unread(own, Path(source), report))
     return Synced(
-        new=tuple(identity for identity in touched if identity not in there),
-        changed=tuple(identity for identity in touched if identity in there),
+        new=tuple(new),
+        changed=tuple(replaced),
         gone=tuple(identity for identity in own if identity not in unread),
         kept=tuple(identity for identity in own if identity in unread),
         others=tuple(identity for identity in absent if identity not in set(own)),
         moved=tuple(moved),
         unchanged=unchanged,
     )
+
+
+def each_source(index: Index) -> Iterator[tuple[str, str]]:
+    """Yield the documents of an index, each with the file or folder that it came from."""
+    # An index on disk may hold more documents than memory: their ids come some at a time.
+    return index.each_source() if isinstance(index, DiskIndex) else iter(index.sources().items())
+
+
+def _compared_ids(index: Index, corpus: SpooledCorpus, source: str) -> tuple[dict[str, str], set[str]]:
+    """The documents of an index that a corpus lacks, with their sources, and those in both that came from elsewhere."""
+    absent: dict[str, str] = {}
+    foreign: set[str] = set()
+    for block in batched(each_source(index), _TOGETHER):
+        lacking = set(corpus.unknown(identity for identity, _ in block))
+        absent |= ((identity, origin) for identity, origin in block if identity in lacking)
+        foreign |= {identity for identity, origin in block if identity not in lacking and origin != source}
+    return absent, foreign
 
 
 def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[str]:

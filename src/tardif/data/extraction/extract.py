@@ -228,7 +228,7 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
     Raises:
         DataError: the folder itself cannot be listed.
     """
-    root = folder.resolve()
+    root, own = folder.resolve(), DocumentReport()
     found: list[str] = []
     waiting = [""]
     while waiting:
@@ -239,21 +239,22 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
         except OSError as error:
             if not inside:
                 raise DataError(f"cannot be listed ({error.strerror}).", folder) from error
-            report.skip(inside, "folders that cannot be listed", f"{error.strerror}.")
+            own.skip(inside, "folders that cannot be listed", f"{error.strerror}.")
             continue
         for entry in listed:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if not storable(path):  # Python represents other bytes as lone surrogates
-                report.skip(ascii(path)[1:-1], "names that are not UTF-8", "rename it: its name is its id.")
+                own.skip(ascii(path)[1:-1], "names that are not UTF-8", "rename it: its name is its id.")
                 continue
             reason = _why_not(entry, root)
             if reason:
-                report.skip(path, reason)
+                own.skip(path, reason)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
             else:
                 found.append(path)
-    report.notes.sort(key=lambda note: note.file)
+    for note in sorted(own.notes, key=lambda note: note.file):
+        report.notes.append(note)
     return sorted(found)
 
 

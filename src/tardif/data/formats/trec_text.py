@@ -111,7 +111,8 @@ def document_files(folder: Path, report: DocumentReport | None = None) -> list[P
     if packed := next((path for path in folder.rglob("*") if _COMPRESS.fullmatch(path.suffix)), None):
         raise DataError("is packed by compress, which is not read: unpack it (uncompress, or gzip -d).", packed)
     if report is not None:
-        report.notes += own.notes
+        for note in own.notes:
+            report.notes.append(note)
     return found
 
 
