@@ -20,6 +20,11 @@ class ServeOptions(ListenOptions):
 
     read_only: Annotated[bool, "Refuse every change."] = False
     feedback: Annotated[Path | None, "File that keeps judgements of hits, for tardif prepare."] = None
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="local|ADDRESS", help="Serve from replicas on a Ray cluster (docs/cluster.md)."),
+    ] = None
+    replicas: Annotated[int, typer.Option(min=1, help="With --ray: how many processes answer.")] = 1
 
 
 @verb
@@ -34,6 +39,13 @@ def serve(
     from tardif.serving.opening import read_names
     from tardif.serving.running import serve as run
 
+    if options.replicas > 1 and options.ray is None:
+        raise typer.BadParameter("replicas are of a cluster: give --ray too", param_hint="--replicas")
+    if options.ray is not None:
+        stopped_by = _on_ray(indexes, options, options.ray)
+        if stopped_by == signal.SIGINT:
+            raise typer.Exit(INTERRUPTED)
+        return
     stopped_by = run(
         read_names(indexes),
         options.service(),
@@ -45,3 +57,18 @@ def serve(
     )
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _on_ray(indexes: list[str], options: ServeOptions, address: str) -> int:
+    from tardif.serving.on_ray import Deployment, serve_on_ray
+    from tardif.serving.opening import read_names
+
+    deployment = Deployment(
+        ray=address,
+        replicas=options.replicas,
+        host=options.host,
+        port=options.port,
+        read_only=options.read_only,
+        feedback=options.feedback,
+    )
+    return serve_on_ray(read_names(indexes), options.service(), deployment, announce)
