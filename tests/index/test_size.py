@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tardif import SettingError
+from tardif.index.compaction import MOST_PLAIN
 from tardif.index.disk import DiskIndex
 from tardif.index.size import CorpusShape, index_size, vector_bytes
 from tardif.types import Document
@@ -69,3 +70,19 @@ def test_a_real_index_has_the_predicted_size(tmp_path, bits):
 def test_what_cannot_be_is_refused(options):
     with pytest.raises(SettingError):
         corpus(**options)
+
+
+def test_what_a_compaction_replaced_is_removed_on_request(tmp_path):
+    vectors = np.eye(8, dtype=np.float32)
+    with DiskIndex.create(tmp_path / "index", model={}, threads=1) as index:
+        files = tmp_path / "index" / "segments"
+        for number in range(MOST_PLAIN + 1):  # one more, and all are merged
+            index.add([Document(str(number), "text")], vectors, [8])
+            index.wait()
+        assert len(list(files.iterdir())) > len(index.store.segments()) == 1
+        index.sweep()
+        assert [path.name for path in files.iterdir()] == index.store.segments()
+        found = index.search(vectors[:1], [1], 20)
+        assert len(found[0]) == MOST_PLAIN + 1
+    with DiskIndex(tmp_path / "index") as index:
+        assert index.search(vectors[:1], [1], 20) == found

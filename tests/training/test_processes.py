@@ -280,7 +280,7 @@ def test_they_end_with_the_process_that_started_them(script, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [2, 1])
 def test_a_run_goes_on_with_another_number_of_processes(make, start, first, capsys):
-    settings = {**LONG, "dropout": None, "epochs": 6}
+    settings = {**LONG, "dropout": 0.0, "epochs": 6}
     whole, broken = make("whole"), make("broken", quiet=False)
     whole.train(**settings)
     if first == 2:

@@ -516,6 +516,15 @@ class DiskIndex:
         """
         self._background.wait()
 
+    def sweep(self) -> None:
+        """Remove the segments that compactions have replaced. The next write does it, too.
+
+        Raises:
+            FolderError: the folder cannot be written.
+        """
+        with self.store.writing():
+            self._files.sweep(set(self.store.segments()))
+
     def compact(self) -> bool:
         """Merge segments that are better one, without their deleted documents. Return whether there were any.
 

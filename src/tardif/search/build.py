@@ -323,6 +323,7 @@ def fill(
             for gone in batched(corpus.unknown(index.each_id()), BLOCK):
                 index.delete(gone)
     index.wait()
+    index.sweep()  # no write follows: what the last compaction replaced would be published
 
 
 def add_documents(
