@@ -33,7 +33,7 @@ def publish(path: Path, what: str) -> None:
         work = path.with_name(f".{path.name}.indexing")
         with holding(path, overwrite=True):
             fill(work, "new")
-            build._finish(work, path)
+            build.finish(work, path)
     else:
         write_output(path, '"new"\n')
 

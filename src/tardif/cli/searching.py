@@ -57,6 +57,7 @@ class BuildGroup(Group):
     pool: Annotated[float, "Keep one vector for this many tokens of a document."] = 1.0
     hybrid: Annotated[bool, "Index the words too, for searches with BM25."] = False
     language: Language = "en"
+    shards: Annotated[int | None, "Build this many shards, which are searched as one index."] = None
     device: Device = "auto"
     overwrite: Overwrite = False
     trust_remote_code: Trust = False

@@ -127,7 +127,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
         DataError: the corpus cannot be read or is empty, or two documents have the same id.
         FolderError: the folder cannot be written, or another process builds this index.
     """
-    with corpus_for(model, reader, options, _spool_beside(out)) as (base, corpus, encoder):
+    with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder):
         remembered = IndexedModel.remember(base.folder, out)
         manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
         with _under_way(out, manifest, options) as index:
@@ -199,8 +199,8 @@ def _opened_encode(pool: float, device: str, trust_remote_code: bool, folder: Pa
     return lambda texts: document_vectors(encoder, texts, pool)
 
 
-def _spool_beside(out: Path) -> Path:
-    """A new name for the corpus on the disk of the index, which has room for it."""
+def spool_beside(out: Path) -> Path:
+    """Return a new name for the corpus on the disk of the index, which has room for it."""
     name = name_aside(real_place(out), "partial")
     parent = next(parent for parent in name.parents if parent.exists())  # those of the index may not be made yet
     return parent / name.name
@@ -298,12 +298,10 @@ def fill(
     """
     if not len(corpus):
         raise DataError("The corpus is empty: there is nothing to index.")
-    # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
-    sample = max(BLOCK, centroid_count(len(corpus) * _TOKENS_PER_DOCUMENT) // 2)
     sampled: list[Document] = []
 
     def blocks() -> Iterator[list[Document]]:
-        for number, block in enumerate(corpus.sample_first(sample, BLOCK)):
+        for number, block in enumerate(corpus.sample_first(sample_size(corpus), BLOCK)):
             missing = differing(index, block)
             if resumed is not None and len(missing) < len(block):
                 resumed(len(block) - len(missing))
@@ -324,6 +322,12 @@ def fill(
                 index.delete(gone)
     index.wait()
     index.sweep()  # no write follows: what the last compaction replaced would be published
+
+
+def sample_size(corpus: SpooledCorpus) -> int:
+    """Return how many documents and pieces of a corpus centroids are learned from."""
+    # Half a document per centroid is some 50 vectors; k-means uses 32 of them (tardif.index.codes).
+    return max(BLOCK, centroid_count(len(corpus) * _TOKENS_PER_DOCUMENT) // 2)
 
 
 def add_documents(

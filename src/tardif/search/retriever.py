@@ -25,7 +25,14 @@ from tardif.index.protocol import RECALL, Index, Vectors
 from tardif.index.qdrant.places import open_qdrant, qdrant_place
 from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.sharded import answered
-from tardif.index.sharded_folder import FolderIndex, ShardedFolder, is_sharded, open_index, reopened
+from tardif.index.sharded_folder import (
+    FolderIndex,
+    ShardedFolder,
+    check_shards,
+    is_sharded,
+    open_index,
+    reopened,
+)
 from tardif.index.spool import SpooledCorpus
 from tardif.index.unknown_keys import unknown_keys
 from tardif.progress import Console
@@ -194,6 +201,7 @@ class Retriever:
         pool: float = 1.0,
         hybrid: bool = False,
         language: str = "en",
+        shards: int | None = None,
         overwrite: bool = False,
         device: str = "cpu",
         threads: int | None = None,
@@ -222,6 +230,8 @@ class Retriever:
             pool: how many tokens of a document become one vector (hierarchical pooling); 2 halves the index.
             hybrid: also index the words, for searches fused with BM25.
             language: of those words: ISO 639 code.
+            shards: build so many shards, each an index of its own in a folder of the index's, and searched as one;
+                None builds one index.
             overwrite: replace an existing folder.
             device: torch's name of the device to encode on.
             threads: for scoring; all processors by default.
@@ -245,14 +255,21 @@ class Retriever:
         else:
             out = check_output(Path(out), overwrite=overwrite)
         words = find_language(language).code if hybrid else None
+        count = None if shards is None else check_shards(shards)
+        if place is not None and count is not None:
+            raise SettingError("shards: Qdrant divides its collections itself; leave it out.")
         how: Any = {"device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         own_bits = 8 if bits is None or place is not None else bits
         options = BuildOptions(chunk=chunk, bits=own_bits, pool=pool, words=words, overwrite=overwrite, ray=ray, **how)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         if place is not None:
             encoder = build_in_qdrant(model, reader, place, options, bits)
-        else:
+        elif count is None:
             encoder = build_index(model, reader, Path(out), options)
+        else:
+            from tardif.search.build_sharded import build_sharded
+
+            encoder = build_sharded(model, reader, Path(out), options, count)
         retriever = cls(out, **{**how, "device": None if device == "cpu" else device})
         retriever._model.use(encoder)
         retriever.report = reader.report
