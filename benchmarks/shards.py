@@ -68,8 +68,8 @@ def blocks(index: DiskIndex, copies: int) -> Iterator[tuple[list[Document], Any,
             named = [
                 replace(document, id=f"{document.id} {copy}" if copy else document.id) for document in block.documents
             ]
-            # Rounding in 8 bits makes some longer than 1. An index scales such vectors by the longest that is added with
-            # them, which differs from shard to shard.
+            # Rounding in 8 bits makes some longer than 1. An index scales such vectors by the longest that is added
+            # with them, which differs from shard to shard.
             norms = np.maximum(np.linalg.norm(block.vectors, axis=1, keepdims=True), 1)
             yield named, block.vectors / norms, block.lengths
 
