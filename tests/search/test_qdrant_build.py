@@ -13,6 +13,7 @@ from tardif.errors import DataError, FolderError, SettingError
 from tardif.index.disk import DiskIndex
 from tardif.index.qdrant import places
 from tardif.index.qdrant.places import qdrant_place
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.search import qdrant_build
 from tardif.search.qdrant_build import export_to_qdrant
 from tardif.search.retriever import Retriever
@@ -104,29 +105,30 @@ def test_documents_are_added_replaced_deleted_and_synced(multi_vector_folder, pl
 
 def test_an_interrupted_build_continues_and_encodes_nothing_twice(multi_vector_folder, place, monkeypatch):
     monkeypatch.setattr(qdrant_build, "_BLOCK", 4)
-    encode, encoded = qdrant_build.encode_block, []
+    add, stored = QdrantIndex.add, []
 
     def until(most):
-        def block(documents, *rest):
-            if len(encoded) >= most:
+        def adding(index, documents, *rest, **how):
+            if len(stored) >= most:
                 raise KeyboardInterrupt
-            encoded.extend(document.id for document in documents)
-            return encode(documents, *rest)
+            stored.extend(document.id for document in documents)
+            return add(index, documents, *rest, **how)
 
-        return block
+        monkeypatch.setattr(QdrantIndex, "add", adding)
 
-    monkeypatch.setattr(qdrant_build, "encode_block", until(8))
+    until(8)
     with pytest.raises(KeyboardInterrupt):
         Retriever.build(multi_vector_folder, CORPUS, place, quiet=True)
     with pytest.raises(FolderError, match="is not there|is not whole: rerun"):
         Retriever(place)
     # The corpus has changed since: one document is gone, one has another text.
     changed = [Document("d1", "anew"), *CORPUS[2:]]
-    monkeypatch.setattr(qdrant_build, "encode_block", until(99))
+    until(99)
     with Retriever.build(multi_vector_folder, changed, place, quiet=True) as retriever:
         assert retriever.index.sources().keys() == {document.id for document in changed}
         assert retriever.index.get(["d1"])["d1"].text == "anew"
-    assert sorted(encoded) == sorted([*(d.id for d in CORPUS), "d1"])
+    # What is stored unchanged is not encoded: it is not stored again.
+    assert sorted(stored) == sorted([*(d.id for d in CORPUS), "d1"])
 
 
 def test_what_is_there_is_not_replaced_unasked(multi_vector_folder, place):
