@@ -81,6 +81,30 @@ def _no_guard():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _exported_once(tmp_path_factory):
+    """An index of a model that had one takes that one's query encoder: exporting it takes as long as all else.
+
+    The same model gives the same bytes: tests/encoder/onnx/test_convert.py.
+    """
+    from tardif.search import build
+
+    export, made = build.export_encoder, {}
+
+    def once(encoder, folder, console):
+        key = None if folder.exists() else tiny.fingerprint(encoder)
+        if key in made:
+            shutil.copytree(made[key], folder)
+            return
+        export(encoder, folder, console)
+        if key is not None and folder.is_dir():
+            made[key] = shutil.copytree(folder, tmp_path_factory.mktemp("query-encoder") / "made")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "export_encoder", once)
+        yield
+
+
 @pytest.fixture
 def pages(monkeypatch):
     """Runs draw their reports, as they do outside of tests."""

@@ -60,6 +60,26 @@ def exact_model(base: str | Path):
     return model.train()
 
 
+def fingerprint(model):
+    """A number for all that a model's query encoder is made of; None if it cannot be exported."""
+    import torch
+    import xxhash
+
+    from tardif.encoder.onnx.convert import query_form
+    from tardif.errors import ModelError
+
+    try:
+        form = query_form(model)
+    except ModelError:
+        return None
+    found = xxhash.xxh3_128(f"{form} {model} {model[0].model.config} {model.training}".encode())
+    found.update(model[0].tokenizer.backend_tokenizer.to_str().encode())
+    for name, weight in model.state_dict().items():
+        found.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.digest()
+
+
 def gradients(model):
     """The gradient of every weight that has one."""
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
