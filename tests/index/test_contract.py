@@ -26,7 +26,7 @@ pytestmark = QUIET
 
 
 ENGINES = ["memory", *KINDS, "16", "8", "4", "2", "8 coded", "4 coded", "2 coded", "16 coded"]
-SHARDED = ["memory of 1", "memory of 3", "edge of 2", "8 of 3", "16 coded of 3", "4 coded of 3", "2 of 3"]
+SHARDED = ["memory of 1", "memory of 3", "edge of 2", "8 of 3", "16 coded of 3", "4 coded of 2", "2 of 3"]
 
 
 @pytest.fixture(params=ENGINES + SHARDED)

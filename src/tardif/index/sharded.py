@@ -54,7 +54,7 @@ def shard_of(identity: str, shards: int) -> int:
     """Return the number of the shard of a document, from 0. It depends on nothing but the id and the number of shards.
 
     >>> [shard_of(identity, 3) for identity in ("article-1", "article-2", "article-3")]
-    [1, 1, 0]
+    [2, 1, 1]
     """
     return xxhash.xxh3_64_intdigest(identity.encode("utf-8", "surrogatepass")) % shards
 
