@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -76,6 +77,33 @@ def test_who_fails_says_why():
         one.leave()
 
 
+def test_words_that_come_in_two_parts_are_one_line():
+    two = meet(2)
+    two[1]._links[0].sendall(b'{"lost": 1, "why": "failed: The di')
+
+    class Rest:
+        def recv(self, size):
+            return b'sk is full"}\n'
+
+    while not two[0]._begun[1]:  # the first part is heard by the watch
+        time.sleep(0.01)
+    assert two[0]._hear(1, Rest()) is True
+    assert two[0].loss().endswith("failed: The disk is full.")
+    for one in two:
+        one.leave()
+
+
+def test_of_one_node_nobody_else_can_connect(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("MASTER_ADDR", "node-0")
+    for local, (bound, told) in {"4": ("127.0.0.1", "127.0.0.1"), "2": ("::", "node-0")}.items():
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+        host = Host()
+        with host._listener as listener:
+            assert listener.getsockname()[0] in (bound, "0.0.0.0" if bound == "::" else bound)
+        assert host.meeting.host == told
+
+
 def test_a_node_that_does_not_answer_is_lost(monkeypatch):
     """The system's own word for it, as its keep-alive gives it after some seconds."""
 
@@ -103,15 +131,17 @@ def test_a_stranger_is_not_taken_for_a_process(monkeypatch):
     monkeypatch.setattr(peers, "_MEETING_SECONDS", 1.0)
     host = Host()
     port = host.meeting.port
-    strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-    strangers[0].sendall(b'{"token": "guessed", "rank": 1, "name": "x"}\n')
-    strangers[1].sendall(b"GET / HTTP/1.1\n")
+    strangers = []
+    guesses = [b'{"token": "guessed", "rank": 1, "name": "x"}', b'{"rank": 1}', b'{"token": 5}']
+    for said in (*guesses, b"GET / HTTP/1.1", b"[]", b'"token"', b"\xff", b"[" * 4000, b"x" * 5000):
+        strangers.append(socket.create_connection(("127.0.0.1", port)))
+        strangers[-1].sendall(said + b"\n")
     with pytest.raises(TrainingError, match=r"Processes \[1\] have not reached process 0 at port .*: open the ports"):
         host.meet(2)
     for stranger in strangers:
         stranger.close()
     with pytest.raises(TrainingError, match=rf"Process 1 of 2 cannot reach process 0 at 127.0.0.1:{port}"):
-        connect(Meeting(port, "x"), 1, 2)
+        connect(Meeting("127.0.0.1", port, "x"), 1, 2)
 
 
 WAITING = """\

@@ -9,6 +9,7 @@ involved: a busy process is never taken for a dead one.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 import selectors
@@ -30,7 +31,10 @@ _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 5, 2, 5
 # A lost peer breaks the operation that waits for it, mostly at once. Where it does not, this process ends after this
 # long: it has no one to wait for.
 _GRACE_SECONDS = 5.0
+_HERE = "127.0.0.1"
 _MOST_READ = 65_536
+# Bytes in which a process says who it is; a stranger may send others without an end.
+_MOST_SAID = 4096
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,12 @@ class Meeting:
     """Where process 0 waits for the others; it tells them over the process group.
 
     Attributes:
-        port: of the host that the launcher names (MASTER_ADDR).
+        host: of process 0.
+        port: of that host.
         token: what a process shows, so that no stranger is taken for one.
     """
 
+    host: str
     port: int
     token: str
 
@@ -63,6 +69,7 @@ class Peers:
         self.rank, self.size, self.nodes = rank, size, dict(nodes)
         self.way_out: Callable[[], str] = lambda: ""
         self._links, self._left = dict(links), set[int]()
+        self._begun = dict.fromkeys(links, b"")  # of a line whose end has not come yet
         self._loss = ""
         self._lost, self._noticed, self._over = threading.Event(), threading.Event(), threading.Event()
         for link in self._links.values():
@@ -120,8 +127,9 @@ class Peers:
         except OSError as error:
             self._lose(rank, f"does not answer any more ({error.strerror})", told_by=rank)
             return False
-        for line in words.splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line of a process that was killed
+        *lines, self._begun[rank] = (self._begun[rank] + words).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 said = json.loads(line)
                 if "left" in said:
                     self._left.add(rank)
@@ -148,13 +156,21 @@ class Peers:
 
 
 class Host:
-    """What process 0 does until all others have connected."""
+    """What process 0 does until all others have connected.
+
+    Where the launcher says that all run on this node, nobody else can connect.
+    """
 
     def __init__(self) -> None:
-        both = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if both else socket.AF_INET
-        self._listener = socket.create_server(("", 0), family=family, dualstack_ipv6=both, backlog=1024)
-        self.meeting = Meeting(self._listener.getsockname()[1], os.urandom(16).hex())
+        if os.environ.get("LOCAL_WORLD_SIZE", "") == os.environ.get("WORLD_SIZE"):
+            host = _HERE
+            self._listener = socket.create_server((host, 0), backlog=1024)
+        else:
+            host = os.environ["MASTER_ADDR"]
+            both = socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if both else socket.AF_INET
+            self._listener = socket.create_server(("", 0), family=family, dualstack_ipv6=both, backlog=1024)
+        self.meeting = Meeting(host, self._listener.getsockname()[1], os.urandom(16).hex())
 
     def meet(self, size: int) -> Peers:
         """Wait for the other processes.
@@ -190,16 +206,15 @@ def connect(meeting: Meeting, rank: int, size: int) -> Peers:
     Raises:
         TrainingError: it cannot be reached.
     """
-    host = os.environ["MASTER_ADDR"]
     try:
-        link = socket.create_connection((host, meeting.port), timeout=_MEETING_SECONDS)
+        link = socket.create_connection((meeting.host, meeting.port), timeout=_MEETING_SECONDS)
         said = {"token": meeting.token, "rank": rank, "name": socket.gethostname()}
         link.sendall(json.dumps(said).encode() + b"\n")
         nodes = {int(number): name for number, name in json.loads(_line(link)).items()}
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"Process {rank} of {size} cannot reach process 0 at {host}:{meeting.port} ({error}): open the ports "
-            "between the nodes."
+            f"Process {rank} of {size} cannot reach process 0 at {meeting.host}:{meeting.port} ({error}): open the "
+            "ports between the nodes."
         ) from error
     return Peers(rank, size, {0: link}, nodes)
 
@@ -208,19 +223,21 @@ def _introduced(link: socket.socket, token: str) -> dict[str, Any]:
     """Read who has connected; empty, and the connection closed, where it is a stranger."""
     link.settimeout(10.0)
     try:
-        said: dict[str, Any] = json.loads(_line(link))
-        if said.pop("token") == token:
+        said = json.loads(_line(link, _MOST_SAID))
+        if isinstance(said, dict) and hmac.compare_digest(str(said.pop("token", "")).encode(), token.encode()):
             return said
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, RecursionError):
         pass
     link.close()
     return {}
 
 
-def _line(link: socket.socket) -> bytes:
-    """Read one line, byte by byte: nothing after it is taken."""
+def _line(link: socket.socket, most: int | None = None) -> bytes:
+    """Read one line, byte by byte: nothing after it is taken. A ValueError if it has more than ``most`` bytes."""
     line = b""
     while not line.endswith(b"\n"):
+        if len(line) == most:
+            raise ValueError("a line without an end")
         if not (byte := link.recv(1)):
             raise ConnectionError("the connection was closed")
         line += byte
