@@ -209,3 +209,13 @@ def test_a_folder_of_another_index_is_none_in_qdrant(multi_vector_folder, tmp_pa
         Retriever(f"edge:{tmp_path / 'own'}")
     with DiskIndex(tmp_path / "own") as opened:
         assert len(opened) == len(CORPUS)
+
+
+def test_an_index_in_shards_becomes_one_collection(multi_vector_folder, place, tmp_path):
+    own = tmp_path / "own"
+    with Retriever.build(multi_vector_folder, CORPUS, own, shards=2, quiet=True) as retriever:
+        wanted = {hit.document_id for hit in retriever.search("tides", k=len(CORPUS), exact=True)}
+    with export_to_qdrant(own, qdrant_place(place), quiet=True) as moved:
+        assert len(moved) == len(CORPUS)
+    with Retriever(place) as retriever:
+        assert {hit.document_id for hit in retriever.search("tides", k=len(CORPUS), exact=True)} == wanted

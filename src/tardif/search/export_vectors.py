@@ -85,7 +85,7 @@ def export_vectors(index: str | Path, out: str | Path, *, overwrite: bool = Fals
     folder = expanded(out)
     with (
         open_index(expanded(index)) as opened,
-        _parts_of(opened) as parts,
+        parts_of(opened) as parts,
         staged(folder, overwrite=overwrite) as aside,
     ):
         dim = max(part.store.number("dim") for part in parts)
@@ -104,7 +104,7 @@ def export_vectors(index: str | Path, out: str | Path, *, overwrite: bool = Fals
 
 
 @contextmanager
-def _parts_of(index: FolderIndex) -> Iterator[list[DiskIndex]]:
+def parts_of(index: FolderIndex) -> Iterator[list[DiskIndex]]:
     """The index, or its shards, in one state."""
     if isinstance(index, ShardedFolder):
         with index.still() as shards:

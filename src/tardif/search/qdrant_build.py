@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,11 +24,13 @@ from tardif.index.qdrant.edge_engine import EdgeEngine
 from tardif.index.qdrant.engine import BITS, Engine
 from tardif.index.qdrant.places import FORMAT, VERSION, Edge, Service
 from tardif.index.qdrant.qdrant_index import QdrantIndex
+from tardif.index.sharded_folder import FolderIndex, open_index
 from tardif.index.spool import SpooledCorpus
 from tardif.index.stored import StoredBlock, stored_blocks
 from tardif.progress import Bar, Console
 from tardif.search.build import BuildOptions, EncodeParts, corpus_for, encoded_blocks, encoding, finish
 from tardif.search.corpus_reader import NOTES, CorpusReader
+from tardif.search.export_vectors import parts_of
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
 from tardif.search.sync import source_of
@@ -149,7 +151,7 @@ def export_to_qdrant(
 ) -> QdrantIndex:
     """Move an index of Tardif's own to Qdrant, without encoding: the vectors are those that a search computes with.
 
-    Interrupted, the same call continues. The index itself stays as it is.
+    Interrupted, the same call continues. The index itself stays as it is. One in shards becomes one collection.
 
     >>> from tardif.index.qdrant.places import qdrant_place
     >>> moved = export_to_qdrant("support.index", qdrant_place("edge:support-edge"), quiet=True)
@@ -172,13 +174,13 @@ def export_to_qdrant(
     """
     check_target(place, overwrite=overwrite)
     console = Console(quiet=quiet)
-    with DiskIndex(index) as opened:
+    with open_index(index) as opened, parts_of(opened) as parts:
         found = IndexedModel.of(opened)
         model = found.placed(place.folder if isinstance(place, Edge) else str(place))
         # An export of another index is not continued.
         about = {**_about(model, float(opened.manifest["pool"]), BITS[0]), "from": opened.identity}
         with _under_way(place, about, BITS[0], overwrite=overwrite) as made:
-            _move(opened, made, console)
+            _move(opened, parts, made, console)
             known = opened.note(ENCODER)
             if known and isinstance(made.folder, Path):
                 shutil.copytree(check_encoder(opened.folder, known), made.folder / ENCODER, dirs_exist_ok=True)
@@ -186,11 +188,11 @@ def export_to_qdrant(
     return QdrantIndex(place.engine())
 
 
-def _move(index: DiskIndex, made: QdrantIndex, console: Console) -> None:
+def _move(index: FolderIndex, parts: Sequence[DiskIndex], made: QdrantIndex, console: Console) -> None:
     """Store all of an index's documents that are not there unchanged, with what the index noted for its builder."""
-    with console.progress("Exporting", index.store.rows(), "documents") as bar:
+    with console.progress("Exporting", sum(part.store.rows() for part in parts), "documents") as bar:
         held: list[_Row] = []
-        for block in stored_blocks(index, _TOKENS):
+        for block in chain.from_iterable(stored_blocks(part, _TOKENS) for part in parts):
             held += _rows_of(block)
             # The pieces of a document follow one another, and are stored together.
             last = held[-1][0].whole_id
