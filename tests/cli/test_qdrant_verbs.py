@@ -56,3 +56,31 @@ def test_an_engine_and_a_place_must_agree(tardif, arguments, said):
     code, _, err = tardif(*arguments)
     assert code == 2
     assert said in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "edge:docs"),
+        ("mcp", "docs=edge:docs"),
+        ("doctor", "edge:docs"),
+        ("evaluate", "edge:docs", "--data", "pairs.jsonl"),
+        ("evaluate", "hybrid:edge:docs", "--data", "pairs.jsonl"),
+        ("export", "edge:docs", "--format", "vectors", "--out", "vectors"),
+    ],
+)
+def test_a_verb_for_own_indexes_says_so(fails, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+    assert "in Qdrant" in fails(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://h:99999/x", "http://h:abc/x", "http:///x", "http://[::1/x", "http://h/..", "http://h/x?api_key=s3cret"],
+)
+def test_an_address_that_is_none_is_refused_without_what_may_be_a_key(fails, address):
+    said = fails("search", address, "tides")
+    assert "http://HOST:6333/COLLECTION" in said
+    assert "s3cret" not in said

@@ -71,6 +71,7 @@ def export(
     """Write a training set or a checkpoint in another tool's format, or an index as Parquet or to Qdrant."""
     from tardif.data.training_set import TrainingSet
     from tardif.index.manifest import is_index
+    from tardif.index.qdrant.places import check_own
     from tardif.progress import Console
 
     console = Console()
@@ -81,6 +82,7 @@ def export(
         return
     if out is None or form is None:
         raise typer.BadParameter("give --format and --out, or --push", param_hint="--out")
+    check_own(str(what), "an export")
     is_set = (what / "manifest.json").is_file()
     if is_set and documents is not None:
         raise typer.BadParameter("goes with a checkpoint", param_hint="--documents")

@@ -82,9 +82,11 @@ def _plan(asked: PlanRequest, *, as_json: bool, quiet: bool) -> None:
 
 
 def _examine_index(index: Path, repair: bool, opening: OpeningOptions, *, as_json: bool, quiet: bool) -> None:
+    from tardif.index.qdrant.places import check_own
     from tardif.progress import Console
     from tardif.search import repair as mending
 
+    check_own(str(index), "doctor")
     done: list[str] = []
     if repair:
         done, found = mending.repair(index, **opening.arguments(), console=Console(quiet=quiet))

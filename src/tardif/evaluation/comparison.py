@@ -27,6 +27,7 @@ from tardif.evaluation.repeating import python_call
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
 from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
 from tardif.evaluation.work import EvaluationWork, PairWork, versions, working
+from tardif.index.qdrant.places import check_own
 from tardif.progress import Bar, Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
@@ -296,6 +297,8 @@ def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
     """Check the names of the systems, before any data are read; return the base to compare against."""
     if not systems and against is None:
         raise SettingError("Give a system: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file.")
+    for name in systems:
+        check_own(name.removeprefix("hybrid:"), "evaluating")
     places = [_place(name) for name in systems]
     for name, place in zip(systems, places, strict=True):
         if places.count(place) > 1:

@@ -60,7 +60,7 @@ def qdrant_place(given: Any) -> Service | Edge | None:
     ('http://localhost:6333/articles', None)
 
     Raises:
-        SettingError: an address names no collection, holds a password, or is one of Tardif's own service.
+        SettingError: an address names no host or collection, holds a password or a query, or is of our own service.
     """
     if not isinstance(given, str):
         return None
@@ -70,7 +70,13 @@ def qdrant_place(given: Any) -> Service | Edge | None:
         return Edge(expanded(given.removeprefix(EDGE)).absolute())
     if not given.startswith(("http://", "https://")):
         return None
-    parts = urlsplit(given)
+    try:
+        parts = urlsplit(given)
+        is_host = bool(parts.hostname) and parts.port != 0  # reading the port checks it
+    except ValueError:
+        is_host = False
+    if not is_host:
+        raise SettingError(f"Not the address of a host and its port: an index in Qdrant is given as {_FORM}.")
     if "@" in parts.netloc:
         raise SettingError(f"An address with a password in it: set {KEY} in the environment, and give {_FORM}.")
     *above, collection = parts.path.strip("/").split("/")
@@ -78,9 +84,23 @@ def qdrant_place(given: Any) -> Service | Edge | None:
         raise SettingError(
             f"{given} is an index of Tardif's own service: open it with tardif.Client. One in Qdrant is {_FORM}."
         )
-    if not collection or parts.query or parts.fragment:
+    if parts.query or parts.fragment:  # it may hold the key, so it is not repeated
+        raise SettingError(
+            f"An address with '?' or '#': an index in Qdrant is given as {_FORM}; its key is read from {KEY}."
+        )
+    if collection in ("", ".", ".."):
         raise SettingError(f"{given}: an index in Qdrant is given as {_FORM}.")
     return Service("/".join([f"{parts.scheme}://{parts.netloc}", *above]), collection)
+
+
+def check_own(given: Any, verb: str) -> None:
+    """Refuse a place in Qdrant for a verb that takes an index of Tardif's own.
+
+    Raises:
+        SettingError: it is one.
+    """
+    if qdrant_place(given) is not None:
+        raise SettingError(f"{given} is in Qdrant: {verb} takes the folder of an index of Tardif's own.")
 
 
 def open_qdrant(place: Service | Edge, threads: int | None = None) -> QdrantIndex:
