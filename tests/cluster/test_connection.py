@@ -57,6 +57,18 @@ def test_where_nobody_listens_the_error_comes_at_once():
         pass
 
 
+def test_a_cluster_that_does_not_start_in_time_is_one_readable_error(monkeypatch):
+    def late(**given):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.init", late)
+    with (
+        pytest.raises(ClusterError, match=r"started on this machine \(The current node .*try again"),
+        connected("local"),
+    ):
+        pass
+
+
 def test_workers_of_another_version_are_refused():
     with pytest.raises(ClusterError, match="install the same"):
         check_version("0.0.1")

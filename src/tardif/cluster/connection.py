@@ -27,6 +27,7 @@ _AUTO = "auto"
 _PATIENCE = 10.0
 # The addresses by which this process has connected: Ray knows the same cluster by another one of its machine.
 _JOINED: list[str] = []
+_BUSY = "A busy machine may take longer than Ray waits: try again, or work without Ray."
 _WAY_OUT = "Give local, or the address that the start of the head node printed, on a machine of that cluster."
 
 
@@ -131,11 +132,13 @@ def _start(address: str) -> None:
     try:
         with _own_signals(), _quiet_environment():
             ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, AssertionError, RuntimeError, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a node that does not start in time is a plain Exception of Ray's
         if ray.is_initialized():
             ray.shutdown()
         if "Version mismatch" in str(error):
             raise ClusterError(f"The Ray cluster at {address} has other versions: {_one_line(error)}") from error
+        if address == LOCAL:
+            raise ClusterError(f"No Ray cluster started on this machine ({first_line(error)}). {_BUSY}") from error
         raise ClusterError(f"No Ray cluster can be used at {address} ({first_line(error)}). {_WAY_OUT}") from error
 
 
