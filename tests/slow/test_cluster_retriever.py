@@ -88,7 +88,7 @@ def answers(retriever):
         "run": retriever.run(dict(enumerate(QUERIES)), k=20),
         "reranked": retriever.rerank(QUERIES[1], ["d7", "d8", "d9"], explain=True),
         "explained": retriever.search(QUERIES[1], k=3, explain=True),
-        "why": retriever.explain(QUERIES[1], hybrid[1][0].document_id),
+        "why": retriever.explain(QUERIES[1], hybrid[1][0].document_id).as_json(),
     }
 
 
