@@ -12,7 +12,7 @@ import pytest
 import token_vectors as plain
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError, ShardError
 from tardif.index.disk import DiskIndex
-from tardif.index.manifest import is_index
+from tardif.index.manifest import is_index, values_checksum
 from tardif.index.metadata_fields import MetadataField, merged_fields
 from tardif.index.shard_checking import examine_shards
 from tardif.index.sharded import shard_of
@@ -210,6 +210,19 @@ def test_documents_in_a_wrong_shard_are_a_problem(tmp_path):
         index.shards[0].add([Document(next(n for n in "abcdefgh" if shard_of(n, 3)), "")], QUERY[:1], [1])
     (problem,) = examine_shards(tmp_path / "index").problems
     assert "shard-0000: 1 documents belong into other shards" in problem
+
+
+@pytest.mark.parametrize("names", [None, [], ["shard-0000", "shard-0000"], ["../other/shard-0000"], 3])
+def test_only_the_shards_of_the_folder_are_opened(tmp_path, names):
+    built(tmp_path / "other", 1).close()
+    shutil.copytree(tmp_path / "other", tmp_path / "index")
+    manifest = json.loads((tmp_path / "index" / "shards.json").read_text())
+    manifest.pop("checksum")
+    manifest["shards"] = names
+    (tmp_path / "index" / "shards.json").write_text(json.dumps({**manifest, "checksum": values_checksum(manifest)}))
+    for read in (open_index, examine_shards):
+        with pytest.raises(FolderError, match="does not name its shards"):
+            read(tmp_path / "index")
 
 
 @pytest.mark.parametrize("name", ["shards.json", "notes.json"])

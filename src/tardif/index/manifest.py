@@ -47,7 +47,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def read_shards(folder: Path) -> dict[str, Any]:
     """Read the manifest of an index in shards. Errors as :func:`read_manifest`."""
-    return _read(folder, SHARDS, SHARDS_FORMAT, SHARDS_VERSION)
+    manifest = _read(folder, SHARDS, SHARDS_FORMAT, SHARDS_VERSION)
+    names = manifest.get("shards")
+    # A checksum is no signature: no other name is followed, which might lead out of the folder.
+    if not isinstance(names, list) or not names or names != shard_names(len(names)):
+        raise FolderError(f"{folder} is damaged ({SHARDS} does not name its shards): build the index again.")
+    return manifest
+
+
+def shard_names(count: int) -> list[str]:
+    """Return the names of the folders of so many shards.
+
+    >>> shard_names(2)
+    ['shard-0000', 'shard-0001']
+    """
+    return [f"shard-{number:04d}" for number in range(count)]
 
 
 def _read(folder: Path, name: str, form: str, version: int) -> dict[str, Any]:

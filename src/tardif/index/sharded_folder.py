@@ -26,7 +26,15 @@ from tardif.errors import FolderError, ReplacedError, SettingError
 from tardif.folders import name_aside, read_json, replacing, share, writable, write_json
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
-from tardif.index.manifest import SHARDS, new_manifest, read_manifest, read_shards, shard_identity, values_checksum
+from tardif.index.manifest import (
+    SHARDS,
+    new_manifest,
+    read_manifest,
+    read_shards,
+    shard_identity,
+    shard_names,
+    values_checksum,
+)
 from tardif.index.metadata_fields import MetadataField, merged_fields
 from tardif.index.sharded import HASH_RULE, Shard, ShardedIndex
 from tardif.locks import hold
@@ -280,8 +288,7 @@ def _fields_of(shard: Any) -> list[MetadataField]:
 def new_shards(about: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Return the manifest of a new index in shards: ``about`` as each shard has it, the shards' names, and an
     identity."""
-    names = [f"shard-{number:04d}" for number in range(count)]
-    return new_manifest({**about, "shards": names, "hash": HASH_RULE}, in_shards=True)
+    return new_manifest({**about, "shards": shard_names(count), "hash": HASH_RULE}, in_shards=True)
 
 
 def check_shards(shards: int) -> int:
