@@ -65,7 +65,17 @@ def test_a_real_index_has_the_predicted_size(tmp_path, bits):
 
 
 @pytest.mark.parametrize(
-    "options", [{"documents": 0}, {"tokens": 0}, {"bits": 3}, {"pool": 0.5}, {"dim": float("inf")}]
+    "options",
+    [
+        {"documents": 0},
+        {"tokens": 0},
+        {"bits": 3},
+        {"pool": 0.5},
+        {"dim": float("inf")},
+        {"documents": 10**16},
+        {"tokens": 10**400},
+        {"documents": 10**9, "tokens": 10**9},
+    ],
 )
 def test_what_cannot_be_is_refused(options):
     with pytest.raises(SettingError):

@@ -24,6 +24,8 @@ _TABLE_BYTES = 24
 # In the database: the other columns of a document's row, and its id in two of SQLite's indexes.
 _ROW_BYTES, _KEY_BYTES = 75, 50
 _PAGE = 4096
+# Far beyond any index; numbers up to here fit into every computation.
+_MOST = 10**15
 # A row that is longer has pages of its own, of which the last is half full.
 _LONGEST_ROW = _PAGE - 35
 
@@ -57,8 +59,13 @@ class CorpusShape:
     def __post_init__(self) -> None:
         check_bits(self.bits)
         for name in ("documents", "tokens", "dim"):
-            if not 1 <= getattr(self, name) < math.inf:
-                raise SettingError(f"{name}={getattr(self, name)!r}: give a number of at least 1.")
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise SettingError(f"{name}={getattr(self, name)!r:.20}: give a number from 1 to {_MOST:.0e}.")
+        if self.documents * self.tokens > _MOST:
+            raise SettingError(
+                f"{self.documents:.6g} documents of {self.tokens:.6g} tokens are too many to plan: give fewer, with "
+                f"{_MOST:.0e} tokens at most."
+            )
         if not 1 <= self.pool < math.inf:
             raise SettingError(f"pool={self.pool!r}: give the number of tokens that become one vector, 1 or more.")
 
