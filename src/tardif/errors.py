@@ -86,7 +86,7 @@ class ShardError(FolderError):
         shards: the names of those that do not, each with the reason.
 
     >>> print(ShardError({"shard-02": "the connection was lost"}))
-    shard-02 does not answer (the connection was lost): a search with partial=True leaves it out.
+    shard-02 does not answer (the connection was lost): bring it back; a search with partial=True leaves it out.
     """
 
     def __init__(self, shards: Mapping[str, str]) -> None:
@@ -94,7 +94,8 @@ class ShardError(FolderError):
         verb, them = ("does", "it") if len(self.shards) == 1 else ("do", "them")
         reason = next(iter(self.shards.values()), "")
         super().__init__(
-            f"{', '.join(self.shards)} {verb} not answer ({reason}): a search with partial=True leaves {them} out."
+            f"{', '.join(self.shards)} {verb} not answer ({reason}): bring {them} back; a search with partial=True "
+            f"leaves {them} out."
         )
 
     def __reduce__(self) -> tuple[type[ShardError], tuple[dict[str, str]]]:

@@ -231,6 +231,7 @@ def test_every_verb_takes_the_folder(multi_vector_folder, tmp_path, tardif):
     shutil.rmtree(out / f"shard-000{place}")
     code, _, err = tardif("search", out, "tides")
     assert (code, f"shard-000{place} does not answer" in err, "--partial leaves it out" in err) == (1, True, True)
+    assert "it again" in tardif("doctor", out, "--repair")[2]
     ids, err = found("--partial")
     assert ids
     assert all(shard_of(identity, 3) != place for identity in ids)

@@ -103,7 +103,7 @@ def _examine_index(index: Path, repair: bool, opening: OpeningOptions, *, as_jso
         if not found.problems:
             put("All is well.")
     if found.problems:
-        raise FolderError(
-            f"{index} is damaged ({len(found.problems)} problems). Run tardif doctor {index} --repair: it restores "
-            "what can be restored."
-        )
+        way_out = f"Run tardif doctor {index} --repair: it restores what can be restored."
+        if repair:
+            way_out = "The index does not hold what would restore it: put back a copy, or build it again."
+        raise FolderError(f"{index} is damaged ({len(found.problems)} problems). {way_out}")
