@@ -86,7 +86,7 @@ def answers(retriever):
         "grouped": retriever.search(QUERIES[0], k=20, group=True),
         "hybrid": hybrid,
         "run": retriever.run(dict(enumerate(QUERIES)), k=20),
-        "reranked": retriever.rerank(QUERIES[1], ["d7", "d8", "d9"], explain=True),
+        "reranked": retriever.rerank(QUERIES[1], ["d8", "d9", "d10"], explain=True),
         "explained": retriever.search(QUERIES[1], k=3, explain=True),
         "why": retriever.explain(QUERIES[1], hybrid[1][0].document_id).as_json(),
     }
