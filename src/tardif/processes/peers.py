@@ -125,6 +125,8 @@ class Peers:
         try:
             words = link.recv(_MOST_READ)
         except OSError as error:
+            if rank in self._left:
+                return False
             self._lose(rank, f"does not answer any more ({error.strerror})", told_by=rank)
             return False
         *lines, self._begun[rank] = (self._begun[rank] + words).split(b"\n")

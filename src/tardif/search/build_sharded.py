@@ -21,7 +21,7 @@ from tardif.folders import holding, real_place, remove, share, writable, write_j
 from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
 from tardif.index.codes import scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS
-from tardif.index.manifest import SHARDS, read_shards
+from tardif.index.manifest import SHARDS
 from tardif.index.shard_spool import ShardSpools, write_first
 from tardif.index.sharded import shard_of
 from tardif.index.sharded_folder import CHANGE, ShardedFolder, new_shards
@@ -159,7 +159,7 @@ def _known(work: Path, manifest: Mapping[str, Any]) -> ShardPlan | None:
 def _learn(
     work: Path, sample: list[Document], count: int, manifest: Mapping[str, Any], encode: EncodeParts
 ) -> tuple[int, str | None]:
-    """EncodeParts the sample, keep its vectors for the shards, and learn the codebook from them. Returns how many token
+    """Encode the sample, keep its vectors for the shards, and learn the codebook from them. Returns how many token
     vectors are expected of ``count`` documents and pieces, and the codebook's name."""
     found = encoded_together(sample, encode)
     for name, part in zip(manifest["shards"], _by_shard(sample, found, len(manifest["shards"])), strict=True):
@@ -189,7 +189,6 @@ def _complete(work: Path, encoder: MultiVectorEncoder, reader: CorpusReader, opt
     # An encoder that a killed process left is whole: it is exported aside.
     export_encoder(encoder, work / ENCODER, reader.console)
     write_json(work / SHARDS, dict(plan.manifest))
-    assert read_shards(work)["identity"] == plan.manifest["identity"]
     with ShardedFolder(work, threads=1) as index:
         bind_encoder(index)
         reader.remember(index, options.chunk)

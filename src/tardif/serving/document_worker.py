@@ -8,6 +8,7 @@ gone, or has no more work: the process then ends at once. An index survives that
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -187,7 +188,8 @@ class _Lane:
 
     def _run(self) -> None:
         if self._niceness and hasattr(os, "nice"):
-            os.nice(self._niceness)
+            with contextlib.suppress(OSError):  # a sandbox may forbid it
+                os.nice(self._niceness)
         while request := self.requests.get():
             number, call, arguments = request
             self._do(self.calls[call], number, arguments)

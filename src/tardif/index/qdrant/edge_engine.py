@@ -25,7 +25,6 @@ from tardif.index.qdrant.payload import Point, Record
 if TYPE_CHECKING:
     from qdrant_edge import EdgeConfig, EdgeShard
 
-_JOINS = ("must", "should", "must_not")
 ABOUT, SHARD = "tardif.json", "shard"
 
 
