@@ -78,6 +78,19 @@ class Nodes:
         ip("link", "set", CABLE, "up", of=self.names[1])
 
 
+def _join(names, key):
+    """Make the namespaces, and the cable between them."""
+    for name in names:
+        ip("netns", "add", name)
+    ends = [f"t{key}{number}" for number in range(2)]
+    ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+    for name, end, address in zip(names, ends, ADDRESSES, strict=True):
+        ip("link", "set", end, "netns", name, "name", CABLE)
+        ip("addr", "add", f"{address}/24", "dev", CABLE, of=name)
+        for device in ("lo", CABLE):
+            ip("link", "set", device, "up", of=name)
+
+
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
     """Make the namespaces and the cable; skip where that is not allowed."""
@@ -86,17 +99,10 @@ def two_nodes() -> Iterator[Nodes]:
     key = uuid.uuid4().hex[:6]
     names = [f"tardif-{key}-{number}" for number in range(2)]
     try:
-        for name in names:
-            if (made := ip("netns", "add", name, check=False)).returncode:
-                pytest.skip(f"network namespaces are not allowed here ({made.stderr.strip()})")
-        ends = [f"t{key}{number}" for number in range(2)]
-        if (made := ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1], check=False)).returncode:
-            pytest.skip(f"no virtual cable can be made here ({made.stderr.strip()})")
-        for name, end, address in zip(names, ends, ADDRESSES, strict=True):
-            ip("link", "set", end, "netns", name, "name", CABLE)
-            ip("addr", "add", f"{address}/24", "dev", CABLE, of=name)
-            for device in ("lo", CABLE):
-                ip("link", "set", device, "up", of=name)
+        try:
+            _join(names, key)
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"network namespaces joined by a cable are not allowed here ({error.stderr.strip()})")
         nodes = Nodes(names)
         try:
             yield nodes
