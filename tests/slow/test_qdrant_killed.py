@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -30,8 +31,11 @@ for seed in range(10_000):
 
 def test_what_was_acknowledged_survives_kills(tmp_path):
     folder = tmp_path / "index"
+    # The program imports from where this process does.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for most in (3, 9, 14):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, folder], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", WRITER, folder]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for line in process.stdout:
             if int(line) == most:
                 process.send_signal(signal.SIGKILL)

@@ -39,7 +39,9 @@ print(len(calls))
 
 def build(model, out, blocks=1000):
     command = [sys.executable, "-c", BUILD, str(model), str(out), str(blocks)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    # The program imports from where this process does.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
 
 
 def contents(folder):
