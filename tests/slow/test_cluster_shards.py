@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import ray_nodes
-from tardif.cluster import shards, shipping
+from tardif.cluster import shipping
 from tardif.cluster.connection import connected
 from tardif.cluster.shards import open_shards
 from tardif.errors import DataError, SettingError, ShardError
@@ -161,7 +161,7 @@ def test_a_replica_answers_where_a_node_dies(cluster, folder, nodes):
 def test_a_node_without_the_folder_gets_a_copy_that_is_not_changed(cluster, folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shipping, "place_of", lambda place: "another machine")
-        patch.setattr(shards.socket, "gethostname", lambda: "another-machine")
+        patch.setattr("socket.gethostname", lambda: "another-machine")
         opening = open_shards(cluster, folder)
     with ShardedFolder(folder, threads=1) as here, ShardedFolder(folder, threads=1, open_shard=opening) as there:
         assert answers(there) == answers(here)

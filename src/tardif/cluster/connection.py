@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tardif.checks import is_int
 from tardif.devices import core_count, cuda_count
 from tardif.errors import ClusterError, SettingError, first_line
 from tardif.extras import need
@@ -84,6 +85,26 @@ def check_address(given: Any) -> str:
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise SettingError(f"ray={given}: give local, auto or HOST:PORT, such as 10.0.0.1:6379.")
     return given
+
+
+def check_replicas(replicas: int) -> int:
+    """Return a number of replicas.
+
+    Raises:
+        SettingError: it is no whole number from 1.
+    """
+    if not is_int(replicas) or replicas < 1:
+        raise SettingError(f"replicas={replicas!r}: give a whole number, 1 or more.")
+    return int(replicas)
+
+
+def is_one_machine() -> bool:
+    """Whether all nodes of the connected cluster are on this machine."""
+    import ray
+
+    own = socket.gethostname()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return all(node["NodeManagerHostname"] == own for node in nodes if node["Alive"])
 
 
 @contextlib.contextmanager

@@ -42,6 +42,11 @@ class Failure:
     kind: str
     message: str
 
+    @classmethod
+    def of(cls, error: TardifError) -> Failure:
+        """Return an error as it travels."""
+        return cls(type(error).__name__, str(error))
+
     def error(self) -> TardifError:
         """Return the error again."""
         return error_named(self.kind, self.message)
@@ -73,7 +78,7 @@ class Worker:
                 self._work = self._make(*folders)
             return self._work(item)
         except TardifError as error:
-            return Failure(type(error).__name__, str(error))
+            return Failure.of(error)
 
 
 def check_version(drivers: str) -> None:

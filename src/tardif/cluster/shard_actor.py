@@ -62,7 +62,7 @@ class ShardActor:
             check_version(self._version)
             self._opened()
         except TardifError as error:
-            return Failure(type(error).__name__, str(error))
+            return Failure.of(error)
         return self._shipment.is_here
 
     def _opened(self) -> DiskIndex:
@@ -81,7 +81,7 @@ class ShardActor:
                 raise FolderError(f"The moment of {self._shipment.folder} has ended: search again.")
             return self._moments[call.moment][0].submit(self._answer, call).result()
         except TardifError as error:
-            return Failure(type(error).__name__, str(error))
+            return Failure.of(error)
 
     def _answer(self, call: Call) -> Any:
         index = self._opened()
@@ -103,7 +103,7 @@ class ShardActor:
             moment, state = thread.submit(begun).result()
         except TardifError as error:
             thread.shutdown(wait=False)
-            return Failure(type(error).__name__, str(error))
+            return Failure.of(error)
         number = next(self._numbers)
         self._moments[number] = thread, moment
         return number, state

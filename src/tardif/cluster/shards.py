@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tardif._version import __version__
-from tardif.checks import is_int
-from tardif.cluster.connection import Cluster
+from tardif.cluster.connection import Cluster, is_one_machine
 from tardif.cluster.shard_actor import ShardActor
 from tardif.cluster.shard_proxy import Replicas, answer, forwarded
 from tardif.cluster.shipping import Shipment, place_of, ship
-from tardif.errors import FolderError, SettingError
+from tardif.errors import FolderError
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import read_shards
 from tardif.index.sharded_folder import StoredShard
@@ -24,17 +22,6 @@ _AT_ONCE = 64
 _TRIES = 5
 # Of a core, what an actor reserves at least; Ray counts in ten-thousandths.
 _LEAST = 0.001
-
-
-def check_replicas(replicas: int) -> int:
-    """Return a number of replicas.
-
-    Raises:
-        SettingError: it is no whole number from 1.
-    """
-    if not is_int(replicas) or replicas < 1:
-        raise SettingError(f"replicas={replicas!r}: give a whole number, 1 or more.")
-    return int(replicas)
 
 
 def open_shards(cluster: Cluster, folder: Path, replicas: int = 1) -> Callable[[Path, int], StoredShard]:
@@ -93,11 +80,7 @@ def _on_node(number: int) -> Any:
 
 def _shipment_of(place: Path) -> Shipment:
     """An index on its way: its files only if there is another machine to send them to."""
-    import ray
-
-    own = socket.gethostname()
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    if all(node["NodeManagerHostname"] == own for node in nodes if node["Alive"]):
+    if is_one_machine():
         return Shipment(str(place.absolute()), place_of(place), ())
     return _still(place)
 

@@ -17,15 +17,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from tardif.batching import batched
 from tardif.errors import FolderError
 from tardif.folders import replacing
-from tardif.index.document_columns import as_kept
 from tardif.index.pieces import by_whole
 from tardif.index.protocol import Vectors
 from tardif.index.sharded import shard_of
+from tardif.index.spool import document_from, joined, record_of
 from tardif.index.token_groups import Groups
-from tardif.types import Document, Piece
+from tardif.types import Document
 
 
 class ShardSpools:
@@ -51,7 +50,7 @@ class ShardSpools:
         """Write whole documents, with all of their pieces, each to its shard."""
         for whole, rows in by_whole(documents).items():
             place = shard_of(whole, len(self._files))
-            line = json.dumps(list(map(_record, rows)), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            line = json.dumps(list(map(record_of, rows)), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
             self._files[place].write(line)
             self._digests[place].update(line)
             self.rows[place] += len(rows)
@@ -75,24 +74,13 @@ def spooled(path: Path, checksum: str, size: int) -> Iterator[list[Document]]:
             with path.open("rb") as file:
                 for line in file:
                     digest.update(line)
-                    yield [_document(*fields) for fields in json.loads(line)]
+                    yield list(map(document_from, json.loads(line)))
         except (OSError, ValueError, TypeError) as error:
             raise FolderError(f"{path} cannot be read ({error}): {_way_out(path)}") from error
 
-    for block in batched(wholes(), size, len):
-        yield [document for rows in block for document in rows]
+    yield from joined(wholes(), size)
     if digest.hexdigest() != checksum:
         raise FolderError(f"{path} is not what was written: {_way_out(path)}")
-
-
-def _record(document: Document) -> list[Any]:
-    kept = as_kept(document)
-    place = None if kept.piece is None else kept.piece.as_json()
-    return [kept.id, kept.title, kept.text, dict(kept.metadata), place]
-
-
-def _document(identity: str, title: str, text: str, metadata: dict[str, Any], place: Any) -> Document:
-    return Document(identity, text, title, metadata, None if place is None else Piece.from_json(place))
 
 
 def write_first(path: Path, vectors: Vectors, lengths: Sequence[int], groups: Groups | None) -> None:

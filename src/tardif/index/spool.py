@@ -195,7 +195,7 @@ class SpooledCorpus(AbstractContextManager["SpooledCorpus"]):
         if document.piece is None or not is_given:
             raise incomplete(whole, len(json.loads(pieces)) if document.piece is None else document.piece.of)
         self._add_names([document], number, whole)
-        record = json.dumps([*json.loads(pieces), _record(document)], ensure_ascii=False)
+        record = json.dumps([*json.loads(pieces), record_of(document)], ensure_ascii=False)
         self._database.execute("UPDATE documents SET rows = rows + 1, pieces = ? WHERE number = ?", (record, number))
         self._rows += 1
         return None
@@ -243,7 +243,7 @@ class SpooledCorpus(AbstractContextManager["SpooledCorpus"]):
 
     def blocks(self, size: int) -> Iterator[list[Document]]:
         """Yield the documents in blocks of about ``size`` rows, in order; all pieces of a document are in one block."""
-        return _joined((documents for _, documents in self._each()), size)
+        return joined((documents for _, documents in self._each()), size)
 
     def sample_first(self, sample: int, size: int) -> Iterator[list[Document]]:
         """Yield a random sample of at least ``sample`` rows as the first block, then the rest in blocks of about
@@ -253,7 +253,7 @@ class SpooledCorpus(AbstractContextManager["SpooledCorpus"]):
         if chosen:
             yield [piece for _, documents in self._numbered(chosen) for piece in documents]
         drawn = frozenset(chosen)
-        yield from _joined((documents for number, documents in self._each() if number not in drawn), size)
+        yield from joined((documents for number, documents in self._each() if number not in drawn), size)
 
     def unknown(self, ids: Iterable[str]) -> Iterator[str]:
         """Yield the ids that no whole document here has."""
@@ -307,13 +307,20 @@ def _columns(document: Document, pieces: Sequence[Document]) -> tuple[bytes | No
     metadata = metadata_json(document.metadata) if document.metadata else None
     if pieces[0].piece is None:
         return digest, pieces[0].title, pieces[0].text, metadata, None
-    return digest, None, None, metadata, json.dumps(list(map(_record, pieces)), ensure_ascii=False)
+    return digest, None, None, metadata, json.dumps(list(map(record_of, pieces)), ensure_ascii=False)
 
 
-def _record(piece: Document) -> list[Any]:
-    kept = as_kept(piece)
+def record_of(document: Document) -> list[Any]:
+    """Return a document or piece as JSON holds it: id, title, text, metadata, and its place as a piece."""
+    kept = as_kept(document)
     place = None if kept.piece is None else kept.piece.as_json()
-    return [kept.id, kept.title, kept.text, kept.metadata, place]
+    return [kept.id, kept.title, kept.text, dict(kept.metadata), place]
+
+
+def document_from(record: Sequence[Any]) -> Document:
+    """Return the document or piece of a :func:`record_of`."""
+    identity, title, text, metadata, place = record
+    return Document(identity, text, title, metadata, None if place is None else Piece.from_json(place))
 
 
 def _documents(row: Sequence[Any]) -> tuple[int, list[Document]]:
@@ -321,12 +328,10 @@ def _documents(row: Sequence[Any]) -> tuple[int, list[Document]]:
     number, identity, title, text, metadata, pieces = row
     if pieces is None:
         return number, [Document(identity, text, title, json.loads(metadata or "{}"))]
-    return number, [
-        Document(name, said, head, about, Piece.from_json(place))
-        for name, head, said, about, place in json.loads(pieces)
-    ]
+    return number, list(map(document_from, json.loads(pieces)))
 
 
-def _joined(wholes: Iterable[list[Document]], size: int) -> Iterator[list[Document]]:
+def joined(wholes: Iterable[list[Document]], size: int) -> Iterator[list[Document]]:
+    """Yield documents, each a list of its pieces, in blocks of about ``size`` rows."""
     for block in batched(wholes, size, len):
         yield [document for pieces in block for document in pieces]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tardif.checks import called, check_hits, check_ids, check_queries, check_query, shown
-from tardif.cluster.connection import check_address, connected
-from tardif.cluster.shards import check_replicas, open_shards
+from tardif.cluster.connection import check_address, check_replicas, connected
+from tardif.cluster.shards import open_shards
 from tardif.display import Hits, ShortDict, ShortList, brief_repr, short, table
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError

@@ -119,7 +119,7 @@ def serve_http(
         indexes = _opened(folders)
         server = asyncio.run(create_mcp_server(indexes))
         try:
-            ready = partial(announce, url_of(host, listener) + PATH)
+            ready = partial(announce, url_of(host, listener.getsockname()[1]) + PATH)
             return serve_app(mcp_app(server, options), options, listener, ready)
         finally:
             asyncio.run(_close(indexes))

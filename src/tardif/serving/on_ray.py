@@ -18,13 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tardif.checks import is_int
-from tardif.cluster.connection import connected
+from tardif.cluster.connection import check_replicas, connected, is_one_machine
 from tardif.cluster.pool import check_version
-from tardif.errors import ClusterError, FolderError, SettingError, first_line
+from tardif.errors import ClusterError, FolderError, first_line
 from tardif.extras import need
 from tardif.index.manifest import is_index
-from tardif.serving.running import listen
+from tardif.serving.running import listen, url_of
 from tardif.serving.service_options import ServiceOptions
 
 _NAME = "tardif"
@@ -59,8 +58,7 @@ class Deployment:
             SettingError: an option cannot be used, or the port is taken.
         """
         need("cluster", "Serving on a Ray cluster")
-        if not is_int(self.replicas) or self.replicas < 1:
-            raise SettingError(f"replicas={self.replicas!r}: give a whole number, 1 or more.")
+        check_replicas(self.replicas)
         listen(self.host, self.port).close()
 
 
@@ -110,7 +108,7 @@ def serve_on_ray(
                 serve.run(_application(places, options, deployment), name=_NAME, route_prefix="/")
             except (RuntimeError, RayError) as error:
                 raise ClusterError(f"The replicas do not start: {first_line(error)}") from error
-            announce(_url(deployment))
+            announce(url_of(deployment.host, deployment.port))
             return stopped()
         finally:
             serve.shutdown()  # type: ignore[no-untyped-call]
@@ -122,7 +120,7 @@ def _application(places: Mapping[str, Path], options: ServiceOptions, deployment
 
     from tardif._version import __version__
 
-    is_one_machine = _is_one_machine()
+    on_one_machine = is_one_machine()
 
     def build() -> Any:
         """Open the indexes in a replica, and return its application."""
@@ -132,7 +130,7 @@ def _application(places: Mapping[str, Path], options: ServiceOptions, deployment
 
         check_version(__version__)
         set_up(quiet=options.quiet)
-        read_only = deployment.read_only or not is_one_machine
+        read_only = deployment.read_only or not on_one_machine
         how: dict[str, Any] = {"read_only": read_only, "feedback": deployment.feedback}
         how["waiting"] = options.limits.waiting_queries
         return create_app({name: ServedIndex.open(place, name=name, **how) for name, place in places.items()}, options)
@@ -161,19 +159,6 @@ def _check_indexes(places: Mapping[str, Path]) -> None:
     for place in places.values():
         if not is_index(place):
             raise FolderError(f"{place} is not an index on {socket.gethostname()}: every node needs it at this place.")
-
-
-def _is_one_machine() -> bool:
-    import ray
-
-    own = socket.gethostname()
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return all(node["NodeManagerHostname"] == own for node in nodes if node["Alive"])
-
-
-def _url(deployment: Deployment) -> str:
-    host = f"[{deployment.host}]" if ":" in deployment.host else deployment.host
-    return f"http://{host}:{deployment.port}"
 
 
 @contextlib.contextmanager

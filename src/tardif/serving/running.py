@@ -66,7 +66,9 @@ def serve(
             )
             for name, folder in folders.items()
         }
-        return serve_app(create_app(indexes, options), options, listener, partial(announce, url_of(host, listener)))
+        return serve_app(
+            create_app(indexes, options), options, listener, partial(announce, url_of(host, listener.getsockname()[1]))
+        )
 
 
 def serve_app(app: Any, options: ServiceOptions, listener: socket.socket, announce: Callable[[], None]) -> int:
@@ -108,9 +110,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingError(f"Cannot listen on port {port} of {host}: {reason(error)}.") from error
 
 
-def url_of(host: str, listener: socket.socket) -> str:
+def url_of(host: str, port: int) -> str:
     """Return the address that a service listens on."""
-    port = listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
