@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from functools import partial
 
 import pytest
 
@@ -54,6 +56,21 @@ def test_the_sample_is_that_of_the_ids_and_the_rest_follows_in_order(sample):
     first = found.pop(0) if sample else []
     assert (first, [identity for block in found for identity in block]) == expected
     assert all(len(block) <= 20 for block in found)
+
+
+@pytest.mark.parametrize("moment", ["PRAGMA", "BEGIN"])
+def test_a_file_that_another_write_swept_is_not_missed(monkeypatch, tmp_path, moment):
+    class Swept(sqlite3.Connection):
+        def execute(self, statement, *values):
+            done = super().execute(statement, *values)
+            if statement.startswith(moment):
+                (tmp_path / "spool").unlink(missing_ok=True)
+            return done
+
+    monkeypatch.setattr("tardif.index.spool.sqlite3.connect", partial(sqlite3.connect, factory=Swept))
+    with SpooledCorpus.of(PLAIN, tmp_path / "spool") as corpus:
+        assert list(corpus) == PLAIN
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class SpooledCorpus(AbstractContextManager["SpooledCorpus"]):
                 # One transaction without an end: pages leave the cache when it is full, and not for each document.
                 self._database.execute("BEGIN")
             if path is not None and os.name != "nt":
-                path.unlink()
+                path.unlink(missing_ok=True)  # a write to the index at this moment may have swept it: nobody needs it
         except BaseException:
             self.close()
             raise
