@@ -92,6 +92,9 @@ class StandIn:
         await self._begin("get")
         return self.documents.get(check_ids([document_id])[0])
 
+    async def why_not_put(self):
+        return None if self.read_only else self.fault
+
     async def put(self, documents):
         if self.read_only:
             raise ReadOnlyError(f"The index {self.name} is served read-only.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 
 import pytest
 
 from service import DOCUMENTS, StandIn, asking, is_problem
-from tardif.errors import BusyError, FolderError, MissingExtraError, ServiceError
+from tardif.errors import BusyError, FolderError, MissingExtraError, ModelError, ServiceError
 from tardif.serving import requests_and_answers as bodies
+from tardif.serving.application import create_app
 from tardif.types import Document
 
 SEARCH, DOCS = "/indexes/support/search", "/indexes/support/documents"
@@ -104,6 +107,20 @@ async def test_indexes_are_listed_and_described():
     assert one == found["indexes"][1]
 
 
+async def test_at_its_start_the_log_names_indexes_that_cannot_take_documents(caplog):
+    broken, whole, unchanged = StandIn("broken"), StandIn("whole"), StandIn("unchanged", read_only=True)
+    broken.fault = unchanged.fault = FolderError("The model is not in /m any more.")
+    app = create_app({index.name: index for index in (broken, whole, unchanged)})
+    with caplog.at_level(logging.INFO, "tardif.serving"):
+        async with app.router.lifespan_context(app):
+            while not caplog.records:
+                await asyncio.sleep(0)
+    (record,) = caplog.records
+    said = {"index": "broken", "error": "FolderError", "message": "The model is not in /m any more."}
+    assert (record.levelname, record.values) == ("WARNING", said)
+    assert all(index.closed for index in (broken, whole, unchanged))
+
+
 async def test_feedback_is_kept():
     index = StandIn()
     async with asking(index) as client:
@@ -147,6 +164,7 @@ async def test_a_read_only_index_refuses_changes():
         (ServiceError("The worker died."), 503),
         (MissingExtraError("Encoding documents needs torch."), 501),
         (FolderError("/secret/x is bad."), 500),
+        (ModelError("/secret/model is bad."), 500),
     ],
 )
 async def test_faults_of_the_service_have_their_status(error, status):
@@ -157,6 +175,8 @@ async def test_faults_of_the_service_have_their_status(error, status):
     detail = is_problem(answer, status)
     assert answer.headers.get("retry-after") == {BusyError: "7", ServiceError: "1"}.get(type(error))
     assert "/secret" not in detail
+    says = {ModelError: "The model of this index cannot be opened", FolderError: "The index's folder cannot be"}
+    assert says.get(type(error), "") in detail
 
 
 async def test_an_unexpected_error_is_logged_without_its_message(caplog):

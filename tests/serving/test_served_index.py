@@ -195,6 +195,39 @@ def test_documents_that_the_model_does_not_read_whole_are_named(folder):
     assert "tardif index --chunk" in note
 
 
+@pytest.mark.parametrize("fault", ["is not in", "is not the one"])
+def test_a_model_that_cannot_be_opened_is_named_and_stops_no_search(multi_vector_folder, tmp_path, fault):
+    shutil.copytree(multi_vector_folder, tmp_path / "model")
+    Retriever.build(tmp_path / "model", DOCUMENTS, tmp_path / "index", chunk=None, quiet=True).close()
+    (tmp_path / "model").rename(tmp_path / "away")
+    if fault == "is not the one":
+        shutil.copytree(tmp_path / "away", tmp_path / "model")
+        (tmp_path / "model" / "more.json").write_text("{}")
+
+    async def ask(served):
+        found = await served.why_not_put()
+        assert isinstance(found, FolderError)
+        assert fault in str(found)
+        with pytest.raises(ModelError, match=fault):
+            await served.put([Document("a", "b")])
+        assert await served.delete(["d1"]) == {"deleted": 1}
+        assert (await served.search(["tides"]))[0]
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        (tmp_path / "away").rename(tmp_path / "model")
+        assert await served.why_not_put() is None
+        assert await served.put([Document("a", "b")]) == {"added": 1, "replaced": 0}
+
+    with_served(tmp_path / "index", ask)
+
+
+def test_an_index_that_is_not_changed_needs_no_model(built):
+    async def ask(served):
+        served._index.check_model = lambda: pytest.fail("not asked for")
+        return await served.why_not_put()
+
+    assert with_served(built, ask, read_only=True) is None
+
+
 def test_what_another_process_wrote_is_found(folder):
     async def ask(served):
         before = (await served.search(["tides"], k=1))[0][0].document_id

@@ -765,3 +765,12 @@ class Retriever:
             ModelError: it cannot be loaded.
         """
         return self._model.open()
+
+    def check_model(self) -> None:
+        """Raise if the model is known to be out of reach. Nothing is loaded, and PyTorch is not imported.
+
+        Raises:
+            MissingExtraError: PyTorch is not installed.
+            FolderError: the model is missing, or was trained again since.
+        """
+        self._model.check()

@@ -97,13 +97,21 @@ class SearchModel(ForkAware):
             ModelError: it cannot be loaded.
         """
         if self._opened is None:
-            need("train", "Encoding documents", MODEL)
+            folder = self.check()
             from tardif.encoder.model import open_model
 
-            # home.path verifies the fingerprint: vectors of another model would make every score meaningless.
-            folder = self.home.path if self.home is not None else self.base().folder
             self._opened = open_model(str(folder), device=self._device, trust_remote_code=self._trust)
         return self._opened
+
+    def check(self) -> Path:
+        """Return the model's folder, if what :meth:`open` needs is there, before PyTorch is imported for seconds.
+
+        Raises:
+            MissingExtraError, FolderError: as for :meth:`open`.
+        """
+        need("train", "Encoding documents", MODEL)
+        # home.path verifies the fingerprint: vectors of another model would make every score meaningless.
+        return self.home.path if self.home is not None else self.base().folder
 
     def use(self, opened: MultiVectorEncoder) -> None:
         """Take a model that is open already."""

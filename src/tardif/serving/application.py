@@ -6,7 +6,9 @@ From the outside in: :mod:`~tardif.serving.observing` (headers, log, metrics), C
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +23,7 @@ from starlette.types import Scope
 
 from tardif._version import __version__
 from tardif.errors import TardifError
+from tardif.serving.access_log import log
 from tardif.serving.admission import Admission
 from tardif.serving.authorization import PUBLIC
 from tardif.serving.gate import Gate
@@ -79,12 +82,23 @@ def create_app(indexes: Mapping[str, ServedIndex], options: ServiceOptions | Non
 
 @asynccontextmanager
 async def _closing(app: FastAPI) -> AsyncIterator[None]:
+    indexes = app.state.service.indexes.values()
+    checking = asyncio.ensure_future(_warn_of_models(indexes))
     try:
         yield
     finally:
+        checking.cancel()
         app.state.stopping = True
-        for index in app.state.service.indexes.values():
+        for index in indexes:
             await index.close()
+
+
+async def _warn_of_models(indexes: Iterable[ServedIndex]) -> None:
+    """Log which indexes cannot take documents. Large models take seconds, beside the first requests."""
+    for index in indexes:
+        if error := await index.why_not_put():
+            said = {"error": type(error).__name__, "message": str(error)}
+            log("documents cannot be added", logging.WARNING, index=index.name, **said)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tardif.errors import ReplacedError, TardifError, first_line
+from tardif.errors import FolderError, ModelError, ReplacedError, TardifError, first_line
 from tardif.serving.wire import document_from, explanation_to
 from tardif.types import Document
 
@@ -121,7 +121,12 @@ class Worker:
     def _model(self) -> MultiVectorEncoder:
         retriever = self._retriever()
         with self._opening:  # loaded once, whichever thread needs it first
-            return retriever.model
+            try:
+                return retriever.model
+            except ReplacedError:
+                raise
+            except FolderError as error:  # of the model, not of the index: a client is told which
+                raise ModelError(str(error)) from error
 
     def _encoder(self) -> MultiVectorEncoder | LightEncoder:
         """What reads texts that are not kept: the index's exported encoder, which needs no PyTorch."""

@@ -112,6 +112,15 @@ class OpenedIndex:
                 self._facts = known = (state, facts)
             return known[1]
 
+    def check_model(self) -> None:
+        """Raise if the model that encodes documents is known to be out of reach. Nothing is loaded.
+
+        Raises:
+            MissingExtraError: PyTorch is not installed.
+            FolderError: the model is missing, or was trained again since.
+        """
+        self.read(lambda retriever: retriever.check_model())
+
     def document(self, identity: str) -> Document | None:
         """Return a document, put together from its pieces if it was cut, or a piece; None if there is none."""
         return self.read(lambda retriever: _whole(retriever, identity))

@@ -16,7 +16,9 @@ from starlette.responses import Response
 from tardif.errors import (
     BusyError,
     DataError,
+    FolderError,
     MissingExtraError,
+    ModelError,
     ReadOnlyError,
     ServiceError,
     SettingError,
@@ -35,6 +37,11 @@ _STATUS: Mapping[type[TardifError], int] = {
     MissingExtraError: 501,
     SettingError: 400,
     DataError: 400,
+}
+# What failed, where the message itself is for the log.
+_FAILED: Mapping[type[TardifError], str] = {
+    ModelError: "The model of this index cannot be opened: documents cannot be added, and searches go on.",
+    FolderError: "The index's folder cannot be read or written.",
 }
 # In place of pydantic's words.
 _SAID = {
@@ -109,7 +116,8 @@ async def of_library_error(request: Request, error: Exception) -> Response:
             return problem(status, str(error), wait, error=name)
     # Such a message may name folders of this machine: it is for the log.
     note_failure(request.scope, error, message=isinstance(error, TardifError))
-    return problem(500, "The service failed. Its log has the reason, under this request's id.", error=name)
+    what = next((said for kind, said in _FAILED.items() if isinstance(error, kind)), "The service failed.")
+    return problem(500, f"{what} The service's log has the reason, under this request's id.", error=name)
 
 
 async def of_invalid_body(_: Request, error: Exception) -> Response:

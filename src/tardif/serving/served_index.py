@@ -17,7 +17,15 @@ from typing import Any, TypeVar, cast
 from tardif.checks import check_hits, check_ids, check_queries, check_query, text_fault
 from tardif.data.json_metadata import as_stored
 from tardif.display import Hits
-from tardif.errors import BusyError, DataError, ReadOnlyError, ServiceError, SettingError, UnknownDocumentError
+from tardif.errors import (
+    BusyError,
+    DataError,
+    ReadOnlyError,
+    ServiceError,
+    SettingError,
+    TardifError,
+    UnknownDocumentError,
+)
 from tardif.explanation import Explanation
 from tardif.index.protocol import RECALL
 from tardif.search.hits import SearchOptions, Where, hit_of
@@ -221,6 +229,21 @@ class ServedIndex:
         """
         self._check_writable()
         return cast(dict[str, int], await self._worker.ask("delete", ids=check_ids(ids)))
+
+    async def why_not_put(self) -> TardifError | None:
+        """Return why documents cannot be added, as far as it is known without loading the model; None if they can, or
+        if the service changes no index.
+
+        The process that encodes is started by the first document: it takes hundreds of megabytes for each index, and
+        many services are never given one.
+        """
+        if self.read_only:
+            return None
+        try:
+            await asyncio.to_thread(self._index.check_model)
+        except TardifError as error:
+            return error
+        return None
 
     def _check_writable(self) -> None:
         if self.read_only:
