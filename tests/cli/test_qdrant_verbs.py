@@ -7,6 +7,8 @@ import json
 import pytest
 
 import tiny
+from tardif.index.qdrant.conditions import all_of, one_of
+from tardif.index.qdrant.places import open_qdrant, qdrant_place
 
 ROWS = [{"_id": f"d{n}", "text": text, "metadata": {"n": n}} for n, text in enumerate(tiny.SENTENCES[:6])]
 
@@ -42,6 +44,68 @@ def test_an_index_is_exported_to_qdrant(tardif, multi_vector_folder, corpus, tmp
     assert [hit["document_id"] for hit in found[0]] == [hit["document_id"] for hit in found[1]]
 
 
+@pytest.fixture
+def judged(tmp_path):
+    """A collection in BEIR layout, with the documents of the corpus."""
+    folder = tmp_path / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    queries = {f"q{n}": " ".join(row["text"].split()[:3]) for n, row in enumerate(ROWS)}
+    lines = [json.dumps({"_id": name, "text": text}) + "\n" for name, text in queries.items()]
+    (folder / "queries.jsonl").write_text("".join(lines), encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore\n", *(f"{name}\td{(n + 1) % 6}\t1\n" for n, name in enumerate(queries))]
+    (folder / "qrels" / "test.tsv").write_text("".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_an_index_in_qdrant_is_evaluated_as_its_model_is(tardif, multi_vector_folder, corpus, judged, tmp_path):
+    place, out = f"edge:{tmp_path / 'docs'}", tmp_path / "evaluation"
+    tardif("index", multi_vector_folder, corpus, "--out", place, "--quiet")
+    given = ("--data", judged, "--measures", "nDCG@10,RR@10,R@2", "--device", "cpu", "--quiet", "--json")
+    code, said, err = tardif("evaluate", place, multi_vector_folder, *given, "--out", out)
+    assert code == 0, err
+    there, model = (system["measures"] for system in json.loads(said)["systems"])
+    assert there == pytest.approx(model, abs=1e-6)
+    assert 0 < there["RR@10"] < 1
+    assert sorted(path.name for path in (out / "runs").iterdir())[0] == "edge-docs.judged.run"
+    # The shard is closed again: it is open in one place at a time.
+    assert tardif("search", place, "the cat", "--json")[0] == 0
+
+
+def test_a_hybrid_evaluation_of_an_index_in_qdrant_is_refused_before_anything_is_read(fails, tmp_path):
+    said = fails("evaluate", "hybrid:edge:docs", "--data", tmp_path / "none")
+    assert "holds no words" in said
+    assert "by its vectors" in said
+
+
+def test_an_index_in_qdrant_is_examined(tardif, fails, multi_vector_folder, corpus, tmp_path):
+    place = f"edge:{tmp_path / 'docs'}"
+    tardif("index", multi_vector_folder, corpus, "--out", place, "--quiet")
+    code, out, _ = tardif("doctor", place)
+    head, unchecked, verdict = out.splitlines()
+    assert (code, verdict) == (0, "All is well.")
+    assert head.startswith(f"{place}: 6 documents, ")
+    assert unchecked.startswith("not checked: ")
+    assert json.loads(tardif("doctor", place, "--json")[1])["documents"] == 6
+    assert "leave out --repair" in fails("doctor", place, "--repair")
+    with open_qdrant(qdrant_place(place)) as opened:
+        opened.engine.assign({"text": "another"}, all_of(one_of("id", ["d1"])))
+    code, out, said = tardif("doctor", place)
+    assert (code, "problem: The document 'd1' was changed by another program." in out) == (1, True)
+    assert "is damaged (1 problems)" in said
+    assert "--overwrite" in said
+    (tmp_path / "docs" / "encoder" / "encoder.json").write_text("{}", encoding="utf-8")
+    assert any("query encoder" in line for line in tardif("doctor", place)[1].splitlines())
+
+
+@pytest.mark.parametrize("verb", ["doctor", "evaluate", "search"])
+def test_a_place_in_qdrant_that_is_not_there_is_named_with_the_way_out(fails, corpus, judged, tmp_path, verb):
+    place = f"edge:{tmp_path / 'none'}"
+    more = {"evaluate": ("--data", judged), "search": ("cat",)}.get(verb, ())
+    said = fails(verb, place, *more)
+    assert f"{place} is not there: build it" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -63,9 +127,6 @@ def test_an_engine_and_a_place_must_agree(tardif, arguments, said):
     [
         ("serve", "edge:docs"),
         ("mcp", "docs=edge:docs"),
-        ("doctor", "edge:docs"),
-        ("evaluate", "edge:docs", "--data", "pairs.jsonl"),
-        ("evaluate", "hybrid:edge:docs", "--data", "pairs.jsonl"),
         ("export", "edge:docs", "--format", "vectors", "--out", "vectors"),
     ],
 )

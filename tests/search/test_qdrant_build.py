@@ -103,6 +103,21 @@ def test_documents_are_added_replaced_deleted_and_synced(multi_vector_folder, pl
         assert [hit.document_id for hit in retriever.search("text")] == ["a.txt"]
 
 
+def test_a_digest_is_of_what_is_held(multi_vector_folder, place):
+    with Retriever.build(multi_vector_folder, CORPUS[:4], place, quiet=True) as retriever:
+        first = retriever.index.digest()
+        retriever.add([Document("d1", "another text")], quiet=True)
+        changed = retriever.index.digest()
+        assert retriever.delete(["d3"]) == 1
+        fewer = retriever.index.digest()
+    assert len({first, changed, fewer}) == 3
+    with Retriever(place) as retriever:
+        assert retriever.index.digest() == fewer
+        # In another order of adding, the same documents.
+        retriever.add([CORPUS[3], CORPUS[1]], quiet=True)
+        assert retriever.index.digest() == first
+
+
 def test_an_interrupted_build_continues_and_encodes_nothing_twice(multi_vector_folder, place, monkeypatch):
     monkeypatch.setattr(qdrant_build, "_BLOCK", 4)
     add, stored = QdrantIndex.add, []

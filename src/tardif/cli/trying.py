@@ -31,7 +31,10 @@ def demo(
 @verb
 def doctor(
     opening: OpeningOptions,
-    index: Annotated[Path | None, typer.Argument(help="An index to check, byte by byte.", show_default=False)] = None,
+    index: Annotated[
+        str | None,
+        typer.Argument(help="An index to check, byte by byte; of one in Qdrant, every point.", show_default=False),
+    ] = None,
     repair: Annotated[bool, "Repair the index. Lost vectors are encoded again."] = False,
     plan: Annotated[
         str | None,
@@ -81,29 +84,34 @@ def _plan(asked: PlanRequest, *, as_json: bool, quiet: bool) -> None:
         put(line)
 
 
-def _examine_index(index: Path, repair: bool, opening: OpeningOptions, *, as_json: bool, quiet: bool) -> None:
-    from tardif.index.qdrant.places import check_own
+def _examine_index(index: str, repair: bool, opening: OpeningOptions, *, as_json: bool, quiet: bool) -> None:
+    from tardif.index.qdrant.places import qdrant_place
     from tardif.progress import Console
     from tardif.search import repair as mending
 
-    check_own(str(index), "doctor")
+    place = qdrant_place(index)
     done: list[str] = []
     if repair:
         done, found = mending.repair(index, **opening.arguments(), console=Console(quiet=quiet))
     else:
         found = mending.examine(index)
     if as_json:
-        put_json({"index": str(index), **found.as_json(), "repaired": done})
+        put_json({"index": index, **found.as_json(), "repaired": done})
     else:
-        put(f"{index}: {found.documents} documents, {found.tokens} token vectors, {found.segments} segments")
+        segments = f", {found.segments} segments" if place is None else ""  # Qdrant's are its own affair
+        put(f"{index}: {found.documents} documents, {found.tokens} token vectors{segments}")
         for line in done:
             put(f"repaired: {line}")
         for line in found.problems:
             put(f"problem: {line}")
+        for line in found.remarks:
+            put(f"not checked: {line}")
         if not found.problems:
             put("All is well.")
     if found.problems:
         way_out = f"Run tardif doctor {index} --repair: it restores what can be restored."
-        if repair:
+        if place is not None:
+            way_out = f"Build it again (tardif index MODEL DOCUMENTS --out {place} --overwrite)."
+        elif repair:
             way_out = "The index does not hold what would restore it: put back a copy, or build it again."
         raise FolderError(f"{index} is damaged ({len(found.problems)} problems). {way_out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from tardif.evaluation.measure_names import MEASURES, depth_of, parse_measures, 
 from tardif.evaluation.measures import means, per_query
 from tardif.evaluation.repeating import python_call
 from tardif.evaluation.saving import EvaluationFolder, Output, RunOutput
-from tardif.evaluation.systems import System, SystemOptions, distinct_names, find_system, untrained
+from tardif.evaluation.systems import System, SystemOptions, check_words, distinct_names, find_system, untrained
 from tardif.evaluation.work import EvaluationWork, PairWork, versions, working
-from tardif.index.qdrant.places import check_own
+from tardif.index.qdrant.places import qdrant_place
 from tardif.progress import Bar, Console, Silent
 from tardif.text.languages import language as find_language
 from tardif.types import Run
@@ -104,8 +104,8 @@ def compare(
     depth that the measures need (:func:`tardif.evaluation.measures.depth_of`).
 
     Args:
-        systems: each a checkpoint (folder or hub id), an index's folder, ``hybrid:INDEX``, ``bm25``, ``dense:MODEL``
-            or a TREC run file.
+        systems: each a checkpoint (folder or hub id), an index's folder or its place in Qdrant, ``hybrid:INDEX``,
+            ``bm25``, ``dense:MODEL`` or a TREC run file.
         data: BEIR, TREC or prepared folders, ids of ir-datasets, labelled tables: what
             :func:`tardif.data.judged.read_judged` reads. A folder of several collections means all of them.
         against: a base, measured untrained: the stronger, by the first measure, of its raw token vectors and the
@@ -136,6 +136,7 @@ def compare(
         made = replace(made, outputs=[*made.outputs, evidence])
     # One connection for all systems: each of them shares it.
     with (
+        made.options.opened,
         working(out) if work is None else nullcontext(work) as held,
         nullcontext() if asked.ray is None else connected(asked.ray),
     ):
@@ -177,8 +178,11 @@ def _prepare(
     sets = asked.read(data, names)
     for judged in sets:
         check_judgements(parsed, judged.qrels)
-    found = [find_system(name, options) for name in systems]
-    _check_texts(sets, found, against)
+    with ExitStack() as opening:
+        opening.enter_context(options.opened)  # closed if not all can be opened
+        found = [find_system(name, options) for name in systems]
+        _check_texts(sets, found, against)
+        opening.pop_all()
     return _Evaluation(measures, options, outputs, sets, found, against, base)
 
 
@@ -298,7 +302,7 @@ def _check_systems(systems: Sequence[str], against: str | None) -> Base | None:
     if not systems and against is None:
         raise SettingError("Give a system: a model, an index, hybrid:INDEX, bm25, dense:MODEL or a run file.")
     for name in systems:
-        check_own(name.removeprefix("hybrid:"), "evaluating")
+        check_words(name)
     places = [_place(name) for name in systems]
     for name, place in zip(systems, places, strict=True):
         if places.count(place) > 1:
@@ -330,6 +334,8 @@ def _check_texts(sets: Sequence[JudgedSet], systems: Sequence[System], against: 
 
 def _place(system: str) -> str:
     """A system's name, the same for all spellings of one path."""
+    if (there := qdrant_place(system)) is not None:
+        return str(there)
     kind, colon, rest = system.rpartition(":")
     path = user_path(rest)
     return f"{kind}{colon}{path.resolve() if path.exists() else rest}"

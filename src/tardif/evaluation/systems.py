@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from tardif.evaluation.sharing import Share, in_cluster, in_processes
 from tardif.evaluation.showing import Explain
 from tardif.explanation import Explanation
 from tardif.index.manifest import is_index
+from tardif.index.qdrant.places import qdrant_place
+from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.progress import Console
 from tardif.ranking import TopK
 from tardif.text.languages import Language
@@ -57,6 +60,7 @@ class SystemOptions:
         processes: how many score the documents of a model.
         ray: the Ray cluster that scores them instead, which this process is connected to.
         models: opens models.
+        opened: closes the indexes when it is closed.
     """
 
     language: str
@@ -67,6 +71,7 @@ class SystemOptions:
     processes: int = 1
     ray: str | None = None
     models: Models = field(default_factory=Models)
+    opened: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,10 @@ def find_system(name: str, options: SystemOptions) -> System:
         SettingError: the name or the language cannot be used.
         DataError: a run file cannot be read.
         FolderError: an index is damaged.
+        ServiceError: no service answers for an index in Qdrant.
         ModelError: there is no such model, or it is not late-interaction.
     """
+    check_words(name)
     if name == "bm25":
         language = find_language(options.language)
         return System(name, "bm25", _rank_by_words(language), None, lambda: {"the language": language.code})
@@ -151,21 +158,34 @@ def find_system(name: str, options: SystemOptions) -> System:
         if not is_index(folder):
             raise SettingError(f"{name}: {folder} is no index: give the folder that tardif index --hybrid wrote.")
         return _index(name, folder, options, hybrid=True)
-    path = user_path(name)
-    if not is_folder(path) and path.exists():
+    place, path = qdrant_place(name), user_path(name)
+    if place is None and not is_folder(path) and path.exists():
         notes: list[str] = []
         run = read_run(path, twice=options.twice, notes=notes)
         for line in notes:
             options.console.tell(f"{name}: {line}")
         return System(name, "run", lambda job: run)
-    if is_index(path):
-        return _index(name, path, options, hybrid=False)
+    if place is not None or is_index(path):
+        return _index(name, path if place is None else str(place), options, hybrid=False)
     base = resolve_base(name)
     if not base.is_colbert:
         raise ModelError(
             f"{name} is not a late-interaction model: measure it with dense:{name}, or as a base with --against."
         )
     return _model(name, "late", base, options)
+
+
+def check_words(name: str) -> None:
+    """Refuse a hybrid search of an index in Qdrant.
+
+    Raises:
+        SettingError: the name asks for one, or is no address of an index in Qdrant.
+    """
+    if name.startswith("hybrid:") and (place := qdrant_place(name.removeprefix("hybrid:"))) is not None:
+        raise SettingError(
+            f"{name}: an index in Qdrant holds no words. Evaluate {place} by its vectors, or an index of Tardif's own "
+            "that was built with --hybrid."
+        )
 
 
 def _rank_by_words(language: Language) -> Rank:
@@ -176,15 +196,17 @@ def _rank_by_words(language: Language) -> Rank:
     return ranked
 
 
-def _index(name: str, folder: Path, options: SystemOptions, *, hybrid: bool) -> System:
+def _index(name: str, where: Path | str, options: SystemOptions, *, hybrid: bool) -> System:
     from tardif.search.retriever import Retriever
 
     # onnxruntime encodes queries on the CPU; a device is for PyTorch.
-    retriever = Retriever(folder, device=None if options.device == "cpu" else options.device)
+    retriever = Retriever(where, device=None if options.device == "cpu" else options.device)
+    options.opened.enter_context(retriever)
 
     def given() -> dict[str, str]:
         index: Any = retriever.index
-        return {"the index": f"{index.identity} {index.change}"}
+        state = index.digest() if isinstance(index, QdrantIndex) else f"{index.identity} {index.change}"
+        return {"the index": state}
 
     def explain(pairs: Sequence[tuple[str, Document]]) -> Sequence[Explanation]:
         return retriever.explain_many([(query, document.id) for query, document in pairs])
@@ -212,8 +234,10 @@ def _rank_by_index(name: str, retriever: Retriever, options: SystemOptions, *, h
                 "exact=True) scores every document."
             )
         builder, names = RunBuilder(), list(judged.queries)
-        # The whole run is of one state of the index, whatever is added to it meanwhile.
-        with retriever.index.moment():
+        # The whole run is of one state of the index, whatever is added to it meanwhile. Qdrant has no states, and a
+        # moment of it would hold the texts of all hits.
+        index = retriever.index
+        with nullcontext() if isinstance(index, QdrantIndex) else index.moment():
             for begin in range(0, len(names), _QUERIES):
                 part = {query: judged.queries[query] for query in names[begin : begin + _QUERIES]}
                 run = job.work.some(begin, list(part))

@@ -50,6 +50,7 @@ class Examination(Short):
         encoder_is_damaged: the query encoder cannot be read, or is another one (checked by
             :mod:`tardif.search.repair`).
         shards: of an index in shards, the examination of each shard that can be read, by its name.
+        remarks: what could not be examined; empty for an index of Tardif's own.
     """
 
     documents: int = 0
@@ -64,6 +65,7 @@ class Examination(Short):
     encoder: str = ""
     encoder_is_damaged: bool = False
     shards: dict[str, Examination] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         rows = [("documents", self.documents), ("token vectors", self.tokens), ("segments", self.segments)]
@@ -74,7 +76,8 @@ class Examination(Short):
     def as_json(self) -> dict[str, Any]:
         """Return the counts and problems, for scripts."""
         counts = {"documents": self.documents, "tokens": self.tokens, "segments": self.segments}
-        return {**counts, "problems": list(self.problems)}
+        unchecked = {"unchecked": list(self.remarks)} if self.remarks else {}
+        return {**counts, "problems": list(self.problems), **unchecked}
 
 
 def examine_index(folder: str | Path) -> Examination:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tardif.errors import FolderError
+from tardif.errors import FolderError, SettingError
 from tardif.extras import MODEL, need
 from tardif.folders import publish
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.index.pieces import blocks_of, by_whole
+from tardif.index.qdrant.places import open_qdrant, qdrant_place
+from tardif.index.qdrant.qdrant_checking import examine_qdrant
 from tardif.index.shard_checking import examine_shards
 from tardif.index.sharded_folder import FolderIndex, ShardedFolder, is_sharded
 from tardif.progress import Console
@@ -33,10 +35,18 @@ def examine(index: str | Path) -> Examination:
     >>> found.documents, found.problems
     (20, [])
 
+    Of an index in Qdrant every point is read (:mod:`tardif.index.qdrant.qdrant_checking`).
+
     Raises:
         FolderError: the folder is not an index, its manifest is damaged, or it was written by another version.
+        ServiceError: no service answers for an index in Qdrant.
     """
-    found = examine_shards(Path(index)) if is_sharded(Path(index)) else examine_index(index)
+    if (place := qdrant_place(index)) is not None:
+        with open_qdrant(place) as opened:
+            found, index = examine_qdrant(opened), opened.folder
+            found.encoder = opened.note(ENCODER) or ""
+    else:
+        found = examine_shards(Path(index)) if is_sharded(Path(index)) else examine_index(index)
     if found.encoder:
         from tardif.encoder.onnx.encoder import LightEncoder
 
@@ -71,9 +81,15 @@ def repair(
         A line for each repair, and the examination of the repaired index.
 
     Raises:
+        SettingError: the index is in Qdrant.
         MissingExtraError: PyTorch is not installed.
         FolderError: the database cannot be read, the model is needed and is missing, or the folder cannot be written.
     """
+    if (there := qdrant_place(index)) is not None:
+        raise SettingError(
+            f"{there} is in Qdrant, where Tardif repairs nothing: leave out --repair to see what is wrong, and build "
+            "the index again if something is."
+        )
     found = examine(index)
     if not found.problems:
         return [], found

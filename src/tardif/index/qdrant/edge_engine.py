@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tardif.errors import FolderError, first_line
+from tardif.errors import FolderError, first_line, is_failure
 from tardif.extras import need
 from tardif.folders import read_json, remove, writable, write_json
 from tardif.index.protocol import Vectors
@@ -95,7 +95,9 @@ class EdgeEngine:
             yield
         except FolderError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             said = first_line(error)
             if "WouldBlock" in said:
                 raise FolderError(

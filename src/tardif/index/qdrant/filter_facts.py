@@ -15,6 +15,7 @@ Metadata are small beside token vectors: 100 vectors of 128 components are 50 kB
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -87,9 +88,21 @@ def value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def nearest(value: int) -> float:
+    """Return the double that is nearest to an integer; beyond all of them, the largest, for JSON has no infinity.
+
+    >>> nearest(2**70), nearest(-(10**400))
+    (1.1805916207174113e+21, -1.7976931348623157e+308)
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return sys.float_info.max if value > 0 else -sys.float_info.max
+
+
 def as_compared(value: int | float) -> int | float:
     """Return a number as filters compare it: an integer beyond 64 bits is the nearest double."""
-    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+    return nearest(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def ordered(text: str) -> list[int]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tardif.index.document_columns import columns_of
 from tardif.index.protocol import Vectors
-from tardif.index.qdrant.filter_facts import facts_of
+from tardif.index.qdrant.filter_facts import facts_of, nearest
 from tardif.types import Document, Piece
 
 Payload: TypeAlias = dict[str, Any]
@@ -123,4 +123,4 @@ def _holdable(value: Any) -> Any:
     if isinstance(value, list):
         return [_holdable(inner) for inner in value]
     is_beyond = isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63
-    return float(value) if is_beyond else value
+    return nearest(value) if is_beyond else value

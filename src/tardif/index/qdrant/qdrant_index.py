@@ -17,6 +17,7 @@ from tardif.batching import batched
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, SettingError
 from tardif.index.document_columns import as_kept
+from tardif.index.manifest import values_checksum
 from tardif.index.pieces import by_whole, check_deletable, check_fit, check_free
 from tardif.index.protocol import RECALL, Vectors
 from tardif.index.qdrant.conditions import Condition, all_of, any_of, one_of, translated
@@ -46,7 +47,8 @@ _TOGETHER = 1000
 # Hits asked beyond the wanted ones, to see those that share the last one's score; and how much more if all do.
 _EXTRA, _MORE = 8, 4
 _HEAD: Condition = all_of({"key": "tardif.facts", "match": {"value": HEAD}})
-_EVERY: Condition = all_of()
+# Every point.
+EVERY: Condition = all_of()
 
 
 class QdrantIndex:
@@ -97,6 +99,11 @@ class QdrantIndex:
     def is_there(self) -> bool:
         """Whether the collection was created: it is with the first vectors."""
         return bool(self._dim)
+
+    @property
+    def dim(self) -> int:
+        """The width of the stored vectors; 0 before there are any."""
+        return self._dim
 
     def remember(self, **facts: Any) -> None:
         """Remember facts of the index."""
@@ -250,7 +257,7 @@ class QdrantIndex:
 
     def keys(self) -> list[str]:
         """As :meth:`tardif.index.protocol.Index.keys`."""
-        rows = self.engine.select(_EVERY, ("tardif.keys",)) if self._dim else ()
+        rows = self.engine.select(EVERY, ("tardif.keys",)) if self._dim else ()
         return sorted({key for record in rows for key in record.payload.get("tardif", {}).get("keys", ())})
 
     def ids(self) -> list[str]:
@@ -289,6 +296,14 @@ class QdrantIndex:
         heads = self.engine.select(_HEAD, ("document", "source", "tardif.order"))
         rows = sorted((record.payload for record in heads), key=lambda row: int(row["tardif"]["order"]))
         return {row["document"]: row["source"] for row in rows}
+
+    def digest(self) -> str:
+        """Return a checksum of what the index holds, for whoever asks whether it has changed: of its model, and of the
+        content of every document and piece. All points are asked for it, without their vectors."""
+        rows = self.engine.select(EVERY, ("id", "tardif.hash")) if self._dim else ()
+        held = sorted((record.payload["id"], record.payload["tardif"]["hash"]) for record in rows)
+        about = {name: value for name, value in self._about.items() if name != "notes"}
+        return values_checksum([about, held])
 
     def unlike(self, documents: Sequence[Document]) -> list[Document]:
         """Return the documents that the index does not hold as they are, by their hashes; all pieces of one that
