@@ -36,6 +36,7 @@ from tardif.data.judged import read_judged
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, fit_projection, open_model, raw_view
+from tardif.encoder.precision import computing, resolve
 from tardif.encoder.recipe import Recipe
 from tardif.evaluation.measures import per_query, rank
 from tardif.evaluation.paired import significance
@@ -46,8 +47,6 @@ from tardif.preparation import prepare_folder
 from tardif.progress import Console
 from tardif.text.languages import language
 from tardif.text.normal import keyed_order, normalise
-from tardif.training.precision import computing, resolve
-from tardif.training.settings import TrainingSettings
 from tardif.training.validation import ValidationTask, validation_task
 from tardif.types import Document, Run
 
@@ -263,7 +262,7 @@ def searched(model: Any, held: ValidationTask) -> Run:
 
 def as_trained() -> AbstractContextManager[object]:
     """The context in which a model is measured: in the precision that this machine trains MiniLM's width in."""
-    return computing(resolve(TrainingSettings(), "cpu", 384), "cpu")
+    return computing(resolve("auto", "cpu", 384), "cpu")
 
 
 def sample(documents: Any) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from transformers import TrainerCallback
 
+from tardif.encoder.precision import computing
 from tardif.errors import TrainingError
 from tardif.evaluation.measures import format_measures, means
 from tardif.evaluation.outcome import Outcome
@@ -21,7 +22,6 @@ from tardif.progress import Bar, Console
 from tardif.training.averaging import averaged
 from tardif.training.checkpoints import keep_model
 from tardif.training.plan import accumulated
-from tardif.training.precision import computing
 from tardif.training.run_log import EVALUATION
 from tardif.training.run_state import Divergence, RunContext, RunState
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tardif.encoder.model import open_model, raw_view
+from tardif.encoder.precision import computing
 from tardif.errors import TardifError, is_failure, reason
 from tardif.evaluation.elsewhere import Elsewhere
 from tardif.evaluation.measures import means
@@ -19,7 +20,6 @@ from tardif.evaluation.verdict import DECIDES, WORSE, Values, compare_values
 from tardif.training.averaging import averaged
 from tardif.training.decision import RAW, STEP_0, TRAINED, stronger
 from tardif.training.guard import GuardSet
-from tardif.training.precision import computing
 from tardif.training.result import TrainingResult
 from tardif.training.run_config import RunConfig
 from tardif.training.run_state import RunContext

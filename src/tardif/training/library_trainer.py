@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from tardif.encoder.encoding import to_device
 from tardif.encoder.malloc import kept_memory
+from tardif.encoder.precision import computing
 from tardif.errors import SettingError, TrainingError, first_line
 from tardif.folders import read_json, writable, write_json
 from tardif.training import checkpoints
@@ -32,7 +33,6 @@ from tardif.training.distributed import ProcessGroup
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import accumulated
-from tardif.training.precision import computing
 from tardif.training.refresh import RefreshCallback, Refresher, examples_of
 from tardif.training.run_folder import RUN_STATE, step_of
 from tardif.training.run_log import LogCallback, cut_log

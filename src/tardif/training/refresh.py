@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
+from tardif.encoder.precision import computing
 from tardif.errors import FolderError
 from tardif.mining.late import LateSearcher
 from tardif.mining.mine import mine
@@ -27,7 +28,6 @@ from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.training.checkpoints import write_whole
 from tardif.training.plan import mineable
-from tardif.training.precision import computing
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings

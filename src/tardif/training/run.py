@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tardif.data.training_set import TRAIN
 from tardif.encoder.encoding import SUB_BATCH_TOKENS
 from tardif.encoder.model import build_model, fit_projection, raw_view, set_dropout
+from tardif.encoder.precision import computing, resolve
 from tardif.encoder.tokens import tokens_for
 from tardif.encoder.truncation import document_reach, overlong, truncation_warning
 from tardif.evaluation.measures import format_measures, means
@@ -27,7 +28,6 @@ from tardif.training.guard import GuardSet, guard_sets
 from tardif.training.guarding import guarded
 from tardif.training.parameters import set_up
 from tardif.training.plan import Plan, plan_run
-from tardif.training.precision import computing, resolve
 from tardif.training.publishing import BeforeTraining, Publisher
 from tardif.training.refresh import Refresher
 from tardif.training.replicas import Replicas
@@ -88,8 +88,9 @@ class TrainingRun:
         """Decide what data and machine decide: markers, precision, and how near to the start the model stays."""
         made = self.data.is_mostly_made
         self.config = dataclasses.replace(self.config, recipe=self.config.recipe.decided(made))
-        # Rank 0 measures the precision for all: another result on another rank would break the gradients' sum.
-        precision = self.group.on_main(lambda: resolve(self.settings, self.device, self.config.base.hidden_size))
+        # Rank 0 decides for all: another precision on another rank would break the gradients' sum.
+        width = self.config.base.hidden_size
+        precision = self.group.on_main(lambda: resolve(self.settings.precision, self.device, width))
         share = share_of_start(self.settings.base_share, made)
         pull = pull_of(self.settings.base_pull, list(self.settings.terms))
         self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share, base_pull=pull)

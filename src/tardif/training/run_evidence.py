@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tardif.encoder.precision import computing
 from tardif.errors import is_failure, reason
 from tardif.evaluation.environment import environment
 from tardif.evaluation.evidence import TRAINING, Evidence, RunFacts, SetValues, read_evidence
@@ -23,7 +24,6 @@ from tardif.evaluation.verdict import DECIDES, Values
 from tardif.explanation import Explanation
 from tardif.training.averaging import averaged
 from tardif.training.decision import RAW, TRAINED, stronger
-from tardif.training.precision import computing
 from tardif.training.run_config import RunConfig
 from tardif.training.run_state import RunContext
 from tardif.types import Document

@@ -118,9 +118,9 @@ class TrainingSettings(Short):
         base_pull: weight of the pull towards the base while training: the divergence of the model's distribution over
             a batch's documents from the base's (Li and Hoiem, 2016). It keeps what the base can do on other queries
             than those of training. None: 1 with the contrastive loss. 0: no pull, and no copy of the base in memory.
-        precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it at least three times
-            as fast, measured in milliseconds, else fp32; ``fp16``, mixed precision with a scaled loss, for CUDA GPUs
-            without bfloat16.
+        precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it faster than
+            float32 (AMX, or AVX-512 with bfloat16), else fp32; ``fp16``, mixed precision with a scaled loss, for CUDA
+            GPUs without bfloat16.
         keep_untrained: publish the untrained recipe where the held-out queries show that the best checkpoint is worse;
             false publishes the checkpoint, with the same warning.
         folds: judge every query by cross-validation: train once for each fold without its queries and then, for the

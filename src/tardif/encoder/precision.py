@@ -1,4 +1,4 @@
-"""The precision of a run: float32, or bfloat16 on machines that multiply it several times as fast.
+"""The precision of an encoder: float32, or bfloat16 on machines that multiply it faster.
 
 Mixed precision keeps the weights, the optimizer, the sums of MaxSim and the loss in float32. The encoder's products are
 computed in bfloat16, which has float32's range, so the loss needs no scaling (Kalamkar et al., 2019).
@@ -6,20 +6,20 @@ computed in bfloat16, which has float32's range, so the loss needs no scaling (K
 
 from __future__ import annotations
 
+import platform
 import timeit
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from tardif.training.settings import TrainingSettings
-
-# Processors with tiles for bfloat16 multiply it about ten times as fast as float32; those without are slower with it.
-# In between, the work around the products costs what they gain.
-_FASTER, _HOPELESS = 3.0, 0.3
+# Instructions for bfloat16. With AMX products are about ten times as fast as in float32; with AVX-512 (AMD Zen 4 and 5,
+# Intel Cooper Lake) 2.2 times, and a training step 1.9 times (benchmarks/RESULTS.md, "Training in bfloat16").
+_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+# Other processors are measured; less than this is lost to the conversions between the products.
+_FASTER, _HOPELESS = 1.5, 0.3
 # In a narrower encoder the products are too small to matter.
 _LEAST_WIDTH = 256
 # The width of all-MiniLM-L6-v2, and its feed-forward layer of four times that. The fastest of seven rounds counts:
@@ -27,32 +27,42 @@ _LEAST_WIDTH = 256
 _FEW, _TOKENS, _WIDTH, _ROUNDS = 32, 2048, 384, 7
 
 
-def resolve(settings: TrainingSettings, device: str, width: int) -> str:
-    """Return what ``settings.precision`` means on this machine: ``fp32``, ``bf16`` or ``fp16``.
+def resolve(precision: str, device: str, width: int) -> str:
+    """Return what a precision means on this machine: ``fp32``, ``bf16`` or ``fp16``.
 
-    ``auto`` is bf16 on a CPU that multiplies it at least three times as fast as float32, for an encoder at least 256
-    wide. That is measured in milliseconds, always at the same shapes. On other devices ``auto`` is fp32.
+    ``auto`` is bf16 on a CPU that multiplies it faster than float32, for an encoder at least 256 wide. On other devices
+    ``auto`` is fp32.
 
-    >>> from tardif.training.settings import settings_from
-    >>> resolve(settings_from({"precision": "bf16"}), "cpu", 384), resolve(settings_from({}), "cuda", 384)
-    ('bf16', 'fp32')
+    >>> resolve("bf16", "cpu", 384), resolve("auto", "cuda", 384), resolve("auto", "cpu", 128)
+    ('bf16', 'fp32', 'fp32')
 
     Args:
-        settings: of the run.
+        precision: ``auto``, or what is returned as it is.
         device: torch's name of the device.
         width: the encoder's hidden size.
     """
-    if settings.precision != "auto":
-        return settings.precision
-    if device != "cpu":
-        return "fp32"
-    return "bf16" if width >= _LEAST_WIDTH and _gain() >= _FASTER else "fp32"
+    if precision != "auto":
+        return precision
+    return "bf16" if device == "cpu" and width >= _LEAST_WIDTH and _is_faster() else "fp32"
 
 
 def computing(precision: str, device: str) -> AbstractContextManager[object]:
     """Return the context that computes a model's forward pass in this precision."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
+
+
+@cache
+def _is_faster() -> bool:
+    """Whether this CPU multiplies bfloat16 faster than float32.
+
+    Its instructions decide where PyTorch names them: a measurement depends on what else the machine does, and a run
+    that is repeated is to compute the same. Elsewhere it is measured, in milliseconds.
+    """
+    if platform.machine().lower() in ("x86_64", "amd64") and hasattr(torch.cpu, "get_capabilities"):
+        there = torch.cpu.get_capabilities()
+        return any(there.get(name) for name in _INSTRUCTIONS)
+    return _gain() >= _FASTER
 
 
 def _gain() -> float:
