@@ -31,6 +31,7 @@ from tardif.types import Document, Hit, Piece
 if TYPE_CHECKING:
     import httpx2
 
+    from tardif.data.document_report import DocumentReport
     from tardif.explanation import Explanation
     from tardif.index.filters import Filter
 
@@ -63,6 +64,11 @@ class Client:
     >>> [hit.rank for hit in hits]
     [1, 2, 3]
 
+    Attributes:
+        url: the service's address.
+        report: what the last :meth:`add` made of the documents
+            (:class:`tardif.data.document_report.DocumentReport`).
+
     Args:
         url: of the service (``http://host:8000``), which must then have one index; or of one of its indexes
             (``http://host:8000/indexes/support.index``).
@@ -75,6 +81,8 @@ class Client:
     Raises:
         SettingError: the address is none, or the token cannot be one.
     """
+
+    report: DocumentReport | None = None
 
     def __init__(
         self,
@@ -203,22 +211,24 @@ class Client:
         found = self._ask("POST", self._path("explain"), asked)
         return Explanation.from_json(found, found["similarities"])
 
-    def add(self, documents: Any) -> tuple[int, int]:
+    def add(self, documents: Any, *, quiet: bool = False) -> tuple[int, int]:
         """Add documents; one with an id that exists replaces the old one. They are on the service's disk, and can be
         found, when this returns.
 
         Documents are sent some at a time. If a call fails, make it again: it replaces what was added.
 
         >>> with Client("http://127.0.0.1:8000") as client:
-        ...     client.add([{"id": "stairs", "text": "Delivery up the stairs is free."}])
+        ...     client.add([{"id": "stairs", "text": "Delivery up the stairs is free."}], quiet=True)
         (1, 0)
 
         Args:
             documents: as for :meth:`tardif.Retriever.add <tardif.search.retriever.Retriever.add>`: a list of texts,
                 dicts or :class:`~tardif.types.Document`, a file or a folder. They are read here and encoded there.
+            quiet: show no progress, and not what was read and what was skipped. Warnings are shown all the same, such
+                as of documents that the service's model does not read to their ends.
 
         Returns:
-            How many documents were added, and how many of them replaced one.
+            How many documents were added, and how many of them replaced one. :attr:`report` has more.
 
         Raises:
             DataError: the documents cannot be read.
@@ -228,11 +238,22 @@ class Client:
         from tardif.search.corpus_reader import CorpusReader
 
         added = replaced = 0
+        reader, notes = CorpusReader(documents, Console(quiet=quiet), None, {}), []
         # Read to the end first: nothing is sent of documents that cannot be read, or of which two have one id.
-        with CorpusReader(documents, Console(quiet=True), None, {}).corpus() as corpus:
-            for some in _blocks(_fields(document) for document in corpus):
-                done = self._ask("PUT", self._path("documents"), {"documents": some})
-                added, replaced = added + done["added"], replaced + done["replaced"]
+        with reader.corpus() as corpus:
+            self.report = reader.report
+            reader.show()
+            with reader.console.progress("Adding", len(corpus), "documents") as bar:
+                for some in _blocks(_fields(document) for document in corpus):
+                    done = self._ask("PUT", self._path("documents"), {"documents": some})
+                    added, replaced = added + done["added"], replaced + done["replaced"]
+                    notes += [done["note"]] if done.get("note") else []
+                    bar.advance(len(some))
+        if notes:
+            # Documents go some at a time, and each time the service looks at those alone.
+            more = f" (The service said the like of {len(notes) - 1} more parts of them.)" if len(notes) > 1 else ""
+            self.report.lost = f"{notes[0]}{more}"
+            reader.console.warn(self.report.lost)
         return added, replaced
 
     def delete(self, ids: Iterable[str]) -> int:

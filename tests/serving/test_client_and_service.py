@@ -112,6 +112,35 @@ def test_documents_are_added_replaced_and_deleted(folder, tmp_path):
         assert (index["name"], index["documents"]) == ("docs", len(DOCUMENTS) - 1)
 
 
+def test_what_no_search_will_find_of_added_documents_is_a_warning(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "docs")
+    with Retriever(tmp_path / "docs") as opened:
+        opened.index.note("chunk", "null")  # not cut: a long document's end is in no vector
+    long = Document("endless", "The moon pulls the sea. " * 200)
+    with Client(ADDRESS, transport=ServiceHere({"docs": tmp_path / "docs"})) as client:
+        assert client.add([long, "short"], quiet=True) == (2, 0)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith("WARNING: 1 of these documents")
+        assert "of endless, " in shown.err
+        assert client.report.lost == shown.err.removeprefix("WARNING: ").strip()
+        assert client.add(["short"], quiet=True) == (1, 1)
+        assert client.report.lost == capsys.readouterr().err == ""
+
+
+def test_what_was_skipped_of_a_folder_is_said_as_the_retriever_says_it(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "docs")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("Rice is boiled.")
+    (tmp_path / "texts" / "logo.png").write_bytes(b"\x89PNG")
+    with Client(ADDRESS, transport=ServiceHere({"docs": tmp_path / "docs"})) as client:
+        assert client.add(tmp_path / "texts") == (1, 0)
+        assert "1 skipped, .png files: logo.png" in capsys.readouterr().err
+        assert client.report.skipped.total() == 1
+        assert client.add(tmp_path / "texts", quiet=True) == (1, 1)
+        assert capsys.readouterr().err == ""
+
+
 def test_tokens_and_refusals(folder):
     token = "a-token-of-some-length"
     with Client(ADDRESS, token, transport=ServiceHere({"docs": folder}, token=token, read_only=True)) as client:
