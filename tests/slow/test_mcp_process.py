@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +27,9 @@ from tardif.encoder.recipe import Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mcp")]
 
+# The page with the configurations, and what in it stands for the reader's own: the command, the index, the address.
+PAGE = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text("utf-8")
+COMMAND, INDEX, ADDRESS = "/home/me/venv/bin/tardif", "/home/me/support.index", "http://search.example:8001"
 # Seconds to wait on a machine that has other work.
 TIME = 600
 QUERY, TOKEN = "what makes the tides?", "correct-horse-battery-staple"
@@ -150,3 +157,69 @@ async def test_without_a_token_pages_of_other_hosts_are_refused(folder):
             await the_hits(client, folder)
         assert httpx2.post(url, json={}, headers={"Host": "evil.example"}, timeout=TIME).status_code == 421
         assert httpx2.post(url, json={}, headers={"Origin": "http://evil.example"}, timeout=TIME).status_code == 403
+
+
+def blocks(language):
+    """The blocks of code of the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def entries():
+    """Every server that a configuration of the page names, by its block."""
+    for text in blocks("json"):
+        found = json.loads(text)
+        (servers,) = [found[key] for key in ("mcpServers", "servers") if key in found]
+        yield from servers.items()
+    for text in blocks("toml"):
+        yield from tomllib.loads(text)["mcp_servers"].items()
+    for line in "".join(blocks("sh")).splitlines():
+        *_, name, dashes, command, mcp, index = shlex.split(line)
+        assert dashes == "--"
+        yield name, {"command": command, "args": [mcp, index]}
+
+
+STARTED = [entry for _, entry in entries() if "command" in entry]
+REACHED = [entry for _, entry in entries() if "command" not in entry]
+
+
+def test_the_page_has_configurations_to_be_tested():
+    assert len(STARTED) >= 4
+    assert len(REACHED) >= 5
+    assert all(name == "support" for name, _ in entries())
+
+
+@pytest.mark.parametrize("entry", STARTED, ids=json.dumps)
+async def test_a_configuration_of_the_page_starts_and_answers(entry, folder, tmp_path):
+    assert entry.keys() <= {"command", "args", "type"}
+    assert entry.get("type", "stdio") == "stdio"
+    assert (entry["command"], entry["args"][-1]) == (COMMAND, INDEX)
+    script = Path(sysconfig.get_path("scripts")) / "tardif"
+    arguments = [argument.replace(INDEX, str(folder)) for argument in entry["args"]]
+    # As an agent's program starts it: little of the user's environment, and a working folder of its own.
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parameters = StdioServerParameters(command=str(script), args=arguments, env=here, cwd=tmp_path)
+    async with Client(parameters) as client:
+        await the_hits(client, folder)
+
+
+async def test_the_addresses_and_headers_of_the_page_are_taken(folder):
+    with over_http(folder, TARDIF_TOKEN=TOKEN) as (_, url):
+        for entry in REACHED:
+            # Each program has its own key for the address and its own way to a variable.
+            (address,) = [entry[key] for key in ("url", "httpUrl") if key in entry]
+            assert entry.get("type", "http") == "http"
+            if "headers" in entry:
+                given = re.sub(
+                    r"\$(TARDIF_TOKEN|\{[a-z:]*TARDIF_TOKEN\}|\{input:token\})", TOKEN, json.dumps(entry["headers"])
+                )
+                headers = json.loads(given)
+            else:
+                headers = {"Authorization": f"Bearer {TOKEN}"}
+                assert entry["bearer_token_env_var"] == "TARDIF_TOKEN"
+            async with (
+                httpx2.AsyncClient(headers=headers, timeout=TIME) as http,
+                Client(
+                    streamable_http_client(address.replace(ADDRESS, url.removesuffix("/mcp")), http_client=http)
+                ) as client,
+            ):
+                await the_hits(client, folder)
