@@ -67,6 +67,12 @@ def test_other_counts_are_refused(text):
         parse_count(text)
 
 
+@pytest.mark.parametrize("text", ["1.5", "0.5", "1.0005k", "2000.1", "1e-3"])
+def test_a_count_that_is_not_whole_is_refused_and_not_rounded(text):
+    with pytest.raises(SettingError, match="is no whole number of documents"):
+        parse_count(text)
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Measures over little."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from tardif.errors import SettingError
@@ -27,6 +28,8 @@ QUERY_TOKENS = 12
 _SLOW_SECONDS = 0.2
 # Documents of a shard at most: its build is then done in hours, and repeated alone if it fails.
 _SHARD_DOCUMENTS = 10_000_000
+# More documents than any disk holds.
+_MOST_DOCUMENTS = 10**18
 # Clusters of this many nodes need what a database brings: replicas, and nodes that come and go.
 _MANY_NODES = 8
 
@@ -169,14 +172,21 @@ def parse_count(text: str) -> int:
     (50000000, 1500000000, 200000, 20000)
 
     Raises:
-        SettingError: it is no number of at least 1.
+        SettingError: it is no whole number of at least 1.
     """
     word = text.strip().lower().replace("_", "").replace(",", "")
     factor = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9}.get(word[-1:], 1)
     try:
-        count = round(float(word[:-1] if factor > 1 else word) * factor)
-    except (ValueError, OverflowError):
-        count = 0
-    if count < 1:
+        # As written: a float would round 1.1M.
+        given = Decimal(word[:-1] if factor > 1 else word) * factor
+    except ArithmeticError:
+        given = Decimal(0)
+    if not (given.is_finite() and 0 < given < _MOST_DOCUMENTS):
         raise SettingError(f"{text!r} is no number of documents: give one such as 200000, 50M or 1.5B.")
+    count = int(given)
+    if count != given:
+        raise SettingError(
+            f"{text!r} is no whole number of documents: give one such as 200000 or 1.5M (k, M and B are thousands, "
+            "millions and billions)."
+        )
     return count
