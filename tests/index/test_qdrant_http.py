@@ -56,7 +56,7 @@ class Service:
     """Answers as a Qdrant service with one document; keeps the requests."""
 
     def __init__(self):
-        self.asked, self.metadata, self.status = [], {"tardif": ABOUT}, 200
+        self.asked, self.metadata, self.status, self.raw = [], {"tardif": ABOUT}, 200, None
         self.answers = {
             ("GET", ""): lambda body: collection(self.metadata),
             ("GET", "/exists"): lambda body: {"exists": self.metadata is not None},
@@ -79,6 +79,7 @@ class Service:
                 {"points": [{"id": ID, "version": 1, "score": 2.5, "payload": PAYLOAD}]} for _ in body["searches"]
             ],
         }
+        self.missing, self.headers = 0, {}  # bytes of the answer that never come; and more headers
         self.server = LocalServer(self._handler())
         self.place = qdrant_place(f"{self.server.url}/docs")
 
@@ -92,9 +93,12 @@ class Service:
                 answered = service.answers[self.command, inner](body) if service.status == 200 else None
                 said = {"error": "the service says no"} if answered is None else "ok"
                 content = json.dumps({"result": answered, "status": said, "time": 0.001}).encode()
+                content = content if service.raw is None else service.raw
                 self.send_response(service.status)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Length", str(len(content) + service.missing))
+                for name, value in service.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -215,7 +219,7 @@ def test_the_key_comes_from_the_environment_and_is_in_no_address(service, monkey
         (403, ServiceError, "QDRANT_API_KEY"),
         (404, FolderError, "build it with tardif index"),
         (400, SettingError, "refuses the request: the service says no"),
-        (500, ServiceError, "failed with status 500"),
+        (500, ServiceError, r"failed with status 500 \(the service says no\): try again"),
     ],
 )
 def test_refusals_say_what_to_do(service, status, error, said):
@@ -223,6 +227,93 @@ def test_refusals_say_what_to_do(service, status, error, said):
     service.status = status
     with pytest.raises(error, match=said):
         index.search(plain.vectors_of(3, 2), [2], 1)
+    index.close()
+
+
+PAGE = b"<html><body>502 Bad Gateway</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "raw", "said"),
+    [
+        (200, PAGE, "is no JSON"),
+        (200, b"", "is no JSON"),
+        (200, b'{"result": {"exists"', "is no JSON"),
+        (200, b"\xff\xfe\x00", "is no JSON"),
+        (200, b"[" * 100_000, "is no Qdrant service"),
+        (200, b"{}", "has another form"),
+        (200, b'{"result": null}', "has another form"),
+        (200, b'{"result": [1, 2], "status": "ok", "time": 0}', "has another form"),
+        (200, b'"ok"', "has another form"),
+        (301, b"", "status 301"),
+        (404, PAGE, "status 404"),
+        (400, PAGE, "status 400"),
+    ],
+)
+def test_an_answer_that_is_none_of_qdrant_is_one_error_with_the_address(service, status, raw, said):
+    index = open_qdrant(service.place)
+    service.status, service.raw = status, raw
+    asked = [
+        lambda: open_qdrant(service.place),
+        lambda: index.search(plain.vectors_of(3, 2), [2], 1),
+        lambda: len(index),
+        lambda: index.sources(),
+        lambda: index.add([Document("b", "x")], plain.vectors_of(1, 1), [1]),
+        lambda: index.matches(plain.vectors_of(1, 1), ["a"]),
+    ]
+    for ask in asked:
+        with pytest.raises(ServiceError, match="is no Qdrant service") as caught:
+            ask()
+        assert said in str(caught.value)
+        assert str(service.place) in str(caught.value)
+        assert "check host and port" in str(caught.value)
+        assert str(caught.value).count("\n") == 0
+    index.close()
+
+
+def test_an_answer_that_breaks_off_is_one_error(service):
+    index = open_qdrant(service.place)
+    service.missing = 10
+    with pytest.raises(ServiceError, match="its answer breaks off"):
+        len(index)
+    index.close()
+
+
+def test_answers_that_miss_a_query_or_an_id_are_errors(service):
+    path = ("POST", "/points/query/batch")
+    index, whole = open_qdrant(service.place), service.answers[path]
+    service.answers[path] = lambda body: whole(body)[1:]
+    with pytest.raises(ServiceError, match="has another form"):
+        index.search(plain.vectors_of(3, 2), [2], 1)
+    service.answers[path] = lambda body: [{"points": [{"id": ID, "version": 1, "score": 2.5}]}]
+    with pytest.raises(FolderError, match=f"{ID}, which Tardif did not write"):
+        index.search(plain.vectors_of(3, 2), [2], 1)
+    index.close()
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+def test_no_error_shows_the_key(service, monkeypatch):
+    monkeypatch.setenv("QDRANT_API_KEY", " s3cret\n")
+    index = open_qdrant(service.place)
+    assert {key for *_, key in service.asked} == {"s3cret"}
+    service.status, service.raw = 500, b'{"status": {"error": "no such key: s3cret\\n' + b"x" * 9999 + b'"}}'
+    with pytest.raises(ServiceError, match=r"status 500 \(no such key: \.\.\.") as caught:
+        len(index)
+    assert "s3cret" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    index.close()
+    for wrong in ("s3cr\u00e9t", "s3\ncret"):
+        monkeypatch.setenv("QDRANT_API_KEY", wrong)
+        with pytest.raises(SettingError, match="QDRANT_API_KEY holds characters") as refused:
+            open_qdrant(service.place)
+        assert wrong not in str(refused.value)
+
+
+def test_a_service_that_says_wait_is_busy(service):
+    index = open_qdrant(service.place)
+    service.status, service.headers = 429, {"Retry-After": "3"}
+    with pytest.raises(ServiceError, match="is busy"):
+        len(index)
     index.close()
 
 
@@ -252,7 +343,10 @@ def test_a_service_that_is_not_there_is_named():
     ("given", "found"),
     [
         ("http://host:6333/docs", "http://host:6333/docs"),
-        ("https://host/below/docs/", "https://host/below/docs"),
+        ("https://host/below/docs/", "https://host:6333/below/docs"),
+        ("http://host/docs", "http://host:6333/docs"),
+        ("http://[::1]/docs", "http://[::1]:6333/docs"),
+        ("https://host:443/docs", "https://host:443/docs"),
         ("docs.index", None),
         ("/edge/docs", None),
     ],

@@ -19,7 +19,7 @@ from tardif.extras import need
 from tardif.folders import read_json, remove, writable, write_json
 from tardif.index.protocol import Vectors
 from tardif.index.qdrant.conditions import Condition
-from tardif.index.qdrant.engine import INDEXED, PAGE, TOKENS, Fields
+from tardif.index.qdrant.engine import INDEXED, PAGE, TOKENS, Fields, held
 from tardif.index.qdrant.payload import Point, Record
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class EdgeEngine:
                 page, offset = self._opened.scroll(
                     ScrollRequest(offset=offset, limit=PAGE, filter=_filter(where), with_payload=list(fields))
                 )
-            yield from (Record(str(point.id), point.payload or {}) for point in page)
+            yield from (Record(str(point.id), held(self, point, fields)) for point in page)
             if offset is None:
                 return
 
@@ -215,7 +215,7 @@ class EdgeEngine:
         ]
         with self._failing():
             found = self._opened.query_batch(edge.QueryBatchRequest(asked))
-        return [[Record(str(hit.id), hit.payload or {}, score=hit.score) for hit in hits] for hits in found]
+        return [[Record(str(hit.id), held(self, hit, fields), score=hit.score) for hit in hits] for hits in found]
 
     def has_graph(self) -> bool:
         """As :meth:`tardif.index.qdrant.engine.Engine.has_graph`: shards are made without one."""

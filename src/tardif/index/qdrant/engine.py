@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tardif.errors import FolderError
 from tardif.index.protocol import Vectors
 from tardif.index.qdrant.conditions import Condition
-from tardif.index.qdrant.payload import Point, Record
+from tardif.index.qdrant.payload import Payload, Point, Record
 
 # The name of the multivector of a point's token vectors.
 TOKENS = "tokens"
@@ -79,3 +80,18 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release open files and connections."""
+
+
+def held(engine: Engine, point: Any, fields: Fields) -> Payload:
+    """Return the payload of a point that Qdrant gave, with the asked fields.
+
+    Raises:
+        FolderError: Tardif did not write it: it has no id of a document.
+    """
+    found: Payload = point.payload or {}
+    if "id" in fields and not isinstance(found.get("id"), str):
+        raise FolderError(
+            f"{engine.place} holds the point {point.id}, which Tardif did not write: delete it in Qdrant. tardif doctor "
+            "names all of them."
+        )
+    return found

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tardif.batching import batched
 from tardif.errors import FolderError, ServiceError, SettingError, TardifError, first_line
+from tardif.escaping import visible
 from tardif.extras import need
 from tardif.index.protocol import Vectors
 from tardif.index.qdrant.conditions import Condition, all_of
-from tardif.index.qdrant.engine import INDEXED, PAGE, TOKENS, Fields
+from tardif.index.qdrant.engine import INDEXED, PAGE, TOKENS, Fields, held
 from tardif.index.qdrant.payload import Point, Record
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _OURS = "tardif"
 _COMPONENTS = 1_000_000
 # Seconds that one request may take: Qdrant's own 5 are few for a large upload.
 _SECONDS = 120
+# Characters of what it says that an error repeats.
+_SAID = 300
 
 
 def connect(url: str) -> QdrantClient:
@@ -37,12 +42,16 @@ def connect(url: str) -> QdrantClient:
 
     Raises:
         MissingExtraError: the extra ``qdrant`` is not installed.
+        SettingError: the key is none.
     """
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):  # refused here: the error of the HTTP library shows it
+        raise SettingError(f"The environment variable {KEY} holds characters that no key has: copy it again.")
     need("qdrant", f"A collection of {url}", ["qdrant-client"])
     from qdrant_client import QdrantClient
 
     # The check of versions would ask the service in a thread of its own, and only warn.
-    return QdrantClient(url, api_key=os.environ.get(KEY) or None, timeout=_SECONDS, check_compatibility=False)
+    return QdrantClient(url, api_key=key or None, timeout=_SECONDS, check_compatibility=False)
 
 
 class HttpEngine:
@@ -69,30 +78,54 @@ class HttpEngine:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Turn the client's errors into one that says what to do."""
+        """Turn the client's errors into one that says what to do. Whatever reads an answer belongs into this block: one
+        of another form is found here."""
+        from httpx import DecodingError, RemoteProtocolError
+        from qdrant_client.common.client_exceptions import QdrantException
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
         try:
             yield
+        except TardifError:
+            raise
         except UnexpectedResponse as error:
-            raise self._refusal(error.status_code, _said(error)) from error
+            raise self._refusal(error.status_code, _said(error), error.reason_phrase) from error
+        except QdrantException as error:  # it is told to wait
+            raise ServiceError(f"{self._place} is busy ({first_line(error)}): try again later.", 429) from error
         except ResponseHandlingException as error:
+            if isinstance(error.source, DecodingError | RemoteProtocolError):
+                raise self._stranger(f"its answer breaks off: {first_line(error)}") from error
+            if isinstance(error.source, ValueError):
+                raise self._stranger("its answer has another form") from error
             raise ServiceError(
                 f"No Qdrant service answers for {self._place} ({first_line(error)}): start it, or give its address as "
                 "http://HOST:6333/COLLECTION."
             ) from error
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+            form = "is no JSON" if isinstance(error, json.JSONDecodeError | UnicodeError) else "has another form"
+            raise self._stranger(f"its answer {form}") from error
 
-    def _refusal(self, status: int | None, said: str) -> TardifError:
+    def _stranger(self, why: str, status: int | None = None) -> ServiceError:
+        return ServiceError(
+            f"What answers for {self._place} is no Qdrant service ({why}): check host and port, and what is between, "
+            "such as a proxy.",
+            status,
+        )
+
+    def _refusal(self, status: int | None, said: str | None, reason: str) -> TardifError:
+        why = said or reason or "no reason given"
         if status in (401, 403):
             return ServiceError(
-                f"{self._place} refuses the request ({said}): set the environment variable {KEY} to its API key.",
+                f"{self._place} refuses the request ({why}): set the environment variable {KEY} to its API key.",
                 status,
             )
+        if status is not None and status < 500 and said is None:  # a page of a proxy, or of another service
+            return self._stranger(f"status {status}, {why}", status)
         if status == 404:
-            return FolderError(f"{self._place} is not there ({said}): build it with tardif index --to qdrant.")
+            return FolderError(f"{self._place} is not there ({why}): build it with tardif index --to qdrant.")
         if status == 400:
-            return SettingError(f"{self._place} refuses the request: {said}")
-        return ServiceError(f"{self._place} failed with status {status} ({said}): try again later.", status)
+            return SettingError(f"{self._place} refuses the request: {why}")
+        return ServiceError(f"{self._place} failed with status {status} ({why}): try again later.", status)
 
     def about(self) -> dict[str, Any] | None:
         """As :meth:`tardif.index.qdrant.engine.Engine.about`.
@@ -103,8 +136,7 @@ class HttpEngine:
         with self._asking():
             if not self._client.collection_exists(self._name):
                 return None
-            found = self._client.get_collection(self._name)
-        ours = (found.config.metadata or {}).get(_OURS)
+            ours = (self._client.get_collection(self._name).config.metadata or {}).get(_OURS)
         if not isinstance(ours, dict):
             raise FolderError(
                 f"{self._place} is a collection that Tardif did not build (or its Qdrant is older than 1.16, which "
@@ -115,9 +147,8 @@ class HttpEngine:
     def dim(self) -> int:
         """As :meth:`tardif.index.qdrant.engine.Engine.dim`."""
         with self._asking():
-            found = self._client.get_collection(self._name)
-        sizes: Any = found.config.params.vectors
-        return int(sizes[TOKENS].size)
+            sizes: Any = self._client.get_collection(self._name).config.params.vectors
+            return int(sizes[TOKENS].size)
 
     def create(self, dim: int, bits: int, about: Mapping[str, Any]) -> None:
         """As :meth:`tardif.index.qdrant.engine.Engine.create`."""
@@ -186,7 +217,8 @@ class HttpEngine:
                 page, offset = self._client.scroll(
                     self._name, scroll_filter=_filter(where), limit=PAGE, offset=offset, with_payload=list(fields)
                 )
-            yield from (Record(str(point.id), point.payload or {}) for point in page)
+                records = [Record(str(point.id), held(self, point, fields)) for point in page]
+            yield from records
             if offset is None:
                 return
 
@@ -197,13 +229,13 @@ class HttpEngine:
         by = models.OrderBy(key="tardif.order", direction=models.Direction.DESC)
         with self._asking():
             page, _ = self._client.scroll(self._name, limit=1, order_by=by, with_payload=["tardif.order"])
-        return max((int((point.payload or {})["tardif"]["order"]) for point in page), default=-1)
+            return max((int((point.payload or {})["tardif"]["order"]) for point in page), default=-1)
 
     def vectors(self, ids: Sequence[str], fields: Fields) -> list[Record]:
         """As :meth:`tardif.index.qdrant.engine.Engine.vectors`."""
         with self._asking():
             found = self._client.retrieve(self._name, list(ids), with_payload=list(fields), with_vectors=[TOKENS])
-        return [Record(str(point.id), point.payload or {}, _tokens(point.vector)) for point in found]
+            return [Record(str(point.id), point.payload or {}, _tokens(point.vector)) for point in found]
 
     def search(
         self, queries: Sequence[Vectors], limit: int, where: Condition | None, *, exact: bool, fields: Fields
@@ -225,9 +257,10 @@ class HttpEngine:
         ]
         with self._asking():
             found = self._client.query_batch_points(self._name, asked)
-        return [
-            [Record(str(hit.id), hit.payload or {}, score=hit.score) for hit in response.points] for response in found
-        ]
+            return [
+                [Record(str(hit.id), held(self, hit, fields), score=hit.score) for hit in answer.points]
+                for _, answer in zip(asked, found, strict=True)
+            ]
 
     def has_graph(self) -> bool:
         """As :meth:`tardif.index.qdrant.engine.Engine.has_graph`."""
@@ -242,13 +275,14 @@ class HttpEngine:
         self._client.close()
 
 
-def _said(error: Any) -> str:
-    """What the service says, of its JSON."""
+def _said(error: Any) -> str | None:
+    """What the service says, of its JSON; None where the answer is not Qdrant's."""
     try:
         said = error.structured()["status"]["error"]
-    except (ValueError, LookupError, TypeError):
-        said = error.reason_phrase or "no reason given"
-    return str(said)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    key = os.environ.get(KEY, "").strip()
+    return visible(shorten(str(said).replace(key, "...") if key else str(said), _SAID))
 
 
 def _tokens(stored: Any) -> Vectors | None:

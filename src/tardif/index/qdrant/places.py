@@ -17,6 +17,8 @@ EDGE = "edge:"
 # What a collection remembers first: that Tardif wrote it, and in which form.
 FORMAT, VERSION = "tardif-qdrant", 1
 _FORM = "http://HOST:6333/COLLECTION"
+# Of an address without one, with https as with http: that of Qdrant's own clients, and of Qdrant Cloud.
+_PORT = 6333
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def qdrant_place(given: Any) -> Service | Edge | None:
 
     >>> str(qdrant_place("http://localhost:6333/articles")), qdrant_place("articles.index")
     ('http://localhost:6333/articles', None)
+    >>> str(qdrant_place("https://host.example/articles"))
+    'https://host.example:6333/articles'
 
     Raises:
         SettingError: an address names no host or collection, holds a password or a query, or is of our own service.
@@ -90,7 +94,8 @@ def qdrant_place(given: Any) -> Service | Edge | None:
         )
     if collection in ("", ".", ".."):
         raise SettingError(f"{given}: an index in Qdrant is given as {_FORM}.")
-    return Service("/".join([f"{parts.scheme}://{parts.netloc}", *above]), collection)
+    host = parts.netloc if parts.port else f"{parts.netloc.rstrip(':')}:{_PORT}"
+    return Service("/".join([f"{parts.scheme}://{host}", *above]), collection)
 
 
 def check_own(given: Any, verb: str) -> None:

@@ -36,7 +36,7 @@ def examine_qdrant(index: QdrantIndex) -> Examination:
     """
     found, pieces, wanted = Examination(remarks=[_UNCHECKED]), Counter[str](), dict[str, int]()
     dim = index.dim
-    for part in batched(index.engine.select(EVERY, ("id",)), _TOGETHER):
+    for part in batched(index.engine.select(EVERY, ("tardif.of",)), _TOGETHER):
         for record in index.engine.vectors([point.id for point in part], _FIELDS):
             problem = _problem(record, dim)
             if problem:
