@@ -257,7 +257,7 @@ def test_an_answer_that_is_none_of_qdrant_is_one_error_with_the_address(service,
         lambda: open_qdrant(service.place),
         lambda: index.search(plain.vectors_of(3, 2), [2], 1),
         lambda: len(index),
-        lambda: index.sources(),
+        index.sources,
         lambda: index.add([Document("b", "x")], plain.vectors_of(1, 1), [1]),
         lambda: index.matches(plain.vectors_of(1, 1), ["a"]),
     ]

@@ -91,7 +91,7 @@ def held(engine: Engine, point: Any, fields: Fields) -> Payload:
     found: Payload = point.payload or {}
     if "id" in fields and not isinstance(found.get("id"), str):
         raise FolderError(
-            f"{engine.place} holds the point {point.id}, which Tardif did not write: delete it in Qdrant. tardif doctor "
-            "names all of them."
+            f"{engine.place} holds the point {point.id}, which Tardif did not write: delete it in Qdrant. tardif "
+            "doctor names all of them."
         )
     return found
