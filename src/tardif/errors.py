@@ -22,7 +22,8 @@ Messages quote input, so they are made safe to show (:mod:`tardif.escaping`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tardif.escaping import visible
@@ -84,22 +85,23 @@ class ShardError(FolderError):
 
     Args:
         shards: the names of those that do not, each with the reason.
+        changing: the index was to be changed, which cannot leave a shard out.
 
     >>> print(ShardError({"shard-02": "the connection was lost"}))
     shard-02 does not answer (the connection was lost): bring it back; a search with partial=True leaves it out.
     """
 
-    def __init__(self, shards: Mapping[str, str]) -> None:
-        self.shards = dict(shards)
+    def __init__(self, shards: Mapping[str, str], *, changing: bool = False) -> None:
+        self.shards, self.changing = dict(shards), changing
         verb, them = ("does", "it") if len(self.shards) == 1 else ("do", "them")
         reason = next(iter(self.shards.values()), "")
-        super().__init__(
-            f"{', '.join(self.shards)} {verb} not answer ({reason}): bring {them} back; a search with partial=True "
-            f"leaves {them} out."
-        )
+        instead = f"a search with partial=True leaves {them} out."
+        if changing:
+            instead = f"without {them} this change cannot be made. If there is no copy, build the index again."
+        super().__init__(f"{', '.join(self.shards)} {verb} not answer ({reason}): bring {them} back; {instead}")
 
-    def __reduce__(self) -> tuple[type[ShardError], tuple[dict[str, str]]]:
-        return ShardError, (self.shards,)
+    def __reduce__(self) -> tuple[Callable[..., ShardError], tuple[dict[str, str]]]:
+        return partial(ShardError, changing=self.changing), (self.shards,)
 
 
 class PartialWarning(UserWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from contextlib import contextmanager
 
@@ -225,6 +226,18 @@ class Silent(MemoryIndex):
         self.answer()
         return super().get(ids)
 
+    def __len__(self):
+        self.answer()
+        return super().__len__()
+
+    def wholes(self, ids):
+        self.answer()
+        return super().wholes(ids)
+
+    def sources(self):
+        self.answer()
+        return super().sources()
+
     def answer(self):
         if self.left is not None:
             self.left -= 1
@@ -250,6 +263,22 @@ def test_a_shard_that_does_not_answer_is_named_or_left_out():
         assert index.search(query, [4], 3) == [kept[:3]]
         with pytest.raises(ShardError, match="middle"):  # a change is whole or raises
             index.add([Document("new", "text")], query, [4])
+    # Nor is a part of it done: who deletes by ids or by a filter asks first.
+    gone = next(document.id for document in documents if shard_of(document.id, 3) == 1)
+    for change in (
+        lambda: index.delete([kept[0][0], gone]),
+        lambda: index.delete([kept[0][0], "unknown"]),
+        lambda: index.delete_where(parse_filter(f"@id in ('{kept[0][0]}', '{kept[1][0]}')")),
+        lambda: index.adopt([kept[0][0], gone], "elsewhere"),
+        index.check_changeable,
+    ):
+        with pytest.raises(ShardError, match="middle .* build the index again") as raised:
+            change()
+        assert pickle.loads(pickle.dumps(raised.value)).args == raised.value.args
+        with index.partial():
+            assert index.search(query, [4], 30) == [kept]
+            assert "elsewhere" not in index.sources().values()
+    assert index.delete([kept[-1][0]]) == 1  # in a shard that answers
     with pytest.raises(DataError, match="dimensions"), index.partial():  # the question is wrong
         index.search(query[:, :8], [4], 3)
     with pytest.raises(ShardError, match="middle"):

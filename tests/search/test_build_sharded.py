@@ -206,7 +206,7 @@ def test_lost_vectors_and_a_lost_encoder_are_restored(multi_vector_folder, tmp_p
         }
 
 
-def test_every_verb_takes_the_folder(multi_vector_folder, tmp_path, tardif):
+def test_every_verb_takes_the_folder(multi_vector_folder, tmp_path, tardif, monkeypatch):
     corpus, out = tmp_path / "corpus.jsonl", tmp_path / "index"
     rows = [{"_id": f"d{n}", "text": text, "metadata": {"n": n}} for n, text in enumerate(tiny.SENTENCES[:20])]
     corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -232,6 +232,25 @@ def test_every_verb_takes_the_folder(multi_vector_folder, tmp_path, tardif):
     code, _, err = tardif("search", out, "tides")
     assert (code, f"shard-000{place} does not answer" in err, "--partial leaves it out" in err) == (1, True, True)
     assert "it again" in tardif("doctor", out, "--repair")[2]
+    # Changes that it concerns: nothing is encoded for them, and nothing is done of them.
+    monkeypatch.setattr("tardif.encoder.model.open_model", None)
+    alive = next(f"d{n}" for n in range(2, 20) if shard_of(f"d{n}", 3) != place)
+    changes = [
+        ("add", out, corpus),
+        ("sync", out, corpus),
+        ("delete", out, alive, "d5"),
+        ("delete", out, "--filter", "n > 1"),
+    ]
+    for change in changes:
+        code, _, err = tardif(*change)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"shard-000{place} does not answer" in err
+        assert "build the index again" in err
+    assert alive in found("--partial")[0]
+    # Nor does another index take the place of a shard.
+    for there in (out / "shard-0000", out / f"shard-000{place}", f"edge:{out / 'shard-0000'}"):
+        code, _, err = tardif("index", multi_vector_folder, corpus, "--out", there, "--overwrite")
+        assert (code, f"shard of the index {out}" in err) == (1, True)
     ids, err = found("--partial")
     assert ids
     assert all(shard_of(identity, 3) != place for identity in ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import xxhash
 
 from tardif.errors import FolderError
-from tardif.folders import read_json
+from tardif.folders import expanded, read_json, real_place
 
 FORMAT, MANIFEST, VERSION = "tardif-index", "manifest.json", 4
 # Of an index in shards (tardif.index.sharded_folder).
 SHARDS_FORMAT, SHARDS, SHARDS_VERSION = "tardif-shards", "shards.json", 1
+_SHARD = re.compile(r"shard-\d+")
 
 
 def new_manifest(about: Mapping[str, Any], *, identity: str | None = None, in_shards: bool = False) -> dict[str, Any]:
@@ -88,6 +90,19 @@ def values_checksum(values: Any) -> str:
 def is_index(folder: str | Path) -> bool:
     """Whether a folder is an index, in shards or not, of any version."""
     return any(_has(Path(folder) / name, form) for name, form in ((MANIFEST, FORMAT), (SHARDS, SHARDS_FORMAT)))
+
+
+def check_no_shard(folder: Path) -> Path:
+    """Return a folder to build in, unless it is that of a shard: another index there would be the loss of the shard.
+
+    Raises:
+        FolderError: it is one.
+    """
+    place = real_place(expanded(folder).absolute())
+    whole = place.parent
+    if _SHARD.fullmatch(place.name) and _has(whole / SHARDS, SHARDS_FORMAT):
+        raise FolderError(f"{folder} is the place of a shard of the index {whole}: give another folder.")
+    return folder
 
 
 def _has(path: Path, form: str) -> bool:

@@ -339,8 +339,22 @@ class ShardedIndex:
         try:
             with self._writing():
                 yield
+        except ShardError as error:
+            raise ShardError(error.shards, changing=True) from error
         finally:
             block.missing = before
+
+    def check_changeable(self) -> None:
+        """Raise if documents cannot be added, before anything is done for them: every shard is asked whether it has
+        their ids.
+
+        Raises:
+            ShardError: a shard does not answer.
+        """
+        try:
+            self._ask_all(len)
+        except ShardError as error:
+            raise ShardError(error.shards, changing=True) from error
 
     def add(
         self,
@@ -386,13 +400,15 @@ class ShardedIndex:
             return sum(self._ask(self._by_shard(wanted, lambda shard, some: shard.delete(some))).values())
 
     def delete_where(self, where: Filter) -> int:
-        """As :meth:`tardif.index.protocol.Index.delete_where`."""
+        """As :meth:`tardif.index.protocol.Index.delete_where`. Every shard must answer before one deletes."""
         with self._changing():
+            self._ask_all(len)
             return sum(self._ask_all(lambda shard: shard.delete_where(where)).values())
 
     def adopt(self, ids: Sequence[str], source: str) -> None:
         """As :meth:`tardif.index.protocol.Index.adopt`."""
         with self._changing():
+            self._ask_all(len)
             self._ask(self._by_shard(check_ids(ids), lambda shard, some: shard.adopt(some, source)))
 
     def _by_shard(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.folders import check_output, holding, real_place, remove, writable
 from tardif.index.disk import DiskIndex
+from tardif.index.manifest import check_no_shard
 from tardif.index.protocol import Vectors
 from tardif.index.qdrant.edge_engine import EdgeEngine
 from tardif.index.qdrant.engine import BITS, Engine
@@ -57,7 +58,7 @@ def check_target(place: Service | Edge, *, overwrite: bool) -> None:
         ServiceError: no service answers, or it refuses.
     """
     if isinstance(place, Edge):
-        check_output(place.folder, overwrite=overwrite)
+        check_output(check_no_shard(place.folder), overwrite=overwrite)
         return
     engine = place.engine()
     try:

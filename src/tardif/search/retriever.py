@@ -20,11 +20,12 @@ from tardif.explanation import Explanation
 from tardif.extras import INDEXING, MODEL, need
 from tardif.folders import check_output
 from tardif.index.filters import parse_filter
+from tardif.index.manifest import check_no_shard
 from tardif.index.memory import MemoryIndex
 from tardif.index.protocol import RECALL, Index, Vectors
 from tardif.index.qdrant.places import open_qdrant, qdrant_place
 from tardif.index.qdrant.qdrant_index import QdrantIndex
-from tardif.index.sharded import answered
+from tardif.index.sharded import ShardedIndex, answered
 from tardif.index.sharded_folder import (
     FolderIndex,
     ShardedFolder,
@@ -253,7 +254,7 @@ class Retriever:
         if place is not None:
             check_target(place, overwrite=overwrite)
         else:
-            out = check_output(Path(out), overwrite=overwrite)
+            out = check_output(check_no_shard(Path(out)), overwrite=overwrite)
         words = find_language(language).code if hybrid else None
         count = None if shards is None else check_shards(shards)
         if place is not None and count is not None:
@@ -374,9 +375,15 @@ class Retriever:
             SettingError: documents are to be cut, and the model was given opened, without a folder.
         """
         need("train", "Adding documents", INDEXING)
+        self._check_changeable()
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         with reader.corpus(chunk, self._model.base, self._scratch()) as corpus:
             return self._put(reader, corpus, source_of(documents))
+
+    def _check_changeable(self) -> None:
+        """Raise, before anything is read or encoded, if a shard of the index is lost."""
+        if isinstance(self.index, ShardedIndex):
+            self.index.check_changeable()
 
     def _scratch(self) -> Path | None:
         return self.index.scratch() if isinstance(self.index, FolderIndex) else None
@@ -453,6 +460,7 @@ class Retriever:
             FolderError: the model is missing or was trained again, or the index cannot be written.
         """
         need("train", "sync", INDEXING)
+        self._check_changeable()
         source = source_of(folder)
         is_given = any(value is not None for value in reading.values())
         if (
