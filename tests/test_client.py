@@ -139,6 +139,15 @@ def test_an_id_is_one_part_of_the_path(identity):
     assert "." not in raw
 
 
+@pytest.mark.parametrize(
+    ("k", "options", "sizes"), [(10, {}, [64, 6]), (400, {}, [25, 25, 20]), (50, {"explain": True}, [20, 20, 20, 10])]
+)
+def test_as_many_queries_are_asked_together_as_a_service_takes(k, options, sizes):
+    opened, asked = client(*({"results": [{"hits": []}] * size} for size in sizes))
+    assert opened.search_many(["q"] * 70, k, **options) == [[]] * 70
+    assert [len(json.loads(request.content)["queries"]) for request in asked] == sizes
+
+
 def test_documents_are_sent_some_at_a_time():
     done = {"added": 64, "replaced": 1}
     opened, asked = client(done, {"added": 6, "replaced": 0})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from tardif.batching import batched
-from tardif.checks import check_ids, check_queries, check_query, shown
+from tardif.checks import check_hits, check_ids, check_queries, check_query, shown
 from tardif.display import Hits, ShortList, brief_repr
 from tardif.errors import (
     BusyError,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tardif.explanation import Explanation
     from tardif.index.filters import Filter
 
-# Queries or documents, and bytes, of one request: within a service's limits.
-_TOGETHER, _BYTES = 64, 1 << 20
+# Queries or documents, bytes, hits and explained hits of one request: within a service's limits.
+_TOGETHER, _BYTES, _HITS, _EXPLAINED = 64, 1 << 20, 10_000, 1_000
 _IDS = 1000
 # The service is busy: it has not begun, so the same request may be sent again.
 _BUSY = (429, 503)
@@ -169,7 +169,8 @@ class Client:
         given, asked = check_queries(queries), {"k": k, **options}
         asked["filter"] = _expression(asked.pop("where", None))
         found: list[list[Hit]] = ShortList()
-        for some in batched(given, _TOGETHER):
+        most = _EXPLAINED if options.get("explain") else _HITS
+        for some in batched(given, max(1, min(_TOGETHER, most // max(check_hits(k), 1)))):
             found += map(_hits, self._ask("POST", self._path("search"), {"queries": some, **asked})["results"])
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -211,6 +212,8 @@ async def test_an_answer_that_takes_too_long_is_given_up():
         (SEARCH, {"queries": ["q"] * 4}, "queries"),
         (SEARCH, {"queries": ["q" * 21]}, "queries"),
         (SEARCH, {"query": "q", "filter": "x" * 31}, "filter"),
+        (SEARCH, {"queries": ["q"] * 3, "k": 9}, "k"),
+        (SEARCH, {"queries": ["q"] * 2, "k": 9, "explain": True}, "k"),
         ("/indexes/support/rerank", {"query": "q", "documents": ["d"] * 3}, "documents"),
         (DOCS, {"documents": [{"document_id": "d", "text": ""}] * 3}, "documents"),
         ("/indexes/support/explain", {"query": "q" * 21, "text": "t"}, "query"),
@@ -218,11 +221,24 @@ async def test_an_answer_that_takes_too_long_is_given_up():
 )
 async def test_a_request_for_too_much_names_the_limit(path, asked, field):
     limits = ServiceLimits(k=10, query_characters=20, queries=3, filter_characters=30, rerank_documents=2, documents=2)
+    limits = replace(limits, hits=26, explained_hits=17)
     index = StandIn()
     async with asking(index, limits=limits) as client:
         answer = await client.request("PUT" if path == DOCS else "POST", path, json=asked)
     assert is_problem(answer, 400).startswith(f"{field}: ")
     assert not index.asked
+
+
+async def test_as_many_hits_as_are_allowed_are_found():
+    limits = ServiceLimits(k=50, hits=26, explained_hits=17)
+    async with asking(StandIn(), limits=limits) as client:
+        for asked in (
+            {"queries": ["q"] * 2, "k": 13},
+            {"query": "q", "k": 50},
+            {"query": "q", "k": 17, "explain": True},
+            {"queries": [], "k": 50, "explain": True},
+        ):
+            assert (await client.post(SEARCH, json=asked)).status_code == 200
 
 
 def test_limits_are_changed_by_their_names():

@@ -24,6 +24,9 @@ class ServiceLimits:
         query_characters: length of a query.
         filter_characters: length of a filter.
         queries: queries of one search.
+        hits: hits of one search, over all its queries.
+        explained_hits: the same of a search that explains its hits. An explanation costs as much as a search, and one
+            thread searches an index: whoever asked for thousands would keep all others waiting.
         rerank_documents: documents of one reranking. They are encoded while the caller waits.
         documents: documents that one request adds.
         document_ids: ids that one request deletes.
@@ -47,6 +50,8 @@ class ServiceLimits:
     query_characters: int = 10_000
     filter_characters: int = 20_000
     queries: int = 100
+    hits: int = 10_000
+    explained_hits: int = 1_000
     rerank_documents: int = 256
     documents: int = 1_000
     document_ids: int = 10_000

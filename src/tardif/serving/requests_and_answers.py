@@ -421,6 +421,20 @@ def check_limits(asked: Asked, limits: ServiceLimits) -> None:
             if sizes and max(sizes) > most:
                 unit = " characters" if keyword.endswith("maxLength") else ""
                 raise SettingError(f"{name}: {max(sizes):,}{unit}, and this service takes at most {most:,}.")
+    if isinstance(asked, SearchRequest):
+        _check_hits(asked, limits)
+
+
+def _check_hits(asked: SearchRequest, limits: ServiceLimits) -> None:
+    """Refuse a search whose queries and hits are too many together."""
+    # One query with as many hits as k allows is always taken, but not explained.
+    hits, most = len(asked.texts) * asked.k, limits.explained_hits if asked.explain else max(limits.hits, limits.k)
+    if hits > most:
+        what = "hits that are explained" if asked.explain else "hits"
+        raise SettingError(
+            f"k: {asked.k:,} hits of each of {len(asked.texts):,} queries are {hits:,}, and a request may ask this "
+            f"service for at most {most:,} {what}: ask for fewer, or in several requests."
+        )
 
 
 def _length(value: Any) -> int:
