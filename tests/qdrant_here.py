@@ -24,3 +24,16 @@ def empty_index(kind, folder, **about):
     from qdrant_client import QdrantClient
 
     return QdrantIndex(HttpEngine(QdrantClient(":memory:"), "docs", "qdrant in memory"), about=about)
+
+
+class Kept:
+    """A client of a service that stays when its connection is closed, as a service does."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def close(self):
+        """Close the connection: nothing."""

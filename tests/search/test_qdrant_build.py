@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import tiny
-from qdrant_here import QUIET
+from qdrant_here import QUIET, Kept
 from tardif.errors import DataError, FolderError, SettingError
 from tardif.index.disk import DiskIndex
 from tardif.index.qdrant import places
@@ -28,19 +28,6 @@ CORPUS = [
 LONG = Document("long", " ".join(tiny.SENTENCES[:20]))
 QUERIES = ["what makes the tides", "how long to bake bread", "晚期交互"]
 ADDRESS = "http://qdrant.test:6333/docs"
-
-
-class Kept:
-    """A client of a service that stays when its connection is closed, as a service does."""
-
-    def __init__(self, client):
-        self._client = client
-
-    def __getattr__(self, name):
-        return getattr(self._client, name)
-
-    def close(self):
-        """Close the connection: nothing."""
 
 
 @pytest.fixture(params=["edge", "client"])

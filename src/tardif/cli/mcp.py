@@ -16,7 +16,9 @@ from tardif.cli.listening import ListenOptions, announce
 
 @verb
 def mcp(
-    indexes: Annotated[list[str], typer.Argument(metavar="INDEX...", help="Folders of indexes, or NAME=FOLDER.")],
+    indexes: Annotated[
+        list[str], typer.Argument(metavar="INDEX...", help="Folders of indexes, places in Qdrant, or NAME=PLACE.")
+    ],
     options: ListenOptions,
     http: Annotated[bool, "Answer over HTTP, at /mcp, in place of stdin and stdout."] = False,
 ) -> None:

@@ -29,7 +29,9 @@ class ServeOptions(ListenOptions):
 
 @verb
 def serve(
-    indexes: Annotated[list[str], typer.Argument(metavar="INDEX...", help="Folders of indexes, or NAME=FOLDER.")],
+    indexes: Annotated[
+        list[str], typer.Argument(metavar="INDEX...", help="Folders of indexes, places in Qdrant, or NAME=PLACE.")
+    ],
     options: ServeOptions,
 ) -> None:
     """Serve indexes over HTTP: search, explain, add and delete documents.

@@ -173,6 +173,22 @@ class Retriever:
             raise SettingError("Documents in memory cannot be sent to another process: build an index.")
         return self._call, ()
 
+    def use_query_encoder(self, folder: str | Path) -> None:
+        """Encode queries from now on without PyTorch, with an encoder that was exported of the index's model.
+
+        For an index in a Qdrant service, which has no folder to hold one. Whoever calls this answers for its being of
+        the same model.
+
+        >>> retriever = Retriever("support.index")
+        >>> retriever.use_query_encoder("support.index/encoder")
+        >>> retriever.search("how do I change my password?", k=1)[0].rank
+        1
+
+        Args:
+            folder: that ``tardif export MODEL --format onnx`` wrote.
+        """
+        self._model.use_exported(Path(folder))
+
     def reopen(self) -> None:
         """Continue with the index that is in the folder now.
 

@@ -117,6 +117,10 @@ class SearchModel(ForkAware):
         """Take a model that is open already."""
         self._opened = opened
 
+    def use_exported(self, folder: Path) -> None:
+        """Encode queries from now on with an encoder that was exported of this model."""
+        self._query_encoder, self._light = folder, None
+
     def encode_queries(self, queries: Sequence[str]) -> tuple[Vectors, list[int]]:
         """Return packed token vectors ``[tokens, dim]`` of queries, and the number of rows of each."""
         queries = list(queries)

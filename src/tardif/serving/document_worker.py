@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tardif.errors import FolderError, ModelError, ReplacedError, TardifError, first_line
+from tardif.index.qdrant.places import Edge, qdrant_place
 from tardif.serving.wire import document_from, explanation_to
 from tardif.types import Document
 
@@ -42,12 +43,12 @@ def main(folder: str) -> NoReturn:
     """Do what standard input asks for, until it ends.
 
     Args:
-        folder: the index.
+        folder: the index; or its place in Qdrant.
     """
     # Standard output is for answers alone: whatever a library prints there joins standard error.
     out = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    worker = Worker(Path(folder), partial(_send, out, threading.Lock()), niceness=_NICENESS)
+    worker = Worker(folder, partial(_send, out, threading.Lock()), niceness=_NICENESS)
     for line in sys.stdin.buffer:
         worker.take(json.loads(line))
     # The rest of the interpreter's end is skipped: threads of torch sometimes abort in it.
@@ -66,15 +67,16 @@ class Worker:
     that nobody waits for somebody else's documents.
 
     Args:
-        folder: the index.
+        folder: the index; or its place in Qdrant.
         send: takes the parts of an answer.
         niceness: steps that the thread of changes, and what it starts, goes back behind other work.
     """
 
-    def __init__(self, folder: Path, send: Answer, *, niceness: int = 0) -> None:
+    def __init__(self, folder: Path | str, send: Answer, *, niceness: int = 0) -> None:
         self._folder, self._send = folder, send
         self._opening = threading.Lock()
         self._opened: Retriever | None = None
+        self._of_edge: LightEncoder | None = None
         changes: dict[str, Callable[..., Any]] = {"put": self._put, "delete": self._delete}
         computed: dict[str, Callable[..., Any]] = {"rerank": self._rerank, "explain": self._explain}
         self._lanes = [_Lane(changes, self._do, niceness), _Lane(computed, self._do)]
@@ -130,17 +132,31 @@ class Worker:
 
     def _encoder(self) -> MultiVectorEncoder | LightEncoder:
         """What reads texts that are not kept: the index's exported encoder, which needs no PyTorch."""
+        if isinstance(place := qdrant_place(self._folder), Edge):
+            return self._light(place.folder)
         retriever = self._retriever()
         with self._opening:
             return retriever.encoder
 
+    def _light(self, folder: Path) -> LightEncoder:
+        """The encoder in the folder of an embedded shard, which only the service has open. It has checked that it is
+        the index's."""
+        from tardif.encoder.onnx.encoder import LightEncoder
+        from tardif.encoder.onnx.folder import INSIDE
+
+        with self._opening:
+            if self._of_edge is None:
+                self._of_edge = LightEncoder(folder / INSIDE)
+            return self._of_edge
+
     def _put(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
+        from tardif.index.qdrant.qdrant_index import QdrantIndex
         from tardif.index.sharded_folder import FolderIndex
         from tardif.search.corpus_reader import chunk_of
 
         self._model()
         retriever = self._retriever()
-        assert isinstance(retriever.index, FolderIndex)
+        assert isinstance(retriever.index, FolderIndex | QdrantIndex)
         # Cut as the index was cut: of one that was cut to a length, long documents would else be found by their
         # beginnings only.
         count, replaced = retriever.add(

@@ -70,11 +70,11 @@ def mcp_app(server: MCPServer[None], options: ServiceOptions) -> ASGIApp:
     return Gate(app, options)
 
 
-def serve_stdio(folders: Mapping[str, Path]) -> None:
+def serve_stdio(folders: Mapping[str, Path | str]) -> None:
     """Answer the program that started this process, by stdin and stdout, until it closes stdin.
 
     Args:
-        folders: the indexes, by their names.
+        folders: the indexes, or their places in Qdrant, by their names.
 
     Raises:
         FolderError: an index is damaged or missing.
@@ -92,7 +92,7 @@ def serve_stdio(folders: Mapping[str, Path]) -> None:
 
 
 def serve_http(
-    folders: Mapping[str, Path],
+    folders: Mapping[str, Path | str],
     options: ServiceOptions,
     *,
     host: str,
@@ -102,7 +102,7 @@ def serve_http(
     """Answer agents over HTTP until a signal stops it.
 
     Args:
-        folders: the indexes, by their names.
+        folders: the indexes, or their places in Qdrant, by their names.
         options: who may ask, and for how much.
         host, port: where to listen; port 0 takes any free one.
         announce: called with the server's address when it is ready.
@@ -132,7 +132,7 @@ def _log_as(lines: logging.Formatter) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-def _opened(folders: Mapping[str, Path]) -> dict[str, ServedIndex]:
+def _opened(folders: Mapping[str, Path | str]) -> dict[str, ServedIndex]:
     return {name: ServedIndex.open(folder, name=name, read_only=True) for name, folder in folders.items()}
 
 

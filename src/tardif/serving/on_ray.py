@@ -20,7 +20,7 @@ from typing import Any
 
 from tardif.cluster.connection import check_replicas, connected, is_one_machine
 from tardif.cluster.pool import check_version
-from tardif.errors import ClusterError, FolderError, first_line
+from tardif.errors import ClusterError, FolderError, SettingError, first_line
 from tardif.extras import need
 from tardif.index.manifest import is_index
 from tardif.serving.running import listen, url_of
@@ -63,7 +63,7 @@ class Deployment:
 
 
 def serve_on_ray(
-    folders: Mapping[str, Path],
+    folders: Mapping[str, Path | str],
     options: ServiceOptions,
     deployment: Deployment,
     announce: Callable[[str], None] = lambda url: None,
@@ -87,11 +87,11 @@ def serve_on_ray(
         ClusterError: there is no cluster, it serves something else, or the replicas do not start.
         FolderError: a folder is no index.
     """
+    places = {name: _folder_of(given) for name, given in folders.items()}
     deployment.check()
     if not deployment.port:  # Ray Serve must be told which
         with listen(deployment.host, 0) as free:
             deployment = replace(deployment, port=free.getsockname()[1])
-    places = {name: folder.absolute() for name, folder in folders.items()}
     _check_indexes(places)
     with connected(deployment.ray), _stopping() as stopped:
         from ray import serve
@@ -112,6 +112,14 @@ def serve_on_ray(
             return stopped()
         finally:
             serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _folder_of(given: Path | str) -> Path:
+    if isinstance(given, str):
+        raise SettingError(
+            f"{given} is in Qdrant, which spreads its collections over machines itself: serve it without --ray."
+        )
+    return given.absolute()
 
 
 def _application(places: Mapping[str, Path], options: ServiceOptions, deployment: Deployment) -> Any:

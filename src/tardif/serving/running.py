@@ -31,7 +31,7 @@ _BACKLOG = 512
 
 
 def serve(
-    folders: Mapping[str, Path],
+    folders: Mapping[str, Path | str],
     options: ServiceOptions,
     *,
     host: str = "127.0.0.1",
@@ -43,7 +43,7 @@ def serve(
     """Serve indexes until a signal stops it.
 
     Args:
-        folders: the indexes, by their names.
+        folders: the indexes, or their places in Qdrant, by their names.
         options: who may ask, and for how much.
         host: the address to listen on.
         port: 0 takes any free one.

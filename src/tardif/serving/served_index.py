@@ -28,11 +28,13 @@ from tardif.errors import (
 )
 from tardif.explanation import Explanation
 from tardif.index.protocol import RECALL
+from tardif.index.qdrant.places import Edge, qdrant_place
 from tardif.search.hits import SearchOptions, Where, hit_of
 from tardif.search.retriever import Retriever
 from tardif.serving.feedback import Feedback
 from tardif.serving.microbatches import MicroBatches
 from tardif.serving.opened_index import OpenedIndex
+from tardif.serving.opening import name_of
 from tardif.serving.wire import document_to, explanation_from
 from tardif.serving.worker_process import WorkerProcess
 from tardif.types import Document, Hit
@@ -40,6 +42,11 @@ from tardif.types import Document, Hit
 Result = TypeVar("Result")
 # Threads that look documents up and explain hits, beside the one that searches.
 _READERS = 2
+# Who wants to change an embedded shard that is served.
+_EDGE = (
+    "an embedded shard of Qdrant is open in one process at a time. Stop the service to change it, or serve a "
+    "collection of a Qdrant service, or an index of Tardif's own"
+)
 
 
 class ServedIndex:
@@ -60,12 +67,13 @@ class ServedIndex:
 
     def __init__(self, opened: OpenedIndex, name: str, *, read_only: bool, feedback: Path | None, waiting: int) -> None:
         self.name, self.read_only = name, read_only
+        self._way_out = "start the service without --read-only"
         self._index, self._waiting = opened, waiting
         self._feedback = None if feedback is None else Feedback(feedback)
         self._searches: MicroBatches[str, list[Hit]] = MicroBatches(self._search_together, waiting=waiting)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tardif-reading")
         self._reading = 0
-        self._worker = WorkerProcess(opened.folder)
+        self._worker = WorkerProcess(opened.where)
 
     @classmethod
     def open(
@@ -80,18 +88,25 @@ class ServedIndex:
         """Open an index, ready to answer: its query encoder is loaded.
 
         Args:
-            folder: the index.
-            name: by which clients ask for it; by default the folder's name.
-            read_only: refuse every change.
+            folder: the index; or in Qdrant, ``http://HOST:6333/COLLECTION`` or ``edge:FOLDER``.
+            name: by which clients ask for it; by default the name of the folder or the collection.
+            read_only: refuse every change. Qdrant's embedded shard is open in one process, which here searches it, so
+                that nothing can be changed.
             feedback: a file that takes judgements of hits; None refuses them.
             waiting: queries that may wait; more are refused until some are done.
 
         Raises:
             FolderError: the index is damaged, or the feedback's file cannot be written.
+            ServiceError: no service answers for an index in Qdrant.
             ModelError: the index has no query encoder.
         """
-        opened = OpenedIndex(Path(folder).absolute())
-        return cls(opened, name or opened.folder.name, read_only=read_only, feedback=feedback, waiting=waiting)
+        place = qdrant_place(folder)
+        opened = OpenedIndex(Path(folder).absolute() if place is None else str(place))
+        name = name or (Path(opened.where).name if place is None else name_of(place))
+        made = cls(opened, name, read_only=read_only, feedback=feedback, waiting=waiting)
+        if isinstance(place, Edge):
+            made.read_only, made._way_out = True, _EDGE
+        return made
 
     @property
     def waiting(self) -> int:
@@ -247,7 +262,7 @@ class ServedIndex:
 
     def _check_writable(self) -> None:
         if self.read_only:
-            raise ReadOnlyError(f"The index {self.name} is served read-only: start the service without --read-only.")
+            raise ReadOnlyError(f"The index {self.name} is served read-only: {self._way_out}.")
 
     async def feedback(self, query: str, document_id: str, label: int) -> None:
         """Keep a judgement of a hit; it is on disk when this returns.

@@ -50,10 +50,10 @@ class WorkerProcess:
     """A process that encodes documents and changes an index.
 
     Args:
-        folder: the index.
+        folder: the index; or its place in Qdrant.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._running: _Running | None = None
@@ -113,7 +113,7 @@ class WorkerProcess:
 class _Running:
     """One process, from its start to its end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
         self._folder = folder
         self.answers: dict[int, Future[Any]] = {}
         self.ended = False

@@ -257,8 +257,8 @@ class QdrantIndex:
 
     def keys(self) -> list[str]:
         """As :meth:`tardif.index.protocol.Index.keys`."""
-        rows = self.engine.select(EVERY, ("tardif.keys",)) if self._dim else ()
-        return sorted({key for record in rows for key in record.payload.get("tardif", {}).get("keys", ())})
+        rows = self.payloads(("tardif.keys",))
+        return sorted({key for row in rows for key in row.get("tardif", {}).get("keys", ())})
 
     def ids(self) -> list[str]:
         """Return the ids of all documents, in the order of adding."""
@@ -297,11 +297,15 @@ class QdrantIndex:
         rows = sorted((record.payload for record in heads), key=lambda row: int(row["tardif"]["order"]))
         return {row["document"]: row["source"] for row in rows}
 
+    def payloads(self, fields: Sequence[str]) -> Iterator[Payload]:
+        """Yield fields of the payload of every document and piece, in Qdrant's order."""
+        for record in self.engine.select(EVERY, fields) if self._dim else ():
+            yield record.payload
+
     def digest(self) -> str:
         """Return a checksum of what the index holds, for whoever asks whether it has changed: of its model, and of the
         content of every document and piece. All points are asked for it, without their vectors."""
-        rows = self.engine.select(EVERY, ("id", "tardif.hash")) if self._dim else ()
-        held = sorted((record.payload["id"], record.payload["tardif"]["hash"]) for record in rows)
+        held = sorted((row["id"], row["tardif"]["hash"]) for row in self.payloads(("id", "tardif.hash")))
         about = {name: value for name, value in self._about.items() if name != "notes"}
         return values_checksum([about, held])
 
