@@ -271,6 +271,10 @@ def test_the_page_fits_and_keeps_the_rules_of_axe(browser, service, width, schem
         expect(page.locator("#welcome")).to_be_visible()
         check(page)
         opened(page, service, filter=["venue = 'journal'", "not words < 30"])
+        # No control of the bar is squeezed to a column of letters.
+        controls = page.locator("#bar :is(.pill, .chip-filter):visible").all()
+        assert any("not words < 30" in control.inner_text() for control in controls)
+        assert all(control.bounding_box()["height"] < 48 for control in controls)
         page.locator(".hit").first.get_by_role("button", name="Why?").click()
         expect(page.locator(".explained")).to_be_visible()
         page.locator(".explained summary").evaluate_all("all => all.forEach(one => one.parentElement.open = true)")

@@ -98,6 +98,8 @@ export class HitView {
       this.thumbs.forEach((one, label) => one.setAttribute("aria-pressed", String(list.judgements.get(list.index, list.query, hit.document_id) === label)));
     }
     const left = facts.length - shown.length;
+    // With the last one, so that the number is never alone on a line.
+    if (left > 0) shown.push(make("span", { class: "last-fact" }, shown.pop(), make("span", { class: "soft" }, `+${left}`)));
     return make(
       "div",
       { class: "foot" },
@@ -107,7 +109,6 @@ export class HitView {
         make("span", { class: "id", title: "id" }, isolated(short(hit.document_id, 80))),
         ...placeOf(hit.piece),
         ...shown,
-        left > 0 ? make("span", { class: "soft" }, `+${left}`) : null,
       ),
       tools,
     );
