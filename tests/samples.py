@@ -59,13 +59,10 @@ def write_encoder(folder, *, leave_out=(), **config):
 
 
 @contextmanager
-def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, documents=(), queries=(), **reading):
-    """Sources read, and judged by the rules: gives the staging database and the findings."""
+def staged(*sources, positive_label=None, documents=(), queries=(), **reading):
+    """Sources read, and not judged: gives the staging database."""
     from tardif.data.formats import open_source
-    from tardif.data.hygiene.cleaning import clean
-    from tardif.data.hygiene.rules import choose
     from tardif.data.queries import stream_queries
-    from tardif.data.reading import LabelledReading
     from tardif.data.staging import Staging
 
     with tempfile.TemporaryDirectory(prefix="tardif-test-") as folder, Staging(Path(folder)) as staging:
@@ -74,6 +71,18 @@ def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, do
         for source in sources:
             staging.add(open_source(source, positive_label=positive_label, **reading))
         staging.add_queries(staging.source("queries"), stream_queries(queries))
+        yield staging
+
+
+@contextmanager
+def cleaned(*sources, on=None, positive_label=None, scores=None, clicks=None, documents=(), queries=(), **reading):
+    """Sources read, and judged by the rules: gives the staging database and the findings."""
+    from tardif.data.hygiene.cleaning import clean
+    from tardif.data.hygiene.rules import choose
+    from tardif.data.reading import LabelledReading
+
+    given = {"documents": documents, "queries": queries, "positive_label": positive_label}
+    with staged(*sources, **given, **reading) as staging:
         labels = LabelledReading(positive_label=positive_label, scores=scores, clicks=clicks)
         yield staging, clean(staging, choose(on or {}), labels)
 

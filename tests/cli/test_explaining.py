@@ -72,11 +72,11 @@ def test_where_there_is_no_colour_words_are_in_brackets_and_rows_in_order(multi_
     assert float(head.split()[1]) == pytest.approx(sum(float(row[-2]) for row in cells[1:]), abs=0.02)
 
 
-def in_a_terminal(command, **environment):
+def in_a_terminal(command):
     """What a command writes to a terminal."""
     ours, theirs = pty.openpty()
     keep = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm-256color"}
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=keep | environment) as running:
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=keep) as running:
         os.close(theirs)
         parts = []
         try:
@@ -89,10 +89,24 @@ def in_a_terminal(command, **environment):
     return b"".join(parts).decode()
 
 
+# Both ways in one process, which asks anew for each verb whether it writes to a terminal and what that wants.
+TWICE = """
+import os, sys
+from tardif.cli import main
+for wants in ({}, {"NO_COLOR": "1"}):
+    os.environ.update(wants)
+    try:
+        main(sys.argv[1:])
+    except SystemExit as ended:
+        assert not ended.code
+    print("=====", flush=True)
+"""
+
+
 def test_a_terminal_has_colours_unless_it_wants_none(index):
-    command = [sys.executable, "-m", "tardif", "explain", str(index), QUERY, "--id", "d1"]
-    assert re.search(r"\x1b\[38;5;16;48;5;\d+m\w+\x1b\[0m", in_a_terminal(command))
-    plain = in_a_terminal(command, NO_COLOR="1")
+    command = [sys.executable, "-c", TWICE, "explain", str(index), QUERY, "--id", "d1"]
+    coloured, plain, _ = in_a_terminal(command).split("=====")
+    assert re.search(r"\x1b\[38;5;16;48;5;\d+m\w+\x1b\[0m", coloured)
     assert "\x1b[38" not in plain and "[the]" in plain
 
 

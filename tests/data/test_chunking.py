@@ -216,13 +216,11 @@ def test_a_text_split_by_windows_is_the_same_all_over(base, monkeypatch):
     assert covers([piece.text for piece in pieces], "x" * 500 + PROSE)
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".md"])
-@pytest.mark.parametrize("part", ["晚期交互模型", "ไทยแลนด์", "x", "a,b", "word ", "aB3+/"])
-def test_a_text_without_an_end_of_sentence_is_split_some_pieces_at_a_time(bases, monkeypatch, part, suffix):
-    """The splitter looks at all the rest of such a stretch for every piece: over 160,000 characters, minutes."""
-    windows, split, base = [], Chunker._splitter, bases["byte_pairs"]
+def spied(monkeypatch):
+    """The lengths of what is given to the splitter from now on."""
+    windows, split = [], Chunker._splitter
 
-    def spied(self, *args, **options):
+    def spy(self, *args, **options):
         splitter = split(self, *args, **options)
 
         class Spy:
@@ -232,14 +230,26 @@ def test_a_text_without_an_end_of_sentence_is_split_some_pieces_at_a_time(bases,
 
         return Spy()
 
-    monkeypatch.setattr(Chunker, "_splitter", spied)
+    monkeypatch.setattr(Chunker, "_splitter", spy)
+    return windows
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".md"])
+@pytest.mark.parametrize("part", ["晚期交互模型", "ไทยแลนด์", "x", "a,b", "word ", "aB3+/"])
+def test_a_text_without_an_end_of_sentence_is_split_some_pieces_at_a_time(bases, monkeypatch, part, suffix):
+    """The splitter looks at all the rest of such a stretch for every piece: over 160,000 characters, minutes."""
+    windows = spied(monkeypatch)
     text = (part * 16_000)[:16_000]
-    pieces = Chunker(base, 64).chunk(Document(f"a{suffix}", text))
+    pieces = Chunker(bases["byte_pairs"], 64).chunk(Document(f"a{suffix}", text))
     assert max(windows) <= 8_000
     assert sum(windows) < 2 * len(text)
     assert covers([piece.text for piece in pieces], text)
-    windows.clear()
-    Chunker(base, 64).chunk(Document(f"a{suffix}", PROSE * 400))
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".md"])
+def test_a_text_of_sentences_is_split_at_once(bases, monkeypatch, suffix):
+    windows = spied(monkeypatch)
+    Chunker(bases["byte_pairs"], 64).chunk(Document(f"a{suffix}", PROSE * 400))
     assert windows == [len(PROSE) * 400]
 
 

@@ -13,6 +13,7 @@ import tiny
 import token_vectors as plain
 from tardif import Retriever
 from tardif.errors import SettingError
+from tardif.index import connections
 from tardif.index.checking import examine_index
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
@@ -112,6 +113,36 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
         assert failures == []
         assert len(index) == MANY + 2 * (next(numbers) - 1)
     assert examine_index(tmp_path / "index").problems == []
+
+
+def test_threads_that_never_pause_leave_a_fork_a_gap(folder, monkeypatch):
+    monkeypatch.setattr(connections, "_GAP", 60)
+    with DiskIndex(folder, threads=1) as index:
+        shared, events, ended = index.store._connections, [], threading.Event()
+
+        def forking():
+            shared.before_fork()
+            events.append("forks")
+            shared.after_fork(in_child=False)
+
+        def reading():
+            with shared.reading():
+                events.append("reads")
+
+        def until(done):
+            while not done():
+                ended.wait(0.001)
+
+        others = [threading.Thread(target=work) for work in (forking, reading)]
+        with shared.reading():  # a fork waits for this, and whatever else begins now for the fork
+            others[0].start()
+            until(lambda: shared._gate._waiters)
+            others[1].start()
+            until(lambda: len(shared._gate._waiters) == 2 or events)
+            assert events == []
+        for thread in others:
+            thread.join()
+    assert events == ["forks", "reads"]
 
 
 def test_indexes_in_memory_are_made_and_asked_in_a_child_while_other_threads_do_so():

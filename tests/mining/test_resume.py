@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -31,18 +30,20 @@ CHOICE = Choice(
     True,
 )
 
-# Mining by prepare, in small blocks that each wait a little, so that it can be killed between them.
+# Mining by prepare, in small blocks, killed where it begins one of them.
 RUN = """
-import json, sys, time
+import json, os, signal, sys
 import tardif.mining.choosing as choosing
 import tardif.mining.mining_plan as mining_plan
 from tardif.preparation import prepare_folder
-source, out, wait, log, options = json.loads(sys.argv[1])
+source, out, last, log, options = json.loads(sys.argv[1])
 real, whole = choosing.Chooser.choose, mining_plan.mine
 def slow(self, queries):
     with open(log, "a") as file:
         file.write("x")
-    time.sleep(wait)
+        file.flush()
+        if file.tell() == last:
+            os.kill(os.getpid(), signal.SIGKILL)
     return real(self, queries)
 def rate(pairs):
     return [float(len(set(q.split()) & set(d.split()))) for q, d in pairs]
@@ -150,12 +151,12 @@ def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, monkeypatch, optio
     source = write_jsonl(tmp_path / "rows.jsonl", rows)
     options = {**options, "negatives": 3, "window": [1, 20], "near": False}
 
-    def asked(out, wait):
-        return json.dumps([str(source), str(tmp_path / out), wait, str(tmp_path / f"{out}.log"), options])
+    def asked(out, last=None):
+        return json.dumps([str(source), str(tmp_path / out), last, str(tmp_path / f"{out}.log"), options])
 
     def run(out):
         """The same program in this process, where all is imported; as ``__main__``, which is in the teacher's name."""
-        monkeypatch.setattr(sys, "argv", ["", asked(out, 0)])
+        monkeypatch.setattr(sys, "argv", ["", asked(out)])
         # Set to themselves, so that what the program sets is undone.
         monkeypatch.setattr(choosing.Chooser, "choose", choosing.Chooser.choose)
         monkeypatch.setattr(mining_plan, "mine", mining_plan.mine)
@@ -163,13 +164,11 @@ def test_a_killed_mining_resumes_to_identical_bytes(tmp_path, monkeypatch, optio
         monkeypatch.undo()
 
     run("whole")
-    killed = subprocess.Popen([sys.executable, "-c", RUN, asked("set", 0.3)], env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    killed = subprocess.run(
+        [sys.executable, "-c", RUN, asked("set", last=5)], env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
     work = tmp_path / ".set.mining"
-    deadline = time.monotonic() + 60
-    while len(list(work.glob("blocks/*.jsonl"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
     done = len(list(work.glob("blocks/*.jsonl")))
     blocks = len((tmp_path / "whole.log").read_text())
     assert 3 <= done < blocks

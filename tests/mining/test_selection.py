@@ -34,14 +34,30 @@ class ScoringTable(Table):
 
 
 WORDS = [f"w{n}" for n in range(60)]
-TEXT = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 SCORE = st.floats(-2, 10).map(lambda score: round(score, 2))
+
+
+def some_text(draw, texts):
+    """A text of some words; every fourth is one of the others, or differs from it by a word."""
+    if not texts or draw.random() < 0.75:
+        return " ".join(draw.choices(WORDS, k=draw.randint(1, 12)))
+    words = draw.choice(texts).split()
+    if draw.random() < 0.5:
+        words[draw.randrange(len(words))] = draw.choice(WORDS)
+    return " ".join(words)
 
 
 @st.composite
 def worlds(draw):
-    """A collection and a table of scores of every document for every query."""
-    texts = draw(st.lists(TEXT, min_size=4, max_size=30))
+    """A collection and a table of scores of every document for every query.
+
+    Of the hundreds of words and scores Hypothesis draws the seed, and some scores: to draw each takes it longer than
+    all of mining.
+    """
+    by_seed = random.Random(draw(st.integers(0, 2**32)))
+    texts = []
+    for _ in range(draw(st.integers(4, 30))):
+        texts.append(some_text(by_seed, texts))
     ids = [f"d{n}" for n in range(len(texts))]
     queries = [f"q{n}" for n in range(draw(st.integers(1, 5)))]
     qrels = {q: draw(st.dictionaries(st.sampled_from(ids), st.sampled_from([1, 1, 0]), min_size=1)) for q in queries}
@@ -51,7 +67,13 @@ def worlds(draw):
         qrels=qrels,
         split=dict.fromkeys(queries, TRAIN),
     )
-    scores = {f"text of {q}": {d: draw(SCORE) for d in ids} for q in queries}
+    few = draw(st.lists(SCORE, max_size=10))  # which several documents have
+    scores = {
+        f"text of {q}": {
+            d: by_seed.choice(few) if few and by_seed.random() < 0.5 else round(by_seed.uniform(-2, 10), 2) for d in ids
+        }
+        for q in queries
+    }
     return data, scores
 
 

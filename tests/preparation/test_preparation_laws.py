@@ -60,10 +60,18 @@ def tables(folder):
     return {name: (folder / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The rows in a file, and the set made of them. Not to be changed."""
+    folder = tmp_path_factory.mktemp("laws")
+    path = write_jsonl(folder / "a" / "rows.jsonl", ROWS)
+    return path, prepare_folder([str(path)], None, folder / "one", **OPTIONS)
+
+
 @pytest.mark.parametrize("order", [1, 2])
-def test_the_order_of_the_rows_does_not_matter(tmp_path, order):
+def test_the_order_of_the_rows_does_not_matter(tmp_path, whole, order):
     shuffled = random.Random(order).sample(ROWS, len(ROWS))
-    one = prepare_folder([write_jsonl(tmp_path / "a" / "rows.jsonl", ROWS)], None, tmp_path / "one", **OPTIONS)
+    _, one = whole
     two = prepare_folder([write_jsonl(tmp_path / "b" / "rows.jsonl", shuffled)], None, tmp_path / "two", **OPTIONS)
     assert tables(one) == tables(two)
     assert used_and_not(one) == used_and_not(two)
@@ -92,9 +100,8 @@ def test_the_order_of_the_files_does_not_matter(tmp_path):
     assert tables(one) == tables(two)
 
 
-def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path):
-    path = write_jsonl(tmp_path / "rows.jsonl", ROWS)
-    here = prepare_folder([str(path)], None, tmp_path / "here", **OPTIONS)
+def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path, whole):
+    path, here = whole
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     asked = json.dumps([[str(path)], str(tmp_path / "there"), OPTIONS])
     subprocess.run(

@@ -210,12 +210,15 @@ def test_an_indexs_matches_sum_to_its_scores_exactly(bits, pool, multi_vector_fo
         retriever = Retriever.encode(multi_vector_folder, DOCUMENTS, chunk=32, pool=pool, quiet=True)
     else:
         retriever = built(multi_vector_folder, tmp_path, bits=bits, pool=pool)
-    texts = {"s3": "How do I reset it?", "s4": "Bread."}
+    texts, seen = {"s3": "How do I reset it?", "s4": "Bread."}, set()
     with retriever:
         retriever.add([Document(identity, text) for identity, text in texts.items()], quiet=True)
         for query in QUERIES:
             for group, exact in ((False, True), (True, False)):
                 for hit in retriever.search(query, k=40, group=group, exact=exact):
+                    if (found := (query, hit.document_id, hit.text, hit.score)) in seen:
+                        continue  # both ways find most documents, with the same score
+                    seen.add(found)
                     check_explained(retriever.explain(query, hit), query, hit.score, pool)
             (hit,) = retriever.rerank(query, ["s4"])
             check_explained(retriever.explain(query, hit), query, hit.score, pool)
@@ -232,7 +235,7 @@ def check_explained(found, query, score, pool):
     assert (pool > 1) == any(len(match.document_tokens) > 1 for match in found.matches) or pool == 1 or len(named) < 4
     for match in found.matches:
         for token in match.document_tokens:
-            assert found.similarities[match.query_token, token] == pytest.approx(match.similarity, abs=1e-6)
+            assert abs(found.similarities[match.query_token, token] - match.similarity) <= 1e-6
 
 
 def test_an_index_explains_as_its_model_does(multi_vector_folder, encoder, tmp_path):

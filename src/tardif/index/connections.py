@@ -24,6 +24,9 @@ from tardif.index.manifest import MANIFEST, read_manifest
 WAIT = 30.0
 # Seconds that a fork waits for the transactions of other threads.
 _FORK_WAIT = 5.0
+# Seconds that a new transaction waits for a fork that waits. Threads that search and write without a pause would else
+# leave the fork no gap. No longer, because a thread in a transaction may wait for this one.
+_GAP = 0.05
 # Connections that a forked child inherited within a transaction. They are neither used nor closed there: closing would
 # release the parent's locks.
 _LEFT: list[sqlite3.Connection] = []
@@ -72,6 +75,7 @@ class Connections(ForkAware):
         self._gate = threading.Condition()
         # The number of threads in a transaction, and the nesting of each thread's transactions.
         self._busy, self._depth = 0, threading.local()
+        self._is_forking = False
 
     def close(self) -> None:
         """Close the connections of all threads, except one that is in a transaction of this thread."""
@@ -137,6 +141,8 @@ class Connections(ForkAware):
         depth = self._depth
         if getattr(depth, "count", 0) == 0:
             with self._gate:
+                if self._is_forking:
+                    self._gate.wait_for(lambda: not self._is_forking, _GAP)
                 self._busy += 1
         depth.count = getattr(depth, "count", 0) + 1
         try:
@@ -280,6 +286,7 @@ class Connections(ForkAware):
         self._gate.acquire()
         # This thread's own transaction continues after the fork; those of other threads are waited for.
         own = 1 if getattr(self._depth, "count", 0) else 0
+        self._is_forking = True
         if self._gate.wait_for(lambda: self._busy <= own, _FORK_WAIT):
             self._close_all()
 
@@ -289,6 +296,8 @@ class Connections(ForkAware):
             _LEFT.extend(self._all)
             self._reset()
         else:
+            self._is_forking = False
+            self._gate.notify_all()
             self._gate.release()
 
 

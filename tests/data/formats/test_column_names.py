@@ -5,7 +5,7 @@ import json
 import datasets
 import pytest
 
-from samples import cleaned, write_beir, write_jsonl
+from samples import staged, write_beir, write_jsonl
 from tardif.data.documents import read_documents
 from tardif.data.formats.column_names import (
     DOCUMENT_COLUMNS,
@@ -163,7 +163,7 @@ def test_ids_of_documents_beside_judged_texts(tmp_path):
         identity = [*row.values()][2]
         for source in ([row], write_jsonl(tmp_path / "rows.jsonl", [row])):
             assert read_documents(source) == [Document(identity, row["answer"])]
-        with cleaned([row]) as (staging, _):
+        with staged([row]) as staging:
             assert staging.all("SELECT id, text FROM documents") == [(identity, row["answer"])]
 
 

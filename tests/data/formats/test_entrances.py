@@ -10,7 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from samples import cleaned, write_jsonl
+from samples import cleaned, staged, write_jsonl
+from tardif.data.hygiene.cleaning import clean
+from tardif.data.hygiene.rules import choose
+from tardif.data.reading import LabelledReading
+from tardif.data.staging import _COLUMNS
 
 SHAPES = {
     "pairs": [("q one", "p one"), ("q two", "p two")],
@@ -67,19 +71,30 @@ ENTRANCES = {
 }
 
 
+def read(staging):
+    """The rows of every table, but for where they stand: a file of CSV has a line more than it has rows."""
+    return [staging.all(f"SELECT * EXCLUDE (source, place) FROM {name} ORDER BY ALL") for name in _COLUMNS]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_same_rows_mean_the_same_through_every_entrance(shape, tmp_path):
-    found = {}
+    found, judged = {}, {}
     for entrance, made in ENTRANCES.items():
         folder = tmp_path / entrance
         folder.mkdir()
         rows, names = SHAPES[shape], NAMES[shape]
         # Lists of numbers without a name may be labels: whoever has no name for them says what they are.
         is_nameless = shape == "n-way" and entrance in ("tuples", "lists", "generator", "jsonl of lists")
-        with cleaned(made(rows, names, folder), scores="teacher" if is_nameless else None) as (staging, _):
-            found[entrance] = staging.all(
-                "SELECT query_id, document_id, relevance, score FROM judged ORDER BY query_id, document_id"
-            )
+        scores = "teacher" if is_nameless else None
+        with staged(made(rows, names, folder)) as staging:
+            # The rules see no more than this, and they take their time: they are applied once to what is the same.
+            seen = repr((scores, list(staging.columns.values()), *read(staging)))
+            if seen not in judged:
+                clean(staging, choose({}), LabelledReading(scores=scores))
+                judged[seen] = staging.all(
+                    "SELECT query_id, document_id, relevance, score FROM judged ORDER BY query_id, document_id"
+                )
+            found[entrance] = judged[seen]
             assert len(found[entrance]) == staging.rows
     assert all(judged == found["tuples"] for judged in found.values()), found
     assert {relevance > 0 for _, _, relevance, _ in found["tuples"]} == ({True} if shape == "pairs" else {True, False})
