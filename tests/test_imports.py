@@ -19,7 +19,7 @@ LEVELS = [
     {"errors"},
     {"batching", "extras", "checks", "checksums", "file_reading", "exchange", "display"},
     {"explanation"},
-    {"types", "progress", "forks", "locks", "devices", "ranking"},
+    {"types", "progress", "forks", "locks", "devices", "ranking", "libraries"},
     {"folders"},
     {"processes"},
     {"scoring", "text"},

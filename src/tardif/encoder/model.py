@@ -18,6 +18,7 @@ from tardif.encoder.loading import check_built, check_report, loading, quiet_lib
 from tardif.encoder.markers import add_markers, punctuation_tokens
 from tardif.encoder.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
 from tardif.errors import ModelError
+from tardif.libraries import load_libraries
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -65,6 +66,7 @@ def _read(model: MultiVectorEncoder) -> list[float]:
 
 def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
     """Open an existing ColBERT with its own recipe, and set the lengths that the recipe asks for."""
+    load_libraries()
     from sentence_transformers import MultiVectorEncoder
 
     model = MultiVectorEncoder(str(base.folder), device=device, trust_remote_code=trust_remote_code)
@@ -89,6 +91,7 @@ def _open(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> M
 
 
 def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> MultiVectorEncoder:
+    load_libraries()
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from tardif.devices import own_rank
 from tardif.folders import write_json
+from tardif.libraries import load_libraries
 from tardif.processes.child import PipeConsole
 from tardif.progress import Console
 
 
 def train(folder: Path, pipe: PipeConsole) -> None:
     """Train the config in a folder as one of its processes; rank 0 tells what happens."""
+    load_libraries()
     from tardif.training.distributed import join
     from tardif.training.replicas import Replicas
     from tardif.training.run import TrainingRun

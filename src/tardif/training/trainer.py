@@ -22,6 +22,7 @@ from tardif.encoder.recipe import Recipe
 from tardif.errors import ModelError, SettingError
 from tardif.extras import need
 from tardif.folders import check_name, check_output, expanded
+from tardif.libraries import load_libraries
 from tardif.progress import Console
 from tardif.text.languages import language as find_language
 from tardif.training.preflight import check_negatives, check_run
@@ -351,6 +352,7 @@ class Trainer:
 
     def _train_here(self, config: RunConfig, settings: TrainingSettings, resume: bool) -> TrainingResult:
         """Train in this process, together with those that it was started with."""
+        load_libraries()
         from tardif.training.distributed import join
         from tardif.training.replicas import Replicas
         from tardif.training.run import TrainingRun

@@ -1,0 +1,33 @@
+"""The large libraries are loaded without looking for garbage, which is looked for afterwards as before."""
+
+import gc
+
+import pytest
+
+from tardif import libraries
+
+
+@pytest.fixture(params=[True, False])
+def collects(request):
+    before = gc.isenabled()
+    (gc.enable if request.param else gc.disable)()
+    yield request.param
+    (gc.enable if before else gc.disable)()
+
+
+def test_no_garbage_is_looked_for_meanwhile(collects, monkeypatch):
+    seen = []
+    monkeypatch.setattr(libraries, "import_module", lambda name: seen.append((name, gc.isenabled())))
+    libraries.load_libraries()
+    assert seen == [("sentence_transformers", False)]
+    assert gc.isenabled() is collects
+
+
+def test_an_error_leaves_everything_as_it_was(collects, monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(libraries, "import_module", missing)
+    with pytest.raises(ModuleNotFoundError):
+        libraries.load_libraries()
+    assert gc.isenabled() is collects
