@@ -255,20 +255,25 @@ def _allow(volume: Path, *, writing: bool) -> None:
         path.chmod((0o555 if path.is_dir() else 0o444) | (0o200 if writing else 0))
 
 
-def check_light(index: Path, corpus: Path, place: Path, wheel: Path | None = None) -> str:
-    """Check the light installation in an empty folder; returns the result in a line.
-
-    Args:
-        index: an index; it is copied.
-        corpus: its documents.
-        place: the folder.
-        wheel: installed in place of the sources.
-    """
+def install_light(place: Path, wheel: Path | None = None) -> Container:
+    """Make the light installation in an empty folder, from a wheel or else from the sources."""
     container = Container(place)
-    (place / "tmp").mkdir()
+    (place / "tmp").mkdir(parents=True)
     (place / "tmp").chmod(0o777)
     (place / "indexes").mkdir()
     follow(container, wheel)
+    return container
+
+
+def check_light(container: Container, index: Path, corpus: Path) -> str:
+    """Check the light installation; returns the result in a line.
+
+    Args:
+        container: the installation.
+        index: an index; it is copied.
+        corpus: its documents.
+    """
+    place = container.root
     found = container.run(
         container.binaries / "python",
         "-c",
@@ -297,8 +302,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         index = build_index(folder, new_model(folder))
-        (folder / "container").mkdir()
-        sys.stdout.write(check_light(index, folder / "corpus.jsonl", folder / "container") + "\n")
+        sys.stdout.write(check_light(install_light(folder / "container"), index, folder / "corpus.jsonl") + "\n")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import tarfile
 import tempfile
 import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from check_light import build_index, check_light
+from check_light import build_index, check_light, install_light
 
 ROOT = Path(__file__).parent.parent
 # What a user would not want to install: tests, benchmarks, data, and files of tools.
@@ -72,40 +73,52 @@ def write_data(folder: Path) -> None:
     (folder / "pairs.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
+def build(folder: Path) -> tuple[Path, Path]:
+    """Build the wheel and the source archive, and check them."""
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
+    (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, archive)
+    check_contents(wheel, archive)
+    return wheel, archive
+
+
+def try_example(folder: Path, wheel: Path) -> Path:
+    """Run README's example and a search in a new environment with the wheel; returns the model that was trained."""
+    venv.create(folder / "venv", with_pip=True)
+    binaries = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    # Modules that the example does not import need no compiled file.
+    pip = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
+    run(*pip, "-c", ROOT / "constraints.txt", "torch==2.13.0", f"tardif[train,offline] @ {wheel.as_uri()}")
+    work = folder / "work"
+    work.mkdir()
+    write_data(work)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("```python\n")[2].partition("```")[0]
+    (work / "example.py").write_text(f'if __name__ == "__main__":\n{example}'.replace("\n", "\n    "), "utf-8")
+    said = run(binaries / "python", "example.py", cwd=work)
+    sys.stdout.write(said)
+    if not re.match(r"[01]\.\d+ -> [01]\.\d+\n", said):
+        sys.exit("README's example printed no figures before and after.")
+    found = json.loads(run(binaries / "tardif", "search", "support.index", "my parcel", "--json", cwd=work))
+    if (best := found["hits"][0]["document_id"]) != "parcel.md":
+        sys.exit(f"The search for a parcel found {best} first.")
+    home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
+    if not Path(home).is_relative_to(folder):
+        sys.exit(f"What ran is {home}, not the wheel.")
+    return work / "support"
+
+
 def main() -> None:
     """Build, check, install, run."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor() as beside:
         folder = Path(place)
-        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist")
-        (wheel,), (archive,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
-        run(sys.executable, "-m", "twine", "check", "--strict", wheel, archive)
-        check_contents(wheel, archive)
-        venv.create(folder / "venv", with_pip=True)
-        binaries = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        # Modules that the example does not import need no compiled file.
-        pip = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
-        run(*pip, "-c", ROOT / "constraints.txt", "torch==2.13.0", f"tardif[train,offline] @ {wheel.as_uri()}")
-        work = folder / "work"
-        work.mkdir()
-        write_data(work)
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        example = readme.partition("```python\n")[2].partition("```")[0]
-        (work / "example.py").write_text(f'if __name__ == "__main__":\n{example}'.replace("\n", "\n    "), "utf-8")
-        said = run(binaries / "python", "example.py", cwd=work)
-        sys.stdout.write(said)
-        if not re.match(r"[01]\.\d+ -> [01]\.\d+\n", said):
-            sys.exit("README's example printed no figures before and after.")
-        found = json.loads(run(binaries / "tardif", "search", "support.index", "my parcel", "--json", cwd=work))
-        if (best := found["hits"][0]["document_id"]) != "parcel.md":
-            sys.exit(f"The search for a parcel found {best} first.")
-        home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
-        if not Path(home).is_relative_to(folder):
-            sys.exit(f"What ran is {home}, not the wheel.")
-        light, container = folder / "light", folder / "container"
-        light.mkdir()
-        container.mkdir()
-        index = build_index(light, work / "support")
-        sys.stdout.write(check_light(index, light / "corpus.jsonl", container, wheel) + "\n")
+        wheel, archive = build(folder / "dist")
+        # Meanwhile: an installation keeps one core busy.
+        container = beside.submit(install_light, folder / "container", wheel)
+        model = try_example(folder, wheel)
+        (folder / "light").mkdir()
+        index = build_index(folder / "light", model)
+        sys.stdout.write(check_light(container.result(), index, folder / "light" / "corpus.jsonl") + "\n")
         sys.stdout.write(f"{wheel.name} and {archive.name} are ready.\n")
 
 
