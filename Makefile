@@ -48,7 +48,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "==> Running the fast tests, then the slow ones"
 	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
-	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m slow -n auto --dist loadgroup --durations=20
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest -m slow -n auto --dist loadgroup --no-loadscope-reorder --durations=40
 
 test-fast: $(STAMP)
 	@echo "==> Running the fast tests"

@@ -49,6 +49,36 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+# What takes longest of the slow set: groups of tests, and files whose tests have no group.
+_LONGEST = (
+    *("ray", "processes", "nodes", "test_main_job", "attack", "serve", "page", "resume", "killed", "test_collections"),
+    *("migration", "mcp", "index", "library", "test_resuming", "test_served_killed", "test_trec_eval", "test_examples"),
+)
+
+
+def _turn(item):
+    """When a slow test's turn is: the longest first, and those that take a moment last."""
+    group = item.get_closest_marker("xdist_group")
+    name = group.args[0] if group else item.path.stem
+    return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST) + (name == "test_config_checks")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Begin the longest of the slow tests first: at the end no process is alone with one of them."""
+    if config.option.markexpr == "slow":
+        items.sort(key=_turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Give the slow tests a process more than there are cores: they often wait for what they started."""
+    from tardif.devices import core_count
+
+    asked = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    return core_count() + 1 if config.option.markexpr == "slow" and not asked else None
+
+
 _EXEMPT = {"modules": 0}
 
 

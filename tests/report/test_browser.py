@@ -5,7 +5,7 @@ import pytest
 import report_samples
 from tardif.report import report
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reports")]  # on one worker: a browser and its pages are dear
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from explained import explained
 from tardif.report.explained_pair import write_explanation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reports")]  # on one worker: a browser and its pages are dear
 
 TEXT = "Twice a day the moon pulls the sea, and tides come in. Bread rises in the oven. Bees dance on hills. " * 22
 SIMILAR = {

@@ -15,7 +15,7 @@ from tardif.encoder.onnx.convert import export_query_encoder
 from tardif.encoder.onnx.encoder import LightEncoder
 from tardif.encoder.recipe import Recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("light")]  # on one worker: what they share is dear
 
 
 @pytest.fixture(scope="module")
