@@ -28,6 +28,17 @@ def collection(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def medquad_part(collection, tmp_path_factory):
+    """Every fifth question of medquad, with its answer, as a BEIR folder: preparing all of it takes a minute."""
+    whole, part = collection("medquad"), tmp_path_factory.mktemp("part") / "medquad"
+    (part / "qrels").mkdir(parents=True)
+    for name, head in {"corpus.jsonl": 0, "queries.jsonl": 0, "qrels/train.tsv": 1}.items():
+        lines = (whole / name).read_text(encoding="utf-8").split("\n")
+        (part / name).write_text("".join(f"{line}\n" for line in [*lines[:head], *lines[head:-1:5]]), encoding="utf-8")
+    return part
+
+
+@pytest.fixture(scope="session")
 def bert_tiny() -> Path:
     """A real, small encoder: BERT-tiny (4.4M parameters) inside a package."""
     spec = importlib.util.find_spec("cognition")

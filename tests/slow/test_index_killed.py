@@ -21,7 +21,7 @@ from tardif.index.disk import DiskIndex
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("index")]
 
-KILLS = int(os.environ.get("TARDIF_KILLS", "20"))
+KILLS = int(os.environ.get("TARDIF_KILLS", "10"))
 WRITER = Path(index_writer.__file__)
 
 

@@ -20,7 +20,7 @@ from tardif.types import Document
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("index")]
 
-SECONDS = float(os.environ.get("TARDIF_LOAD_SECONDS", "20"))
+SECONDS = float(os.environ.get("TARDIF_LOAD_SECONDS", "8"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The scripts of examples/migration run from start to end on a real collection with a real base."""
+"""The scripts of examples/migration run from start to end on a real collection with a small real base."""
 
 import subprocess
 import sys
@@ -28,8 +28,8 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(adi, work):
-    path = Path(run("train", work, adi).splitlines()[-1])
+def checkpoint(adi, bert_tiny, work):
+    path = Path(run("train", work, adi, bert_tiny).splitlines()[-1])
     assert path.name == "MyColBERT"
     assert (work / "data" / "triples.train.colbert.jsonl").stat().st_size > 0
     return path
