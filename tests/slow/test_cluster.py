@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-import ray_nodes
 import ray_works
 import tiny
 from tardif.cluster import shipping
@@ -25,13 +24,6 @@ from tardif.types import Document
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 DOCUMENTS = [Document(f"d{n}", f"{tiny.SENTENCES[n % 30]} Number {n} of them.") for n in range(1200)]
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    pytest.importorskip("ray")
-    with ray_nodes.two_nodes() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import ray_nodes
 import tiny
 from tardif.cluster.connection import connected
 from tardif.index import sharded_folder
@@ -21,9 +20,8 @@ QUERIES = ["the train is late", "what makes the tides", "how long to bake bread"
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    pytest.importorskip("ray")
-    with ray_nodes.two_nodes() as nodes, connected(nodes.address) as found:
+def cluster(nodes):
+    with connected(nodes.address) as found:
         yield found
 
 
