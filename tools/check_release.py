@@ -38,6 +38,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
     # The tree must not be found: what runs is what was installed. Only pip may use a network.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
+    environment["OMP_WAIT_POLICY"] = "passive"  # a thread that waits leaves its core to what runs beside
     words = [str(word) for word in command]
     ended = subprocess.run(
         words, cwd=cwd, env=environment, text=True, encoding="utf-8", capture_output=True, check=False
