@@ -25,8 +25,8 @@ SIZE, LOSSES = 4, 20
 
 
 @pytest.fixture(scope="module")
-def data(medquad_part) -> TrainingSet:
-    found = prepare([medquad_part], negatives=1, near=False)
+def data(collection) -> TrainingSet:
+    found = prepare([collection("medquad")], negatives=1, near=False)
     # Short documents: what is compared does not depend on their length, and the time does.
     chosen = [
         example
