@@ -63,6 +63,7 @@ OTHERWISE = {
     ("index/qdrant/places.py", "overwrite"): ("index",),
     ("index/qdrant/qdrant_index.py", "hybrid"): ("search", "index"),
     ("search/qdrant_build.py", "hybrid"): ("index",),
+    ("search/build.py", "precision"): ("index",),
     ("search/repair.py", "repair"): ("doctor",),
     ("search/qdrant_build.py", "overwrite"): ("index", "export"),
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),

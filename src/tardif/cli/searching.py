@@ -59,6 +59,7 @@ class BuildGroup(Group):
     language: Language = "en"
     shards: Annotated[int | None, "Build this many shards, which are searched as one index."] = None
     device: Device = "auto"
+    precision: Annotated[str, "Encode in fp32, bf16 (faster on some CPUs), or auto: bf16 where it is faster."] = "fp32"
     overwrite: Overwrite = False
     trust_remote_code: Trust = False
     ray: Ray = None

@@ -77,7 +77,8 @@ def build_sharded(
     with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder):
         if not len(corpus):
             raise DataError("The corpus is empty: there is nothing to index.")
-        remembered = IndexedModel.remember(base.folder, out)
+        options = options.decided(base)
+        remembered = IndexedModel.remember(base.folder, out, options.precision)
         about = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
 
         with (

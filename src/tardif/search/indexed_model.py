@@ -53,12 +53,13 @@ class IndexedModel(Short):
         return cls(index.folder, index.manifest["model"], given, index.note)
 
     @staticmethod
-    def remember(folder: Path, index: Path | str) -> dict[str, Any]:
-        """Return the manifest's entry for the model in a folder: its place, its :func:`fingerprint`, and BM25's share
-        of hybrid searches if its training learnt one."""
+    def remember(folder: Path, index: Path | str, precision: str = "fp32") -> dict[str, Any]:
+        """Return the manifest's entry for the model in a folder: its place, its :func:`fingerprint`, BM25's share of
+        hybrid searches if its training learnt one, and the precision of encoding documents if it is not ``fp32``."""
         share = _learnt_word_share(folder)
         learnt = {} if share is None else {"word_share": share}
-        return {**_place(folder, index), "fingerprint": fingerprint(folder), **learnt}
+        encoded = {} if precision == "fp32" else {"precision": precision}
+        return {**_place(folder, index), "fingerprint": fingerprint(folder), **learnt, **encoded}
 
     def placed(self, index: Path | str) -> dict[str, Any]:
         """Return the entry for the same model in an index at another place."""
@@ -69,6 +70,11 @@ class IndexedModel(Short):
     def word_share(self) -> float:
         """BM25's share of a hybrid search: what training learnt on its held-out queries, or the default."""
         return _share(self.remembered.get("word_share"), WORD_SHARE)
+
+    @property
+    def precision(self) -> str:
+        """The precision that documents were encoded in, and those that are added are."""
+        return precision_of(self.remembered)
 
     @cached_property
     def path(self) -> Path:
@@ -137,6 +143,11 @@ class IndexedModel(Short):
         # A user without write permission can still search.
         with suppress(FolderError):
             self.note(_MOVED, json.dumps(place))
+
+
+def precision_of(remembered: Mapping[str, Any]) -> str:
+    """Return the precision of encoding documents according to the manifest's entry for the model."""
+    return "bf16" if remembered.get("precision") == "bf16" else "fp32"
 
 
 def _learnt_word_share(model: Path) -> float | None:

@@ -32,7 +32,7 @@ from tardif.progress import Bar, Console
 from tardif.search.build import BuildOptions, EncodeParts, corpus_for, encoded_blocks, encoding, finish
 from tardif.search.corpus_reader import NOTES, CorpusReader
 from tardif.search.export_vectors import parts_of
-from tardif.search.indexed_model import IndexedModel
+from tardif.search.indexed_model import IndexedModel, precision_of
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
 from tardif.search.sync import source_of
 from tardif.types import Document
@@ -97,7 +97,8 @@ def build_in_qdrant(
     if options.words is not None:
         raise SettingError(f"{place}: an index in Qdrant holds no words. Leave out --hybrid (in Python hybrid=True).")
     with corpus_for(model, reader, options) as (base, corpus, encoder):
-        about = _about(_model(base.folder, place), options.pool, bits)
+        options = options.decided(base)
+        about = _about(_model(base.folder, place, options.precision), options.pool, bits)
         with _under_way(place, about, bits, overwrite=options.overwrite) as index:
             with (
                 encoding(encoder, base.folder, options, reader.console) as encode,
@@ -123,9 +124,9 @@ def _about(model: Mapping[str, Any], pool: float, bits: int) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "pool": pool, "bits": bits, "model": dict(model), "whole": False}
 
 
-def _model(folder: Path, place: Service | Edge) -> dict[str, Any]:
+def _model(folder: Path, place: Service | Edge, precision: str) -> dict[str, Any]:
     """What the index remembers of its model."""
-    return IndexedModel.remember(folder, place.folder if isinstance(place, Edge) else str(place))
+    return IndexedModel.remember(folder, place.folder if isinstance(place, Edge) else str(place), precision)
 
 
 def _fill(index: QdrantIndex, corpus: SpooledCorpus, encode: EncodeParts, bar: Bar, source: str) -> None:
@@ -292,6 +293,7 @@ def _interrupted(work: Path, about: Mapping[str, Any]) -> Engine:
 
 def _same(there: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     """Whether an unfinished index has the vectors that this one would have."""
-    if there.get("model", {}).get("fingerprint") != about["model"]["fingerprint"]:
+    before, now = there.get("model", {}), about["model"]
+    if before.get("fingerprint") != now["fingerprint"] or precision_of(before) != precision_of(now):
         return False
     return all(there.get(name) == about.get(name) for name in _DECIDES)

@@ -19,7 +19,7 @@ from tardif.index.shard_checking import examine_shards
 from tardif.index.sharded_folder import FolderIndex, ShardedFolder, is_sharded
 from tardif.progress import Console
 from tardif.search.build import BLOCK, add_documents, document_vectors
-from tardif.search.indexed_model import IndexedModel
+from tardif.search.indexed_model import IndexedModel, precision_of
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
 from tardif.text.normal import keyed_order
 from tardif.types import Document
@@ -149,7 +149,7 @@ def _export_again(index: FolderIndex, encoder: MultiVectorEncoder, console: Cons
 
 
 def _reencode(index: DiskIndex, documents: Sequence[Document], encoder: MultiVectorEncoder, console: Console) -> None:
-    pool = float(index.manifest["pool"])
+    pool, precision = float(index.manifest["pool"]), precision_of(index.manifest["model"])
     # In random order: centroids may have to be learned again, from the first block.
     ordered = sorted(documents, key=lambda document: keyed_order(0, document.whole_id))
     sources = index.sources()
@@ -159,7 +159,7 @@ def _reencode(index: DiskIndex, documents: Sequence[Document], encoder: MultiVec
             add_documents(
                 index,
                 blocks_of(by_whole(document for document in ordered if sources[document.whole_id] == source), BLOCK),
-                lambda texts: document_vectors(encoder, texts, pool),
+                lambda texts: document_vectors(encoder, texts, pool, precision),
                 advance=bar.advance,
                 source=source,
             )

@@ -221,6 +221,7 @@ class Retriever:
         shards: int | None = None,
         overwrite: bool = False,
         device: str = "cpu",
+        precision: str = "fp32",
         threads: int | None = None,
         trust_remote_code: bool = False,
         report: str | Path | None = None,
@@ -251,6 +252,9 @@ class Retriever:
                 None builds one index.
             overwrite: replace an existing folder.
             device: torch's name of the device to encode on.
+            precision: of encoding documents, here and when some are added later: ``fp32``; ``bf16``, which takes half
+                the time or less on CPUs with instructions for it, and changes scores in their third digit; ``auto``:
+                bf16 on those, else fp32.
             threads: for scoring; all processors by default.
             trust_remote_code: let the model run its own code.
             report: a file for JSON lines: every file and row that was not read whole, and every truncated document.
@@ -277,7 +281,8 @@ class Retriever:
             raise SettingError("shards: Qdrant divides its collections itself; leave it out.")
         how: Any = {"device": device, "threads": threads, "trust_remote_code": trust_remote_code}
         own_bits = 8 if bits is None or place is not None else bits
-        options = BuildOptions(chunk=chunk, bits=own_bits, pool=pool, words=words, overwrite=overwrite, ray=ray, **how)
+        decided: Any = {"chunk": chunk, "bits": own_bits, "pool": pool, "words": words, "precision": precision}
+        options = BuildOptions(**decided, overwrite=overwrite, ray=ray, **how)
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
         if place is not None:
             encoder = build_in_qdrant(model, reader, place, options, bits)
@@ -414,7 +419,7 @@ class Retriever:
         return corpus.wholes, replaced
 
     def _document_vectors(self, texts: Sequence[str]) -> DocumentVectors:
-        return document_vectors(self.model, texts, self.pool)
+        return document_vectors(self.model, texts, self.pool, self.home.precision if self.home else "fp32")
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Where = None) -> int:
         """Delete documents, with all of their pieces, by their ids or by a filter.

@@ -21,6 +21,7 @@ from tardif.index.pieces import differing
 from tardif.index.shard_spool import read_first, spooled
 from tardif.locks import hold
 from tardif.search.build import BLOCK, DocumentVectors, EncodeParts, document_vectors, encoded_blocks
+from tardif.search.indexed_model import precision_of
 from tardif.types import Document
 
 PLAN, SPOOL, CODEBOOKS = "plan.json", "spool", "codebooks"
@@ -121,7 +122,7 @@ def build_shard(
         remove(place)
         aside = place.with_name(f".{name}.indexing")
         with _begun(aside, plan, job) as index:
-            encoded = _fill(index, plan, job, encode or _encoder(job, float(plan.manifest["pool"])), tell)
+            encoded = _fill(index, plan, job, encode or _encoder(job, plan), tell)
         aside.rename(place)
         sync(place.parent)
     return rows, encoded
@@ -200,14 +201,15 @@ def _blocks(plan: ShardPlan, job: ShardJob) -> Iterator[tuple[list[Document], Do
         yield waiting, None
 
 
-def _encoder(job: ShardJob, pool: float) -> EncodeParts:
+def _encoder(job: ShardJob, plan: ShardPlan) -> EncodeParts:
     opened: list[Any] = []
+    pool, precision = float(plan.manifest["pool"]), precision_of(plan.manifest["model"])
 
     def encode_part(texts: Sequence[str]) -> DocumentVectors:
         from tardif.encoder.model import open_model
 
         if not opened:
             opened.append(open_model(str(job.model), device=job.device, trust_remote_code=job.trust_remote_code))
-        return document_vectors(opened[0], texts, pool)
+        return document_vectors(opened[0], texts, pool, precision)
 
     return partial(map, encode_part)

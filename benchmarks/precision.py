@@ -1,12 +1,14 @@
-"""What an ONNX export loses on a real collection: nDCG@10 of its fp32 and int8 graphs, against the model in torch.
+"""What a lower precision loses on a real collection, and what time it saves: nDCG@10 against the model in float32.
 
-    .venv/bin/python benchmarks/int8.py MODEL DATA [--split test] [--queries N] [--documents N]
+    .venv/bin/python benchmarks/precision.py MODEL DATA [--split test] [--queries N] [--documents N]
+        [--encoders torch bfloat16 onnx-fp32 onnx-int8]
 
-The checkpoint is exported (``tardif export CHECKPOINT --format onnx``), and the graphs encode the split's queries and
+``bfloat16`` is ``tardif index --precision bf16``: the documents are encoded in it, the queries in float32. For the
+graphs the checkpoint is exported (``tardif export CHECKPOINT --format onnx``), and they encode the split's queries and
 its corpus by the recipe alone. A base that is no ColBERT gets Tardif's recipe, untrained. The table has nDCG@10 of each
-graph, its difference to torch, the paired p-value, and the queries whose ten best documents stay the same ten, in any
-order. ``--queries`` draws some of the queries, with a fixed seed; ``--documents`` cuts the corpus to all that is
-relevant to them and others, drawn so, too.
+encoder, its difference to the first, the paired p-value, the queries whose ten best documents stay the same ten, in any
+order, and documents encoded in a second of processor time. ``--queries`` draws some of the queries, with a fixed
+seed; ``--documents`` cuts the corpus to all that is relevant to them and others, drawn so, too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +36,44 @@ from tardif.integrations.checkpoints import export_checkpoint
 from tardif.integrations.checkpoints.onnx import OnnxEncoder
 from tardif.ranking import TopK
 from tardif.scoring import maxsim_arrays
+from tardif.search.build import document_vectors
 from tardif.text.normal import keyed_order
 from tardif.types import Document, Run
 
 MEASURE, K, BLOCK = "nDCG@10", 10, 128
+ENCODERS = ["torch", "bfloat16", "onnx-fp32", "onnx-int8"]
 # Encodes texts for a task: packed vectors [tokens, dim], and the number of rows of each text.
 Encode = Callable[[Sequence[str], str], tuple[np.ndarray, list[int]]]
+
+
+def encoder(name: str, model: Any, folder: Path) -> Encode:
+    """What encodes, by its name in the table."""
+    if name.startswith("onnx"):
+        return by_graph(OnnxEncoder(folder, precision=name.removeprefix("onnx-")))
+
+    def encode(texts: Sequence[str], task: str) -> tuple[np.ndarray, list[int]]:
+        if task == "query" or name == "torch":
+            return encode_texts(model, texts, task)
+        vectors, lengths, _ = document_vectors(model, texts, 1.0, "bf16")
+        return vectors, lengths
+
+    return encode
+
+
+class Timed:
+    """Encodes, and counts documents and the seconds of processor time that they took."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode, self.documents, self.seconds = encode, 0, 0.0
+
+    def __call__(self, texts: Sequence[str], task: str) -> tuple[np.ndarray, list[int]]:
+        """Encode texts."""
+        begun = time.process_time()
+        found = self._encode(texts, task)
+        if task == "document":
+            self.documents += len(texts)
+            self.seconds += time.process_time() - begun
+        return found
 
 
 def by_graph(encoder: OnnxEncoder) -> Encode:
@@ -78,6 +113,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--queries", type=int, default=0, help="0: all")
     parser.add_argument("--documents", type=int, default=0, help="0: all")
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS, help="among: " + ", ".join(ENCODERS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -88,26 +124,26 @@ def main() -> None:
         documents = cut(judged, options.documents)
         model = build_model(resolve_base(options.model), Recipe()).eval()
         model.save_pretrained(str(place / "model"), create_model_card=False)
-        folder = export_checkpoint(place / "model", place / "onnx", "onnx").folder
-        graphs = {name: by_graph(OnnxEncoder(folder, precision=name)) for name in ("fp32", "int8")}
-        table(judged, documents, {"torch": lambda texts, task: encode_texts(model, texts, task), **graphs})
+        if any(name.startswith("onnx") for name in options.encoders):
+            export_checkpoint(place / "model", place / "onnx", "onnx")
+        table(judged, documents, {name: encoder(name, model, place / "onnx") for name in options.encoders})
 
 
 def table(judged: JudgedSet, documents: Sequence[Document], encoders: dict[str, Encode]) -> None:
     """Print what each encoder gives; the first is what the others are compared with."""
     print(f"{len(judged.queries)} queries, {len(documents)} documents\n")
-    print(f"| encoder | {MEASURE} | difference | p | same {K} | seconds |\n|---|---|---|---|---|---|", flush=True)
+    print(f"| encoder | {MEASURE} | difference | p | same {K} | documents/s |\n|---|---|---|---|---|---|", flush=True)
     runs: list[Run] = []
     values: list[dict[str, float]] = []
-    for name, encode in encoders.items():
-        begun = time.perf_counter()
+    for name, given in encoders.items():
+        encode = Timed(given)
         runs.append(ranked(encode, judged, documents))
         values.append(per_query(judged.qrels, runs[-1], [MEASURE])[MEASURE])
         mean, first = (sum(found.values()) / len(found) for found in (values[-1], values[0]))
         same = np.mean([set(runs[-1][query]) == set(runs[0][query]) for query in judged.queries])
         p = significance(values[-1], values[0])
         beside = f"{mean - first:+.4f} | {p:.3f} | {same:.0%}" if runs[1:] else " | | "
-        print(f"| {name} | {mean:.4f} | {beside} | {time.perf_counter() - begun:.0f} |", flush=True)
+        print(f"| {name} | {mean:.4f} | {beside} | {encode.documents / encode.seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
