@@ -1,12 +1,10 @@
-"""One of two training processes: ``python one_of_two.py RANK FOLDER``. What it does is in ``FOLDER/cases.json``."""
+"""One of two training processes. What it does is in ``FOLDER/cases.json``."""
 
 from __future__ import annotations
 
 import copy
 import json
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 from torch import distributed
@@ -58,7 +56,3 @@ def main(rank, folder):
         found.append({"loss": objective.last, "gradients": gradients(model)})
     torch.save(found, folder / f"found{rank}.pt")
     distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

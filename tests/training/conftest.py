@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
 
 import pytest
 
 import tiny
+from broken_runs import break_off
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +70,32 @@ def unbroken(base_folder, data, tmp_path_factory):
         return trainer, trainer.train(**dict(settings))
 
     return lambda **settings: finished(tuple(sorted(settings.items())))
+
+
+@pytest.fixture(scope="session")
+def _broken_off(base_folder, data, tmp_path_factory):
+    from tardif import Trainer
+
+    @cache
+    def folder(batch, settings):
+        out = tmp_path_factory.mktemp("broken")
+        trainer = Trainer("broken", base_folder("bert"), devices="cpu", out=out, dim=16, quiet=True)
+        trainer.prepare(data)
+        break_off(trainer, batch, **dict(settings))
+        return out
+
+    return folder
+
+
+@pytest.fixture
+def broken_off(_broken_off, make, tmp_path):
+    """A copy of the run named "broken", which :func:`break_off` broke at this batch: made once for each settings."""
+
+    def copied(batch, **settings):
+        shutil.copytree(_broken_off(batch, tuple(sorted(settings.items()))), tmp_path / "out", dirs_exist_ok=True)
+        return make("broken")
+
+    return copied
 
 
 @pytest.fixture

@@ -3,73 +3,63 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import time
 
 import pytest
 
-CODE = """\
-import json, sys, time
-import torch
-from torch import nn
-from tardif.errors import FolderError
-from tardif.training.distributed import join
+import forked
 
-group = join("cpu", sys.argv[1])
-found = {"rank": group.rank, "size": group.size, "share": group.shard([5, 6, 7])}
-found["heard"] = group.on_main(lambda: ["from", group.rank])
-found["gathered"] = group.gather(group.rank)
-model = nn.Linear(1, 1, bias=False)
-model.weight.data.fill_(3.0 + group.rank)
-model.weight.grad = torch.full((1, 1), 1.0 + group.rank)
-group.average_gradients(model)
-group.broadcast_weights(model)
-found["weight"], found["gradient"] = float(model.weight), float(model.weight.grad)
 
-def fail():
-    raise FolderError(f"The disk of {group.rank} is full.")
+def take_part(rank, folder):
+    """One of two processes: writes what it found to ``folder``."""
+    import torch
+    from torch import nn
 
-try:
-    group.on_main(fail)
-except FolderError as error:
-    found["error"] = str(error)
-found["made"] = group.gather_made(lambda: 10 + group.rank)
+    from tardif.errors import FolderError
+    from tardif.training.distributed import join
 
-def fail_on_1():
-    if group.rank == 1:
-        fail()
+    group = join("cpu", (folder / "meeting").as_uri())
+    found = {"rank": group.rank, "size": group.size, "share": group.shard([5, 6, 7])}
+    found["heard"] = group.on_main(lambda: ["from", group.rank])
+    found["gathered"] = group.gather(group.rank)
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(3.0 + group.rank)
+    model.weight.grad = torch.full((1, 1), 1.0 + group.rank)
+    group.average_gradients(model)
+    group.broadcast_weights(model)
+    found["weight"], found["gradient"] = model.weight.item(), model.weight.grad.item()
 
-try:
-    group.gather_made(fail_on_1)
-except FolderError as error:
-    found["shared error"] = str(error)
-if group.is_main:
-    time.sleep(0.5)  # it publishes
-    told = time.time()
-group.wait(failed=True)
-found["ended"] = time.time() if group.rank else told
-print(json.dumps(found))
-"""
+    def fail():
+        raise FolderError(f"The disk of {group.rank} is full.")
+
+    try:
+        group.on_main(fail)
+    except FolderError as error:
+        found["error"] = str(error)
+    found["made"] = group.gather_made(lambda: 10 + group.rank)
+
+    def fail_on_1():
+        if group.rank == 1:
+            fail()
+
+    try:
+        group.gather_made(fail_on_1)
+    except FolderError as error:
+        found["shared error"] = str(error)
+    if group.is_main:
+        time.sleep(0.5)  # it publishes
+        told = time.time()
+    group.wait(failed=True)
+    found["ended"] = time.time() if group.rank else told
+    (folder / f"found{rank}.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    meeting = (tmp_path_factory.mktemp("world") / "meeting").as_uri()
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", CODE, meeting],
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        return [json.loads(process.communicate(timeout=120)[0]) for process in running]
-    finally:
-        for process in running:
-            process.kill()
+    folder = tmp_path_factory.mktemp("world")
+    with forked.children(take_part, range(2), folder, WORLD_SIZE="2"):
+        pass
+    return [json.loads((folder / f"found{rank}.json").read_text()) for rank in range(2)]
 
 
 def test_each_has_its_place(found):

@@ -17,6 +17,7 @@ from tardif.processes.parent import show_piped
 from tardif.progress import Bar, Console
 from tardif.training.distributed import ProcessGroup, join
 from tardif.training.run_config import load_config
+from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings, settings_from
 
 HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[2])\nrank = os.environ['RANK']\n"
@@ -51,6 +52,23 @@ def two(make, monkeypatch):
 
 def children():
     return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def press_ctrl_c(trainer, *times):
+    """Press Ctrl-C each time that all of these files stand in the folder of the processes, and their parent waits."""
+    place = RunFolder(trainer.path).path / "processes"
+    deadline = time.monotonic() + 60
+
+    def press():
+        for names in times:
+            while not all((place / name).exists() for name in names):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.01)
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
 
 
 def left_in(trainer):
@@ -119,15 +137,16 @@ def test_the_first_ctrl_c_asks_rank_0_to_end(two):
         f"  told = sys.stdin.readline()\n  {DONE}"
         "else:\n  while not (place.parents[1] / 'tiny').exists(): time.sleep(0.01)"
     )
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    press_ctrl_c(trainer, ["0", "1"])
     assert train().settings == "stop\n"
     assert left_in(trainer) == ["tiny"]
 
 
 def test_the_second_ctrl_c_ends_all(two):
-    _, train = two("time.sleep(60)")
-    for seconds in (1.0, 1.5):
-        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+    trainer, train = two(
+        "(place / rank).touch()\nif rank == '0':\n  sys.stdin.readline()\n  (place / 'asked').touch()\ntime.sleep(60)"
+    )
+    press_ctrl_c(trainer, ["0", "1"], ["asked"])
     with pytest.raises(KeyboardInterrupt):
         train()
     assert not children()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import time
 
 import pytest
 
+import forked
 from broken_runs import break_off, press_ctrl_c, weights
 from tardif import FolderError, SettingError, Trainer, TrainingError
+from tardif.progress import Console
 from tardif.training import checkpoints, library_trainer, objective, publishing
 from tardif.training.run_folder import RunFolder
 
@@ -17,15 +18,11 @@ STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps": 1}
 
 
-HOLDER = """
-import sys
-from pathlib import Path
-from tardif.progress import Console
-from tardif.training.run_folder import RunFolder
-with RunFolder(Path(sys.argv[1])).held(resume=False, overwrite=False, console=Console(quiet=True)):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+def hold(rank, path, held):
+    """Hold the folder of the runs at ``path`` until this process is killed."""
+    with RunFolder(path).held(resume=False, overwrite=False, console=Console(quiet=True)):
+        held.touch()
+        time.sleep(600)
 
 
 def left_in(trainer):
@@ -69,9 +66,8 @@ def test_a_checkpoint_that_is_far_back_will_do(make, unbroken):
     assert weights(broken) == weights(whole)
 
 
-def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken):
-    (whole, _), broken = unbroken(**SHORT), make("broken")
-    break_off(broken, 5, **SHORT)
+def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken, broken_off):
+    (whole, _), broken = unbroken(**SHORT), broken_off(5, **SHORT)
     make("broken").train(resume=True, **SHORT)
 
     def log(trainer):
@@ -85,24 +81,23 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(make, unbroken):
     assert [line["step"] for line in log(whole) if "nDCG@10" in line] == [3, 5, 8, 10]
 
 
-def test_before_is_not_measured_again_and_the_projection_not_fitted(make, monkeypatch):
-    broken = make()
-    break_off(broken, 5, **SHORT)
+def test_before_is_not_measured_again_and_the_projection_not_fitted(broken_off, monkeypatch):
+    broken = broken_off(5, **SHORT)
     monkeypatch.setattr("tardif.training.run.raw_view", None)
     monkeypatch.setattr("tardif.training.run.fit_projection", None)
-    result = make().train(resume=True, **SHORT)
+    result = broken.train(resume=True, **SHORT)
     assert result.baselines.keys() == {"bm25", "raw", "step 0"}
 
 
 def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make, monkeypatch):
-    settings = {**SHORT, "epochs": 1000, "minutes": 0.05, "save_steps": 1}
+    settings = {**SHORT, "epochs": 1000, "minutes": 0.03, "save_steps": 1}
     broken = make()
     break_off(broken, 8, **settings)  # four are timed
     planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
     monkeypatch.setattr(library_trainer, "timed_batch", None)
     result = make().train(resume=True, **settings)
     assert result.settings["planned_steps"] == planned
-    assert result.seconds["training"] < 2 * 60 * 0.05
+    assert result.seconds["training"] < 2 * 60 * 0.03
 
 
 def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken):
@@ -129,14 +124,13 @@ def test_an_evaluation_that_ctrl_c_prevented_is_made_up_for(make, unbroken):
     assert weights(broken) == weights(whole)
 
 
-def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make):
-    broken = make()
-    break_off(broken, 5, **SHORT)
+def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make, broken_off):
+    broken = broken_off(5, **SHORT)
     with pytest.raises(FolderError, match=r"at step 4.*--resume.*--overwrite"):
-        make().train(**SHORT)
-    result = make(overwrite=True).train(**SHORT)
+        broken.train(**SHORT)
+    result = make("broken", overwrite=True).train(**{**SHORT, "evaluations": 1})
     assert result.settings["resumed_at"] == []
-    assert left_in(broken) == ["tiny"]
+    assert left_in(broken) == ["broken"]
 
 
 @pytest.mark.parametrize(
@@ -150,32 +144,30 @@ def test_an_unfinished_run_is_neither_gone_on_with_nor_replaced_unasked(make):
         ({}, {"language": "de"}, "language is de, was en"),
     ],
 )
-def test_other_settings_are_refused_by_name(make, settings, options, named):
-    broken = make()
-    break_off(broken, 2, **{**SHORT, "evaluations": 1})
+def test_other_settings_are_refused_by_name(make, broken_off, settings, options, named):
+    broken = broken_off(2, **{**SHORT, "evaluations": 1})
     with pytest.raises(SettingError, match=named):
-        make(**options).train(resume=True, **{**SHORT, "evaluations": 1, **settings})
+        make("broken", **options).train(resume=True, **{**SHORT, "evaluations": 1, **settings})
     assert RunFolder(broken.path).is_unfinished()
 
 
-def test_other_data_and_another_base_are_refused(make, pairs, base_folder, tmp_path):
+def test_other_data_and_another_base_are_refused(make, broken_off, pairs, base_folder, tmp_path):
     settings = {**SHORT, "evaluations": 1}
-    broken = make()
-    break_off(broken, 2, **settings)
-    other = make()
+    broken, other = broken_off(2, **settings), make("broken")
     other.prepare(pairs[:-1], validation=0.1, window=(1, 20), near=False, on={"query-is-document": "keep"})
     with pytest.raises(SettingError, match="data is .* was"):
         other.train(resume=True, **settings)
-    base = Trainer("tiny", base_folder("electra"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
+    base = Trainer("broken", base_folder("electra"), devices="cpu", out=tmp_path / "out", dim=16, quiet=True)
     base.prepare(broken.data)
     with pytest.raises(SettingError, match="base is .* was"):
         base.train(resume=True, **settings)
 
 
-def test_how_often_it_saves_may_change(make):
+def test_how_often_it_saves_may_change(broken_off):
     settings = {**SHORT, "evaluations": 1}
-    break_off(make(), 2, **settings)
-    make().train(resume=True, **{**settings, "save_steps": None, "save_minutes": 1, "logging_steps": 3})
+    broken_off(2, **settings).train(
+        resume=True, **{**settings, "save_steps": None, "save_minutes": 1, "logging_steps": 3}
+    )
 
 
 def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
@@ -187,18 +179,19 @@ def test_nothing_to_resume_starts_from_the_beginning_and_says_so(make, capsys):
     assert "longer than the model reads (12 tokens)" in said
 
 
-def test_another_process_that_trains_here_is_not_disturbed(make):
+def test_another_process_that_trains_here_is_not_disturbed(make, tmp_path):
     trainer = make()
-    command = [sys.executable, "-c", HOLDER, str(trainer.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        other.stdout.readline()
+    with forked.children(hold, [0], trainer.path, tmp_path / "held") as (other,):
+        while not (tmp_path / "held").exists():
+            assert other.is_alive()
+            time.sleep(0.01)
         for resume in (False, True):
             with pytest.raises(FolderError, match=f"by process {other.pid} on"):
                 trainer.train(resume=resume, **SHORT)
         with pytest.raises(FolderError, match=f"by process {other.pid} on"):
             make()
         other.kill()
-    trainer.train(resume=True, **{**SHORT, "evaluations": 1})
+    trainer.train(resume=True, **{**SHORT, "evaluations": 1, "max_steps": 2})
     assert left_in(trainer) == ["tiny"]
 
 
@@ -212,10 +205,9 @@ def test_the_last_two_checkpoints_and_their_best_are_kept(make):
 
 
 @pytest.mark.parametrize("how", ["unmarked", "cut short", "best lost"])
-def test_what_is_not_whole_is_never_resumed_and_swept(make, unbroken, how):
+def test_what_is_not_whole_is_never_resumed_and_swept(make, unbroken, broken_off, how):
     settings = {**SHORT, "evaluations": 2}
-    (whole, _), broken = unbroken(**settings), make("broken")
-    break_off(broken, 7, **settings)
+    (whole, _), broken = unbroken(**settings), broken_off(7, **settings)
     folder = RunFolder(broken.path)
     last = folder.last_checkpoint()
     if how == "unmarked":

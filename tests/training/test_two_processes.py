@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 
+import forked
 import one_of_two
 import tiny
 from tardif.data.training_set import TrainingSet
@@ -70,16 +69,12 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def found(base_folder, tmp_path_factory):
-    """What both processes found, by case. This process is the first of them: starting another takes seconds."""
+    """What both processes found, by case. This process is the first of them."""
     folder = tmp_path_factory.mktemp("two")
     DATA.save(folder / "data")
     (folder / "cases.json").write_text(json.dumps({"base": str(base_folder("bert")), "cases": list(CASES.values())}))
-    other = subprocess.Popen([sys.executable, one_of_two.__file__, "1", str(folder)])
-    try:
+    with forked.children(one_of_two.main, [1], folder):
         one_of_two.main(0, folder)
-        assert other.wait(timeout=240) == 0
-    finally:
-        other.kill()
     by_rank = [torch.load(folder / f"found{rank}.pt", weights_only=True) for rank in range(2)]
     return {name: [by_rank[rank][number] for rank in range(2)] for number, name in enumerate(CASES)}
 
