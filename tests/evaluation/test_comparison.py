@@ -228,15 +228,20 @@ def test_two_spellings_of_one_system_are_one_system(beir, tmp_path):
         compare([old, str(tmp_path / "." / "x" / ".." / "old.run").replace("/x/..", "/.")], [beir])
 
 
-@pytest.mark.parametrize("names", [["AP"], ["nDCG"], ["Rprec"], ["R@1000"], ["RR"]])
-def test_all_relevant_documents_can_be_found_however_many_they_are(tmp_path, multi_vector_folder, names):
+@pytest.fixture(scope="module")
+def sea(tmp_path_factory, multi_vector_folder):
+    """A query with 150 relevant documents, and an index of them. Not to be changed."""
+    folder = tmp_path_factory.mktemp("sea")
     corpus = [{"_id": f"d{n:03}", "text": f"the sea {n}"} for n in range(150)]
     qrels = "".join(f"q1\td{n:03}\t1\n" for n in range(150))
-    beir = write_beir(
-        tmp_path / "sea", corpus=corpus, queries=[{"_id": "q1", "text": "the sea"}], qrels={"test": qrels}
-    )
-    index = tmp_path / "index"
-    Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, quiet=True, hybrid=True).close()
+    beir = write_beir(folder / "sea", corpus=corpus, queries=[{"_id": "q1", "text": "the sea"}], qrels={"test": qrels})
+    Retriever.build(multi_vector_folder, beir / "corpus.jsonl", folder / "index", quiet=True, hybrid=True).close()
+    return beir, folder / "index"
+
+
+@pytest.mark.parametrize("names", [["AP"], ["nDCG"], ["Rprec"], ["R@1000"], ["RR"]])
+def test_all_relevant_documents_can_be_found_however_many_they_are(sea, multi_vector_folder, names):
+    beir, index = sea
     systems = ["bm25", str(multi_vector_folder), str(index), f"hybrid:{index}"]
     for figures in compare(systems, [beir], measures=names):
         assert figures.measures[names[0]] == pytest.approx(1.0), figures.name
@@ -269,21 +274,24 @@ def test_a_ranking_is_measured_as_it_is_written_for_every_system(tmp_path, multi
     index = tmp_path / "index"
     write_jsonl(tmp_path / "corpus.jsonl", corpus)
     Retriever.build(multi_vector_folder, tmp_path / "corpus.jsonl", index, quiet=True, hybrid=True).close()
-    for relevant in "ae":
-        beir = write_beir(
+    sets = [
+        write_beir(
             tmp_path / relevant,
             corpus=corpus,
             queries=[{"_id": "q", "text": "the sea"}],
             qrels={"test": f"q\t{relevant}\t1\n"},
         )
-        for system in ("bm25", str(multi_vector_folder), str(index), f"hybrid:{index}"):
-            (found,) = compare([system], [beir], measures=names, run_file=tmp_path / "run.txt")
-            lines = [line.split() for line in (tmp_path / "run.txt").read_text().splitlines()]
-            rank = next(int(line[3]) for line in lines if line[2] == relevant)
+        for relevant in "ae"
+    ]
+    for number, system in enumerate(("bm25", str(multi_vector_folder), str(index), f"hybrid:{index}")):
+        out = tmp_path / f"runs{number}"
+        for found in compare([system], sets, measures=names, run_file=out):
+            (run,) = out.glob(f"*.{found.data}.run")
+            lines = [line.split() for line in run.read_text().splitlines()]
+            rank = next(int(line[3]) for line in lines if line[2] == found.data)
             first = float(rank == 1)
             expected = {"nDCG@1": first, "P@1": first, "RR@1": first, "RR": 1 / rank, "AP": 1 / rank}
             assert found.measures == pytest.approx(expected)
             # Where "bread" stands is the tiny model's affair; equal texts stand by their ids.
             assert [line[2] for line in lines if line[2] != "f"] == list("edcba")
-            (again,) = compare([str(tmp_path / "run.txt")], [beir], measures=names)
-            assert again.measures == found.measures
+        assert len(list(out.iterdir())) == 2

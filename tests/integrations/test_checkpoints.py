@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 
 import pytest
 import torch
@@ -40,8 +41,10 @@ def vectors(model):
     return [*model.encode_query(TEXTS), *model.encode_document(TEXTS)]
 
 
-def assert_equal(one, other, tolerance=1e-6):
-    for mine, yours in zip(vectors(one), vectors(other), strict=True):
+def assert_equal(model, expected, tolerance=1e-6):
+    """The model has the vectors of another, or these."""
+    expected = expected if isinstance(expected, list) else vectors(expected)
+    for mine, yours in zip(vectors(model), expected, strict=True):
         torch.testing.assert_close(mine, yours, rtol=0, atol=tolerance)
 
 
@@ -56,11 +59,27 @@ def save(base, folder, expansion="fixed", *, markers=True, dim=16, edit=lambda m
 
 
 @pytest.fixture(scope="module")
-def own(base_folder, tmp_path_factory):
+def saved(base_folder, tmp_path_factory):
+    """A checkpoint of Tardif's own, by family and expansion, and its vectors. Not to be changed."""
+
+    @cache
+    def made(family="bert", expansion="fixed"):
+        folder = tmp_path_factory.mktemp("own") / "model"
+        return folder, vectors(save(base_folder(family), folder, expansion))
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def own(saved):
     """A checkpoint of Tardif's own with the usual expansion of ColBERT. Not to be changed."""
-    folder = tmp_path_factory.mktemp("own") / "model"
-    save(base_folder("bert"), folder)
-    return folder
+    return saved()[0]
+
+
+@pytest.fixture(scope="module")
+def vectors_in():
+    """The vectors of the checkpoint in a folder that does not change."""
+    return cache(lambda folder: vectors(open_model(str(folder))))
 
 
 def settings(folder):
@@ -80,12 +99,11 @@ def without_key(folder, copy):
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_what_is_written_is_read_back_equal(base_folder, family, tmp_path):
-    model = save(base_folder(family), tmp_path / "own")
+def test_what_is_written_is_read_back_equal(saved, family, tmp_path):
+    own, expected = saved(family)
     for form in ("stanford", "pylate"):
-        written = export_checkpoint(tmp_path / "own", tmp_path / form, form)
-        again = open_model(str(written.folder))
-        assert_equal(again, model)
+        written = export_checkpoint(own, tmp_path / form, form)
+        assert_equal(open_model(str(written.folder)), expected)
         # Nothing of a newer library than the other tools have.
         tokenizer = json.loads((written.folder / "tokenizer_config.json").read_text())
         assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
@@ -94,10 +112,10 @@ def test_what_is_written_is_read_back_equal(base_folder, family, tmp_path):
 
 @pytest.mark.parametrize("expansion", EXPANSIONS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_expansion_comes_back(base_folder, form, expansion, tmp_path):
-    model = save(base_folder("bert"), tmp_path / "own", expansion)
-    written = export_checkpoint(tmp_path / "own", tmp_path / "out", form)
-    assert_equal(open_model(str(written.folder)), model)
+def test_every_expansion_comes_back(saved, form, expansion, tmp_path):
+    own, expected = saved(expansion=expansion)
+    written = export_checkpoint(own, tmp_path / "out", form)
+    assert_equal(open_model(str(written.folder)), expected)
     # What the other tool would do differently is said, and nothing else.
     differs = {"stanford": expansion in ("min", "none"), "pylate": expansion == "min"}
     assert bool(written.notes) == differs.get(form, False), written.notes
@@ -105,18 +123,18 @@ def test_every_expansion_comes_back(base_folder, form, expansion, tmp_path):
 
 @pytest.mark.parametrize("form", ["stanford", "pylate"])
 @pytest.mark.parametrize("expansion", ["fixed", "attended"])
-def test_the_formats_own_keys_say_it_too(base_folder, form, expansion, tmp_path):
-    model = save(base_folder("bert"), tmp_path / "own", expansion)
-    export_checkpoint(tmp_path / "own", tmp_path / "out", form)
-    assert_equal(open_model(str(without_key(tmp_path / "out", tmp_path / "plain"))), model)
+def test_the_formats_own_keys_say_it_too(saved, form, expansion, tmp_path):
+    own, expected = saved(expansion=expansion)
+    export_checkpoint(own, tmp_path / "out", form)
+    assert_equal(open_model(str(without_key(tmp_path / "out", tmp_path / "plain"))), expected)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("checkpoint", ["multi_vector_folder", "stanford_folder", "pylate_folder"])
-def test_any_format_goes_to_any_other(form, checkpoint, request, tmp_path):
+def test_any_format_goes_to_any_other(form, checkpoint, request, vectors_in, tmp_path):
     folder = request.getfixturevalue(checkpoint)
     written = export_checkpoint(folder, tmp_path / "out", form)
-    assert_equal(open_model(str(written.folder)), open_model(str(folder)))
+    assert_equal(open_model(str(written.folder)), vectors_in(folder))
     assert resolve_base(written.folder).kind == {"sentence-transformers": "multi-vector"}.get(form, form)
 
 
@@ -245,10 +263,10 @@ def test_rules_come_back_from_json():
 
 
 @pytest.mark.parametrize("family", ["roberta", "modernbert", "xlm-roberta"])
-def test_a_marker_of_a_foreign_checkpoint_leaves_the_text_as_it_is(base_folder, family, tmp_path):
+def test_a_marker_of_a_foreign_checkpoint_leaves_the_text_as_it_is(saved, family, tmp_path):
     """Inserting by id, as colbert-ai does, leaves the first word's tokens; a marker and a space before it would not."""
-    save(base_folder(family), tmp_path / "own")
-    plain = without_key(export_checkpoint(tmp_path / "own", tmp_path / "out", "stanford").folder, tmp_path / "plain")
+    written = export_checkpoint(saved(family)[0], tmp_path / "out", "stanford")
+    plain = without_key(written.folder, tmp_path / "plain")
     model = open_model(str(plain))
     start, *rest = model.tokenizer("late moon")["input_ids"]
     ids = model.preprocess(["late moon"], prompt=model.prompts["document"], task="document")["input_ids"][0].tolist()

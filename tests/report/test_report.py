@@ -35,20 +35,24 @@ def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "support")
 
 
-def test_the_same_folders_give_the_same_bytes_in_another_process(folder, tmp_path):
-    here = report(folder, tmp_path / "a.html", title="One").read_bytes()
+@pytest.fixture(scope="module")
+def drawn(folder, tmp_path_factory):
+    """The bytes of its page."""
+    return report(folder, tmp_path_factory.mktemp("page") / "a.html", title="One").read_bytes()
+
+
+def test_the_same_folders_give_the_same_bytes_in_another_process(folder, drawn, tmp_path):
     code = "import sys; from tardif.report import report; report([sys.argv[1]], sys.argv[2], title='One')"
     subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "b.html")], check=True)
-    assert here == (tmp_path / "b.html").read_bytes()
+    assert drawn == (tmp_path / "b.html").read_bytes()
 
 
-def test_the_users_matplotlib_settings_change_nothing(folder, tmp_path):
+def test_the_users_matplotlib_settings_change_nothing(folder, drawn, tmp_path):
     import matplotlib
 
-    here = report(folder, tmp_path / "a.html").read_bytes()
     used = {"font.size": 40, "axes.facecolor": "red", "svg.fonttype": "path", "text.parse_math": True}
     with matplotlib.rc_context(used):
-        assert report(folder, tmp_path / "b.html").read_bytes() == here
+        assert report(folder, tmp_path / "b.html", title="One").read_bytes() == drawn
         assert matplotlib.rcParams["font.size"] == 40
 
 
