@@ -11,7 +11,7 @@ from tardif import Client, DataError, Document, Retriever, ServiceError, Setting
 from tardif.errors import ReadOnlyError
 
 QUERY = "what makes the tides of the sea?"
-ODD = ["a/b", "..", ".", "a b?c#d", "ä%2F", "\\", "../../etc/passwd"]
+ODD = ["a/b", "..", ".", "a\nb\n", "a b?c#d", "ä%2F", "\\", "../../etc/passwd"]
 DOCUMENTS = [
     Document(
         "moon", "The moon pulls the sea and makes the tides.", title="Moon", metadata={"lang": "en", "year": 1969}

@@ -1,6 +1,7 @@
 """The tools of the MCP server, asked by the SDK's own client in memory."""
 
 import json
+import shutil
 from contextlib import asynccontextmanager
 
 import pytest
@@ -205,6 +206,19 @@ def test_whatever_a_document_holds_its_answer_is_bounded():
     shown = found_document(hit, None, 1000, 300)
     assert len(shown.model_dump_json()) < 5000
     assert (shown.start, shown.end) == (0, 1000)
+
+
+async def test_an_index_that_is_gone_hides_no_other(folder, tmp_path):
+    indexes = {"docs": ServedIndex.open(folder, name="docs", read_only=True)}
+    indexes["gone"] = ServedIndex.open(shutil.copytree(folder, tmp_path / "gone"), read_only=True)
+    async with Client(await create_mcp_server(indexes)) as client:
+        (tmp_path / "gone").rename(tmp_path / "away")
+        answer = await client.call_tool("list_indexes", {})
+        assert [index["name"] for index in answer.structured_content["indexes"]] == ["docs"]
+        assert (await client.call_tool("search", {"query": QUERY, "index": "gone"})).is_error
+        assert not (await client.call_tool("search", {"query": QUERY, "index": "docs"})).is_error
+    for index in indexes.values():
+        await index.close()
 
 
 async def test_an_index_that_fails_names_no_folder(asking, monkeypatch):

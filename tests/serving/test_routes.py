@@ -89,7 +89,9 @@ async def test_documents_are_added_replaced_got_and_deleted():
         assert "not in the index" in is_problem(await client.get(f"{DOCS}/new"), 404)
 
 
-@pytest.mark.parametrize("identity", ["a/b", "../../etc/passwd", "a b%", "ü\u2028", "?q=1", "\x00", "-" * 5000])
+@pytest.mark.parametrize(
+    "identity", ["a/b", "../../etc/passwd", "a b%", "ü\u2028", "?q=1", "\x00", "\n\r\n", "-" * 5000]
+)
 async def test_any_id_is_asked_for_by_its_percent_encoding(identity):
     from urllib.parse import quote
 
@@ -119,6 +121,19 @@ async def test_at_its_start_the_log_names_indexes_that_cannot_take_documents(cap
     said = {"index": "broken", "error": "FolderError", "message": "The model is not in /m any more."}
     assert (record.levelname, record.values) == ("WARNING", said)
     assert all(index.closed for index in (broken, whole, unchanged))
+
+
+async def test_an_index_that_is_gone_hides_no_other(caplog):
+    gone, law = StandIn("gone"), StandIn("law")
+    gone.fault = FolderError("/secret/gone.index is not an index.")
+    async with asking(gone, law) as client:
+        assert [index["name"] for index in (await client.get("/indexes")).json()["indexes"]] == ["law"]
+        assert "The index gone is left out of the list: /secret/gone.index" in caplog.text
+        is_problem(await client.get("/indexes/gone"), 500)
+        law.fault = BusyError("Too many.", 7)
+        is_problem(await client.get("/indexes"), 429)
+        law.fault = gone.fault
+        assert "/secret" not in is_problem(await client.get("/indexes"), 500)
 
 
 async def test_feedback_is_kept():

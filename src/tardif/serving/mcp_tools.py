@@ -31,7 +31,7 @@ from tardif.serving.mcp_answers import (
     found_document,
     index_summary,
 )
-from tardif.serving.served_index import ServedIndex
+from tardif.serving.served_index import ServedIndex, describe_all
 from tardif.types import Hit
 
 _Parameters = ParamSpec("_Parameters")
@@ -152,7 +152,7 @@ class IndexTools:
 
     async def list_indexes(self) -> IndexesAnswer:
         """Describe the indexes."""
-        return IndexesAnswer(indexes=[index_summary(await index.describe()) for index in self._indexes.values()])
+        return IndexesAnswer(indexes=list(map(index_summary, await describe_all(self._indexes.values()))))
 
     def _chosen(self, name: str | None) -> ServedIndex:
         if name is None and len(self._indexes) == 1:

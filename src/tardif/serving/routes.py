@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from tardif.checks import shown
@@ -19,9 +20,18 @@ from tardif.serving.admission import Admission
 from tardif.serving.limits import ServiceLimits
 from tardif.serving.metrics import CONTENT_TYPE_LATEST, Metrics
 from tardif.serving.problems import MEDIA_TYPE, ProblemError
-from tardif.serving.served_index import ServedIndex
+from tardif.serving.served_index import ServedIndex, describe_all
 from tardif.serving.strict_route import StrictRoute
 from tardif.types import Document, Hit
+
+
+class _AnyText(PathConvertor):
+    """The rest of a path. Starlette's own ends at a line break, which an id may hold."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("anytext", _AnyText())
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,9 @@ _changes = problems(*_WITH_BODY)
 
 @router.get("/indexes", response_model=bodies.IndexList, tags=["Indexes"])
 async def list_indexes(service: Shared) -> Response:
-    """List the indexes, with the fields of their metadata."""
+    """List the indexes, with the fields of their metadata. One that cannot be read is left out."""
     with service.admission.request():
-        return answer({"indexes": [await index.describe() for index in service.indexes.values()]})
+        return answer({"indexes": await describe_all(service.indexes.values())})
 
 
 @router.get("/indexes/{name}", response_model=bodies.Description, tags=["Indexes"])
@@ -90,7 +100,7 @@ async def describe_index(index: Served, service: Shared) -> Response:
         return answer(await index.describe())
 
 
-@router.get("/indexes/{name}/documents/{document_id:path}", response_model=bodies.StoredDocument, tags=["Documents"])
+@router.get("/indexes/{name}/documents/{document_id:anytext}", response_model=bodies.StoredDocument, tags=["Documents"])
 async def get_document(index: Served, document_id: DocumentId, service: Shared) -> Response:
     """Get a document, or a piece, by its id."""
     with service.admission.request():

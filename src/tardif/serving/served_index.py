@@ -8,7 +8,8 @@ next search finds: an index is read at its newest state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from tardif.display import Hits
 from tardif.errors import (
     BusyError,
     DataError,
+    FolderError,
     ReadOnlyError,
     ServiceError,
     SettingError,
@@ -40,6 +42,7 @@ from tardif.serving.worker_process import WorkerProcess
 from tardif.types import Document, Hit
 
 Result = TypeVar("Result")
+_LOG = logging.getLogger(__name__)
 # Threads that look documents up and explain hits, beside the one that searches.
 _READERS = 2
 # Who wants to change an embedded shard that is served.
@@ -304,6 +307,26 @@ class ServedIndex:
         await asyncio.gather(self._searches.close(), self._worker.close())
         await asyncio.to_thread(self._readers.shutdown)
         await asyncio.to_thread(self._index.close)
+
+
+async def describe_all(indexes: Iterable[ServedIndex]) -> list[dict[str, Any]]:
+    """Return what several indexes are (:meth:`ServedIndex.describe`). One that was removed or damaged is left out, and
+    the log names it: the others are still there.
+
+    Raises:
+        FolderError: none of them can be read.
+        BusyError: too many requests wait.
+    """
+    found, failed = [], None
+    for index in indexes:
+        try:
+            found.append(await index.describe())
+        except FolderError as error:
+            failed = error
+            _LOG.error("The index %s is left out of the list: %s", index.name, error)
+    if failed is not None and not found:
+        raise failed
+    return found
 
 
 def _as_stored(document: Document) -> Document:
