@@ -155,6 +155,9 @@ async def test_without_a_token_pages_of_other_hosts_are_refused(folder):
     with over_http(folder) as (_, url):
         async with Client(url) as client:
             await the_hits(client, folder)
+        # What would wait for ever for words of the server is refused, and holds no connection.
+        refused = httpx2.get(url, headers={"Accept": "text/event-stream"}, timeout=TIME)
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
         assert httpx2.post(url, json={}, headers={"Host": "evil.example"}, timeout=TIME).status_code == 421
         assert httpx2.post(url, json={}, headers={"Origin": "http://evil.example"}, timeout=TIME).status_code == 403
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tardif._version import __version__
 from tardif.serving.access_log import JsonLines
 from tardif.serving.gate import Gate
 from tardif.serving.mcp_tools import make_tools
+from tardif.serving.problems import problem
 from tardif.serving.running import listen, serve_app, url_of
 from tardif.serving.served_index import ServedIndex
 from tardif.serving.service_options import ServiceOptions
@@ -67,7 +68,21 @@ def mcp_app(server: MCPServer[None], options: ServiceOptions) -> ASGIApp:
     # The gate checks hosts, origins, tokens and sizes; each request is answered by itself, so no session holds memory.
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     app = server.streamable_http_app(streamable_http_path=PATH, stateless_http=True, transport_security=unchecked)
-    return Gate(app, options)
+    return Gate(_without_streams(app), options)
+
+
+def _without_streams(app: ASGIApp) -> ASGIApp:
+    """Refuse GET, which asks for a stream of what a server says by itself. This one says nothing, and the stream would
+    hold a connection for ever. Clients expect the 405."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] == PATH:
+            said = f"This server sends nothing by itself: POST requests to {PATH}."
+            await problem(405, said, {"Allow": "POST"})(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 def serve_stdio(folders: Mapping[str, Path | str]) -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tardif.checks import shown
 from tardif.errors import DataError, ServiceError, SettingError, TardifError, UnknownDocumentError
 from tardif.escaping import json_text
+from tardif.serving.limits import ServiceLimits
 from tardif.serving.mcp_answers import (
     METADATA,
     MOST_ID,
@@ -55,9 +56,14 @@ _LANGUAGE = (
     "Texts are in single quotes, a field with other characters in double quotes; @id and @title are the document's own."
 )
 
+# The lengths that the search service takes, too: to read a text of megabytes holds up everybody else's search.
+_LIMITS = ServiceLimits()
 Query = Annotated[
     str,
-    Field(description="What is looked for, as a question or a few words, in the documents' language."),
+    Field(
+        description="What is looked for, as a question or a few words, in the documents' language.",
+        max_length=_LIMITS.query_characters,
+    ),
 ]
 IndexName = Annotated[
     str | None, Field(description="Name of the index (list_indexes). Leave it out if there is only one.")
@@ -103,7 +109,11 @@ class IndexTools:
         index: IndexName = None,
         k: Annotated[int, Field(description="How many hits.", ge=1, le=_MOST_HITS)] = _HITS,
         filter: Annotated[  # noqa: A002  the word for it everywhere else
-            str | None, Field(description="Only documents that pass, such as: lang = 'en' and year >= 2020.")
+            str | None,
+            Field(
+                description="Only documents that pass, such as: lang = 'en' and year >= 2020.",
+                max_length=_LIMITS.filter_characters,
+            ),
         ] = None,
         hybrid: Annotated[
             bool, Field(description="Fuse with keyword search: for names, codes and rare words. Not all indexes can.")
