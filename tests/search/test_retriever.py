@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -247,6 +248,13 @@ def test_index_and_model_moved_together_still_open(place):
     assert Retriever(moved / "index").search(QUERIES[0]) == hits
 
 
+def test_an_index_is_opened_in_a_home_folder(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("USERPROFILE", str(place))
+    with Retriever("~/index") as opened, pickle.loads(pickle.dumps(opened)) as other:
+        assert opened.index.folder == other.index.folder == place / "index"
+
+
 def test_a_copy_of_index_and_model_does_not_look_back_at_the_original(place):
     copy = place.with_name("copy")
     shutil.copytree(place, copy)
@@ -410,11 +418,11 @@ def test_an_interrupted_build_goes_on_with_what_was_not_indexed(multi_vector_fol
         monkeypatch.setattr(build, name, value)
     encoded = []
 
-    def encode(model, texts, pool):
+    def encode(model, texts, *how):
         if len(encoded) >= 10 and not resumed:
             raise KeyboardInterrupt
         encoded.extend(texts)
-        return document_vectors(model, texts, pool)
+        return document_vectors(model, texts, *how)
 
     resumed = False
     monkeypatch.setattr(build, "document_vectors", encode)

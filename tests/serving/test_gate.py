@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from service import StandIn, asking, is_problem
 from tardif.errors import SettingError
 from tardif.serving.application import create_app
 from tardif.serving.authorization import check_origin, is_loopback, read_token
+from tardif.serving.feedback import Feedback
 from tardif.serving.limits import ServiceLimits
 from tardif.serving.opening import read_names
 from tardif.serving.service_options import ServiceOptions
@@ -287,6 +289,15 @@ def test_names_of_indexes(tmp_path):
             read_names([f"{tmp_path}/{bad}", f"{tmp_path}/a=b"])
     with pytest.raises(SettingError, match="another index is named"):
         read_names([f"{tmp_path}/support.index", f"support.index={tmp_path}/two words"])
+
+
+def test_a_home_folder_is_found_also_behind_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert read_names(["docs=~/support.index"]) == {"docs": tmp_path / "support.index"}
+    (tmp_path / "token").write_text(TOKEN)
+    assert read_token(Path("~/token"), {}) == TOKEN
+    assert Feedback("~/judged.jsonl").path == tmp_path / "judged.jsonl"
 
 
 async def left(index, method, path, body):

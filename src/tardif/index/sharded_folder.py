@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from tardif.checks import is_int
 from tardif.errors import FolderError, ReplacedError, SettingError
-from tardif.folders import name_aside, read_json, replacing, share, writable, write_json
+from tardif.folders import expanded, name_aside, read_json, replacing, share, writable, write_json
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import (
@@ -336,7 +336,7 @@ def open_index(folder: str | Path, *, threads: int | None = None) -> FolderIndex
     Raises:
         FolderError: the folder is not an index, is damaged, was written by another version, or is a shard of one.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     if is_sharded(folder):
         return ShardedFolder(folder, threads=threads)
     if read_manifest(folder).get("shard") is not None:

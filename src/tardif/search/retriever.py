@@ -18,7 +18,7 @@ from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
 from tardif.explanation import Explanation
 from tardif.extras import INDEXING, MODEL, need
-from tardif.folders import check_output
+from tardif.folders import check_output, expanded
 from tardif.index.filters import parse_filter
 from tardif.index.manifest import check_no_shard
 from tardif.index.memory import MemoryIndex
@@ -127,11 +127,11 @@ class Retriever:
         place = qdrant_place(index)
         how |= {"ray": ray, "replicas": replicas}
         # Absolute: another process may have another working folder.
-        self._call = functools.partial(Retriever, str(place) if place else Path(index).absolute(), **how)
+        self._call = functools.partial(Retriever, str(place) if place else expanded(index).absolute(), **how)
         self._joined = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
             opening.enter_context(self._joined)  # closed if the index cannot be opened
-            self._use(open_qdrant(place, threads) if place and ray is None else self._opened(Path(index)), model)
+            self._use(open_qdrant(place, threads) if place and ray is None else self._opened(expanded(index)), model)
             opening.pop_all()
 
     def _opened(self, folder: Path) -> FolderIndex:

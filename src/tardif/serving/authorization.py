@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tardif.errors import SettingError, reason
 from tardif.file_reading import read_bounded
+from tardif.folders import expanded
 from tardif.serving.problems import ProblemError
 from tardif.serving.service_options import ServiceOptions
 
@@ -39,7 +40,7 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
     if file is not None:
         where = str(file)
         try:
-            token = read_bounded(file, _MOST + 2).decode("utf-8", "replace").strip()
+            token = read_bounded(expanded(file), _MOST + 2).decode("utf-8", "replace").strip()
         except OSError as error:
             raise SettingError(f"--token-file {file} cannot be read: {reason(error)}.") from error
     elif TOKEN_VARIABLE in environment:

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from tardif.errors import FolderError, SettingError, reason
-from tardif.folders import check_file
+from tardif.folders import check_file, expanded
 from tardif.locks import hold
 from tardif.types import Document
 
@@ -42,7 +42,7 @@ class Feedback:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         check_file(self.path)
 
     def add(self, query: str, document: Document, label: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tardif.errors import SettingError
+from tardif.folders import expanded
 from tardif.index.qdrant.places import Edge, Service, qdrant_place
 
 # A part of a URL, a label of metrics, and a word that an agent can repeat.
@@ -32,10 +33,11 @@ def read_names(given: Sequence[str]) -> dict[str, Path | str]:
     for text in given:
         # A folder may hold an equals sign, so it is a name only if it can be one, and no folder has the whole text.
         name, equals, place = text.partition("=")
-        if not equals or not _NAME.fullmatch(name) or Path(text).exists():
+        # A shell replaces the ~ of a home folder only where an argument begins with it: not in NAME=~/FOLDER.
+        if not equals or not _NAME.fullmatch(name) or expanded(text).exists():
             name, place = "", text
         there = qdrant_place(place)
-        name = name or (Path(place).resolve().name if there is None else name_of(there))
+        name = name or (expanded(place).resolve().name if there is None else name_of(there))
         if not _NAME.fullmatch(name):
             raise SettingError(
                 f"{text}: the folder's name cannot be part of a URL (letters, digits and . _ -): give the index a "
@@ -45,7 +47,7 @@ def read_names(given: Sequence[str]) -> dict[str, Path | str]:
             raise SettingError(
                 f"{text}: another index is named {name}: give this one another name, as in {name}-2={place}."
             )
-        found[name] = Path(place) if there is None else str(there)
+        found[name] = expanded(place) if there is None else str(there)
     return found
 
 
