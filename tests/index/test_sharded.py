@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import token_vectors as plain
 from tardif.errors import DataError, PartialWarning, SettingError, ShardError
 from tardif.index import compaction, disk
+from tardif.index.codes import to_fixed, train
 from tardif.index.disk import DiskIndex
 from tardif.index.filters import parse_filter
 from tardif.index.memory import MemoryIndex
@@ -127,6 +128,48 @@ def test_shards_of_one_codebook_score_as_one_index(tmp_path, monkeypatch, bits):
         check_same(sharded, one, words=True)
         assert sharded.prunes
         sharded.close()
+
+
+def noisy(count, tokens, *, seed, dim=32):
+    """Unit vectors [count * tokens, dim] of which a few centroids say little: pruned searches must work for hits."""
+    of_all, draw = np.random.default_rng(0), np.random.default_rng(seed)
+    words, topics = of_all.standard_normal((400, dim)), of_all.standard_normal((60, dim))
+    topic = np.repeat(draw.integers(60, size=count), tokens)
+    rows = words[draw.integers(400, size=count * tokens)] + 0.3 * topics[topic]
+    rows += 1.2 * draw.standard_normal(rows.shape)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_a_pruned_search_of_shards_meets_its_recall_over_the_whole(tmp_path, monkeypatch):
+    for module in (disk, compaction):
+        monkeypatch.setattr(module, "PLAIN_TOKENS", 100)
+    vectors = noisy(6000, 7, seed=1)
+    parts = [DiskIndex.create(tmp_path / f"{n}", model={}, threads=1) for n in range(3)]
+    book = train(to_fixed(vectors, 1.0), 64)
+    for part in parts:
+        part.use_codebook(book)
+    sharded = ShardedIndex(parts)
+    sharded.add([Document(f"d{n}", "") for n in range(6000)], vectors, [7] * 6000)
+    queries, lengths = noisy(60, 8, seed=2), [8] * 60
+    exact = [{name for name, _ in hits} for hits in sharded.search(queries, lengths, 10, exact=True)]
+    found = {}
+    for recall in (0.5, 0.7, 0.9, 0.99):
+        hits = sharded.search(queries, lengths, 10, recall=recall)
+        shares = [len(best & {name for name, _ in own}) / 10 for best, own in zip(exact, hits, strict=True)]
+        found[recall] = float(np.mean(shares))
+    sharded.close()
+    assert [recall for recall, share in found.items() if share < recall] == []
+    assert found[0.5] < found[0.7] < 1  # hits were missed: the searches were pruned
+
+
+@pytest.mark.parametrize("longer", [1.01, 30.0])
+def test_vectors_longer_than_unit_vectors_are_refused(longer):
+    index = ShardedIndex([MemoryIndex(), MemoryIndex()])
+    documents, vectors, lengths = plain.some(9)
+    index.add(documents, vectors * np.float32(0.5), lengths)  # shorter ones are scored as in one index
+    with pytest.raises(DataError, match="without --shards"):
+        index.add(documents, vectors * np.float32(longer), lengths)
+    index.close()
 
 
 def test_a_hybrid_and_a_grouped_ranking_are_those_of_one_index(tmp_path):

@@ -19,6 +19,7 @@ from tardif.index.disk import DiskIndex
 from tardif.index.manifest import shard_identity
 from tardif.index.pieces import differing
 from tardif.index.shard_spool import read_first, spooled
+from tardif.index.sharded import check_unit
 from tardif.locks import hold
 from tardif.search.build import BLOCK, DocumentVectors, EncodeParts, document_vectors, encoded_blocks
 from tardif.search.indexed_model import precision_of
@@ -167,7 +168,9 @@ def _fill(index: DiskIndex, plan: ShardPlan, job: ShardJob, encode: EncodeParts,
             continue
         if known is None:
             encoded += len(missing)
-            index.add(missing, *encoded_together(missing, encode, tell), source=plan.source)
+            found = encoded_together(missing, encode, tell)
+            check_unit(found.vectors)
+            index.add(missing, *found, source=plan.source)
         else:
             index.add(block, *known, source=plan.source)
         # Merged now and not beside the next block: the same shard results on a slow machine and on a fast one.
