@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 
 import pytest
@@ -28,6 +30,18 @@ def whole(base_folder, tmp_path, pairs):
     return made
 
 
+@pytest.fixture(scope="module")
+def finished(base_folder, pairs, marking, tmp_path_factory):
+    """A finished run: its trainer, its result and what it said. Not to be changed."""
+    told, out = io.StringIO(), tmp_path_factory.mktemp("folds") / "out"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
+        patch.setattr("tardif.training.publishing.run_evidence", marking)
+        trainer = Trainer("tiny", base_folder("bert"), devices="cpu", out=out, dim=16)
+        trainer.prepare(pairs, validation=0, window=(1, 20), near=False, on={"query-is-document": "keep"})
+        result = trainer.train(**SHORT)
+    return trainer, result, told.getvalue()
+
+
 def recorded(trainer):
     found = json.loads((trainer.path / "results.json").read_text())
     found.pop("seconds")
@@ -35,10 +49,8 @@ def recorded(trainer):
     return found, (trainer.path / "held_out.jsonl").read_bytes(), weights(trainer)
 
 
-def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, capsys, marks):
-    trainer = whole(quiet=False)
-    result = trainer.train(**SHORT)
-    told = capsys.readouterr().err
+def test_every_query_is_judged_and_the_published_model_is_trained_on_all(finished):
+    trainer, result, told = finished
     queries = set(trainer.queries)
     lines = [json.loads(line) for line in (trainer.path / "held_out.jsonl").read_text().splitlines()]
     assert {line["query_id"] for line in lines} == queries
@@ -63,9 +75,7 @@ def test_every_query_is_judged_and_the_published_model_is_trained_on_all(whole, 
     assert evidence.explanations
 
 
-def test_interrupted_folds_go_on_and_end_the_same(whole, monkeypatch):
-    unbroken = whole("unbroken")
-    unbroken.train(**SHORT)
+def test_interrupted_folds_go_on_and_end_the_same(whole, finished, monkeypatch):
     contrastive, calls = objective.contrastive, []
 
     def wrapped(*args, **kwargs):
@@ -91,5 +101,5 @@ def test_interrupted_folds_go_on_and_end_the_same(whole, monkeypatch):
         calls.clear()
         again.train(resume=True, **SHORT)
     assert len(calls) == 2 + 3  # the second fold, and the published model
-    assert recorded(again) == recorded(unbroken)
+    assert recorded(again) == recorded(finished[0])
     assert not place.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import pytest
 from tardif import FolderError, SettingError, TrainingError
 from tardif.processes import parent
 from tardif.processes.child import PipeConsole
-from tardif.processes.parent import show_piped
+from tardif.processes.parent import Team, show_piped, started, wait
 from tardif.progress import Bar, Console
 from tardif.training.distributed import ProcessGroup, join
 from tardif.training.run_config import load_config
@@ -96,6 +97,15 @@ def test_what_rank_0_says_is_said_here(two):
     )
     train()
     assert trainer.console.said == ["Starting 2 processes.", "Größe"]
+
+
+def test_the_command_calls_the_work_with_its_folder_and_console(tmp_path):
+    """Of a new interpreter, as it is: the work fails with what it was given."""
+    with started(Team(2, "os.path:join", tmp_path, Console(quiet=True))) as processes:
+        assert wait(processes, tmp_path) in ([1, 1], [1, 0], [0, 1])
+    found = [json.loads(path.read_text()) for path in tmp_path.glob("failure-*.json")]
+    assert found
+    assert all("not 'PipeConsole'" in failure["message"] for failure in found)
 
 
 @pytest.mark.parametrize(

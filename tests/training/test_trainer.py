@@ -177,7 +177,7 @@ def test_training_learns(trainer, monkeypatch):
         return losses[-1]
 
     monkeypatch.setattr(objective, "contrastive", watched)
-    trainer.train(**{**SHORT, "epochs": 6})
+    trainer.train(**{**SHORT, "epochs": 6, "evaluations": 1})
     assert len(losses) == 6 * STEPS
     assert sum(losses[-STEPS:]) < 0.7 * sum(losses[:STEPS])
 
@@ -266,7 +266,7 @@ def test_queries_made_from_the_documents_are_trained_on_more_gently(trainer, pai
 
 
 def test_training_in_16_bits_learns_and_is_recorded(trainer):
-    result = trainer.train(**{**SHORT, "epochs": 4}, precision="bf16")
+    result = trainer.train(**{**SHORT, "epochs": 4, "evaluations": 1}, precision="bf16")
     assert result.settings["precision"] == "bf16"
     assert_opens(trainer)
     lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]

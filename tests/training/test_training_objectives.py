@@ -10,7 +10,7 @@ import pytest
 from tardif import SettingError
 from tardif.training import library_trainer, objective
 
-SHORT = {"epochs": 4, "batch_size": 8, "lr": 1e-3}
+SHORT = {"epochs": 4, "batch_size": 8, "lr": 1e-3, "evaluations": 1}
 
 
 def teach(trainer):

@@ -116,8 +116,8 @@ def test_a_gradient_that_is_no_number_is_caught_where_the_loss_is_one(make, monk
         make().train(**SHORT, max_grad_norm=clipped)
 
 
-def test_the_log_is_published(make):
-    result = make().train(**SHORT)
+def test_the_log_is_published(unbroken):
+    _, result = unbroken(**SHORT)
     lines = [json.loads(line) for line in (result.path / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
