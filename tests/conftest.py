@@ -79,6 +79,16 @@ def pytest_xdist_auto_num_workers(config):
     return core_count() + 1 if config.option.markexpr == "slow" and not asked else None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Let no garbage be looked for while test files import their libraries: it is a tenth of the time, and there is none."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 _EXEMPT = {"modules": 0}
 
 
