@@ -81,7 +81,7 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Let no garbage be looked for while test files import their libraries: it is a tenth of the time, and there is none."""
+    """Look for no garbage while test files import their libraries: it takes a tenth of the time, and there is none."""
     gc.disable()
     try:
         return (yield)
@@ -127,7 +127,7 @@ def _exported_once(tmp_path_factory):
 
     The same model gives the same bytes: tests/encoder/onnx/test_convert.py.
     """
-    from tardif.search import build
+    from tardif.search import build, build_sharded, qdrant_build
 
     export, made = build.export_encoder, {}
 
@@ -141,7 +141,8 @@ def _exported_once(tmp_path_factory):
             made[key] = shutil.copytree(folder, tmp_path_factory.mktemp("query-encoder") / "made")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "export_encoder", once)
+        for module in (build, build_sharded, qdrant_build):
+            patch.setattr(module, "export_encoder", once)
         yield
 
 
@@ -174,7 +175,31 @@ def marks(marking, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory, marking):
+def _compared_once():
+    """A checkpoint's weights are compared with its config once for as long as its files stay as they are.
+
+    Every opening does so, and of a tiny model it is a third of the opening. What is wrong is found each time.
+    """
+    from tardif.encoder import loading, model
+
+    fine, compare = set(), loading.check_report
+
+    def once(what, folder, **how):
+        states = [(path.name, path.lstat()) for path in sorted(folder.glob("*"))]
+        files = [(name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
+        key = repr((str(folder), how, files))
+        if key not in fine:
+            compare(what, folder, **how)
+            fine.add(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (loading, model):
+            patch.setattr(module, "check_report", once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, marking, _compared_once):
     """The folder of a family's base: ``base_folder("bert")``. Runs on it mark no words."""
     return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
 
@@ -249,8 +274,26 @@ def hub(monkeypatch, tmp_path):
     running.close()
 
 
+@pytest.fixture(scope="session")
+def _options_once():
+    """The verbs' options are made for the parser once, and not for each line: that takes longer than many verbs."""
+    import typer.main
+
+    made = {}
+
+    def once(app, real=typer.main.get_command):
+        key = app, len(app.registered_commands)  # a verb registers itself
+        if key not in made:
+            made[key] = real(app)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", once)
+        yield
+
+
 @pytest.fixture
-def tardif(capsys):
+def tardif(capsys, _options_once):
     """Run a verb; gives the exit code, stdout and stderr."""
 
     from tardif.cli import main

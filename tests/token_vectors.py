@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from tardif.types import Document, Piece
 DIM = 12
 
 
+@cache
+def _centres(dim: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((20, dim))
+
+
 def vectors_of(seed: int, tokens: int, dim: int = DIM) -> np.ndarray:
     """Unit vectors [tokens, dim] around a few directions, as token vectors lie."""
     draw = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).standard_normal((20, dim))
-    rows = centres[draw.integers(20, size=tokens)] + 0.5 * draw.standard_normal((tokens, dim))
+    rows = _centres(dim)[draw.integers(20, size=tokens)] + 0.5 * draw.standard_normal((tokens, dim))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 

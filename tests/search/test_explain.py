@@ -76,7 +76,8 @@ def test_the_matches_are_the_models_own_and_sum_to_its_maxsim(family, fresh):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_every_token_covers_its_own_characters_of_the_text(family, fresh):
     model = fresh(family)
-    for query, text in itertools.product(("what is it?", TEXT, "\ud83d half"), HARD):
+    # A side is read without the other: each query and each text once.
+    for query, text in zip(itertools.cycle(("what is it?", TEXT, "\ud83d half")), HARD, strict=False):
         found = explain_text(model, query, text)
         for side, tokens in ((found.query, found.query_tokens), (found.document, found.document_tokens)):
             placed = [token for token in tokens if token.start is not None]
@@ -315,7 +316,7 @@ def test_other_tokenizers_give_the_same_places_from_an_index(family, fresh, tmp_
     fresh(family).save_pretrained(str(tmp_path / "model"), create_model_card=False)
     texts = [Document(f"h{n}", text) for n, text in enumerate(HARD) if text.strip()]
     with Retriever.build(tmp_path / "model", texts, tmp_path / "index", bits=16, quiet=True) as retriever:
-        for query, text in itertools.product(("Été", TEXT), texts):
+        for query, text in zip(itertools.cycle(("Été", TEXT)), texts, strict=False):
             found, expected = retriever.explain(query, text.id), explain_text(retriever.model, query, text.content)
             assert found.query_tokens == expected.query_tokens
             assert found.document_tokens == expected.document_tokens
