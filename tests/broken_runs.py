@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import nullcontext
 
 import pytest
 
+from tardif.progress import Console
 from tardif.training import objective
+from tardif.training.run_folder import RunFolder
 
 
 class BrokenError(Exception):
@@ -41,3 +44,10 @@ def break_off(trainer, batch, act=None, **settings):
         patch.setattr(objective, "contrastive", wrapped)
         with pytest.raises(BrokenError) if act is None else nullcontext():
             return trainer.train(**settings)
+
+
+def hold(rank, path, held):
+    """Hold the folder of the runs at ``path`` until this process is killed."""
+    with RunFolder(path).held(resume=False, overwrite=False, console=Console(quiet=True)):
+        held.touch()
+        time.sleep(600)

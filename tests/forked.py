@@ -33,7 +33,7 @@ def _call(function, rank, environment, *given):
 
 @contextmanager
 def children(function, ranks, *given, **environment):
-    """Start processes that call ``function(rank, *given)``, a module's own function; gives them.
+    """Start processes that call ``function(rank, *given)``, of a module that can be imported by its name; gives them.
 
     Leaving the block waits for them: they must end well, unless the block has killed them. An error in it ends them.
     """

@@ -8,21 +8,13 @@ import time
 import pytest
 
 import forked
-from broken_runs import break_off, press_ctrl_c, weights
+from broken_runs import break_off, hold, press_ctrl_c, weights
 from tardif import FolderError, SettingError, Trainer, TrainingError
-from tardif.progress import Console
 from tardif.training import checkpoints, library_trainer, objective, publishing
 from tardif.training.run_folder import RunFolder
 
 STEPS = 10  # two epochs of 36 examples in steps of 8, the last one of 4
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "evaluations": 4, "save_steps": 1}
-
-
-def hold(rank, path, held):
-    """Hold the folder of the runs at ``path`` until this process is killed."""
-    with RunFolder(path).held(resume=False, overwrite=False, console=Console(quiet=True)):
-        held.touch()
-        time.sleep(600)
 
 
 def left_in(trainer):
