@@ -1,17 +1,22 @@
 """A program: kill a publication at each of its steps, one after another, and look at what is left.
 
-``python killed.py FOLDER WAY WHAT``: WAY is ``swap`` or ``rename``, WHAT is ``staged``, ``index`` or ``file``. Each
-step is something that the interpreter reports to an audit hook: a file opened, renamed or removed, a lock taken.
+``python killed.py FOLDER WAY...``: WAY is ``swap`` or ``rename``; what is published is ``staged``, ``index`` and
+``file``, and for each a line of JSON says how many steps there were, or what was wrong. Each step is something that the
+interpreter reports to an audit hook: a file opened, renamed or removed, a lock taken.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from tardif import folders
+from tardif.exchange import exchange
 from tardif.folders import holding, read_json, staged, write_json, write_output
 from tardif.search import build
 
@@ -52,7 +57,11 @@ def killed_at(step: int, path: Path, what: str) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
-        publish(path, what)
+        try:
+            publish(path, what)
+        except BaseException:  # the child ends here, whatever happens
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status in (0, signal.SIGKILL), status
@@ -66,9 +75,10 @@ def there(path: Path) -> dict[str, str]:
     return {name: read_json(path / name, what="a folder") for name in sorted(OLD, reverse=True)}
 
 
-def main(root: Path, way: str, what: str) -> None:
-    if way == "rename":
-        folders.exchange = lambda one, other: False
+def tried(root: Path, way: str, what: str) -> int:
+    """Kill it at every step; how many there were."""
+    folders.exchange = exchange if way == "swap" else lambda one, other: False
+    root.mkdir(parents=True)
     steps, found, missing = 0, set(), 0
     while True:
         place = root / str(steps)
@@ -88,7 +98,18 @@ def main(root: Path, way: str, what: str) -> None:
         steps += 1
     assert found == {"old", "new"}
     assert bool(missing) == (way == "rename" and what != "file"), missing
-    sys.stdout.write(f"{steps}\n")
+    return steps
+
+
+def main(root: Path, *ways: str) -> None:
+    for way, what in itertools.product(ways, ("staged", "index", "file")):
+        said = {"way": way, "what": what}
+        try:
+            said["steps"] = tried(root / way / what, way, what)
+        except Exception:
+            said["wrong"] = traceback.format_exc()
+        sys.stdout.write(f"{json.dumps(said)}\n")
+        sys.stdout.flush()  # before the next fork
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ async def test_a_large_body_is_read_in_parts_and_refused_beyond_the_limit():
 
 
 async def test_a_slow_body_is_not_waited_for():
-    limits = ServiceLimits(body_seconds=1)
+    limits = ServiceLimits(body_seconds=0.1)
     async with asking(StandIn(), limits=limits) as client:
         never = asyncio.Event()
 
@@ -151,7 +151,7 @@ async def test_a_slow_body_is_not_waited_for():
 
         # The transport gives the application one part, and then waits.
         answer = await client.post(SEARCH, content=parts(), headers=JSON)
-        assert "within 1 s" in is_problem(answer, 408)
+        assert "within 0.1 s" in is_problem(answer, 408)
 
 
 async def test_bodies_that_fill_the_memory_are_refused_until_others_are_done():
