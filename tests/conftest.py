@@ -70,6 +70,28 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=_turn)
 
 
+_GROUP = re.compile(r"^pytestmark = .*\bpytest\.mark\.xdist_group\(\"(\w+)\"\)", re.MULTILINE)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a group's files on one process: pytest-xdist 3.8 writes groups into ids that pytest 9.2 does not read."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    @cache
+    def group_of(file):
+        found = _GROUP.search((config.rootpath / file).read_text(encoding="utf-8"))
+        return found and found[1]
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid.partition("::")[0]) or super()._split_scope(nodeid)
+
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """Give the slow tests a process more than there are cores: they often wait for what they started."""

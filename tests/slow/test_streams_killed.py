@@ -24,11 +24,11 @@ model, out, blocks = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 build.BLOCK, build._PART, build.centroid_count = 7, 7, lambda tokens: 8
 vectors, calls = build.document_vectors, []
 
-def counted(encoder, texts, pool):
+def counted(encoder, texts, *how):
     calls.append(len(texts))
     if len(calls) > blocks:
         os.kill(os.getpid(), signal.SIGKILL)
-    return vectors(encoder, texts, pool)
+    return vectors(encoder, texts, *how)
 
 build.document_vectors = counted
 rows = ({"id": f"d{n:02}", "text": f"{tiny.SENTENCES[n % 20]} {n}"} for n in range(60))
