@@ -42,7 +42,7 @@ def test_a_token_is_no_argument(tardif, tmp_path):
     [
         (["--token-file", "none"], "--token-file none cannot be read"),
         (["--limit", "k"], "--limit k: write NAME=AMOUNT"),
-        (["--limit", "hits=3"], "--limit hits: unknown; the limits are body_bytes, k,"),
+        (["--limit", "hit=3"], "--limit hit: unknown; the limits are body_bytes, k,"),
         (["--limit", "k=3", "--limit", "k=4"], "--limit: k is given 2 times"),
         (["--allow-origin", "*"], "--allow-origin *: give scheme and host"),
         (["--host", "no host", "--no-auth"], "--host no host is no address"),

@@ -41,7 +41,7 @@ async def test_few_labels_whatever_is_asked():
     counts = [line for line in page.text.splitlines() if line.startswith("tardif_requests_total")]
     assert sorted(counts) == [
         'tardif_requests_total{method="GET",route="/indexes/{name}",status="404"} 20.0',
-        'tardif_requests_total{method="GET",route="/indexes/{name}/documents/{document_id:path}",status="404"} 20.0',
+        'tardif_requests_total{method="GET",route="/indexes/{name}/documents/{document_id}",status="404"} 20.0',
         'tardif_requests_total{method="GET",route="other",status="404"} 20.0',
         'tardif_requests_total{method="POST",route="/indexes/{name}/search",status="200"} 1.0',
         'tardif_requests_total{method="other",route="/indexes",status="405"} 20.0',

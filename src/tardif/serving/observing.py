@@ -73,7 +73,7 @@ class Observer:
     def _note(self, scope: Scope, inner: MutableMapping[str, Any], answer: _Answer, seconds: float) -> None:
         """Count an answer and write its line."""
         status = answer.status or _GONE
-        route = getattr(inner.get("route"), "path", None) or "other"
+        route = getattr(inner.get("route"), "path_format", None) or "other"
         self._metrics.answered(scope["method"], route, status, seconds)
         client = scope.get("client")
         failure = failure_of(inner)
