@@ -148,12 +148,12 @@ def test_a_shard_is_a_function_of_the_files_of_the_build(unexported, multi_vecto
 def test_an_interrupted_build_continues(unexported, multi_vector_folder, tmp_path, monkeypatch, calls):
     encoded, left = [], [calls]
 
-    def encode(model, texts, pool):
+    def encode(model, texts, *how):
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
         encoded.extend(texts)
-        return document_vectors(model, texts, pool)
+        return document_vectors(model, texts, *how)
 
     monkeypatch.setattr(build, "document_vectors", encode)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from tardif.index.checking import Examination, examine_index
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import read_manifest, read_shards, shard_identity
 from tardif.index.sharded import shard_of
-from tardif.index.sharded_folder import read_notes
+from tardif.index.sharded_folder import read_notes, stranger
 
 
 def examine_shards(folder: Path) -> Examination:
@@ -25,7 +25,7 @@ def examine_shards(folder: Path) -> Examination:
     for number, name in enumerate(names):
         try:
             if read_manifest(folder / name)["identity"] != shard_identity(manifest["identity"], number):
-                raise FolderError(f"{folder / name} is not the shard that was written there: put that one back.")
+                raise stranger(folder / name)
             part = examine_index(folder / name)
         except FolderError as error:
             whole.problems.append(f"The shard {name} cannot be read: {error}")

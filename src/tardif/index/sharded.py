@@ -396,7 +396,7 @@ class ShardedIndex:
             # Some shards may be empty, so each must know the vectors' width to be its own.
             self._ask_all(lambda shard: shard.score(vectors[:1], []))
             self._check_free(documents)
-            parts = _parts(documents, vectors, lengths, groups, len(self.shards))
+            parts = parts_by_shard(documents, vectors, lengths, groups, len(self.shards))
             return sum(self._ask({place: partial(_add, part, source) for place, part in parts.items()}).values())
 
     def _check_free(self, documents: Sequence[Document]) -> None:
@@ -451,16 +451,18 @@ def _ended(crew: Crew, moments: Mapping[int, AbstractContextManager[None]]) -> d
     return crew.run({place: partial(moment.__exit__, None, None, None) for place, moment in moments.items()})
 
 
-_Part = tuple[list[Document], Vectors, list[int], "Groups | None"]
+# Documents, and of them packed vectors, the number of each's, and the tokens that share one.
+Part = tuple[list[Document], Vectors, list[int], "Groups | None"]
 
 
-def _parts(
+def parts_by_shard(
     documents: Sequence[Document], vectors: Vectors, lengths: Sequence[int], groups: Groups | None, shards: int
-) -> dict[int, _Part]:
-    """What each shard gets of documents that are added together."""
+) -> dict[int, Part]:
+    """Return what each shard gets of documents that are added together, in their order; shards that get none are left
+    out."""
     places = np.array([shard_of(document.whole_id, shards) for document in documents], dtype=np.int64)
     rows = np.repeat(places, np.asarray(lengths, dtype=np.int64))  # [tokens]: the shard of each
-    found: dict[int, _Part] = {}
+    found: dict[int, Part] = {}
     for place in np.unique(places).tolist():
         own = np.flatnonzero(places == place).tolist()
         some = None if groups is None else [groups[n] for n in own]
@@ -468,7 +470,7 @@ def _parts(
     return found
 
 
-def _add(part: _Part, source: str, shard: Shard) -> int:
+def _add(part: Part, source: str, shard: Shard) -> int:
     return shard.add(*part, source=source)
 
 

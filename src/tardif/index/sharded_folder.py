@@ -147,7 +147,7 @@ class ShardedFolder(ShardedIndex):
             shard.close()
         except FolderError as error:
             return _AbsentShard(error)
-        return _AbsentShard(FolderError(f"{place} is not the shard that was written there: put that one back."))
+        return _AbsentShard(stranger(place))
 
     @classmethod
     def create(
@@ -283,6 +283,11 @@ def _tokens_of(shard: Any) -> int:
 
 def _fields_of(shard: Any) -> list[MetadataField]:
     return list(shard.fields())
+
+
+def stranger(place: Path) -> FolderError:
+    """Return the error for a folder that holds another index than the shard that was written there."""
+    return FolderError(f"{place} is not the shard that was written there: put that one back.")
 
 
 def new_shards(about: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -216,13 +216,20 @@ def encoding(
         yield partial(map, lambda texts: document_vectors(encoder, texts, options.pool, options.precision))
         return
     with connected(options.ray) as cluster:
-        make = partial(_opened_encode, options.pool, options.precision, cluster.device, options.trust_remote_code)
+        make = partial(opened_encode, options.pool, options.precision, cluster.device, options.trust_remote_code)
         with Pool(cluster, make, [ship(folder)], console) as pool:
             yield pool.map
 
 
-def _opened_encode(pool: float, precision: str, device: str, trust_remote_code: bool, folder: Path) -> Encode:
-    """Open a model in a worker, and return what encodes documents."""
+def opened_encode(pool: float, precision: str, device: str, trust_remote_code: bool, folder: Path) -> Encode:
+    """Open a model in a worker, or for a shard, and return what encodes documents.
+
+    Args:
+        pool, precision: as for :func:`document_vectors`.
+        device: torch's name of the device.
+        trust_remote_code: let the model run its own code.
+        folder: of the model.
+    """
     from tardif.encoder.model import open_model
 
     base = resolve_base(folder, trust_remote_code=trust_remote_code)
@@ -235,6 +242,27 @@ def spool_beside(out: Path) -> Path:
     name = name_aside(real_place(out), "partial")
     parent = next(parent for parent in name.parents if parent.exists())  # those of the index may not be made yet
     return parent / name.name
+
+
+def work_beside(place: Path) -> Path:
+    """Return the folder in which an index grows that becomes ``place``.
+
+    Beside it, so that publishing is a rename on one file system; without a random part, so that it is found again.
+
+    >>> work_beside(Path("support.index"))
+    PosixPath('.support.index.indexing')
+    """
+    return place.with_name(f".{place.name}.indexing")
+
+
+def check_corpus(corpus: SpooledCorpus) -> None:
+    """Raise if there is nothing to index.
+
+    Raises:
+        DataError: the corpus is empty.
+    """
+    if not len(corpus):
+        raise DataError("The corpus is empty: there is nothing to index.")
 
 
 @contextmanager
@@ -250,8 +278,7 @@ def _under_way(out: Path, manifest: Mapping[str, Any], options: BuildOptions) ->
         FolderError: another process builds this index, or the folder cannot be written.
     """
     place = real_place(out)
-    # Beside the output, so that publishing is a rename on one file system; without a random part, so that it is found.
-    work = place.with_name(f".{place.name}.indexing")
+    work = work_beside(place)
     with holding(out, overwrite=options.overwrite, what=f"{out} is being built"), writable(out):
         index = _interrupted(work, manifest, options.threads)
         if index is None:
@@ -327,8 +354,7 @@ def fill(
         DataError: the corpus is empty, or vectors are not finite numbers.
         FolderError: the folder cannot be written.
     """
-    if not len(corpus):
-        raise DataError("The corpus is empty: there is nothing to index.")
+    check_corpus(corpus)
     sampled: list[Document] = []
 
     def blocks() -> Iterator[list[Document]]:

@@ -13,17 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xxhash
 
-from tardif.errors import DataError, FolderError
+from tardif.errors import FolderError
 from tardif.folders import holding, real_place, remove, share, writable, write_json
 from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
 from tardif.index.codes import to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS
 from tardif.index.manifest import SHARDS
 from tardif.index.shard_spool import ShardSpools, write_first
-from tardif.index.sharded import check_unit, shard_of
+from tardif.index.sharded import check_unit, parts_by_shard
 from tardif.index.sharded_folder import CHANGE, ShardedFolder, new_shards
 from tardif.index.spool import SpooledCorpus
 from tardif.locks import lock_file
@@ -32,11 +31,13 @@ from tardif.search.build import (
     BuildOptions,
     DocumentVectors,
     EncodeParts,
+    check_corpus,
     corpus_for,
     encoding,
     finish,
     sample_size,
     spool_beside,
+    work_beside,
 )
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
@@ -75,8 +76,7 @@ def build_sharded(
         build_all: builds the shards.
     """
     with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder):
-        if not len(corpus):
-            raise DataError("The corpus is empty: there is nothing to index.")
+        check_corpus(corpus)
         options = options.decided(base)
         remembered = IndexedModel.remember(base.folder, out, options.precision)
         about = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
@@ -97,7 +97,7 @@ def build_sharded(
 def _under_way(out: Path, options: BuildOptions) -> Iterator[Path]:
     """Give the folder of a build, which becomes ``out`` when the block ends without an error."""
     place = real_place(out)
-    work = place.with_name(f".{place.name}.indexing")
+    work = work_beside(place)
     with holding(out, overwrite=options.overwrite, what=f"{out} is being built"), writable(out):
         try:
             yield work
@@ -177,12 +177,10 @@ def _learn(
 
 def _by_shard(documents: Sequence[Document], found: DocumentVectors, shards: int) -> Iterator[DocumentVectors]:
     """The vectors of each shard's documents, in the order of the documents."""
-    places = np.array([shard_of(document.whole_id, shards) for document in documents], dtype=np.int64)
-    rows = np.repeat(places, found.lengths)
+    parts = parts_by_shard(documents, *found, shards)
+    empty = DocumentVectors(found.vectors[:0], [], None if found.groups is None else [])
     for place in range(shards):
-        own = np.flatnonzero(places == place).tolist()
-        groups = None if found.groups is None else [found.groups[n] for n in own]
-        yield DocumentVectors(found.vectors[rows == place], [found.lengths[n] for n in own], groups)
+        yield DocumentVectors(*parts[place][1:]) if place in parts else empty
 
 
 def _complete(work: Path, encoder: MultiVectorEncoder, reader: CorpusReader, options: BuildOptions) -> None:

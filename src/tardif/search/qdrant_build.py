@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.errors import DataError, FolderError, SettingError
+from tardif.errors import FolderError, SettingError
 from tardif.folders import check_output, holding, real_place, remove, writable
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import check_no_shard
@@ -29,7 +29,16 @@ from tardif.index.sharded_folder import FolderIndex, open_index
 from tardif.index.spool import SpooledCorpus
 from tardif.index.stored import StoredBlock, stored_blocks
 from tardif.progress import Bar, Console
-from tardif.search.build import BuildOptions, EncodeParts, corpus_for, encoded_blocks, encoding, finish
+from tardif.search.build import (
+    BuildOptions,
+    EncodeParts,
+    check_corpus,
+    corpus_for,
+    encoded_blocks,
+    encoding,
+    finish,
+    work_beside,
+)
 from tardif.search.corpus_reader import NOTES, CorpusReader
 from tardif.search.export_vectors import parts_of
 from tardif.search.indexed_model import IndexedModel, precision_of
@@ -131,8 +140,7 @@ def _model(folder: Path, place: Service | Edge, precision: str) -> dict[str, Any
 
 def _fill(index: QdrantIndex, corpus: SpooledCorpus, encode: EncodeParts, bar: Bar, source: str) -> None:
     """Make an index hold exactly these documents."""
-    if not len(corpus):
-        raise DataError("The corpus is empty: there is nothing to index.")
+    check_corpus(corpus)
 
     def blocks() -> Iterator[list[Document]]:
         for block in corpus.blocks(_BLOCK):
@@ -259,8 +267,7 @@ def _collection_under_way(
 @contextmanager
 def _folder_under_way(place: Edge, about: Mapping[str, Any], bits: int, overwrite: bool) -> Iterator[QdrantIndex]:
     folder = real_place(place.folder)
-    # As that of an index of Tardif's own (tardif.search.build).
-    work = folder.with_name(f".{folder.name}.indexing")
+    work = work_beside(folder)
     with holding(place.folder, overwrite=overwrite, what=f"{place} is being built"), writable(place.folder):
         engine = _interrupted(work, about)
         index = QdrantIndex(engine, about, bits=bits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tardif.index.pieces import differing
 from tardif.index.shard_spool import read_first, spooled
 from tardif.index.sharded import check_unit
 from tardif.locks import hold
-from tardif.search.build import BLOCK, DocumentVectors, EncodeParts, document_vectors, encoded_blocks
+from tardif.search.build import BLOCK, DocumentVectors, EncodeParts, encoded_blocks, opened_encode, work_beside
 from tardif.search.indexed_model import precision_of
 from tardif.types import Document
 
@@ -121,7 +121,7 @@ def build_shard(
             tell(rows)
             return rows, 0
         remove(place)
-        aside = place.with_name(f".{name}.indexing")
+        aside = work_beside(place)
         with _begun(aside, plan, job) as index:
             encoded = _fill(index, plan, job, encode or _encoder(job, plan), tell)
         aside.rename(place)
@@ -205,14 +205,11 @@ def _blocks(plan: ShardPlan, job: ShardJob) -> Iterator[tuple[list[Document], Do
 
 
 def _encoder(job: ShardJob, plan: ShardPlan) -> EncodeParts:
-    opened: list[Any] = []
     pool, precision = float(plan.manifest["pool"]), precision_of(plan.manifest["model"])
+    # Opened with the first part: a shard may need none encoded.
+    opened = cache(partial(opened_encode, pool, precision, job.device, job.trust_remote_code, job.model))
 
     def encode_part(texts: Sequence[str]) -> DocumentVectors:
-        from tardif.encoder.model import open_model
-
-        if not opened:
-            opened.append(open_model(str(job.model), device=job.device, trust_remote_code=job.trust_remote_code))
-        return document_vectors(opened[0], texts, pool, precision)
+        return opened()(texts)
 
     return partial(map, encode_part)
