@@ -376,11 +376,11 @@ def test_an_interrupted_pooled_build_goes_on_with_groups(multi_vector_folder, tm
         monkeypatch.setattr(build, name, value)
     encoded, make = [], build.document_vectors
 
-    def interrupted(model, texts, pool):
+    def interrupted(model, texts, *how):
         if len(encoded) >= 10:
             raise KeyboardInterrupt
         encoded.extend(texts)
-        return make(model, texts, pool)
+        return make(model, texts, *how)
 
     with monkeypatch.context() as patch:
         patch.setattr(build, "document_vectors", interrupted)

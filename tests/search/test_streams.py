@@ -74,9 +74,9 @@ def test_a_build_holds_a_block_of_documents_at_a_time(multi_vector_folder, tmp_p
             seen.append(alive())
             yield Document(f"d{n:03}", f"{tiny.SENTENCES[n % 20]} {n}")
 
-    def encode(model, texts, pool):
+    def encode(model, texts, *how):
         seen.append(alive())
-        return document_vectors(model, texts, pool)
+        return document_vectors(model, texts, *how)
 
     monkeypatch.setattr(build, "document_vectors", encode)
     with Retriever.build(multi_vector_folder, rows(), tmp_path / "index", quiet=True) as retriever:
