@@ -12,6 +12,7 @@ from tardif.cluster.connection import connected
 from tardif.index import sharded_folder
 from tardif.index.disk import DiskIndex
 from tardif.index.manifest import new_manifest
+from tardif.index.qdrant.payload import point_id
 from tardif.search.retriever import Retriever
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -116,3 +117,20 @@ def test_an_index_in_shards_is_built_searched_and_changed_as_without_a_cluster(f
     # What was written over the cluster is in the folder.
     with Retriever(folders[0]) as here, Retriever(folders[1]) as again:
         assert answers(again) == answers(here)
+
+
+def test_an_index_in_qdrant_has_the_vectors_that_it_has_without_a_cluster(
+    cluster, corpus, multi_vector_folder, tmp_path
+):
+    pytest.importorskip("qdrant_edge")
+    found = []
+    for name, ray in (("here", None), ("over", cluster.address)):
+        place = f"edge:{tmp_path / name}"
+        with Retriever.build(multi_vector_folder, corpus, place, ray=ray, quiet=True) as built:
+            records = built.index.engine.vectors([point_id(f"d{n}") for n in range(60)], ("id",))
+            found.append({record.payload["id"]: record.vectors for record in records})
+            assert built.search(QUERIES[0], k=3)
+    here, over = found
+    assert here.keys() == over.keys()
+    assert len(here) == 60
+    assert all((here[name] == over[name]).all() for name in here)
