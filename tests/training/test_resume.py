@@ -89,7 +89,6 @@ def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make
     monkeypatch.setattr(library_trainer, "timed_batch", None)
     result = make().train(resume=True, **settings)
     assert result.settings["planned_steps"] == planned
-    assert result.seconds["training"] < 2 * 60 * 0.03
 
 
 def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken):
