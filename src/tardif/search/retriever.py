@@ -252,9 +252,9 @@ class Retriever:
                 None builds one index.
             overwrite: replace an existing folder.
             device: torch's name of the device to encode on.
-            precision: of encoding documents, here and when some are added later: ``fp32``; ``bf16``, which takes half
-                the time or less on CPUs with instructions for it, and changes scores in their third digit; ``auto``:
-                bf16 on those, else fp32.
+            precision: of encoding documents, here and when some are added later: ``fp32``; ``bf16``, which takes two
+                thirds of the time or less on CPUs with instructions for it, and changes scores in their third digit;
+                ``auto``: bf16 on those, else fp32.
             threads: for scoring; all processors by default.
             trust_remote_code: let the model run its own code.
             report: a file for JSON lines: every file and row that was not read whole, and every truncated document.
