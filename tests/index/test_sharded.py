@@ -162,16 +162,6 @@ def test_a_pruned_search_of_shards_meets_its_recall_over_the_whole(tmp_path, mon
     assert found[0.5] < found[0.7] < 1  # hits were missed: the searches were pruned
 
 
-@pytest.mark.parametrize("longer", [1.01, 30.0])
-def test_vectors_longer_than_unit_vectors_are_refused(longer):
-    index = ShardedIndex([MemoryIndex(), MemoryIndex()])
-    documents, vectors, lengths = plain.some(9)
-    index.add(documents, vectors * np.float32(0.5), lengths)  # shorter ones are scored as in one index
-    with pytest.raises(DataError, match="without --shards"):
-        index.add(documents, vectors * np.float32(longer), lengths)
-    index.close()
-
-
 def test_a_hybrid_and_a_grouped_ranking_are_those_of_one_index(tmp_path):
     parts = [DiskIndex.create(tmp_path / f"{n}", model={}, words="en", threads=1) for n in range(4)]
     sharded = ShardedIndex(parts[1:])

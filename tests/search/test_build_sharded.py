@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tiny
-from tardif.errors import DataError, FolderError, SettingError
+from tardif.errors import FolderError, SettingError
 from tardif.index import compaction, disk
 from tardif.index.shard_checking import examine_shards
 from tardif.index.sharded import shard_of
@@ -187,22 +187,6 @@ def test_more_shards_than_documents(unexported, multi_vector_folder, tmp_path):
     with Retriever.build(multi_vector_folder, CORPUS[:2], tmp_path / "index", shards=7, quiet=True) as retriever:
         assert len(retriever.search("tides", k=5)) == 2
     assert export_vectors(tmp_path / "index", tmp_path / "vectors").documents == 2
-
-
-@pytest.mark.parametrize("after", [0, 2])
-def test_a_model_of_longer_vectors_is_refused(unexported, multi_vector_folder, tmp_path, monkeypatch, after):
-    encode, called = build.document_vectors, []
-
-    def longer(*given):
-        called.append(given)
-        found = encode(*given)
-        return found._replace(vectors=found.vectors * np.float32(1 + (len(called) > after)))
-
-    monkeypatch.setattr(build, "document_vectors", longer)
-    with pytest.raises(DataError, match="without --shards"):
-        Retriever.build(multi_vector_folder, tiny.SENTENCES[:20], tmp_path / "index", shards=2, quiet=True)
-    assert len(called) == after + 1
-    assert not (tmp_path / "index").exists()
 
 
 def test_lost_vectors_and_a_lost_encoder_are_restored(multi_vector_folder, tmp_path, tardif):

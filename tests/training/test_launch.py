@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -52,24 +52,22 @@ def two(make, monkeypatch):
 
 
 def children():
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    """Processes that were started here, but for the server of :mod:`forked`."""
+    mine = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in mine if "multiprocessing" not in " ".join(child.cmdline())]
 
 
-def press_ctrl_c(trainer, *times):
-    """Press Ctrl-C each time that all of these files stand in the folder of the processes, and their parent waits."""
-    place = RunFolder(trainer.path).path / "processes"
-    deadline = time.monotonic() + 60
+def press_ctrl_c(monkeypatch, trainer, *times):
+    """Press Ctrl-C each time that all of these files stand in the folder of the processes, while their parent waits."""
+    place, to_come = RunFolder(trainer.path).path / "processes", list(times)
 
-    def press():
-        for names in times:
-            while not all((place / name).exists() for name in names):
-                if time.monotonic() > deadline:
-                    return
-                time.sleep(0.01)
-            time.sleep(0.2)
-            os.kill(os.getpid(), signal.SIGINT)
+    def sleep(seconds):
+        if to_come and all((place / name).exists() for name in to_come[0]):
+            del to_come[0]
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(seconds)
 
-    threading.Thread(target=press, daemon=True).start()
+    monkeypatch.setattr(parent, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
 
 
 def left_in(trainer):
@@ -140,23 +138,23 @@ def test_a_process_that_fails_ends_the_others_and_says_why(two, monkeypatch, cod
     assert left_in(trainer) == []  # nothing to resume
 
 
-def test_the_first_ctrl_c_asks_rank_0_to_end(two):
+def test_the_first_ctrl_c_asks_rank_0_to_end(two, monkeypatch):
     trainer, train = two(
         "(place / rank).touch()\n"
         "if rank == '0':\n"
         f"  told = sys.stdin.readline()\n  {DONE}"
         "else:\n  while not (place.parents[1] / 'tiny').exists(): time.sleep(0.01)"
     )
-    press_ctrl_c(trainer, ["0", "1"])
+    press_ctrl_c(monkeypatch, trainer, ["0", "1"])
     assert train().settings == "stop\n"
     assert left_in(trainer) == ["tiny"]
 
 
-def test_the_second_ctrl_c_ends_all(two):
+def test_the_second_ctrl_c_ends_all(two, monkeypatch):
     trainer, train = two(
         "(place / rank).touch()\nif rank == '0':\n  sys.stdin.readline()\n  (place / 'asked').touch()\ntime.sleep(60)"
     )
-    press_ctrl_c(trainer, ["0", "1"], ["asked"])
+    press_ctrl_c(monkeypatch, trainer, ["0", "1"], ["asked"])
     with pytest.raises(KeyboardInterrupt):
         train()
     assert not children()

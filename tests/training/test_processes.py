@@ -10,16 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
-import forked
 from broken_runs import break_off
 from broken_runs import weights as bytes_of
 from tardif import SettingError, TrainingError
-from tardif.processes import parent
 from tardif.training.run_folder import RunFolder
 from tardif.types import Document
 
@@ -72,15 +69,7 @@ def log_of(trainer):
     return [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture
-def forking(monkeypatch):
-    """Processes are forked, where they can be: that the command starts them is seen in ``test_launch.py``."""
-    if forked.can_fork():
-        popen = SimpleNamespace(Popen=forked.ForkedPopen, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL)
-        monkeypatch.setattr(parent, "subprocess", popen)
-
-
-def test_two_processes_end_where_one_ends(make, start, forking, capsys):
+def test_two_processes_end_where_one_ends(make, start, capsys):
     one, two = make("one"), make("two", quiet=False)
     expected = one.train(**SHORT)
     result = two.train(processes=2, **SHORT)

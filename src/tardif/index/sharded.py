@@ -25,7 +25,7 @@ import xxhash
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, PartialWarning, ReplacedError, SettingError, ShardError, first_line
-from tardif.index.codes import NOT_FINITE, scale_of
+from tardif.index.codes import NOT_FINITE
 from tardif.index.document_columns import as_kept
 from tardif.index.pieces import check_deletable, check_fit, check_free
 from tardif.index.protocol import RECALL, Index, Vectors
@@ -57,22 +57,6 @@ def shard_of(identity: str, shards: int) -> int:
     [2, 1, 1]
     """
     return xxhash.xxh3_64_intdigest(identity.encode("utf-8", "surrogatepass")) % shards
-
-
-def check_unit(vectors: Vectors) -> None:
-    """Refuse vectors that shards would not score as one index does.
-
-    An index rounds the vectors that are added together by the length of the longest, if it is above 1. In shards,
-    others would be added together.
-
-    Raises:
-        DataError: one is longer than a unit vector.
-    """
-    if np.isfinite(vectors).all() and scale_of(vectors) != 1.0:
-        raise DataError(
-            "The model's token vectors are longer than 1, and shards would score them otherwise than one index does: "
-            "build the index without --shards (in Python shards=None)."
-        )
 
 
 class Shard(Index, Protocol):
@@ -389,7 +373,6 @@ class ShardedIndex:
         # Everything that a shard would refuse is refused here, before another has changed.
         if not np.isfinite(vectors).all():
             raise DataError(NOT_FINITE)
-        check_unit(vectors)
         for document in documents:
             as_kept(document)
         with self._changing():

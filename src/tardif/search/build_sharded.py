@@ -18,11 +18,11 @@ import xxhash
 from tardif.errors import FolderError
 from tardif.folders import holding, real_place, remove, share, writable, write_json
 from tardif.index.codebooks import centroid_count, read_codebook, write_codebook
-from tardif.index.codes import to_fixed, train
+from tardif.index.codes import scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS
 from tardif.index.manifest import SHARDS
 from tardif.index.shard_spool import ShardSpools, write_first
-from tardif.index.sharded import check_unit, parts_by_shard
+from tardif.index.sharded import parts_by_shard
 from tardif.index.sharded_folder import CHANGE, ShardedFolder, new_shards
 from tardif.index.spool import SpooledCorpus
 from tardif.locks import lock_file
@@ -163,13 +163,12 @@ def _learn(
     """Encode the sample, keep its vectors for the shards, and learn the codebook from them. Returns how many token
     vectors are expected of ``count`` documents and pieces, and the codebook's name."""
     found = encoded_together(sample, encode)
-    check_unit(found.vectors)
     for name, part in zip(manifest["shards"], _by_shard(sample, found, len(manifest["shards"])), strict=True):
         write_first(work / SPOOL / f"{name}.first.npz", *part)
     tokens = len(found.vectors) // len(sample) * count
     if tokens < PLAIN_TOKENS or not len(found.vectors):
         return tokens, None
-    fixed = to_fixed(found.vectors, 1.0)
+    fixed = to_fixed(found.vectors, scale_of(found.vectors))
     book = train(fixed, centroid_count(max(len(fixed), tokens)))
     (work / CODEBOOKS).mkdir(exist_ok=True)
     return tokens, write_codebook(work / CODEBOOKS, book, manifest["identity"])

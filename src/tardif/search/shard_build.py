@@ -19,7 +19,6 @@ from tardif.index.disk import DiskIndex
 from tardif.index.manifest import shard_identity
 from tardif.index.pieces import differing
 from tardif.index.shard_spool import read_first, spooled
-from tardif.index.sharded import check_unit
 from tardif.locks import hold
 from tardif.search.build import BLOCK, DocumentVectors, EncodeParts, encoded_blocks, opened_encode, work_beside
 from tardif.search.indexed_model import precision_of
@@ -168,9 +167,7 @@ def _fill(index: DiskIndex, plan: ShardPlan, job: ShardJob, encode: EncodeParts,
             continue
         if known is None:
             encoded += len(missing)
-            found = encoded_together(missing, encode, tell)
-            check_unit(found.vectors)
-            index.add(missing, *found, source=plan.source)
+            index.add(missing, *encoded_together(missing, encode, tell), source=plan.source)
         else:
             index.add(block, *known, source=plan.source)
         # Merged now and not beside the next block: the same shard results on a slow machine and on a fast one.
