@@ -62,7 +62,6 @@ OTHERWISE = {
     ("index/qdrant/places.py", "out"): ("index",),
     ("index/qdrant/places.py", "overwrite"): ("index",),
     ("index/qdrant/qdrant_index.py", "hybrid"): ("search", "index"),
-    ("index/sharded.py", "shards"): ("index",),
     ("search/qdrant_build.py", "hybrid"): ("index",),
     ("search/build.py", "precision"): ("index",),
     ("search/repair.py", "repair"): ("doctor",),

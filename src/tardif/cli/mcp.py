@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -33,13 +35,25 @@ def mcp(
 
     folders = read_names(indexes)
     if not http:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _end)
-        serve_stdio(folders)
+        with _ending_at_once():
+            serve_stdio(folders)
         return
     stopped_by = serve_http(folders, options.service(), host=options.host, port=options.port, announce=announce)
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process while the block runs, unless whoever runs this has other plans for it."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(*_: object) -> None:
