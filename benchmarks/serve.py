@@ -30,7 +30,7 @@ import httpx2
 import psutil
 
 from archives import unpacked
-from serve_clients import MOST_OPEN, Latencies, Written, ask, closed_loop, open_loop, recovered, write
+from serve_clients import MOST_OPEN, Latencies, Written, ask, closed_loop, open_loop, recovered, usual_seconds, write
 from serve_process import held, served, work_of
 from tardif import Document, Retriever
 from tardif.data.judged import read_judged
@@ -138,8 +138,9 @@ async def begun(client: httpx2.AsyncClient, url: str, documents: Sequence[Docume
     return writer
 
 
-async def overload(bench: Bench, rate: float, usual: float) -> None:
-    """Requests at a rate that cannot be answered, and the time until a search is as fast as before (milliseconds)."""
+async def overload(bench: Bench, rate: float) -> None:
+    """Requests at a rate that cannot be answered, and the time until a search is as fast as before."""
+    usual = await usual_seconds(bench.client, bench.url, bench.queries[0])
     over, memory = await open_loop(bench.client, bench.url, bench.queries, rate, bench.seconds, bench.process)
     again = await recovered(bench.client, bench.url, bench.queries[0], usual)
     print(
@@ -177,7 +178,7 @@ async def measure(
                 f"refused {written.refused.total()} times. The service: {held(watched)}.",
                 flush=True,
             )
-            await overload(bench, _OVERLOAD * max(len(each.times) / each.seconds for each in found), lone.median)
+            await overload(bench, _OVERLOAD * max(len(each.times) / each.seconds for each in found))
             for each in [*watched.children(recursive=True), watched]:
                 each.kill()
             process.wait()
