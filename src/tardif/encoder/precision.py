@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 # Instructions for bfloat16. With AMX products are about ten times as fast as in float32; with AVX-512 (AMD Zen 4 and 5,
-# Intel Cooper Lake) 2.2 times, and a training step 1.9 times (benchmarks/RESULTS.md, "Training in bfloat16").
+# Intel Cooper Lake) 2.2 times, and a training step 1.4 to 1.9 times (benchmarks/RESULTS.md, "Training in bfloat16").
 _INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 # Other processors are measured; less than this is lost to the conversions between the products.
 _FASTER, _HOPELESS = 1.5, 0.3
