@@ -6,7 +6,22 @@ import asyncio
 from concurrent.futures import Future
 
 from tardif.serving.document_worker import Worker
+from tardif.serving.served_index import ServedIndex
 from tardif.serving.worker_process import answer_with
+
+
+def with_served(place, ask, **options):
+    """What ``ask`` returns for a served index, which is closed."""
+
+    async def run():
+        served = ServedIndex.open(place, **options)
+        served._worker = WorkerHere(place)
+        try:
+            return await ask(served)
+        finally:
+            await served.close()
+
+    return asyncio.run(run())
 
 
 class WorkerHere:

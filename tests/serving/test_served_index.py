@@ -21,7 +21,7 @@ from tardif.errors import (
 from tardif.index.disk import DiskIndex
 from tardif.serving.served_index import ServedIndex
 from tardif.types import Document
-from worker_here import WorkerHere
+from worker_here import with_served
 
 TEXTS = tiny.SENTENCES[:26]
 DOCUMENTS = [
@@ -53,20 +53,6 @@ def retriever(built):
 def folder(built, tmp_path):
     """The same, to be changed."""
     return shutil.copytree(built, tmp_path / "support")
-
-
-def with_served(folder, ask, **options):
-    """What ``ask`` returns for a served index, which is closed."""
-
-    async def run():
-        served = ServedIndex.open(folder, **options)
-        served._worker = WorkerHere(folder)
-        try:
-            return await ask(served)
-        finally:
-            await served.close()
-
-    return asyncio.run(run())
 
 
 @pytest.mark.parametrize(

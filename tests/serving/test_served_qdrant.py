@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 import tiny
@@ -14,10 +12,9 @@ from tardif.index.qdrant import places
 from tardif.serving import encoder_process, opened_index
 from tardif.serving.on_ray import Deployment, serve_on_ray
 from tardif.serving.opening import read_names
-from tardif.serving.served_index import ServedIndex
 from tardif.serving.service_options import ServiceOptions
 from tardif.types import Document
-from worker_here import WorkerHere
+from worker_here import with_served
 
 pytestmark = QUIET
 
@@ -44,18 +41,6 @@ def place(request, multi_vector_folder, tmp_path, monkeypatch):
         where = ADDRESS
     Retriever.build(multi_vector_folder, DOCUMENTS, where, quiet=True).close()
     return where
-
-
-def with_served(place, ask, **options):
-    async def run():
-        served = ServedIndex.open(place, **options)
-        served._worker = WorkerHere(place)
-        try:
-            return await ask(served)
-        finally:
-            await served.close()
-
-    return asyncio.run(run())
 
 
 def test_it_is_searched_explained_and_described(place):

@@ -337,10 +337,8 @@ class ShardedIndex:
         block = self._block
         before, block.missing = block.missing, None
         try:
-            with self._writing():
+            with _needing_all(), self._writing():
                 yield
-        except ShardError as error:
-            raise ShardError(error.shards, changing=True) from error
         finally:
             block.missing = before
 
@@ -351,10 +349,8 @@ class ShardedIndex:
         Raises:
             ShardError: a shard does not answer.
         """
-        try:
+        with _needing_all():
             self._ask_all(len)
-        except ShardError as error:
-            raise ShardError(error.shards, changing=True) from error
 
     def add(
         self,
@@ -432,6 +428,15 @@ def _entered(shard: Shard) -> AbstractContextManager[None]:
 def _ended(crew: Crew, moments: Mapping[int, AbstractContextManager[None]]) -> dict[int, bool | Exception | None]:
     """End the moments of shards, each in the thread that began it. Return what could not be ended, as an exception."""
     return crew.run({place: partial(moment.__exit__, None, None, None) for place, moment in moments.items()})
+
+
+@contextmanager
+def _needing_all() -> Iterator[None]:
+    """Let an error of a lost shard say that a change cannot leave it out."""
+    try:
+        yield
+    except ShardError as error:
+        raise ShardError(error.shards, changing=True) from error
 
 
 # Documents, and of them packed vectors, the number of each's, and the tokens that share one.

@@ -116,17 +116,6 @@ class BuildOptions:
     overwrite: bool = False
     ray: str | None = None
 
-    def decided(self, base: Base) -> BuildOptions:
-        """The same, with the precision that ``auto`` means on this machine.
-
-        On a cluster it is decided here, for all workers: they are to give the same vectors.
-        """
-        if self.precision == "fp32":
-            return self
-        from tardif.encoder.precision import resolve
-
-        return replace(self, precision=resolve(self.precision, self.device, base.hidden_size))
-
     def __post_init__(self) -> None:
         if self.ray is not None:
             check_address(self.ray)
@@ -152,13 +141,12 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
         DataError: the corpus cannot be read or is empty, or two documents have the same id.
         FolderError: the folder cannot be written, or another process builds this index.
     """
-    with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder):
-        options = options.decided(base)
-        remembered = IndexedModel.remember(base.folder, out, options.precision)
+    with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder, decided):
+        remembered = IndexedModel.remember(base.folder, out, decided.precision)
         manifest = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
         with _under_way(out, manifest, options) as index:
             with (
-                encoding(encoder, base.folder, options, reader.console) as encode,
+                encoding(encoder, base.folder, decided, reader.console) as encode,
                 reader.console.progress("Indexing", len(corpus), "documents") as bar,
             ):
                 fill(
@@ -179,22 +167,23 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
 @contextmanager
 def corpus_for(
     model: str | Path, reader: CorpusReader, options: BuildOptions, spool: Path | None = None
-) -> Iterator[tuple[Base, SpooledCorpus, MultiVectorEncoder]]:
-    """Give a model's checkpoint, a corpus cut for it, and the opened model. Arguments and errors are those of
-    :func:`build_index` and :meth:`CorpusReader.corpus <tardif.search.corpus_reader.CorpusReader.corpus>`."""
+) -> Iterator[tuple[Base, SpooledCorpus, MultiVectorEncoder, BuildOptions]]:
+    """Give a model's checkpoint, a corpus cut for it, the opened model, and the options with the precision that
+    ``auto`` means for it. Arguments and errors are those of :func:`build_index` and :meth:`CorpusReader.corpus
+    <tardif.search.corpus_reader.CorpusReader.corpus>`."""
     from tardif.encoder.model import open_model
+    from tardif.encoder.precision import resolve
 
     base = resolve_base(model, trust_remote_code=options.trust_remote_code)
     # Read before the model is opened: an unreadable corpus is reported within a second.
     with reader.corpus(options.chunk, lambda: base, spool) as corpus:
         encoder = open_model(base, device=options.device, trust_remote_code=options.trust_remote_code)
         reader.show_unread(encoder, corpus)
-        if (
-            len(corpus) >= _MANY
-            and options.precision == "fp32" != replace(options, precision="auto").decided(base).precision
-        ):
+        meaning = partial(resolve, device=options.device, width=base.hidden_size)
+        if len(corpus) >= _MANY and options.precision == "fp32" and meaning("auto") == "bf16":
             reader.console.say(_FASTER)
-        yield base, corpus, encoder
+        # On a cluster it is decided here, for all workers: they are to give the same vectors.
+        yield base, corpus, encoder, replace(options, precision=meaning(options.precision))
 
 
 @contextmanager

@@ -75,15 +75,14 @@ def build_sharded(
         shards: how many.
         build_all: builds the shards.
     """
-    with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder):
+    with corpus_for(model, reader, options, spool_beside(out)) as (base, corpus, encoder, decided):
         check_corpus(corpus)
-        options = options.decided(base)
-        remembered = IndexedModel.remember(base.folder, out, options.precision)
+        remembered = IndexedModel.remember(base.folder, out, decided.precision)
         about = {"bits": options.bits, "pool": options.pool, "words": options.words, "model": remembered}
 
         with (
             _under_way(out, options) as work,
-            encoding(encoder, base.folder, options, reader.console) as encode,
+            encoding(encoder, base.folder, decided, reader.console) as encode,
             reader.console.progress("Indexing", len(corpus), "documents") as bar,
         ):
             _prepare(work, corpus, new_shards(about, shards), source_of(reader.documents), encode)

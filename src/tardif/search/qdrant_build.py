@@ -105,12 +105,11 @@ def build_in_qdrant(
     bits = _bits_of(bits)
     if options.words is not None:
         raise SettingError(f"{place}: an index in Qdrant holds no words. Leave out --hybrid (in Python hybrid=True).")
-    with corpus_for(model, reader, options) as (base, corpus, encoder):
-        options = options.decided(base)
-        about = _about(_model(base.folder, place, options.precision), options.pool, bits)
+    with corpus_for(model, reader, options) as (base, corpus, encoder, decided):
+        about = _about(_model(base.folder, place, decided.precision), options.pool, bits)
         with _under_way(place, about, bits, overwrite=options.overwrite) as index:
             with (
-                encoding(encoder, base.folder, options, reader.console) as encode,
+                encoding(encoder, base.folder, decided, reader.console) as encode,
                 reader.console.progress("Indexing", len(corpus), "documents") as bar,
             ):
                 _fill(index, corpus, encode, bar, source_of(reader.documents))
