@@ -15,7 +15,7 @@ import tardif
 
 # A module imports from its own package and from lower levels only; __init__ only names things, lazily.
 LEVELS = [
-    {"_version", "escaping"},
+    {"_version", "escaping", "interpreters"},
     {"errors"},
     {"batching", "extras", "checks", "checksums", "file_reading", "exchange", "display"},
     {"explanation"},

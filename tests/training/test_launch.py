@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from tardif import FolderError, SettingError, TrainingError
+from tardif import FolderError, SettingError, TrainingError, interpreters
 from tardif.processes import parent
 from tardif.processes.child import PipeConsole
 from tardif.processes.parent import Team, show_piped, started, wait
@@ -21,7 +21,7 @@ from tardif.training.run_config import load_config
 from tardif.training.run_folder import RunFolder
 from tardif.training.settings import TrainingSettings, settings_from
 
-HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[2])\nrank = os.environ['RANK']\n"
+HEAD = "import json, os, pathlib, signal, sys, time\nplace = pathlib.Path(sys.argv[3])\nrank = os.environ['RANK']\n"
 RESULTS = "(place.parents[1] / 'tiny' / 'results.json')"
 DONE = (
     f"{RESULTS}.parent.mkdir(exist_ok=True); {RESULTS}.write_text(json.dumps({{'before': {{}}, 'settings': told}}))\n"
@@ -43,7 +43,7 @@ def two(make, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
 
     def train(code, **settings):
-        monkeypatch.setattr(parent, "_COMMAND", HEAD + code)
+        monkeypatch.setattr(interpreters, "_CALL", HEAD + code)
         trainer = make()
         trainer.console = Listening()
         return trainer, lambda: trainer.train(processes=2, **settings)

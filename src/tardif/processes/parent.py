@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,11 +21,10 @@ import tardif.errors
 from tardif.devices import core_count
 from tardif.errors import TardifError
 from tardif.folders import read_json
+from tardif.interpreters import calling
 from tardif.processes.child import INTERRUPTED
 from tardif.progress import Bar, Console
 
-# The path to the package is passed on: it may be on this interpreter's path alone.
-_COMMAND = "import sys; sys.path.append(sys.argv[1]); from tardif.processes.child import run; run(*sys.argv[2:])"
 _POLL_SECONDS = 0.1
 # When one has failed, the others have this long to end by themselves: they notice it, and the first may save its work.
 _GRACE_SECONDS = 5.0
@@ -58,14 +56,12 @@ def started(team: Team) -> Iterator[list[subprocess.Popen[str]]]:
     """Start processes, the first one first; end those that are left at the end of the block."""
     processes: list[subprocess.Popen[str]] = []
     listeners: list[threading.Thread] = []
-    root = str(Path(__file__).parents[2])
     try:
         for number in range(team.count):
             with _stderr_of(team.place, number).open("wb") as stderr:
                 processes.append(
                     subprocess.Popen(
-                        # -P keeps the working folder off the path, where a file may be named like a module.
-                        [sys.executable, "-P", "-c", _COMMAND, root, str(team.place), team.work],
+                        calling("tardif.processes.child:run", str(team.place), team.work),
                         env=_environment(number, team.count),
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE if number < team.heard else subprocess.DEVNULL,

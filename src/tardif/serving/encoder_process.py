@@ -12,11 +12,7 @@ from typing import NoReturn
 
 from tardif.errors import ModelError, TardifError
 from tardif.extras import MODEL, need
-
-# As of the process that encodes documents (tardif.serving.worker_process).
-_COMMAND = (
-    "import sys; sys.path.append(sys.argv[1]); from tardif.serving.encoder_process import main; main(*sys.argv[2:])"
-)
+from tardif.interpreters import calling
 
 
 def export_aside(index: str, folder: Path) -> None:
@@ -31,7 +27,7 @@ def export_aside(index: str, folder: Path) -> None:
         ModelError: the model is missing, or cannot be exported.
     """
     need("train", f"Exporting the query encoder of {index}", MODEL)
-    command = [sys.executable, "-P", "-c", _COMMAND, str(Path(__file__).parents[2]), index, str(folder)]
+    command = calling("tardif.serving.encoder_process:main", index, str(folder))
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )

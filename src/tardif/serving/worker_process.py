@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -32,12 +31,9 @@ from tardif.errors import (
     TardifError,
     reason,
 )
+from tardif.interpreters import calling
 
 _LOG = logging.getLogger(__name__)
-# The path to the package is passed on: it may be on this interpreter's path alone.
-_COMMAND = (
-    "import sys; sys.path.append(sys.argv[1]); from tardif.serving.document_worker import main; main(sys.argv[2])"
-)
 # Requests that may wait for the process.
 _MOST_WAITING = 64
 # Seconds that the process has to end by itself.
@@ -120,8 +116,7 @@ class _Running:
         self._asked, self._lock = 0, threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self.process = subprocess.Popen(
-            # -P keeps the working folder off the path, where a file may be named like a module.
-            [sys.executable, "-P", "-c", _COMMAND, str(Path(__file__).parents[2]), str(folder)],
+            calling("tardif.serving.document_worker:main", str(folder)),
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
