@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import itertools
 import os
 import re
 import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 os.environ["OMP_NUM_THREADS"] = "1"  # on tiny tensors a second thread costs more than it gives
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # and on a few sentences
 # A shell starts background jobs with Ctrl-C ignored, and Python then keeps to it, as do the processes that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,6 +25,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 from functools import cache
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
+from _pytest.unraisableexception import gc_collect_iterations_key
 
 import tiny
 from chat_server import KEY, Endpoint
@@ -31,6 +37,13 @@ _MEMORY, _ROOM = Path("/dev/shm"), 4 << 30  # the fast tests write half a gigaby
 
 
 def pytest_configure(config):
+    """Set up what all tests share."""
+    # At the end pytest looks for garbage, by itself five times, as PyPy needs it: seconds, with all that was loaded.
+    config.stash[gc_collect_iterations_key] = 1
+    _write_to_memory(config)
+
+
+def _write_to_memory(config):
     """Let the fast tests write to memory where there is room: waiting for a disk takes longer than most of them."""
     fast = config.option.markexpr == "not slow" and "TMPDIR" not in os.environ
     if fast and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
@@ -101,6 +114,10 @@ def pytest_xdist_auto_num_workers(config):
     return core_count() + 1 if config.option.markexpr == "slow" and not asked else None
 
 
+# A test allocates far more than the 700 objects after which Python looks for garbage, and most of them stay.
+gc.set_threshold(20_000)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """Look for no garbage while test files import their libraries: it takes a tenth of the time, and there is none."""
@@ -109,6 +126,35 @@ def pytest_collection():
         return (yield)
     finally:
         gc.enable()
+
+
+_PATIENCE, _ARMED = 900, {"at": 0.0}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Show and end a test that hangs, some 15 minutes after it began: the slowest takes a few.
+
+    pytest does so for each test by itself, with a thread for each: of thousands of tests many take no longer than that.
+    """
+    if time.monotonic() > _ARMED["at"] + 60:
+        _ARMED["at"] = time.monotonic()
+        faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        return (yield)
+    finally:
+        if nextitem is None:
+            _disarm()
+
+
+def pytest_exception_interact():
+    """Begin anew after a failure: a debugger may be open for long, and pytest has put the alarm off."""
+    _disarm()
+
+
+def _disarm():
+    faulthandler.cancel_dump_traceback_later()
+    _ARMED["at"] = 0.0
 
 
 _EXEMPT = {"modules": 0}
@@ -165,6 +211,78 @@ def _exported_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (build, build_sharded, qdrant_build):
             patch.setattr(module, "export_encoder", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory):
+    """Of several processes that need the same compiled code one compiles it, and the others read it from its cache."""
+    if "numba" not in sys.modules:
+        yield
+        return
+    from filelock import FileLock
+    from numba.core.dispatcher import Dispatcher
+
+    lock = FileLock(tmp_path_factory.getbasetemp().parent / "compiling.lock", thread_local=False)
+    compile_now = Dispatcher.compile
+
+    def in_turn(self, signature):
+        with lock:
+            return compile_now(self, signature)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dispatcher, "compile", in_turn)
+        yield
+
+
+class _Attached:
+    """A database of an instance of DuckDB that goes on: what a staging database asks of it, and its end."""
+
+    def __init__(self, instance, folder, name):
+        self._instance, self._name = instance, name
+        self._own = instance.cursor()
+        path = str(folder / "staging.duckdb").replace("'", "''")
+        self._own.execute(f"ATTACH '{path}' AS {name}; USE {name}")
+
+    def __getattr__(self, name):
+        return getattr(self._own, name)
+
+    def create_function(self, name, *given, **options):
+        """The instance keeps a function: those of a name are all the same."""
+        if not self._instance.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone():
+            self._instance.create_function(name, *given, **options)
+
+    def cursor(self):
+        return self._instance.cursor().execute(f"USE {self._name}")
+
+    def close(self):
+        self._own.close()
+        self._instance.execute(f"DETACH {self._name}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_instance():
+    """Collections are staged in databases of one instance of DuckDB: to start one takes a fifth of a tiny preparation.
+
+    One thread, because on tiny tables a second costs more than it gives. A limit of memory has an instance of its own.
+    """
+    from tardif.data import staging
+
+    connect, numbers = staging.connect, itertools.count()
+
+    @cache
+    def instance():
+        import duckdb
+
+        return duckdb.connect(config={"threads": "1", "preserve_insertion_order": False})
+
+    def attached(folder, memory):
+        if memory != staging.MEMORY:
+            return connect(folder, memory)
+        return _Attached(instance(), folder, f"staging{next(numbers)}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "connect", attached)
         yield
 
 

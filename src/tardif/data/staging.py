@@ -51,6 +51,21 @@ _COLUMNS = {
 }
 
 
+def connect(folder: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """Open a new database in a folder, which is also where it spills to."""
+    import duckdb
+
+    return duckdb.connect(
+        str(folder / "staging.duckdb"),
+        config={
+            "memory_limit": memory,
+            "temp_directory": folder.as_posix(),
+            # The tables are sorted when they are written. Until then an order would only cost memory.
+            "preserve_insertion_order": False,
+        },
+    )
+
+
 class Staging(AbstractContextManager["Staging"]):
     """The database of a collection. Closing it removes it.
 
@@ -71,20 +86,13 @@ class Staging(AbstractContextManager["Staging"]):
             memory: DuckDB's limit.
             markup: the action for markup in texts: ``keep``, ``clean`` or ``refuse``.
         """
-        import duckdb
-
         self.folder = folder
         self.sources: list[str] = []
         self.columns: dict[int, Mapping[str, Sequence[str]]] = {}
         self.rows = 0
         self.cut = False
         self.markup, self.marked, self.example = markup, 0, ""
-        self.database: duckdb.DuckDBPyConnection = duckdb.connect(str(folder / "staging.duckdb"))
-        self.run(f"SET memory_limit = '{memory}'")
-        # SQL doubles a quote inside a string: a folder may have one in its name.
-        self.run(f"SET temp_directory = '{folder.as_posix().replace(chr(39), chr(39) * 2)}'")
-        # The tables are sorted when they are written. Until then an order would only cost memory.
-        self.run("SET preserve_insertion_order = false")
+        self.database = connect(folder, memory)
         self.run("PRAGMA disable_checkpoint_on_shutdown")  # closing removes the file
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
