@@ -4,7 +4,7 @@
 
 Each query has 8 to 12 words and each document 20 to 40, drawn with a skewed distribution from 50,000
 words; 2 % of the pairs repeat another, 5 % of the queries have a second positive. Nothing is mined:
-memory then has a bound (mining holds the texts).
+memory then has a bound (mining holds the queries; ``mining_streams.py`` measures it).
 """
 
 from __future__ import annotations

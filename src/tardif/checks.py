@@ -13,7 +13,7 @@ they are read, and ids and queries when they are asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from os import PathLike
@@ -184,12 +184,21 @@ def check_list(values: Any, name: str, error: type[Exception]) -> list[Any]:
     """Return several values as a list.
 
     Raises:
+        error: as for :func:`check_stream`.
+    """
+    return list(check_stream(values, name, error))
+
+
+def check_stream(values: Any, name: str, error: type[Exception]) -> Iterator[Any]:
+    """Return several values one by one.
+
+    Raises:
         error: ``values`` is a single text, path or mapping, or cannot be iterated.
     """
     if isinstance(values, str | bytes | bytearray | PathLike | Mapping) or not hasattr(values, "__iter__"):
         raise error(f"{name}={shown(values)}: give a list, such as [...], not {called(values)}.")
     try:
-        return list(values)
+        return iter(values)
     except TypeError:  # a NumPy array without dimensions has __iter__ too
         raise error(f"{name}={shown(values)}: give a list, such as [...], not {called(values)}.") from None
 

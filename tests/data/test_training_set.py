@@ -2,9 +2,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from tardif.data import spooled
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet, is_training_set
 from tardif.errors import FolderError
 from tardif.types import Document, Example
@@ -45,6 +47,38 @@ def test_what_is_saved_is_loaded(data, tmp_path):
     assert loaded == data
     assert [list(loaded.queries), list(loaded.documents)] == [list(data.queries), list(data.documents)]
     assert is_training_set(tmp_path / "set")
+
+
+@pytest.fixture
+def large(data):
+    """A set of documents in more than one block."""
+    more = {f"m{n}": Document(f"m{n}", f"text {n} " * (n % 50), metadata={"n": n}) for n in range(2_500)}
+    return replace(data, documents={**data.documents, **more})
+
+
+def test_a_set_with_its_documents_on_disk_is_the_same_set(large, tmp_path, monkeypatch):
+    folder = large.save(tmp_path / "set")
+    monkeypatch.setattr(spooled, "MEMORY", 0)
+    loaded = TrainingSet.load(folder)
+    assert isinstance(loaded.documents, spooled.SpooledById)
+    assert loaded == large
+    assert list(loaded.documents) == list(large.documents)
+    assert loaded.counts() == large.counts()
+    assert repr(loaded) == repr(large)
+    assert content(loaded.save(tmp_path / "again")) == content(folder)
+    # Only some of them.
+    chosen = spooled.by_id(loaded.documents.documents.where(lambda document: document.metadata))
+    part = replace(large, documents={i: d for i, d in large.documents.items() if d.metadata})
+    assert content(replace(loaded, documents=chosen).save(tmp_path / "part")) == content(part.save(tmp_path / "same"))
+
+
+def test_a_set_is_prepared_with_its_documents_on_disk(tmp_path, monkeypatch):
+    from tardif.preparation import prepare, prepare_folder
+
+    in_memory = prepare_folder([ROWS], None, tmp_path / "one", negatives=2)
+    monkeypatch.setattr(spooled, "MEMORY", 0)
+    assert content(prepare_folder([ROWS], None, tmp_path / "two", negatives=2)) == content(in_memory)
+    assert isinstance(prepare([ROWS], negatives=2).documents, spooled.SpooledById)
 
 
 def test_a_set_without_anything_is_loaded_as_such(tmp_path):

@@ -1,17 +1,21 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tardif.data import spooled
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.errors import SettingError
 from tardif.mining.choosing import Chooser
 from tardif.mining.mine import mine as mine_all
 from tardif.mining.random_pool import RandomPool
 from tardif.mining.selection import Selection
+from tardif.text.bm25 import LexicalSearcher
+from tardif.text.languages import language
 from tardif.text.normal import normalise
 from tardif.types import Document, Example
 
@@ -61,6 +65,20 @@ def small_sets(draw):
     judged = st.dictionaries(ids, st.integers(-1, 2), min_size=1, max_size=5)
     qrels = draw(st.dictionaries(st.sampled_from(["q1", "q2", "q3"]), judged, min_size=1))
     return collection(texts, qrels)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=small_sets(), options=st.sampled_from([{}, {"max_uses": 1}, {"near_copy": 0.4}, {"random_share": 0.5}]))
+def test_a_corpus_on_disk_gives_the_negatives_of_one_in_memory(data, options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spooled, "MEMORY", 0)
+        on_disk = replace(data, documents=spooled.by_id(spooled.spooled(data.documents.values())))
+    found = [
+        mine(of, LexicalSearcher(of.documents.values(), language("en")), negatives=3, **options)
+        for of in (data, on_disk)
+    ]
+    assert found[0].examples == found[1].examples
+    assert found[0].report == found[1].report
 
 
 windows = st.tuples(st.integers(1, 6), st.integers(0, 12)).map(lambda pair: {"first": pair[0], "last": sum(pair)})

@@ -1,9 +1,17 @@
+from itertools import chain
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tiny
-from tardif.errors import SettingError
+from alive import Stream
+from samples import write_jsonl
+from tardif.data import spooled
+from tardif.errors import DataError, SettingError
 from tardif.evaluation.measures import rank
 from tardif.mining.miners import MINERS, make_searcher
+from tardif.progress import Console
 from tardif.text.languages import language
 from tardif.types import Document
 
@@ -63,3 +71,59 @@ def test_an_unknown_miner_is_refused():
         make_searcher("bm25", DOCUMENTS, language=language("en"))
     with pytest.raises(SettingError, match="is not known"):
         make_searcher("none", DOCUMENTS, language=language("en"))
+
+
+def searched(name, corpus, base, **options):
+    searcher = make_searcher(name, corpus, language=language("en"), base=base, **options)
+    queries = [QUERY, *tiny.SENTENCES[12:15]]
+    ids = [[document.id for document in DOCUMENTS]] * len(queries)
+    return searcher.search(queries, 5), searcher.score(queries, ids)
+
+
+@pytest.mark.parametrize("memory", [spooled.MEMORY, 0])
+@pytest.mark.parametrize("name", MINERS)
+def test_a_corpus_is_the_same_from_a_list_a_generator_and_a_file(name, memory, base_folder, tmp_path, monkeypatch):
+    base = base_folder("bert")
+    expected = searched(name, DOCUMENTS, base)
+    monkeypatch.setattr(spooled, "MEMORY", memory)
+    rows = [{"id": document.id, "text": document.text} for document in DOCUMENTS]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "corpus.parquet")
+    read = []
+    for corpus in (
+        (read.append(document.id) or document for document in DOCUMENTS),
+        iter(rows),
+        {document.id: document for document in DOCUMENTS}.values(),
+        spooled.spooled(DOCUMENTS),
+        write_jsonl(tmp_path / "corpus.jsonl", rows),
+        str(tmp_path / "corpus.parquet"),
+    ):
+        assert searched(name, corpus, base) == expected
+    assert read == [document.id for document in DOCUMENTS]
+
+
+@pytest.mark.parametrize("name", MINERS)
+def test_no_miner_holds_a_corpus_that_is_a_stream(name, base_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(spooled, "MEMORY", 5_000)
+    monkeypatch.setattr(spooled, "_ROWS", 8)
+    stream = Stream(150, "document {} of the corpus")
+    searched(name, chain(DOCUMENTS, stream), base_folder("bert"), cache=tmp_path)
+    assert [stream.read, stream.alive] == [150, 0]
+    assert stream.most <= (3 if name == "lexical" else 13 + 8 + 3)
+
+
+@pytest.mark.parametrize("name", MINERS)
+def test_a_corpus_that_fails_in_the_middle_is_one_error(name, base_folder, tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"id": "a", "text": "one"}, {"id": "b", "text": 7}])
+    with pytest.raises(DataError, match=r"corpus\.jsonl, line 2"):
+        make_searcher(name, corpus, language=language("en"), base=base_folder("bert"))
+    with pytest.raises(DataError, match="Two documents of the corpus have the same id"):
+        make_searcher(name, iter([DOCUMENTS[0]] * 2), language=language("en"), base=base_folder("bert"))
+
+
+def test_what_a_folder_leaves_out_is_reported(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("salt from the sea")
+    (tmp_path / "b.zip").write_bytes(b"PK")
+    make_searcher("lexical", tmp_path, language=language("en"))
+    assert capsys.readouterr().err == ""
+    make_searcher("lexical", tmp_path, language=language("en"), console=Console())
+    assert "1 skipped, .zip files: b.zip" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     counts = {}
-    for name, reader in _tables(staging):
+    for name, reader in tables(staging):
         counts[name] = 0
         with pq.ParquetWriter(folder / f"{name}.parquet", reader.schema, compression="zstd") as writer:
             for batch in reader:
@@ -100,16 +100,12 @@ def write_tables(staging: Staging, folder: Path) -> dict[str, int]:
     return counts
 
 
-def read_tables(staging: Staging) -> dict[str, pa.Table]:
-    """Read the same tables into memory, as Arrow."""
-    return {name: reader.read_all() for name, reader in _tables(staging)}
-
-
-def _tables(staging: Staging) -> Iterator[tuple[str, pa.RecordBatchReader]]:
-    tables = dict(_TABLES)
+def tables(staging: Staging) -> Iterator[tuple[str, pa.RecordBatchReader]]:
+    """Yield the tables with their batches. Read each before the next is asked for."""
+    statements = dict(_TABLES)
     if staging.one("SELECT 1 FROM unclear LIMIT 1"):
-        tables["unclear"] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
-    for name, statement in tables.items():
+        statements["unclear"] = "SELECT query_id, document_id FROM unclear ORDER BY ALL"
+    for name, statement in statements.items():
         yield name, staging.database.sql(statement).to_arrow_reader(_ROWS)
 
 

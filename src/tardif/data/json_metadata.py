@@ -60,6 +60,12 @@ def as_stored(metadata: Mapping[Any, Any], *, exact: bool = False) -> dict[str, 
     return {_key(key, text): _plain(value, 1, text) for key, value in metadata.items()}
 
 
+def metadata_json(metadata: Mapping[str, Any]) -> str:
+    """Metadata as the text of a set's ``metadata`` column. The same metadata gives the same text."""
+    # Sorted keys: two rows with equal metadata give equal bytes.
+    return json.dumps(as_stored(metadata), ensure_ascii=False, sort_keys=True)
+
+
 _Text = Callable[[str], str]
 
 

@@ -7,6 +7,7 @@ documents are not cut.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tardif.data.inputs import Input, source_tables
 from tardif.data.queries import stream_queries
 from tardif.data.reading import LabelledReading
 from tardif.data.regular import is_folder, user_path
+from tardif.data.spooled import where
 from tardif.data.staging import Staging
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TEST, VALIDATION, TrainingSet, is_training_set
@@ -68,7 +70,7 @@ class JudgedSet(Short):
     """
 
     name: str
-    documents: list[Document]
+    documents: Sequence[Document]
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
     left_out: Own = field(default_factory=dict)
@@ -233,16 +235,14 @@ def _prepared(folder: Path, split: str, name: str) -> JudgedSet:
     )
 
 
-def searchable(data: TrainingSet, split: str = VALIDATION) -> list[Document]:
+def searchable(data: TrainingSet, split: str = VALIDATION) -> Sequence[Document]:
     """The documents to search with the queries of a split; empty where it has no query."""
     relevant = {d for query in data.query_ids(split) for d in data.positives(query)}
     # A relevant variant replaces the document that it was made from: with both, the answer would be found twice.
     replaced = {parent_of(data.documents[identity]) for identity in relevant}
-    return [
-        d
-        for d in (data.documents.values() if relevant else ())
-        if d.id in relevant or (parent_of(d) is None and d.id not in replaced)
-    ]
+    if not relevant:
+        return []
+    return where(data.documents, lambda d: d.id in relevant or (parent_of(d) is None and d.id not in replaced))
 
 
 def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.data.chunking import marked
+from tardif.data.json_metadata import metadata_json
 from tardif.data.markup import clean_document, treated
 from tardif.data.records import Judgement, Source
-from tardif.data.training_set import metadata_json
 from tardif.errors import DataError
 from tardif.text.normal import normalise, text_id
 from tardif.types import Document, Query

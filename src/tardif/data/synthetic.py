@@ -9,6 +9,7 @@ from typing import Any
 
 from tardif.data.chunking import PIECE
 from tardif.data.records import Judgement
+from tardif.data.spooled import where
 from tardif.display import Short
 from tardif.types import Document, Query
 
@@ -105,6 +106,12 @@ def parent_of(document: Document) -> str | None:
     """The id of the document that a variant was made from; None for a document of the corpus."""
     parent: Any = document.metadata.get(PARENT)
     return parent if isinstance(parent, str) else None
+
+
+def without_variants(documents: Mapping[str, Document]) -> Sequence[Document]:
+    """The documents that hard negatives are searched in. Variants are positives of made queries alone, and would be
+    found beside the documents that they were made from."""
+    return where(documents, lambda document: parent_of(document) is None)
 
 
 def whole_of(document: Document) -> str:

@@ -1,4 +1,4 @@
-"""The training set: documents, queries, judgements and examples, in memory and as a folder on disk.
+"""The training set: documents, queries, judgements and examples, as values and as a folder on disk.
 
 documents.parquet   id, title, text, metadata (JSON)
 queries.parquet     id, text, split (train | validation | test)
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif._version import __version__
-from tardif.data.json_metadata import as_stored
+from tardif.data.spooled import COLUMNS, SpooledById, by_id, columns_of, spooled
 from tardif.display import ShortDict, ShortList, brief_repr, table
 from tardif.errors import FolderError
 from tardif.extras import need
@@ -38,15 +38,23 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HYGIENE, MINING = "hygiene.json", "mining.json"
 # The tables of every set. A set with unclear pairs has another, "unclear".
 TABLES = ("documents", "queries", "qrels", "examples")
+# The columns of each table.
+_COLUMNS: Mapping[str, Sequence[str]] = {
+    "documents": COLUMNS,
+    "queries": ("id", "text", "split"),
+    "qrels": ("query_id", "document_id", "relevance"),
+    "examples": ("query_id", "positive_id", "negative_ids", "scores"),
+    "unclear": ("query_id", "document_id"),
+}
 _BATCH = 10_000  # rows of a table turned into Python values at a time
 
 
 @dataclass(frozen=True, repr=False)
 class TrainingSet:
-    """Everything that training needs, immutable and whole in memory.
+    """Everything that training needs, immutable. Memory holds all of it but the texts of a large corpus.
 
     Attributes:
-        documents: the corpus by id.
+        documents: the corpus by id: a dict, or on disk where it is large (:mod:`tardif.data.spooled`).
         queries: query texts by id.
         qrels: judgements by query id; relevance 1 and above is relevant.
         split: ``train``, ``validation`` or ``test`` for each query id.
@@ -152,14 +160,7 @@ class TrainingSet:
 
     def write_tables(self, folder: Path) -> dict[str, int]:
         """Write the Parquet tables, and no manifest, into a folder; returns the rows of each."""
-        documents = self.documents.values()
         tables: dict[str, Mapping[str, Sequence[Any]]] = {
-            "documents": {
-                "id": [d.id for d in documents],
-                "title": [d.title for d in documents],
-                "text": [d.text for d in documents],
-                "metadata": [metadata_json(d.metadata) for d in documents],
-            },
             "queries": {
                 "id": list(self.queries),
                 "text": list(self.queries.values()),
@@ -173,7 +174,8 @@ class TrainingSet:
         if self.unclear:
             pairs = ((query, document) for query, found in self.unclear.items() for document in found)
             tables["unclear"] = _columns(("query_id", "document_id"), pairs)
-        counts = {name: _write_table(folder, name, columns) for name, columns in tables.items()}
+        counts = {"documents": _write_documents(folder, self.documents)}
+        counts |= {name: _write_table(folder, name, columns) for name, columns in tables.items()}
         write_examples(folder, self.examples)
         return {**counts, "examples": len(self.examples)}
 
@@ -204,7 +206,7 @@ class TrainingSet:
             # Sets without unclear pairs have no table of them.
             names = [*TABLES, *(["unclear"] if (folder / "unclear.parquet").exists() else [])]
             return cls.from_tables(
-                {name: pq.read_table(folder / f"{name}.parquet") for name in names},
+                ((name, pq.ParquetFile(folder / f"{name}.parquet").iter_batches(_BATCH)) for name in names),
                 settings=manifest["settings"],
                 report=manifest.get("report", []),
                 made=manifest.get("made", 0),
@@ -216,33 +218,34 @@ class TrainingSet:
             raise FolderError(f"{folder} is damaged ({error}): prepare it again.") from error
 
     @classmethod
-    def from_tables(cls, tables: dict[str, pa.Table], **fields: Any) -> TrainingSet:
-        """Make a set of Arrow tables, which are taken out of ``tables`` one by one.
+    def from_tables(cls, tables: Iterable[tuple[str, Iterable[pa.RecordBatch]]], **fields: Any) -> TrainingSet:
+        """Make a set of the rows of its tables.
 
-        Memory holds the values of every table, and the table that is being read.
+        Memory holds the values of every table but a large one of documents, and a batch of the table that is read.
 
         Args:
-            tables: :data:`TABLES` and, where there is one, ``unclear``.
+            tables: the names of :data:`TABLES`, and ``unclear`` where there is one, each with its batches.
             **fields: the other fields: ``settings``, ``report``, ``made``, ``parts``, ``sources``, ``evidence``.
         """
-        split: dict[str, str] = {}
-        queries: dict[str, str] = {}
-        qrels: dict[str, dict[str, int]] = {}
-        unclear: dict[str, list[str]] = {}
-        documents = {
-            identity: Document(identity, text, title, json.loads(metadata))
-            for identity, title, text, metadata in _rows(tables.pop("documents"), "id", "title", "text", "metadata")
-        }
-        # Each table leaves the dict before it is read, so that only one is held as Arrow.
-        for query, text, side in _rows(tables.pop("queries"), "id", "text", "split"):
-            queries[query], split[query] = text, side
-        for query, document, relevance in _rows(tables.pop("qrels"), "query_id", "document_id", "relevance"):
-            qrels.setdefault(query, {})[document] = relevance
-        if "unclear" in tables:
-            for query, document in _rows(tables.pop("unclear"), "query_id", "document_id"):
-                unclear.setdefault(query, []).append(document)
-        examples = _examples(tables.pop("examples"))
-        return cls(documents, queries, qrels, split, examples, unclear=unclear, **fields)
+        made: dict[str, Any] = {"unclear": {}}
+        for name, batches in tables:
+            rows = _rows(batches, *_COLUMNS[name])
+            if name == "documents":
+                made["documents"] = by_id(spooled(Document(i, t, h, json.loads(m)) for i, h, t, m in rows))
+            elif name == "queries":
+                made["queries"], made["split"] = {}, {}
+                for query, text, side in rows:
+                    made["queries"][query], made["split"][query] = text, side
+            elif name == "qrels":
+                made["qrels"] = {}
+                for query, document, relevance in rows:
+                    made["qrels"].setdefault(query, {})[document] = relevance
+            elif name == "examples":
+                made["examples"] = _examples(rows)
+            else:
+                for query, document in rows:
+                    made["unclear"].setdefault(query, []).append(document)
+        return cls(**made, **fields)
 
 
 def write_making(folder: Path, evidence: Mapping[str, Any]) -> None:
@@ -281,11 +284,10 @@ def read_examples(folder: Path) -> list[Example]:
     """Read the table that :func:`write_examples` wrote."""
     import pyarrow.parquet as pq
 
-    return _examples(pq.read_table(folder / "examples.parquet"))
+    return _examples(_rows(pq.ParquetFile(folder / "examples.parquet").iter_batches(_BATCH), *_COLUMNS["examples"]))
 
 
-def _examples(table: pa.Table) -> list[Example]:
-    rows = _rows(table, "query_id", "positive_id", "negative_ids", "scores")
+def _examples(rows: Iterable[tuple[Any, ...]]) -> list[Example]:
     return [Example(query, positive, tuple(negatives), tuple(scores)) for query, positive, negatives, scores in rows]
 
 
@@ -295,21 +297,35 @@ def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str,
     return dict(zip(names, columns, strict=True))
 
 
-def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
-    """The values of some columns, row by row. Python holds one batch of them: ``to_pylist`` of a table of ten million
-    documents would double its memory."""
-    for batch in table.select(names).to_batches(max_chunksize=_BATCH):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _rows(batches: Iterable[pa.RecordBatch], *names: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row. Python holds some of a batch's rows at a time."""
+    for batch in batches:
+        for first in range(0, batch.num_rows, _BATCH):
+            part = batch.select(names).slice(first, _BATCH)
+            yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
+
+
+def _write_documents(folder: Path, documents: Mapping[str, Document]) -> int:
+    """Write the table of documents; returns its rows."""
+    if isinstance(documents, SpooledById):
+        return _write(folder, "documents", documents.documents.table())
+    rows = map(columns_of, documents.values())
+    return _write_table(folder, "documents", _columns(COLUMNS, rows))
 
 
 def _write_table(folder: Path, name: str, columns: Mapping[str, Sequence[Any]]) -> int:
     """Write one table of a training set; returns its rows."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     # Without the types, a column without values would have none.
     types = {"relevance": pa.int32(), "negative_ids": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}
     table = pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
+    return _write(folder, name, table)
+
+
+def _write(folder: Path, name: str, table: pa.Table) -> int:
+    import pyarrow.parquet as pq
+
     pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     return int(table.num_rows)
 
@@ -342,9 +358,3 @@ def is_training_set(folder: str | Path) -> bool:
 
 def _is_manifest(value: Any) -> bool:
     return isinstance(value, dict) and value.get("format") == FORMAT
-
-
-def metadata_json(metadata: Mapping[str, Any]) -> str:
-    """Metadata as the text of a set's ``metadata`` column. The same metadata gives the same text."""
-    # Sorted keys: two rows with equal metadata give equal bytes.
-    return json.dumps(as_stored(metadata), ensure_ascii=False, sort_keys=True)

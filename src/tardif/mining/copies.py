@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,24 @@ def same_texts(documents: Mapping[str, Document]) -> dict[str, tuple[str, ...]]:
     >>> same_texts({"a": Document("a", "The sea"), "b": Document("b", "the  sea"), "c": Document("c", "salt")})
     {'a': ('a', 'b'), 'b': ('a', 'b')}
     """
-    groups: dict[str, list[str]] = {}
-    for identity, document in documents.items():
-        groups.setdefault(normalise(document.content), []).append(identity)
-    return {identity: tuple(group) for group in groups.values() if len(group) > 1 for identity in group}
+    import xxhash
+
+    # Texts are compared by hashes of 128 bits, or every text of the corpus would be in memory.
+    digests = bytearray()
+    for document in documents.values():
+        digests += xxhash.xxh3_128_digest(normalise(document.content).encode("utf-8", "surrogatepass"))
+    halves = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+    order = np.lexsort(halves.T)
+    again = (halves[order][1:] == halves[order][:-1]).all(axis=1)  # the same text as the one before
+    repeated = {}
+    for place in np.flatnonzero(again).tolist():
+        repeated[int(order[place + 1])] = halves[order[place]].tobytes()
+        repeated[int(order[place])] = halves[order[place]].tobytes()
+    groups: dict[bytes, list[str]] = {}
+    for row, identity in enumerate(documents if repeated else ()):
+        if row in repeated:
+            groups.setdefault(repeated[row], []).append(identity)
+    return {identity: tuple(group) for group in groups.values() for identity in group}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +151,7 @@ class NearCopies:
         """Each place's weight: the inverse document frequency of BM25, which is above 0."""
         step = max(len(self._documents) // _SAMPLE, 1)
         counts = np.zeros(_PLACES, dtype=np.int32)
-        sample = {identity: _places(self._documents[identity]) for identity in [*self._documents][::step]}
+        sample = {identity: _places(self._documents[identity]) for identity in islice(self._documents, 0, None, step)}
         for places, _ in sample.values():
             counts[places] += 1
         weights: NDArray[np.float32] = np.log1p((len(sample) - counts + 0.5) / (counts + 0.5)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from tardif.checks import check_choice, check_list
 from tardif.cluster.connection import Cluster
 from tardif.cluster.pool import Pool
 from tardif.cluster.shipping import ship
+from tardif.data.spooled import at_hand
 from tardif.encoder import MINILM
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import ModelError, SettingError
@@ -82,10 +83,11 @@ class DenseSearcher:
     """Searches a corpus by the cosine of dense vectors.
 
     The corpus is encoded once. Nothing is approximated: every query is compared with every document,
-    a block of each at a time, so memory holds the corpus's vectors (on disk, with a cache) and one block.
+    a block of each at a time, so memory holds the corpus's ids and vectors (these on disk, with a cache) and one block.
 
     Args:
-        documents: the corpus; title and text are encoded, a block of them at a time.
+        documents: the corpus, also from a generator, which is then kept on disk until it is encoded
+            (:func:`tardif.data.spooled.spooled`); title and text are encoded, a block of them at a time.
         language: a code or language; chooses the model if none is named.
         model: a dense model by folder or hub id, or a loaded one.
         size: of the language's model; ``small`` mines about as well as ``large`` in a tenth of the time.
@@ -111,7 +113,7 @@ class DenseSearcher:
 
     def __init__(
         self,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         *,
         language: Language | str = "en",
         model: str | Path | SentenceTransformer | None = None,
@@ -125,13 +127,12 @@ class DenseSearcher:
         cluster: Cluster | None = None,
     ) -> None:
         self.notes: list[str] = []
-        # Long texts first: a batch too large for the memory shows at once, and little is padded.
-        ids, lengths = [], []
-        for document in documents:
-            ids.append(document.id)
-            lengths.append(len(document.content))
-        order = sorted(range(len(ids)), key=lambda place: (-lengths[place], ids[place]))
-        self._ids = Ids(ids[place] for place in order)
+        documents = at_hand(documents)
+        ids = Ids(document.id for document in documents)
+        lengths = np.fromiter((len(document.content) for document in documents), dtype=np.int64, count=len(ids))
+        # Long texts first: a batch too large for the memory shows at once, and little is padded. Equal ones by id.
+        order = np.lexsort((ids.places, -lengths))
+        self._ids = Ids(map(ids.__getitem__, order.tolist()))
         chosen = find_language(language) if isinstance(language, str) else language
         wanted = self._load(chosen, model, size, base, device)
         query_prefix = _first(query_prefix, wanted.query_prefix, self._own("query"))

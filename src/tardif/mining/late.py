@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardif.checks import check_list
-from tardif.errors import DataError, SettingError
+from tardif.data.spooled import at_hand
+from tardif.errors import SettingError
 from tardif.mining.searcher import Searcher
 from tardif.mining.vector_cache import Contents, EncodeBlocks, Remembered, encode_all, fingerprint
 from tardif.progress import Console
@@ -45,7 +46,8 @@ class LateSearcher:
 
     Args:
         model: a late-interaction model; documents are encoded with its present weights.
-        documents: the corpus.
+        documents: the corpus, also from a generator, which is then kept on disk until it is encoded
+            (:func:`tardif.data.spooled.spooled`).
         candidates: proposes the documents to score, or a function that makes such a searcher when it is
             first needed. None always scores the whole corpus.
         depth: candidates per query.
@@ -65,7 +67,7 @@ class LateSearcher:
     def __init__(
         self,
         model: MultiVectorEncoder,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         candidates: Searcher | Callable[[], Searcher] | None = None,
         *,
         depth: int = DEPTH,
@@ -74,7 +76,7 @@ class LateSearcher:
         console: Console | None = None,
         over: EncodeBlocks | None = None,
     ) -> None:
-        documents = check_list(documents, "documents", DataError)
+        documents = at_hand(documents)
         self._model = model
         self._ids = Ids(document.id for document in documents)
         self._depth = depth

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,9 @@ from tardif.checks import check_choice, check_list
 from tardif.cluster.connection import Cluster
 from tardif.cluster.pool import Pool
 from tardif.cluster.shipping import ship
+from tardif.data.document_report import DocumentReport
+from tardif.data.documents import stream_documents
+from tardif.data.spooled import SpooledDocuments, at_hand
 from tardif.encoder import MINILM
 from tardif.encoder.base import resolve_base
 from tardif.errors import SettingError
@@ -33,7 +36,7 @@ MINERS = ("lexical", "dense", "late", "hybrid")
 
 def make_searcher(
     name: str,
-    documents: Sequence[Document],
+    documents: Any,
     *,
     language: Language,
     base: str | Path = MINILM,
@@ -50,7 +53,9 @@ def make_searcher(
     Args:
         name: ``lexical`` (BM25); ``dense`` (one vector per text); ``hybrid`` (both, fused; dense judges);
             ``late`` (exact MaxSim over the hybrid's candidates, or over the whole of a small corpus).
-        documents: the corpus.
+        documents: the corpus: Documents, or anything else that :func:`tardif.data.documents.stream_documents` reads,
+            such as a file, a folder or a generator. It is read once, and no miner keeps its texts: the lexical one
+            reads it as a stream, and the others keep what is large on disk until it is encoded.
         language: chooses stemmer, stopwords and dense model.
         base: the base that is trained. It replaces a missing dense model, and searches late by its raw token vectors
             if no ``model`` is given.
@@ -66,10 +71,18 @@ def make_searcher(
     Raises:
         SettingError: the name or size is not known.
         ModelError: a model is missing or cannot be loaded.
-        DataError: two documents have the same id.
-        FolderError: the cache cannot be written.
+        DataError: the corpus cannot be read, or two documents have the same id.
+        FolderError: the cache, or the folder for temporary files, cannot be written.
+
+    >>> from tardif.text.languages import language
+    >>> corpus = ({"id": f"d{number}", "text": text} for number, text in enumerate(["salt from the sea", "a harbour"]))
+    >>> [identity for identity, _ in make_searcher("lexical", corpus, language=language("en")).search(["sea"], 5)[0]]
+    ['d0']
     """
     check_choice("miner", name, MINERS)
+    documents = _stream(documents, console or Console(quiet=True))
+    if name != "lexical":
+        documents = at_hand(documents)
     dense = partial(
         DenseSearcher,
         documents,
@@ -96,6 +109,23 @@ def make_searcher(
     with _late_spread(cluster, model, base, console) as over:
         opened = _late_model(model, base, device)
         return LateSearcher(opened, documents, hybrid, cache=cache, console=console, over=over)
+
+
+def _stream(documents: Any, console: Console) -> Iterable[Document]:
+    """Documents as they are, or read from what the user gave; the report on it is shown at its end."""
+    if isinstance(documents, list | tuple | SpooledDocuments) and all(
+        isinstance(document, Document) for document in documents[:1]
+    ):
+        return documents
+
+    def read() -> Iterator[Document]:
+        report = DocumentReport()
+        for _, document in stream_documents(documents, report=report):
+            yield document
+        for line in report.lines():
+            console.say(line)
+
+    return read()
 
 
 @contextmanager

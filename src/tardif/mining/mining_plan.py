@@ -10,7 +10,7 @@ from typing import Any
 
 from tardif.checks import check_choice
 from tardif.cluster.connection import check_address, connected
-from tardif.data.synthetic import parent_of
+from tardif.data.synthetic import without_variants
 from tardif.data.training_set import MINING, TRAIN, TrainingSet
 from tardif.devices import allocate
 from tardif.encoder.base import resolve_base
@@ -128,8 +128,7 @@ class MiningPlan:
         with connected(self.ray) if self.ray and self.miner != "lexical" else nullcontext() as cluster:
             return make_searcher(
                 self.miner,
-                # Variants are positives of made queries alone: a search must not find them.
-                [document for document in data.documents.values() if parent_of(document) is None],
+                without_variants(data.documents),
                 language=self.language,
                 base=self.base,
                 model=self.model if self.miner == "late" else None,

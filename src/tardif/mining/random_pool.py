@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 # Draws that miss before the whole pool is looked through: enough that this is rare.
 _TRIES = 20
@@ -52,12 +53,20 @@ class RandomPool:
 
     def __init__(self, identities: Iterable[str], max_uses: int | None, copies: Mapping[str, Sequence[str]]) -> None:
         self._ids = sorted(identities)
-        self._texts: dict[str, list[str]] = {}
-        for identity in self._ids:
-            self._texts.setdefault(copies.get(identity, (identity,))[0], []).append(identity)
+        self._copies = copies
+        # Documents that are used up leave the pool, and its order changes.
+        self._sorted = self._ids if max_uses is None else [*self._ids]
         self._place = {identity: place for place, identity in enumerate(self._ids)} if max_uses else {}
         self._max = max_uses
         self._uses = Counter[str]()
+
+    @cached_property
+    def _texts(self) -> dict[str, list[str]]:
+        """All documents, those of a text together. A large corpus seldom needs it."""
+        texts: dict[str, list[str]] = {}
+        for identity in self._sorted:
+            texts.setdefault(self._copies.get(identity, (identity,))[0], []).append(identity)
+        return texts
 
     def draw(self, draw: random.Random, excluded: Excluded, count: int) -> list[str]:
         """Draw ``count`` different documents that are not excluded, or all of these if there are fewer."""

@@ -50,14 +50,14 @@ class Contents(Sequence[str]):
 
     Args:
         documents: the documents; also some that are read from disk one by one.
-        order: the places of the documents, in the order of the contents; by default their own.
+        order: the places of the documents, in the order of the contents; by default their own. Also an array.
 
     >>> from tardif.types import Document
     >>> list(Contents([Document("a", "text", "title"), Document("b", "other")], [1, 0]))
     ['other', 'title text']
     """
 
-    def __init__(self, documents: Sequence[Document], order: Sequence[int] | None = None) -> None:
+    def __init__(self, documents: Sequence[Document], order: Sequence[int] | NDArray[np.int64] | None = None) -> None:
         self._documents, self._order = documents, range(len(documents)) if order is None else order
 
     def __len__(self) -> int:

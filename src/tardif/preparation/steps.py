@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tardif.checks import check_list
-from tardif.data.assemble import find_crowded, read_tables, source_json, source_label, write_report, write_tables
+from tardif.data.assemble import find_crowded, source_json, source_label, tables, write_report, write_tables
 from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.findings import findings as findings_of
 from tardif.data.hygiene.joining import READ_BYTES
@@ -47,9 +47,8 @@ def prepare(
     """Make a training set in memory.
 
     The set is handed over as it was made: no file of it is written, and none is read. Memory holds the values of the
-    set (:class:`~tardif.data.training_set.TrainingSet`) and, while they are made, one of its tables as Arrow. What is
-    read waits in a database in the temporary folder. For more data than memory holds, use :func:`prepare_folder` with
-    ``miner="none"``.
+    set (:class:`~tardif.data.training_set.TrainingSet`), without the texts of a large corpus. What is read waits in a
+    database in the temporary folder.
 
     Args:
         sources: each anything that :func:`tardif.data.formats.open_source` reads.
@@ -98,7 +97,7 @@ def prepare_folder(
     """Make a training set as a folder, whole or not at all.
 
     Each table is written once. Without mining, tables stream from the database to their files, and memory is bounded.
-    Mining holds the values of the set.
+    Mining holds the values of the set, without the texts of a large corpus.
 
     Arguments and errors as for :func:`prepare`. What mining has done is kept in ``work`` (``.NAME.mining`` beside the
     folder) until the folder is whole: after an interruption the same call continues from there.
@@ -213,7 +212,7 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
         made.evidence = {HYGIENE: found} if (found := findings_of(staging)) else {}
         if in_memory or how.mining.is_needed:
             made.data = TrainingSet.from_tables(
-                read_tables(staging),
+                tables(staging),
                 settings=how.as_json(),
                 made=made.queries,
                 evidence=made.evidence,

@@ -1,32 +1,43 @@
-"""BM25 search over a corpus, with the language's stemmer and stopwords (bm25s, PyStemmer)."""
+"""BM25 search over a corpus, with the language's stemmer and stopwords (PyStemmer)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tardif.checks import check_list
+from tardif.checks import check_list, check_stream
 from tardif.errors import DataError, SettingError
-from tardif.ranking import Ids, top
+from tardif.ranking import Ids, best_first, candidates
 from tardif.text.languages import Language
 from tardif.text.terms import Terms, pieces
 from tardif.types import Document
 
 # Scores held at a time. 2**24 scores with their columns are 128 MB, if every query matches every document.
 _SCORES = 1 << 24
+# BM25's parameters, those of bm25s and Lucene.
+_K1, _B = 1.5, 0.75
+# Terms of documents that are counted at a time.
+_TERMS = 1 << 18
+# Documents whose terms are weighted at a time.
+_DOCUMENTS = 1 << 14
 
 
 class LexicalSearcher:
     """A corpus that is searched by words.
 
-    BM25 has bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75). Many queries are scored at once, as one sparse
-    product ``[queries, terms] @ [terms, documents]``.
+    BM25 has bm25s' defaults (Lucene's variant, k1 = 1.5, b = 0.75) and gives its scores. Many queries are scored at
+    once, as one sparse product ``[queries, terms] @ [terms, documents]``.
+
+    The corpus is read once, as a stream: memory holds its ids, and 8 bytes for each distinct term of each document (16
+    while they are put in order). No text is kept.
 
     Args:
-        documents: the corpus. Titles and texts are searched.
+        documents: the corpus, also from a generator. Titles and texts are searched.
         language: the language of the stemmer and stopwords. Without a stemmer, words are matched as they are. Scripts
             without spaces are matched by pairs of characters (:mod:`tardif.text.terms`).
 
@@ -39,13 +50,18 @@ class LexicalSearcher:
     ['a']
     """
 
-    def __init__(self, documents: Sequence[Document], language: Language) -> None:
-        documents = check_list(documents, "documents", DataError)
-        self._ids = Ids(document.id for document in documents)
+    def __init__(self, documents: Iterable[Document], language: Language) -> None:
         self._vocabulary = _Vocabulary(Terms(language))
-        rows = [self._vocabulary.numbers(document.content, document=True) for document in documents]
+        counts = _Counts()
+
+        def read() -> Iterator[str]:
+            for document in check_stream(documents, "documents", DataError):
+                counts.add(self._vocabulary.numbers(document.content, document=True))
+                yield document.id
+
+        self._ids = Ids(read())
         self._vocabulary.grows = False
-        self._weights = _weights(rows, self._vocabulary.size)  # [terms, documents]
+        self._weights = counts.weights(self._vocabulary.size)  # [terms, documents]
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[str, float]]]:
         """Return the ``k`` best documents of each query as (id, score), best first.
@@ -94,10 +110,8 @@ class LexicalSearcher:
                 yield scores.indices[first:last], scores.data[first:last]
 
     def _best(self, found: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
-        if 0 < k < len(scores):
-            near = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
-            found, scores = found[near], scores[near]
-        return top(scores, self._ids.array[found], k)
+        near = candidates(scores, k)
+        return best_first(zip(self._ids.named(found[near].tolist()), scores[near].tolist(), strict=True), k)
 
 
 class _Vocabulary(dict[str, int]):
@@ -127,14 +141,63 @@ class _Vocabulary(dict[str, int]):
         return number
 
 
-def _weights(rows: list[list[int]], terms: int) -> Any:
-    """Return BM25's weight of each term in each document: sparse ``[terms, documents]``; None if there are no terms."""
-    import bm25s
-    from scipy import sparse
+class _Counts:
+    """The terms of documents, counted."""
 
-    if not terms:
-        return None
-    index = bm25s.BM25()
-    index.index((rows, {str(number): number for number in range(terms)}), create_empty_token=False, show_progress=False)
-    stored = index.scores  # columns of [documents, terms], that is rows of [terms, documents]
-    return sparse.csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=(terms, len(rows)))
+    def __init__(self) -> None:
+        self._pending, self._ends = array("i"), array("i", [0])  # the terms of documents that are not counted yet
+        self._lengths = array("i")  # the number of terms of each document
+        self._starts = array("q", [0])  # where the distinct terms of each document begin, and where the last ones end
+        self._terms, self._counts = array("i"), array("f")  # of the distinct terms
+
+    def add(self, terms: list[int]) -> None:
+        """Add a document."""
+        self._pending.extend(terms)
+        self._ends.append(len(self._pending))
+        self._lengths.append(len(terms))
+        if len(self._pending) >= _TERMS:
+            self._count()
+
+    def _count(self) -> None:
+        """Count the pending terms of each document, in the order of their numbers."""
+        terms, ends = np.array(self._pending, dtype=np.int64), np.array(self._ends, dtype=np.int64)
+        documents = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        width = int(terms.max(initial=0)) + 1
+        pairs, counts = np.unique(documents * width + terms, return_counts=True)
+        found, number = np.divmod(pairs, width)
+        distinct = np.bincount(found, minlength=len(ends) - 1)
+        self._starts.frombytes((self._starts[-1] + np.cumsum(distinct)).astype(np.int64).tobytes())
+        self._terms.frombytes(number.astype(np.int32).tobytes())
+        self._counts.frombytes(counts.astype(np.float32).tobytes())
+        self._pending, self._ends = array("i"), array("i", [0])
+
+    def weights(self, terms: int) -> Any:
+        """Return BM25's weight of each term in each document: sparse ``[terms, documents]``; None without terms.
+
+        The counts are gone then.
+        """
+        from scipy import sparse
+
+        self._count()
+        if not terms:
+            return None
+        lengths, starts = np.array(self._lengths), np.array(self._starts)
+        numbers, weights = np.frombuffer(self._terms, dtype=np.int32), np.frombuffer(self._counts, dtype=np.float32)
+        idf = _idf(np.bincount(numbers, minlength=terms), len(lengths))
+        norms = _K1 * ((1 - _B) + _B * (lengths / (lengths.sum() / len(lengths))))
+        for first in range(0, len(lengths), _DOCUMENTS):
+            own = slice(starts[first], starts[min(first + _DOCUMENTS, len(lengths))])
+            norm = np.repeat(norms[first : first + _DOCUMENTS], np.diff(starts[first : first + _DOCUMENTS + 1]))
+            # In double precision and rounded once, as bm25s does.
+            counts = weights[own].astype(np.float64)
+            weights[own] = idf[numbers[own]] * (counts / (norm + counts))
+        # The rows of the transpose: each term's documents, in their order.
+        return sparse.csr_matrix((weights, numbers, starts), shape=(len(lengths), terms)).tocsc().T
+
+
+def _idf(frequencies: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
+    """Return the inverse document frequency of each term, of the number of documents that have it."""
+    different, which = np.unique(frequencies, return_inverse=True)
+    # math.log: NumPy's differs from it in the last bit on some processors.
+    values = [math.log(1 + (documents - count + 0.5) / (count + 0.5)) for count in different.tolist()]
+    return np.array(values, dtype=np.float32)[which]

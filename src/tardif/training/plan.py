@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import bisect
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tardif.data.synthetic import parent_of
+from tardif.data.synthetic import without_variants
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.encoder.recipe import DOCUMENT_CAP
 from tardif.mining.late import DEPTH, WHOLE
 from tardif.training.settings import TrainingSettings
-from tardif.types import Document, Example
+from tardif.types import Example
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -173,14 +174,9 @@ def plan_run(model: MultiVectorEncoder, data: TrainingSet, settings: TrainingSet
         _work_of(model, data, settings),
         timed,
         order_of(data, settings).count,
-        Size(len(mineable(data)), len(training_queries)),
+        Size(len(without_variants(data.documents)), len(training_queries)),
         data.is_mostly_made,
     )
-
-
-def mineable(data: TrainingSet) -> list[Document]:
-    """Return the documents that a refresh searches: no variants, which would be found beside their originals."""
-    return [document for document in data.documents.values() if parent_of(document) is None]
 
 
 def _work_of(model: MultiVectorEncoder, data: TrainingSet, settings: TrainingSettings) -> Work:
@@ -190,7 +186,7 @@ def _work_of(model: MultiVectorEncoder, data: TrainingSet, settings: TrainingSet
     from tardif.encoder.model import transformer_of
 
     transformer: Any = transformer_of(model)
-    contents = [len(document.content) / CHARACTERS_PER_TOKEN for document in data.documents.values()]
+    contents = array("d", (len(document.content) / CHARACTERS_PER_TOKEN for document in data.documents.values()))
     expansion: dict[str, Any] = getattr(transformer, "query_expansion", None) or {}
     least = expansion.get("length") or 0  # expanded queries are filled up to it
     queries = [max(len(text) / CHARACTERS_PER_TOKEN, least) for text in data.queries.values()]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from tardif.data.synthetic import without_variants
 from tardif.data.training_set import TRAIN, TrainingSet, read_examples, write_examples
 from tardif.encoder.precision import computing
 from tardif.errors import FolderError
@@ -27,7 +28,6 @@ from tardif.progress import Bar, Console
 from tardif.text.bm25 import LexicalSearcher
 from tardif.text.languages import Language
 from tardif.training.checkpoints import write_whole
-from tardif.training.plan import mineable
 from tardif.training.run_folder import RunFolder
 from tardif.training.run_log import NEW_NEGATIVES
 from tardif.training.settings import TrainingSettings
@@ -64,7 +64,7 @@ class Refresher:
         self._vectors = work / _VECTORS
         self._judged = data.qrels
         self._data = _to_be_mined(data)
-        self._documents = mineable(data)
+        self._documents = without_variants(data.documents)
         # As many as the example with the most negatives has: any of them may be replaced.
         most = max((len(example.negative_ids) for example in data.examples), default=0)
         self._selection = Selection(negatives=max(Selection().negatives, most))

@@ -13,7 +13,7 @@ from tardif.encoder.encoding import SUB_BATCH_TOKENS
 from tardif.encoder.model import build_model, fit_projection, raw_view, set_dropout
 from tardif.encoder.precision import computing, resolve
 from tardif.encoder.tokens import tokens_for
-from tardif.encoder.truncation import document_reach, overlong, truncation_warning
+from tardif.encoder.truncation import document_reach, each_overlong, truncation_warning
 from tardif.evaluation.measures import format_measures, means
 from tardif.evaluation.outcome import Outcome
 from tardif.text.normal import keyed_sample
@@ -191,7 +191,7 @@ class TrainingRun:
             "Prepare them in pieces (--chunk 256, in Python chunk=256), or let it read more (--document-length, in "
             "Python document_length=)."
         )
-        found = overlong(self.model, documents.values())
+        found = each_overlong(self.model, documents.values())
         if line := truncation_warning(found, document_reach(self.model), len(documents), way_out):
             self.console.say(line)
 

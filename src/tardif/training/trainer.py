@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -390,7 +391,7 @@ class Trainer:
         from tardif.data.chunking import load_tokenizer
         from tardif.text.normal import keyed_sample
 
-        texts = [*(document.content for document in data.documents.values()), *data.queries.values()]
+        texts = chain((document.content for document in data.documents.values()), data.queries.values())
         sample = keyed_sample(self.seed, texts, SAMPLE)
         with suppress(ModelError):  # a damaged tokenizer: loading the model reports it
             self._warn(texts_warning(f"The base {self.base.name}", load_tokenizer(self.base), sample, "these texts"))

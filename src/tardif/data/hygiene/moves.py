@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from tardif.data.chunking import placing
 from tardif.data.hygiene.joining import HALF, Joined, Link
 from tardif.data.hygiene.rules import CONTAINED_NEGATIVE, CONTAINED_POSITIVE
+from tardif.data.json_metadata import metadata_json
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
-from tardif.data.training_set import metadata_json
 from tardif.text.containment import MOST
 from tardif.text.normal import words_in_order
 from tardif.types import Document
