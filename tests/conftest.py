@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 from functools import cache
 
 import pytest
+import xxhash
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from _pytest.unraisableexception import gc_collect_iterations_key
 
@@ -78,9 +79,14 @@ def _turn(item):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Begin the longest of the slow tests first: at the end no process is alone with one of them."""
+    """Begin the longest of the slow tests first: at the end no process is alone with one of them.
+
+    Of the fast ones those that use tests/forked.py begin: one process has them all, and starts one server of forks.
+    """
     if config.option.markexpr == "slow":
         items.sort(key=_turn)
+    if config.option.markexpr == "not slow":
+        items.sort(key=lambda item: not hasattr(item.module, "forked"))
 
 
 _GROUP = re.compile(r"^pytestmark = .*\bpytest\.mark\.xdist_group\(\"(\w+)\"\)", re.MULTILINE)
@@ -232,6 +238,30 @@ def _compiled_once(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Dispatcher, "compile", in_turn)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_once():
+    """The graph of a query encoder is opened once: of a tiny one that takes longer than many searches with it.
+
+    Sessions do not change, and threads may share them; another process opens its own.
+    """
+    from tardif.encoder.onnx.encoder import GRAPH, LightEncoder
+
+    open_graph, opened = LightEncoder._open_graph, {}
+
+    def once(encoder):
+        path = encoder.folder / GRAPH
+        if not path.is_file() or path.stat().st_size > 10**7:
+            return open_graph(encoder)
+        key = xxhash.xxh3_128_digest(path.read_bytes()), encoder._threads, encoder.dim, os.getpid()
+        if key not in opened:
+            opened[key] = open_graph(encoder)
+        return opened[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LightEncoder, "_open_graph", once)
         yield
 
 

@@ -11,7 +11,7 @@ import io
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,17 +172,23 @@ def quiet_libraries() -> Iterator[None]:
 
     library: Any = transformers.utils.logging
     names = ("sentence_transformers", "transformers", "huggingface_hub", "accelerate", "torch.onnx")
-    levels = {name: logging.getLogger(name).level for name in names}
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
     bars = library.is_progress_bar_enabled()
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _set_levels(loggers, [logging.ERROR] * len(loggers))
     library.disable_progress_bar()
     try:
         # Some libraries print; a verb's stdout holds data alone.
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        _set_levels(loggers, levels)
         if bars:
             library.enable_progress_bar()
+
+
+def _set_levels(loggers: Sequence[logging.Logger], levels: Sequence[int]) -> None:
+    # Where a level changes, all loggers forget what they knew, and the libraries have thousands.
+    for logger, level in zip(loggers, levels, strict=True):
+        if logger.level != level:
+            logger.setLevel(level)
