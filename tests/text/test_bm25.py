@@ -156,6 +156,26 @@ def test_scores_are_those_of_bm25s(texts, queries):
         assert row == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
+@settings(deadline=None, max_examples=50)
+@given(texts=st.lists(words, min_size=1, max_size=12), terms=st.integers(1, 9), documents=st.integers(1, 5))
+def test_the_weight_of_a_word_is_bm25s_to_the_last_bit_whatever_is_counted_at_a_time(texts, terms, documents):
+    import bm25s
+
+    from tardif.text import bm25
+
+    split = [[w for w in text.split() if w not in ("the", "x")] for text in texts]
+    reference = bm25s.BM25()
+    if any(split):
+        reference.index(split, show_progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bm25, "_TERMS", terms)
+        patch.setattr(bm25, "_DOCUMENTS", documents)
+        index = searcher(*texts)
+    for word in sorted({w for row in split for w in row}):
+        [scores] = index.score([word], [[f"d{n}" for n in range(len(texts))]])
+        assert scores == reference.get_scores([word]).tolist()
+
+
 @settings(deadline=None, max_examples=25)
 @given(texts=st.lists(words, min_size=1, max_size=6), queries=st.lists(words, max_size=4), height=st.integers(1, 3))
 def test_blocks_of_queries_change_nothing(texts, queries, height):

@@ -184,7 +184,7 @@ class _Counts:
         lengths, starts = np.array(self._lengths), np.array(self._starts)
         numbers, weights = np.frombuffer(self._terms, dtype=np.int32), np.frombuffer(self._counts, dtype=np.float32)
         idf = _idf(np.bincount(numbers, minlength=terms), len(lengths))
-        norms = _K1 * ((1 - _B) + _B * (lengths / (lengths.sum() / len(lengths))))
+        norms = _K1 * ((1 - _B) + _B * lengths / lengths.mean())
         for first in range(0, len(lengths), _DOCUMENTS):
             own = slice(starts[first], starts[min(first + _DOCUMENTS, len(lengths))])
             norm = np.repeat(norms[first : first + _DOCUMENTS], np.diff(starts[first : first + _DOCUMENTS + 1]))
