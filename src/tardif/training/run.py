@@ -26,7 +26,6 @@ from tardif.training.distributed import ProcessGroup
 from tardif.training.fingerprint import check_alike, data_digest, deciding, model_digest, versions
 from tardif.training.guard import GuardSet, guard_sets
 from tardif.training.guarding import guarded
-from tardif.training.length_pull import length_pull_of
 from tardif.training.parameters import set_up
 from tardif.training.plan import Plan, plan_run
 from tardif.training.publishing import BeforeTraining, Publisher
@@ -94,10 +93,7 @@ class TrainingRun:
         precision = self.group.on_main(lambda: resolve(self.settings.precision, self.device, width))
         share = share_of_start(self.settings.base_share, made)
         pull = pull_of(self.settings.base_pull, list(self.settings.terms))
-        lengths = length_pull_of(self.settings.length_pull, pull)
-        self.settings = dataclasses.replace(
-            self.settings, precision=precision, base_share=share, base_pull=pull, length_pull=lengths
-        )
+        self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share, base_pull=pull)
 
     def _load_model(self) -> tuple[dict[str, Any] | None, Path | None]:
         """Load the base with its recipe; return the record and the checkpoint of an unfinished run."""
@@ -162,7 +158,7 @@ class TrainingRun:
 
     def _time_batch(self) -> float:
         """Measure the seconds of one batch; every process takes part."""
-        objective = library_trainer.objective_of(self.model, self.settings, self.folder.start, self.data)
+        objective = library_trainer.objective_of(self.model, self.settings, self.folder.start)
         return library_trainer.timed_batch(objective, self.collator, self.settings, self.device, self.group)
 
     def _plan(self, record: dict[str, Any] | None, timed: float | None) -> tuple[Plan, ValidationTask | None]:
