@@ -1,4 +1,8 @@
-"""BM25 search over a corpus, with the language's stemmer and stopwords (PyStemmer)."""
+"""BM25 search over a corpus, with the language's stemmer and stopwords (PyStemmer).
+
+Weights are those of bm25s to the last bit. Its own indexing takes the words of the whole corpus at once; here a corpus
+is a stream, whose words are counted and let go.
+"""
 
 from __future__ import annotations
 
