@@ -96,7 +96,7 @@ class Ids:
     @property
     def ascending(self) -> Sequence[str]:
         """All ids in ascending order."""
-        return _Named(self, self._ascending)
+        return self.of(self._ascending)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -110,6 +110,10 @@ class Ids:
     def named(self, rows: Iterable[int]) -> list[str]:
         """Return the ids of rows."""
         return [self[row] for row in rows]
+
+    def of(self, rows: NDArray[Any]) -> Sequence[str]:
+        """Return the ids of rows, each made when it is asked for."""
+        return _Named(self, rows)
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """Return the rows of documents.
@@ -147,7 +151,7 @@ class Ids:
 class _Named(Sequence[str]):
     """The ids of some rows."""
 
-    def __init__(self, ids: Ids, rows: NDArray[np.int64]) -> None:
+    def __init__(self, ids: Ids, rows: NDArray[Any]) -> None:
         self._ids, self._rows = ids, rows
 
     def __len__(self) -> int:
@@ -241,20 +245,20 @@ def candidates(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
-def top(scores: NDArray[Any], ids: NDArray[Any], k: int) -> list[tuple[str, float]]:
+def top(scores: NDArray[Any], ids: Sequence[str], k: int) -> list[tuple[str, float]]:
     """Return the ``k`` best of one row of scores as (id, score), in the order of :func:`best_first`.
 
     Args:
         scores: ``[documents]``.
-        ids: ``[documents]``, the id of each.
+        ids: the id of each; asked for those of the best alone.
         k: the number of hits to return.
 
     >>> import numpy as np
-    >>> top(np.array([0.5, 2.0, 1.0]), np.array(["a", "b", "c"]), 2)
+    >>> top(np.array([0.5, 2.0, 1.0]), ["a", "b", "c"], 2)
     [('b', 2.0), ('c', 1.0)]
     """
     near = candidates(scores, k)
-    return best_first(zip(ids[near].tolist(), scores[near].tolist(), strict=True), k)
+    return best_first(zip(map(ids.__getitem__, near.tolist()), scores[near].tolist(), strict=True), k)
 
 
 class TopK:

@@ -174,11 +174,10 @@ class MemoryIndex:
         k = check_hits(k)
         # The filter first: documents that do not pass are never scored.
         ids = list(self._documents) if where is None else self._table.matching(where, "id")
-        named, ends = np.array(ids, dtype=object), np.cumsum(lengths)
-        found = []
+        ends, found = np.cumsum(lengths), []
         for end, length in zip(ends, lengths, strict=True):
             scores = self._scores(TiledQuery.of(vectors[end - length : end]), ids)
-            found.append([hit for hit in top(scores, named, k) if hit[1] > LOWEST])
+            found.append([hit for hit in top(scores, ids, k) if hit[1] > LOWEST])
         return found
 
     def score(self, vectors: Vectors, ids: Sequence[str]) -> list[float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,17 +52,11 @@ def same_texts(documents: Mapping[str, Document]) -> dict[str, tuple[str, ...]]:
     digests = bytearray()
     for document in documents.values():
         digests += xxhash.xxh3_128_digest(normalise(document.content).encode("utf-8", "surrogatepass"))
-    halves = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
-    order = np.lexsort(halves.T)
-    again = (halves[order][1:] == halves[order][:-1]).all(axis=1)  # the same text as the one before
-    repeated = {}
-    for place in np.flatnonzero(again).tolist():
-        repeated[int(order[place + 1])] = halves[order[place]].tobytes()
-        repeated[int(order[place])] = halves[order[place]].tobytes()
-    groups: dict[bytes, list[str]] = {}
-    for row, identity in enumerate(documents if repeated else ()):
-        if row in repeated:
-            groups.setdefault(repeated[row], []).append(identity)
+    _, text, count = np.unique(np.frombuffer(digests, dtype="V16"), return_inverse=True, return_counts=True)
+    groups: dict[int, list[str]] = {}
+    repeated = count[text] > 1
+    for identity, number in zip(compress(documents, repeated), text[repeated].tolist(), strict=True):
+        groups.setdefault(number, []).append(identity)
     return {identity: tuple(group) for group in groups.values() for identity in group}
 
 

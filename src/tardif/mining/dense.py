@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,10 +129,16 @@ class DenseSearcher:
     ) -> None:
         self.notes: list[str] = []
         documents = at_hand(documents)
-        ids = Ids(document.id for document in documents)
-        lengths = np.fromiter((len(document.content) for document in documents), dtype=np.int64, count=len(ids))
+        lengths = array("q")
+
+        def read() -> Iterator[str]:
+            for document in documents:
+                lengths.append(len(document.content))
+                yield document.id
+
+        ids = Ids(read())
         # Long texts first: a batch too large for the memory shows at once, and little is padded. Equal ones by id.
-        order = np.lexsort((ids.places, -lengths))
+        order = np.lexsort((ids.places, -np.array(lengths)))
         self._ids = Ids(map(ids.__getitem__, order.tolist()))
         chosen = find_language(language) if isinstance(language, str) else language
         wanted = self._load(chosen, model, size, base, device)

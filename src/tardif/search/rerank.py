@@ -149,7 +149,7 @@ def rerank_stored(
     # An id that the index does not know is scored too: Index.score says which one it is.
     names = [*documents, *(identity for identity in ids if identity not in known)]
     scores = np.array(index.score(query, names))
-    ranked = [hit for hit in top(scores, np.array(names, dtype=object), len(names)) if hit[1] > LOWEST]
+    ranked = [hit for hit in top(scores, names, len(names)) if hit[1] > LOWEST]
     if group:
         ranked = best_of_each(ranked, {i: document.whole_id for i, document in documents.items()}, k)
     first = {identity: place for place, identity in reversed(list(enumerate(given)))}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_list, check_stream
 from tardif.errors import DataError, SettingError
-from tardif.ranking import Ids, best_first, candidates
+from tardif.ranking import Ids, top
 from tardif.text.languages import Language
 from tardif.text.terms import Terms, pieces
 from tardif.types import Document
@@ -114,8 +114,7 @@ class LexicalSearcher:
                 yield scores.indices[first:last], scores.data[first:last]
 
     def _best(self, found: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> list[tuple[str, float]]:
-        near = candidates(scores, k)
-        return best_first(zip(self._ids.named(found[near].tolist()), scores[near].tolist(), strict=True), k)
+        return top(scores, self._ids.of(found), k)
 
 
 class _Vocabulary(dict[str, int]):
