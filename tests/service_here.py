@@ -13,6 +13,19 @@ from worker_here import WorkerHere
 ADDRESS = "http://127.0.0.1:8000"
 
 
+def answer_clients(patch, transport):
+    """Have all clients of HTTP answered by what ``transport()`` gives.
+
+    By a class: a library that is imported for the first time meanwhile may derive a client of its own.
+    """
+
+    class Answered(httpx2.Client):
+        def __init__(self, **how):
+            super().__init__(**how | {"transport": transport()})
+
+    patch.setattr(httpx2, "Client", Answered)
+
+
 class ServiceHere(httpx2.BaseTransport):
     """Serves folders by their names: ``Client(ADDRESS, transport=ServiceHere({"support": folder}))``.
 

@@ -15,7 +15,6 @@ import shutil
 import traceback
 from pathlib import Path
 
-import httpx2
 import pytest
 import typer
 
@@ -83,16 +82,16 @@ def trained(texts, base_folder, tmp_path_factory):
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     """Call it to have what is sent to the address of the documentation answered."""
-    services, client = [], httpx2.Client
+    services = []
 
     def begin():
-        from service_here import ServiceHere
+        from service_here import ServiceHere, answer_clients
 
-        def connected(**how):
+        def opened():
             services.append(ServiceHere({"support.index": tmp_path / "here" / "support.index"}))
-            return client(**how | {"transport": services[-1]})
+            return services[-1]
 
-        monkeypatch.setattr(httpx2, "Client", connected)
+        answer_clients(monkeypatch, opened)
 
     yield begin
     for each in services:

@@ -1,10 +1,9 @@
 """Frameworks' components that are given the address of a search service: they find what they find in its folder."""
 
-import httpx2
 import pytest
 
 pytest.importorskip("fastapi")
-from service_here import ADDRESS, ServiceHere
+from service_here import ADDRESS, ServiceHere, answer_clients
 from tardif import SettingError
 from tardif.integrations.folder_or_service import open_searcher
 from tardif.integrations.reranker import Reranker
@@ -16,8 +15,8 @@ INDEX = f"{ADDRESS}/indexes/docs"
 @pytest.fixture
 def service(index_folder, monkeypatch):
     """The index behind its address, which wants a token."""
-    transport, client = ServiceHere({"docs": index_folder}, token=TOKEN), httpx2.Client
-    monkeypatch.setattr(httpx2, "Client", lambda **how: client(**how | {"transport": transport}))
+    transport = ServiceHere({"docs": index_folder}, token=TOKEN)
+    answer_clients(monkeypatch, lambda: transport)
     yield
     transport.close()
 
