@@ -268,6 +268,8 @@ def _graphs_once():
 class _Attached:
     """A database of an instance of DuckDB that goes on: what a staging database asks of it, and its end."""
 
+    _functions = set()  # of the one instance
+
     def __init__(self, instance, folder, name):
         self._instance, self._name = instance, name
         self._own = instance.cursor()
@@ -278,9 +280,10 @@ class _Attached:
         return getattr(self._own, name)
 
     def create_function(self, name, *given, **options):
-        """The instance keeps a function: those of a name are all the same."""
-        if not self._instance.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone():
+        """The instance keeps a function: those of a name are all the same. To look it up takes DuckDB 10 ms."""
+        if name not in self._functions:
             self._instance.create_function(name, *given, **options)
+            self._functions.add(name)
 
     def cursor(self):
         return self._instance.cursor().execute(f"USE {self._name}")

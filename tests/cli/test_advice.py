@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
 from functools import cache
@@ -108,17 +107,20 @@ def found_in_texts():
         if module.startswith("cli/") and module not in RUN_BY_VERBS:
             continue
         source = path.read_text(encoding="utf-8")
-        if not OPTION.search(source):  # parsing them all takes seconds
+        if not OPTION.search(source):  # compiling them all takes a second
             continue
-        tree = ast.parse(source)
-        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        texts = [
-            node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
-        ]
+        # Without docstrings, which the compiler takes out.
+        texts = texts_in(compile(source, str(path), "exec", dont_inherit=True, optimize=2))
         found = {name for text in texts for name in OPTION.findall(text)}
         yield from ((module, name) for name in found)
+
+
+def texts_in(constant):
+    """The strings among the constants of compiled code, at any depth."""
+    if isinstance(constant, str):
+        yield constant
+    for part in getattr(constant, "co_consts", constant if isinstance(constant, tuple | frozenset) else ()):
+        yield from texts_in(part)
 
 
 def verbs_of(module, option):

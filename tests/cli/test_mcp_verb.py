@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from importlib.util import find_spec
 
 import pytest
 
-pytest.importorskip("mcp")
+# Not imported to see whether it is there: that takes a second, in every process.
+pytestmark = pytest.mark.skipif(find_spec("mcp") is None, reason="mcp is not installed")
 
 
 @pytest.mark.parametrize("others", [False, True])

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from qdrant_client import models
 
 import token_vectors as plain
 from local_server import LocalServer
@@ -114,6 +113,14 @@ class Service:
 
 
 @pytest.fixture
+def models():
+    """The client's models; imported here, because that takes a second."""
+    from qdrant_client import models
+
+    return models
+
+
+@pytest.fixture
 def service(monkeypatch):
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
     made = Service()
@@ -121,7 +128,7 @@ def service(monkeypatch):
     made.server.close()
 
 
-def test_a_collection_is_created_for_maxsim_with_its_payload_indexes(service):
+def test_a_collection_is_created_for_maxsim_with_its_payload_indexes(models, service):
     service.metadata = None
     service.answers["POST", "/points/scroll"] = lambda body: {"points": [], "next_page_offset": None}
     with QdrantIndex(service.place.engine(), ABOUT) as index:
@@ -147,7 +154,7 @@ def test_a_collection_is_created_for_maxsim_with_its_payload_indexes(service):
     assert all("wait=true" in query for method, path, query, *_ in service.asked if method == "PUT" and path)
 
 
-def test_documents_are_uploaded_in_requests_that_the_service_takes(service, monkeypatch):
+def test_documents_are_uploaded_in_requests_that_the_service_takes(models, service, monkeypatch):
     monkeypatch.setattr("tardif.index.qdrant.http_engine._COMPONENTS", 5 * plain.DIM)
     documents, vectors, lengths = plain.some(9)
     with open_qdrant(service.place) as index:
@@ -159,7 +166,7 @@ def test_documents_are_uploaded_in_requests_that_the_service_takes(service, monk
     assert orders == list(range(1, 10))  # after the document that is there
 
 
-def test_queries_are_one_request_with_filter_and_limit(service):
+def test_queries_are_one_request_with_filter_and_limit(models, service):
     where = parse_filter("year >= 2020 and lang = 'en'")
     with open_qdrant(service.place) as index:
         found = index.search(plain.vectors_of(3, 5), [2, 0, 3], 4, where=where, exact=True)
@@ -184,7 +191,7 @@ def test_texts_of_hits_come_with_the_search(service):
     assert not service.bodies("POST", "/points/scroll")
 
 
-def test_changes_name_documents_and_wait(service):
+def test_changes_name_documents_and_wait(models, service):
     with open_qdrant(service.place) as index:
         assert (index.delete(["a", "b"]), index.delete_where(parse_filter("year = 2024")), len(index)) == (1, 1, 1)
         index.adopt(["a"], "there")

@@ -149,10 +149,11 @@ class _Search:
         self._in_vain = np.zeros(len(order), dtype=np.int64)
         self._differ = np.zeros(0, dtype=np.int64)  # pairs that were compared without success, each as one number
         self._buckets = [self._bucket(rows) for rows in self._bands()]
+        self._largest = max(int(np.bincount(bucket, minlength=1).max()) for _, bucket in self._buckets)
 
     def run(self) -> Near:
         found: list[tuple[str, str]] = []
-        for distance in range(1, NEIGHBOURS + 1):
+        for distance in range(1, min(NEIGHBOURS + 1, self._largest)):
             differ: list[int] = []
             for one, other in self._candidates(distance):
                 if self._in_vain[one] == _IN_VAIN or self._find(one) == self._find(other):
