@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
@@ -268,7 +269,7 @@ def _graphs_once():
 class _Attached:
     """A database of an instance of DuckDB that goes on: what a staging database asks of it, and its end."""
 
-    _functions = set()  # of the one instance
+    _functions: ClassVar = set()  # of the one instance
 
     def __init__(self, instance, folder, name):
         self._instance, self._name = instance, name
