@@ -31,6 +31,10 @@ _HOOKED: list[bool] = []
 def register(one: ForkAware) -> None:
     """Call an object's methods around every fork, for as long as the object lives."""
     if not _HOOKED and hasattr(os, "register_at_fork"):
+        # The last that registered is called first before a fork. filelock's hook makes every other thread that takes or
+        # releases a lock wait for the fork, and a fork waits for transactions that do so: they end before.
+        import filelock  # noqa: F401
+
         os.register_at_fork(
             before=_before, after_in_parent=lambda: _after(in_child=False), after_in_child=lambda: _after(in_child=True)
         )

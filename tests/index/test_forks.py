@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -113,6 +115,38 @@ def test_forks_while_other_threads_search_and_write(tmp_path):
         assert failures == []
         assert len(index) == MANY + 2 * (next(numbers) - 1)
     assert examine_index(tmp_path / "index").problems == []
+
+
+# In a new process, where filelock is not imported yet.
+LOCKING = """
+import os, sys, threading
+from tardif.forks import ForkAware, register
+from tardif.locks import hold
+
+def taken():
+    hold(sys.argv[1], what="A test works").release()
+
+class Transactions(ForkAware):
+    def before_fork(self):
+        other = threading.Thread(target=taken, daemon=True)
+        other.start()
+        other.join(10)
+        print("waits" if other.is_alive() else "goes on", flush=True)
+
+transactions = Transactions()
+register(transactions)
+taken()
+if os.fork():
+    os.wait()
+else:
+    os._exit(0)
+"""
+
+
+def test_a_fork_waits_for_transactions_that_take_a_lock_and_they_do_not_wait_for_it(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", LOCKING, str(tmp_path / "path")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("goes on\n", "")
 
 
 def test_threads_that_never_pause_leave_a_fork_a_gap(folder, monkeypatch):
