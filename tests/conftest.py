@@ -373,7 +373,19 @@ def _compared_once():
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory, marking, _compared_once):
+def _looked_up_once():
+    """Which packages are installed is looked up once: the libraries do so for each model and each step."""
+    from accelerate.utils import imports
+    from sentence_transformers.util import environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((environment, "check_package_availability"), (imports, "_is_package_available")):
+            patch.setattr(module, name, cache(getattr(module, name)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, marking, _compared_once, _looked_up_once):
     """The folder of a family's base: ``base_folder("bert")``. Runs on it mark no words."""
     return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
 

@@ -75,7 +75,7 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
     """Return the :class:`Blanks` of a model."""
     transformer: Any = model[0]
     tokenizer, skipped = transformer.tokenizer, skipped_ids(model, "document")
-    spaces = {number for space in _SPACES for number in tokenizer(space)["input_ids"]}
+    spaces = {number for ids in tokenizer(list(_SPACES))["input_ids"] for number in ids}
     return Blanks(
         ids=frozenset({*tokenizer.all_special_ids, *spaces, *skipped}),
         prompts={task: _before(tokenizer, model.prompts.get(task) or "") for task in ("query", "document")},
@@ -85,6 +85,6 @@ def blanks_of(model: MultiVectorEncoder) -> Blanks:
 
 def _before(tokenizer: Any, prompt: str) -> int:
     """Return the number of tokens in front of any text with this prompt."""
-    read = [tokenizer(prompt + probe)["input_ids"] for probe in _PROBES]
+    read = tokenizer([prompt + probe for probe in _PROBES])["input_ids"]
     # Tokens in front of a text are the same for every probe.
     return sum(1 for _ in itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*read, strict=False)))

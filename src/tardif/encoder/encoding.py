@@ -120,7 +120,8 @@ def encode_parts(
                 # float() before NumPy, which has no bfloat16.
                 take(encoded.vectors.float().cpu().numpy(), encoded.lengths)  # [tokens of the sub-batch, dim]
     finally:
-        model.train(training)
+        if training:
+            model.train()
     return places
 
 

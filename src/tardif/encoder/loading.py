@@ -188,7 +188,9 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def _set_levels(loggers: Sequence[logging.Logger], levels: Sequence[int]) -> None:
-    # Where a level changes, all loggers forget what they knew, and the libraries have thousands.
-    for logger, level in zip(loggers, levels, strict=True):
-        if logger.level != level:
-            logger.setLevel(level)
+    changed = [(logger, level) for logger, level in zip(loggers, levels, strict=True) if logger.level != level]
+    # Where setLevel changes one, all loggers forget what they knew, and the libraries have thousands: once is enough.
+    for logger, level in changed[:-1]:
+        logger.level = level
+    for logger, level in changed[-1:]:
+        logger.setLevel(level)

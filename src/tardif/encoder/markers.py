@@ -62,12 +62,9 @@ def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
 def keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:
     """Return whether a prompt adds exactly the marker's token, after the start, and changes no other token."""
     marker_id = tokenizer.convert_tokens_to_ids(marker)
-    for probe in _PROBES:
-        alone = tokenizer(probe)["input_ids"]
-        marked = tokenizer(prompt + probe)["input_ids"]
-        if marked != [alone[0], marker_id, *alone[1:]]:
-            return False
-    return True
+    alone = tokenizer(list(_PROBES))["input_ids"]
+    marked = tokenizer([prompt + probe for probe in _PROBES])["input_ids"]
+    return bool(marked == [[ids[0], marker_id, *ids[1:]] for ids in alone])
 
 
 def name_of(tokenizer: PreTrainedTokenizerBase, number: int) -> str:

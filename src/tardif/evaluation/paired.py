@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,7 @@ def _interval(differences: np.ndarray[Any, Any], seed: int, scale: float) -> tup
     return float(low), float(high)
 
 
+@cache
 def student_tail(count: int) -> float:
     """Return the quantile at which an interval of the normal distribution is as wide as Student's, of a mean of
     ``count`` values, two or more (Hesterberg, The American Statistician 2015)."""

@@ -52,7 +52,9 @@ class FrozenBase:
     """
 
     def __init__(self, model: MultiVectorEncoder) -> None:
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        # Without a copy of the tokenizer: nothing tokenises here, and copied word by word it takes longer than weights.
+        known = {id(model.tokenizer): model.tokenizer}
+        self._model = copy.deepcopy(model, known).eval().requires_grad_(False)
 
     @classmethod
     def of_run(cls, model: MultiVectorEncoder, start: Path) -> FrozenBase:

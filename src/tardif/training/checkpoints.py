@@ -117,11 +117,13 @@ def load_state(folder: Path, *, device: Any = "cpu") -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random number generator, as tensors and plain values."""
-    # Plain numbers in place of NumPy's array: weights_only reads no arrays.
+    # Tensors in place of NumPy's array and of Python's many numbers: weights_only reads no arrays, and torch writes
+    # numbers one by one, which takes longer than the weights of a small model.
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, numbers, gauss = random.getstate()
     state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": (str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)),
+        "python": (version, torch.tensor(numbers), gauss),
+        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)),
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
@@ -134,9 +136,11 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Set every generator to what :func:`random_state` returned."""
-    random.setstate(state["python"])
+    # Earlier versions wrote tuples and lists of numbers in place of tensors.
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(torch.as_tensor(numbers).tolist()), gauss))
     name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    np.random.set_state((name, torch.as_tensor(keys).cpu().numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
