@@ -27,7 +27,10 @@ MEASURES = ["nDCG@10", "R@100"]
 @pytest.fixture
 def data(tmp_path):
     """A collection of 30 documents in five blocks."""
-    folder = tmp_path / "set"
+    return write_set(tmp_path / "set")
+
+
+def write_set(folder):
     (folder / "qrels").mkdir(parents=True)
     texts = tiny.SENTENCES[:30]
     corpus = "".join(json.dumps({"_id": f"d{n}", "title": "", "text": text}) + "\n" for n, text in enumerate(texts))
@@ -42,9 +45,13 @@ def data(tmp_path):
 @pytest.fixture
 def blocks(monkeypatch):
     """Small blocks, each kept at once; and the numbers of the texts that were encoded."""
-    monkeypatch.setattr(exhaustive, "BLOCK", 6)
-    monkeypatch.setattr(modelled, "KEEP_SECONDS", -1.0)
-    return count_encoded(monkeypatch)
+    return small_blocks(monkeypatch)
+
+
+def small_blocks(patch):
+    patch.setattr(exhaustive, "BLOCK", 6)
+    patch.setattr(modelled, "KEEP_SECONDS", -1.0)
+    return count_encoded(patch)
 
 
 def count_encoded(monkeypatch, fail_after=None):
@@ -68,30 +75,42 @@ def left_in(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-@pytest.fixture
-def broken(multi_vector_folder, data, tmp_path, blocks, monkeypatch):
-    """The output of an evaluation that was interrupted in the fourth of five blocks; model, data, the whole figures."""
-    model = tmp_path / "model"
-    shutil.copytree(multi_vector_folder, model)
-    whole = evaluate(model, data, tmp_path / "whole")
-    assert blocks == [6, 6, 6, 6, 6]
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def _broken(multi_vector_folder, tmp_path_factory):
+    """A place, what an interrupted evaluation left there, kept elsewhere, and the figures of a whole one."""
+    place, kept = tmp_path_factory.mktemp("broken"), tmp_path_factory.mktemp("kept") / "broken"
+    model, data = shutil.copytree(multi_vector_folder, place / "model"), write_set(place / "set")
+    with pytest.MonkeyPatch.context() as patch:
+        encoded = small_blocks(patch)
+        whole = evaluate(model, data, place / "whole")
+        assert encoded == [6, 6, 6, 6, 6]
         count_encoded(patch, fail_after=3)
         with pytest.raises(KeyboardInterrupt):
-            evaluate(model, data, tmp_path / "out")
-    blocks.clear()
-    assert left_in(tmp_path) == [".out.evaluating"]
-    return model, data, tmp_path / "out", whole
+            evaluate(model, data, place / "out")
+    assert left_in(place) == [".out.evaluating"]
+    shutil.copytree(place, kept)
+    return place, kept, whole
 
 
-def test_it_continues_at_the_block_and_ends_alike(broken, tmp_path, blocks):
+@pytest.fixture
+def broken(_broken, blocks):
+    """The output of an evaluation that was interrupted in the fourth of five blocks; model, data, the whole figures."""
+    place, kept, whole = _broken
+    shutil.rmtree(place)  # of the test before: an evaluation is continued in its own place
+    shutil.copytree(kept, place)
+    return place / "model", place / "set", place / "out", whole
+
+
+def test_it_continues_at_the_block_and_ends_alike(broken, blocks):
     model, data, out, whole = broken
     again = evaluate(model, data, out)
     assert blocks == [6, 6]
     assert again == whole
-    assert left_in(tmp_path) == []
-    for file in (tmp_path / "whole").rglob("*.*"):
-        same = out / file.relative_to(tmp_path / "whole")
+    assert left_in(out.parent) == []
+    files = list((out.parent / "whole").rglob("*.*"))
+    assert files
+    for file in files:
+        same = out / file.relative_to(out.parent / "whole")
         assert said(same) == said(file)
 
 

@@ -63,11 +63,22 @@ def saved(base_folder, tmp_path_factory):
     """A checkpoint of Tardif's own, by family and expansion, and its vectors. Not to be changed."""
 
     @cache
-    def made(family="bert", expansion="fixed"):
+    def made(family, expansion):
         folder = tmp_path_factory.mktemp("own") / "model"
         return folder, vectors(save(base_folder(family), folder, expansion))
 
-    return made
+    return lambda family="bert", expansion="fixed": made(family, expansion)
+
+
+@pytest.fixture(scope="module")
+def exported(saved, tmp_path_factory):
+    """What such a checkpoint was written as, by format. Not to be changed."""
+
+    @cache
+    def made(form, family, expansion):
+        return export_checkpoint(saved(family, expansion)[0], tmp_path_factory.mktemp("exported") / form, form)
+
+    return lambda form, family="bert", expansion="fixed": made(form, family, expansion)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +110,10 @@ def without_key(folder, copy):
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_what_is_written_is_read_back_equal(saved, family, tmp_path):
-    own, expected = saved(family)
+def test_what_is_written_is_read_back_equal(saved, exported, family):
+    _, expected = saved(family)
     for form in ("stanford", "pylate"):
-        written = export_checkpoint(own, tmp_path / form, form)
+        written = exported(form, family)
         assert_equal(open_model(str(written.folder)), expected)
         # Nothing of a newer library than the other tools have.
         tokenizer = json.loads((written.folder / "tokenizer_config.json").read_text())
@@ -112,9 +123,9 @@ def test_what_is_written_is_read_back_equal(saved, family, tmp_path):
 
 @pytest.mark.parametrize("expansion", EXPANSIONS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_expansion_comes_back(saved, form, expansion, tmp_path):
-    own, expected = saved(expansion=expansion)
-    written = export_checkpoint(own, tmp_path / "out", form)
+def test_every_expansion_comes_back(saved, exported, form, expansion):
+    _, expected = saved(expansion=expansion)
+    written = exported(form, expansion=expansion)
     assert_equal(open_model(str(written.folder)), expected)
     # What the other tool would do differently is said, and nothing else.
     differs = {"stanford": expansion in ("min", "none"), "pylate": expansion == "min"}
@@ -123,10 +134,10 @@ def test_every_expansion_comes_back(saved, form, expansion, tmp_path):
 
 @pytest.mark.parametrize("form", ["stanford", "pylate"])
 @pytest.mark.parametrize("expansion", ["fixed", "attended"])
-def test_the_formats_own_keys_say_it_too(saved, form, expansion, tmp_path):
-    own, expected = saved(expansion=expansion)
-    export_checkpoint(own, tmp_path / "out", form)
-    assert_equal(open_model(str(without_key(tmp_path / "out", tmp_path / "plain"))), expected)
+def test_the_formats_own_keys_say_it_too(saved, exported, form, expansion, tmp_path):
+    _, expected = saved(expansion=expansion)
+    written = exported(form, expansion=expansion)
+    assert_equal(open_model(str(without_key(written.folder, tmp_path / "plain"))), expected)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -162,8 +173,8 @@ def test_several_linear_projections_become_one_matrix(base_folder, tmp_path):
     assert settings(tmp_path / "stanford")["dim"] == 8
 
 
-def test_stanfords_folder_holds_what_colbert_ai_reads(own, tmp_path):
-    folder = export_checkpoint(own, tmp_path / "out", "stanford").folder
+def test_stanfords_folder_holds_what_colbert_ai_reads(exported):
+    folder = exported("stanford").folder
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["HF_ColBERT"]
     with safe_open(folder / "model.safetensors", "pt") as opened:
         names = set(opened.keys())
@@ -176,8 +187,8 @@ def test_stanfords_folder_holds_what_colbert_ai_reads(own, tmp_path):
     assert (found["mask_punctuation"], found["attend_to_mask_tokens"], found["similarity"]) == (True, False, "cosine")
 
 
-def test_pylates_folder_holds_what_pylate_reads(own, tmp_path):
-    folder = export_checkpoint(own, tmp_path / "out", "pylate").folder
+def test_pylates_folder_holds_what_pylate_reads(exported):
+    folder = exported("pylate").folder
     types = [module["type"] for module in json.loads((folder / "modules.json").read_text())]
     assert types == ["sentence_transformers.models.Transformer", "pylate.models.Dense.Dense"]
     found = settings(folder)
@@ -187,9 +198,9 @@ def test_pylates_folder_holds_what_pylate_reads(own, tmp_path):
     assert "." in found["skiplist_words"]
 
 
-def test_the_same_checkpoint_gives_the_same_bytes(own, tmp_path):
+def test_the_same_checkpoint_gives_the_same_bytes(own, exported, tmp_path):
     for form in FORMATS:
-        one, other = (export_checkpoint(own, tmp_path / form / name / "m", form).folder for name in "ab")
+        one, other = exported(form).folder, export_checkpoint(own, tmp_path / form, form).folder
         files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
         assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in files)
@@ -239,8 +250,8 @@ def test_refusals_come_before_work(own, tmp_path, base_folder):
         export_checkpoint(base_folder("bert"), tmp_path / "out", "stanford")
 
 
-def test_damaged_rules_are_one_readable_error(own, tmp_path):
-    folder = export_checkpoint(own, tmp_path / "out", "stanford").folder
+def test_damaged_rules_are_one_readable_error(exported, tmp_path):
+    folder = shutil.copytree(exported("stanford").folder, tmp_path / "out")
     (folder / "checksums.json").unlink()
     whole = settings(folder)
     for change in (
@@ -263,9 +274,9 @@ def test_rules_come_back_from_json():
 
 
 @pytest.mark.parametrize("family", ["roberta", "modernbert", "xlm-roberta"])
-def test_a_marker_of_a_foreign_checkpoint_leaves_the_text_as_it_is(saved, family, tmp_path):
+def test_a_marker_of_a_foreign_checkpoint_leaves_the_text_as_it_is(exported, family, tmp_path):
     """Inserting by id, as colbert-ai does, leaves the first word's tokens; a marker and a space before it would not."""
-    written = export_checkpoint(saved(family)[0], tmp_path / "out", "stanford")
+    written = exported("stanford", family)
     plain = without_key(written.folder, tmp_path / "plain")
     model = open_model(str(plain))
     start, *rest = model.tokenizer("late moon")["input_ids"]

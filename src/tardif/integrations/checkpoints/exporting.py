@@ -158,9 +158,10 @@ def _check(model: MultiVectorEncoder, folder: Path, form: str) -> None:
 
     again = open_model(str(folder))
     for task in ("query", "document"):
-        for text in _PROBES:
-            encoders = (getattr(each, f"encode_{task}") for each in (model, again))
-            one, other = (encode([text], show_progress_bar=False)[0].float() for encode in encoders)  # [tokens, dim]
+        encoders = (getattr(each, f"encode_{task}") for each in (model, again))
+        found = (encode(list(_PROBES), show_progress_bar=False) for encode in encoders)
+        for text, *vectors in zip(_PROBES, *found, strict=True):
+            one, other = (each.float() for each in vectors)  # [tokens, dim]
             if one.shape != other.shape or bool((one - other).abs().max() > _CLOSE):
                 raise ModelError(
                     f"The checkpoint cannot be exported to the format {form}: the folder, read again, gives other "
