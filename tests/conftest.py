@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import faulthandler
 import gc
 import itertools
@@ -348,6 +349,12 @@ def marks(marking, monkeypatch):
     monkeypatch.setattr("tardif.training.publishing.run_evidence", marking)
 
 
+def _state_of(folder):
+    """What changes as soon as a file in a folder does."""
+    states = [(path.name, path.lstat()) for path in sorted(folder.glob("*"))]
+    return str(folder), [(name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
+
+
 @pytest.fixture(scope="session")
 def _compared_once():
     """A checkpoint's weights are compared with its config once for as long as its files stay as they are.
@@ -359,9 +366,7 @@ def _compared_once():
     fine, compare = set(), loading.check_report
 
     def once(what, folder, **how):
-        states = [(path.name, path.lstat()) for path in sorted(folder.glob("*"))]
-        files = [(name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
-        key = repr((str(folder), how, files))
+        key = repr((_state_of(folder), how))
         if key not in fine:
             compare(what, folder, **how)
             fine.add(key)
@@ -385,7 +390,34 @@ def _looked_up_once():
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory, marking, _compared_once, _looked_up_once):
+def built_once():
+    """Trainings that begin with the same base, recipe and seed build their model once, and copy it; gives what builds.
+
+    Building takes a sixth of a tiny training. A base that has changed is built again.
+    """
+    import torch
+
+    from tardif.training import run
+
+    build, made = run.build_model, {}
+
+    def once(base, recipe, **how):
+        key = repr((_state_of(base.folder), base, recipe, how))
+        if key not in made:
+            model = build(base, recipe, **how)
+            made[key] = copy.deepcopy(model), torch.get_rng_state()
+            return model
+        model, drawn = made[key]
+        torch.set_rng_state(drawn)
+        return copy.deepcopy(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build_model", once)
+        yield build
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, marking, _compared_once, _looked_up_once, built_once):
     """The folder of a family's base: ``base_folder("bert")``. Runs on it mark no words."""
     return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
 

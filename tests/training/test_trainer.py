@@ -266,7 +266,7 @@ def test_queries_made_from_the_documents_are_trained_on_more_gently(trainer, pai
 
 
 def test_training_in_16_bits_learns_and_is_recorded(trainer):
-    result = trainer.train(**{**SHORT, "epochs": 4, "evaluations": 1}, precision="bf16")
+    result = trainer.train(**{**SHORT, "epochs": 2, "evaluations": 1}, precision="bf16")
     assert result.settings["precision"] == "bf16"
     assert_opens(trainer)
     lines = [json.loads(line) for line in (trainer.path / "log.jsonl").read_text().splitlines()]
@@ -276,11 +276,11 @@ def test_training_in_16_bits_learns_and_is_recorded(trainer):
 
 def test_a_budget_of_minutes_is_kept_and_a_run_by_its_steps_gives_the_same_bytes(trainer):
     trainer.overwrite = True
-    result = trainer.train(**{**SHORT, "epochs": 1000}, minutes=0.03)
+    result = trainer.train(**{**SHORT, "epochs": 1000}, minutes=0.02)
     planned, steps = result.settings["planned_steps"], result.settings["steps"]
-    assert result.settings["minutes"] == 0.03
+    assert result.settings["minutes"] == 0.02
     assert 1 <= steps <= planned < 1000 * STEPS
-    assert result.seconds["training"] + result.seconds["evaluation during training"] < 2 * 60 * 0.03
+    assert result.seconds["training"] + result.seconds["evaluation during training"] < 2 * 60 * 0.02
     timed = weights(trainer)
     again = trainer.train(**{**SHORT, "epochs": 1000}, max_steps=planned, stop_at_step=steps)
     assert again.settings["steps"] == steps
@@ -293,8 +293,10 @@ def test_no_time_at_all_is_still_a_step(trainer):
     assert_opens(trainer)
 
 
-def test_only_one_copy_of_the_weights_is_alive_when_training_begins(trainer, monkeypatch):
+def test_only_one_copy_of_the_weights_is_alive_when_training_begins(trainer, built_once, monkeypatch):
     import torch
+
+    monkeypatch.setattr("tardif.training.run.build_model", built_once)  # no copy is kept for other tests
 
     def alive():
         gc.collect()
