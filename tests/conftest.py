@@ -6,6 +6,7 @@ import copy
 import faulthandler
 import gc
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from functools import cache
 import pytest
 import xxhash
 from _pytest.faulthandler import fault_handler_stderr_fd_key
+from _pytest.logging import catching_logs
 from _pytest.unraisableexception import gc_collect_iterations_key
 
 import tiny
@@ -44,6 +46,7 @@ def pytest_configure(config):
     # At the end pytest looks for garbage, by itself five times, as PyPy needs it: seconds, with all that was loaded.
     config.stash[gc_collect_iterations_key] = 1
     _write_to_memory(config)
+    catching_logs.__enter__ = _catch
 
 
 def _write_to_memory(config):
@@ -51,6 +54,25 @@ def _write_to_memory(config):
     fast = config.option.markexpr == "not slow" and "TMPDIR" not in os.environ
     if fast and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+_APART = []  # the loggers that hand nothing on to the root, when a test begins
+
+
+def _catch(self):
+    """Listen to the root and to the loggers apart from it.
+
+    pytest goes through all loggers for them, six times in each test: there are thousands with transformers.
+    """
+    root = logging.getLogger()
+    for logger in (root, *(logger for logger in _APART if not logger.propagate)):
+        logger.addHandler(self.handler)
+        self.attached_loggers.append(logger)
+    if self.level is not None:
+        self.handler.setLevel(self.level)
+        self.orig_level = root.level
+        root.setLevel(min(self.orig_level, self.level))
+    return self.handler
 
 
 _ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
@@ -145,6 +167,8 @@ def pytest_runtest_protocol(item, nextitem):
 
     pytest does so for each test by itself, with a thread for each: of thousands of tests many take no longer than that.
     """
+    loggers = logging.root.manager.loggerDict.values()
+    _APART[:] = [logger for logger in loggers if not getattr(logger, "propagate", True)]
     if time.monotonic() > _ARMED["at"] + 60:
         _ARMED["at"] = time.monotonic()
         faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])

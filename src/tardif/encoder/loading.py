@@ -11,7 +11,7 @@ import io
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import nn
 
 from tardif.encoder.config_checks import read_config
 from tardif.errors import ModelError, TardifError, first_line, is_failure
+from tardif.libraries import set_levels
 
 # Weights that Tardif never computes with, so a checkpoint may have or lack them.
 # BERT's pooler reads the first token for classification. MaxSim and mean pooling do not use it.
@@ -175,22 +176,13 @@ def quiet_libraries() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     bars = library.is_progress_bar_enabled()
-    _set_levels(loggers, [logging.ERROR] * len(loggers))
+    set_levels(loggers, [logging.ERROR] * len(loggers))
     library.disable_progress_bar()
     try:
         # Some libraries print; a verb's stdout holds data alone.
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        _set_levels(loggers, levels)
+        set_levels(loggers, levels)
         if bars:
             library.enable_progress_bar()
-
-
-def _set_levels(loggers: Sequence[logging.Logger], levels: Sequence[int]) -> None:
-    changed = [(logger, level) for logger, level in zip(loggers, levels, strict=True) if logger.level != level]
-    # Where setLevel changes one, all loggers forget what they knew, and the libraries have thousands: once is enough.
-    for logger, level in changed[:-1]:
-        logger.level = level
-    for logger, level in changed[-1:]:
-        logger.setLevel(level)

@@ -13,6 +13,7 @@ from typing import Any
 from tardif.checks import storable
 from tardif.errors import DataError, first_line
 from tardif.extras import EXTRAS, need
+from tardif.libraries import set_levels
 from tardif.types import Outline
 
 # The extra and the package that read each kind of file.
@@ -89,12 +90,10 @@ def hushed(*names: str) -> Iterator[None]:
     """Keep the warnings of libraries off stderr: results and exceptions tell all that matters."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    set_levels(loggers, [logging.CRITICAL + 1] * len(loggers))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        set_levels(loggers, before)
