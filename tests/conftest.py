@@ -441,7 +441,17 @@ def built_once():
 
 
 @pytest.fixture(scope="session")
-def base_folder(tmp_path_factory, marking, _compared_once, _looked_up_once, built_once):
+def _no_collections():
+    """Trainings end without a search for garbage through all that the libraries have loaded."""
+    from types import SimpleNamespace
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("accelerate.utils.memory.gc", SimpleNamespace(collect=int))
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, marking, _compared_once, _looked_up_once, _no_collections, built_once):
     """The folder of a family's base: ``base_folder("bert")``. Runs on it mark no words."""
     return cache(lambda family: tiny.save_base(family, tmp_path_factory.mktemp("base") / family))
 

@@ -120,7 +120,8 @@ def test_examples_of_a_module(name, here):
     told = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
     for test in doctest.DocTestFinder().find(module, name):
-        runner.run(test, out=told.append)
+        if test.examples:  # to run none takes as long as many examples do
+            runner.run(test, out=told.append)
     assert not runner.summarize(verbose=False).failed, "".join(told)
 
 

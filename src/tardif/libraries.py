@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+_THE_LAST = "sentence_transformers"
+_PROCESS = {"own": False}
+
+
+def own_process() -> None:
+    """Say that this process runs Tardif alone: it never looks for garbage in what the libraries make as they load.
+
+    Each search through that takes .4 s, and there are several in a short run. In a user's program it is done: what is
+    exempt is never freed, and some of it may be the user's.
+    """
+    _PROCESS["own"] = True
 
 
 def load_libraries() -> None:
@@ -14,10 +27,12 @@ def load_libraries() -> None:
     They make hundreds of thousands of objects and hardly any garbage. Looking for some meanwhile would take a seventh
     of the time.
     """
-    collects = gc.isenabled()
+    collects, fresh = gc.isenabled(), _THE_LAST not in sys.modules
     gc.disable()
     try:
-        import_module("sentence_transformers")
+        import_module(_THE_LAST)
+        if _PROCESS["own"] and fresh:
+            gc.freeze()
     finally:
         if collects:
             gc.enable()

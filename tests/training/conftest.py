@@ -12,16 +12,6 @@ import tiny
 from broken_runs import break_off
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_collections():
-    """Trainings end without a search for garbage through all that the libraries have loaded."""
-    from types import SimpleNamespace
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("accelerate.utils.memory.gc", SimpleNamespace(collect=int))
-        yield
-
-
 @pytest.fixture(scope="session")
 def pairs():
     """40 of them: 36 to train on."""

@@ -22,6 +22,7 @@ from tardif.cli.typed import remember
 from tardif.errors import TardifError, first_line
 from tardif.escaping import visible
 from tardif.extras import extra_of, refusal
+from tardif.libraries import own_process
 
 __all__ = ["main"]
 
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         importlib.import_module(f"tardif.cli.{part}")
     _tame_libraries()
     remember(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        own_process()
     try:
         # Not standalone: the library would end the process itself, with its own texts and codes.
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)

@@ -148,7 +148,11 @@ class NearCopies:
         sample = {identity: _places(self._documents[identity]) for identity in islice(self._documents, 0, None, step)}
         for places, _ in sample.values():
             counts[places] += 1
-        weights: NDArray[np.float32] = np.log1p((len(sample) - counts + 0.5) / (counts + 0.5)).astype(np.float32)
+        # A logarithm for each count, not for each place: most of a million places have no word.
+        used, each = np.flatnonzero(counts), np.arange(counts.max(initial=0) + 1)
+        by_count = np.log1p((len(sample) - each + 0.5) / (each + 0.5)).astype(np.float32)
+        weights = np.full(_PLACES, by_count[0])
+        weights[used] = by_count[counts[used]]
         for identity, found in sample.items():
             self._kept[identity] = _Words.of(*found, weights)
         return weights

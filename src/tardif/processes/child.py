@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from tardif.devices import own_rank
 from tardif.errors import TardifError, first_line
 from tardif.folders import write_json
+from tardif.libraries import own_process
 from tardif.progress import Bar, Console
 
 # A shell's code for a process that Ctrl-C ended: 128 + SIGINT.
@@ -37,6 +38,7 @@ def run(place: str, work: str) -> NoReturn:
         work: the function that does it, such as ``package.module:function``. It gets the folder, and the console of
             this process.
     """
+    own_process()
     code = main(place, work)
     # Loggers finish here. The rest of the interpreter's end is skipped: threads of torch sometimes abort in it.
     atexit._run_exitfuncs()
