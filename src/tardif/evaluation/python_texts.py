@@ -142,7 +142,9 @@ def _topics() -> Mapping[str, str]:
 
 def _without_name(text: str, found: Docstring) -> str:
     """A text without the function's or class's own name, which would give it away."""
-    return " ".join(re.sub(rf"\b{re.escape(found.node.name)}\b", "", text).split())
+    name = found.node.name
+    # Most texts do not hold it, and to compile a pattern for each name takes a fifth of the time.
+    return " ".join((re.sub(rf"\b{re.escape(name)}\b", "", text) if name in text else text).split())
 
 
 def _cut(text: str) -> str:
