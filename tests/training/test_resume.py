@@ -82,13 +82,15 @@ def test_before_is_not_measured_again_and_the_projection_not_fitted(broken_off, 
 
 
 def test_a_run_on_a_budget_of_minutes_goes_on_with_the_steps_it_had_planned(make, monkeypatch):
-    settings = {**SHORT, "epochs": 1000, "minutes": 0.015, "save_steps": 1}
+    settings = {**SHORT, "epochs": 1000, "minutes": 1, "save_steps": 1}
     broken = make()
-    break_off(broken, 6, **settings)  # four are timed, and the first step is saved
+    with monkeypatch.context() as patch:  # so long that few steps are planned, and no machine takes it
+        patch.setattr(library_trainer, "timed_batch", lambda *given: 5.0)
+        break_off(broken, 4, **settings)
     planned = json.loads((RunFolder(broken.path).path / "run.json").read_text())["found"]["plan"]["steps"]
     monkeypatch.setattr(library_trainer, "timed_batch", None)
     result = make().train(resume=True, **settings)
-    assert result.settings["planned_steps"] == planned
+    assert result.settings["planned_steps"] == planned < 20
 
 
 def test_ctrl_c_publishes_the_best_and_can_be_resumed(make, unbroken):
