@@ -210,11 +210,11 @@ def with_answer(staging: Staging) -> str:
     Args:
         staging: with the table ``stated``; its rows without a fate are in use.
     """
-    staging.run(
+    doubted = staging.one(
         """CREATE OR REPLACE TEMP TABLE doubted AS
         SELECT row, query_id, document_id FROM stated WHERE fate IS NULL AND relevance <= 0"""
     )
-    if not staging.one("SELECT count(*) FROM doubted"):
+    if not doubted:
         return "SELECT row FROM doubted"
     staging.run(
         f"""CREATE OR REPLACE TEMP TABLE answers AS SELECT query_id, document_id FROM (

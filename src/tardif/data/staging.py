@@ -74,6 +74,8 @@ class Staging(AbstractContextManager["Staging"]):
         columns: by source, the columns that rows were read from, by role.
         rows: the number of judgements.
         cut: a document was cut into pieces.
+        given: the tables ("documents", "queries") with a corpus or a list of queries.
+        named: those with a row that has an id of its own.
         marked: the number of texts with markup.
         example: the first of these.
     """
@@ -91,6 +93,8 @@ class Staging(AbstractContextManager["Staging"]):
         self.columns: dict[int, Mapping[str, Sequence[str]]] = {}
         self.rows = 0
         self.cut = False
+        self.given: set[str] = set()
+        self.named: set[str] = set()
         self.markup, self.marked, self.example = markup, 0, ""
         self.database = connect(folder, memory)
         self.run("PRAGMA disable_checkpoint_on_shutdown")  # closing removes the file
@@ -155,7 +159,7 @@ class Staging(AbstractContextManager["Staging"]):
         count = 0
         for place, query in queries:
             text = self._cleaned(source, place, query.text)
-            self._put("queries", (source, place, query.id, text, _hashes(text)[1], True, True))
+            self._query(source, place, query.id, text, _hashes(text)[1], own_id=True, listed=True)
             count += 1
         self.flush()
         return count
@@ -216,7 +220,7 @@ class Staging(AbstractContextManager["Staging"]):
             query = self._cleaned(source, j.place, j.query)
             exact, key = _hashes(query)
             query_id = f"q-{exact}" if query_id is None else query_id
-            self._put("queries", (source, j.place, query_id, query, key, j.query_id is not None, False))
+            self._query(source, j.place, query_id, query, key, own_id=j.query_id is not None)
         if j.document is not None:
             text = self._cleaned(source, j.place, j.document)
             document_id = text_id("d-", text) if document_id is None else document_id
@@ -261,6 +265,19 @@ class Staging(AbstractContextManager["Staging"]):
         metadata = metadata_json(document.metadata) if document.metadata else "{}"
         row = (source, place, document.id, document.title, document.text, metadata, key)
         self._put("documents", (*row, content_id, body_id, own_id, corpus, parent, piece_of))
+        self._note_kind("documents", own_id=own_id, given=corpus)
+
+    def _query(
+        self, source: int, place: int, identity: str, text: str, key: str, *, own_id: bool, listed: bool = False
+    ) -> None:
+        self._put("queries", (source, place, identity, text, key, own_id, listed))
+        self._note_kind("queries", own_id=own_id, given=listed)
+
+    def _note_kind(self, table: str, *, own_id: bool, given: bool) -> None:
+        if own_id:
+            self.named.add(table)
+        if given:
+            self.given.add(table)
 
     def _put(self, table: str, row: tuple[Any, ...]) -> None:
         self._pending[table].append(row)

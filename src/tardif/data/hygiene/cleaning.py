@@ -377,6 +377,8 @@ def _refuse_conflicts(staging: Staging) -> None:
             last = f"SELECT source, place FROM {table} WHERE id = ? ORDER BY source DESC, place DESC LIMIT 1"
             source, place = staging.all(last, [identity])[0]
             raise staging.error(source, place, f"the {kind} id {identity!r} has two texts: ids must be unique.")
+    if "documents" not in staging.given:
+        return
     for identity, source, place in staging.all(
         "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
         "HAVING count(*) > 1 ORDER BY id LIMIT 1"

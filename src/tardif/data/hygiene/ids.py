@@ -185,6 +185,8 @@ def take_the_corpus(staging: Staging) -> None:
 
     The text must be the document's, with or without its title, or a part of it.
     """
+    if DOCUMENTS.table not in staging.given:
+        return
     staging.run(
         """DELETE FROM documents WHERE NOT corpus AND own_id AND EXISTS (
           SELECT 1 FROM documents c WHERE c.corpus AND c.id = documents.id AND (
@@ -213,22 +215,28 @@ def join(staging: Staging, action: str) -> list[str]:
     staging.run("CREATE TEMP TABLE id_texts (row BIGINT)")
     lines: list[str] = []
     for kind in (DOCUMENTS, QUERIES):
-        # Every id as it is written, and in its plain form where that belongs to one id only.
-        staging.run(
-            f"""CREATE TEMP TABLE {kind.name}_ids AS
-            WITH own AS (SELECT DISTINCT id FROM {kind.table} WHERE own_id)
-            SELECT id AS form, id FROM own
-            UNION
-            SELECT {_form("id")} AS form, min(id) FROM own GROUP BY 1
-            HAVING count(*) = 1 AND {_form("min(id)")} NOT IN (SELECT id FROM own)"""
-        )
-        is_given = staging.one(f"SELECT 1 FROM {kind.table} WHERE {kind.given} LIMIT 1")
+        is_given = kind.table in staging.given
+        has_ids = is_given or kind.table in staging.named
+        if has_ids:
+            _find_ids(staging, kind)
         if is_given and action != "keep":
             lines += _join_kind(staging, kind, action)
         elif kind is DOCUMENTS and action != "keep":
             lines += _without_corpus(staging, action)
-        lines += _join_numbers(staging, kind)
+        lines += _join_numbers(staging, kind) if has_ids else []
     return lines
+
+
+def _find_ids(staging: Staging, kind: IdKind) -> None:
+    """Leave the table KIND_ids (form, id): every id as it is written, and in its plain form if only one id has that."""
+    staging.run(
+        f"""CREATE TEMP TABLE {kind.name}_ids AS
+        WITH own AS (SELECT DISTINCT id FROM {kind.table} WHERE own_id)
+        SELECT id AS form, id FROM own
+        UNION
+        SELECT {_form("id")} AS form, min(id) FROM own GROUP BY 1
+        HAVING count(*) = 1 AND {_form("min(id)")} NOT IN (SELECT id FROM own)"""
+    )
 
 
 def _form(value: str) -> str:
