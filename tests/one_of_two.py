@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from datetime import timedelta
+from itertools import count
 
 import torch
 from torch import distributed, nn
@@ -17,6 +18,7 @@ from tardif.errors import FolderError
 from tardif.training.base_pull import EVERY, FrozenBase
 from tardif.training.batches import Collator
 from tardif.training.distributed import join
+from tardif.training.length_pull import LengthPull, reads_lengths
 from tardif.training.objective import Objective
 from tardif.training.settings import settings_from
 from tiny import exact_model, gradients
@@ -26,8 +28,10 @@ def objective_and_batches(model, data, options, batches):
     """The objective of ``options``, and the batches of example numbers."""
     settings = settings_from(options)
     collate = Collator(data, tokens_for(model, 40), settings)
-    objective = Objective(model, settings, FrozenBase(moved(model)) if settings.base_pull else None)
-    objective.begin_step(EVERY - 1)
+    base = FrozenBase(moved(model)) if settings.base_pull else None
+    lengths = LengthPull(model, data, 40) if settings.length_pull else None
+    objective = Objective(model, settings, base, lengths)
+    objective.begin_step(next(filter(reads_lengths, count())) if lengths else EVERY - 1)
     return objective, [collate([{"example": n} for n in rows]) for rows in batches]
 
 

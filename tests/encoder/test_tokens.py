@@ -55,12 +55,20 @@ def test_a_text_is_tokenised_once_and_by_task():
     assert [task for task, _, _ in made.preprocess.calls] == ["document", "query"]
 
 
-def test_what_does_not_fit_into_the_cache_is_tokenised_anew(monkeypatch):
-    monkeypatch.setattr("tardif.encoder.tokens.CACHED_TOKENS", 10)
-    made = tokens()
+def test_what_does_not_fit_into_the_cache_is_tokenised_anew():
+    made = tokens(cached=10)
     for _ in range(2):
         assert sorted(texts_of(made.blocks(ALL, "document")[0])) == sorted(ALL)
     assert 0 < len(made.preprocess.calls[1][2]) < len(ALL)
+
+
+def test_texts_are_cut_to_the_lengths_asked_for_and_keep_their_end():
+    whole = tokens(padding_id=0).ids(ALL, "document")
+    most = [len(ids) - 1 for ids in whole]
+    blocks, places = tokens(padding_id=0).blocks(ALL, "document", most)
+    found = [row for block in blocks for row in rows_of(block)]
+    for ids, place, length in zip(whole, places, most, strict=True):
+        assert list(found[place]) == [*ids[: length - 1], ids[-1]]
 
 
 @pytest.mark.parametrize(("budget", "blocks"), [(1, 3), (32, 3), (64, 2), (1000, 1)])

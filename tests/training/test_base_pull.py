@@ -8,7 +8,8 @@ from one_of_two import moved
 from tardif.errors import SettingError
 from tardif.losses import contrastive
 from tardif.training.averaging import save_start
-from tardif.training.base_pull import EVERY, FrozenBase, is_pulled, pull_of
+from tardif.training.base_pull import EVERY, FrozenBase, is_pulled
+from tardif.training.length_pull import pulls_of
 from tardif.training.objective import Objective
 from tardif.training.settings import TrainingSettings, settings_from
 from training.test_objective import ROWS, collate, gradients
@@ -93,8 +94,8 @@ def test_the_base_of_a_run_is_what_it_began_with(model, tmp_path):
 
 
 def test_other_losses_have_a_teacher_of_their_own():
-    assert pull_of(None, ["contrastive", "margin"]) == 1.0
-    assert pull_of(None, ["distillation"]) == 0.0
+    assert pulls_of(None, None, ["contrastive", "margin"], one_length=False) == (1.0, 0.0)
+    assert pulls_of(None, None, ["distillation"], one_length=False) == (0.0, 0.0)
     with pytest.raises(SettingError, match="base_pull=2 does nothing without the loss contrastive"):
         settings_from({"loss": "margin", "base_pull": 2})
     with pytest.raises(SettingError, match="base_pull=-1: give a number, 0 or more"):

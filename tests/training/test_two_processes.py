@@ -38,6 +38,7 @@ OBJECTIVES = {
     "contrastive": {"negatives_per_example": 2},
     "own negatives": {"other_negatives": False, "mask_known_positives": False},
     "pulled": {"base_pull": 0.5, "temperature": 0.5},
+    "pulled at many lengths": {"base_pull": 0.5, "length_pull": 0.5},
     "xtr": {"scoring": "xtr", "xtr_k": 5},
     "distillation": {"loss": "distillation"},
     "all": {

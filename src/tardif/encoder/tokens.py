@@ -41,6 +41,7 @@ class Tokens:
         expansion: the least number of tokens of a query. The model's own tokenisation adds the missing ones.
         document_length: the most tokens of a document; None for as many as the model's tokenisation gives.
         blanks: finds blank texts; None if there are none.
+        cached: at most this many ids are kept for the next time that a text is asked for.
     """
 
     preprocess: Callable[..., dict[str, Any]]
@@ -51,10 +52,11 @@ class Tokens:
     expansion: int = 0
     document_length: int | None = None
     blanks: Blanks | None = None
+    cached: int = CACHED_TOKENS
 
     def __post_init__(self) -> None:
         self._kept: dict[tuple[str, str], NDArray[np.int32]] = {}
-        self._room = CACHED_TOKENS
+        self._room = self.cached
 
     def ids(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         """Return the token ids of each text."""
@@ -66,14 +68,19 @@ class Tokens:
                 self._room -= len(ids)
         return [self._kept[task, text] if text not in made else made[text] for text in texts]
 
-    def blocks(self, texts: Sequence[str], task: str) -> tuple[list[dict[str, Any]], list[int]]:
+    def blocks(
+        self, texts: Sequence[str], task: str, most: Sequence[int] | None = None
+    ) -> tuple[list[dict[str, Any]], list[int]]:
         """Return sub-batches of the distinct texts, shortest first, and the place of each text among them.
 
         Texts of similar length share a sub-batch: padding is small, and a packed batch has few distinct lengths.
+        ``most`` has the most tokens of each text, where they are fewer than the model reads.
         """
         distinct = list(dict.fromkeys(texts))
         least = self.expansion if task == "query" else 0
         ids = dict(zip(distinct, self.ids(distinct, task), strict=True))
+        for text, length in zip(texts, most or (), strict=most is not None):
+            ids[text] = _cut(ids[text], length)
         # Sorted by text too: equal lengths come in the same order in every run.
         ordered = sorted(distinct, key=lambda text: (len(ids[text]), text))
         is_padded = bool(least) or self.padding_id is not None
@@ -128,13 +135,16 @@ def _cut(ids: NDArray[np.int32], most: int) -> NDArray[np.int32]:
     return ids if len(ids) <= most else np.concatenate([ids[: most - 1], ids[-1:]])
 
 
-def tokens_for(model: MultiVectorEncoder, budget: int, document_length: int | None = None) -> Tokens:
+def tokens_for(
+    model: MultiVectorEncoder, budget: int, document_length: int | None = None, *, cached: int = CACHED_TOKENS
+) -> Tokens:
     """Return the :class:`Tokens` of a model, packed if its encoder supports it.
 
     Args:
         model: the model to train or encode with. It is prepared for packed batches.
         budget: tokens per sub-batch.
         document_length: tokens of a document, if fewer than the model reads.
+        cached: at most this many ids are kept for the next time that a text is asked for.
     """
     transformer: Any = model[0]
     packed, expansion = enable(model), transformer.query_expansion
@@ -147,4 +157,5 @@ def tokens_for(model: MultiVectorEncoder, budget: int, document_length: int | No
         expansion=expansion["length"] if expansion else 0,
         document_length=document_length,
         blanks=blanks_of(model),
+        cached=cached,
     )

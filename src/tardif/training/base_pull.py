@@ -33,17 +33,6 @@ PULL = 1.0
 EVERY = 4
 
 
-def pull_of(pull: float | None, terms: Sequence[str]) -> float:
-    """Return ``pull``, or the default: the other losses have a teacher of their own.
-
-    >>> pull_of(None, ["contrastive"]), pull_of(None, ["margin"]), pull_of(0.5, ["contrastive"])
-    (1.0, 0.0, 0.5)
-    """
-    if pull is not None:
-        return pull
-    return PULL if "contrastive" in terms else 0.0
-
-
 class FrozenBase:
     """The model that training began with, beside the one that is trained. It takes the memory of its weights.
 

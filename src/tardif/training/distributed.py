@@ -274,6 +274,11 @@ def processes() -> int:
     return 1
 
 
+def rank() -> int:
+    """Return the number of this process among those that train together, from 0."""
+    return distributed.get_rank() if processes() > 1 else 0
+
+
 def gather_columns(batch: Mapping[str, Any], documents: int, *, own: bool = False) -> LossColumns:
     """Gather the columns of all processes, in the order of their ranks.
 

@@ -20,7 +20,8 @@ from datasets import Dataset
 from sentence_transformers import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
 from torch.utils.data import DataLoader
 
-from tardif.encoder.encoding import to_device
+from tardif.data.training_set import TrainingSet
+from tardif.encoder.encoding import SUB_BATCH_TOKENS, to_device
 from tardif.encoder.malloc import kept_memory
 from tardif.encoder.precision import computing
 from tardif.errors import SettingError, TrainingError, first_line
@@ -30,6 +31,7 @@ from tardif.training.base_pull import FrozenBase
 from tardif.training.batches import Collator, order_of
 from tardif.training.callbacks import RunCallback, interruptible
 from tardif.training.distributed import ProcessGroup
+from tardif.training.length_pull import LengthPull
 from tardif.training.objective import Objective
 from tardif.training.parameters import learning_rates
 from tardif.training.plan import accumulated
@@ -44,6 +46,8 @@ _TRAINER_STATE = "trainer_state.json"
 # In fp16 the scale of the loss is searched by halving it: from its start that takes at most this many steps.
 _SCALE_SEARCH = 16
 _LOGGED_LINES = 200
+# A step of each kind, and how many of it there are in four: without a pull, at many lengths, with the one on batches.
+_KINDS = {2: 2, 1: 1, 3: 1}
 
 
 class LibraryTrainer(MultiVectorEncoderTrainer):
@@ -155,7 +159,7 @@ def run(
     """
     settings, plan, group = context.settings, context.plan, context.group
     run_state.planned_steps = plan.steps
-    objective = objective_of(context.model, settings, context.folder.start)
+    objective = objective_of(context.model, settings, context.folder.start, context.collator.data)
     trainer = _make_trainer(context, objective)
     together = f" in {group.size} processes" if group.size > 1 else ""
     context.console.say(
@@ -178,9 +182,14 @@ def run(
     group.on_main(callback.keep_last)
 
 
-def objective_of(model: Any, settings: TrainingSettings, start: Path) -> Objective:
-    """Return the objective of a run that began with the weights in ``start``."""
-    return Objective(model, settings, FrozenBase.of_run(model, start) if settings.base_pull else None)
+def objective_of(model: Any, settings: TrainingSettings, start: Path, data: TrainingSet) -> Objective:
+    """Return the objective of a run on ``data`` that began with the weights in ``start``."""
+    base = lengths = None
+    if settings.base_pull or settings.length_pull:
+        base = FrozenBase.of_run(model, start)
+    if settings.length_pull:
+        lengths = LengthPull(model, data, SUB_BATCH_TOKENS[model.device.type], settings.seed)
+    return Objective(model, settings, base, lengths)
 
 
 def _train(trainer: LibraryTrainer, checkpoint: Path | None) -> None:
@@ -277,13 +286,13 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
 def timed_batch(
     objective: Objective, collator: Collator, settings: TrainingSettings, device: str, group: ProcessGroup
 ) -> float:
-    """Measure the seconds of one batch, over four that change no weight. Every process must call it."""
+    """Measure the mean seconds of a batch, over four that change no weight. Every process must call it."""
     order = order_of(collator.data, settings)
     numbers = [number for part in range(4) for number in order.step(part)]
     size = min(settings.batch_size, order.count)
 
-    def step(part: int) -> None:
-        objective.begin_step(part)  # the last of the four has the pull
+    def step(part: int, number: int) -> None:
+        objective.begin_step(number)
         batch = [numbers[(part * size + i) % len(numbers)] for i in range(size)]
         rows = [{"example": number} for number in group.shard(batch)]
         with computing(settings.precision, device):
@@ -293,6 +302,7 @@ def timed_batch(
 
     with torch.random.fork_rng():  # timing must not change the random numbers of the run
         objective.model.train()
-        seconds = [timeit.timeit(partial(step, part), number=1) for part in range(4)]
+        # The first one also pays for memory and caches; then one of each kind of step.
+        seconds = [timeit.timeit(partial(step, *kind), number=1) for kind in enumerate((0, *_KINDS))]
         objective.zero_grad()
-    return statistics.mean(seconds[1:])  # the first one also pays for memory and caches
+    return statistics.fmean(seconds[1:], list(_KINDS.values()))

@@ -18,6 +18,8 @@ from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, nar
 from tardif.training.base_pull import EVERY, FrozenBase, is_pulled
 from tardif.training.distributed import LossColumns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
+from tardif.training.length_pull import EVERY as EVERY_LENGTHS
+from tardif.training.length_pull import Drawn, LengthPull, moved_by, reads_lengths
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Objective(nn.Module):
         model: what is trained. The attribute must keep its name: the trainer puts the DistributedDataParallel wrapper
             in its place.
         settings: loss, scoring, widths and pooling.
-        base: what the model began as, if it is pulled towards that by ``settings.base_pull``.
+        base: what the model began as, if it is pulled towards that by ``settings.base_pull`` or ``length_pull``.
+        lengths: draws the texts of the pull by ``settings.length_pull``, which needs ``base``.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Objective(nn.Module):
         model: MultiVectorEncoder,
         settings: TrainingSettings | None = None,
         base: FrozenBase | None = None,
+        lengths: LengthPull | None = None,
     ) -> None:
         super().__init__()
         self.model: Any = model
@@ -55,8 +59,9 @@ class Objective(nn.Module):
         # A teacher's losses need only an example's own documents, unless XTR lets all documents compete for tokens.
         self.own_columns = "contrastive" not in self.settings.terms and self.settings.scoring != "xtr"
         self._last: Tensor | None = None
-        self._base = base
-        self._pulled = False
+        self._base, self._lengths = base, lengths
+        # The step, and which of its batches is next.
+        self._step, self._turn = 0, 0
 
     @property
     def last(self) -> float:
@@ -64,8 +69,8 @@ class Objective(nn.Module):
         return float("nan") if self._last is None else float(self._last)
 
     def begin_step(self, step: int) -> None:
-        """Decide whether the batches of this step have the pull; every process is at the same step."""
-        self._pulled = self._base is not None and is_pulled(step)
+        """Take the number of the step, which decides what pulls; every process is at the same step."""
+        self._step, self._turn = step, 0
 
     def forward(self, batch: Mapping[str, Any], labels: Tensor | None = None) -> Tensor:
         """Return the mean loss of a batch, as :class:`~tardif.training.batches.Collator` makes it.
@@ -75,17 +80,20 @@ class Objective(nn.Module):
         """
         blocks = [Block(features, "query") for features in batch["queries"]]
         queries = len(blocks)
-        # Queries first, then documents: `queries` is where the leaves below are split.
         blocks += [Block(features, "document") for features in batch["documents"]]
+        own_blocks, drawn = len(blocks), self._draw()
+        # Queries first, then documents, then what was drawn: `queries` and `own_blocks` split the leaves below.
+        blocks += [*drawn.queries, *drawn.documents] if drawn else []
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
         dtype = self._compared_in(encoded[0].vectors)
-        before = self._encoded_before(blocks, queries, dtype) if self._pulled and torch.is_grad_enabled() else None
+        before = self._encoded_before(blocks[:own_blocks], queries, dtype) if self._is_pulled() else None
+        drawn_before = self._base.encode(blocks[own_blocks:]) if drawn and self._base else []
         # Outside of autocast: sums of MaxSim and softmax need float32.
         with torch.autocast(encoded[0].vectors.device.type, enabled=False):
             # Detached copies are the loss's inputs: its graph ends there, and the encoder's graph is used once.
             leaves = [part.vectors.detach().to(dtype).requires_grad_(torch.is_grad_enabled()) for part in encoded]
-            own = _packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries)
+            own = _packed(leaves, encoded, 0, queries), _packed(leaves, encoded, queries, own_blocks)
             columns = gather_columns(batch, len(own[1].lengths), own=self.own_columns)
             # Weighted by this process's queries, so that the mean over processes is the mean over all queries.
             part = len(batch["positives"]) * processes() / columns.queries
@@ -94,10 +102,22 @@ class Objective(nn.Module):
             if not torch.is_grad_enabled():
                 return loss
             total = loss if before is None else loss + part * self._pull(*own, *before, columns, batch)
+            if drawn:
+                total = total + self._pull_lengths(drawn, leaves[own_blocks:], encoded[own_blocks:], drawn_before)
             gradients = torch.autograd.grad(total, leaves)
         if replay:
             return replay.connect(loss, gradients)
         return connect(loss, [part.vectors for part in encoded], gradients)
+
+    def _is_pulled(self) -> bool:
+        return bool(self._base and self.settings.base_pull) and is_pulled(self._step) and torch.is_grad_enabled()
+
+    def _draw(self) -> Drawn | None:
+        """Draw what the pull at many lengths reads beside the next batch, if this step has it."""
+        if self._lengths is None or not reads_lengths(self._step) or not torch.is_grad_enabled():
+            return None
+        self._turn += 1
+        return self._lengths.draw(self._step, self._turn - 1)
 
     def _encoded_before(
         self, blocks: Sequence[Block], queries: int, dtype: torch.dtype
@@ -134,6 +154,28 @@ class Objective(nn.Module):
         far = distillation(scores, teacher, temperature=self.settings.temperature, normalise=False, weights=right)
         weight = (self.settings.base_pull or 0.0) * EVERY
         return nothing + weight * far
+
+    def _pull_lengths(
+        self, drawn: Drawn, leaves: Sequence[Tensor], encoded: Sequence[Encoded], before: Sequence[Encoded]
+    ) -> Tensor:
+        """Return how far the scores of what was drawn are from the base's, weighted.
+
+        Texts come from all processes. Each has as many queries as any other, or one more, and its part is weighted so
+        that the mean over processes is that over all queries.
+        """
+        middle = len(drawn.queries)
+
+        def scored(vectors: Sequence[Tensor]) -> Tensor:
+            queries = take(_packed(vectors, encoded, 0, middle), drawn.query_places)
+            documents = gather_vectors(self._pooled(take(_packed(vectors, encoded, middle), drawn.document_places)))
+            score = maxsim if self.settings.scoring == "maxsim" else mean_maxsim
+            return score(queries, documents) / self.settings.temperature  # [queries, texts of all processes]
+
+        with torch.no_grad():
+            teacher = scored([part.vectors.to(leaves[0].dtype) for part in before])
+        scores = scored(leaves)
+        share = len(scores) * processes() / scores.shape[1]  # as many texts as queries
+        return (self.settings.length_pull or 0.0) * EVERY_LENGTHS * share * moved_by(scores, teacher)
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
         """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,

@@ -12,20 +12,20 @@ from tardif.data.training_set import TRAIN
 from tardif.encoder.encoding import SUB_BATCH_TOKENS
 from tardif.encoder.model import build_model, fit_projection, raw_view, set_dropout
 from tardif.encoder.precision import computing, resolve
-from tardif.encoder.tokens import tokens_for
+from tardif.encoder.tokens import Tokens, tokens_for
 from tardif.encoder.truncation import document_reach, each_overlong, truncation_warning
 from tardif.evaluation.measures import format_measures, means
 from tardif.evaluation.outcome import Outcome
 from tardif.text.normal import keyed_sample
 from tardif.training import library_trainer
 from tardif.training.averaging import save_start, share_of_start
-from tardif.training.base_pull import pull_of
 from tardif.training.batches import Collator, order_of
 from tardif.training.decision import BM25, RAW, STEP_0, TRAINED
 from tardif.training.distributed import ProcessGroup
 from tardif.training.fingerprint import check_alike, data_digest, deciding, model_digest, versions
 from tardif.training.guard import GuardSet, guard_sets
 from tardif.training.guarding import guarded
+from tardif.training.length_pull import has_one_length, pulls_of
 from tardif.training.parameters import set_up
 from tardif.training.plan import Plan, plan_run
 from tardif.training.publishing import BeforeTraining, Publisher
@@ -76,6 +76,7 @@ class TrainingRun:
         self._resolve_settings()
         record, checkpoint = self._load_model()
         tokens = tokens_for(self.model, SUB_BATCH_TOKENS[self.device], self.settings.training_length)
+        self._resolve_pulls(tokens)
         self.collator = Collator(self.data, tokens, self.settings)
         loading = time.monotonic() - began
         timed = None if record or self.settings.minutes is None else self._time_batch()
@@ -92,8 +93,14 @@ class TrainingRun:
         width = self.config.base.hidden_size
         precision = self.group.on_main(lambda: resolve(self.settings.precision, self.device, width))
         share = share_of_start(self.settings.base_share, made)
-        pull = pull_of(self.settings.base_pull, list(self.settings.terms))
-        self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share, base_pull=pull)
+        self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share)
+
+    def _resolve_pulls(self, tokens: Tokens) -> None:
+        """Decide by the documents, as training reads them, what pulls towards the base."""
+        given = self.settings
+        one_length = not self.data.is_mostly_made and has_one_length(self.data, tokens, given.seed)
+        base, lengths = pulls_of(given.base_pull, given.length_pull, list(given.terms), one_length)
+        self.settings = dataclasses.replace(given, base_pull=base, length_pull=lengths)
 
     def _load_model(self) -> tuple[dict[str, Any] | None, Path | None]:
         """Load the base with its recipe; return the record and the checkpoint of an unfinished run."""
@@ -158,7 +165,7 @@ class TrainingRun:
 
     def _time_batch(self) -> float:
         """Measure the seconds of one batch; every process takes part."""
-        objective = library_trainer.objective_of(self.model, self.settings, self.folder.start)
+        objective = library_trainer.objective_of(self.model, self.settings, self.folder.start, self.data)
         return library_trainer.timed_batch(objective, self.collator, self.settings, self.device, self.group)
 
     def _plan(self, record: dict[str, Any] | None, timed: float | None) -> tuple[Plan, ValidationTask | None]:

@@ -117,7 +117,13 @@ class TrainingSettings(Short):
             None: 0.5, and 0.7 where most queries were made from the documents: they teach less of what people ask.
         base_pull: weight of the pull towards the base while training: the divergence of the model's distribution over
             a batch's documents from the base's (Li and Hoiem, 2016). It keeps what the base can do on other queries
-            than those of training. None: 1 with the contrastive loss. 0: no pull, and no copy of the base in memory.
+            than those of training. None: 1 with the contrastive loss, or 0 where ``length_pull`` takes its place. 0: no
+            pull, and no copy of the base in memory.
+        length_pull: weight of the pull at many lengths: the squared difference of the model's scores from the base's,
+            for texts of the corpus brought to 12 to 384 tokens. It keeps the base's balance between long and short
+            texts, of which documents of one length say nothing. None: 2 with the contrastive loss where people's
+            queries are answered by documents of about one length, cut as training cuts them, unless ``base_pull`` is
+            given; else 0.
         precision: ``fp32``; ``bf16``, mixed precision; ``auto``: bf16 on a CPU that multiplies it faster than
             float32 (AMX, or AVX-512 with bfloat16), else fp32; ``fp16``, mixed precision with a scaled loss, for CUDA
             GPUs without bfloat16.
@@ -171,6 +177,7 @@ class TrainingSettings(Short):
     training_length: int | None = 128
     base_share: float | None = None
     base_pull: float | None = None
+    length_pull: float | None = None
     precision: str = "auto"
     keep_untrained: bool = True
     folds: int = 1
@@ -206,7 +213,7 @@ class TrainingSettings(Short):
             words, fits = f"a whole number, {least} or more", is_int(value) and value >= least
         elif name in _SHARES:
             words, fits = "a share from 0 up to (not with) 1", is_number(value) and 0 <= value < 1
-        elif name == "base_pull":
+        elif name in ("base_pull", "length_pull"):
             words, fits = "a number, 0 or more", is_number(value) and (value == 0 or _is_above_zero(value))
         elif name == "refresh_share":
             words, fits = "a share above 0, at most 1", _is_above_zero(value) and value <= 1
@@ -277,6 +284,7 @@ class TrainingSettings(Short):
             "other_negatives": without_contrastive,
             "mask_known_positives": without_contrastive,
             "base_pull": without_contrastive,
+            "length_pull": without_contrastive,
             "refresh_share": (not self.refreshes, "refresh or refresh_steps"),
             "layer_lr_decay": (self.freeze == "encoder", "layers that are trained, and freeze=encoder freezes all"),
             "warmup": (schedule == "constant", "a schedule with a warm-up, such as constant_with_warmup"),
