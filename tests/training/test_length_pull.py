@@ -161,7 +161,7 @@ def test_training_with_the_pull_keeps_what_other_texts_score(base_folder):
         settings = TrainingSettings(base_pull=1e-9, length_pull=weight)
         objective = Objective(model, settings, base, drawer(model))
         optimizer, collator = torch.optim.AdamW(model.parameters(), lr=1e-3), collate(model)
-        for step in range(12 * EVERY):
+        for step in range(6 * EVERY):  # with the pull 0.17 of what is moved without it is left, after 4 times EVERY 0.4
             objective.begin_step(step)
             optimizer.zero_grad()
             objective(collator(ROWS)).backward()
