@@ -87,10 +87,19 @@ def test_the_base_of_a_run_is_what_it_began_with(model, tmp_path):
     later = moved(model)
     batch = collate(model)(ROWS)["queries"]
     assert batch
-    began = FrozenBase.of_run(later, tmp_path / "start")
+    began = FrozenBase.of_run(later, tmp_path / "start", "fp32")
     own = dict(began._model.named_parameters())
     assert all(torch.equal(weight, own[name]) for name, weight in model.named_parameters())
     assert not any(weight.requires_grad for weight in own.values())
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_base_of_a_run_computes_in_the_precision_of_the_training(make, monkeypatch, precision, dtype):
+    """Otherwise it pulls towards other roundings, and takes twice the time where bfloat16 is faster."""
+    encode, found = FrozenBase.encode, []
+    monkeypatch.setattr(FrozenBase, "encode", lambda base, blocks: found.append(encode(base, blocks)) or found[-1])
+    make(precision).train(max_steps=EVERY, evaluations=1, precision=precision, base_pull=1)
+    assert [{part.vectors.dtype for part in encoded} for encoded in found] == [{dtype}]
 
 
 def test_other_losses_have_a_teacher_of_their_own():

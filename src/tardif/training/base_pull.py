@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tardif.encoder.encoding import Block, Encoded
+from tardif.encoder.precision import computing
 from tardif.training.averaging import averaged
 from tardif.training.gradcache import encode_all
 
@@ -38,27 +39,31 @@ class FrozenBase:
 
     Args:
         model: the model with the weights that training began with. It is copied.
+        precision: what it computes in, which is the trained model's: their difference is to be what training changed.
     """
 
-    def __init__(self, model: MultiVectorEncoder) -> None:
+    def __init__(self, model: MultiVectorEncoder, precision: str = "fp32") -> None:
         # Without a copy of the tokenizer: nothing tokenises here, and copied word by word it takes longer than weights.
         known = {id(model.tokenizer): model.tokenizer}
         self._model = copy.deepcopy(model, known).eval().requires_grad_(False)
+        self._precision = precision
 
     @classmethod
-    def of_run(cls, model: MultiVectorEncoder, start: Path) -> FrozenBase:
+    def of_run(cls, model: MultiVectorEncoder, start: Path, precision: str) -> FrozenBase:
         """Return the base of a model at any step, with the weights that training saved in ``start``.
 
         Raises:
             FolderError: these are damaged.
         """
         with averaged(model, start, 1.0):
-            return cls(model)
+            return cls(model, precision)
 
     @torch.no_grad()
     def encode(self, blocks: Sequence[Block]) -> list[Encoded]:
         """Encode sub-batches as the base does."""
-        return encode_all(self._model, blocks)
+        # The trainer puts only the model that it trains into its precision, not whatever runs meanwhile.
+        with computing(self._precision, self._model.device.type):
+            return encode_all(self._model, blocks)
 
 
 def is_pulled(step: int) -> bool:

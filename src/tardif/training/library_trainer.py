@@ -186,7 +186,7 @@ def objective_of(model: Any, settings: TrainingSettings, start: Path, data: Trai
     """Return the objective of a run on ``data`` that began with the weights in ``start``."""
     base = lengths = None
     if settings.base_pull or settings.length_pull:
-        base = FrozenBase.of_run(model, start)
+        base = FrozenBase.of_run(model, start, settings.precision)
     if settings.length_pull:
         lengths = LengthPull(model, data, SUB_BATCH_TOKENS[model.device.type], settings.seed)
     return Objective(model, settings, base, lengths)
