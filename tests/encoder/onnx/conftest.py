@@ -1,6 +1,7 @@
 from functools import cache
 
 import pytest
+import xxhash
 
 
 @pytest.fixture(scope="session")
@@ -14,16 +15,49 @@ def plain(base_folder):
 
 
 @pytest.fixture(scope="session")
-def pair(fresh, plain, tmp_path_factory):
-    """A family's model and its light encoder: ``pair("bert", expands=True)``."""
-    from tardif.encoder.onnx.convert import export_query_encoder
+def exported():
+    """Export a model to a folder and open it: ``exported(model, folder)``.
+
+    Tracing is most of an export. The same encoder with the same weights is traced once, however its queries are read.
+    """
+    from tardif.encoder.onnx import convert
     from tardif.encoder.onnx.encoder import LightEncoder
+
+    trace, made = convert._save_graph, {}
+
+    def once(graph, path):
+        key = _everything_in(graph)
+        if key not in made:
+            trace(graph, path)
+            made[key] = path.read_bytes()
+        path.write_bytes(made[key])
+
+    def export(model, folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(convert, "_save_graph", once)
+            convert.export_query_encoder(model, folder)
+        return LightEncoder(folder, threads=1)
+
+    return export
+
+
+def _everything_in(graph):
+    """A number for all that a trace sees."""
+    config = graph.encoder.config
+    found = xxhash.xxh3_128(f"{graph} {config} {config._attn_implementation} {graph.has_types}".encode())
+    for name, weight in graph.state_dict().items():
+        found.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        found.update(weight.numpy().tobytes())
+    return found.digest()
+
+
+@pytest.fixture(scope="session")
+def pair(fresh, plain, exported, tmp_path_factory):
+    """A family's model and its light encoder: ``pair("bert", expands=True)``."""
 
     @cache
     def make(family, *, expands=True):
         model = fresh(family) if expands else plain(family)
-        folder = tmp_path_factory.mktemp("light") / family
-        export_query_encoder(model, folder)
-        return model, LightEncoder(folder, threads=1)
+        return model, exported(model, tmp_path_factory.mktemp("light") / family)
 
     return make

@@ -11,7 +11,6 @@ from samples import content
 from tardif.encoder.model import open_model
 from tardif.encoder.onnx import convert as module
 from tardif.encoder.onnx.convert import export_query_encoder, query_form
-from tardif.encoder.onnx.encoder import LightEncoder
 from tardif.encoder.token_vectors import encode_queries
 from tardif.errors import FolderError, ModelError
 
@@ -22,13 +21,8 @@ def model(multi_vector_folder):
     return open_model(str(multi_vector_folder))
 
 
-def exported(model, folder):
-    export_query_encoder(model, folder)
-    return LightEncoder(folder, threads=1)
-
-
 @pytest.mark.parametrize("checkpoint", ["stanford_folder", "pylate_folder", "multi_vector_folder"])
-def test_every_kind_of_checkpoint_is_exported(request, tmp_path, checkpoint):
+def test_every_kind_of_checkpoint_is_exported(request, exported, tmp_path, checkpoint):
     model = open_model(str(request.getfixturevalue(checkpoint)))
     assert_same_scores(model, exported(model, tmp_path / "light"))
 
@@ -44,7 +38,7 @@ def test_every_kind_of_checkpoint_is_exported(request, tmp_path, checkpoint):
     ],
 )
 @pytest.mark.parametrize("query_length", [40, None])
-def test_every_kind_of_expansion_is_exported(model, tmp_path, expansion, query_length):
+def test_every_kind_of_expansion_is_exported(model, exported, tmp_path, expansion, query_length):
     transformer = model[0]
     transformer.query_expansion = None
     transformer.query_length = query_length
@@ -55,7 +49,7 @@ def test_every_kind_of_expansion_is_exported(model, tmp_path, expansion, query_l
         assert light.form.expansion.token_id == model.tokenizer.sep_token_id
 
 
-def test_tokens_that_queries_skip_have_no_vector(model, tmp_path):
+def test_tokens_that_queries_skip_have_no_vector(model, exported, tmp_path):
     mask = next(part for part in model if type(part).__name__ == "MultiVectorMask")
     before = encode_queries(model, QUERIES)[1]
     mask.skiplist_tasks = ["query", "document"]
@@ -65,21 +59,21 @@ def test_tokens_that_queries_skip_have_no_vector(model, tmp_path):
     assert_same_scores(model, light)
 
 
-def test_without_a_mask_unattended_tokens_have_no_vector(model, tmp_path):
+def test_without_a_mask_unattended_tokens_have_no_vector(model, exported, tmp_path):
     del model[next(number for number, part in enumerate(model) if type(part).__name__ == "MultiVectorMask")]
     light = exported(model, tmp_path / "light")
     assert light.form.expansion.scored is False
     assert_same_scores(model, light)
 
 
-def test_a_prompt_is_read_before_every_query(model, tmp_path):
+def test_a_prompt_is_read_before_every_query(model, exported, tmp_path):
     model.prompts["query"] = "question: "
     assert_same_scores(model, exported(model, tmp_path / "marked"))
     model.prompts["query"] = None
     assert_same_scores(model, exported(model, tmp_path / "bare"))
 
 
-def test_lowercasing_of_the_library_is_kept(base_folder, tmp_path):
+def test_lowercasing_of_the_library_is_kept(base_folder, exported, tmp_path):
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize, Transformer
 
@@ -91,7 +85,7 @@ def test_lowercasing_of_the_library_is_kept(base_folder, tmp_path):
     assert_same_scores(model, light)
 
 
-def test_a_model_in_half_precision_is_exported_in_single(model, tmp_path):
+def test_a_model_in_half_precision_is_exported_in_single(model, exported, tmp_path):
     halved = copy.deepcopy(model).to(torch.bfloat16)
     light = exported(halved, tmp_path / "light")
     assert_same_scores(copy.deepcopy(halved).float(), light)
