@@ -85,6 +85,20 @@ def gradients(model):
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
+def slope(model, direction, value, size):
+    """How fast ``value()`` changes along a direction in the weights, from a step of this size to either side."""
+    import torch
+
+    length = sum(float(part.square().sum()) for part in direction.values())
+    step, weights, sides = size / length**0.5, dict(model.named_parameters()), []
+    for sign in (1, -2, 1):  # there, to the other side, and back
+        with torch.no_grad():
+            for name, part in direction.items():
+                weights[name] += sign * step * part
+        sides.append(value())
+    return (sides[0] - sides[1]) / (2 * step)
+
+
 def save_base(family: str, folder: Path) -> Path:
     """Write a base of ``family`` with random weights (always the same ones)."""
     import torch

@@ -400,9 +400,10 @@ def sync(path: Path) -> None:
             os.close(handle)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented UTF-8 JSON, completely or not at all. A link is followed and stays."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write a value as UTF-8 JSON, completely or not at all: indented, or (None) on one line. A link is followed and
+    stays."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
     with replacing(real_place(path)) as file:
         file.write(text.encode("utf-8"))
 

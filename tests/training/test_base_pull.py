@@ -71,14 +71,7 @@ def test_the_gradient_is_that_of_the_loss_and_the_divergence(model, grad_cache):
     excess = {name: found[name] - expected[name] for name in found}
     length = sum(float(part.square().sum()) for part in excess.values())
     assert length > 0
-    step, weights = 1e-4 / length**0.5, dict(model.named_parameters())
-    sides = []
-    for sign in (1, -2, 1):  # there, to the other side, and back
-        with torch.no_grad():
-            for name, part in excess.items():
-                weights[name] += sign * step * part
-        sides.append(divergence())
-    slope = (sides[0] - sides[1]) / (2 * step)
+    slope = tiny.slope(model, excess, divergence, 1e-4)
     assert slope * 0.3 * EVERY == pytest.approx(length, rel=1e-3)
 
 

@@ -258,7 +258,7 @@ def write_making(folder: Path, evidence: Mapping[str, Any]) -> None:
     for name in (HYGIENE, MINING):
         if name in evidence:
             # One line: it is long, read by programs alone, and Python indents slowly.
-            (folder / name).write_text(json.dumps(evidence[name], ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(folder / name, evidence[name], indent=None)
 
 
 def _read_making(folder: Path) -> dict[str, Any]:

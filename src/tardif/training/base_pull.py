@@ -8,7 +8,7 @@ by the probability that the base gives its positive: what the base has wrong nee
 badly pulls little. Once the contrastive loss is near zero, the pull is also what still has a direction, where Adam
 would otherwise amplify noise.
 
-The base scores one batch in four, with four times the weight: the same gradient on the mean, for an eighth more time.
+The base scores one batch in four, with four times the weight: the same gradient on the mean, for a twelfth more time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # The default weight of the pull, where the loss is contrastive (docs/choosing.md has the evidence).
 PULL = 1.0
-# One step in so many has the pull. The first has none: there the model still is the base.
+# One step in so many has a pull. The first has none: there the model still is the base.
 EVERY = 4
 
 

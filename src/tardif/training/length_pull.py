@@ -28,7 +28,7 @@ from tardif.data.training_set import TrainingSet
 from tardif.encoder.encoding import Block, to_device
 from tardif.encoder.tokens import Tokens, tokens_for
 from tardif.text.normal import keyed_sample
-from tardif.training.base_pull import PULL
+from tardif.training.base_pull import EVERY, PULL
 from tardif.training.distributed import processes, rank
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ LENGTH_PULL = 2.0
 _ONE_LENGTH = 0.2
 # So many documents are looked at.
 _SAMPLE = 256
-# One step in so many has the pull, with as many times the weight.
-EVERY = 4
 # Queries, and as many texts, of a step with the pull: less work than three of a batch's sub-batches.
 TEXTS = 24
 # The lengths of texts, in tokens, drawn evenly in their logarithm.
@@ -83,8 +81,9 @@ def has_one_length(data: TrainingSet, tokens: Tokens, seed: int) -> bool:
         seed: of the sample.
     """
     positives = dict.fromkeys(example.positive_id for example in data.examples)
-    sample = keyed_sample(seed, (data.documents[identity].content for identity in positives), _SAMPLE)
-    logarithms = [math.log(len(ids)) for ids in tokens.ids(sample, "document")]
+    # Drawn by id: of a corpus on disk only the texts of the sample are read.
+    texts = [data.documents[identity].content for identity in keyed_sample(seed, positives, _SAMPLE)]
+    logarithms = [math.log(len(ids)) for ids in tokens.ids(texts, "document")]
     return statistics.pstdev(logarithms) <= _ONE_LENGTH
 
 

@@ -18,7 +18,6 @@ from tardif.scoring import LOWEST, TokenVectors, fuses, maxsim, mean_maxsim, nar
 from tardif.training.base_pull import EVERY, FrozenBase, is_pulled
 from tardif.training.distributed import LossColumns, gather_columns, gather_vectors, processes
 from tardif.training.gradcache import Replay, connect, encode_all
-from tardif.training.length_pull import EVERY as EVERY_LENGTHS
 from tardif.training.length_pull import Drawn, LengthPull, moved_by, reads_lengths
 from tardif.training.settings import TrainingSettings
 
@@ -175,7 +174,7 @@ class Objective(nn.Module):
             teacher = scored([part.vectors.to(leaves[0].dtype) for part in before])
         scores = scored(leaves)
         share = len(scores) * processes() / scores.shape[1]  # as many texts as queries
-        return (self.settings.length_pull or 0.0) * EVERY_LENGTHS * share * moved_by(scores, teacher)
+        return (self.settings.length_pull or 0.0) * EVERY * share * moved_by(scores, teacher)
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
         """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,
