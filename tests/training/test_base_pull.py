@@ -5,6 +5,8 @@ import torch
 
 import tiny
 from one_of_two import moved
+from tardif.encoder.encoding import Block
+from tardif.encoder.packing import LENGTHS
 from tardif.errors import SettingError
 from tardif.losses import contrastive
 from tardif.training.averaging import save_start
@@ -84,6 +86,15 @@ def test_the_base_of_a_run_is_what_it_began_with(model, tmp_path):
     own = dict(began._model.named_parameters())
     assert all(torch.equal(weight, own[name]) for name, weight in model.named_parameters())
     assert not any(weight.requires_grad for weight in own.values())
+
+
+def test_a_base_copied_before_batches_were_packed_reads_each_text_for_itself(base_folder):
+    model = tiny.exact_model(base_folder("bert"))
+    early = FrozenBase(model)
+    blocks = [Block(features, "document") for features in collate(model, tokens=40)(ROWS)["documents"]]
+    assert any(len(block.features[LENGTHS]) > 1 for block in blocks)
+    for found, expected in zip(early.encode(blocks), FrozenBase(model).encode(blocks), strict=True):
+        assert torch.equal(found.vectors, expected.vectors)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

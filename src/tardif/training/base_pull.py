@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tardif.encoder.encoding import Block, Encoded
+from tardif.encoder.packing import enable
 from tardif.encoder.precision import computing
 from tardif.training.averaging import averaged
 from tardif.training.gradcache import encode_all
@@ -46,6 +47,8 @@ class FrozenBase:
         # Without a copy of the tokenizer: nothing tokenises here, and copied word by word it takes longer than weights.
         known = {id(model.tokenizer): model.tokenizer}
         self._model = copy.deepcopy(model, known).eval().requires_grad_(False)
+        # It gets the trained model's sub-batches: a copy made before these were packed would attend across texts.
+        enable(self._model)
         self._precision = precision
 
     @classmethod

@@ -9,7 +9,7 @@ questions of medquad had lost: short answers had risen above long ones (docs/cho
 below the best one, a softmax has almost no gradient.
 
 So where the documents have one length as training reads them, the base and the model also score texts of the corpus in
-some steps, brought to random lengths, for queries of training, which they answer by chance at most. The squared
+some steps, brought to many lengths, for the batch's queries, which they answer by chance at most. The squared
 difference of the scores, each query's mean taken out, is added to the loss, in place of the pull on batches. Where the
 documents have many lengths, training learns a balance from them, and holding the base's costs more than it saves.
 """
@@ -41,10 +41,12 @@ LENGTH_PULL = 2.0
 _ONE_LENGTH = 0.2
 # So many documents are looked at.
 _SAMPLE = 256
-# Queries, and as many texts, of a step with the pull: less work than three of a batch's sub-batches.
-TEXTS = 24
-# The lengths of texts, in tokens, drawn evenly in their logarithm.
+# The lengths of texts, in tokens. What is between is cut into parts, evenly in the logarithm, and every step has one
+# length of each part: few texts show long and short ones, and a packed sub-batch has few distinct lengths.
 LENGTHS = (12, 384)
+PARTS = 6
+# Texts of a step with the pull, as many of one length as of any other.
+TEXTS = 2 * PARTS
 # Documents are joined up to so many characters for each token that is asked for, and then cut.
 _CHARACTERS = 8
 
@@ -96,12 +98,10 @@ def reads_lengths(step: int) -> bool:
 
 
 class Drawn(NamedTuple):
-    """This process's queries and texts of a step: sub-batches, and the place of each among the encoded ones."""
+    """This process's texts of a step: sub-batches, and the place of each text among the encoded ones."""
 
-    queries: list[Block]
-    query_places: list[int]
-    documents: list[Block]
-    document_places: list[int]
+    blocks: list[Block]
+    places: list[int]
 
 
 class LengthPull:
@@ -109,7 +109,7 @@ class LengthPull:
 
     Args:
         model: the model; the texts are tokenised as its own.
-        data: queries of its examples are asked, and texts are made of its documents.
+        data: texts are made of its documents.
         budget: tokens of a sub-batch.
         seed: of what is drawn.
     """
@@ -117,35 +117,27 @@ class LengthPull:
     def __init__(self, model: MultiVectorEncoder, data: TrainingSet, budget: int, seed: int = 0) -> None:
         # Texts are made once and asked for once: nothing is cached.
         self._tokens, self._device = tokens_for(model, budget, cached=0), model.device
-        self._queries = [data.queries[query] for query in dict.fromkeys(one.query_id for one in data.examples)]
         self._documents, self._ids, self._seed = data.documents, list(data.documents), seed
 
     def draw(self, step: int, turn: int = 0) -> Drawn:
         """Draw what this process encodes in the ``turn``-th batch of a step, by seed, step and turn alone."""
         draw = random.Random(f"pull\x00{self._seed}\x00{step}\x00{turn}")
-        # Every process draws all and takes its part; each has one at least, for its weights take part in every step.
-        count, own = max(TEXTS, processes()), slice(rank(), None, processes())
-        asked = draw.choices(self._queries, k=count)[own]
-        found = [self._text(draw) for _ in range(count)][own]
-        queries, query_places = self._tokens.blocks(asked, "query")
-        documents, document_places = self._tokens.blocks(
-            [text for text, _ in found], "document", most=[length for _, length in found]
-        )
-        return Drawn(
-            [Block(to_device(features, self._device), "query") for features in queries],
-            query_places,
-            [Block(to_device(features, self._device), "document") for features in documents],
-            document_places,
-        )
-
-    def _text(self, draw: random.Random) -> tuple[str, int]:
-        """Draw a length in tokens, and a text of the corpus that is long enough: documents one after the other."""
         low, high = map(math.log, LENGTHS)
-        length = round(math.exp(draw.uniform(low, high)))
+        of_part = [round(math.exp(low + (high - low) * (part + draw.random()) / PARTS)) for part in range(PARTS)]
+        # Every process draws all and takes its part; each has one at least, for its weights take part in every step.
+        count = max(TEXTS, processes())
+        lengths = [of_part[number * PARTS // count] for number in range(count)]
+        own = slice(rank(), None, processes())
+        texts = [self._text(length, draw) for length in lengths][own]
+        blocks, places = self._tokens.blocks(texts, "document", most=lengths[own])
+        return Drawn([Block(to_device(features, self._device), "document") for features in blocks], places)
+
+    def _text(self, length: int, draw: random.Random) -> str:
+        """Draw a text of the corpus that has so many tokens or more: documents one after the other."""
         text = ""
         while len(text) < length * _CHARACTERS:
             text += self._documents[draw.choice(self._ids)].content + "\n"
-        return text[: length * _CHARACTERS], length
+        return text[: length * _CHARACTERS]
 
 
 def moved_by(scores: Tensor, before: Tensor) -> Tensor:

@@ -82,12 +82,13 @@ class Objective(nn.Module):
         blocks += [Block(features, "document") for features in batch["documents"]]
         own_blocks, drawn = len(blocks), self._draw()
         # Queries first, then documents, then what was drawn: `queries` and `own_blocks` split the leaves below.
-        blocks += [*drawn.queries, *drawn.documents] if drawn else []
+        blocks += drawn.blocks if drawn else []
         replay = Replay(self.model, blocks) if self.settings.grad_cache and torch.is_grad_enabled() else None
         encoded = replay.encode_all() if replay else encode_all(self.model, blocks)
         dtype = self._compared_in(encoded[0].vectors)
         before = self._encoded_before(blocks[:own_blocks], queries, dtype) if self._is_pulled() else None
-        drawn_before = self._base.encode(blocks[own_blocks:]) if drawn and self._base else []
+        read = blocks[:queries] + blocks[own_blocks:]
+        read_before = self._encoded_before(read, queries, dtype) if drawn else None
         # Outside of autocast: sums of MaxSim and softmax need float32.
         with torch.autocast(encoded[0].vectors.device.type, enabled=False):
             # Detached copies are the loss's inputs: its graph ends there, and the encoder's graph is used once.
@@ -101,8 +102,9 @@ class Objective(nn.Module):
             if not torch.is_grad_enabled():
                 return loss
             total = loss if before is None else loss + part * self._pull(*own, *before, columns, batch)
-            if drawn:
-                total = total + self._pull_lengths(drawn, leaves[own_blocks:], encoded[own_blocks:], drawn_before)
+            if drawn and read_before:
+                texts = _packed(leaves, encoded, own_blocks)
+                total = total + part * self._pull_lengths((own[0], texts), read_before, drawn.places, batch)
             gradients = torch.autograd.grad(total, leaves)
         if replay:
             return replay.connect(loss, gradients)
@@ -155,26 +157,35 @@ class Objective(nn.Module):
         return nothing + weight * far
 
     def _pull_lengths(
-        self, drawn: Drawn, leaves: Sequence[Tensor], encoded: Sequence[Encoded], before: Sequence[Encoded]
+        self,
+        read: tuple[TokenVectors, TokenVectors],
+        before: tuple[TokenVectors, TokenVectors],
+        places: Sequence[int],
+        batch: Mapping[str, Any],
     ) -> Tensor:
-        """Return how far the scores of what was drawn are from the base's, weighted.
+        """Return how far the scores of the batch's queries with what was drawn are from the base's, weighted.
 
-        Texts come from all processes. Each has as many queries as any other, or one more, and its part is weighted so
-        that the mean over processes is that over all queries.
+        Args:
+            read: the queries and the texts that this process drew; those of all processes are scored.
+            before: the same, encoded by the base.
+            places: the place of each text among the distinct ones.
+            batch: the batch.
         """
-        middle = len(drawn.queries)
+        score = maxsim if self.settings.scoring == "maxsim" else mean_maxsim
 
-        def scored(vectors: Sequence[Tensor]) -> Tensor:
-            queries = take(_packed(vectors, encoded, 0, middle), drawn.query_places)
-            documents = gather_vectors(self._pooled(take(_packed(vectors, encoded, middle), drawn.document_places)))
-            score = maxsim if self.settings.scoring == "maxsim" else mean_maxsim
-            return score(queries, documents) / self.settings.temperature  # [queries, texts of all processes]
+        def scored(queries: TokenVectors, texts: TokenVectors) -> Tensor:
+            found = score(queries, texts) / self.settings.temperature  # [distinct queries, texts]
+            return found[batch["query_rows"]]  # [distinct queries, texts] -> [Q, texts]
 
+        texts, texts_before = (gather_vectors(self._pooled(take(one[1], places))) for one in (read, before))
+        # Zero times the sums: as in _loss.
+        nothing = 0.0 * (read[0].vectors.sum() + texts.vectors.sum())
+        if not len(batch["positives"]):
+            return nothing
         with torch.no_grad():
-            teacher = scored([part.vectors.to(leaves[0].dtype) for part in before])
-        scores = scored(leaves)
-        share = len(scores) * processes() / scores.shape[1]  # as many texts as queries
-        return (self.settings.length_pull or 0.0) * EVERY * share * moved_by(scores, teacher)
+            teacher = scored(before[0], texts_before)
+        weight = (self.settings.length_pull or 0.0) * EVERY
+        return nothing + weight * moved_by(scored(read[0], texts), teacher)
 
     def _compared_in(self, vectors: Tensor) -> torch.dtype:
         """Return the type in which token vectors are scored: float32 or wider; in mixed precision the autocast type,
