@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,12 @@ def test_own_settings_and_the_librarys_arguments_are_told_apart():
     assert (settings.epochs, settings.lr, dict(settings.other)) == (1, 1e-4, {"max_grad_norm": 0.5})
     assert settings.as_json()["other"] == {"max_grad_norm": 0.5}
     assert settings_from({}) == TrainingSettings()
+
+
+def test_every_setting_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+    own = [field.name for field in dataclasses.fields(TrainingSettings) if field.name != "other"]
+    assert [name for name in own if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(

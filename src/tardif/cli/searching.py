@@ -234,7 +234,9 @@ def search(
     device: Annotated[str, "Encode queries with PyTorch on cpu, cuda or mps; auto: without PyTorch."] = "auto",
     ray: Annotated[
         str | None,
-        typer.Option(metavar="local|ADDRESS", help="Search the shards of an index on a Ray cluster (docs/cluster.md)."),
+        typer.Option(
+            metavar="local|auto|HOST:PORT", help="Search the shards of an index on a Ray cluster (docs/cluster.md)."
+        ),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="With --ray: actors of each shard.")] = 1,
     as_json: AsJson = False,

@@ -22,7 +22,7 @@ class ServeOptions(ListenOptions):
     feedback: Annotated[Path | None, "File that keeps judgements of hits, for tardif prepare."] = None
     ray: Annotated[
         str | None,
-        typer.Option(metavar="local|ADDRESS", help="Serve from replicas on a Ray cluster (docs/cluster.md)."),
+        typer.Option(metavar="local|auto|HOST:PORT", help="Serve from replicas on a Ray cluster (docs/cluster.md)."),
     ] = None
     replicas: Annotated[int, typer.Option(min=1, help="With --ray: how many processes answer.")] = 1
 

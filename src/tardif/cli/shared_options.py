@@ -153,7 +153,9 @@ Trust = Annotated[bool, "Run Python code that comes with the model."]
 Device = Annotated[str, "cpu, cuda, mps or auto.", device_kind]
 Ray = Annotated[
     str | None,
-    typer.Option(metavar="local|ADDRESS", help="Encode on a Ray cluster: local starts one here (docs/cluster.md)."),
+    typer.Option(
+        metavar="local|auto|HOST:PORT", help="Encode on a Ray cluster: local starts one here (docs/cluster.md)."
+    ),
 ]
 Chunk = Annotated[
     str, "Cut long documents: number of tokens, auto (only files of text) or none.", whole_number("--chunk")
