@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import sys
@@ -152,3 +153,20 @@ def test_json_that_is_nested_too_deeply_is_damaged(tmp_path):
     (tmp_path / "a.json").write_text("[" * 200_000 + "]" * 200_000)
     with pytest.raises(FolderError, match=r"nested too deeply\): an index is damaged"):
         read_json(tmp_path / "a.json", what="an index")
+
+
+def test_an_error_of_another_file_names_that_file(tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    for name, told in ((other, f"{other}: gone"), (None, "gone"), (7, "gone")):
+        with pytest.raises(FolderError) as error, staged(out):
+            raise OSError(errno.EIO, "gone", name)
+        assert str(error.value) == f"{out} could not be written ({told})."
+    with pytest.raises(FolderError) as error, staged(out) as aside:
+        raise OSError(errno.EIO, "gone", str(aside / "table"))
+    assert str(error.value) == f"{out} could not be written (gone)."
+
+
+@pytest.mark.parametrize("value", ["caf\udce9", ["\ud800\udfff", {"\udce9": "é"}], "a soft\xadhyphen"])
+def test_json_holds_what_utf_8_does_not(value, tmp_path):
+    write_json(tmp_path / "value.json", value)
+    assert read_json(tmp_path / "value.json", what="a value") == json.loads(json.dumps(value))

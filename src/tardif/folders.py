@@ -28,6 +28,7 @@ from tardif.locks import hold, is_held
 _LOG = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\.(partial|old)", re.DOTALL)
 
 
 def check_name(name: str) -> str:
@@ -137,9 +138,17 @@ def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterat
             yield aside
             publish(aside, place, replace=overwrite)
         except OSError as error:
-            raise FolderError(f"{path} could not be written ({reason(error)}).") from error
+            raise FolderError(f"{path} could not be written ({_culprit(error, aside)}{reason(error)}).") from error
         finally:
             remove(aside)
+
+
+def _culprit(error: OSError, folder: Path) -> str:
+    """The file of an error, to come before its reason, where that is none inside ``folder``; else empty."""
+    named = error.filename
+    if not isinstance(named, str | os.PathLike) or Path(named).is_relative_to(folder):
+        return ""
+    return f"{named}: "
 
 
 @contextmanager
@@ -182,6 +191,15 @@ def name_aside(place: Path, kind: str) -> Path:
     path's lock, and :func:`sweep` removes what is left over.
     """
     return place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def is_aside(name: str) -> bool:
+    """Whether a file's name is one that :func:`name_aside` gives: it is being written, or was left by a killed process.
+
+    >>> is_aside(".set.0123abcd.partial"), is_aside(".partial")
+    (True, False)
+    """
+    return _ASIDE.fullmatch(name) is not None
 
 
 def _left(place: Path, kind: str) -> list[Path]:
@@ -405,7 +423,8 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
     stays."""
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
     with replacing(real_place(path)) as file:
-        file.write(text.encode("utf-8"))
+        # The name of a file may hold what UTF-8 has no bytes for. In a string JSON has the same escape for it.
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path, *, what: str) -> Any:

@@ -10,7 +10,6 @@ import pytest
 
 from samples import CORPUS, QUERIES, write_beir, write_jsonl
 from tardif.cli.shared_options import lines_of
-from tardif.data.assemble import source_json
 from tardif.data.chunking import cutter
 from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
@@ -196,8 +195,6 @@ def test_shards_and_saved_datasets(odd, tmp_path):
 def test_what_only_looks(odd, tmp_path):
     odd(tmp_path / "manifest.json")
     assert not is_training_set(tmp_path)
-    assert source_json(tmp_path) == {"name": tmp_path.name, "sha256": {}}
-    assert source_json(tmp_path / "manifest.json") == {"name": "manifest.json", "sha256": {}}
     assert cutter(tmp_path, "auto", lambda: None) is None
 
 

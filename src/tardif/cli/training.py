@@ -178,7 +178,9 @@ def _prepare(
     in_folds: bool,
 ) -> None:
     """Give the trainer its sets. Those that are not prepared yet are prepared with the options that were given."""
+    from tardif.data.reading import DOCUMENT_ROLES
     from tardif.data.training_set import is_training_set
+    from tardif.preparation import check_input
 
     # Only options that were typed: a default must not count as one, as prepared sets refuse them.
     asked: Mapping[str, Any] = {n: value for n, value in options.preparing(answers).items() if n in options.given}
@@ -187,6 +189,12 @@ def _prepare(
     of_the_first = {*_OF_THE_FIRST, *(["validation"] if own_rows else [])}
     first = dict(asked)
     shared = {name: value for name, value in asked.items() if name not in of_the_first}
+    # The documents are the first set's, and so are the roles of their columns.
+    of_documents = {
+        role: names for role, names in (shared.pop("columns", None) or {}).items() if role in DOCUMENT_ROLES
+    }
+    if of_rows := {role: names for role, names in (asked.get("columns") or {}).items() if role not in DOCUMENT_ROLES}:
+        shared["columns"] = of_rows
     if own_rows:
         shared["validation"] = 0.0
     # Options of prepare on prepared data are refused by the trainer, so prepared sets must not get the shared ones.
@@ -194,10 +202,14 @@ def _prepare(
     is_prepared = data is not None and is_training_set(data)
     if is_prepared and fresh:
         first = {name: value for name, value in asked.items() if name in of_the_first}
+        first |= {"columns": of_documents} if of_documents else {}
     if in_folds:  # folds hold out every query once, so preparation holds out none
         shared.setdefault("validation", 0.0)
         if not is_prepared:
             first.setdefault("validation", 0.0)
+    # Before the first is mined, which may take an hour.
+    for path in () if is_prepared else fresh:
+        check_input([path], **shared)
     trainer.prepare(data, **first)
     for path, weight in also:
         trainer.add(path, weight=weight, **(shared if path in fresh else {}))

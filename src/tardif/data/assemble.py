@@ -6,14 +6,15 @@ The manifest identifies each source by its name and the checksums of its files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.data.formats.irds import irds_id
 from tardif.data.regular import open_regular, user_path
 from tardif.data.staging import Staging
-from tardif.escaping import json_text
+from tardif.errors import DataError, reason
+from tardif.escaping import json_text, visible
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,23 +126,41 @@ def source_name(source: Any, otherwise: str = "documents") -> str:
     return str(source) if isinstance(source, str | Path) else otherwise
 
 
-def source_json(source: Any) -> dict[str, Any]:
-    """A source in the manifest: its name and the checksums of its files."""
+def source_json(source: Any, opened: Collection[Path]) -> dict[str, Any]:
+    """A source in the manifest: its name and the checksums of its files.
+
+    Args:
+        source: as the user gave it.
+        opened: the files that were opened to read it. A folder may hold anything else, which is no part of the set.
+
+    Raises:
+        DataError: a file that was read cannot be read again.
+    """
     if not isinstance(source, str | Path) or irds_id(source) is not None:
         return {"name": source_label(source)}
     path = user_path(source)
     # By their paths inside a folder; a single file by its name.
-    files = {path.name: path} if path.is_file() else {f.relative_to(path).as_posix(): f for f in path.rglob("*")}
-    checksums = {}
-    for name, file in sorted(files.items()):
-        if file.is_file():
-            with open_regular(file) as opened:
-                checksums[name] = hashlib.file_digest(opened, "sha256").hexdigest()
-    return {"name": source_label(source), "sha256": checksums}
+    inside = {file.relative_to(path).as_posix(): file for file in opened if file.is_relative_to(path) and file != path}
+    files = {path.name: path} if path in opened else inside
+    return {"name": source_label(source), "sha256": {visible(name): _sha256(files[name]) for name in sorted(files)}}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"cannot be read again ({reason(error)}): leave it as it is while a set is made.", path
+        ) from error
 
 
 def source_label(source: Any) -> str:
     """The name of a source without its place: a file or folder's own name, ``values`` or ``none``."""
     if not isinstance(source, str | Path):
         return "none" if source is None else "values"
-    return irds_id(source) or user_path(source).name
+    if (identity := irds_id(source)) is not None:
+        return identity
+    path = user_path(source)
+    # The current folder is spelt without its name.
+    return visible((path if path.name not in ("", "..") else path.resolve()).name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tardif.display import Short
-from tardif.escaping import json_text
+from tardif.escaping import json_text, visible
 from tardif.folders import write_output
 
 _SHOWN = 3  # names listed before "and N more"
@@ -135,11 +135,11 @@ class DocumentReport(Short):
 
     def skip(self, path: str, reason: str, detail: str = "", *, line: int = 0) -> None:
         """Count a file or row that gives no document of its own."""
-        self.notes.append(Note("skipped", reason, detail, path, line))
+        self.notes.append(Note("skipped", reason, detail, visible(path), line))
 
     def remark(self, path: str, reason: str, *, line: int = 0, document: str = "", detail: str = "") -> None:
         """Note a remark on a file or row that was read."""
-        self.notes.append(Note("read", reason, detail, path, line, document))
+        self.notes.append(Note("read", reason, detail, visible(path), line, document))
 
     def mark(self, path: str, line: int, found: str, action: str) -> None:
         """Note the markup in a row."""

@@ -17,7 +17,7 @@ from tardif.data.formats.frames import open_parquet
 from tardif.data.formats.table_rows import COLLECTION_TABLES
 from tardif.data.formats.trec import VALIDATION_SPLITS
 from tardif.data.records import Source
-from tardif.data.regular import is_folder, user_path
+from tardif.data.regular import is_folder, noting_opened, user_path
 from tardif.errors import DataError
 
 QUERIES, DOCUMENTS = ("queries",), ("documents", "corpus")
@@ -135,6 +135,7 @@ class Input:
         held_out: rows that a source holds out.
         own_held_out: rows that the user holds out; they may have other columns.
         notes: remarks on how the sources were read.
+        opened: the files that were opened so far.
     """
 
     sources: list[Any]
@@ -144,14 +145,17 @@ class Input:
     held_out: list[Any]
     own_held_out: Any
     notes: list[str] = field(default_factory=list)
+    opened: set[Path] = field(default_factory=set)
 
     @classmethod
     def of(cls, sources: Sequence[Any], documents: Any, queries: Any, held_out: Any, split: str) -> Input:
         """Sort what the user gave: a source may bring queries and documents beside its rows."""
-        tables = [
-            (None if isinstance(source, Source) else source_tables(source, split)) or SourceTables(source)
-            for source in sources
-        ]
+        opened: set[Path] = set()
+        with noting_opened(opened):
+            tables = [
+                (None if isinstance(source, Source) else source_tables(source, split)) or SourceTables(source)
+                for source in sources
+            ]
         return cls(
             [*sources, documents, *([] if queries is None else [queries])],
             [found.rows for found in tables],
@@ -160,4 +164,5 @@ class Input:
             [rows for found in tables for rows in found.held_out],
             held_out,
             [found.note for found in tables if found.note],
+            opened,
         )

@@ -5,10 +5,34 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from tardif.checks import shown
 from tardif.errors import DataError
+
+_opened: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def noting_opened(found: set[Path] | None) -> Iterator[None]:
+    """Add the path of each file that is opened in the block to a set; None adds none, for a look at a file.
+
+    What was read is known only here: each format reads other files of a folder.
+    """
+    token = _opened.set(found)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+def note_opened(path: Path) -> None:
+    """Note a file that a library opens by itself."""
+    if (found := _opened.get()) is not None:
+        found.add(path)
 
 
 def user_path(source: str | Path) -> Path:
@@ -71,4 +95,5 @@ def open_regular(path: Path) -> io.BufferedReader:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise DataError("is a pipe or device: write it to a file first.", path)
+    note_opened(path)
     return file

@@ -48,7 +48,7 @@ def gather(staging: Staging, given: Input, how: Preparation, console: Console) -
     """
     gathered = Gathered()
     # All sources are opened before any is read: a wrong path or column must not wait for a large corpus.
-    opened = _open(given, how)
+    opened = open_rows(given, how)
     for documents in given.documents:
         gathered.lines += _add_documents(staging, documents, how, console)
     for queries in given.queries:
@@ -99,8 +99,12 @@ def _add_documents(staging: Staging, documents: Any, how: Preparation, console: 
     return found.lines()
 
 
-def _open(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
-    """Open the sources of rows, each with whether it is held out."""
+def open_rows(given: Input, how: Preparation) -> list[tuple[Source, bool]]:
+    """Open the sources of rows, each with whether it is held out.
+
+    Raises:
+        DataError: a file is missing, of no known format, or lacks a column.
+    """
     of_rows: dict[str, Any] = {"columns": how.judging, "group_by": how.group_by}
     of_files: dict[str, Any] = {"form": how.form, "positive_label": how.positive_label}
     opened: list[tuple[Source, bool]] = []

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import check_list
+from tardif.checks import check_list, storable
 from tardif.data.assemble import find_crowded, source_json, source_label, tables, write_report, write_tables
 from tardif.data.hygiene.cleaning import Cleaning, clean
 from tardif.data.hygiene.findings import findings as findings_of
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
+from tardif.data.regular import noting_opened
 from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
 from tardif.data.training_set import HYGIENE, VALIDATION, TrainingSet, is_training_set, write_making, write_manifest
-from tardif.errors import DataError, SettingError
+from tardif.errors import DataError, FolderError, SettingError
 from tardif.extras import need
 from tardif.folders import check_output, staged
 from tardif.locks import hold
 from tardif.mining.mining_plan import forget, work_folder
-from tardif.preparation.gathering import gather
+from tardif.preparation.gathering import gather, open_rows
 from tardif.preparation.options import Preparation
 from tardif.progress import Console, Silent
 from tardif.text.languages import language as find_language
@@ -118,16 +119,29 @@ def prepare_folder(
     out = Path(out)
     work = work or work_folder(out)
     # Before the work: a folder that exists must not be found after an hour of mining.
-    check_output(out, overwrite=overwrite)
+    place = check_output(out, overwrite=overwrite)
+    if not storable(str(place)):
+        raise FolderError(f"{place} is not UTF-8, which DuckDB needs: choose another output folder.")
     with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:
         made = _make(aside, given, how, console, work, in_memory=False)
         counts = made.counts if made.data is None else made.data.write_tables(aside)
         write_making(aside, made.evidence if made.data is None else made.data.evidence)
-        own: dict[str, Any] = {"settings": how.as_json(), "sources": [source_json(source) for source in given.sources]}
+        own: dict[str, Any] = {"settings": how.as_json(), "sources": made.sources}
         own |= {"made": made.queries} if made.queries else {}
         write_manifest(aside, counts, made.findings.counts, made.lines, **own)
     made.show(console)
     return out
+
+
+def check_input(
+    sources: Iterable[Any], documents: Any = None, *, queries: Any = None, validation: Any = AUTO, **options: Any
+) -> None:
+    """Raise what :func:`prepare` would of the options, the files and their columns, without reading the data.
+
+    Arguments and errors as for :func:`prepare`.
+    """
+    how, given = _check(sources, documents, queries, validation, options)
+    open_rows(given, how)
 
 
 def _check(
@@ -188,6 +202,7 @@ class _Made:
         data: the set, where it was not.
         queries: the number of queries that rules made from the documents.
         evidence: what a report shows of the rules.
+        sources: the sources as the manifest of a folder names them.
     """
 
     findings: Cleaning
@@ -197,6 +212,7 @@ class _Made:
     data: TrainingSet | None = None
     queries: int = 0
     evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sources: Sequence[Mapping[str, Any]] = ()
 
     def show(self, console: Console) -> None:
         for place, line in enumerate(self.lines):
@@ -209,6 +225,8 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
         made = _judge(staging, given, how, console)
         if not in_memory:
             write_report(staging, folder)
+            # Before mining: a file that has changed or gone must not be found after an hour.
+            made.sources = [source_json(source, given.opened) for source in given.sources]
         made.evidence = {HYGIENE: found} if (found := findings_of(staging)) else {}
         if in_memory or how.mining.is_needed:
             made.data = TrainingSet.from_tables(
@@ -234,7 +252,8 @@ def _make(folder: Path, given: Input, how: Preparation, console: Console, work: 
 
 def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -> _Made:
     """Gather everything, apply the rules, and split."""
-    gathered = gather(staging, given, how, console)
+    with noting_opened(given.opened):
+        gathered = gather(staging, given, how, console)
     findings = clean(staging, how.actions, how)
     lines = [*gathered.lines, *findings.lines, *filter(None, [findings.labels])]
     # Nearly the same queries stay on one side: else training would see what the evaluation asks.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tardif.data.extraction.encodings import MARKS
-from tardif.data.regular import check_regular, open_regular
+from tardif.data.regular import check_regular, note_opened, open_regular
 from tardif.errors import DataError
 from tardif.extras import need
 
@@ -51,6 +51,7 @@ def check_file(path: Path) -> None:
     """
     if not check_regular(path).st_size:
         raise DataError("is empty: it holds no row.", path)
+    note_opened(path)  # Arrow opens Parquet files by itself
 
 
 def raw_lines(path: Path, *, any_end: bool = False) -> Iterator[tuple[int, bytes]]:

@@ -20,7 +20,7 @@ from tardif.data.formats.tables import LooseSource, TableSource
 from tardif.data.formats.trec_folder import find_parts, is_qrels
 from tardif.data.formats.workbooks import WORKBOOKS, open_sheet
 from tardif.data.records import Source
-from tardif.data.regular import check_regular, is_folder, user_path
+from tardif.data.regular import check_regular, is_folder, note_opened, user_path
 from tardif.data.training_set import is_training_set
 from tardif.errors import DataError
 from tardif.extras import need
@@ -288,6 +288,7 @@ def _load_saved(folder: Path, splits: Sequence[str], split: str) -> Any:
     for path in sorted(folder.rglob("*")):
         if not path.is_dir():
             check_regular(path)  # datasets would wait for a writer of a pipe
+            note_opened(path)
     need("train", f"Reading {folder}, which datasets saved,", ["datasets"])
     try:
         import datasets

@@ -21,7 +21,7 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.extraction.extract import find_files
 from tardif.data.formats.files import LONGEST, kind_of, raw_blocks, text_lines
 from tardif.data.formats.table_rows import TABLES
-from tardif.data.regular import is_folder
+from tardif.data.regular import is_folder, noting_opened
 from tardif.errors import DataError
 from tardif.types import Document
 
@@ -260,4 +260,6 @@ def _unclosed(name: str, path: Path, line: int) -> DataError:
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file; of UTF-16, those of its ASCII characters."""
-    return next(raw_blocks(path), b"")[:_HEAD].replace(b"\0", b"").lstrip(_MARKS)
+    with noting_opened(None):  # a folder is searched for such documents, whatever its files are
+        head = next(raw_blocks(path), b"")
+    return head[:_HEAD].replace(b"\0", b"").lstrip(_MARKS)
