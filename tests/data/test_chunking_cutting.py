@@ -3,7 +3,7 @@ import pytest
 from samples import write_beir, write_jsonl
 from tardif.data.chunking import PIECE, cutter
 from tardif.encoder.base import resolve_base
-from tardif.errors import SettingError
+from tardif.errors import DataError, SettingError
 from tardif.preparation import prepare
 from tardif.text.normal import normalise
 from tardif.types import Document
@@ -78,3 +78,26 @@ def test_a_judgement_of_a_cut_document_goes_to_the_piece_that_answers(base_folde
         assert normalise(text.split("does ")[1].split(" say")[0]) in normalise(found.text)
     assert "long" not in data.documents
     assert {d for d in data.documents if d.startswith("long#")}
+
+
+ASKED = {"q2": "what does sentence number 2 say", "q57": "what does sentence number 57 say"}
+UNKNOWN = {
+    "query": {"query_id": "q9", "document_id": "long"},
+    "query of a document that has other judgements": {"query_id": "q9", "document_id": "other"},
+    "document": {"query_id": "q57", "document_id": "nowhere"},
+    "query and document": {"query_id": "q9", "document_id": "nowhere"},
+}
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN.values(), ids=UNKNOWN)
+def test_an_id_that_is_not_known_is_refused_or_left_out_beside_a_cut_document(base_folder, unknown):
+    corpus = [{"id": name, "text": f"{LONG} {name}"} for name in ("long", "other", "third")]
+    rows = [{"query_id": "q2", "document_id": "other"}, unknown, {"query_id": "q57", "document_id": "third"}]
+    how = {"queries": ASKED, "chunk": 40, "base": str(base_folder("bert")), "miner": "none", "validation": 0}
+    said = "'nowhere' is not in the corpus" if unknown["document_id"] == "nowhere" else "'q9' is not in the list of"
+    with pytest.raises(DataError, match=rf"line 2: .* id {said} .*--on unknown-id=drop"):
+        prepare([rows], corpus, **how)
+    data = prepare([rows], corpus, **how, on={"unknown-id": "drop"})
+    judged = {query: {found.split("#")[0] for found in data.positives(query)} for query in data.qrels}
+    assert judged == {"q2": {"other"}, "q57": {"third"}}
+    assert any(line.startswith("unknown-id: 1 (") for line in data.report)

@@ -72,6 +72,52 @@ def test_no_more_than_a_batch_is_held(staging, monkeypatch):
     assert staging.one("SELECT count(DISTINCT row) FROM judgements") == 50
 
 
+LONG = "x" * 1_000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(f"q {n}", f"{n} {LONG}") for n in range(50)],
+        [(f"{n} {LONG}", f"a {n}") for n in range(50)],
+        [{"query": f"q {n}", "answer": f"a {n}", "negatives": [f"{n} {m} {LONG}" for m in range(9)]} for n in range(9)],
+        [{"query": f"q {n}", "answer": f"a {n}", "label": "1", "topic": f"{n} {LONG}"} for n in range(50)],
+    ],
+    ids=["documents", "queries", "negatives", "groups"],
+)
+def test_long_texts_do_not_wait_for_a_batch_of_rows(staging, monkeypatch, rows):
+    """Memory is bounded by what rows hold: a batch of rows may have texts of any length."""
+    monkeypatch.setattr(module, "_CHARACTERS", 5 * len(LONG))
+    put, most = staging._put, 0
+
+    def watched(table, row):
+        nonlocal most
+        put(table, row)
+        held = staging._pending[table]
+        most = max(most, sum(len(value) for row in held for value in row if isinstance(value, str)))
+
+    monkeypatch.setattr(staging, "_put", watched)
+    staging.add(open_source(rows, group_by="topic" if "topic" in rows[0] else None))
+    assert len(LONG) < most < module._CHARACTERS
+    assert staging.rows == staging.one("SELECT count(*) FROM judgements")
+
+
+@pytest.mark.parametrize("where", ["text", "title", "metadata"])
+def test_long_documents_do_not_wait_for_a_batch_of_rows(staging, monkeypatch, where):
+    monkeypatch.setattr(module, "_CHARACTERS", 5 * len(LONG))
+    most = 0
+
+    def watched():
+        nonlocal most
+        for n in range(50):
+            given = {"text": f"a text {n}"} | {where: {"note": LONG} if where == "metadata" else f"{n} {LONG}"}
+            yield n, Document(str(n), **given)
+            most = max(most, len(staging._pending["documents"]))
+
+    staging.add_documents(staging.source("corpus"), watched())
+    assert 0 < most < 5 and staging.one("SELECT count(*) FROM documents") == 50
+
+
 def test_odd_texts_come_back_as_they_were(staging):
     odd = ["\x00", "a\x00b", "\r", "\t", "\u2028", "é", "e\u0301", "\U0001f600", "'; DROP TABLE queries; --", "\ufeff"]
     staging.add(open_source([(f"q{text}", f"d{text}") for text in odd]))

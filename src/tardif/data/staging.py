@@ -37,7 +37,8 @@ Chunk = Callable[[Document], list[Document]]
 
 # DuckDB's limit. Ten million pairs are then prepared in 1.1 GB (benchmarks/RESULTS.md).
 MEMORY = "700MB"
-_BATCH = 50_000  # rows inserted at a time
+# Rows inserted at a time, and characters of their texts: 50,000 rows of 100 kB would be 5 GB.
+_BATCH, _CHARACTERS = 50_000, 32 << 20
 
 _COLUMNS = {
     "documents": "source INT, place BIGINT, id VARCHAR, title VARCHAR, text VARCHAR, metadata VARCHAR, "
@@ -101,6 +102,7 @@ class Staging(AbstractContextManager["Staging"]):
         for table, columns in _COLUMNS.items():
             self.run(f"CREATE TABLE {table} ({columns})")
         self._pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
+        self._characters = dict.fromkeys(_COLUMNS, 0)  # of the pending rows
         # One thread inserts a batch while Python reads the next: DuckDB releases the interpreter's lock.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._writing: Future[None] | None = None
@@ -280,8 +282,11 @@ class Staging(AbstractContextManager["Staging"]):
             self.given.add(table)
 
     def _put(self, table: str, row: tuple[Any, ...]) -> None:
-        self._pending[table].append(row)
-        if len(self._pending[table]) >= _BATCH:
+        pending = self._pending[table]
+        pending.append(row)
+        # Every text of the row, whatever its column: titles, metadata and labels may be long too.
+        self._characters[table] += sum([len(value) for value in row if value.__class__ is str])
+        if len(pending) >= _BATCH or self._characters[table] >= _CHARACTERS:
             self._write(table)
 
     def flush(self) -> None:
@@ -297,6 +302,7 @@ class Staging(AbstractContextManager["Staging"]):
             return
         batch = _batch(_COLUMNS[table], list(zip(*pending, strict=True)))
         pending.clear()
+        self._characters[table] = 0
         self._settle()
         self._writing = self._writer.submit(self._insert, table, batch)
 

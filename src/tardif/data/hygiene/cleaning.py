@@ -138,12 +138,12 @@ class Cleaning:
             FROM judgements j LEFT JOIN same ON j.document_id = same.given"""
         )
         self.apply("id-as-text", "SELECT DISTINCT row FROM id_texts")
-        _move_to_pieces(self.staging)
         for kind in (ids.DOCUMENTS, ids.QUERIES):
             if self.actions["unknown-id"] != "refuse":
                 self.apply("unknown-id", ids.unknown(kind))
             elif self.staging.one(f"SELECT 1 FROM ({ids.unknown(kind)}) LIMIT 1"):
                 raise ids.unknown_error(self.staging, kind)
+        _move_to_pieces(self.staging)
 
     def count_clicks(self, rule: clicks.ClickRule) -> None:
         """Let all clicks of a pair together decide whether it is relevant."""
@@ -410,21 +410,27 @@ def _resolve_documents(staging: Staging) -> None:
 
 
 def _move_to_pieces(staging: Staging) -> None:
-    """Move judgements of a document that was cut to the piece that fits the query best."""
+    """Move judgements of a document that was cut to the piece that fits the query best.
+
+    All documents and queries are known: the judgements of others are out of use.
+    """
     if not staging.cut:
         return
-    judged = staging.all(
-        """SELECT s.row, s.document_id, min(q.text) FROM stated s
+    # The same judgements decide on both sides, so that every group of rows has its group of pieces.
+    staging.run(
+        """CREATE TEMP TABLE of_whole AS
+        SELECT s.row, s.document_id, min(q.text) AS query FROM stated s
         JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
         JOIN queries q ON q.id = s.query_id
-        GROUP BY s.row, s.document_id ORDER BY s.document_id, s.row"""
+        WHERE s.fate IS NULL GROUP BY s.row, s.document_id"""
     )
+    judged = staging.all("SELECT * FROM of_whole ORDER BY document_id, row")
     if not judged:
         return
     # All pieces in one pass: one search of the table per document would take quadratic time.
     pieces = staging.stream(
         """SELECT piece_of, id, text, title FROM documents
-        WHERE piece_of IN (SELECT document_id FROM stated) ORDER BY piece_of, length(id), id"""
+        WHERE piece_of IN (SELECT document_id FROM of_whole) ORDER BY piece_of, length(id), id"""
     )
     moved: list[tuple[int, str]] = []
     for (_, rows), (_, parts) in zip(

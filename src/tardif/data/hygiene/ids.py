@@ -342,8 +342,7 @@ def _join_numbers(staging: Staging, kind: IdKind) -> list[str]:
 
 def unknown(kind: IdKind) -> str:
     """SQL for the rows of ``stated`` with a document or query that nothing gives."""
-    table = "texts" if kind is DOCUMENTS else "queries"
-    return f"SELECT s.row FROM stated s ANTI JOIN {table} t ON s.{kind.column} = t.id WHERE s.fate IS NULL"
+    return f"SELECT s.row FROM stated s ANTI JOIN {kind.table} t ON s.{kind.column} = t.id WHERE s.fate IS NULL"
 
 
 def unknown_error(staging: Staging, kind: IdKind) -> DataError:
