@@ -273,7 +273,7 @@ def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Docum
     for place, document in documents:
         first, other = seen.setdefault(document.id, (place, document))
         if other is not document:
-            is_same = (other.text, other.title) == (document.text, document.title)
+            is_same = other.content == document.content
             joined = join_repeated(document, is_same, other.metadata, (first, place), where, report)
             if joined is not None:
                 seen[document.id] = first, replace(other, metadata=joined)
@@ -292,7 +292,7 @@ def join_repeated(
 
     Args:
         document: the later one.
-        is_same: whether the earlier one has the same title and text.
+        is_same: whether the earlier one has the same content: title and text may divide it differently.
         metadata: of the earlier one.
         places: of both in the source.
         where: the source, for the error.

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from tardif.data.assemble import source_name
-from tardif.data.document_report import DocumentReport
-from tardif.data.documents import stream_documents
 from tardif.data.excluded_negatives import Own, of_the_same_id, own_documents
 from tardif.data.formats import open_source
 from tardif.data.formats.irds import irds_id
@@ -29,6 +27,7 @@ from tardif.data.queries import stream_queries
 from tardif.data.reading import LabelledReading
 from tardif.data.regular import is_folder, user_path
 from tardif.data.spooled import where
+from tardif.data.staged_corpus import add_corpus
 from tardif.data.staging import Staging
 from tardif.data.synthetic import parent_of
 from tardif.data.training_set import TEST, VALIDATION, TrainingSet, is_training_set
@@ -258,10 +257,8 @@ def _read(given: Input, split: str, how: Judging, name: str) -> JudgedSet:
             runs=False,  # nobody has judged the hits of a run
         )
         for documents in given.documents:
-            found = DocumentReport()
             # The options for columns are of both tables; each reader takes its own.
-            corpus = stream_documents(documents, reading=how.only_documents(), report=found)
-            staging.add_documents(staging.source(source_name(documents)), corpus, rows=False)
+            _, found = add_corpus(staging, documents, how.only_documents())
             shape += found.lines()
         for queries in given.queries:
             listed = stream_queries(queries, columns=how.judging, form=how.form)

@@ -48,7 +48,7 @@ class Held(NamedTuple):
 
     Attributes:
         place: of the document in its source.
-        digest: of its title and text (:func:`text_digest`).
+        digest: of its content (:func:`text_digest`).
         metadata: as stored.
     """
 
@@ -296,9 +296,8 @@ class SpooledCorpus(AbstractContextManager["SpooledCorpus"]):
 
 
 def text_digest(document: Document) -> bytes:
-    """Return a digest of a document's title and text."""
-    texts = (text.encode("utf-8") for text in (document.title, document.text))
-    return blake2b(b"\0".join(texts), digest_size=16).digest()
+    """Return a digest of a document's content, from which an id is made where a document has none."""
+    return blake2b(document.content.encode("utf-8"), digest_size=16).digest()
 
 
 def _columns(document: Document, pieces: Sequence[Document]) -> tuple[bytes | None, *tuple[str | None, ...]]:

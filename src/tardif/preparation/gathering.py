@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tardif.data.assemble import source_name
 from tardif.data.chunking import cutter
-from tardif.data.document_report import MARKUP, DocumentReport
-from tardif.data.documents import stream_documents
+from tardif.data.document_report import MARKUP
 from tardif.data.formats import held_out_sources, open_source
 from tardif.data.inputs import Input
 from tardif.data.queries import stream_queries
 from tardif.data.records import Source
+from tardif.data.staged_corpus import add_corpus
 from tardif.data.staging import Staging
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError
 from tardif.preparation.options import Preparation
 from tardif.progress import Console
 from tardif.text.languages import language as find_language
-from tardif.types import Document
 
 
 @dataclass
@@ -77,17 +76,9 @@ def _base(how: Preparation) -> Callable[[], Base]:
 
 def _add_documents(staging: Staging, documents: Any, how: Preparation, console: Console) -> list[str]:
     """Read one corpus; returns lines on it."""
-    found = DocumentReport()
-    number = staging.source(source_name(documents))
-    stream = stream_documents(documents, reading=how.only_documents(), report=found)
+    chunk = cutter(documents, how.chunk, _base(how))
     with console.progress("Reading documents", None, "documents") as bar:
-
-        def counted() -> Iterator[tuple[int, Document]]:
-            for item in stream:
-                yield item
-                bar.advance(1)
-
-        staging.add_documents(number, counted(), chunk=cutter(documents, how.chunk, _base(how)), rows=False)
+        number, found = add_corpus(staging, documents, how.only_documents(), chunk=chunk, advance=bar.advance)
     # The report of the set lists files and rows; the notes of a reader are of one corpus.
     for note in found.notes:
         if note.reason in MARKUP.values():
