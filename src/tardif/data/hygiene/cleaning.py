@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tardif.data.chunking import placing
 from tardif.data.excluded_negatives import with_answer
-from tardif.data.hygiene import clicks, ids, joining, labels, moves
+from tardif.data.hygiene import clicks, id_texts, ids, joining, labels, moves
 from tardif.data.hygiene.rules import CONTAINED_NEGATIVE, CONTAINED_POSITIVE, LONG_CHARACTERS, NOT_FOUND, RULES
 from tardif.data.reading import LabelledReading
 from tardif.data.staging import Staging
@@ -251,8 +251,9 @@ class Cleaning:
             )
         self.staging.run(
             """CREATE TABLE asked AS
-            SELECT q.id, min(q.text) AS text, min(q.key) AS key
-            FROM queries q SEMI JOIN judged j ON j.query_id = q.id GROUP BY q.id"""
+            SELECT q.id, q.text, q.key FROM queries q JOIN (
+              SELECT min(rowid) AS row FROM queries WHERE id IN (SELECT query_id FROM judged) GROUP BY id
+            ) one ON q.rowid = one.row"""
         )
         for rule, concerned in _REPORTED.items():
             self._report(rule, f"SELECT *, NULL AS detail FROM ({concerned})")
@@ -351,8 +352,7 @@ def clean(staging: Staging, actions: Mapping[str, str], how: LabelledReading | N
     """
     cleaning, how = Cleaning(staging, actions), how or LabelledReading()
     # The order matters: ids come before texts, texts before labels, and labels before the rules that compare them.
-    ids.take_the_corpus(staging)
-    _refuse_conflicts(staging)
+    cleaning.lines += id_texts.settle(staging)
     cleaning.lines += ids.join(staging, actions["id-as-text"])
     _resolve_documents(staging)
     cleaning.resolve_judgements()
@@ -367,25 +367,6 @@ def clean(staging: Staging, actions: Mapping[str, str], how: LabelledReading | N
     return cleaning
 
 
-def _refuse_conflicts(staging: Staging) -> None:
-    """Refuse an id with two texts, and a corpus with two documents of one id."""
-    for kind, table, text in (("document", "documents", "title || chr(0) || text"), ("query", "queries", "text")):
-        identity = staging.one(
-            f"SELECT id FROM {table} GROUP BY id HAVING min({text}) <> max({text}) ORDER BY id LIMIT 1"
-        )
-        if identity is not None:
-            last = f"SELECT source, place FROM {table} WHERE id = ? ORDER BY source DESC, place DESC LIMIT 1"
-            source, place = staging.all(last, [identity])[0]
-            raise staging.error(source, place, f"the {kind} id {identity!r} has two texts: ids must be unique.")
-    if "documents" not in staging.given:
-        return
-    for identity, source, place in staging.all(
-        "SELECT id, max(source), max(place) FROM documents WHERE corpus GROUP BY id, source "
-        "HAVING count(*) > 1 ORDER BY id LIMIT 1"
-    ):
-        raise staging.error(source, place, f"two documents have the id {identity!r}: ids must be unique.")
-
-
 def _resolve_documents(staging: Staging) -> None:
     """Leave one row per document. A text without an id that is the text of a document becomes that document."""
     staging.run(
@@ -398,14 +379,21 @@ def _resolve_documents(staging: Staging) -> None:
         ) AS own ON given.id = own.text
         GROUP BY given.id"""
     )
-    # All rows of one id have the same title and text: the others were refused. Of their metadata the least is taken, in
-    # any order of the rows; '{}' is the greatest, so it never hides what another row has.
+    # All rows of one id have the same title and text, so any gives these: grouped texts would have to fit into memory.
+    # Of their metadata the least is taken, in any order of the rows; '{}' is the greatest, so it never hides what
+    # another row has.
     staging.run(
         """CREATE TABLE texts AS
-        SELECT id, min(title) AS title, min(text) AS text, min(metadata) AS metadata, min(key) AS key,
-          min(source) AS source, min(place) AS place
-        FROM documents
-        WHERE id NOT IN (SELECT id FROM documents WHERE parent) AND id NOT IN (SELECT given FROM same) GROUP BY id"""
+        SELECT d.id, d.title, d.text, coalesce(m.metadata, d.metadata) AS metadata, d.key, one.source, one.place
+        FROM documents d
+        JOIN (
+          SELECT min(rowid) AS row, min(source) AS source, min(place) AS place FROM documents
+          WHERE id NOT IN (SELECT id FROM documents WHERE parent) AND id NOT IN (SELECT given FROM same) GROUP BY id
+        ) one ON d.rowid = one.row
+        LEFT JOIN (
+          SELECT id, min(metadata) AS metadata FROM documents
+          WHERE id IN (SELECT id FROM documents GROUP BY id HAVING count(*) > 1) GROUP BY id
+        ) m ON m.id = d.id"""
     )
 
 
@@ -419,10 +407,11 @@ def _move_to_pieces(staging: Staging) -> None:
     # The same judgements decide on both sides, so that every group of rows has its group of pieces.
     staging.run(
         """CREATE TEMP TABLE of_whole AS
-        SELECT s.row, s.document_id, min(q.text) AS query FROM stated s
+        SELECT s.row, s.document_id, q.text AS query FROM stated s
         JOIN (SELECT DISTINCT id FROM documents WHERE parent) d ON d.id = s.document_id
-        JOIN queries q ON q.id = s.query_id
-        WHERE s.fate IS NULL GROUP BY s.row, s.document_id"""
+        JOIN (SELECT id, min(rowid) AS row FROM queries GROUP BY id) one ON one.id = s.query_id
+        JOIN queries q ON q.rowid = one.row
+        WHERE s.fate IS NULL"""
     )
     judged = staging.all("SELECT * FROM of_whole ORDER BY document_id, row")
     if not judged:

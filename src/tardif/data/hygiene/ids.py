@@ -180,22 +180,6 @@ class _Column:
         )
 
 
-def take_the_corpus(staging: Staging) -> None:
-    """Replace texts that come with the id of a document of the corpus by that document.
-
-    The text must be the document's, with or without its title, or a part of it.
-    """
-    if DOCUMENTS.table not in staging.given:
-        return
-    staging.run(
-        """DELETE FROM documents WHERE NOT corpus AND own_id AND EXISTS (
-          SELECT 1 FROM documents c WHERE c.corpus AND c.id = documents.id AND (
-            documents.content_id IN (c.content_id, c.body_id) OR contains(c.title || ' ' || c.text, documents.text)
-          )
-        )"""
-    )
-
-
 def join(staging: Staging, action: str) -> list[str]:
     """Turn judgements with an id in place of a text into judgements of that document or query.
 

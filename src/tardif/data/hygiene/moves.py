@@ -61,7 +61,8 @@ def settle(staging: Staging, joined: Joined) -> JudgementMoves:
     rows = staging.database.cursor().execute(
         """SELECT s.row, s.given, s.relevance > 0, t.is_document, q.text FROM stated s
         JOIN judged_texts t ON t.id = s.given
-        JOIN (SELECT id, min(text) AS text FROM queries GROUP BY id) q ON q.id = s.query_id
+        JOIN (SELECT id, min(rowid) AS row FROM queries GROUP BY id) one ON one.id = s.query_id
+        JOIN queries q ON q.rowid = one.row
         WHERE s.fate IS NULL ORDER BY s.given, s.row"""
     )
     while part := rows.fetchmany(_ROWS):
