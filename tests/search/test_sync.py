@@ -9,10 +9,14 @@ import pytest
 
 import tiny
 from tardif import Retriever
+from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents
 from tardif.errors import DataError, SettingError
 from tardif.index.disk import DiskIndex
+from tardif.index.memory import MemoryIndex
+from tardif.index.spool import SpooledCorpus
 from tardif.search.hits import best_of_each
+from tardif.search.sync import plan
 from tardif.types import Document
 
 LONG = "# The guide\n\n" + "\n\n".join(f"## Part {n}\n\n{text}. " * 3 for n, text in enumerate(tiny.SENTENCES[:9]))
@@ -308,3 +312,49 @@ def test_a_sync_compares_a_block_at_a_time(multi_vector_folder, tmp_path, monkey
         assert retriever.sync(table, quiet=True).changed == tuple(f"r{n}" for n in range(4, 13))
         assert retriever.sync(table, quiet=True).unchanged == 9
         assert len(retriever) == 13
+
+
+class Counted(str):
+    """An id that counts how often it is looked up."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __hash__(self):
+        Counted.looks += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("source", ["/rows.csv", "/elsewhere.csv"])
+def test_the_work_of_a_plan_grows_with_the_documents_that_the_folder_lacks(source, monkeypatch):
+    index, looks = MemoryIndex(), []
+    for count in (100, 400):
+        monkeypatch.setattr(index, "sources", lambda n=count: {Counted(f"r{i}"): source for i in range(n)})
+        with SpooledCorpus() as corpus:
+            corpus.put(1, Document("new", "a text"), [Document("new", "a text")])
+            corpus.check()
+            Counted.looks = 0
+            found = plan(index, corpus, "/rows.csv", DocumentReport())
+        looks.append(Counted.looks)
+        assert len(found.gone if source == "/rows.csv" else found.others) == count
+    assert looks[1] <= 5 * looks[0]
+
+
+def test_documents_without_a_place_are_not_followed(multi_vector_folder, tmp_path):
+    import pandas
+
+    rows = [{"id": "a", "text": "the moon"}, {"id": "b", "text": "the sea"}]
+    frame = pandas.DataFrame(rows)
+    with Retriever.build(multi_vector_folder, frame, tmp_path / "index", quiet=True) as retriever:
+        retriever.add([{"id": "put", "text": "added alone"}], quiet=True)
+        for values, kind in ((frame, "DataFrame"), (rows, "a list"), (iter(rows), "list_iterator"), (None, "None")):
+            for delete_others in (False, True):
+                with pytest.raises(SettingError, match=f"sync: give the path of a folder or file, not {kind}"):
+                    retriever.sync(values, delete_others=delete_others, quiet=True)
+        assert sorted(there(retriever)) == ["a", "b", "put"]
+        # The ways out.
+        assert retriever.add(frame[:1], quiet=True) == (1, 1)
+        assert retriever.delete(["b"]) == 1
+        # Nor are they gone from a folder.
+        done = retriever.sync(write(tmp_path / "docs", a_txt="one"), quiet=True)
+        assert (done.new, done.gone, done.others) == (("a.txt",), (), ("put", "a"))

@@ -54,7 +54,7 @@ from tardif.search.qdrant_build import build_in_qdrant, check_target
 from tardif.search.query_encoder import encoder_of
 from tardif.search.rerank import rerank_stored
 from tardif.search.search_model import SearchModel
-from tardif.search.sync import Synced, each_source, plan, source_of
+from tardif.search.sync import Synced, check_place, each_source, plan, source_of
 from tardif.text.languages import language as find_language
 from tardif.types import Document, Hit, Run
 
@@ -466,7 +466,7 @@ class Retriever:
         20
 
         Args:
-            folder: of documents, or a table; as for :meth:`build`.
+            folder: the path of a folder of documents, or of a table; documents given as values have no place.
             dry_run: report what would be done, and do nothing.
             chunk: as for :meth:`build`; ``same`` cuts as the index was built. Documents that would be cut differently
                 count as changed.
@@ -476,10 +476,12 @@ class Retriever:
 
         Raises:
             MissingExtraError: as for :meth:`build`.
+            SettingError: ``folder`` is no path, or an option cannot be used.
             DataError: the folder cannot be read, or holds no document.
             ModelError: the model cannot be loaded.
             FolderError: the model is missing or was trained again, or the index cannot be written.
         """
+        check_place(folder)
         need("train", "sync", INDEXING)
         self._check_changeable()
         source = source_of(folder)

@@ -7,12 +7,14 @@ matter. An index records the folder or file of each document, and only documents
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tardif.batching import batched
+from tardif.checks import called
+from tardif.errors import SettingError
 from tardif.index.disk import DiskIndex
 from tardif.index.pieces import by_whole, differing
 from tardif.index.protocol import Index
@@ -109,18 +111,19 @@ def plan(
         unchanged += len(same)
     # A file of the folder may have been added by its own path.
     # A path cannot hold a null character, and an id can.
-    own = [
+    # A dict for its order, and because an index may hold many of them.
+    own = dict.fromkeys(
         i
         for i, origin in absent.items()
         if delete_others or origin in (source, str(Path(source) / i.replace("\0", "")))
-    ]
+    )
     unread = set(_unread(own, Path(source), report))
     return Synced(
         new=tuple(new),
         changed=tuple(replaced),
         gone=tuple(identity for identity in own if identity not in unread),
         kept=tuple(identity for identity in own if identity in unread),
-        others=tuple(identity for identity in absent if identity not in set(own)),
+        others=tuple(identity for identity in absent if identity not in own),
         moved=tuple(moved),
         unchanged=unchanged,
     )
@@ -143,7 +146,7 @@ def _compared_ids(index: Index, corpus: SpooledCorpus, source: str) -> tuple[dic
     return absent, foreign
 
 
-def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[str]:
+def _unread(ids: Iterable[str], folder: Path, report: DocumentReport) -> list[str]:
     """The documents that a folder may still hold, although they were not read. The id of a file is its path in the
     folder; any other id is that of a row."""
     from tardif.data.extraction.extract import kind_of
@@ -155,6 +158,22 @@ def _unread(ids: Sequence[str], folder: Path, report: DocumentReport) -> list[st
     skipped = (Path(note.file) for note in report.notes if note.action == "skipped" and not note.line)
     has_tables = any(is_table(path) and path.suffix.lower() != ".json" for path in skipped)
     return [i for i in ids if os.path.lexists(folder / i) or (has_tables and kind_of(Path(i)) is None)]
+
+
+def check_place(documents: Any) -> None:
+    """Check that an index can follow documents: they are in a folder or file.
+
+    Documents given as values have no place, and nobody can tell which of those in an index are gone from one.
+
+    Raises:
+        SettingError: they are not a path.
+    """
+    if not isinstance(documents, str | Path):
+        raise SettingError(
+            f"sync: give the path of a folder or file, not {called(documents)}. Documents that are no file came from "
+            "no place, so none is gone from it: add() replaces those with the same ids, and delete() deletes by ids "
+            "or a filter."
+        )
 
 
 def source_of(documents: Any) -> str:
