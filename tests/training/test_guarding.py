@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from broken_runs import break_off, press_ctrl_c
 from tardif import SettingError
+from tardif.data.judged import JudgedSet
 from tardif.encoder.model import open_model
 from tardif.errors import DataError
 from tardif.evaluation.verdict import SAME, WORSE
@@ -18,6 +20,7 @@ from tardif.training import guard, guarding
 from tardif.training.guard import GuardSet
 from tardif.training.result import TrainingResult
 from tardif.training.settings import TrainingSettings
+from tardif.types import Document
 
 SHORT = {"max_steps": 4, "batch_size": 8, "lr": 1e-3, "evaluations": 1, "save_steps": 1}
 
@@ -152,3 +155,19 @@ def test_a_folder_that_is_missing_or_no_judged_set_stops_before_the_first_step(m
     with pytest.raises(DataError):
         make("refused").train(**SHORT, guard=tmp_path / "empty")
     assert make().check(guard="none").guards == make().check(guard=None).guards == ()
+
+
+def test_a_guard_of_training_queries_stops_a_run_before_the_model_is_loaded(make, foreign, monkeypatch):
+    trainer = make("refused")
+    example = trainer.data.examples[0]
+    queries = dict.fromkeys(GuardSet.read(foreign, language("en")).task.queries, "a foreign question")
+    data = dataclasses.replace(trainer.data, queries={**trainer.data.queries, example.query_id: "a foreign question"})
+    trainer.prepare(data)
+    monkeypatch.setattr("tardif.training.run.build_model", None)
+    monkeypatch.setattr(
+        guard,
+        "read_judged",
+        lambda folder: JudgedSet("far", [Document("d", "x")], queries, {query: {} for query in queries}),
+    )
+    with pytest.raises(DataError, match="are training queries, or nearly the same as one"):
+        trainer.train(**SHORT, guard=foreign)

@@ -10,26 +10,30 @@ from typing import Any
 
 from tardif.checks import check_list, is_number
 from tardif.data.chunking import PIECE
+from tardif.data.split import answers_of, groups_of, rules_of
 from tardif.data.synthetic import PARENT, parent_of
 from tardif.data.training_set import TRAIN, TrainingSet
-from tardif.errors import SettingError
-from tardif.text.normal import normalise
+from tardif.errors import DataError, SettingError
+from tardif.progress import Console, Silent
+from tardif.text.near import LIMIT
 from tardif.types import Document
 
 
-def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
+def mix(sets: Sequence[TrainingSet], weights: Sequence[float], console: Console | None = None) -> TrainingSet:
     """Mix training sets.
 
     An epoch uses ``weight x size`` examples of each set: weight 2 uses each twice, weight 0.5 uses one half in one
     epoch and the other half in the next. An id that means different things in two sets gets the number of the later
-    set as a prefix there. A query that one set holds out is trained on in none; the report counts the examples that
-    are dropped.
+    set as a prefix there. A query that one set holds out is trained on in none, nor is one that belongs together with
+    it by the rules of its split; the report counts the examples that are dropped.
 
     Args:
         sets: at least one; none of them mixed already.
         weights: one for each set, above 0.
+        console: told of the examples that are dropped.
 
     Raises:
+        DataError: every example is dropped.
         SettingError: a weight cannot be used, or a set is mixed already.
     """
     sets, weights = check_list(sets, "sets", SettingError), check_list(weights, "weights", SettingError)
@@ -40,10 +44,7 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
     if any(found.parts for found in sets):
         raise SettingError("A training set that is mixed cannot be mixed again: put its parts together at once.")
     renamed = _distinct_ids(sets)
-    # By text, not by id: the same question may have another id in another set.
-    held = {
-        normalise(text) for found in renamed for query, text in found.queries.items() if found.split[query] != TRAIN
-    }
+    held, notes = _held_out(renamed)
     qrels: dict[str, dict[str, int]] = {}
     split: dict[str, str] = {}
     unclear: dict[str, list[str]] = {}
@@ -54,13 +55,24 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
             unclear.setdefault(query, []).extend(unsure)
         # A query that an earlier set holds out stays held out.
         split.update({query: side for query, side in found.split.items() if split.get(query, TRAIN) == TRAIN})
-    used = [[e for e in found.examples if normalise(found.queries[e.query_id]) not in held] for found in renamed]
+    used = [[example for example in found.examples if example.query_id not in held] for found in renamed]
     report = []
     for number, (found, examples, weight) in enumerate(zip(renamed, used, weights, strict=True), start=1):
         report.append(f"set {number}: {len(examples)} examples, weight {weight:g}")
         if left_out := len(found.examples) - len(examples):
-            report.append(f"set {number}: {left_out} examples left out, whose query another set holds out")
+            notes.append(
+                f"set {number}: {left_out} examples left out, whose query is held out or belongs together with one "
+                "that is"
+            )
         report += [f"set {number}: {line}" for line in found.report]
+    if not any(used) and any(found.examples for found in sets):
+        raise DataError(
+            "No query is left to train on: each is held out by one of the sets, or belongs together with one that is "
+            "(nearly the same text). Leave a set out, or prepare them with nothing held out (--validation 0, in Python "
+            "validation=0)."
+        )
+    for note in notes:
+        (console or Silent()).say(note)
     return TrainingSet(
         documents=dict(chain.from_iterable(found.documents.items() for found in renamed)),
         queries=dict(chain.from_iterable(found.queries.items() for found in renamed)),
@@ -68,12 +80,41 @@ def mix(sets: Sequence[TrainingSet], weights: Sequence[float]) -> TrainingSet:
         split=split,
         examples=list(chain.from_iterable(used)),
         settings={"mixed": [dict(found.settings) for found in sets], "weights": [float(weight) for weight in weights]},
-        report=report,
+        report=[*notes, *report],
         made=sum(found.made for found in sets),
         unclear=unclear,
         sources=tuple(dict.fromkeys(name for found in sets for name in found.sources)),
         parts=tuple((len(part), float(weight)) for part, weight in zip(used, weights, strict=True) if part),
     )
+
+
+def _held_out(sets: Sequence[TrainingSet]) -> tuple[set[str], list[str]]:
+    """The queries that are held out by a set, or belong together with such a one by the rules that this set was split
+    by; and what was not looked for.
+
+    By text, not by id: the same question may have another id in another set.
+    """
+    queries = dict(chain.from_iterable(found.queries.items() for found in sets))
+    held: dict[tuple[bool, bool], set[str]] = {}  # by the rules of those who hold them out
+    for found in sets:
+        if own := {query for query, side in found.split.items() if side != TRAIN}:
+            held.setdefault(rules_of(found), set()).update(own)
+    found_out: set[str] = set()
+    for (near, apart), own in held.items():
+        answers: dict[str, list[str]] = {}
+        for one in sets if apart else ():
+            for query, texts in answers_of(one, one.queries).items():
+                answers.setdefault(query, []).extend(texts)
+        for group in groups_of(queries, near=near, answers=answers):
+            if not own.isdisjoint(group):
+                found_out.update(group)
+    notes = []
+    if any(near for near, _ in held) and len(queries) > LIMIT:
+        notes.append(
+            f"training queries that are nearly the same as a held-out one were not looked for among the {len(queries)} "
+            f"queries of the sets: there are over {LIMIT}"
+        )
+    return found_out, notes
 
 
 def _distinct_ids(sets: Sequence[TrainingSet]) -> list[TrainingSet]:

@@ -8,7 +8,7 @@ out each query once, in folds that keep the same groups together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -265,26 +265,55 @@ def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:
 
 def _together(data: TrainingSet) -> dict[str, list[str]]:
     """Training queries that must be in one fold, by the first of their normalised texts."""
+    near, apart = rules_of(data)
+    asked = {query: data.queries[query] for query in data.query_ids(TRAIN)}
+    groups = groups_of(asked, near=near, answers=answers_of(data, asked) if apart else {})
+    return {min(normalise(asked[query]) for query in group): group for group in groups}
+
+
+def rules_of(data: TrainingSet) -> tuple[bool, bool]:
+    """Whether a set, or one mixed into it, keeps queries that are nearly the same together, and those that share a
+    relevant document."""
+    made = list(_made_with(data))
+    return any(how.get("near", True) for how in made), any(how.get("documents_apart") for how in made)
+
+
+def answers_of(data: TrainingSet, queries: Iterable[str]) -> dict[str, list[str]]:
+    """The normalised texts of the relevant documents of some queries."""
+    return {
+        query: [normalise(data.documents[identity].content) for identity in data.positives(query)] for query in queries
+    }
+
+
+def groups_of(
+    queries: Mapping[str, str], *, near: bool, answers: Mapping[str, Sequence[str]] | None = None
+) -> list[list[str]]:
+    """Group queries as :func:`split` does: those of a group must be on one side.
+
+    Args:
+        queries: texts by id.
+        near: queries with nearly the same text belong together, not only those with the same. It is not looked for
+            among more than :data:`tardif.text.near.LIMIT`.
+        answers: the texts that answer a query, by its id: queries that share one belong together.
+    """
     import numpy as np
 
-    asked = {query: normalise(data.queries[query]) for query in data.query_ids(TRAIN)}
     shared: dict[str, list[str]] = {}  # what queries have in common -> these queries
-    for query, text in asked.items():
-        shared.setdefault(f"q{text}", []).append(query)
-    if any(made.get("near", True) for made in _made_with(data)) and len(asked) <= LIMIT:
-        links = near_duplicates((query, data.queries[query]) for query in asked).links
+    for query, text in queries.items():
+        shared.setdefault(f"q{normalise(text)}", []).append(query)
+    if near and len(queries) <= LIMIT:
+        links = near_duplicates(queries.items()).links
         shared.update({f"n{number}": list(link) for number, link in enumerate(links)})
-    if any(made.get("documents_apart") for made in _made_with(data)):
-        for query in asked:
-            for identity in data.positives(query):
-                shared.setdefault(f"d{normalise(data.documents[identity].content)}", []).append(query)
-    places = {query: place for place, query in enumerate(asked)}
-    edges = [(places[query], hub) for hub, queries in enumerate(shared.values()) for query in queries]
+    for query, texts in (answers or {}).items():
+        for text in texts:
+            shared.setdefault(f"d{text}", []).append(query)
+    places = {query: place for place, query in enumerate(queries)}
+    edges = [(places[query], hub) for hub, members in enumerate(shared.values()) for query in members]
     units = components(*np.array(edges, dtype=np.int64).reshape(-1, 2).T)
     groups: dict[int, list[str]] = {}
-    for query, unit in zip(asked, units.tolist(), strict=True):
+    for query, unit in zip(queries, units.tolist(), strict=True):
         groups.setdefault(unit, []).append(query)
-    return {min(asked[query] for query in group): group for group in groups.values()}
+    return list(groups.values())
 
 
 def _without(data: TrainingSet, held: set[str]) -> TrainingSet:

@@ -6,8 +6,8 @@ it. So a few hundred queries of another kind are measured with the untrained mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tardif.checksums import json_checksum
 from tardif.data.judged import JudgedSet, read_judged
+from tardif.data.split import groups_of
 from tardif.errors import DataError
 from tardif.evaluation.outcome import Outcome
 from tardif.evaluation.python_texts import python_texts
@@ -23,6 +24,7 @@ from tardif.evaluation.verdict import DECIDES
 from tardif.progress import Console, Silent
 from tardif.text.languages import Language
 from tardif.text.languages import language as find_language
+from tardif.text.near import LIMIT
 from tardif.training.distributed import ProcessGroup
 from tardif.training.settings import AUTO_GUARD, PYTHON_GUARD, TrainingSettings
 from tardif.training.validation import ValidationTask, bounded_task
@@ -61,10 +63,7 @@ class GuardSet:
         Raises:
             DataError: this Python's library has no sources, or no docstrings.
         """
-        found = python_texts()
-        if found is None:
-            raise DataError("This Python's standard library has no docstrings, so there are no foreign queries.")
-        return cls.of(found, find_language("en"))
+        return cls.of(_built_in(), find_language("en"))
 
     @classmethod
     def read(cls, folder: str | Path, language: Language, seed: int = 0, console: Console | None = None) -> GuardSet:
@@ -79,12 +78,7 @@ class GuardSet:
         Raises:
             DataError: it cannot be read, or has no documents.
         """
-        judged = read_judged(folder)
-        if not judged.documents:
-            raise DataError("has judgements and no documents: give a folder that holds both.", folder)
-        for line in judged.report:
-            (console or Silent()).say(line)
-        return cls.of(judged, language, seed)
+        return cls.of(_read(folder, console or Silent()), language, seed)
 
     @classmethod
     def of(cls, judged: JudgedSet, language: Language, seed: int = 0) -> GuardSet:
@@ -109,24 +103,40 @@ class GuardSet:
         return np.array([values[query] for query in self.task.queries], dtype=np.float64)
 
 
-def guard_sets(settings: TrainingSettings, language: Language, console: Console) -> list[GuardSet]:
+def _read(folder: str | Path, console: Console) -> JudgedSet:
+    judged = read_judged(folder)
+    if not judged.documents:
+        raise DataError("has judgements and no documents: give a folder that holds both.", folder)
+    for line in judged.report:
+        console.say(line)
+    return judged
+
+
+def guard_sets(
+    settings: TrainingSettings, language: Language, console: Console, trained: Iterable[str] = ()
+) -> list[GuardSet]:
     """Return the sets that settings ask for, and say what they are, or why there is no built-in one.
 
     Args:
         settings: ``guards`` names them; the seed draws from large ones.
         language: of the training.
         console: where to say so.
+        trained: the texts of the queries that are trained on. A guard's queries that are the same as one of them, or
+            nearly so, are left out.
 
     Raises:
-        DataError: a user's set cannot be read.
+        DataError: a user's set cannot be read, or all its queries are trained on.
     """
-    found = list(_guard_sets(settings, language, console))
+    trained = list(trained)
+    found = list(_guard_sets(settings, language, console, trained))
     for guard in found:
         console.say(f"Guard: {len(guard.task.queries)} foreign queries of {guard.name} over {guard.task.size()}.")
     return found
 
 
-def _guard_sets(settings: TrainingSettings, language: Language, console: Console) -> Iterator[GuardSet]:
+def _guard_sets(
+    settings: TrainingSettings, language: Language, console: Console, trained: Sequence[str]
+) -> Iterator[GuardSet]:
     for asked in settings.guards:
         if asked == AUTO_GUARD and language.code != "en":
             console.say(
@@ -134,8 +144,48 @@ def _guard_sets(settings: TrainingSettings, language: Language, console: Console
             )
         elif asked in (AUTO_GUARD, PYTHON_GUARD):
             try:
-                yield GuardSet.python()
+                judged = _built_in()
+                yield GuardSet.of(_foreign(judged, trained, console), find_language("en"))
             except DataError as error:
                 console.say(f"What training costs elsewhere is not measured: {error}")
         else:
-            yield GuardSet.read(asked, language, settings.seed, console)
+            judged = _read(asked, console)
+            yield GuardSet.of(_foreign(judged, trained, console), language, settings.seed)
+
+
+def _built_in() -> JudgedSet:
+    found = python_texts()
+    if found is None:
+        raise DataError("This Python's standard library has no docstrings, so there are no foreign queries.")
+    return found
+
+
+def _foreign(judged: JudgedSet, trained: Sequence[str], console: Console) -> JudgedSet:
+    """The set without the queries that are trained on, which would show what training gains, not what it costs."""
+    texts = {f"t{number}": text for number, text in enumerate(trained)}
+    texts |= {f"g{query}": text for query, text in judged.queries.items()}
+    if len(texts) > LIMIT:
+        console.say(
+            f"Guard: queries of {judged.name} that are nearly the same as a training query were not looked for: there "
+            f"are over {LIMIT} queries."
+        )
+    known = {
+        member[1:]
+        for group in groups_of(texts, near=True)
+        if any(member.startswith("t") for member in group)
+        for member in group
+        if member.startswith("g")
+    }
+    if not known:
+        return judged
+    if len(known) == len(judged.queries):
+        raise DataError(
+            f"All {len(known)} queries of {judged.name} are training queries, or nearly the same as one, and "
+            "nothing foreign is left to measure: give other queries (--guard, in Python guard=), or none (--guard "
+            "none, in Python guard='none')."
+        )
+    console.say(
+        f"Guard: {len(known)} of {len(judged.queries)} queries of {judged.name} are left out: they are training "
+        "queries, or nearly the same as one."
+    )
+    return replace(judged, queries={query: text for query, text in judged.queries.items() if query not in known})

@@ -74,6 +74,8 @@ class TrainingRun:
         began = time.monotonic()
         # The order matters: everything that a resumed run is compared by is known before anything is computed.
         self._resolve_settings()
+        # Read before any work: what is wrong with a user's set must not show at the end.
+        self.guards = self.group.on_main(self._read_guards)
         record, checkpoint = self._load_model()
         tokens = tokens_for(self.model, SUB_BATCH_TOKENS[self.device], self.settings.training_length)
         self._resolve_pulls(tokens)
@@ -81,8 +83,6 @@ class TrainingRun:
         loading = time.monotonic() - began
         timed = None if record or self.settings.minutes is None else self._time_batch()
         plan, self.task = self.group.on_main(lambda: self._plan(record, timed))
-        # Read before the first step: what is wrong with a user's set must not show at the end.
-        self.guards = self.group.on_main(lambda: guard_sets(self.settings, self.config.language, self.console))
         return self._train(self._before(record, plan, loading), checkpoint)
 
     def _resolve_settings(self) -> None:
@@ -94,6 +94,10 @@ class TrainingRun:
         precision = self.group.on_main(lambda: resolve(self.settings.precision, self.device, width))
         share = share_of_start(self.settings.base_share, made)
         self.settings = dataclasses.replace(self.settings, precision=precision, base_share=share)
+
+    def _read_guards(self) -> list[GuardSet]:
+        trained = dict.fromkeys(self.data.queries[example.query_id] for example in self.data.examples)
+        return guard_sets(self.settings, self.config.language, self.console, trained)
 
     def _resolve_pulls(self, tokens: Tokens) -> None:
         """Decide by the documents, as training reads them, what pulls towards the base."""

@@ -182,7 +182,7 @@ class Trainer:
         sets = [*self._sets, self._prepared(data, documents, validation, options)]
         self._warn_of_texts(sets[-1])
         # Mixed before anything is stored: sets that cannot be mixed leave the trainer as it was.
-        self.data = mix(sets, [*self._weights, weight])
+        self.data = mix(sets, [*self._weights, weight], self.console)
         self._sets, self._weights = sets, [*self._weights, weight]
         asked = {"documents": documents, "weight": weight, "validation": validation, **options}
         self._calls.append(_call("trainer.add", Trainer.add, data, **asked))
