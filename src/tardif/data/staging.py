@@ -211,7 +211,7 @@ class Staging(AbstractContextManager["Staging"]):
         """An error that points at a row."""
         return DataError(what, self.sources[source], place)
 
-    def stream(self, statement: str, size: int = 20_000) -> Iterator[tuple[Any, ...]]:
+    def stream(self, statement: str, size: int = 2_000) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one. Memory holds ``size`` of them at a time."""
         for batch in self.database.sql(statement).to_arrow_reader(size):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

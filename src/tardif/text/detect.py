@@ -9,6 +9,8 @@ from typing import Any
 
 # Characters of a text. Shorter texts are misjudged too often to be worth a warning.
 MIN_CHARACTERS = 80
+# Characters of a text that are read.
+READ_CHARACTERS = 2_000
 # The number of texts that are judged.
 SAMPLE = 1000
 # The probability from which a text counts as foreign.
@@ -42,7 +44,7 @@ def foreign_texts(
     (1, [('a', 'de')])
     """
     drawn = sorted(
-        (hashlib.md5(identity.encode(), usedforsecurity=False).digest(), identity, text[:2000])
+        (hashlib.md5(identity.encode(), usedforsecurity=False).digest(), identity, text[:READ_CHARACTERS])
         for identity, text in texts
         if len(text) >= MIN_CHARACTERS
     )[:sample]

@@ -154,13 +154,13 @@ def _way_out(staging: Staging, kind: IdKind, identity: str, last: _Row, other: _
     roles = {} if row is None else staging.columns.get(row.source, {})
     if row is None or not roles:
         return ""
+    texts: tuple[str, ...] = ("query",)
+    ids: tuple[str, ...] = ("query_id",)
     is_negative = False
     if kind is DOCUMENTS:
+        texts, ids = ("positive", "documents"), ("document_id", "document_ids")
         side = "SELECT role = 'negative' FROM judgements WHERE source = ? AND place = ? AND document_id = ?"
         is_negative = bool(staging.one(side, [row.source, row.place, identity]))
-    texts, ids = ("query",), ("query_id",)
-    if kind is DOCUMENTS:
-        texts, ids = ("positive", "documents"), ("document_id", "document_ids")
     if is_negative:
         texts, ids = ("negative",), ("negative_id",)
     # The ids alone will do where all of that column are known.
