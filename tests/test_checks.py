@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -39,13 +40,28 @@ NO_TEXT = {
     "dict": {"a": 1},
     "half a character": "a\ud800",
     "bytearray": bytearray(b"a"),
+    "decimal": Decimal("1.5"),
+    "infinite decimal": Decimal("-Infinity"),
 }
-NO_ID = {**NO_TEXT, "empty": "", "enormous": "x" * (MAX_ID + 1), "too many digits": 10**5000}
+NO_ID = {
+    "enormous decimal": Decimal("1e999999"),
+    **NO_TEXT,
+    "empty": "",
+    "enormous": "x" * (MAX_ID + 1),
+    "too many digits": 10**5000,
+}
 no_id = pytest.mark.parametrize("value", NO_ID.values(), ids=NO_ID)
 no_text = pytest.mark.parametrize("value", NO_TEXT.values(), ids=NO_TEXT)
 no_list = pytest.mark.parametrize("value", ["abc", b"abc", None, 5, {"a": 1}, np.array("a")], ids=repr)
 # An id as it is given, and as it is stored.
-IDS = {"text": ("7", "7"), "number": (7, "7"), "numpy number": (np.int64(7), "7"), "numpy text": (np.str_("7"), "7")}
+IDS = {
+    "text": ("7", "7"),
+    "number": (7, "7"),
+    "numpy number": (np.int64(7), "7"),
+    "numpy text": (np.str_("7"), "7"),
+    "decimal": (Decimal("7"), "7"),
+    "decimal with zeros": (Decimal("7.00"), "7"),
+}
 some_id = pytest.mark.parametrize(("given", "stored"), IDS.values(), ids=IDS)
 
 

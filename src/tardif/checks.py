@@ -5,7 +5,8 @@ A value that one entry point accepts and another cannot handle is worse than one
 they are read, and ids and queries when they are asked for.
 
 - A text is a ``str`` that UTF-8 can hold: not bytes, None or an array.
-- An id is a text that is not empty. A whole number, NumPy's too, becomes its digits. A bool or a float is refused.
+- An id is a text that is not empty. A whole number, NumPy's or a Decimal too, becomes its digits. A bool or a float is
+  refused.
 - A missing value is None or a library's own null (:func:`is_missing`). It is never stored as a text.
 - A list of ids or queries is never a single text, because its characters would be taken for ids.
 """
@@ -27,6 +28,8 @@ MAX_ID = 100_000
 MAX_TEXT = 240_000_000
 # No index holds more documents, so a greater k means this one.
 MOST_HITS = 2**31 - 1
+# Of a number that is an id.
+_DIGITS = 1000
 # Above this, one float may mean several whole numbers.
 _EXACT = 2**53
 # Nulls of libraries, by module and class: recognised without importing the library.
@@ -83,15 +86,31 @@ def id_fault(value: object) -> str:
     >>> id_fault(""), id_fault(3.5), id_fault(7)
     ('is empty', 'must be text or a whole number, not a number', '')
     """
+    value = exact(value)
     if isinstance(value, bool) or not isinstance(value, str | Integral):
         return f"must be text or a whole number, not {called(value)}"
     if not isinstance(value, str):
-        return "" if abs(int(value)) < 10**1000 else "is a number too long to be an id"
+        return "" if abs(int(value)) < 10**_DIGITS else "is a number too long to be an id"
     if not value:
         return "is empty"
     if len(value) > MAX_ID:
         return f"has {len(value):,} characters, and an id has at most {MAX_ID:,}"
     return text_fault(value)
+
+
+def exact(value: Any) -> Any:
+    """Turn a Decimal, as databases write numbers, into an int or, where it has a fraction, a float; return any other
+    value unchanged.
+
+    >>> from decimal import Decimal
+    >>> exact(Decimal("17.00")), exact(Decimal("0.5"))
+    (17, 0.5)
+    """
+    if not isinstance(value, Decimal):
+        return value
+    # 1e999999999 is whole too, and has more digits than memory.
+    is_whole = value.is_finite() and value.adjusted() < _DIGITS and value == value.to_integral_value()
+    return int(value) if is_whole else math.nan if value.is_nan() else float(value)
 
 
 def whole(value: Any) -> Any:

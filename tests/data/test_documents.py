@@ -73,12 +73,13 @@ def test_a_folder_of_text_is_searched_through(tmp_path):
     ("source", "message"),
     [
         ([], "is empty"),
-        ([" "], "line 1: the text is empty"),
+        ([" "], r"line 1: the document is empty.*--on empty=drop"),
         ([3], "line 1: a document must be"),
         (["a", {"id": 1}], r"line 2: missing column text\|.*it has id"),
-        ([{"text": " "}], "line 1: the document is empty"),
-        ([{"text": 3}], "must be text"),
-        ([{"text": None}], "must be text"),
+        ([{"text": " "}], r"line 1: the document is empty.*--on empty=drop"),
+        ([{"text": "a"}, {"text": None}], r"line 2: the document is empty.*--on empty=drop"),
+        ([{"text": True}], "must be text"),
+        ([{"text": ["a"]}], "must be text"),
         ([{"text": "a", "id": 1.5}], "must be text or a whole number"),
         ([{"text": "a", "id": True}], "must be text or a whole number"),
         ([{"text": "a", "id": ""}], "column id is empty"),
@@ -569,12 +570,19 @@ def test_documents_of_other_libraries_are_taken_by_their_shape():
         assert (found.text, found.metadata) == ("the sea", stored)
 
 
-@pytest.mark.parametrize(
-    "made", [Chained(None), Node(3), Haystack(None), Haystack(float("nan"))], ids=["none", "number", "empty", "nan"]
-)
+@pytest.mark.parametrize("text", [None, float("nan"), " "], ids=["none", "nan", "blank"])
+def test_a_document_of_another_library_may_be_empty_if_it_has_an_id(text):
+    for made in (Chained(text, identity="x"), Node(text), Haystack(text)):
+        assert read_documents(["one text", made])[1].content == ""
+    with pytest.raises(DataError, match="line 2: the document is empty"):
+        read_documents(["one text", Chained(text)])
+
+
+@pytest.mark.parametrize("made", [Chained, Node, Haystack])
 def test_a_document_of_another_library_needs_a_text(made):
-    with pytest.raises(DataError, match=r"line 2: column text must be text"):
-        read_documents(["one text", made])
+    assert read_documents([made(3)])[0].text == "3"
+    with pytest.raises(DataError, match="line 2: column text must be text"):
+        read_documents(["one text", made(["a"])])
 
 
 MISSING = {
@@ -598,8 +606,9 @@ def test_what_is_missing_is_stored_nowhere(missing):
     assert found == Document(text_id("d-", "the sea"), "the sea", metadata={"list": [1, None], "in": {"a": None}})
     kept = as_stored({"n": missing, "list": [missing], "in": {"a": missing}})
     assert kept == {"n": None, "list": [None], "in": {"a": None}}
-    with pytest.raises(DataError, match="column text must be text, and is missing"):
-        read_documents([{"id": "a", "text": missing}])
+    assert read_documents([{"id": "a", "text": missing}]) == [Document("a", "")]
+    with pytest.raises(DataError, match="line 1: the document is empty"):
+        read_documents([{"id": missing, "text": missing}])
 
 
 def test_what_is_missing_in_frames_and_tables_is_stored_nowhere(tmp_path):

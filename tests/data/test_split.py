@@ -1,3 +1,4 @@
+import random
 from itertools import pairwise
 
 import pytest
@@ -168,3 +169,71 @@ def test_a_template_whose_questions_are_nearly_the_same_is_not_torn_and_the_repo
     assert "queries that belong together has 30, and the share has room for 10" in said
     assert "--no-near (near=False)" in said
     assert set(prepare([rows], miner="none", near=False).split.values()) == {TRAIN, VALIDATION}
+
+
+_DRAW = random.Random(1)
+_NAMES = ["".join(_DRAW.choices("abdeiklmnorstu", k=7)) for _ in range(96)]
+SHIPS = [
+    f"The ship {_NAMES[n]} sailed from port {_NAMES[32 + n]}. Its captain {_NAMES[64 + n]} counted {n * 3} whales each "
+    "night in the bay of storms."
+    for n in range(32)
+]
+
+
+def ships(field="fleet", texts=SHIPS):
+    return [
+        {"id": f"s{n}", "title": f"A journey of the {_NAMES[n]}", "text": text, field: n // 4}
+        for n, text in enumerate(texts)
+    ]
+
+
+def fleets(data):
+    """Whether all queries whose documents have one value of the field are on one side."""
+    sides = {}
+    for query, judged in data.qrels.items():
+        for document, relevance in judged.items():
+            if relevance > 0:
+                sides.setdefault(data.documents[document].metadata["fleet"], set()).add(data.split[query])
+    return all(len(found) == 1 for found in sides.values())
+
+
+def qrels_of(folder):
+    (folder / "qrels.txt").write_text("".join(f"q{n} 0 s{n} 1\n" for n in range(len(SHIPS))), "utf-8")
+    return folder / "qrels.txt"
+
+
+def test_a_file_of_qrels_is_grouped_by_a_field_of_the_documents(tmp_path):
+    queries = {f"q{n}": f"how many men had ship {n}?" for n in range(len(SHIPS))}
+    how = {"queries": queries, "miner": "none", "near": False}
+    data = prepare([qrels_of(tmp_path)], ships(), group_by="fleet", **how)
+    assert fleets(data)
+    assert "group from fleet of the documents: 32 judgements" in data.report
+    assert not fleets(prepare([qrels_of(tmp_path)], ships(), **how))  # by chance they are not
+
+
+def test_made_queries_are_grouped_by_a_field_of_the_documents():
+    data = prepare([], ships(), synthesize=True, group_by="fleet", miner="none", near=False, chunk=None)
+    assert data.query_ids(VALIDATION)
+    assert fleets(data)
+
+
+@pytest.mark.parametrize("documents", [ships("other"), [*ships()[:-1], {**ships()[-1], "fleet": None}]])
+def test_a_field_that_no_document_or_not_every_one_has_is_refused(documents, tmp_path):
+    queries = {f"q{n}": f"how many men had ship {n}?" for n in range(len(SHIPS))}
+    told = r"has no fleet to group by, and neither has its document 's\d+'.*--documents-apart"
+    with pytest.raises(DataError, match=told):
+        prepare([qrels_of(tmp_path)], documents, queries=queries, group_by="fleet", miner="none")
+    assert prepare([qrels_of(tmp_path)], documents, queries=queries, documents_apart=True, miner="none").queries
+    with pytest.raises(DataError, match=told):
+        prepare([], documents, synthesize=True, group_by="fleet", miner="none")
+
+
+def test_rows_with_the_column_and_made_queries_share_groups():
+    rows = [{"query": f"men of ship {n}?", "document_id": f"s{n}", "fleet": n // 4} for n in range(len(SHIPS))]
+    assert fleets(prepare([rows], ships(), synthesize=True, group_by="fleet", miner="none", near=False))
+
+
+def test_a_list_is_no_group(tmp_path):
+    documents = [{**row, "fleet": [1, 2]} for row in ships()]
+    with pytest.raises(DataError, match="qrels.txt, line 1: column fleet is to group by, so it must be text or a"):
+        prepare([qrels_of(tmp_path)], documents, queries={f"q{n}": "q" for n in range(32)}, group_by="fleet")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tardif.display import Short
-from tardif.escaping import json_text, visible
+from tardif.escaping import json_text
 from tardif.folders import write_output
 
 _SHOWN = 3  # names listed before "and N more"
@@ -120,6 +120,8 @@ class DocumentReport(Short):
         notes: notes on files and rows.
         tables: a line for each table that needed a choice to be read.
         lost: a sentence on documents that the model does not read whole.
+        columns: of rows that are read as queries with documents and have a column of ids that is not used: role to
+            column, with which the same rows are read as documents with these ids.
 
     >>> report = DocumentReport()
     >>> report.read["text"] += 2
@@ -132,14 +134,15 @@ class DocumentReport(Short):
     notes: Notes = field(default_factory=Notes)
     tables: list[str] = field(default_factory=list)
     lost: str = ""
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def skip(self, path: str, reason: str, detail: str = "", *, line: int = 0) -> None:
         """Count a file or row that gives no document of its own."""
-        self.notes.append(Note("skipped", reason, detail, visible(path), line))
+        self.notes.append(Note("skipped", reason, detail, path, line))
 
     def remark(self, path: str, reason: str, *, line: int = 0, document: str = "", detail: str = "") -> None:
         """Note a remark on a file or row that was read."""
-        self.notes.append(Note("read", reason, detail, visible(path), line, document))
+        self.notes.append(Note("read", reason, detail, path, line, document))
 
     def mark(self, path: str, line: int, found: str, action: str) -> None:
         """Note the markup in a row."""

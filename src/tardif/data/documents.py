@@ -7,7 +7,7 @@ those of training, and the documents have the ids of the prepared set. So traini
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -19,9 +19,9 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.extraction.extract import KINDS, find_files, kind_of, read_file, stream_files
 from tardif.data.formats import open_source
 from tardif.data.formats.column_names import DOCUMENT_COLUMNS, ROW_IDS, first_usual
-from tardif.data.formats.columns import ColumnChoices
+from tardif.data.formats.columns import ColumnChoices, columns_option
 from tardif.data.formats.corpora import find_file
-from tardif.data.formats.document_rows import DocumentReader, fields_of
+from tardif.data.formats.document_rows import EMPTY, DocumentReader, fields_of
 from tardif.data.formats.frames import frame_of, is_a
 from tardif.data.formats.irds import irds_id, open_irds
 from tardif.data.formats.opening import open_collection, saved_dataset
@@ -40,6 +40,7 @@ from tardif.text.normal import normalise, text_id
 from tardif.types import Document
 
 Placed = Iterator[tuple[int, Document]]
+_OrEmpty = Iterator[tuple[int, Document | None]]
 
 
 def read_documents(
@@ -81,8 +82,8 @@ def stream_documents(
         report: receives what was read and every file that was not.
 
     Raises:
-        DataError: there is nothing to read, a text is empty, not UTF-8 or no text, a column is missing, or a library is
-            not installed.
+        DataError: there is nothing to read, a document is empty and has no id, a text is not UTF-8 or no text, a column
+            is missing, or a library is not installed.
         SettingError: columns are chosen where there is no table.
     """
     report = DocumentReport() if report is None else report
@@ -111,16 +112,17 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
         raise DataError(f"documents are one split, and this has {', '.join(source)}: give one, such as data[...].")
     if (frame := frame_of(source)) is not None:
         if holds_judgements(frame.names, reading):
-            yield from stream_judged(open_source(source, columns=reading.judging), report, reading.markup)
+            yield from _as_judged(open_source(source, columns=reading.judging), frame.names, reading, report)
             return
         items: Iterable[Any] = (fields for _, fields in frame.records())
     else:
         first, items = _glance(_records(source))
         if isinstance(first, tuple) or (isinstance(first, Mapping) and holds_judgements(first, reading)):
-            yield from stream_judged(open_source(items, columns=reading.judging), report, reading.markup)
+            names = first if isinstance(first, Mapping) else ()
+            yield from _as_judged(open_source(items, columns=reading.judging), names, reading, report)
             return
     reader = _row_reader(reading)
-    documents = ((number, _value(item, number, reader)) for number, item in enumerate(items, start=1))
+    documents = ((number, _value(item, number, reader, reading.empty)) for number, item in enumerate(items, start=1))
     before = report.read.total()
     yield from _read(documents, "documents", reading, report)
     if report.read.total() == before:
@@ -128,11 +130,17 @@ def _from_values(source: Iterable[Any], reading: Reading, report: DocumentReport
     reader.finish("documents")
 
 
-def _read(documents: Placed, where: Path | str, reading: Reading, report: DocumentReport) -> Placed:
-    """Treat the markup of some documents of a table or of values, and count them in the report."""
+def _read(documents: _OrEmpty, where: Path | str, reading: Reading, report: DocumentReport) -> Placed:
+    """Treat the markup of some documents of a table or of values, and count them in the report.
+
+    None in place of a document is an empty one that is dropped.
+    """
     kind, file = ("rows", where.name) if isinstance(where, Path) else ("values", "")
     action = reading.markup
     for place, given in documents:
+        if given is None:
+            report.skip(file, "without text, title and id", line=place)
+            continue
 
         def clean(text: str, place: int = place) -> str:
             return treated(text, action, where, place, lambda found: report.mark(file, place, found, action))
@@ -144,13 +152,17 @@ def _read(documents: Placed, where: Path | str, reading: Reading, report: Docume
         yield place, document
 
 
-def _value(item: Any, number: int, reader: DocumentReader) -> Document:
-    """Make a document of a Python value."""
+def _value(item: Any, number: int, reader: DocumentReader, empty: str) -> Document | None:
+    """Make a document of a Python value; None of an empty one that is dropped."""
     if isinstance(item, Document):
         return item
     if isinstance(item, str):
-        if fault := text_fault(item) or ("" if item.strip() else "is empty"):
+        if fault := text_fault(item):
             raise DataError(f"the text {fault}.", "documents", number)
+        if not item.strip():
+            if empty == "drop":
+                return None
+            raise DataError(EMPTY, "documents", number)
         return Document(text_id("d-", item), item)
     if (fields := fields_of(item)) is not None:
         return reader.document(Row(fields, "documents", number))
@@ -245,11 +257,22 @@ def _from_table(path: Path, reading: Reading, report: DocumentReport) -> Placed:
     first, rows = _glance(stream_rows(path, reading.form, report))
     if first is not None and holds_judgements(first.fields, reading):
         source = open_source(path, columns=reading.judging, form=reading.form)
-        yield from stream_judged(source, report, reading.markup)
+        yield from _as_judged(source, first.fields, reading, report)
         return
     reader = _row_reader(reading)
     yield from _read(((row.line, reader.document(row)) for row in rows), path, reading, report)
     reader.finish(path)
+
+
+def _as_judged(source: Source, names: Iterable[str], reading: Reading, report: DocumentReport) -> Placed:
+    """Read the documents of a table of queries with documents, which has columns of these names."""
+    roles: Mapping[str, Sequence[str]] = getattr(source, "columns", {})
+    texts = roles.get("positive") or roles.get("documents") or ()
+    identity = first_usual(names, ROW_IDS)
+    # The id of such a row may be the question's, so it is not taken for the document's unasked.
+    if identity is not None and len(texts) == 1 and not any(identity in used for used in roles.values()):
+        report.columns = {"text": tuple(texts), "id": (identity,)}
+    yield from stream_judged(source, report, reading.markup)
 
 
 def _row_reader(reading: Reading) -> DocumentReader:
@@ -264,7 +287,7 @@ def _row_reader(reading: Reading) -> DocumentReader:
             f"this is a table of documents, which has no {roles}: leave --columns out, or name the column of the text "
             "(--columns text=COLUMN, in Python columns={'text': ...})."
         )
-    return DocumentReader(reading.documents)
+    return DocumentReader(reading.documents, empty=reading.empty)
 
 
 def _unique(documents: Placed, where: str, report: DocumentReport) -> list[Document]:
@@ -409,7 +432,10 @@ def _texts_of_rows(
             source.name,
         )
     again = f", {repeated} of the {rows} repeat one" if repeated else ""
+    how = "documents, with their other columns as metadata: --columns text=COLUMN, in Python columns={'text': ...}"
+    if report.columns:
+        (text,), (identity,) = report.columns["text"], report.columns["id"]
+        how = f"documents with {identity} as their id: {columns_option(text=text, id=identity)}"
     report.tables.append(
-        f"{file}: {source.shape}; each different document is read once{again}, and no query (to read rows as "
-        "documents, with their other columns as metadata: --columns text=COLUMN, in Python columns={'text': ...})"
+        f"{file}: {source.shape}; each different document is read once{again}, and no query (to read rows as {how})"
     )

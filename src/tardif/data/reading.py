@@ -35,7 +35,8 @@ class Reading(Short):
         separator: the character between the cells of a text table; None detects it by the rows.
         encoding: of text tables and JSON lines; None is UTF-8, UTF-16 or, for a table, a clear guess.
         sheet: of a workbook; None is its only sheet that is not empty.
-        on: rule to action, for the rules in :data:`tardif.data.hygiene.rules.RULES`; only ``markup`` is for documents.
+        on: rule to action, for the rules in :data:`tardif.data.hygiene.rules.RULES`; only ``markup`` and ``empty`` are
+            for documents.
 
     >>> Reading(columns={"text": "body", "query": "ask"}).of_documents
     {'text': 'body'}
@@ -62,6 +63,11 @@ class Reading(Short):
     def markup(self) -> str:
         """The action for markup in texts."""
         return self.actions["markup"]
+
+    @property
+    def empty(self) -> str:
+        """The action for documents without text, title and id."""
+        return self.actions["empty"]
 
     @property
     def form(self) -> Form:
@@ -94,7 +100,7 @@ class Reading(Short):
     def only_documents(self) -> Reading:
         """These options for a table of documents alone, beside a table of queries with documents."""
         own = {found.name: getattr(self, found.name) for found in fields(Reading)}
-        return Reading(**{**own, "columns": self.of_documents, "on": {"markup": self.markup}})
+        return Reading(**{**own, "columns": self.of_documents, "on": {"markup": self.markup, "empty": self.empty}})
 
     def given(self) -> dict[str, Any]:
         """The options that were given, by name, as JSON values."""

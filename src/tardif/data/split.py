@@ -8,11 +8,14 @@ out each query once, in folds that keep the same groups together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tardif.data.formats.values import Cell
 from tardif.data.staging import Staging
+from tardif.data.synthetic import PARENT
 from tardif.data.training_set import TEST, TRAIN, VALIDATION, TrainingSet
 from tardif.errors import DataError, SettingError
 from tardif.text.near import LIMIT, near_duplicates
@@ -109,6 +112,48 @@ def split(staging: Staging, how: Split, *, held_out: Sequence[int] = (), alike: 
     )
     if not staging.one("SELECT count(*) FROM sides WHERE side = 'train'"):
         raise DataError("No query is left to train on: the held-out data covers them all.")
+
+
+def take_groups(staging: Staging, field: str) -> int:
+    """Give the judgements without a group that of their document, a field of its metadata; returns their number.
+
+    Rows of a table and judgements of a collection have groups of their own. Those of a file of TREC qrels, and queries
+    that were made from documents, name documents alone.
+
+    Args:
+        staging: a cleaned collection.
+        field: the name of the field.
+
+    Raises:
+        DataError: a relevant document has no such field, or its value can be no group.
+    """
+    without = """SELECT row, source, place, document_id FROM stated
+      WHERE fate IS NULL AND relevance > 0 AND family IS NULL"""
+    rows = staging.stream(
+        f"""SELECT t.id, any_value(t.metadata), min(s.source), min(s.place) FROM ({without}) s
+        JOIN texts t ON t.id = s.document_id GROUP BY t.id ORDER BY min(s.source), min(s.place), t.id"""
+    )
+    groups = []
+    for identity, metadata, source, place in rows:
+        fields = json.loads(metadata)
+        value = fields.get(field)
+        if value is None:
+            named = fields.get(PARENT, identity)  # a document that was made with a query has its parent's fields
+            raise staging.error(
+                source,
+                place,
+                f"has no {field} to group by, and neither has its document {named!r:.200}: give the documents that "
+                "field, or leave --group-by out (in Python group_by=). --documents-apart (documents_apart=True) keeps "
+                "the queries of one document on one side.",
+            )
+        groups.append((identity, Cell(value, field, staging.sources[source], place).group()))
+    staging.table("groups", "id VARCHAR, family VARCHAR", groups)
+    count = int(staging.one(f"SELECT count(*) FROM ({without})"))
+    staging.run(
+        f"""UPDATE stated SET family = g.family FROM groups g
+        WHERE g.id = stated.document_id AND stated.row IN (SELECT row FROM ({without}))"""
+    )
+    return count
 
 
 def why_nothing_is_held_out(staging: Staging, how: Split, *, near: bool) -> str:

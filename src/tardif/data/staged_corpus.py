@@ -50,6 +50,7 @@ def add_corpus(
             advance(1)
 
     staging.add_documents(source, told(), chunk=chunk, rows=False)
+    staging.columns[source] = report.columns
     _join_repeated(staging, source, report)
     return source, report
 

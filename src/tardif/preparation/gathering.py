@@ -19,9 +19,11 @@ from tardif.data.staged_corpus import add_corpus
 from tardif.data.staging import Staging
 from tardif.encoder.base import Base, resolve_base
 from tardif.errors import DataError
+from tardif.escaping import visible
 from tardif.preparation.options import Preparation
 from tardif.progress import Console
 from tardif.text.languages import language as find_language
+from tardif.text.normal import text_id
 
 
 @dataclass
@@ -55,12 +57,17 @@ def gather(staging: Staging, given: Input, how: Preparation, console: Console) -
         number = staging.source(source_name(queries, "queries"))
         count = staging.add_queries(number, stream_queries(queries, columns=how.judging, form=how.form))
         gathered.lines.append(f"{Path(staging.sources[number]).name}: a list of {count:,} queries")
+    before = len(staging.sources)
     for source, is_held in opened:
         name = Path(source.name).name
         with console.progress(f"Reading {name}", None, "rows") as bar:
             number = staging.add(source, advance=bar.advance, chunk=cutter(None, how.chunk, _base(how)))
         gathered.held_out += [number] if is_held else []
         gathered.lines.append(f"{name}: {source.shape}" + (", held out" if is_held else ""))
+    # The documents of a collection; the readers of corpora have counted theirs.
+    empty = "SELECT count(*) FROM documents WHERE corpus AND key = ? AND source >= ?"
+    if count := staging.one(empty, [text_id("", ""), before]):
+        gathered.lines.append(f"{count:,} documents have neither text nor title, so they are never found")
     if how.synthesize or how.endpoint is not None:
         _make_queries(staging, how, gathered, console)
     # A corpus alone is no error before this: queries may be made from it.
@@ -81,11 +88,12 @@ def _add_documents(staging: Staging, documents: Any, how: Preparation, console: 
         number, found = add_corpus(staging, documents, how.only_documents(), chunk=chunk, advance=bar.advance)
     # The report of the set lists files and rows; the notes of a reader are of one corpus.
     for note in found.notes:
+        file = visible(note.file)  # a table of the staging database holds no half characters
         if note.reason in MARKUP.values():
-            staging.note("markup", how.markup, number, note.line, f"{note.file}: {note.detail}")
+            staging.note("markup", how.markup, number, note.line, f"{file}: {note.detail}")
             staging.mark(f"{note.detail!r} in {note.place}")
         else:
-            what = ": ".join(filter(None, (note.file, note.reason, note.detail)))
+            what = ": ".join(filter(None, (file, note.reason, note.detail)))
             staging.note("file", note.action, number, note.line, what)
     return found.lines()
 
@@ -139,5 +147,7 @@ def _make_queries(staging: Staging, how: Preparation, gathered: Gathered, consol
         console.say("Asking the endpoint for queries ...")
         results.append(how.writer().write(corpus))
     for result in results:
-        staging.add(result)
+        number = staging.add(result)
+        if how.group_by:  # the field of the document groups all queries that were made from it, and more
+            staging.run("UPDATE judgements SET family = NULL WHERE source = ?", [number])
         gathered.lines += result.report

@@ -17,7 +17,7 @@ from tardif.data.hygiene.findings import findings as findings_of
 from tardif.data.hygiene.joining import READ_BYTES
 from tardif.data.inputs import Input
 from tardif.data.regular import noting_opened
-from tardif.data.split import AUTO, SHARE, split, why_nothing_is_held_out
+from tardif.data.split import AUTO, SHARE, split, take_groups, why_nothing_is_held_out
 from tardif.data.staging import Staging
 from tardif.data.synthetic import PARENT
 from tardif.data.training_set import HYGIENE, VALIDATION, TrainingSet, is_training_set, write_making, write_manifest
@@ -259,6 +259,8 @@ def _judge(staging: Staging, given: Input, how: Preparation, console: Console) -
     # Nearly the same queries stay on one side: else training would see what the evaluation asks.
     alike = _near(findings, how, lines, console)
     _foreign(findings, how, lines)
+    if how.group_by and (count := take_groups(staging, how.group_by)):
+        lines.append(f"group from {how.group_by} of the documents: {count} judgements")
     split(staging, how.sides, held_out=gathered.held_out, alike=alike.links)
     if crowded := find_crowded(staging):
         lines.append(

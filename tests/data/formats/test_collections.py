@@ -181,8 +181,8 @@ def test_trec_by_split(tmp_path):
         ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"_id": "d2"}\n', "missing column text"),
         (
             "corpus.jsonl",
-            '{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": null}\n',
-            "column text must be text, and is missing",
+            '{"_id": "d1", "text": "a"}\n{"_id": null, "text": null}\n',
+            "has no id",
         ),
         ("corpus.jsonl", '{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": "", "m": "\\udc00"}\n', "half a character"),
     ],

@@ -6,6 +6,8 @@ rather than guessed between.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -224,6 +226,16 @@ def describe(roles: Mapping[str, Sequence[str]], unused: Sequence[str], group_by
         parts.append(f"group from {group_by}")
     spare = f"; not used: {listed(unused)}" if unused else ""
     return f"{kind}: {', '.join(parts)}{spare}"
+
+
+def columns_option(**roles: str) -> str:
+    """How a user names columns, on the command line and in Python.
+
+    >>> columns_option(text="answer", id="nr")
+    '--columns text=answer --columns id=nr (in Python columns={"text": "answer", "id": "nr"})'
+    """
+    words = [f"--columns {role}={shlex.quote(name)}" for role, name in roles.items()]
+    return f"{' '.join(words)} (in Python columns={json.dumps(roles, ensure_ascii=False)})"
 
 
 def _some(names: Sequence[str]) -> str:

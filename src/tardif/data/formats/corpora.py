@@ -44,14 +44,15 @@ def read_corpus(path: Path, encoding: str | None = None) -> Iterator[tuple[int, 
     Other columns are the documents' metadata. A document may be empty: its id may be judged.
 
     Raises:
-        DataError: a line is malformed, or an id or text is missing.
+        DataError: a line is malformed, or an id is missing.
     """
     if is_folder(path) or not is_table(path):
         yield from read_trec_documents(path, encoding)
         return
     reader = DocumentReader(needs_id=True)
     for row in stream_rows(path, bare=DOCUMENT_CELLS):
-        yield row.line, reader.document(row)
+        if (document := reader.document(row)) is not None:
+            yield row.line, document
 
 
 def read_queries(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Query]]:
@@ -106,10 +107,10 @@ def query_id(row: Row, chosen: Chosen) -> str:
 
 
 def query_text(row: Row, chosen: Chosen) -> str:
-    """The text of a query.
+    """The text of a query, which may be empty.
 
     Raises:
-        DataError: it is missing.
+        DataError: there is no column of it, or it is no text.
     """
     column = query_column(row, "query", chosen)
     if column is None:
@@ -117,7 +118,7 @@ def query_text(row: Row, chosen: Chosen) -> str:
             f"missing column {'|'.join(chosen.get('query') or ('query', 'text'))}; it has {', '.join(row.fields)}: "
             'name it with columns={"query": ...} (--columns query=...).'
         )
-    return row.cell(column).text()
+    return row.cell(column).words()
 
 
 def read_groups(path: Path, field: str, ids: Sequence[str]) -> dict[str, str]:

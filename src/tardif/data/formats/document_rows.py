@@ -16,6 +16,10 @@ from tardif.errors import DataError, SettingError
 from tardif.text.normal import text_id
 from tardif.types import Document
 
+EMPTY = (
+    "the document is empty: it has neither text nor title nor id: mend it, or leave such documents out with "
+    'on={"empty": "drop"} (--on empty=drop).'
+)
 _LAYOUTS = 1000  # sets of column names kept: each of a million rows may bring a column of its own
 
 
@@ -70,22 +74,28 @@ class DocumentReader:
         columns: the columns that the user named.
         needs_id: refuse a row without an id, where judgements name documents by their ids. Otherwise the id is made
             from the text.
+        empty: what to do with a row that has neither text nor title nor id: ``refuse`` or ``drop``. With an id it is a
+            document: published collections (Cranfield) have some, and their judgements name them.
 
     >>> document = DocumentReader().document(Row({"docno": "X1", "contents": "The sea.", "year": 1902}, "data", 1))
     >>> document.id, document.text, document.metadata
     ('X1', 'The sea.', {'year': 1902})
     """
 
-    def __init__(self, columns: DocumentColumns | None = None, *, needs_id: bool = False) -> None:
-        self._columns, self._needs_id = columns or DocumentColumns(), needs_id
+    def __init__(
+        self, columns: DocumentColumns | None = None, *, needs_id: bool = False, empty: str = "refuse"
+    ) -> None:
+        self._columns, self._needs_id, self._empty = columns or DocumentColumns(), needs_id, empty
         self._missing = set(self._columns.named)
         self._layouts: dict[tuple[Any, ...], _Layout] = {}
 
-    def document(self, row: Row) -> Document:
-        """The document of a row.
+    def document(self, row: Row) -> Document | None:
+        """The document of a row; None for an empty one that is dropped.
+
+        Missing values and empty cells are the same here, so a table means the same in every format.
 
         Raises:
-            DataError: a column is missing or of the wrong type, or there is neither text nor title.
+            DataError: a column is missing or of the wrong type, or there is neither text nor title nor id.
         """
         # Rows of one table mostly have the same columns, so their roles are found once.
         names = tuple(row.fields)
@@ -95,14 +105,15 @@ class DocumentReader:
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
             layout = self._layouts[names] = self._layout(row)
-        # Of several columns of texts some may be empty in a row; a lone one must have a text.
-        several = len(self._columns.text) > 1
-        texts = [_text(row, name, optional=several) for name in layout.texts]
+        texts = [row.cell(name).words() for name in layout.texts]
         text = texts[0] if len(texts) == 1 else "\n\n".join(found for found in texts if found.strip())
-        title = _text(row, layout.title, optional=True) if layout.title else ""
+        title = row.cell(layout.title).words() if layout.title else ""
         identity = row.cell(layout.id).identity() if layout.id else None
         if identity is None:
-            identity = self._made_id(row, f"{title} {text}".strip())
+            content = f"{title} {text}".strip()
+            if not content and self._empty == "drop":
+                return None
+            identity = self._made_id(row, content)
         return Document(identity, text, title, self._metadata(row, layout))
 
     def finish(self, path: Path | str) -> None:
@@ -120,10 +131,8 @@ class DocumentReader:
             raise row.error(f"missing column {self._columns.id}; it has {has}.")
         if self._needs_id:
             raise row.error(f"has no id: it must have a column _id or id; it has {has}.")
-        # With an id an empty document stays: published collections (Cranfield) have some, and their judgements name
-        # them. It is never mined, and scores lowest.
         if not content:
-            raise row.error("the document is empty: it has neither text nor title.")
+            raise row.error(EMPTY)
         return text_id("d-", content)
 
     def _layout(self, row: Row) -> _Layout:
@@ -199,11 +208,6 @@ def fields_of(item: object) -> dict[str, Any] | None:
     else:
         return None
     return {"id": identity, "text": text, "metadata": dict(metadata)}
-
-
-def _text(row: Row, name: str, *, optional: bool) -> str:
-    cell = row.cell(name)
-    return "" if optional and cell.value is None else cell.text()
 
 
 def _is_empty(value: object, row: Row) -> bool:

@@ -8,14 +8,14 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from tardif.checks import called, id_fault, is_missing, plain_text, text_fault, whole
+from tardif.checks import called, exact, id_fault, is_missing, is_number, plain_text, text_fault, whole
 from tardif.data.formats.column_names import label_word
 from tardif.data.formats.json_files import json_value
 from tardif.errors import DataError
 
 
 class Cell:
-    """A value and its place; a missing value (:func:`tardif.checks.is_missing`) is None.
+    """A value and its place; a missing value (:func:`tardif.checks.is_missing`) is None, a Decimal an int or a float.
 
     >>> Cell(17.0, "id", "rows.csv", 3).identity()
     '17'
@@ -25,7 +25,7 @@ class Cell:
     __slots__ = ("column", "line", "path", "value")
 
     def __init__(self, value: Any, column: str, path: str | Path, line: int) -> None:
-        self.value: Any = None if is_missing(value) else value
+        self.value: Any = None if is_missing(value) else exact(value)
         self.column, self.path, self.line = column, path, line
 
     def refuse(self, what: str) -> DataError:
@@ -43,6 +43,24 @@ class Cell:
         if fault := text_fault(self.value):
             raise self.refuse(f"{fault}.")
         return plain_text(self.value)
+
+    def words(self) -> str:
+        """The value as the text of a document or of a listed query: a missing one is empty, a number is written out.
+
+        So a table means the same in every format: in CSV nothing is missing, and everything is text.
+
+        Raises:
+            DataError: it is neither text nor number, or cannot be stored as UTF-8.
+        """
+        value = self.value
+        if value is None:
+            return ""
+        if isinstance(value, str) or not is_number(value):
+            return self.text()
+        try:
+            return str(whole(value))
+        except ValueError:  # Python refuses to write out thousands of digits
+            raise self.refuse("must be text, and is a number too long to be one.") from None
 
     @property
     def is_number(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tardif.data.extraction.extract import KINDS
+from tardif.data.formats.columns import columns_option
 from tardif.data.staging import Staging
 from tardif.errors import DataError
 
@@ -366,6 +367,13 @@ def _elsewhere(staging: Staging, identity: str) -> str:
                     f'the documents have it in {name}: read that column as their id with columns={{"id": "{name}"}} '
                     f"(--columns id={name}), or "
                 )
+    for columns in staging.columns.values():
+        if "id" in columns:  # of a corpus whose rows are read as queries with documents
+            (text,), (name,) = columns["text"], columns["id"]
+            return (
+                f"the documents are of a table of queries with documents, whose column {name} is not their id: if it "
+                f"is, read the rows as documents with {columns_option(text=text, id=name)}, or "
+            )
     return ""
 
 
