@@ -31,6 +31,7 @@ SAID_BY = {
     "data/formats/corpora.py": ("prepare", "train", "search"),
     "data/formats/document_rows.py": DOCUMENTS,
     "data/documents.py": DOCUMENTS,
+    "data/json_metadata.py": DOCUMENTS,
     "data/formats": TABLES,
     "data/formats/judgement_rows.py": DOCUMENTS,
     "data/formats/trec_folder.py": (*MAKING, "evaluate"),

@@ -3,6 +3,7 @@ import gzip
 import importlib.util
 import logging
 import os
+import shlex
 import sys
 from decimal import Decimal
 
@@ -18,6 +19,7 @@ from tardif.data.document_report import DocumentReport
 from tardif.data.documents import read_documents, stream_documents
 from tardif.data.json_metadata import as_stored
 from tardif.data.reading import Reading
+from tardif.data.training_set import TrainingSet
 from tardif.errors import DataError, MissingExtraError, SettingError
 from tardif.extras import EXTRAS
 from tardif.text.normal import text_id
@@ -464,15 +466,87 @@ def deep(levels):
         ([{"text": "a"}], {"text": []}, SettingError, "name at least one column"),
         ([{"text": "a"}], {"metadata": [3]}, SettingError, "3 is no column's name"),
         ([{"text": "a\ud800"}], {}, DataError, "line 1: column text holds half a character"),
-        ([{"text": "a", "x": ["\ud800"]}], {}, DataError, "half a character"),
-        ([{"text": "a", "x": b"\0"}], {}, DataError, "holds bytes"),
-        ([{"text": "a", "x": deep(5000)}], {}, DataError, "nested deeper than 100 levels"),
+        ([{"text": "a", "x": ["\ud800"]}], {}, DataError, "the metadata 'x' holds half a character"),
+        ([{"text": "a", "x": b"\0"}], {}, DataError, "line 1: the metadata 'x' holds bytes.*--columns metadata= "),
+        ([{"text": "a", "x": deep(5000)}], {}, DataError, "the metadata 'x' is nested deeper than 100 levels"),
         ({"a": "text"}, {}, DataError, "not one dict"),
     ],
 )
 def test_columns_that_cannot_be_read(source, columns, error, message):
     with pytest.raises(error, match=message):
         read_documents(source, reading=Reading(columns=columns))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b"\0", {"bytes": b"\0", "path": "a.png"}, [b"\0"], deep(200), "\ud800", {"\ud800": 1}],
+    ids=lambda odd: str(odd)[:9],
+)
+def test_metadata_that_cannot_be_held_is_named_with_a_way_out(odd):
+    rows = [{"text": "a", "year": 1, "metadata": {"page": 2}, "odd": odd}]
+    nested = [{"text": "a", "year": 1, "metadata": {"page": 2, "odd": odd}}]
+    for source in (rows, nested):
+        with pytest.raises(DataError, match=r"line 1: the metadata 'odd' .*--columns metadata=COLUMN .*metadata= "):
+            read_documents(source)
+        for names, kept in (
+            (None, {}),
+            ("", {}),
+            ([], {}),
+            ("year", {"year": 1}),
+            (["year", "page"], {"page": 2, "year": 1}),
+        ):
+            (found,) = read_documents(source, reading=Reading(columns={"metadata": names}))
+            assert found.metadata == kept
+
+
+def test_a_documents_own_metadata_is_mended_by_its_maker():
+    with pytest.raises(DataError, match="^the metadata 'odd' is nested deeper.*take it out of the document's metadata"):
+        as_stored({"year": 1, "odd": deep(200)})
+
+
+FAQ = [
+    {
+        "id": f"kb-{n}",
+        "question": f"How do I reset the lamp of model {n}?",
+        "answer": f"Press button {n} for {n} seconds.",
+    }
+    for n in range(20)
+]
+
+
+@pytest.mark.parametrize("write", [list, pd.DataFrame, pa.Table.from_pylist])
+def test_the_ids_of_a_table_of_questions_and_answers_are_asked_for(write, tmp_path):
+    report = DocumentReport()
+    assert all(document.id.startswith("d-") for document in read_documents(write(FAQ), report=report))
+    way = "to read rows as documents with id as their id: --columns text=answer --columns id=id (in Python columns="
+    assert way in report.lines()[-1]
+    found = read_documents(write(FAQ), reading=Reading(columns={"text": "answer", "id": "id"}))
+    assert [(document.id, document.text) for document in found] == [(row["id"], row["answer"]) for row in FAQ]
+    assert found[0].metadata == {"question": FAQ[0]["question"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (("id", "question", "answer"), "--columns text=answer --columns id=id"),
+        (("_id", "Frage", "Antwort"), "--columns text=Antwort --columns id=_id"),
+        (("ID", "query", "the answer"), None),
+    ],
+)
+def test_judgements_that_name_them_say_how_to_read_the_table(names, options, tardif, fails, tmp_path):
+    faq = write_jsonl(tmp_path / "faq.jsonl", [dict(zip(names, row.values(), strict=True)) for row in FAQ])
+    rows = [{"query": f"the lamp of {n} does not go on", "document_id": f"kb-{n}"} for n in range(20)]
+    given = ("prepare", write_jsonl(tmp_path / "rows.jsonl", rows), "--documents", faq, "--miner", "none")
+    told = fails(*given, "--out", tmp_path / "set", "--quiet")
+    if options is None:  # no table of queries with documents: its reader names the option
+        assert "--columns text=" in told
+        options = f"--columns text='{names[-1]}'"
+    else:
+        assert "the document id 'kb-0' is not in the corpus (20 rows, 20 ids: 'kb-0'" in told
+        assert f"read the rows as documents with {options} (in Python" in told
+    assert tardif(*given, "--out", tmp_path / "set", "--quiet", *shlex.split(options))[0] == 0
+    data = TrainingSet.load(tmp_path / "set")
+    assert data.documents["kb-3"].text == FAQ[3]["answer"]
 
 
 def test_columns_cannot_be_chosen_in_text(tmp_path):

@@ -19,6 +19,10 @@ from tardif.errors import DataError
 # Levels of objects and lists in one document's metadata. SQLite's JSON stops at 1,000, Python's at its recursion limit.
 MAX_NESTING = 100
 
+_OF_A_TABLE = (
+    'name the columns to keep, each with --columns metadata=COLUMN (in Python columns={"metadata": ["COLUMN"]}), or '
+    'keep none with --columns metadata= (columns={"metadata": None})'
+)
 _UNHOLDABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -33,7 +37,7 @@ def clean_text(text: str) -> str:
 
 def _exact_text(text: str) -> str:
     if not storable(text):
-        raise DataError("column metadata holds half a character (a lone surrogate): write it as UTF-8.")
+        raise DataError("holds half a character (a lone surrogate): write it as UTF-8")
     return clean_text(text)
 
 
@@ -51,13 +55,20 @@ def as_stored(metadata: Mapping[Any, Any], *, exact: bool = False) -> dict[str, 
         exact: refuse lone surrogates and bytes: in a table they are damage.
 
     Raises:
-        DataError: the metadata is nested deeper than :data:`MAX_NESTING` levels, or a value cannot be converted.
+        DataError: a value is nested deeper than :data:`MAX_NESTING` levels, or cannot be converted. It names the field.
 
     >>> as_stored({"tags": ("a", "b"), 3: float("nan")})
     {'tags': ['a', 'b'], '3': None}
     """
     text = _exact_text if exact else clean_text
-    return {_key(key, text): _plain(value, 1, text) for key, value in metadata.items()}
+    stored = {}
+    for key, value in metadata.items():
+        try:
+            stored[_key(key, text)] = _plain(value, 1, text)
+        except DataError as error:
+            way_out = _OF_A_TABLE if exact else "take it out of the document's metadata"
+            raise DataError(f"the metadata {key!r:.100} {error.what}, or {way_out}.") from error.__cause__
+    return stored
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
@@ -77,7 +88,7 @@ def _key(key: object, text: _Text) -> str:
 
 def _plain(value: Any, depth: int, text: _Text) -> Any:
     if depth > MAX_NESTING:
-        raise DataError(f"metadata is nested deeper than {MAX_NESTING} levels: flatten it or leave some of it out.")
+        raise DataError(f"is nested deeper than {MAX_NESTING} levels: flatten it")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -90,7 +101,7 @@ def _plain(value: Any, depth: int, text: _Text) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner, depth + 1, text) for inner in value]
     if isinstance(value, bytes) and text is _exact_text:
-        raise DataError("a metadata column holds bytes: leave it out with metadata=[...].")
+        raise DataError("holds bytes, which metadata cannot: write them as text")
     return _foreign(value, depth, text)
 
 
@@ -108,7 +119,7 @@ def _foreign(value: Any, depth: int, text: _Text) -> Any:
         if listed is None:
             return text(str(value))
     except Exception as error:  # another library's code may raise anything
-        raise DataError(f"metadata holds a {type(value).__name__} that cannot be converted: leave it out.") from error
+        raise DataError(f"holds a {type(value).__name__} that cannot be converted: convert it") from error
     return _plain(listed, depth + 1, text)
 
 

@@ -183,7 +183,7 @@ class DocumentReader:
         try:
             return as_stored({name: value for name, value in chosen.items() if not _is_empty(value, row)}, exact=True)
         except DataError as error:
-            raise row.error(str(error)) from None
+            raise row.error(error.what) from None
 
 
 def fields_of(item: object) -> dict[str, Any] | None:
