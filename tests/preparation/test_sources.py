@@ -3,10 +3,12 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from samples import write_beir, write_jsonl
+from tardif.data.chunking import cutter
 from tardif.data.regular import note_opened, noting_opened, open_regular
 from tardif.errors import DataError, FolderError
 from tardif.preparation import prepare_folder
@@ -137,3 +139,12 @@ def test_only_opened_files_are_noted(tmp_path):
             note_opened(gone)
     note_opened(gone)
     assert found == {there}
+
+
+def test_a_page_of_a_set_makes_no_running_text_of_a_folder_of_tables(tmp_path):
+    write_jsonl(tmp_path / "documents.jsonl", [{"text": "one"}])
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "report.html").write_text("<p>a page</p>", "utf-8")
+    assert cutter(tmp_path, "auto", lambda: SimpleNamespace(max_tokens=99)) is not None
+    (tmp_path / "set" / "manifest.json").write_text('{"format": "tardif-training-set"}', "utf-8")
+    assert cutter(tmp_path, "auto", lambda: pytest.fail("a base is needed to cut")) is None

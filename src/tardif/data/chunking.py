@@ -18,7 +18,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tardif.data.extraction.extract import kind_of
+from tardif.data.document_report import DocumentReport
+from tardif.data.extraction.extract import find_files, kind_of
 from tardif.data.extraction.outlines import Places, markdown_outline
 from tardif.data.formats.corpora import find_file
 from tardif.data.formats.trec_text import document_files, holds_documents
@@ -264,6 +265,5 @@ def _is_running_text(documents: Any) -> bool:
     if is_folder(path):
         if document_files(path):
             return False
-        inside = (file.relative_to(path) for file in path.rglob("*"))
-        return any(kind_of(file) for file in inside if not any(part.startswith(".") for part in file.parts))
+        return any(kind_of(Path(file)) for file in find_files(path, DocumentReport()))
     return kind_of(path) is not None and not holds_documents(path)

@@ -218,7 +218,7 @@ def test_triplets_of_ids_and_lists_of_ids_with_labels():
 def test_a_list_of_queries_says_what_is_wrong_with_it():
     for queries, what in (
         ([(1, "a"), (None, "b")], "line 2: has no id"),
-        ([("x", 3)], "column text must be text"),
+        ([("x", True)], "column text must be text"),
         ([{"id": "x"}], r"missing column query\|text"),
         (["a question"], r"must be \(id, text\)"),
     ):

@@ -89,7 +89,8 @@ def document_files(folder: Path, report: DocumentReport | None = None) -> list[P
     found: list[Path] = []
     damaged: list[Path] = []
     sizes = {True: 0, False: 0}
-    for tried, inside in enumerate(find_files(folder, own)):
+    listed = find_files(folder, own)
+    for tried, inside in enumerate(listed):
         path = folder / inside
         try:
             is_trec = holds_documents(path)
@@ -108,8 +109,10 @@ def document_files(folder: Path, report: DocumentReport | None = None) -> list[P
         return []
     # A damaged file among documents may hold some: its reader says what is wrong with it.
     found = sorted([*found, *damaged])
-    if packed := next((path for path in folder.rglob("*") if _COMPRESS.fullmatch(path.suffix)), None):
-        raise DataError("is packed by compress, which is not read: unpack it (uncompress, or gzip -d).", packed)
+    if packed := next((inside for inside in listed if _COMPRESS.fullmatch(Path(inside).suffix)), None):
+        raise DataError(
+            "is packed by compress, which is not read: unpack it (uncompress, or gzip -d).", folder / packed
+        )
     if report is not None:
         for note in own.notes:
             report.notes.append(note)
