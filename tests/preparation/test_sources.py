@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -142,9 +141,13 @@ def test_only_opened_files_are_noted(tmp_path):
 
 
 def test_a_page_of_a_set_makes_no_running_text_of_a_folder_of_tables(tmp_path):
+    def base():
+        raise LookupError("a base is needed to cut")
+
     write_jsonl(tmp_path / "documents.jsonl", [{"text": "one"}])
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "report.html").write_text("<p>a page</p>", "utf-8")
-    assert cutter(tmp_path, "auto", lambda: SimpleNamespace(max_tokens=99)) is not None
+    with pytest.raises(LookupError):
+        cutter(tmp_path, "auto", base)
     (tmp_path / "set" / "manifest.json").write_text('{"format": "tardif-training-set"}', "utf-8")
-    assert cutter(tmp_path, "auto", lambda: pytest.fail("a base is needed to cut")) is None
+    assert cutter(tmp_path, "auto", base) is None
