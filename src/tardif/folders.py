@@ -48,7 +48,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
+def check_output(path: Path, *, overwrite: bool, replaced: bool = True, read: Iterable[Any] = ()) -> Path:
     """Check that a folder can be written, before any work is done, and return its absolute path.
 
     The check leaves nothing behind: it opens an unnamed file in the nearest folder that exists. A folder that a killed
@@ -58,19 +58,31 @@ def check_output(path: Path, *, overwrite: bool, replaced: bool = True) -> Path:
         path: the folder.
         overwrite: allow a folder that is not empty.
         replaced: a new folder will take its place, rather than be written into it.
+        read: all that the call reads. A folder that is, or holds, a path among it is never replaced.
 
     Raises:
         FolderError: the folder is not writable; it is a file; it is not empty and ``overwrite`` is false; or it cannot
-            be replaced, because a disk is mounted there or another process writes there.
+            be replaced, because it holds what is read, a disk is mounted there or another process writes there.
     """
     path = expanded(path).absolute()
     recover(path)
     _check_place(path, overwrite=overwrite)
+    for source in read:
+        if isinstance(source, str | Path) and _is_inside(source, path):
+            raise FolderError(f"{path} would be replaced, and {source} is read here: give another folder.")
     if replaced and os.path.ismount(real_place(path)):
         raise FolderError(f"{path} is where a disk is mounted, which cannot be replaced: give a folder below it.")
     if replaced and is_held(path):
         hold(path).release()  # raises with the holder's name, unless the lock was free again
     return path
+
+
+def _is_inside(source: str | Path, folder: Path) -> bool:
+    """Whether a path exists, and is a folder or lies in it."""
+    try:
+        return expanded(source).resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # no such file, or no path at all
+        return False
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:
@@ -334,17 +346,49 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, read: Iterable[Any] = (), overwrite: bool = True) -> None:
     """Check that :func:`write_output` can write a file, before any work is done.
 
+    Args:
+        path: the file.
+        read: all that the call reads. Paths of files and folders among it are never written over, whatever
+            ``overwrite`` says; ids, rows and the like are passed over.
+        overwrite: allow a file that exists and is not empty.
+
     Raises:
-        FolderError: the path is a folder, or cannot be written.
+        FolderError: the path is a folder, cannot be written, or holds what must not be lost.
     """
     path = expanded(path).absolute()
     if path.is_dir():
         raise FolderError(f"{path} is a folder: give a file.")
-    if not _is_stream(path):
-        _try_to_write(next(parent for parent in real_place(path).parents if parent.exists()))
+    if _is_stream(path):
+        return
+    for source in read:
+        if isinstance(source, str | Path) and _holds(source, path):
+            raise FolderError(f"{path} would be written over, and {source} is read here: give another file.")
+    if not overwrite and path.exists() and path.stat().st_size:
+        raise FolderError(f"{path} already exists: choose another file, or allow overwrite (--overwrite).")
+    _try_to_write(next(parent for parent in real_place(path).parents if parent.exists()))
+
+
+def _holds(source: str | Path, file: Path) -> bool:
+    """Whether a file that exists is ``source``, or lies in that folder, by any name: a link may lead to it."""
+    try:
+        ours, place = file.stat(), expanded(source)
+        if os.path.samestat(ours, place.stat()):
+            return True
+        if not place.is_dir():
+            return False
+        names = (os.path.join(home, name) for home, _, files in os.walk(place) for name in files)  # noqa: PTH118  fast
+        return file.resolve().is_relative_to(place.resolve()) or any(_is(ours, name) for name in names)
+    except (OSError, ValueError):  # no such file, or no path at all
+        return False
+
+
+def _is(ours: os.stat_result, name: str) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(ours, os.stat(name))  # noqa: PTH116
+    return False
 
 
 def _is_stream(path: Path) -> bool:
@@ -439,5 +483,7 @@ def read_json(path: Path, *, what: str) -> Any:
         if recover(path.parent):
             return read_json(path, what=what)
         raise FolderError(f"{path.parent} is not {what}: it has no {path.name}.") from None
+    except NotADirectoryError:
+        raise FolderError(f"{path.parent} is a file: give the folder of {what}.") from None
     except (OSError, ValueError) as error:
         raise FolderError(f"{path} cannot be read ({reason(error)}): {what} is damaged.") from error

@@ -92,6 +92,93 @@ def test_a_query_that_nothing_matches_finds_nothing_and_that_is_said(index, tard
         assert "1 of 2 queries found nothing.\n" in tardif("search", index, "--queries", queries, *run)[2]
 
 
+def test_a_run_is_written_neither_over_what_is_read_nor_over_another_run(index, tardif, fails, tmp_path):
+    queries = write(tmp_path / "queries.jsonl", [{"_id": "1", "text": "bread"}])
+    (tmp_path / "link").symlink_to(queries)
+    command = ("search", index, "--queries", queries, "--run")
+    for place in (queries, tmp_path / "link", index / "manifest.json"):
+        before = place.read_bytes()
+        for more in ([], ["--overwrite"]):
+            assert "is read here: give another file" in fails(*command, place, *more)
+        assert place.read_bytes() == before
+    run = tmp_path / "a.run"
+    assert tardif(*command, run)[0] == 0
+    before = run.read_bytes()
+    assert "already exists" in fails(*command, run, "-k", 1)
+    assert run.read_bytes() == before
+    assert tardif(*command, run, "-k", 1, "--overwrite")[0] == 0
+    assert run.read_text().count("\n") == 1
+    assert "only for the file of --run" in tardif("search", index, "bread", "--overwrite")[2]
+    assert "leave out --run or --json" in tardif(*command, tmp_path / "b.run", "--json")[2]
+    assert not (tmp_path / "b.run").exists()
+
+
+def test_a_report_is_not_written_over_what_is_read_or_into_what_is_written(
+    index, fails, multi_vector_folder, tmp_path, tardif
+):
+    corpus, new = tmp_path / "corpus.jsonl", tmp_path / "new.index"
+    build = ("index", multi_vector_folder, corpus, "--out", new, "--report")
+    for place in (corpus, multi_vector_folder / "config.json"):
+        before = place.read_bytes()
+        for command in (build, ("rerank", multi_vector_folder, "bread", "--documents", corpus, "--report")):
+            assert "is read here" in fails(*command, place)
+        assert place.read_bytes() == before
+    assert "is read here" in fails("add", index, corpus, "--report", index / "manifest.json")
+    assert "is read here" in fails("explain", index, "bread", "--html", index / "manifest.json")
+    for place in (new, new / "report.jsonl"):
+        assert "give a file outside it" in fails(*build, place)
+    assert not new.exists()
+    for _ in range(2):
+        assert tardif("add", index, corpus, "--report", tmp_path / "report.jsonl")[0] == 0
+
+
+def test_no_index_replaces_the_folder_that_it_is_made_of(index, fails, multi_vector_folder, tmp_path):
+    home = tmp_path / "home"
+    (home / "docs").mkdir(parents=True)
+    (home / "docs" / "a.txt").write_text("The sea is blue.")
+    (tmp_path / "link").symlink_to(home / "docs")
+    for documents in (home / "docs", home / "docs" / "a.txt", tmp_path / "link"):
+        for out in (home, home / "docs"):
+            failed = fails("index", multi_vector_folder, documents, "--out", out, "--overwrite")
+            assert "would be replaced, and" in failed
+    assert "would be replaced" in fails("export", index, "--format", "vectors", "--out", index, "--overwrite")
+    assert (home / "docs" / "a.txt").read_text() == "The sea is blue."
+
+
+def test_paths_of_options_are_in_the_home_folder(index, tardif, monkeypatch, tmp_path):
+    write(tmp_path / "queries.jsonl", [{"_id": "1", "text": "bread"}])
+    (tmp_path / "ids.txt").write_text("d3\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert tardif("search", "~/index", "--queries=~/queries.jsonl", "--run=~/a.run")[:2] == (0, f"{tmp_path}/a.run\n")
+    assert (tmp_path / "a.run").is_file()
+    assert tardif("delete", "~/index", "--ids=~/ids.txt")[1] == "19\n"
+    assert tardif("explain", "~/index", "bread", "--html=~/a.html")[0] == 0
+    assert (tmp_path / "a.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--word-share", 0.5], "only with --hybrid"),
+        (["--exact", "--recall", 0.9], "leave one out"),
+    ],
+)
+def test_an_option_that_cannot_apply_is_refused(index, tardif, options, said):
+    code, out, err = tardif("search", index, "bread", *options)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_file_in_the_place_of_an_index_is_called_a_file(fails, tmp_path):
+    (tmp_path / "a.txt").write_text("The sea is blue.")
+    for verb in (("search", tmp_path / "a.txt", "sea"), ("doctor", tmp_path / "a.txt"), ("serve", tmp_path / "a.txt")):
+        said = fails(*verb)
+        assert "a.txt is a file: give the folder of an index." in said
+        assert "damaged" not in said
+
+
 def test_reranking_says_when_nothing_can_be_matched(tardif, multi_vector_folder, tmp_path):
     corpus = write(tmp_path / "corpus.jsonl", ROWS[:2])
     code, out, err = tardif("rerank", multi_vector_folder, "...", "--documents", corpus)

@@ -54,7 +54,7 @@ def test_an_index_is_measured_with_and_without_its_words(beir, multi_vector_fold
     index = tmp_path / "index"
     with Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, hybrid=True) as retriever:
         for name, hybrid in ((str(index), False), (f"hybrid:{index}", True)):
-            (figures,) = compare([name], [beir], run_file=tmp_path / "run.txt")
+            (figures,) = compare([name], [beir], run_file=tmp_path / "run.txt", overwrite=hybrid)
             found = read_run(tmp_path / "run.txt")
             expected = retriever.run({query["_id"]: query["text"] for query in QUERIES}, 100, hybrid=hybrid)
             assert figures.name == name
@@ -217,9 +217,58 @@ def test_no_run_is_written_over_another_or_over_one_that_is_measured(beir, tmp_p
     assert sorted(path.name for path in out.iterdir()) == ["bm25-2.run", "bm25.run"]
     assert read_run(out / "bm25-2.run") == read_run(Path(old)) != read_run(out / "bm25.run")
     for systems, place in ((["bm25", old], tmp_path / "old"), ([old], old)):
-        with pytest.raises(FolderError, match="a run would be written over it"):
-            compare(systems, [beir], run_file=place)
+        with pytest.raises(FolderError, match=r"would be written over, and .*bm25\.run is read here"):
+            compare(systems, [beir], run_file=place, overwrite=True)
     assert Path(old).read_bytes() == before
+
+
+def test_a_run_of_an_earlier_call_is_replaced_only_if_asked(beir, tmp_path):
+    run, out, old = tmp_path / "a.run", tmp_path / "runs", written(tmp_path / "old.run", q1=["d2"])
+    run.touch()  # an empty file holds nothing that could be lost
+    compare(["bm25"], [beir], run_file=run)
+    compare(["bm25", old], [beir], run_file=out)
+    before = run.read_bytes()
+    for systems, place in (([old], run), (["bm25"], run), (["bm25", old], out)):
+        with pytest.raises(FolderError, match=r"already exists: .*\(--overwrite\)"):
+            compare(systems, [beir], run_file=place)
+        assert run.read_bytes() == before
+        compare(systems, [beir], run_file=place, overwrite=True)
+        run.write_bytes(before)
+    with pytest.raises(SettingError, match="--run, which is not given"):
+        compare(["bm25"], [beir], overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "link.csv", "hard.csv", "x/../labels.csv", "corpus/a.txt", "away.txt"])
+def test_no_run_is_written_over_what_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("query,positive\nwhere is the sea,the sea is here\n")
+    Path("away.txt").write_text("bread rises")
+    for folder in ("corpus", "x"):
+        Path(folder).mkdir()
+    Path("corpus/a.txt").write_text("the sea is here")
+    Path("corpus/b.txt").symlink_to(tmp_path / "away.txt")
+    Path("link.csv").symlink_to("labels.csv")
+    Path("hard.csv").hardlink_to("labels.csv")
+    before = Path(name).read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(FolderError, match="would be written over, and .* is read here"):
+            compare(["bm25"], ["labels.csv"], documents="corpus", run_file=name, overwrite=overwrite)
+    assert Path(name).read_bytes() == before
+
+
+def test_an_index_without_words_is_refused_before_another_ranks(beir, multi_vector_folder, tmp_path, monkeypatch):
+    index = tmp_path / "index"
+    Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, quiet=True).close()
+    monkeypatch.setattr("tardif.evaluation.systems.rank_bm25", lambda *args, **how: pytest.fail("it ranks"))
+    with pytest.raises(SettingError, match=f"hybrid:{index}: .* was built without words: evaluate {index}"):
+        compare(["bm25", f"hybrid:{index}"], [beir])
+
+
+def test_a_file_has_no_splits(tmp_path):
+    (tmp_path / "labels.csv").write_text("query,positive\nwhere is the sea,the sea is here\n")
+    with pytest.raises(SettingError, match="is a file, which has no splits: leave the split out"):
+        compare(["bm25"], [tmp_path / "labels.csv"], split="dev")
+    assert compare(["bm25"], [tmp_path / "labels.csv"], split="test", measures=["RR@10"])[0].measures == {"RR@10": 1.0}
 
 
 def test_two_spellings_of_one_system_are_one_system(beir, tmp_path):

@@ -288,6 +288,18 @@ def test_a_model_moved_alone_is_named_once_and_remembered(place, monkeypatch):
     assert Retriever(moved / "index", device="cpu").home.path == moved / "elsewhere"
 
 
+def test_a_moved_model_is_named_in_a_home_folder(place, monkeypatch):
+    elsewhere = (place / "model").rename(place / "elsewhere")
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("USERPROFILE", str(place))
+    with Retriever("~/index", model="~/elsewhere") as opened:
+        assert opened.home.path == elsewhere
+        opened.use_query_encoder("~/index/encoder")
+        assert opened.search(QUERIES[0])
+    # Remembered as a place that does not depend on whose home it was.
+    assert json.loads(DiskIndex(place / "index").note("model place"))["path"] == str(elsewhere)
+
+
 def test_another_model_is_not_remembered(place):
     before = DiskIndex(place / "index").note("model place")
     shutil.copytree(place / "model", place / "other")

@@ -48,7 +48,7 @@ def explain(
     if not from_index and text is None:
         raise typer.BadParameter("give the document's text, or - for stdin", param_hint="TEXT")
     if html is not None:
-        check_file(html)  # before the model is loaded
+        check_file(html, read=[where, opening.model])  # before the model is loaded
     if text == "-":
         text = _stdin()
     found = _from_index(where, query, text, document, opening) if from_index else _of_text(where, query, text, opening)

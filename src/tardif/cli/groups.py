@@ -24,6 +24,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
@@ -84,6 +85,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(**values: Any) -> None:
         context: typer.Context = values.pop(_CONTEXT)
+        values = {option: _at_home(value) for option, value in values.items()}
         for name, group in groups.items():
             chosen = {option: values.pop(option) for option in names_of(group)}
             given = frozenset(option for option in chosen if _was_given(context, option))
@@ -95,6 +97,17 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     vars(run)["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return app.command(cls=SectionedCommand)(run)
+
+
+def _at_home(value: Any) -> Any:
+    """Paths with ``~`` expanded: in ``--model=~/x`` the shell leaves it."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_at_home, value))
+    if not isinstance(value, Path):
+        return value
+    from tardif.folders import expanded
+
+    return expanded(value)
 
 
 def _parameter(name: str, hint: Any, default: Any, section: str | None = None) -> inspect.Parameter:

@@ -70,8 +70,9 @@ def export(
 ) -> None:
     """Write a training set or a checkpoint in another tool's format, or an index as Parquet or to Qdrant."""
     from tardif.data.training_set import TrainingSet
+    from tardif.folders import check_output
     from tardif.index.manifest import is_index
-    from tardif.index.qdrant.places import check_own
+    from tardif.index.qdrant.places import check_own, qdrant_place
     from tardif.progress import Console
 
     console = Console()
@@ -80,9 +81,13 @@ def export(
             raise typer.BadParameter("uploads a model alone: leave out --out and --documents", param_hint="--push")
         put(_push(what, push, form or "sentence-transformers", private))
         return
+    if private:
+        raise typer.BadParameter("only for --push", param_hint="--private")
     if out is None or form is None:
         raise typer.BadParameter("give --format and --out, or --push", param_hint="--out")
     check_own(str(what), "an export")
+    if qdrant_place(out) is None:
+        check_output(Path(out), overwrite=overwrite, read=[what, documents])
     is_set = (what / "manifest.json").is_file()
     if is_set and documents is not None:
         raise typer.BadParameter("goes with a checkpoint", param_hint="--documents")

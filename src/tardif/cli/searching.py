@@ -86,6 +86,8 @@ def index(
     from tardif.index.qdrant.places import qdrant_place
     from tardif.search.retriever import Retriever
 
+    if "language" in options.given and not options.hybrid:
+        raise typer.BadParameter("of the words, which only --hybrid indexes", param_hint="--language")
     engine = "tardif" if qdrant_place(out) is None else "qdrant"
     if to is not None:
         check_choice("--to", to, ("tardif", "qdrant"))
@@ -153,9 +155,10 @@ def delete(
             missing = len(set(wanted)) - count
             lines = [f"{count} documents deleted" + (f"; {missing} were not in the index." if missing else ".")]
         else:
+            remarks = unknown_keys(opened, chosen)  # before the last document with a key may be gone
             count = opened.delete_where(chosen)
             done = f"{count} documents deleted." if count else "No document passes the filter. Nothing was deleted."
-            lines = [done, *unknown_keys(opened, chosen)]
+            lines = [done, *remarks]
         for line in lines:
             Console(quiet=quiet).say(line)
         put(str(len(opened)))
@@ -239,10 +242,12 @@ def search(
         ),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="With --ray: actors of each shard.")] = 1,
+    overwrite: Annotated[bool, "Replace the run that --run names."] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Search an index."""
+    from tardif.folders import check_file
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
@@ -252,8 +257,18 @@ def search(
         raise typer.BadParameter("--run needs --queries FILE", param_hint="--run")
     if run is not None and options.explain:
         raise typer.BadParameter("a run holds no texts: leave out --run or --explain", param_hint="--explain")
+    if run is not None and as_json:
+        raise typer.BadParameter("a run is written in TREC's format: leave out --run or --json", param_hint="--json")
+    if options.word_share is not None and not options.hybrid:
+        raise typer.BadParameter("only with --hybrid", param_hint="--word-share")
+    if options.exact and "recall" in options.given:
+        raise typer.BadParameter("with --exact every document is scored: leave one out", param_hint="--recall")
+    if run is None and overwrite:
+        raise typer.BadParameter("only for the file of --run", param_hint="--overwrite")
     if queries is None and reading.given:
         raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
+    if run is not None:
+        check_file(run, read=[index, queries, model], overwrite=overwrite)
     how, console = options.arguments(), Console(quiet=quiet)
     opening: dict[str, Any] = {"model": model, "device": None if device == "auto" else device_kind(device)}
     opening |= {"ray": ray, "replicas": replicas}

@@ -169,6 +169,7 @@ def read_judged(
     """
     how = how or Judging()
     how.check()
+    _check_split(source, split)
     action = how.actions["identical"]
     if identity := irds_id(source):
         name = name or identity
@@ -186,6 +187,15 @@ def read_judged(
     if documents is None and queries is None and _is_trec_qrels(source):
         return _judgements_alone(user_path(source), name)
     return _own(_read(Input.of([source], documents, queries, None, split), split, how, name or "data"), action)
+
+
+def _check_split(source: Any, split: str) -> None:
+    """Refuse the wish for a split of what has none; ``test`` is no wish, but the default."""
+    if split == TEST or not isinstance(source, str | Path):
+        return
+    if irds_id(source) is not None or user_path(source).is_file():
+        why = "is a file, which has no splits" if irds_id(source) is None else "names its split already"
+        raise SettingError(f"split={split!r}: {source} {why}: leave the split out (--split; in Python split=).")
 
 
 def _is_trec_qrels(source: Any) -> bool:

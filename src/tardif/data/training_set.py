@@ -25,7 +25,7 @@ from tardif.data.spooled import COLUMNS, SpooledById, by_id, columns_of, spooled
 from tardif.display import ShortDict, ShortList, brief_repr, table
 from tardif.errors import FolderError
 from tardif.extras import need
-from tardif.folders import read_json, staged, write_json
+from tardif.folders import expanded, read_json, staged, write_json
 from tardif.types import Document, Example
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class TrainingSet:
             FolderError: the folder exists (and ``overwrite`` is false) or cannot be written.
         """
         need("train", "A training set", ["pyarrow"])
-        folder = Path(folder)
+        folder = expanded(folder)
         with staged(folder, overwrite=overwrite) as aside:
             counts = self.write_tables(aside)
             write_making(aside, self.evidence)
@@ -195,7 +195,7 @@ class TrainingSet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        folder = Path(folder)
+        folder = expanded(folder)
         manifest = read_json(folder / "manifest.json", what="a prepared training set")
         if not _is_manifest(manifest):
             raise FolderError(f"{folder} is not a prepared training set.")
@@ -352,7 +352,7 @@ def write_manifest(
 def is_training_set(folder: str | Path) -> bool:
     """Whether a folder holds a training set, of any version."""
     try:
-        return _is_manifest(read_json(Path(folder) / "manifest.json", what="a prepared training set"))
+        return _is_manifest(read_json(expanded(folder) / "manifest.json", what="a prepared training set"))
     except FolderError:
         return False
 

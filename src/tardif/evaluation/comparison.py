@@ -44,6 +44,7 @@ class Measuring:
         documents, queries: the corpus of labelled tables; the texts of queries that are named by ids.
         measures: ir-measures' names.
         run_file: where to write the run; of several systems or data sets, the folder for a run of each.
+        overwrite: let ``run_file`` replace runs that are there.
         language: of BM25.
         device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
         processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of
@@ -59,6 +60,7 @@ class Measuring:
     queries: Any = None
     measures: Sequence[str] = MEASURES
     run_file: str | Path | None = None
+    overwrite: bool = False
     language: str = "en"
     device: str | int = "cpu"
     processes: int | None = None
@@ -170,11 +172,14 @@ def _prepare(
     )
     base, names = _check_systems(systems, against), _data_names(data)
     every = systems if against is None else [*systems, against]
-    outputs: list[Output] = []
+    outputs, read = list[Output](), [*data, asked.documents, asked.queries]
     if asked.run_file is not None:
-        outputs.append(RunOutput(asked.run_file, every, names, only=len(systems) == 1))
+        only, overwrite = len(systems) == 1, asked.overwrite
+        outputs.append(RunOutput(asked.run_file, every, names, only=only, read=read, overwrite=overwrite))
+    elif asked.overwrite:
+        raise SettingError("--overwrite is for the runs of --run, which is not given (in Python run_file).")
     if out is not None:
-        outputs.append(EvaluationFolder(out, every, names))
+        outputs.append(EvaluationFolder(out, every, names, read=read))
     sets = asked.read(data, names)
     for judged in sets:
         check_judgements(parsed, judged.qrels)

@@ -107,7 +107,8 @@ def evaluate(
             (:mod:`tardif.evaluation.saving`). Interrupted, the same call continues.
         console: where to show progress; None shows nothing.
         **how: of :class:`tardif.evaluation.comparison.Measuring`: ``measures``, ``split``, ``documents``, ``queries``,
-            ``run_file``, ``language``, ``device``, ``processes``, ``exact``, ``how``; and ``command``, for the report.
+            ``run_file``, ``overwrite``, ``language``, ``device``, ``processes``, ``exact``, ``how``; and ``command``,
+            for the report.
 
     Raises:
         SettingError: an argument is not known, or there is nothing to compare.

@@ -57,24 +57,34 @@ class RunOutput:
         systems: the names of the systems, the one compared against last.
         sets: the names of the data sets.
         only: there is one system beside the one compared against. With one data set too, only its run is written.
+        read: what else the evaluation reads.
+        overwrite: replace runs that are there.
 
     Raises:
-        FolderError: the place cannot be written, or a run would overwrite one that is evaluated.
+        FolderError: the place cannot be written, or a run would overwrite another one or what is read.
     """
 
-    def __init__(self, where: str | Path, systems: Sequence[str], sets: Sequence[str], *, only: bool) -> None:
+    def __init__(
+        self,
+        where: str | Path,
+        systems: Sequence[str],
+        sets: Sequence[str],
+        *,
+        only: bool,
+        read: Sequence[Any] = (),
+        overwrite: bool = False,
+    ) -> None:
         systems = list(dict.fromkeys(systems))
         self._where = user_path(where)
         self._only = (systems[0], sets[0]) if only and len(sets) == 1 else None
         self._names = file_names(systems, sets, with_data=len(sets) > 1)
-        if self._only is not None:
-            check_file(self._where)
-        elif self._where.exists() and not self._where.is_dir():
+        if self._only is None and self._where.exists() and not self._where.is_dir():
             raise FolderError(
                 f"{self._where} is a file, and several runs are written: give a folder for them (--run; in Python "
                 "run_file)."
             )
-        _check_not_measured(systems, [self._path(*key) for key in ([self._only] if self._only else self._names)])
+        for key in [self._only] if self._only else self._names:
+            check_file(self._path(*key), read=[*_paths(systems), *read], overwrite=overwrite)
 
     def save(self, system: System, data: str, run: Run, console: Console) -> None:
         """Write a run, if it was asked for; name the file, if its name is ours."""
@@ -97,17 +107,24 @@ class EvaluationFolder:
         where: the folder. An earlier evaluation's files are replaced where they have the same names.
         systems: the names of the systems.
         sets: the names of the data sets.
+        read: what else the evaluation reads.
 
     Raises:
-        FolderError: the folder cannot be written, holds something else's ``results.json``, or has a run file that is
-            measured under a name that is written.
+        FolderError: the folder cannot be written, holds something else's ``results.json``, or has a file that is read
+            under a name that is written.
     """
 
-    def __init__(self, where: str | Path, systems: Sequence[str], sets: Sequence[str]) -> None:
+    def __init__(
+        self, where: str | Path, systems: Sequence[str], sets: Sequence[str], *, read: Sequence[Any] = ()
+    ) -> None:
         self.path = check_folder(where)
         systems = list(dict.fromkeys(systems))
         self._names = file_names(systems, sets, with_data=True)
-        _check_not_measured(systems, [self.run_path(*key) for key in self._names])
+        # Only files: the folder may lie in one that is read, such as a model's, and the same call continues in it.
+        files = [one for one in [*_paths(systems), *read] if isinstance(one, str | Path) and user_path(one).is_file()]
+        for key in self._names:
+            for path in (self.run_path(*key), self.values_path(*key)):
+                check_file(path, read=files)
 
     def run_path(self, system: str, data: str) -> Path:
         """The file of a system's run on a data set."""
@@ -189,14 +206,9 @@ def _write_run(path: Path, run: Run, console: Console) -> None:
         console.say(f"{path.name}: {line}")
 
 
-def _check_not_measured(systems: Sequence[str], written: Sequence[Path]) -> None:
-    """Refuse to write over a run file while it is measured."""
-    places = {path.resolve() for path in written}
-    if over := next((name for name in systems if user_path(name).resolve() in places), None):
-        raise FolderError(
-            f"{over} is measured, and a run would be written over it: give another place for the runs (--run or --out; "
-            "in Python run_file or out)."
-        )
+def _paths(systems: Sequence[str]) -> list[str]:
+    """The systems that may be files or folders, without what stands before a path."""
+    return [name.removeprefix("hybrid:").removeprefix("dense:") for name in systems if name != "bm25"]
 
 
 def _check_results(folder: Path) -> None:

@@ -202,9 +202,14 @@ def _index(name: str, where: Path | str, options: SystemOptions, *, hybrid: bool
     # onnxruntime encodes queries on the CPU; a device is for PyTorch.
     retriever = Retriever(where, device=None if options.device == "cpu" else options.device)
     options.opened.enter_context(retriever)
+    index: Any = retriever.index
+    if hybrid and index.manifest.get("words") is None:  # before another system ranks
+        raise SettingError(
+            f"{name}: {where} was built without words: evaluate {where} by its vectors, or build it with --hybrid "
+            "(in Python hybrid=True)."
+        )
 
     def given() -> dict[str, str]:
-        index: Any = retriever.index
         state = index.digest() if isinstance(index, QdrantIndex) else f"{index.identity} {index.change}"
         return {"the index": state}
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from tardif.display import Short, table
 from tardif.errors import FolderError
+from tardif.folders import expanded
 from tardif.index.codebooks import read_codebook
 from tardif.index.fulltext import words_of
 from tardif.index.manifest import read_manifest
@@ -86,7 +87,7 @@ def examine_index(folder: str | Path) -> Examination:
     Raises:
         FolderError: the folder is not an index, its manifest is damaged, or it was written by another version.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     manifest = read_manifest(folder)
     found = Examination()
     try:
@@ -209,7 +210,7 @@ def mend(folder: str | Path, found: Examination) -> list[str]:
     Raises:
         FolderError: the database cannot be read, or the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     done: list[str] = []
     manifest = read_manifest(folder)
     with closing(_store(folder, manifest)) as store, store.writing() as database:

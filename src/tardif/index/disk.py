@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from tardif.checks import check_hits, check_ids, check_list
 from tardif.errors import DataError, FolderError, ReplacedError, SettingError
-from tardif.folders import share, writable, write_json
+from tardif.folders import expanded, share, writable, write_json
 from tardif.index.codebooks import centroid_count, write_codebook
 from tardif.index.codes import Codebook, TiledQuery, check_bits, fixed_query, scale_of, to_fixed, train
 from tardif.index.compaction import PLAIN_TOKENS, merge, victims, write_vectors
@@ -80,7 +80,7 @@ class DiskIndex:
         Raises:
             FolderError: the folder is not an index, is damaged, or was written by another version.
         """
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self._workers, self._incomplete = Workers(threads or os.cpu_count() or 1), incomplete
         self._background = Background("tardif-compaction")
         self._open_files()
@@ -147,7 +147,7 @@ class DiskIndex:
             SettingError: ``bits`` cannot be used, or the language is unknown.
             FolderError: the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         about = {"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)}
         if shard is None:
             manifest = new_manifest(about)

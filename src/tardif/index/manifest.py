@@ -89,7 +89,7 @@ def values_checksum(values: Any) -> str:
 
 def is_index(folder: str | Path) -> bool:
     """Whether a folder is an index, in shards or not, of any version."""
-    return any(_has(Path(folder) / name, form) for name, form in ((MANIFEST, FORMAT), (SHARDS, SHARDS_FORMAT)))
+    return any(_has(expanded(folder) / name, form) for name, form in ((MANIFEST, FORMAT), (SHARDS, SHARDS_FORMAT)))
 
 
 def check_no_shard(folder: Path) -> Path:

@@ -115,7 +115,7 @@ class ShardedFolder(ShardedIndex):
         Raises:
             FolderError: the folder is no index in shards, was written by another version, or no shard can be opened.
         """
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self._threads = threads or os.cpu_count() or 1
         self._open_shard = open_shard or (lambda place, count: DiskIndex(place, threads=count))
         self._open()
@@ -163,7 +163,7 @@ class ShardedFolder(ShardedIndex):
     ) -> ShardedFolder:
         """Create an empty index in an empty or new folder. Arguments and errors are those of
         :meth:`tardif.index.disk.DiskIndex.create`, and the number of shards."""
-        folder, count = Path(folder), check_shards(shards)
+        folder, count = expanded(folder), check_shards(shards)
         about: dict[str, Any] = {"bits": check_bits(bits), "pool": pool, "words": words, "model": dict(model)}
         manifest = new_shards(about, count)
         with writable(folder):

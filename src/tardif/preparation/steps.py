@@ -119,7 +119,7 @@ def prepare_folder(
     out = Path(out)
     work = work or work_folder(out)
     # Before the work: a folder that exists must not be found after an hour of mining.
-    place = check_output(out, overwrite=overwrite)
+    place = check_output(out, overwrite=overwrite, read=[*given.sources, documents, queries])
     if not storable(str(place)):
         raise FolderError(f"{place} is not UTF-8, which DuckDB needs: choose another output folder.")
     with _mining_in(work, how), staged(out, overwrite=overwrite) as aside:

@@ -30,7 +30,8 @@ def report(
 
     Raises:
         SettingError: no folder is given, or one twice.
-        FolderError: a folder holds nothing to show or is damaged, or the file cannot be written.
+        FolderError: a folder holds nothing to show or is damaged, or the file cannot be written or is
+            read.
 
     >>> from tardif.preparation import prepare_folder
     >>> folder = prepare_folder(["pairs.jsonl"], None, "set-to-report", validation=0)
@@ -43,7 +44,9 @@ def report(
     several = [folders] if isinstance(folders, str | Path) else list(folders)
     place = None if out is None else user_path(out)
     if place is not None:
-        check_file(place)
+        # The page of a folder is no part of what is drawn.
+        read = [folder for folder in several if place.resolve() != (user_path(folder) / PAGE).resolve()]
+        check_file(place, read=read)
     sources = read_sources(several)
     place = user_path(several[0]) / PAGE if place is None else place
     # A text may hold half a surrogate pair, which UTF-8 cannot encode.

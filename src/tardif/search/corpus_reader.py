@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tardif.checks import shown
 from tardif.data.json_metadata import as_stored
 from tardif.encoder.base import Base
-from tardif.errors import DataError, SettingError, TardifError
-from tardif.folders import check_file
+from tardif.errors import DataError, FolderError, SettingError, TardifError
+from tardif.folders import check_file, expanded
 from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.sharded_folder import FolderIndex
 from tardif.index.spool import Held, SpooledCorpus, text_digest
@@ -41,6 +41,8 @@ class CorpusReader:
         console: shows the report.
         file: a file for the report as JSON lines; None for none.
         options: how tables are read, by the names of :class:`tardif.data.reading.Reading`.
+        beside: what the caller reads beside the documents, which ``file`` must not replace.
+        out: the folder that the caller writes.
 
     Attributes:
         options: how tables are read, checked.
@@ -48,10 +50,19 @@ class CorpusReader:
 
     Raises:
         SettingError: an option or ``file`` cannot be used.
-        FolderError: ``file`` cannot be written.
+        FolderError: ``file`` cannot be written, or is read or written otherwise.
     """
 
-    def __init__(self, documents: Any, console: Console, file: str | Path | None, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        documents: Any,
+        console: Console,
+        file: str | Path | None,
+        options: Mapping[str, Any],
+        *,
+        beside: Sequence[Any] = (),
+        out: Path | None = None,
+    ) -> None:
         # Imported here and in the methods below: a search reads no documents, and must answer at once.
         from tardif.data.document_report import DocumentReport
         from tardif.data.reading import reading_from
@@ -59,9 +70,11 @@ class CorpusReader:
         if file is not None and not isinstance(file, str | Path):
             raise SettingError(f"report={shown(file)}: give the path of a file to write.")
         self.documents, self.console = documents, console
-        self.file = None if file is None else Path(file)
+        self.file = None if file is None else expanded(file)
         if self.file is not None:
-            check_file(self.file)
+            check_file(self.file, read=[documents, *beside])
+            if out is not None and self.file.resolve().is_relative_to(out.resolve()):
+                raise FolderError(f"{self.file} is in {out}, which is written anew: give a file outside it (--report).")
         self.options = reading_from(options)
         self.report = DocumentReport()
 

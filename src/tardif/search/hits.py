@@ -53,6 +53,10 @@ class SearchOptions:
             raise SettingError(f"recall={shown(recall)}: give a share above 0, at most 1.")
         chosen = None if where is None else parse_filter(where)
         share = None if word_share is None else check_share(word_share)
+        if share is not None and not hybrid:
+            raise SettingError(
+                f"word_share={shown(word_share)}: it is of a hybrid search: ask for one (hybrid), or leave it out."
+            )
         return cls(check_hits(k), chosen, exact, float(recall), hybrid, share, bool(group))
 
 

@@ -16,6 +16,7 @@ from tardif.display import Short
 from tardif.encoder.base import cached_revision, is_hub_id, resolve_base
 from tardif.encoder.identity import fingerprint
 from tardif.errors import FolderError, ModelError
+from tardif.folders import expanded
 from tardif.index.qdrant.qdrant_index import QdrantIndex
 from tardif.index.sharded_folder import FolderIndex
 from tardif.ranking import WORD_SHARE
@@ -164,8 +165,8 @@ def _share(value: Any, default: T) -> float | T:
 
 def _folder_of(given: str) -> Path:
     """The folder that a user gave, or that of a hub id."""
-    folder = Path(given)
-    if folder.expanduser().exists() or not is_hub_id(given):
+    folder = expanded(given)
+    if folder.exists() or not is_hub_id(given):
         return folder
     return resolve_base(given).folder
 
@@ -174,7 +175,7 @@ def _place(folder: Path, index: Path | str) -> dict[str, Any]:
     """A folder as an absolute path and as one relative to the index; Windows has none between two drives, and nobody
     to an address."""
     # Not resolve(): a link to the model stays a link.
-    folder = folder.expanduser().absolute()
+    folder = folder.absolute()
     if isinstance(index, str):
         return {"path": str(folder), "relative": None}
     index = index.absolute()

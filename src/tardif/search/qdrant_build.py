@@ -58,16 +58,17 @@ _Row: TypeAlias = tuple[Document, Vectors, NDArray[np.int64] | None, str]
 _DECIDES = ("format", "version", "pool", "bits", "from")
 
 
-def check_target(place: Service | Edge, *, overwrite: bool) -> None:
+def check_target(place: Service | Edge, *, overwrite: bool, read: Sequence[Any] = ()) -> None:
     """Check, before any work, that an index can be built at a place.
 
     Raises:
         MissingExtraError: the extra ``qdrant`` is not installed.
-        FolderError: there is one, and ``overwrite`` is false; or the folder cannot be written.
+        FolderError: there is one, and ``overwrite`` is false; or the folder cannot be written, or holds what the build
+            reads (``read``).
         ServiceError: no service answers, or it refuses.
     """
     if isinstance(place, Edge):
-        check_output(check_no_shard(place.folder), overwrite=overwrite)
+        check_output(check_no_shard(place.folder), overwrite=overwrite, read=read)
         return
     engine = place.engine()
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tardif.errors import FolderError, SettingError
 from tardif.extras import MODEL, need
-from tardif.folders import publish
+from tardif.folders import expanded, publish
 from tardif.index.checking import Examination, examine_index, mend, to_encode
 from tardif.index.disk import DiskIndex
 from tardif.index.pieces import blocks_of, by_whole
@@ -95,7 +95,7 @@ def repair(
         return [], found
     # Before anything is removed: what is lost is encoded again.
     need("train", "Repairing an index", MODEL)
-    folder = Path(index)
+    folder = expanded(index)
     parts = {folder / name: part for name, part in found.shards.items()} if is_sharded(folder) else {folder: found}
     # First remove what is damaged, so that the index opens; then encode again what it lacks.
     done = [line for place, part in parts.items() if part.problems for line in mend(place, part)]

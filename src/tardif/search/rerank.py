@@ -75,7 +75,7 @@ def rerank(
     ready: Callable[[], Any] = lambda: model  # noqa: E731
     if isinstance(model, str | Path):
         ready = ready_encoder(model, device=device, trust_remote_code=trust_remote_code)
-    reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
+    reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=[model])
     given = reader.uncut()
     opened = ready()
     reader.show_unread(opened, given, "Cut them first, or search an index of pieces (tardif index --chunk).")

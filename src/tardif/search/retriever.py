@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -187,7 +188,7 @@ class Retriever:
         Args:
             folder: that ``tardif export MODEL --format onnx`` wrote.
         """
-        self._model.use_exported(Path(folder))
+        self._model.use_exported(expanded(folder))
 
     def reopen(self) -> None:
         """Continue with the index that is in the folder now.
@@ -272,9 +273,9 @@ class Retriever:
         need("train", "Indexing documents", INDEXING)
         place = qdrant_place(out)
         if place is not None:
-            check_target(place, overwrite=overwrite)
+            check_target(place, overwrite=overwrite, read=[model, documents])
         else:
-            out = check_output(check_no_shard(Path(out)), overwrite=overwrite)
+            out = check_output(check_no_shard(Path(out)), overwrite=overwrite, read=[model, documents])
         words = find_language(language).code if hybrid else None
         count = None if shards is None else check_shards(shards)
         if place is not None and count is not None:
@@ -283,7 +284,8 @@ class Retriever:
         own_bits = 8 if bits is None or place is not None else bits
         decided: Any = {"chunk": chunk, "bits": own_bits, "pool": pool, "words": words, "precision": precision}
         options = BuildOptions(**decided, overwrite=overwrite, ray=ray, **how)
-        reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
+        target = Path(out) if place is None else None
+        reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=[model], out=target)
         if place is not None:
             encoder = build_in_qdrant(model, reader, place, options, bits)
         elif count is None:
@@ -324,7 +326,7 @@ class Retriever:
                 errors.
         """
         need("train", "Indexing documents", INDEXING)
-        reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
+        reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=[model])
         self = cls.__new__(cls)
         self._joined = contextlib.ExitStack()
         self.index, self.home, self.pool, self._chunk = MemoryIndex(), None, check_pool(pool), chunk
@@ -397,7 +399,8 @@ class Retriever:
         """
         need("train", "Adding documents", INDEXING)
         self._check_changeable()
-        reader = CorpusReader(documents, Console(quiet=quiet), report, reading)
+        beside = [self._call.keywords["model"], self.index.folder] if isinstance(self.index, FolderIndex) else []
+        reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=beside)
         with reader.corpus(chunk, self._model.base, self._scratch()) as corpus:
             return self._put(reader, corpus, source_of(documents))
 
@@ -585,8 +588,8 @@ class Retriever:
     def _options(
         self, k: int, where: Where, exact: bool, recall: float, hybrid: bool, word_share: float | None, group: bool
     ) -> SearchOptions:
-        share = self.word_share if word_share is None else word_share
-        return SearchOptions.of(k, where, exact, recall, hybrid, share, group)
+        options = SearchOptions.of(k, where, exact, recall, hybrid, word_share, group)
+        return options if options.word_share is not None else replace(options, word_share=self.word_share)
 
     def _hits(
         self,

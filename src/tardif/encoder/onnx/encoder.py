@@ -18,6 +18,7 @@ from tardif.encoder.onnx.graph import check_graph
 from tardif.encoder.onnx.runtime import runtime
 from tardif.encoder.spans import ReadText, as_unicode, read_text
 from tardif.errors import FolderError, SettingError, first_line, is_failure
+from tardif.folders import expanded
 from tardif.forks import ForkAware, register
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class LightEncoder(ForkAware):
         """
         if threads is not None and threads < 1:
             raise SettingError(f"threads={threads}: give 1 or more.")
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self.form: QueryForm = read_form(self.folder)
         self._tokenizer = self._open_tokenizer(self.form.prompt, self.form.max_tokens)
         self._documents: Tokenizer | None = None

@@ -17,7 +17,7 @@ from tardif.checks import is_int
 from tardif.checksums import checksum, fault
 from tardif.encoder.blanks import Blanks
 from tardif.errors import FolderError
-from tardif.folders import read_json, write_json
+from tardif.folders import expanded, read_json, write_json
 
 FORMAT = "tardif-query-encoder"
 VERSION = 2
@@ -97,7 +97,7 @@ def exported_encoder(place: str | Path) -> Path | None:
     >>> exported_encoder("support.index").name, exported_encoder("models/support")
     ('encoder', None)
     """
-    folders = (Path(place), Path(place) / INSIDE)
+    folders = (expanded(place), expanded(place) / INSIDE)
     return next((folder for folder in folders if (folder / SETTINGS).is_file()), None)
 
 

@@ -101,7 +101,7 @@ def export_checkpoint(
     if documents is not None and format in _BASES:
         raise SettingError(f"documents: the format {format} holds a model alone; leave them out.")
     path = expanded(out).absolute()
-    check_output(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite, read=[checkpoint, documents])
     from tardif.encoder.model import open_model
     from tardif.integrations.checkpoints.card import export_card
     from tardif.training.model_card import write_card
@@ -126,7 +126,7 @@ def _read(documents: Any) -> list[Document]:
     from tardif.data.documents import read_documents
     from tardif.index.manifest import is_index
 
-    folder = Path(documents) if isinstance(documents, str | Path) else None
+    folder = expanded(documents) if isinstance(documents, str | Path) else None
     if folder is None or not (is_index(folder) or (folder / "index.sqlite").is_file()):
         return read_documents(documents)
     from tardif.index.sharded_folder import open_index

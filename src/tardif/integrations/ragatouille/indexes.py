@@ -16,7 +16,7 @@ from typing import Any
 
 from tardif.checks import called, check_ids
 from tardif.errors import DataError, FolderError
-from tardif.folders import read_json, write_json
+from tardif.folders import expanded, read_json, write_json
 from tardif.progress import Console
 from tardif.search.retriever import Retriever
 from tardif.types import Document, Piece
@@ -40,7 +40,7 @@ class IndexFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self.index = self.path / INDEX
 
     @property
