@@ -170,7 +170,7 @@ def test_a_hybrid_and_a_grouped_ranking_are_those_of_one_index(tmp_path):
         for n in range(4):
             index.add(*plain.cut(f"page-{n}.md", 3, seed=n, text="the moon and the tide"))
     for hybrid in (True, False):
-        options = SearchOptions.of(8, None, True, 0.99, hybrid, 0.4, group=True)
+        options = SearchOptions.of(8, None, True, 0.99, hybrid, 0.4 if hybrid else None, group=True)
         rankings = [
             rank_queries(index, lambda texts: (plain.vectors_of(9, 3 * len(texts)), [3] * len(texts)), WORDS, options)
             for index in (parts[0], sharded)
