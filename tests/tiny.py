@@ -114,6 +114,26 @@ def save_base(family: str, folder: Path) -> Path:
     return folder
 
 
+SLOW = ("BertJapaneseTokenizer", "PhobertTokenizer", "BertweetTokenizer")
+
+
+def save_slow(tokenizer: str, base: Path, folder: Path, merges: str = "") -> Path:
+    """A copy of a base (BERT for the first, RoBERTa for the others) with one of the tokenizers that are all Python."""
+    written = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns(*written))
+    options = {"tokenizer_class": tokenizer, "model_max_length": POSITIONS}
+    if tokenizer == "BertJapaneseTokenizer":
+        options |= {"word_tokenizer_type": "basic", "do_lower_case": False}
+        vocabulary = json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
+        (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
+    else:
+        symbols = string.ascii_letters + string.digits + string.punctuation
+        (folder / "vocab.txt").write_text("".join(f"{piece} 1\n{piece}@@ 1\n" for piece in symbols) + "et@@ 1\n")
+        (folder / "bpe.codes").write_text(merges)
+    _write_json(folder / "tokenizer_config.json", options)
+    return folder
+
+
 def save_dense(base: Path, folder: Path) -> Path:
     """A dense sentence-transformers model on ``base``."""
     from sentence_transformers import SentenceTransformer

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
+from functools import cache
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ import tiny
 from tardif.encoder.base import resolve_base
 from tardif.encoder.model import (
     build_model,
+    check_tokenizer,
     fit_projection,
     open_model,
     projection_of,
@@ -55,6 +59,92 @@ def base(base_folder):
 @families
 def test_a_saved_model_opens_in_one_line(fresh, family, tmp_path):
     assert_opens_elsewhere(fresh(family), tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def slow_base(base_folder, tmp_path_factory):
+    """A base of each tokenizer that is all Python, made when first asked for."""
+
+    def made(tokenizer):
+        family = "bert" if tokenizer.startswith("BertJ") else "roberta"
+        return tiny.save_slow(tokenizer, base_folder(family), tmp_path_factory.mktemp("slow") / "base")
+
+    return cache(made)
+
+
+@pytest.mark.parametrize("markers", [None, False])
+@pytest.mark.parametrize("tokenizer", tiny.SLOW)
+def test_a_base_with_a_tokenizer_that_is_all_python_gives_a_model(slow_base, tmp_path, tokenizer, markers):
+    base, recipe = resolve_base(slow_base(tokenizer)), Recipe(markers=markers)
+    check_tokenizer(base, recipe)
+    model = build_model(base, recipe)
+    assert type(model.tokenizer).__name__ == tokenizer
+    assert {".", "!", "?"} <= set(model[1].skiplist_words)
+    assert len(model.encode_document("cat.")) == len(model.encode_document("cat"))
+    marked = len(model.encode_query("cat")) - len(raw_view(model).encode_query("cat"))
+    assert marked == (markers is None)
+    model.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    assert_equal_vectors(model, open_model(str(tmp_path / "model")))
+
+
+def test_a_tokenizer_that_is_lost_when_it_is_saved_is_refused(base_folder, tmp_path):
+    # transformers writes BERTweet's merges without their counts, and reads them with counts.
+    folder = tiny.save_slow("BertweetTokenizer", base_folder("roberta"), tmp_path / "base", "e t 2\nt e 1\n")
+    for opened in (build_model, check_tokenizer):
+        with pytest.raises(ModelError, match="BertweetTokenizer.* once transformers has saved it"):
+            opened(resolve_base(folder), Recipe())
+
+
+def without_padding(folder, family):
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("pad_token", None)
+    # The classes of a family have a default.
+    return edit(folder / "tokenizer_config.json", {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def edit(path, value):
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
+def test_a_tokenizer_that_cannot_pad_is_refused_with_a_way_out(base_folder, tmp_path, family):
+    folder = tmp_path / "base"
+    shutil.copytree(base_folder(family), folder)
+    path = without_padding(folder, family)
+    for opened in (build_model, check_tokenizer):
+        with pytest.raises(ModelError, match="without a padding token") as error:
+            opened(resolve_base(folder), Recipe())
+    advised = json.loads("{" + re.search(r"put (.*?) into", str(error.value))[1] + "}")
+    edit(path, {**json.loads(path.read_text()), **advised})
+    check_tokenizer(resolve_base(folder), Recipe())
+    whole = build_model(resolve_base(base_folder(family)), Recipe())
+    assert_equal_vectors(build_model(resolve_base(folder), Recipe()), whole)
+
+
+def test_a_tokenizer_that_needs_a_package_is_refused_by_its_name(slow_base, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fugashi", None)
+    folder = tmp_path / "base"
+    shutil.copytree(slow_base("BertJapaneseTokenizer"), folder)
+    path = folder / "tokenizer_config.json"
+    edit(path, {**json.loads(path.read_text()), "word_tokenizer_type": "mecab"})
+    for opened in (build_model, check_tokenizer):
+        with pytest.raises(ModelError, match="needs a package that is not installed .*fugashi"):
+            opened(resolve_base(folder), Recipe())
+
+
+def test_markers_that_change_the_tokens_are_refused_and_can_be_left_out(base_folder, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(base_folder("bert"), folder)
+    # Without a token that begins a text, nothing stands before the marker.
+    edit(folder / "tokenizer.json", {**json.loads((folder / "tokenizer.json").read_text()), "post_processor": None})
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    edit(folder / "tokenizer_config.json", {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+    for opened in (build_model, check_tokenizer):
+        with pytest.raises(ModelError, match="markers=False"):
+            opened(resolve_base(folder), Recipe())
+        opened(resolve_base(folder), Recipe(markers=False))
 
 
 @families

@@ -40,6 +40,25 @@ def test_a_resumed_run_ends_with_the_same_bytes(make, unbroken, batch):
     assert not result.failure
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_run_that_is_broken_off_after_its_last_step_shows_what_it_learnt(make, unbroken, monkeypatch, share):
+    settings = {**SHORT, "lr": 1e-2, "evaluations": 1, "base_share": share, "base_pull": 0, "length_pull": 0}
+    (whole, expected), broken = unbroken(**settings), make("broken")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(publishing.Publisher, "finish", press_ctrl_c_twice)
+        broken.train(**settings)
+    result = make("broken").train(resume=True, **settings)
+    assert result.settings["resumed_at"] == [result.settings["best_step"]] == [STEPS]
+    assert figures(result) == figures(expected)
+    assert weights(broken) == weights(whole)
+    shown = [json.loads((trainer.path / "report" / "examples.json").read_text()) for trainer in (whole, broken)]
+    assert shown[0] == shown[1]
+
+
+def press_ctrl_c_twice(*_):
+    raise KeyboardInterrupt
+
+
 def test_gradient_accumulation_can_be_resumed_amid_an_epoch_and_again(make, unbroken):
     settings = {**SHORT, "batch_size": 4, "dropout": 0.1, "gradient_accumulation_steps": 2}
     (whole, _), broken = unbroken(**settings), make("broken")

@@ -127,6 +127,19 @@ def test_a_wrong_setting_is_refused_before_the_weights_are_read(trainer, monkeyp
     assert left_in(trainer) == []
 
 
+def test_a_tokenizer_that_cannot_be_used_is_refused_before_the_data_are_read(base_folder, pairs, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(base_folder("bert"), folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": "PreTrainedTokenizerFast"}))
+    trainer = Trainer("tiny", folder, devices="cpu", out=tmp_path / "out", quiet=True)
+    read = []
+    with pytest.raises(ModelError, match="without a padding token"):
+        trainer.prepare(read.append(pair) or pair for pair in pairs)
+    assert read == []
+
+
 def test_training_publishes_a_checkpoint_with_its_results(trainer):
     result = trainer.train(**SHORT)
     assert left_in(trainer) == ["tiny"]

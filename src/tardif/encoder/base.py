@@ -54,7 +54,7 @@ _TOKENIZER_FILES = (
     ("spm.model",),
 )
 # Without pickles (.bin) and other frameworks' weights.
-_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.py", "artifact.metadata", "README.md"]
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.codes", "*.py", "artifact.metadata", "README.md"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import math
 import re
@@ -58,9 +59,28 @@ def loading(what: str, folder: Path) -> Iterator[None]:
     except BaseException as error:
         if not is_failure(error):
             raise
+        if missing := _missing_package(error, folder):
+            raise ModelError(f"{what} needs a package that is not installed ({missing}): install it.") from error
         raise ModelError(
             f"{what} cannot be loaded from {folder} ({_reason(error)}): fetch or save it again."
         ) from error
+
+
+def _missing_package(error: BaseException, folder: Path) -> str:
+    """What a library says of a package that it misses; empty if it misses none."""
+    if isinstance(error, ImportError):
+        return _reason(error)
+    from transformers import AutoTokenizer
+
+    try:
+        # sentence-transformers says only that there is no tokenizer, if that of a language needs a package of its own.
+        AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except ImportError as missing:
+        return _reason(missing)
+    except BaseException as another:
+        if not is_failure(another):
+            raise
+    return ""
 
 
 def _reason(error: BaseException) -> str:
@@ -143,6 +163,7 @@ def check_built(what: str, folder: Path, model: Any, encode: Callable[[], Any]) 
     """
     check_finite(what, folder, model)
     first: Any = model[0]
+    check_padding(what, folder, first.tokenizer, first.model.config.pad_token_id)
     known, rows = len(first.tokenizer), first.model.get_input_embeddings().weight.shape[0]
     if known > rows:
         raise ModelError(
@@ -157,6 +178,26 @@ def check_built(what: str, folder: Path, model: Any, encode: Callable[[], Any]) 
         raise ModelError(
             f"{what} gives NaN or infinite numbers for a text: {folder} is damaged; fetch or save it again."
         )
+
+
+def check_padding(what: str, folder: Path, tokenizer: Any, number: Any) -> None:
+    """Raise a ModelError if a tokenizer has no padding token.
+
+    Args:
+        what: the model in the error, such as "The base NAME".
+        folder: the model's folder.
+        tokenizer: of transformers.
+        number: what the model's config gives as the padding token's id, if anything.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    known = {place: name for name, place in tokenizer.get_vocab().items()}
+    # Any token will do, as nothing attends to padding. The config's own keeps what the weights were trained with.
+    named = known.get(number) or tokenizer.sep_token or tokenizer.eos_token or tokenizer.unk_token or known.get(0)
+    raise ModelError(
+        f"{what} has a tokenizer without a padding token: put {json.dumps({'pad_token': named})[1:-1]} into "
+        f"tokenizer_config.json, in {folder} or in a copy of it, and give that folder."
+    )
 
 
 def check_finite(what: str, folder: Path, model: nn.Module) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import string
+import tempfile
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,10 @@ def add_markers(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
         if all(keeps(trial, f"{name.rstrip()} ", name) for name in names):
             _add(tokenizer, names)
             return {"query": f"{QUERY_MARKER} ", "document": f"{DOCUMENT_MARKER} "}
-    raise ModelError("This base's tokenizer changes a text's tokens after a marker: leave markers out (markers=false).")
+    raise ModelError(
+        "The base's tokenizer changes a text's tokens after a marker: leave markers out (--no-markers, in Python "
+        "markers=False)."
+    )
 
 
 def _add(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
@@ -65,6 +69,25 @@ def keeps(tokenizer: PreTrainedTokenizerBase, prompt: str, marker: str) -> bool:
     alone = tokenizer(list(_PROBES))["input_ids"]
     marked = tokenizer([prompt + probe for probe in _PROBES])["input_ids"]
     return bool(marked == [[ids[0], marker_id, *ids[1:]] for ids in alone])
+
+
+def check_saved(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise a ModelError if a tokenizer reads texts in another way once it has been saved.
+
+    What a fast tokenizer is made of is saved as it is. One that is all Python writes its files anew, and some
+    (BERTweet's) forget a part.
+    """
+    if tokenizer.is_fast:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        saved = type(tokenizer).from_pretrained(folder)
+    texts = [marker + probe for marker in ("", f"{QUERY_MARKER} ", f"{DOCUMENT_MARKER} ") for probe in _PROBES]
+    if saved(texts)["input_ids"] != tokenizer(texts)["input_ids"]:
+        raise ModelError(
+            f"The base's tokenizer ({type(tokenizer).__name__}) reads texts in another way once transformers has saved "
+            "it, so a model trained from it could not be opened again: use another base, or one with a tokenizer.json."
+        )
 
 
 def name_of(tokenizer: PreTrainedTokenizerBase, number: int) -> str:
@@ -91,7 +114,8 @@ def punctuation_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     found = (
         token
         for number, (symbol, _) in enumerate(texts)
-        for token in encoded.tokens(number)
+        # By the ids: only a fast tokenizer gives its tokens, and of an unknown symbol it gives the symbol itself.
+        for token in tokenizer.convert_ids_to_tokens(encoded["input_ids"][number])
         if written(token) == symbol
     )
     return list(dict.fromkeys(found))

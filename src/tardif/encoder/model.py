@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from tardif.encoder.base import Base, resolve_base
+from tardif.encoder.config_checks import read_config
 from tardif.encoder.exchange_rules import adopt
-from tardif.encoder.loading import check_built, check_report, loading, quiet_libraries
-from tardif.encoder.markers import add_markers, punctuation_tokens
+from tardif.encoder.loading import check_built, check_padding, check_report, loading, quiet_libraries
+from tardif.encoder.markers import add_markers, check_saved, punctuation_tokens
 from tardif.encoder.recipe import DOCUMENT_CAP, QUERY_CAP, Recipe
 from tardif.errors import ModelError
 from tardif.libraries import load_libraries
@@ -55,6 +56,25 @@ def build_model(
         model = make(base, recipe, device, trust_remote_code)
     check_built(what, base.folder, model, lambda: _read(model))
     return model
+
+
+def check_tokenizer(base: Base, recipe: Recipe, *, trust_remote_code: bool = False) -> None:
+    """Check that a base's tokenizer reads texts as a recipe asks for it; no weights are read.
+
+    Raises:
+        ModelError: the tokenizer cannot be loaded, pad texts or be saved, or the markers change its tokens.
+    """
+    what = f"The base {base.name}"
+    with loading(what, base.folder):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(str(base.transformer), trust_remote_code=trust_remote_code)
+        config = read_config(base.transformer / "config.json") or {}
+        check_padding(what, base.transformer, tokenizer, config.get("pad_token_id"))
+        punctuation_tokens(tokenizer)
+        if not base.is_colbert and recipe.markers is not False:
+            add_markers(tokenizer)
+        check_saved(tokenizer)
 
 
 def _read(model: MultiVectorEncoder) -> list[float]:
@@ -110,6 +130,7 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
         known = set(tokenizer.get_vocab().values())
         prompts = add_markers(tokenizer)
         _add_embeddings(transformer, sorted(set(tokenizer.get_vocab().values()) - known))
+    check_saved(tokenizer)
     if recipe.expansion and (tokenizer.mask_token_id is not None or tokenizer.eos_token_id is not None):
         floor = min(recipe.expansion, query_length)
         transformer.query_expansion = {"strategy": "min", "length": floor, "attend": False}

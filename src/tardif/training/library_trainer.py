@@ -116,7 +116,7 @@ class LibraryTrainer(MultiVectorEncoderTrainer):
         self.context.folder.sweep()  # only now: before, the older checkpoint was the one to resume from
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
-        checkpoints.load_weights(self.model, Path(resume_from_checkpoint))
+        # The weights are there already (_restore).
         self.resumed = checkpoints.load_state(Path(resume_from_checkpoint), device=next(self.model.parameters()).device)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
@@ -218,7 +218,11 @@ def _train(trainer: LibraryTrainer, checkpoint: Path | None) -> None:
 
 
 def _restore(trainer: LibraryTrainer, checkpoint: Path) -> None:
-    """Restore the run's own state; the library then loads weights, optimizer and schedule."""
+    """Restore weights and the run's own state; the library then loads optimizer and schedule.
+
+    A run that had made all its steps is published without the library: what it learnt must be there too.
+    """
+    checkpoints.load_weights(trainer.model, checkpoint)
     callback, context = trainer.run_callback, trainer.context
     run_state, collator = callback.run_state, context.collator
     saved = read_json(checkpoint / RUN_STATE, what="a checkpoint")

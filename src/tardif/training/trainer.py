@@ -154,6 +154,7 @@ class Trainer:
         Raises:
             DataError: the input cannot be read or makes no sense.
             SettingError: an option is not known, cannot be used, or comes too late: the data are prepared already.
+            ModelError: the base's tokenizer cannot be used.
         """
         self._sets, self._weights = [self._prepared(data, documents, validation, options)], [1.0]
         self.data = self._sets[0]
@@ -314,6 +315,7 @@ class Trainer:
         from tardif.mining.mining_plan import work_folder
         from tardif.preparation import prepare
 
+        self._check_tokenizer(made=data is None or bool(options.get("synthesize") or options.get("endpoint")))
         language, device = self.language.code, self.devices.kind
         defaults: dict[str, Any] = {"language": language, "base": self.base.name, "seed": self.seed, "device": device}
         # Of several processes started together, rank 0 alone keeps what it has mined for a resumed run.
@@ -326,6 +328,16 @@ class Trainer:
             console=self.console,
             **{**defaults, **options},
         )
+
+    def _check_tokenizer(self, *, made: bool) -> None:
+        """Raise a ModelError if the base's tokenizer cannot be used: that must not wait for the mining.
+
+        ``made`` is whether queries are made from the documents: then there may be no markers.
+        """
+        load_libraries()
+        from tardif.encoder.model import check_tokenizer
+
+        check_tokenizer(self.base, self.recipe.decided(made), trust_remote_code=self.trust_remote_code)
 
     def _run_config(self, data: TrainingSet, command: str) -> RunConfig:
         return RunConfig(
