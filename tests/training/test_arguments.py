@@ -186,7 +186,12 @@ def test_a_rate_of_no_weight_is_refused(make, pattern):
         ({"freeze": "encoder"}, "leaves nothing to train"),
         ({"projection_lr": 1e-3}, "no projection. Leave it out, or give it one"),
         ({"precision": "fp16"}, "needs a CUDA GPU"),
-        ({"lora": {"rank": 8}}, "LoraConfig has no 'rank'"),
+        ({"lora": {"rank": 8}}, "lora has no 'rank': it takes r, lora_alpha"),
+        (
+            {"lora": {"r": 4, "modules_to_save": ["embeddings"]}},
+            "lora has no 'modules_to_save': it takes r, lora_alpha",
+        ),
+        ({"lora": {"init_lora_weights": "pissa"}}, "init_lora_weights='pissa': give true or gaussian"),
     ],
 )
 def test_what_the_base_or_the_device_cannot_serve_is_refused_before_any_data(base_folder, tmp_path, settings, message):

@@ -10,7 +10,8 @@ from tardif import SettingError, Trainer
 from tardif.encoder.base import resolve_base
 from tardif.encoder.model import build_model, set_dropout, transformer_of
 from tardif.encoder.recipe import Recipe
-from tardif.training import library_trainer
+from tardif.training import averaging, checkpoints, library_trainer
+from tardif.training.arguments import ADAPTERS
 from tardif.training.parameters import learning_rates, set_up, weight_names, without_adapters
 from tardif.training.settings import settings_from
 
@@ -181,6 +182,59 @@ def test_adapters_are_trained_and_merged(family, base_folder):
     assert any(hasattr(module, "lora_A") for module in transformer_of(model).modules()), "the model keeps its own"
 
 
+_LORA: list[dict[str, object]] = [
+    {"r": 2},
+    {"lora_alpha": 0.5},
+    {"lora_dropout": 0.2},
+    {"use_rslora": True},
+    {"use_dora": True},
+    {"init_lora_weights": True},
+    {"init_lora_weights": "gaussian", "r": 2},
+    {"target_modules": ["query", "value"]},
+    {"target_modules": r".*layer\.1\..*(query|dense)"},
+]
+
+
+def test_every_argument_of_lora_that_is_taken_is_tested():
+    assert {name for options in _LORA for name in options} == set(ADAPTERS)
+
+
+@pytest.mark.parametrize("options", _LORA, ids=str)
+def test_adapters_begin_at_the_base_go_back_to_it_and_are_saved_whole(base_folder, tmp_path, options):
+    pytest.importorskip("peft")
+    model = fresh(base_folder("bert")).eval()
+    base = model.encode_document(tiny.SENTENCES[:2])
+    set_up(model, settings_from({"lora": options}))
+
+    def assert_reads_like(other, wanted, **close):
+        for mine, theirs in zip(other.encode_document(tiny.SENTENCES[:2]), wanted, strict=True):
+            torch.testing.assert_close(mine, theirs, **(close or {"rtol": 1e-5, "atol": 1e-6}))
+
+    assert_reads_like(model, base)
+    averaging.save_start(model, tmp_path / "start")
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.1)
+    trained = model.encode_document(tiny.SENTENCES[:2])
+    with averaging.averaged(model, tmp_path / "start", 1.0):
+        assert_reads_like(model, base)
+    assert_reads_like(model, trained, rtol=0, atol=0)
+    assert_reads_like(without_adapters(model), trained, rtol=1e-4, atol=1e-5)
+    checkpoints.write_whole(tmp_path / "step", lambda aside: checkpoints.save_weights(model, aside))
+    resumed = fresh(base_folder("bert")).eval()
+    set_up(resumed, settings_from({"lora": options}))
+    checkpoints.load_weights(resumed, tmp_path / "step")
+    assert_reads_like(resumed, trained, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("target", ["word_embeddings", "pooler.dense"])
+def test_adapters_are_of_the_layers_alone(model, target):
+    pytest.importorskip("peft")
+    with pytest.raises(SettingError, match=f"{target}.*no linear map of a layer: name some of them, such as .*layer"):
+        set_up(model, settings_from({"lora": {"target_modules": ["query", target]}}))
+
+
 def test_a_checkpoint_trained_with_adapters_opens_without_peft(trainer):
     pytest.importorskip("peft")
     result = trainer.train(**SHORT, lora={"r": 4, "lora_dropout": 0.0}, gradient_checkpointing=True)
@@ -192,7 +246,7 @@ def test_a_checkpoint_trained_with_adapters_opens_without_peft(trainer):
     assert not list(trainer.path.rglob("adapter*"))
 
 
-def test_a_wrong_argument_of_lora_is_a_setting_error(model):
+def test_a_target_that_is_not_there_is_a_setting_error(model):
     pytest.importorskip("peft")
-    with pytest.raises(SettingError, match="lora"):
-        set_up(model, settings_from({"lora": {"rank": 4}}))
+    with pytest.raises(SettingError, match="lora.*nothing"):
+        set_up(model, settings_from({"lora": {"target_modules": ["nothing"]}}))

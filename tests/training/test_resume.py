@@ -279,6 +279,15 @@ def test_a_full_disk_leaves_the_checkpoint_before(make, unbroken, monkeypatch, e
     assert weights(broken) == weights(whole)
 
 
+def test_only_a_disk_that_is_full_is_called_one(tmp_path):
+    def shared(_):
+        raise RuntimeError("Some tensors share memory")
+
+    with pytest.raises(RuntimeError, match="share memory"):
+        checkpoints.write_whole(tmp_path / "step", shared)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_diverged_run_is_not_kept_for_resuming(make, monkeypatch):
     broken = make()
     contrastive = objective.contrastive

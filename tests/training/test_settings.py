@@ -129,6 +129,14 @@ def test_a_name_that_would_break_the_run_is_reserved(name):
         ("lora", True),
         ("lora", "8"),
         ("lora", {"r": 0}),
+        ("lora", {"r": True}),
+        ("lora", {"lora_alpha": 0}),
+        ("lora", {"lora_dropout": 1.0}),
+        ("lora", {"use_rslora": 1}),
+        ("lora", {"target_modules": []}),
+        ("lora", {"target_modules": "(query"}),
+        ("lora", {"init_lora_weights": False}),
+        ("lora", {"bias": "all"}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name, value):

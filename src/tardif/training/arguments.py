@@ -10,6 +10,7 @@ Nothing heavy is imported: settings are checked before any work.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -93,6 +94,36 @@ TAKEN: dict[str, Takes] = {
     "project": _TEXT,
 }
 
+_SWITCH: Takes = ("true or false", lambda value: isinstance(value, bool))
+
+
+def _is_target(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value) and _is_pattern(value)
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) and name for name in value)
+
+
+def _is_pattern(value: str) -> bool:
+    try:
+        re.compile(value)
+    except re.error:
+        return False
+    return True
+
+
+# The arguments of peft's LoraConfig that a run takes. With each of them the adapters begin at nothing, are averaged
+# with that and are merged into the weights: other ways to begin change the weights themselves, and other parts cannot
+# be merged or are not saved.
+ADAPTERS: dict[str, Takes] = {
+    "r": _whole(1),
+    "lora_alpha": ("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
+    "lora_dropout": _BELOW_ONE,
+    "use_rslora": _SWITCH,
+    "use_dora": _SWITCH,
+    "target_modules": ("a list of names of linear layers, or a regular expression for whole names", _is_target),
+    "init_lora_weights": ("true or gaussian", lambda value: value is True or value == "gaussian"),
+}
+
 # The library's arguments that a run does not take, by what to use, or why there is nothing to set. A test compares all
 # names with the library's, so a new argument is noticed.
 _REASONS = {
@@ -142,6 +173,27 @@ _REASONS = {
         torch_empty_cache_steps activation_checkpointing_kwargs gradient_checkpointing_kwargs""",
 }
 REFUSED = {name: why for why, names in _REASONS.items() for name in names.split()}
+
+
+def check_adapters(given: Mapping[str, Any]) -> None:
+    """Raise if adapters cannot be trained with these arguments of peft's LoraConfig.
+
+    >>> check_adapters({"r": 8, "lora_alpha": 16})
+    >>> check_adapters({"r": 8, "init_lora_weights": "pissa"})
+    Traceback (most recent call last):
+    tardif.errors.SettingError: lora: init_lora_weights='pissa': give true or gaussian.
+
+    Args:
+        given: each of :data:`ADAPTERS`.
+
+    Raises:
+        SettingError: names it, and what is taken.
+    """
+    for name, value in given.items():
+        _check_name("lora", name, tuple(ADAPTERS))
+        words, fits = ADAPTERS[name]
+        if not fits(value):
+            raise SettingError(f"lora: {name}={shown(value)}: give {words}.")
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:

@@ -55,9 +55,10 @@ def write_whole(folder: Path, fill: Callable[[Path], object]) -> None:
         aside.rename(folder)
         # Until the parent folder is on the disk too, a power cut may undo the rename.
         sync(folder.parent)
-    # A full disk is a RuntimeError in torch, and an error of its own in safetensors.
     except (OSError, RuntimeError, SafetensorError) as error:
         remove(aside)
+        if not _is_of_the_disk(error):
+            raise
         raise FolderError(
             f"{folder} could not be written ({reason(error)}; {_free(folder.parent)}): make room, then continue "
             "from the checkpoint before it with --resume (in Python resume=True)."
@@ -65,6 +66,17 @@ def write_whole(folder: Path, fill: Callable[[Path], object]) -> None:
     except BaseException:
         remove(aside)
         raise
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether a file could not be written. A full disk is a RuntimeError in torch, and safetensors' own error."""
+    told = str(error)
+    return (
+        isinstance(error, OSError)
+        or isinstance(error.__context__, OSError)
+        or (isinstance(error, SafetensorError) and ("I/O error" in told or "os error" in told))
+        or (isinstance(error, RuntimeError) and ("write failed" in told or "inline_container" in told))
+    )
 
 
 def keep_model(model: MultiVectorEncoder, folder: Path) -> None:

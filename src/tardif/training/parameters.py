@@ -172,6 +172,12 @@ def _add_adapters(model: MultiVectorEncoder, options: dict[str, Any]) -> None:
         peft.inject_adapter_in_model(peft.LoraConfig(**{**defaults, **options}), encoder)
     except (TypeError, ValueError) as error:
         raise SettingError(f"lora={options}: {first_line(error)}") from error
+    adapted = [name for name, module in encoder.named_modules() if hasattr(module, "lora_A")]
+    if others := sorted(set(adapted) - set(linear)):
+        raise SettingError(
+            f"lora: target_modules={options['target_modules']!r} names {others[0]}, which is no linear map of a layer: "
+            f"name some of them, such as {linear[0]}, or leave target_modules out for all."
+        )
 
 
 def without_adapters(model: MultiVectorEncoder) -> MultiVectorEncoder:

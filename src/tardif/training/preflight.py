@@ -6,8 +6,6 @@ negative has a loss of 0 in every step and teaches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tardif.data.training_set import TrainingSet
 from tardif.encoder.base import Base
 from tardif.encoder.config_checks import read_config
@@ -53,7 +51,7 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
             )
     _check_guards(settings)
     if settings.lora is not None:
-        _check_adapters(settings.lora)
+        need("lora", "lora")
 
 
 def layers_of(base: Base) -> int | None:
@@ -74,20 +72,6 @@ def _check_guards(settings: TrainingSettings) -> None:
             raise SettingError(
                 f"guard={path}: there is no such file or folder. Give the path of a judged set, python or none."
             )
-
-
-def _check_adapters(lora: object) -> None:
-    need("lora", "lora")
-    if not isinstance(lora, Mapping):
-        return
-    import inspect
-
-    import peft
-
-    known = list(inspect.signature(peft.LoraConfig).parameters)
-    for name in lora:
-        if name not in known:
-            raise SettingError(f"lora: peft's LoraConfig has no {name!r}: leave it out, or check its name.")
 
 
 def check_negatives(data: TrainingSet, settings: TrainingSettings) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tardif.checks import is_int, is_number
 from tardif.display import Short
 from tardif.errors import SettingError
-from tardif.training.arguments import REFUSED, TAKEN, check_arguments
+from tardif.training.arguments import REFUSED, TAKEN, check_adapters, check_arguments
 
 if TYPE_CHECKING:
     from tardif.data.training_set import TrainingSet
@@ -247,9 +247,9 @@ class TrainingSettings(Short):
             raise SettingError(f"layer_lr_decay={self.layer_lr_decay!r}: give a number above 0, at most 1.")
         if self.lora is None:
             return
-        # 8 is the default rank of peft's LoraConfig.
-        rank = self.lora.get("r", 8) if isinstance(self.lora, Mapping) else self.lora
-        if not is_int(rank) or rank < 1:
+        if isinstance(self.lora, Mapping):
+            check_adapters(self.lora)
+        elif not is_int(self.lora) or self.lora < 1:
             raise SettingError(f"lora={self.lora!r}: give a rank, 1 or more, or the arguments of peft's LoraConfig.")
         if self.freeze is not None:
             raise SettingError("freeze and lora exclude each other: lora freezes the whole encoder.")
