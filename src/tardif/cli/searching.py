@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 Explain = Annotated[bool, "Show each hit's best passage, with the words that earned its score marked."]
 
+SameChunk = Annotated[
+    str,
+    "Cut long documents: number of tokens, auto, none, or same (as in the index).",
+    whole_number("--chunk", "same"),
+]
+
 
 def _filter(text: str | None) -> Filter | None:
     from tardif.index.filters import parse_filter
@@ -102,7 +108,7 @@ def index(
 class AddOptions(Group):
     """How documents are added: arguments of ``Retriever.add``."""
 
-    chunk: Chunk = "auto"
+    chunk: SameChunk = "same"
     report: Report = None
     quiet: Quiet = False
 
@@ -169,11 +175,7 @@ class SyncOptions(Group):
     """How an index follows a folder: arguments of ``Retriever.sync``."""
 
     dry_run: Annotated[bool, "Show what would change. Change nothing."] = False
-    chunk: Annotated[
-        str,
-        "Cut long documents: number of tokens, auto, none, or same (as in the index).",
-        whole_number("--chunk", "same"),
-    ] = "same"
+    chunk: SameChunk = "same"
     delete_others: Annotated[bool, "Delete documents from other places too."] = False
     quiet: Quiet = False
 

@@ -238,22 +238,28 @@ Chunk = int | Literal["auto"] | None
 
 
 def cutter(documents: Any, chunk: Chunk, base: Callable[[], Tokenized]) -> Callable[[Document], list[Document]] | None:
-    """The function that splits the documents of a corpus, or None if they stay whole.
+    """The function that splits the documents of a corpus, or None if they stay whole. Arguments are those of
+    :func:`piece_tokens`.
+
+    Raises:
+        SettingError: ``chunk`` is out of range.
+    """
+    tokens = piece_tokens(documents, chunk, base)
+    return None if tokens is None else Chunker(base(), tokens).chunk
+
+
+def piece_tokens(documents: Any, chunk: Chunk, base: Callable[[], Tokenized]) -> int | None:
+    """The most tokens of a piece of the documents of a corpus, or None if they stay whole.
 
     Args:
         documents: the corpus as the user gave it; None for a corpus inside another source.
         chunk: the most tokens of a piece. ``auto`` is :data:`CHUNK_TOKENS` for files of text, Markdown, HTML and PDF,
             and leaves rows whole; None leaves everything whole.
         base: returns the base that counts tokens; called only if something is split.
-
-    Raises:
-        SettingError: ``chunk`` is out of range.
     """
     if chunk is None or (chunk == "auto" and not _is_running_text(documents)):
         return None
-    found = base()
-    tokens = min(CHUNK_TOKENS, found.max_tokens) if chunk == "auto" else chunk
-    return Chunker(found, tokens).chunk
+    return min(CHUNK_TOKENS, base().max_tokens) if chunk == "auto" else chunk
 
 
 def _is_running_text(documents: Any) -> bool:

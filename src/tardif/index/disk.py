@@ -463,7 +463,7 @@ class DiskIndex:
                     self.store.set_fact(database, "codebook", name)
 
     def note(self, name: str, value: str | None = None) -> str | None:
-        """Return a fact that the index keeps for its builder; set it first if a value is given."""
+        """As :meth:`tardif.index.protocol.Index.note`."""
         if value is not None:
             with self.store.writing() as database:
                 self.store.set_fact(database, name, value)

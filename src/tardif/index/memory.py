@@ -60,6 +60,7 @@ class MemoryIndex:
         # The same documents in SQLite, for filters.
         self._table = MemoryTable()
         self._dim: int | None = None
+        self._notes: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -142,6 +143,12 @@ class MemoryIndex:
     def adopt(self, ids: Sequence[str], source: str) -> None:
         """As :meth:`tardif.index.protocol.Index.adopt`."""
         self._sources |= dict.fromkeys((identity for identity in ids if identity in self._sources), source)
+
+    def note(self, name: str, value: str | None = None) -> str | None:
+        """As :meth:`tardif.index.protocol.Index.note`."""
+        if value is not None:
+            self._notes[name] = value
+        return self._notes.get(name)
 
     def has(self, where: Filter) -> bool:
         """As :meth:`tardif.index.protocol.Index.has`."""

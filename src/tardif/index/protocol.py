@@ -103,6 +103,9 @@ class Index(Protocol):
     def adopt(self, ids: Sequence[str], source: str) -> None:
         """Record ``source`` as the file or folder that documents came from."""
 
+    def note(self, name: str, value: str | None = None) -> str | None:
+        """Return a fact that the index keeps for its builder; set it first if a value is given."""
+
     def search(
         self,
         vectors: Vectors,

@@ -235,7 +235,7 @@ class ShardedFolder(ShardedIndex):
     # What a folder knows beside its documents
 
     def note(self, name: str, value: str | None = None) -> str | None:
-        """As :meth:`tardif.index.disk.DiskIndex.note`."""
+        """As :meth:`tardif.index.protocol.Index.note`."""
         if value is not None:
             with self._alone(), writable(self.folder):
                 write_notes(self.folder, self.identity, {**read_notes(self.folder, self.identity), name: value})

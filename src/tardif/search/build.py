@@ -39,6 +39,7 @@ from tardif.progress import Console
 from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, export_encoder
+from tardif.search.source_notes import note_source
 from tardif.search.sync import source_of
 from tardif.types import Document
 
@@ -160,7 +161,7 @@ def build_index(model: str | Path, reader: CorpusReader, out: Path, options: Bui
             # Before the index is published: a search of it never sees it without its query encoder.
             export_encoder(encoder, index.folder / ENCODER, reader.console)
             bind_encoder(index)
-            reader.remember(index, options.chunk)
+            note_source(index, reader, source_of(reader.documents), options.chunk, home=True)
     return encoder
 
 

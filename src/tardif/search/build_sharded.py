@@ -43,6 +43,7 @@ from tardif.search.corpus_reader import CorpusReader
 from tardif.search.indexed_model import IndexedModel
 from tardif.search.query_encoder import ENCODER, bind_encoder, export_encoder
 from tardif.search.shard_build import CODEBOOKS, PLAN, SPOOL, ShardJob, ShardPlan, build_shard, encoded_together
+from tardif.search.source_notes import note_source
 from tardif.search.sync import source_of
 from tardif.types import Document
 
@@ -189,7 +190,7 @@ def _complete(work: Path, encoder: MultiVectorEncoder, reader: CorpusReader, opt
     write_json(work / SHARDS, dict(plan.manifest))
     with ShardedFolder(work, threads=1) as index:
         bind_encoder(index)
-        reader.remember(index, options.chunk)
+        note_source(index, reader, source_of(reader.documents), options.chunk, home=True)
     for name in (SPOOL, CODEBOOKS, PLAN, CHANGE, lock_file(work / SHARDS).name):
         remove(work / name)
     for name in plan.manifest["shards"]:

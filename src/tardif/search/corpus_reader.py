@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +13,6 @@ from tardif.data.json_metadata import as_stored
 from tardif.encoder.base import Base
 from tardif.errors import DataError, FolderError, SettingError, TardifError
 from tardif.folders import check_file, expanded
-from tardif.index.qdrant.qdrant_index import QdrantIndex
-from tardif.index.sharded_folder import FolderIndex
 from tardif.index.spool import Held, SpooledCorpus, text_digest
 from tardif.progress import Console
 from tardif.types import Document
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from tardif.data.chunking import Chunk
     from tardif.encoder.truncation import Overlong
 
-# Notes in an index: how its corpus was cut, and how the tables were read.
-NOTES = _CHUNK, _READING = "chunk", "reading"
 # Progress of reading is shown for every so many documents: none for a small corpus.
 _STEP = 10_000
 
@@ -47,6 +42,7 @@ class CorpusReader:
     Attributes:
         options: how tables are read, checked.
         report: what became of the files and rows (:class:`tardif.data.document_report.DocumentReport`).
+        text_tokens: the tokens of a piece, where :meth:`corpus` cut files of text because ``chunk`` was ``auto``.
 
     Raises:
         SettingError: an option or ``file`` cannot be used.
@@ -77,6 +73,7 @@ class CorpusReader:
                 raise FolderError(f"{self.file} is in {out}, which is written anew: give a file outside it (--report).")
         self.options = reading_from(options)
         self.report = DocumentReport()
+        self.text_tokens: int | None = None
 
     @contextmanager
     def corpus(
@@ -96,10 +93,14 @@ class CorpusReader:
             DataError: the documents cannot be read, or two have the same id.
             FolderError: the disk is full.
         """
-        from tardif.data.chunking import cutter
+        from tardif.data.chunking import Chunker, piece_tokens
         from tardif.encoder.truncation import as_read
 
-        cut = None if base is None else cutter(self.documents, chunk, lambda: as_read(base()))
+        cut = None
+        if base is not None:
+            tokens = piece_tokens(self.documents, chunk, lambda: as_read(base()))
+            self.text_tokens = tokens if chunk == "auto" else None
+            cut = None if tokens is None else Chunker(as_read(base()), tokens).chunk
         with SpooledCorpus(spool) as corpus:
             self._read(lambda: self._spool(corpus, cut or (lambda document: [document])))
             yield corpus
@@ -203,19 +204,3 @@ class CorpusReader:
     def _write(self) -> None:
         if self.file is not None:
             self.report.write(self.file)
-
-    def remember(self, index: FolderIndex | QdrantIndex, chunk: Chunk) -> None:
-        """Note in an index how its corpus was cut and its tables were read, for a later :meth:`Retriever.sync`."""
-        index.note(_CHUNK, json.dumps(chunk if chunk in (None, "auto") else int(chunk)))
-        index.note(_READING, json.dumps(dict(self.options.given())))
-
-
-def chunk_of(index: FolderIndex | QdrantIndex) -> Any:
-    """Return how an index's corpus was cut: tokens of a piece, ``auto``, or None if it was not cut."""
-    return json.loads(index.note(_CHUNK) or '"auto"')
-
-
-def reading_of(index: FolderIndex | QdrantIndex) -> dict[str, Any]:
-    """Return how an index's tables were read: options of :class:`tardif.data.reading.Reading`."""
-    found = json.loads(index.note(_READING) or "{}")
-    return found if isinstance(found, dict) else {}

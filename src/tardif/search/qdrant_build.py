@@ -39,10 +39,11 @@ from tardif.search.build import (
     finish,
     work_beside,
 )
-from tardif.search.corpus_reader import NOTES, CorpusReader
+from tardif.search.corpus_reader import CorpusReader
 from tardif.search.export_vectors import parts_of
 from tardif.search.indexed_model import IndexedModel, precision_of
 from tardif.search.query_encoder import ENCODER, bind_encoder, check_encoder, export_encoder
+from tardif.search.source_notes import copy_notes, note_source
 from tardif.search.sync import source_of
 from tardif.types import Document
 
@@ -114,7 +115,7 @@ def build_in_qdrant(
                 reader.console.progress("Indexing", len(corpus), "documents") as bar,
             ):
                 _fill(index, corpus, encode, bar, source_of(reader.documents))
-            reader.remember(index, options.chunk)
+            note_source(index, reader, source_of(reader.documents), options.chunk, home=True)
             if isinstance(index.folder, Path):
                 export_encoder(encoder, index.folder / ENCODER, reader.console)
                 bind_encoder(index)
@@ -214,9 +215,7 @@ def _move(index: FolderIndex, parts: Sequence[DiskIndex], made: QdrantIndex, con
         bar.advance(len(held))
     wholes = set(index.ids())
     made.delete([name for name in made.ids() if name not in wholes])
-    for name in NOTES:
-        if (noted := index.note(name)) is not None:
-            made.note(name, noted)
+    copy_notes(index, made)
 
 
 def _rows_of(block: StoredBlock) -> list[_Row]:

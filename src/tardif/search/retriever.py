@@ -47,7 +47,7 @@ from tardif.search.build import (
     check_pool,
     document_vectors,
 )
-from tardif.search.corpus_reader import CorpusReader, chunk_of, reading_of
+from tardif.search.corpus_reader import CorpusReader
 from tardif.search.explain import explain_hits, explain_stored, explain_text
 from tardif.search.hits import SearchOptions, Where, hits_of, owners_of, rank_queries
 from tardif.search.indexed_model import IndexedModel
@@ -55,7 +55,8 @@ from tardif.search.qdrant_build import build_in_qdrant, check_target
 from tardif.search.query_encoder import encoder_of
 from tardif.search.rerank import rerank_stored
 from tardif.search.search_model import SearchModel
-from tardif.search.sync import Synced, check_place, each_source, plan, source_of
+from tardif.search.source_notes import chunk_of, note_source, reading_of
+from tardif.search.sync import Synced, check_place, plan, source_of
 from tardif.text.languages import language as find_language
 from tardif.types import Document, Hit, Run
 
@@ -154,7 +155,6 @@ class Retriever:
     def _use(self, opened: FolderIndex | QdrantIndex, model: str | Path | None) -> None:
         how, self.index = self._call.keywords, opened
         self.pool = float(opened.manifest["pool"])
-        self._chunk: Chunk = chunk_of(opened)
         self.home = IndexedModel.of(opened, model)
         query_encoder = encoder_of(opened) if how["device"] is None and how["model"] is None else None
         device, trusts = how["device"] or "cpu", how["trust_remote_code"]
@@ -329,14 +329,16 @@ class Retriever:
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=[model])
         self = cls.__new__(cls)
         self._joined = contextlib.ExitStack()
-        self.index, self.home, self.pool, self._chunk = MemoryIndex(), None, check_pool(pool), chunk
+        self.index, self.home, self.pool = MemoryIndex(), None, check_pool(pool)
         if isinstance(model, str | Path):
             base = resolve_base(model, trust_remote_code=trust_remote_code)
             self._model = SearchModel(base=base, device=device, trust_remote_code=trust_remote_code)
         else:
             self._model = SearchModel(opened=model)
+        source = source_of(documents)
         with reader.corpus(chunk, self._model.base) as corpus:
-            self._put(reader, corpus, source_of(documents))
+            self._put(reader, corpus, source)
+        note_source(self.index, reader, source, chunk, home=True)
         return self
 
     def __enter__(self) -> Retriever:
@@ -372,7 +374,7 @@ class Retriever:
         self,
         documents: Any,
         *,
-        chunk: Chunk = "auto",
+        chunk: Chunk | Literal["same"] = "same",
         report: str | Path | None = None,
         quiet: bool = False,
         **reading: Any,
@@ -385,7 +387,9 @@ class Retriever:
         (1, 0)
 
         Args:
-            documents, chunk, report, quiet, reading: as for :meth:`build`.
+            documents, report, quiet, reading: as for :meth:`build`.
+            chunk: as for :meth:`build`; ``same`` cuts the documents of a file or folder as they were cut before, and
+                others as the index was built. Where that was ``auto``, values are cut if files of text were.
 
         Returns:
             How many documents were added (a document that was cut counts once), and how many of them replaced one.
@@ -401,8 +405,19 @@ class Retriever:
         self._check_changeable()
         beside = [self._call.keywords["model"], self.index.folder] if isinstance(self.index, FolderIndex) else []
         reader = CorpusReader(documents, Console(quiet=quiet), report, reading, beside=beside)
-        with reader.corpus(chunk, self._model.base, self._scratch()) as corpus:
-            return self._put(reader, corpus, source_of(documents))
+        source = source_of(documents)
+        cut = self._chunk(source) if chunk == "same" else chunk
+        with reader.corpus(cut, self._model.base, self._scratch()) as corpus:
+            done = self._put(reader, corpus, source)
+        if source:
+            note_source(self.index, reader, source, cut)
+        return done
+
+    def _chunk(self, source: str) -> Chunk:
+        """How documents of a file or folder are cut where the caller does not say it."""
+        from tardif.encoder.truncation import as_read
+
+        return chunk_of(self.index, source, lambda: as_read(self._model.base()))
 
     def _check_changeable(self) -> None:
         """Raise, before anything is read or encoded, if a shard of the index is lost."""
@@ -471,11 +486,11 @@ class Retriever:
         Args:
             folder: the path of a folder of documents, or of a table; documents given as values have no place.
             dry_run: report what would be done, and do nothing.
-            chunk: as for :meth:`build`; ``same`` cuts as the index was built. Documents that would be cut differently
-                count as changed.
+            chunk: as for :meth:`add`; another is kept for the next call. Documents that would be cut differently count
+                as changed.
             delete_others: also delete the documents that did not come from this folder.
             quiet: show no progress on stderr.
-            **reading: as for :meth:`build`; by default as the index was built, if it was built from this folder.
+            **reading: as for :meth:`build`; by default as the folder was read when it was last built, added or synced.
 
         Raises:
             MissingExtraError: as for :meth:`build`.
@@ -488,16 +503,11 @@ class Retriever:
         need("train", "sync", INDEXING)
         self._check_changeable()
         source = source_of(folder)
-        is_given = any(value is not None for value in reading.values())
-        if (
-            not is_given
-            and isinstance(self.index, FolderIndex | QdrantIndex)
-            and source in (found for _, found in each_source(self.index))
-        ):
-            reading = reading_of(self.index)
+        if all(value is None for value in reading.values()):
+            reading = reading_of(self.index, source)
         reader = CorpusReader(folder, Console(quiet=quiet), None, reading)
-        as_built = self._chunk if chunk == "same" else chunk
-        with reader.corpus(as_built, self._model.base, self._scratch()) as corpus:
+        cut = self._chunk(source) if chunk == "same" else chunk
+        with reader.corpus(cut, self._model.base, self._scratch()) as corpus:
             found = plan(self.index, corpus, source, reader.report, delete_others=delete_others)
             self.report = reader.report
             if dry_run or not len(corpus):
@@ -507,6 +517,7 @@ class Retriever:
         if not dry_run:
             if found.moved:
                 self.index.adopt(found.moved, source)
+            note_source(self.index, reader, source, cut, home=not found.others)
             # Deleted last: the text of a renamed file is found at every moment, by one id or the other.
             if found.gone:
                 self.index.delete(found.gone)

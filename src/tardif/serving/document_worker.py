@@ -152,16 +152,11 @@ class Worker:
     def _put(self, documents: list[dict[str, Any]]) -> dict[str, Any]:
         from tardif.index.qdrant.qdrant_index import QdrantIndex
         from tardif.index.sharded_folder import FolderIndex
-        from tardif.search.corpus_reader import chunk_of
 
         self._model()
         retriever = self._retriever()
         assert isinstance(retriever.index, FolderIndex | QdrantIndex)
-        # Cut as the index was cut: of one that was cut to a length, long documents would else be found by their
-        # beginnings only.
-        count, replaced = retriever.add(
-            [document_from(given) for given in documents], chunk=chunk_of(retriever.index), quiet=True
-        )
+        count, replaced = retriever.add([document_from(given) for given in documents], quiet=True)
         note = _unread(retriever.report)
         return {"added": count, "replaced": replaced, **({"note": note} if note else {})}
 

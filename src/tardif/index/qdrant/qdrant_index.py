@@ -112,11 +112,14 @@ class QdrantIndex:
             self.engine.remember(self._about)
 
     def note(self, name: str, value: str | None = None) -> str | None:
-        """As :meth:`tardif.index.disk.DiskIndex.note`."""
+        """As :meth:`tardif.index.protocol.Index.note`."""
+        # Another process may have noted something meanwhile.
+        there = self.engine.about() if self._dim else None
+        notes: dict[str, str] = (self._about if there is None else there).get("notes", {})
         if value is not None:
-            self.remember(notes={**self._about.get("notes", {}), name: value})
-        found: str | None = self._about.get("notes", {}).get(name)
-        return found
+            notes = {**notes, name: value}
+            self.remember(notes=notes)
+        return notes.get(name)
 
     def __len__(self) -> int:
         return self.engine.count(_HEAD) if self._dim else 0
