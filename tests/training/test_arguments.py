@@ -182,6 +182,8 @@ def test_a_rate_of_no_weight_is_refused(make, pattern):
     ("settings", "message"),
     [
         ({"freeze": 3}, "freeze=3: the base has 2 layers"),
+        ({"freeze": 2}, "freeze=2 leaves nothing to train"),
+        ({"freeze": 2, "grad_cache": True}, "freeze=2 leaves nothing to train"),
         ({"matryoshka": [16, 8]}, "which is 32"),
         ({"freeze": "encoder"}, "leaves nothing to train"),
         ({"projection_lr": 1e-3}, "no projection. Leave it out, or give it one"),

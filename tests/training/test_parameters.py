@@ -82,6 +82,34 @@ def test_more_layers_than_there_are_cannot_be_frozen(model):
         set_up(model, settings_from({"freeze": 3}))
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_all_layers_can_be_frozen_beside_a_projection_only(family, base_folder, tmp_path):
+    set_up(fresh(base_folder(family)), settings_from({"freeze": 2}))
+    with pytest.raises(SettingError, match="freeze=2 leaves nothing to train: the base has 2 layers"):
+        set_up(fresh(base_folder(family), dim=None), settings_from({"freeze": 2}))
+    set_up(fresh(base_folder(family), dim=None), settings_from({"freeze": 1}))
+
+
+def test_weights_that_the_vectors_do_not_depend_on_are_nothing_to_train(base_folder):
+    pytest.importorskip("peft")
+    for words, fits in (("pooler.dense", False), ("query", True)):
+        model, settings = fresh(base_folder("bert"), dim=None), settings_from({"lora": {"target_modules": [words]}})
+        if fits:
+            set_up(model.train(), settings)
+            assert model.training
+            continue
+        with pytest.raises(SettingError, match="lora=.* leaves nothing to train"):
+            set_up(model, settings)
+
+
+def test_looking_for_what_is_trained_draws_no_random_numbers(base_folder):
+    model = fresh(base_folder("bert"))
+    set_dropout(model, 0.5)
+    before = torch.random.get_rng_state()
+    set_up(model.train(), settings_from({"freeze": 1}))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_a_model_without_projection_has_nothing_to_train_beside_its_encoder(base_folder):
     model = fresh(base_folder("bert"), dim=None)
     with pytest.raises(SettingError, match="no projection"):

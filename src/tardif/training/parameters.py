@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
+from tardif.encoder.encoding import SUB_BATCH_TOKENS, Block, encode, to_device
 from tardif.encoder.model import transformer_of
+from tardif.encoder.tokens import tokens_for
 from tardif.errors import SettingError, first_line
 from tardif.extras import need
+from tardif.training.preflight import check_layers
 from tardif.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
     """Freeze weights, add adapters and checkpoint activations as set; call it before the optimizer is made.
 
     Raises:
-        SettingError: the model has no such part, or peft is not installed.
+        SettingError: the model has no such part, nothing of what it computes would be trained, or peft is not installed.
     """
     if settings.freeze is not None:
         frozen = _frozen(weight_names(model), settings.freeze)
@@ -90,6 +94,8 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
                 weight.requires_grad_(False)
     if settings.lora is not None:
         _add_adapters(model, {"r": settings.lora} if isinstance(settings.lora, int) else dict(settings.lora))
+    if settings.freeze is not None or settings.lora is not None:
+        _check_trained(model, settings)
     if settings.gradient_checkpointing:
         encoder: Any = transformer_of(model).model
         # transformers 5 renamed it and warns about the old name, which sentence-transformers still calls.
@@ -103,9 +109,26 @@ def _frozen(parts: WeightNames, freeze: str | int) -> set[str]:
             raise SettingError("freeze=encoder leaves nothing to train: this model has no projection.")
         return set(parts.encoder)
     layers = 0 if isinstance(freeze, str) else freeze
-    if layers > len(parts.layers):
-        raise SettingError(f"freeze={layers}: the base has {len(parts.layers)} layers.")
+    check_layers(layers, len(parts.layers), projects=bool(parts.projection))
     return {*parts.embeddings, *(name for layer in parts.layers[:layers] for name in layer)}
+
+
+def _check_trained(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
+    """Raise if the vectors depend on no weight that is trained. A pooler, say, is above the layers and is not read."""
+    training = model.training
+    model.eval()  # dropout would draw random numbers, and change those of the run
+    try:
+        blocks, _ = tokens_for(model, SUB_BATCH_TOKENS[model.device.type]).blocks(["a"], "query")
+        with torch.enable_grad():
+            vectors = encode(model, Block(to_device(blocks[0], model.device), "query")).vectors
+    finally:
+        model.train(training)
+    if not vectors.requires_grad:
+        what = f"lora={settings.lora}" if settings.freeze is None else f"freeze={settings.freeze}"
+        raise SettingError(
+            f"{what} leaves nothing to train: no trained weight acts on the vectors of texts. Name other weights, or "
+            "leave it out."
+        )
 
 
 def learning_rates(model: MultiVectorEncoder, settings: TrainingSettings) -> dict[str, float]:

@@ -36,9 +36,10 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
         raise SettingError(f"precision=fp16 needs a CUDA GPU, and training is on {device}: use bf16 or fp32.")
     settings.check_width(recipe.width(base))
     layers = layers_of(base)
-    if isinstance(settings.freeze, int) and layers is not None and settings.freeze > layers:
-        raise SettingError(f"freeze={settings.freeze}: the base has {layers} layers.")
-    if not (base.is_colbert or recipe.projects(base)):
+    projects = base.is_colbert or recipe.projects(base)
+    if isinstance(settings.freeze, int) and layers is not None:
+        check_layers(settings.freeze, layers, projects=projects)
+    if not projects:
         if settings.freeze == "encoder":
             raise SettingError(
                 "freeze=encoder leaves nothing to train: this model has no projection. Freeze a number of layers, or "
@@ -52,6 +53,26 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
     _check_guards(settings)
     if settings.lora is not None:
         need("lora", "lora")
+
+
+def check_layers(frozen: int, layers: int, *, projects: bool) -> None:
+    """Raise if so many of the lowest layers cannot be frozen.
+
+    Args:
+        frozen: their number.
+        layers: of the encoder.
+        projects: the model has a projection, which is trained beside the layers.
+
+    Raises:
+        SettingError: there are fewer, or nothing would be left to train.
+    """
+    if frozen > layers:
+        raise SettingError(f"freeze={frozen}: the base has {layers} layers.")
+    if frozen == layers and not projects:
+        raise SettingError(
+            f"freeze={frozen} leaves nothing to train: the base has {layers} layers, and this model has no projection. "
+            "Freeze fewer layers, or give it one (--dim 128, in Python dim=128)."
+        )
 
 
 def layers_of(base: Base) -> int | None:
