@@ -82,7 +82,7 @@ def rates(schedule, **kwargs):
     from transformers import get_scheduler
 
     kwargs = kwargs if "min_lr" in kwargs else {**NEEDED.get(schedule, {}), **kwargs}
-    settings_from({"lr_scheduler_type": schedule, "lr_scheduler_kwargs": kwargs})
+    settings_from({"lr": 1.0, "lr_scheduler_type": schedule, "lr_scheduler_kwargs": kwargs})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     scheduler = get_scheduler(schedule, optimizer, 2, 10, kwargs)
     found = []
@@ -113,7 +113,8 @@ def test_every_word_of_an_optimizer_acts(optim, tmp_path):
     plain_made = made()
     for word in OPTIMIZERS[optim]:
         value = "true" if word in ("nesterov", "centered") else "0.5"
-        assert made(optim_args=f"{word}={value}") != plain_made
+        beside = "momentum=0.1," if word == "nesterov" else ""  # it acts on the momentum
+        assert made(optim_args=f"{beside}{word}={value}") != (made(optim_args=beside[:-1]) if beside else plain_made)
     if optim.startswith("adamw"):
         for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             assert made(**{name: 0.5}) != plain_made
@@ -170,6 +171,75 @@ def test_what_would_do_nothing_is_refused_with_what_to_use(given, message, monke
     with pytest.raises(SettingError) as caught:
         settings_from(given)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"optim": "sgd", "optim_args": "momentum=abc"}, "momentum takes a number, 0 or more"),
+        ({"optim": "sgd", "optim_args": "momentum=nan"}, "momentum takes a number, 0 or more"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9=1"}, "momentum takes a number, 0 or more"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9,nesterov"}, "nesterov takes true or false: write nesterov=VALUE"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9,nesterov=maybe"}, "nesterov takes true or false"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9,momentum=0.8"}, "momentum is given twice"),
+        ({"optim": "sgd", "optim_args": "momentum=0.9,"}, "optim=sgd has no ''"),
+        ({"optim": "sgd", "optim_args": "nesterov=True"}, "optim_args='nesterov=True' cannot be used: Nesterov"),
+        ({"optim": "rmsprop", "optim_args": "alpha=3"}, "alpha takes a number from 0"),
+        ({"optim": "adagrad", "optim_args": "eps=0"}, "eps takes a number above 0"),
+        (
+            {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"lr_end": 0.1}},
+            "must be smaller than initial lr",
+        ),
+        ({"lr_scheduler_type": "polynomial", "lr": 1e-8}, "lr_scheduler_type=polynomial with lr=1e-08 cannot be used"),
+        ({"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": -1}}, "which is not 0 to lr"),
+        ({"lr_scheduler_type": "inverse_sqrt", "lr_scheduler_kwargs": {"timescale": 0}}, "division by zero"),
+        ({"lr_scheduler_type": "inverse_sqrt", "lr_scheduler_kwargs": {"timescale": -5}}, "cannot be used"),
+        ({"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1}}, "which is not 0 to lr"),
+        ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": float("nan")}}, "num_cycles=nan: give"),
+        ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": 10**400}}, "give a number"),
+        ({"warmup_steps": 10**400}, "cannot be used"),
+        ({"weight_decay": 10**400}, "weight_decay=1000"),
+        ({"lr": 10**400}, "give a number above 0"),
+        ({"lr": 10**5000}, "give a number above 0"),
+        ({"seed": 2**32}, "give a whole number from 0 to 4294967295"),
+        ({"seed": 2**70}, "give a whole number from 0 to 4294967295"),
+    ],
+)
+def test_a_value_that_the_library_would_fail_on_is_refused_before_any_work(given, message):
+    with pytest.raises(SettingError) as caught:
+        settings_from(given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optim": "sgd", "optim_args": "momentum=0.9, nesterov=True"},
+        {"lr_scheduler_type": "polynomial", "lr": 1e-6},
+        {"lr_scheduler_type": "inverse_sqrt", "lr_scheduler_kwargs": {"timescale": 2}},
+        {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": 10**6}},
+        {"lr_scheduler_type": "cosine", "max_steps": 10**12},
+        {"lr_scheduler_type": "cosine", "max_steps": 1},
+        {"seed": 2**32 - 1},
+    ],
+)
+def test_what_works_is_taken(given):
+    settings_from(given)
+
+
+def test_a_schedule_is_tried_again_for_the_planned_steps(make, monkeypatch):
+    tried = []
+    monkeypatch.setattr("tardif.training.settings.try_optimizer", lambda given, lr, *steps: tried.append(steps))
+    make().train(**{**SHORT, "max_steps": None, "epochs": 1}, warmup=0.5)
+    assert tried[-1] == (tried[-1][0], -(-tried[-1][0] // 2))
+    assert tried[-1][0] != tried[0][0] == 1000
+
+
+def test_a_trainer_refuses_a_seed_before_anything_is_prepared(base_folder, tmp_path):
+    from tardif import Trainer
+
+    with pytest.raises(SettingError, match="seed="):
+        Trainer("m", base_folder("bert"), devices="cpu", out=tmp_path, quiet=True, seed=2**70)
 
 
 @pytest.mark.parametrize("pattern", ["no-such-weight", "("])

@@ -4,29 +4,55 @@ Each argument that is taken was seen to act in our loop; ``tests/training/test_a
 are about what Tardif does itself (evaluations, checkpoints, batches) or about machinery that our loop does not use: to
 accept one would record a setting that did nothing. A name that is not listed here is refused, also a new one of the
 library.
-Nothing heavy is imported: settings are checked before any work.
+Nothing heavy is imported, unless an optimizer or a schedule is chosen: settings are checked before any work.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from tardif.checks import is_number, shown
-from tardif.errors import SettingError
+from tardif.errors import SettingError, first_line
+from tardif.libraries import load_libraries
 
 ACCUMULATION = "gradient_accumulation_steps"
 
-# The optimizers that need nothing beside torch, and the names that ``optim_args`` can set for each.
-OPTIMIZERS: dict[str, tuple[str, ...]] = {
-    "adamw_torch_fused": (),
-    "adamw_torch": (),
-    "sgd": ("momentum", "dampening", "nesterov"),
-    "adagrad": ("lr_decay", "eps"),
-    "rmsprop": ("momentum", "alpha", "eps", "centered"),
-    "adafactor": (),
+# What an argument takes, in words, and whether a value is that.
+Takes = tuple[str, Callable[[Any], bool]]
+
+
+def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
+    # Python's whole numbers have no largest, and the library's floats have.
+    return lambda value: is_number(value) and least <= value < most and value <= sys.float_info.max
+
+
+def _written_number(text: str) -> bool:
+    try:
+        return _number(0)(float(text))
+    except ValueError:
+        return False
+
+
+_FROM_0: Takes = ("a number, 0 or more", _written_number)
+_SHARE: Takes = ("a number from 0 up to (not with) 1", lambda text: _written_number(text) and float(text) < 1)
+# A weight without a gradient, such as the vector of a token that is not read, would be 0 divided by 0.
+_ABOVE_0: Takes = ("a number above 0", lambda text: _written_number(text) and float(text) > 0)
+# The library takes any other word for false.
+_SWITCH: Takes = ("true or false", lambda text: text.lower() in ("true", "false"))
+
+# The optimizers that need nothing beside torch, and the names that ``optim_args`` can set for each, with their values.
+OPTIMIZERS: dict[str, dict[str, Takes]] = {
+    "adamw_torch_fused": {},
+    "adamw_torch": {},
+    "sgd": {"momentum": _FROM_0, "dampening": _FROM_0, "nesterov": _SWITCH},
+    "adagrad": {"lr_decay": _FROM_0, "eps": _ABOVE_0},
+    "rmsprop": {"momentum": _FROM_0, "alpha": _SHARE, "eps": _ABOVE_0, "centered": _SWITCH},
+    "adafactor": {},
 }
 # The schedules of the learning rate, and the names that ``lr_scheduler_kwargs`` can set for each.
 SCHEDULES: dict[str, tuple[str, ...]] = {
@@ -43,13 +69,6 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 LOGGERS = ("trackio", "wandb", "tensorboard", "mlflow", "comet_ml", "clearml", "swanlab", "dvclive", "codecarbon")
 # The names that packages are imported by; for all other loggers it is the logger's own.
 _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
-
-# What an argument takes, in words, and whether a value is that.
-Takes = tuple[str, Callable[[Any], bool]]
-
-
-def _number(least: float, most: float = float("inf")) -> Callable[[Any], bool]:
-    return lambda value: is_number(value) and least <= value < most
 
 
 def _whole(least: int) -> Takes:
@@ -70,6 +89,7 @@ def _is_loggers(value: Any) -> bool:
     return isinstance(names, list) and all(name in (*LOGGERS, "none") for name in names)
 
 
+_FINITE = _number(-sys.float_info.max)
 _BELOW_ONE: Takes = ("a number from 0 up to (not with) 1", _number(0, 1))
 _TEXT: Takes = ("a text", lambda value: isinstance(value, str) and bool(value))
 
@@ -80,7 +100,7 @@ TAKEN: dict[str, Takes] = {
     "weight_decay": ("a number, 0 or more", _number(0)),
     "adam_beta1": _BELOW_ONE,
     "adam_beta2": _BELOW_ONE,
-    "adam_epsilon": ("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
+    "adam_epsilon": ("a number above 0", lambda value: _number(0)(value) and value > 0),
     "max_grad_norm": ("a number, 0 or more (0: gradients are not clipped)", _number(0)),
     "lr_scheduler_type": _one_of(SCHEDULES),
     "lr_scheduler_kwargs": ('a dict, such as {"num_cycles": 2}', lambda value: isinstance(value, Mapping)),
@@ -250,15 +270,20 @@ def _check_optimizer(given: Mapping[str, Any]) -> None:
         for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             if name in given:
                 raise SettingError(f"{name} does nothing with optim={optimizer}: leave it out.")
+    seen = set()
     for part in given["optim_args"].split(",") if "optim_args" in given else ():
-        _check_name(
-            f"optim_args={shown(given['optim_args'])}: optim={optimizer}",
-            part.partition("=")[0].strip(),
-            OPTIMIZERS[optimizer],
-        )
+        what = f"optim_args={shown(given['optim_args'])}:"
+        name, _, value = (word.strip() for word in part.partition("="))
+        _check_name(f"{what} optim={optimizer}", name, OPTIMIZERS[optimizer])
+        words, fits = OPTIMIZERS[optimizer][name]
+        if not fits(value):
+            raise SettingError(f"{what} {name} takes {words}: write {name}=VALUE.")
+        if name in seen:
+            raise SettingError(f"{what} {name} is given twice: give it once.")
+        seen.add(name)
 
 
-def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
+def _check_name(what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
         raise SettingError(f"{what} has no {name!r}: it takes {', '.join(known) or 'none'}.")
 
@@ -267,7 +292,7 @@ def _check_schedule(given: Mapping[str, Any]) -> None:
     schedule, kwargs = given.get("lr_scheduler_type", "linear"), given.get("lr_scheduler_kwargs", {})
     for name, value in kwargs.items():
         _check_name(f"lr_scheduler_kwargs: lr_scheduler_type={schedule}", name, SCHEDULES[schedule])
-        if not is_number(value):
+        if not _FINITE(value):
             raise SettingError(f"lr_scheduler_kwargs: {name}={shown(value)}: give a number.")
     if schedule == "cosine_with_min_lr" and ("min_lr" in kwargs) == ("min_lr_rate" in kwargs):
         raise SettingError(
@@ -281,3 +306,57 @@ def _check_schedule(given: Mapping[str, Any]) -> None:
         )
     if schedule == "constant" and given.get("warmup_steps"):
         raise SettingError("lr_scheduler_type=constant has no warm-up: use constant_with_warmup, or no warmup_steps.")
+
+
+# What decides on the optimizer and the schedule. Their defaults are known to work at any ``lr``.
+_TRIED = {
+    "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "lr_scheduler_type", "lr_scheduler_kwargs",
+    "warmup_steps",
+}  # fmt: skip
+
+# The steps of a schedule whose rate is looked at.
+_LOOKED_AT = 1000
+
+
+def try_optimizer(given: Mapping[str, Any], lr: float, steps: int, warmup: int) -> None:
+    """Raise if the library cannot make the optimizer or the schedule, by making them for one weight.
+
+    Args:
+        given: checked by :func:`check_arguments`.
+        lr: the peak learning rate.
+        steps: of the training, as far as is known.
+        warmup: steps of the warm-up, unless ``given`` says.
+
+    Raises:
+        SettingError: the library refuses the values together, or the learning rate would leave the range from 0 to
+            ``lr``.
+    """
+    if not given.keys() & _TRIED:
+        return
+    load_libraries()
+    import torch
+    from transformers import Trainer, get_scheduler
+    from transformers.training_args import OptimizerNames
+
+    name, arguments = given.get("optim", "adamw_torch_fused"), given.get("optim_args")
+    schedule, kwargs = given.get("lr_scheduler_type", "linear"), dict(given.get("lr_scheduler_kwargs", {}))
+    wanted = SimpleNamespace(
+        optim=OptimizerNames(name),
+        optim_args=arguments,
+        learning_rate=lr,
+        adam_beta1=given.get("adam_beta1", 0.9),
+        adam_beta2=given.get("adam_beta2", 0.999),
+        adam_epsilon=given.get("adam_epsilon", 1e-8),
+    )
+    what = f"optim={name}" + (f" with optim_args={shown(arguments)}" if arguments else "")
+    try:
+        made, options = Trainer.get_optimizer_cls_and_kwargs(wanted)  # type: ignore[arg-type]
+        optimizer = made([torch.nn.Parameter(torch.zeros(1))], **options)
+        what = f"lr_scheduler_type={schedule} with lr={lr:g}" + (f" and lr_scheduler_kwargs={kwargs}" if kwargs else "")
+        scheduler = get_scheduler(schedule, optimizer, given.get("warmup_steps", warmup), steps, kwargs)
+        for step in {*range(0, steps, max(steps // _LOOKED_AT, 1)), steps}:
+            factor = scheduler.lr_lambdas[0](step)
+            if not 0 <= factor <= 1 + 1e-9:  # rounded
+                raise ValueError(f"the rate of step {step} of {steps} would be {factor * lr:g}, which is not 0 to lr")
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        raise SettingError(f"{what} cannot be used: {first_line(error)}") from error

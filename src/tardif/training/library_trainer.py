@@ -239,7 +239,7 @@ def _make_trainer(context: RunContext, objective: Objective) -> LibraryTrainer:
     collator: Any = context.collator  # no subclass of the library's: it takes numbers, not texts
     # A user's argument replaces these; those below them are not the user's to set (arguments.REFUSED).
     defaults: dict[str, Any] = {
-        "warmup_steps": math.ceil(planned * settings.warmup),
+        "warmup_steps": settings.warmup_steps(planned),
         "weight_decay": 0.01,
         "learning_rate_mapping": learning_rates(context.model, settings),
         "report_to": "none",

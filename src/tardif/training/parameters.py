@@ -85,7 +85,7 @@ def set_up(model: MultiVectorEncoder, settings: TrainingSettings) -> None:
     """Freeze weights, add adapters and checkpoint activations as set; call it before the optimizer is made.
 
     Raises:
-        SettingError: the model has no such part, nothing of what it computes would be trained, or peft is not installed.
+        SettingError: the model has no such part, its vectors would depend on no trained weight, or peft is missing.
     """
     if settings.freeze is not None:
         frozen = _frozen(weight_names(model), settings.freeze)

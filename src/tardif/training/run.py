@@ -180,6 +180,7 @@ class TrainingRun:
         if not record:
             self._warn_of_truncation()
         plan = Plan(**record["plan"]) if record else plan_run(self.model, data, settings, timed)
+        settings.try_steps(plan.steps)
         return plan, validation_task(data, limit=plan.documents, language=language, seed=settings.seed)
 
     def _before(self, record: dict[str, Any] | None, plan: Plan, loading: float) -> BeforeTraining:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import operator
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tardif.checks import is_int, is_number
+from tardif.checks import is_int, is_number, shown
 from tardif.display import Short
 from tardif.errors import SettingError
-from tardif.training.arguments import REFUSED, TAKEN, check_adapters, check_arguments
+from tardif.training.arguments import REFUSED, TAKEN, check_adapters, check_arguments, try_optimizer
 
 if TYPE_CHECKING:
     from tardif.data.training_set import TrainingSet
@@ -30,6 +32,10 @@ _DEFAULT_GUARD = AUTO_GUARD
 
 # A setting's type says what it takes: true or false, a whole number from 1 on, or a number above 0; but for these.
 _LEAST = {"negatives_per_example": 0, "seed": 0, "training_length": 4}
+# NumPy's random numbers take no larger seed.
+_MOST = {"seed": 2**32 - 1}
+# Of a schedule that is tried before the plan is made.
+_SOME_STEPS = 1000
 _SHARES = ("warmup", "dropout", "base_share")
 # With its positive, 32-way examples: the more candidates, the more of the teacher's ranking is seen.
 _DISTILLED_NEGATIVES = 31
@@ -203,6 +209,19 @@ class TrainingSettings(Short):
         self._check_guard()
         check_arguments(self.other)
         self._check_effect()
+        self.try_steps(self.max_steps or _SOME_STEPS)
+
+    def try_steps(self, steps: int) -> None:
+        """Raise if optimizer and schedule cannot be made for so many steps.
+
+        Raises:
+            SettingError: names the arguments of the library.
+        """
+        try_optimizer(self.other, self.lr, steps, self.warmup_steps(steps))
+
+    def warmup_steps(self, steps: int) -> int:
+        """Return how many of the steps are of the warm-up."""
+        return math.ceil(steps * self.warmup)
 
     def _check_value(self, name: str, kind: str) -> None:
         value, words, fits = getattr(self, name), "", True
@@ -210,7 +229,11 @@ class TrainingSettings(Short):
             words, fits = "true or false", isinstance(value, bool)
         elif kind == "int":
             least = _LEAST.get(name, 1)
-            words, fits = f"a whole number, {least} or more", is_int(value) and value >= least
+            most = _MOST.get(name, value)
+            words = (
+                f"a whole number, {least} or more" if name not in _MOST else f"a whole number from {least} to {most}"
+            )
+            fits = is_int(value) and least <= value <= most
         elif name in _SHARES:
             words, fits = "a share from 0 up to (not with) 1", is_number(value) and 0 <= value < 1
         elif name in ("base_pull", "length_pull"):
@@ -220,7 +243,7 @@ class TrainingSettings(Short):
         elif kind == "float":
             words, fits = "a number above 0", _is_above_zero(value)
         if not fits:
-            raise SettingError(f"{name}={value!r}: give {words}.")
+            raise SettingError(f"{name}={shown(value)}: give {words}.")
 
     def _check_objective(self) -> None:
         weights = {self.loss: 1.0} if isinstance(self.loss, str) else self.loss
@@ -422,7 +445,7 @@ def _dependent_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_above_zero(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

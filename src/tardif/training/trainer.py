@@ -107,6 +107,7 @@ class Trainer:
         self.name = check_name(name)
         self.language = find_language(language)
         self.devices: Allocation = allocate(devices)
+        settings_from({"seed": seed})  # it is checked here, as data are prepared with it
         self.recipe = Recipe(dim, query_length, document_length, expansion, markers)
         # After the cheap checks: this one reads files and may ask the hub.
         self.base: Base = resolve_base(base, trust_remote_code=trust_remote_code)
