@@ -91,15 +91,11 @@ def test_all_layers_can_be_frozen_beside_a_projection_only(family, base_folder, 
 
 
 def test_weights_that_the_vectors_do_not_depend_on_are_nothing_to_train(base_folder):
-    pytest.importorskip("peft")
-    for words, fits in (("pooler.dense", False), ("query", True)):
-        model, settings = fresh(base_folder("bert"), dim=None), settings_from({"lora": {"target_modules": [words]}})
-        if fits:
-            set_up(model.train(), settings)
-            assert model.training
-            continue
-        with pytest.raises(SettingError, match="lora=.* leaves nothing to train"):
-            set_up(model, settings)
+    model = fresh(base_folder("bert"), dim=None)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_("pooler" in name)
+    with pytest.raises(SettingError, match="freeze=embeddings leaves nothing to train"):
+        set_up(model, settings_from({"freeze": "embeddings"}))
 
 
 def test_looking_for_what_is_trained_draws_no_random_numbers(base_folder):
