@@ -27,7 +27,7 @@ STEPS = ("os.", "open", "shutil.", "fcntl.", "ctypes.call")
 def fill(folder: Path, value: str) -> None:
     folder.mkdir(exist_ok=True)
     for name in OLD:
-        write_json(folder / name, value)
+        write_json(folder / name, {"format": "tardif-test", "value": value})
 
 
 def publish(path: Path, what: str) -> None:
@@ -72,7 +72,7 @@ def there(path: Path) -> dict[str, str]:
     """What is at the place, as the next one who opens it finds it."""
     if path.is_file():
         return {name: path.read_text().strip().strip('"') for name in OLD}
-    return {name: read_json(path / name, what="a folder") for name in sorted(OLD, reverse=True)}
+    return {name: read_json(path / name, what="a folder")["value"] for name in sorted(OLD, reverse=True)}
 
 
 def tried(root: Path, way: str, what: str) -> int:

@@ -14,11 +14,15 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
+MARK = '{"format": "tardif-model"}'
+
+
 @pytest.fixture
 def existing(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
+    (folder / "manifest.json").write_text(MARK)
     return folder
 
 
@@ -59,13 +63,13 @@ def test_staged_says_when_writing_fails(tmp_path):
 def test_staged_refuses_a_folder_that_holds_something(existing):
     with pytest.raises(FolderError, match="--overwrite"), staged(existing):
         pass
-    assert contents(existing.parent) == {"model/old.txt": "old"}
+    assert contents(existing.parent) == {"model/old.txt": "old", "model/manifest.json": MARK}
 
 
 def test_staged_replaces_with_overwrite(existing):
     with staged(existing, overwrite=True) as aside:
         (aside / "new.txt").write_text("new")
-        assert contents(existing) == {"old.txt": "old"}
+        assert contents(existing) == {"old.txt": "old", "manifest.json": MARK}
     assert contents(existing.parent) == {"model/new.txt": "new"}
 
 
@@ -73,7 +77,42 @@ def test_staged_keeps_the_old_one_when_the_block_raises(existing):
     with pytest.raises(ValueError), staged(existing, overwrite=True) as aside:
         (aside / "new.txt").write_text("new")
         raise ValueError
-    assert contents(existing.parent) == {"model/old.txt": "old"}
+    assert contents(existing.parent) == {"model/old.txt": "old", "model/manifest.json": MARK}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.tex": "mine"},
+        {"manifest.json": '{"format": "webpack"}'},
+        {"manifest.json": "["},
+        {"manifest.json": "[1]", "a/b.txt": "mine"},
+        {"set/manifest.json": MARK, "notes.md": "mine"},
+        {".hidden": "mine"},
+    ],
+)
+def test_what_tardif_did_not_make_is_never_replaced(tmp_path, files, overwrite):
+    folder = tmp_path / "mine"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for write in (lambda: check_output(folder, overwrite=overwrite), staged(folder, overwrite=overwrite).__enter__):
+        with pytest.raises(FolderError, match=r"mine holds .*nothing in it says that Tardif made it.*another place"):
+            write()
+    assert check_output(folder, overwrite=True, replaced=False) == folder  # files are written into it
+    assert contents(folder) == files
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("where", [".", "below"])
+def test_the_working_folder_is_not_replaced(existing, monkeypatch, where):
+    (existing / "below").mkdir()
+    monkeypatch.chdir(existing / where)
+    with pytest.raises(FolderError, match="is the folder that you are in"):
+        check_output(existing, overwrite=True)
+    assert check_output(existing / "below" / "new", overwrite=False)
+    assert check_output(existing, overwrite=True, replaced=False)
 
 
 def test_an_empty_folder_needs_no_overwrite(tmp_path):

@@ -14,15 +14,15 @@ import pytest
 from tardif import folders
 from tardif.errors import FolderError
 from tardif.exchange import exchange
-from tardif.folders import check_output, recover, staged, write_output
+from tardif.folders import check_output, is_made_here, mark, recover, staged, write_output
 
 KILLED = Path(__file__).with_name("killed.py")
 STAGING = """
 import sys
 from pathlib import Path
-from tardif.folders import staged
+from tardif.folders import mark, staged
 with staged(Path(sys.argv[1]), overwrite=True) as aside:
-    (aside / "a.txt").write_text("theirs")
+    mark(aside, "test")
     print(aside.name, flush=True)
     sys.stdin.read()
 """
@@ -78,17 +78,18 @@ def test_the_second_of_two_processes_is_refused_and_disturbs_nothing(tmp_path):
         for write in (lambda: check_output(place, overwrite=True), lambda: staged(place).__enter__()):
             with pytest.raises(FolderError, match=message):
                 write()
-        assert (tmp_path / aside / "a.txt").exists()
+        assert is_made_here(tmp_path / aside)
         other.communicate()
     assert other.returncode == 0
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["set", "set/a.txt"]
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["set", "set/.tardif.json"]
     with pytest.raises(FolderError, match="already exists"), staged(place):
         pass
 
 
-def test_what_came_to_be_there_meanwhile_is_not_replaced_unasked(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_came_to_be_there_meanwhile_is_not_replaced(tmp_path, overwrite):
     place = tmp_path / "set"
-    with pytest.raises(FolderError, match="could not be written"), staged(place) as aside:
+    with pytest.raises(FolderError, match="set holds mine"), staged(place, overwrite=overwrite) as aside:
         (aside / "a.txt").touch()
         place.mkdir()
         (place / "mine").touch()
@@ -159,7 +160,7 @@ def test_a_replacement_that_fails_keeps_the_old_one(tmp_path, monkeypatch):
 @pytest.fixture
 def linked(tmp_path):
     (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "old.txt").touch()
+    mark(tmp_path / "far", "test")
     (tmp_path / "link").symlink_to("far")
     return tmp_path / "link"
 

@@ -13,7 +13,7 @@ import tiny
 from tardif.data.export import KINDS, export
 from tardif.data.training_set import TrainingSet
 from tardif.evaluation.runs import write_run
-from tardif.folders import share, staged, write_output
+from tardif.folders import mark, share, staged, write_output
 from tardif.index.disk import DiskIndex
 from tardif.preparation import prepare, prepare_folder
 from tardif.search.retriever import Retriever
@@ -89,6 +89,7 @@ def test_what_somebody_has_closed_stays_closed(umask, tmp_path):
     for overwrite in (False, True):  # empty, then full
         with staged(tmp_path / "out", overwrite=overwrite) as aside:
             private(aside)
+            mark(aside, "test")
         assert modes(tmp_path / "out")[str(tmp_path / "out")] == 0o700
     (tmp_path / "run.txt").write_text("old")
     (tmp_path / "run.txt").chmod(0o600)

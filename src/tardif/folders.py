@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tardif.errors import FolderError, SettingError, reason
+from tardif.escaping import visible
 from tardif.exchange import exchange
 from tardif.file_reading import parse_json, read_bounded
 from tardif.locks import hold, is_held
@@ -28,6 +29,12 @@ from tardif.locks import hold, is_held
 _LOG = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Files that say that Tardif made the folder they are in: JSON with a format of Tardif's. The last one is for folders
+# that other tools read, which have no other place for it.
+_MARK = ".tardif.json"
+_MARKS = ("manifest.json", "shards.json", "checksums.json", "encoder.json", "run.json", "tardif.json", _MARK)
+# Names of a folder's files that a message has.
+_NAMED = 3
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\.(partial|old)", re.DOTALL)
 
 
@@ -62,11 +69,12 @@ def check_output(path: Path, *, overwrite: bool, replaced: bool = True, read: It
 
     Raises:
         FolderError: the folder is not writable; it is a file; it is not empty and ``overwrite`` is false; or it cannot
-            be replaced, because it holds what is read, a disk is mounted there or another process writes there.
+            be replaced, because Tardif did not make it, it holds what is read, a disk is mounted there, the working
+            folder is it or in it, or another process writes there.
     """
     path = expanded(path).absolute()
     recover(path)
-    _check_place(path, overwrite=overwrite)
+    check_place(path, overwrite=overwrite, replaced=replaced)
     for source in read:
         if isinstance(source, str | Path) and _is_inside(source, path):
             raise FolderError(f"{path} would be replaced, and {source} is read here: give another folder.")
@@ -85,19 +93,60 @@ def _is_inside(source: str | Path, folder: Path) -> bool:
         return False
 
 
-def _check_place(path: Path, *, overwrite: bool) -> None:
-    """Raise a FolderError unless a folder can be written at an absolute path."""
+def check_place(path: Path, *, overwrite: bool, replaced: bool = True) -> None:
+    """Raise a FolderError unless a folder can be written at an absolute path, as :func:`check_output` does."""
     place = real_place(path)
     if path.is_symlink() and not place.exists():
         raise FolderError(f"{path} is a link to {place}, which does not exist: make that folder, or remove the link.")
     try:
         if place.exists() and not place.is_dir():
             raise FolderError(f"{path} is a file: give a folder.")
-        if place.is_dir() and any(place.iterdir()) and not overwrite:
-            raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
+        if place.is_dir() and (held := _first_names(place)):
+            # First, so that nobody is told to overwrite what is not Tardif's.
+            if replaced and not is_made_here(place):
+                raise FolderError(
+                    f"{path} holds {held}, and nothing in it says that Tardif made it, so it is not replaced: "
+                    "choose another place, or remove that folder yourself if nothing in it is needed."
+                )
+            if not overwrite:
+                raise FolderError(f"{path} already exists: choose another place, or allow overwrite (--overwrite).")
+        if replaced and place.is_dir() and Path.cwd().is_relative_to(place.resolve()):
+            raise FolderError(
+                f"{path} is the folder that you are in, or holds it, and would be replaced: choose a folder below it, "
+                "or call this from elsewhere."
+            )
     except OSError as error:
         raise FolderError(f"{path} cannot be read ({error.strerror}): choose another output folder.") from error
     _try_to_write(next(parent for parent in (*place.parents, place) if parent.exists()))
+
+
+def _first_names(folder: Path) -> str:
+    """The first names in a folder, for a message; empty if it has none."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{', '.join(map(visible, names[:_NAMED]))}{more}" if names else ""
+
+
+def is_made_here(folder: Path) -> bool:
+    """Whether Tardif made a folder: a set, a model, an index, an export or the evidence of a report.
+
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     before = is_made_here(Path(home))
+    ...     mark(Path(home), "export")
+    ...     before, is_made_here(Path(home))
+    (False, True)
+    """
+    for name in _MARKS:
+        with suppress(OSError, ValueError):
+            found = parse_json(read_bounded(folder / name))
+            if isinstance(found, dict) and str(found.get("format")).startswith("tardif-"):
+                return True
+    return False
+
+
+def mark(folder: Path, what: str) -> None:
+    """Say in a folder that Tardif made it, where no other file of it does."""
+    write_json(folder / _MARK, {"format": f"tardif-{what}", "version": 1})
 
 
 def _try_to_write(folder: Path) -> None:
@@ -142,12 +191,13 @@ def staged(path: Path, *, overwrite: bool = False, held: bool = False) -> Iterat
     """
     path = expanded(path).absolute()
     with nullcontext() if held else holding(path, overwrite=overwrite):
-        _check_place(path, overwrite=overwrite)  # again: the last holder may have written it
+        check_place(path, overwrite=overwrite)  # again: the last holder may have written it
         place = real_place(path)
         aside = name_aside(place, "partial")
         try:
             aside.mkdir(parents=True)
             yield aside
+            check_place(path, overwrite=overwrite)  # and again: the block may have taken hours
             publish(aside, place, replace=overwrite)
         except OSError as error:
             raise FolderError(f"{path} could not be written ({_culprit(error, aside)}{reason(error)}).") from error

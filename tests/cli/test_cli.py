@@ -6,6 +6,7 @@ import pytest
 
 from samples import CORPUS, QRELS, write_beir, write_encoder
 from tardif.data.training_set import TrainingSet
+from tardif.folders import mark
 
 
 @pytest.fixture
@@ -194,7 +195,24 @@ def test_train_refuses_an_existing_checkpoint_before_it_reads_data(fails, tmp_pa
     (tmp_path / "out" / "model").mkdir(parents=True)
     (tmp_path / "out" / "model" / "mine.txt").write_text("mine")
     arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--base", base, "--out", tmp_path / "out"]
+    for option in ([], ["--overwrite"]):
+        assert "holds mine.txt" in fails(*arguments, *option)
+    mark(tmp_path / "out" / "model", "test")
     assert "already exists" in fails(*arguments)
+
+
+@pytest.mark.parametrize("out", ["articles", "."])
+def test_no_verb_replaces_what_it_reads_or_what_is_not_tardifs(
+    fails, tmp_path, pairs, multi_vector_folder, monkeypatch, out
+):
+    monkeypatch.chdir(tmp_path)
+    articles = tmp_path / "articles"
+    articles.mkdir()
+    (articles / "moon.txt").write_text("The moon is 384,400 km away.")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    for verb in (("prepare", pairs, "--documents", articles), ("index", multi_vector_folder, articles)):
+        assert "Tardif made it" in fails(*verb, "--out", out, "--overwrite")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
 def test_train_resumes_what_it_was_started_with(fails, tardif, tmp_path, base_folder, monkeypatch):

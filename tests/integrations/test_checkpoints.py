@@ -241,13 +241,17 @@ def test_refusals_come_before_work(own, tmp_path, base_folder):
         export_checkpoint(own, tmp_path / "out", "beir")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(FolderError, match="exists|not empty"):
-        export_checkpoint(own, tmp_path / "full", "stanford")
+    for overwrite in (False, True):
+        with pytest.raises(FolderError, match=r"holds mine\.txt"):
+            export_checkpoint(own, tmp_path / "full", "stanford", overwrite=overwrite)
     assert (tmp_path / "full" / "mine.txt").exists()
-    export_checkpoint(own, tmp_path / "full", "stanford", overwrite=True)
-    assert not (tmp_path / "full" / "mine.txt").exists()
+    for form, file in (("vespa", "services.xml"), ("stanford", "artifact.metadata"), ("onnx", "recipe.json")):
+        export_checkpoint(own, tmp_path / "out", form, overwrite=True)
+        assert (tmp_path / "out" / file).is_file()
+        with pytest.raises(FolderError, match="already exists"):
+            export_checkpoint(own, tmp_path / "out", form)
     with pytest.raises(ModelError, match="late-interaction"):
-        export_checkpoint(base_folder("bert"), tmp_path / "out", "stanford")
+        export_checkpoint(base_folder("bert"), tmp_path / "new", "stanford")
 
 
 def test_damaged_rules_are_one_readable_error(exported, tmp_path):

@@ -79,7 +79,7 @@ def test_a_set_beside_its_documents_is_no_document(documents, monkeypatch):
     again = prepare_folder(["pairs.jsonl"], ".", "set", overwrite=True)
     assert {path.name: path.read_bytes() for path in again.glob("*.parquet")} == held
     report = [json.loads(line) for line in (again / "report.jsonl").read_text("utf-8").splitlines()]
-    assert any(row.get("detail") == "set: sets and indexes that Tardif made" for row in report)
+    assert any(row.get("detail") == "set: folders that Tardif made" for row in report)
     assert not any(".partial" in row.get("detail", "") for row in report)
 
 

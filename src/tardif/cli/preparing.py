@@ -30,16 +30,18 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Make a training set: read, check, split, mine negatives."""
+    from tardif.folders import expanded
     from tardif.progress import Console
     from tardif.report.leaving import prepare_folder
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
+    place = expanded(out).absolute()  # which has a name, also where it is given as "."
     prepare_folder(
         source or [],
         out=out,
         # The answers are beside the folder, not inside: they outlive a run that fails, and were paid for.
-        **options.preparing(out.with_name(f"{out.name}.answers.jsonl")),
+        **options.preparing(place.parent / f"{place.name}.answers.jsonl"),
         base=base,
         device=device,
         language=language,

@@ -21,7 +21,7 @@ from tardif.data.json_metadata import as_stored
 from tardif.data.training_set import TEST, TRAIN, VALIDATION, TrainingSet
 from tardif.display import Short
 from tardif.errors import DataError, SettingError
-from tardif.folders import expanded, staged, write_json
+from tardif.folders import expanded, mark, staged, write_json
 from tardif.types import Example
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def export(data: TrainingSet, folder: str | Path, kind: str, *, overwrite: bool 
     folder = expanded(folder)
     with staged(folder, overwrite=overwrite) as aside:
         counts, lost = _WRITERS[kind](data, aside)
+        mark(aside, kind)
     return Export(folder, counts, {what: number for what, number in lost.items() if number})
 
 

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from tardif.data.formats.trec import encode_id
 from tardif.data.regular import user_path
+from tardif.encoder.published import REPORT
 from tardif.errors import FolderError
 from tardif.evaluation.figures import Figures
 from tardif.evaluation.runs import run_notes, write_run
@@ -159,9 +160,10 @@ def check_folder(where: str | Path) -> Path:
     """Check that an evaluation can be written into a folder, before any work is done, and return its absolute path.
 
     Raises:
-        FolderError: the folder cannot be written, or holds the ``results.json`` of something else.
+        FolderError: the folder cannot be written, or holds the ``results.json`` or the ``report`` of something else.
     """
     path = check_output(user_path(where), overwrite=True, replaced=False)
+    check_output(path / REPORT, overwrite=True)
     _check_results(path)
     return path
 

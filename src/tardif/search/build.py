@@ -25,7 +25,7 @@ from tardif.cluster.shipping import ship
 from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.token_vectors import encode_documents
 from tardif.errors import DataError, FolderError, SettingError
-from tardif.folders import holding, name_aside, publish, real_place, remove, sweep, writable
+from tardif.folders import check_place, holding, name_aside, publish, real_place, remove, sweep, writable
 from tardif.index.codebooks import centroid_count
 from tardif.index.codes import check_bits
 from tardif.index.disk import DiskIndex
@@ -287,7 +287,12 @@ def _under_way(out: Path, manifest: Mapping[str, Any], options: BuildOptions) ->
 
 
 def finish(work: Path, place: Path) -> None:
-    """Publish a finished index: ``work`` becomes ``place``. The caller holds its lock."""
+    """Publish a finished index: ``work`` becomes ``place``. The caller holds its lock.
+
+    Raises:
+        FolderError: meanwhile something that is not Tardif's has come to be there; ``work`` stays.
+    """
+    check_place(place, overwrite=True)
     # Leftovers of a process that was killed while it exported the encoder.
     sweep(work / ENCODER)
     remove(lock_file(work / ENCODER))

@@ -11,7 +11,6 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -29,8 +28,7 @@ from tardif.data.extraction.rst import read_rst
 from tardif.data.extraction.word import read_word
 from tardif.data.regular import check_regular, open_regular
 from tardif.errors import DataError, first_line
-from tardif.file_reading import parse_json, read_bounded
-from tardif.folders import is_aside
+from tardif.folders import is_aside, is_made_here
 from tardif.types import Document, Outline
 
 # The files that are read as documents, by suffix.
@@ -225,8 +223,9 @@ def find_files(folder: Path, report: DocumentReport) -> list[str]:
     """List the paths of all regular files inside a folder, sorted: file systems have different orders.
 
     Skipped and counted in the report are hidden files and folders; links that lead out of the folder, nowhere, or to a
-    folder (a folder inside is read in its own place); names that are not UTF-8, which cannot be ids; prepared sets and
-    indexes, whose pages and texts are no documents of the user's; and folders inside that cannot be listed.
+    folder (a folder inside is read in its own place); names that are not UTF-8, which cannot be ids; sets, models,
+    indexes and exports of Tardif's, whose pages and texts are no documents of the user's; and folders inside that
+    cannot be listed.
 
     Raises:
         DataError: the folder itself cannot be listed.
@@ -321,15 +320,5 @@ def _why_not(entry: os.DirEntry[str], root: Path) -> str:
         if target.is_dir():
             return "links to a folder inside"
     elif entry.is_dir():
-        return "sets and indexes that Tardif made" if _is_ours(Path(entry.path)) else ""
+        return "folders that Tardif made" if is_made_here(Path(entry.path)) else ""
     return "" if entry.is_file() else "no regular files"
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is a prepared set or an index, such as the one that was made of these documents before."""
-    for name in ("manifest.json", "shards.json"):
-        with suppress(OSError, ValueError):
-            found = parse_json(read_bounded(folder / name))
-            if isinstance(found, dict) and str(found.get("format")).startswith("tardif-"):
-                return True
-    return False

@@ -13,7 +13,7 @@ from tardif.encoder.base import Base, resolve_base
 from tardif.encoder.published import write_checksums
 from tardif.errors import ModelError, SettingError
 from tardif.extras import need
-from tardif.folders import check_output, expanded, staged
+from tardif.folders import check_output, expanded, mark, staged
 from tardif.types import Document
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def export_checkpoint(
             _check(model, aside, format)
             files = sorted(found for found in aside.rglob("*") if found.is_file())
             write_checksums(aside, {found.relative_to(aside).as_posix(): checksum(found) for found in files})
+        else:
+            mark(aside, format)
         # After the checksums: a changed card is no damage.
         write_card(aside, export_card(base.folder, model, format, name or base.hub_id or base.folder.name))
     return CheckpointExport(path, format, tuple(notes))
