@@ -7,7 +7,7 @@ import pytest
 
 from tardif.errors import FolderError, SettingError
 from tardif.file_reading import read_bounded
-from tardif.folders import check_name, check_output, read_json, staged, write_json
+from tardif.folders import check_file, check_name, check_output, read_json, staged, write_json
 
 
 def contents(folder):
@@ -139,6 +139,36 @@ def test_check_output_refuses_a_full_folder_without_overwrite(existing):
     with pytest.raises(FolderError, match="already exists"):
         check_output(existing, overwrite=False)
     assert check_output(existing, overwrite=True) == existing
+
+
+@pytest.mark.parametrize("source", ["out", "out/deep/a.txt", "link", "link/deep"])
+def test_check_output_never_replaces_what_is_read(tmp_path, source):
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    (tmp_path / "out" / "deep" / "a.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with pytest.raises(FolderError, match="would be replaced, and .* is read here"):
+        check_output(tmp_path / "out", overwrite=True, read=["bm25", None, tmp_path / source])
+    for other in (tmp_path, tmp_path / "nowhere", tmp_path / "output", "x" * 5000):
+        assert check_output(tmp_path / "out", overwrite=True, read=[other]) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("source", ["a.txt", "folder", "home", "linked"])
+@pytest.mark.parametrize("name", ["folder/a.txt", "link", "hard"])
+def test_check_file_never_gives_away_what_is_read(tmp_path, source, name):
+    (tmp_path / "home" / "folder").mkdir(parents=True)
+    place = tmp_path / "home" / "folder" / "a.txt"
+    place.write_text("mine")
+    (tmp_path / "a.txt").hardlink_to(place)
+    (tmp_path / "folder").symlink_to(place.parent)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "b.txt").symlink_to(place)
+    (tmp_path / "link").symlink_to(place)
+    (tmp_path / "hard").hardlink_to(place)
+    with pytest.raises(FolderError, match="would be written over, and .* is read here"):
+        check_file(tmp_path / name, read=[[{"text": "a row"}], None, "an id", tmp_path / source])
+    check_file(tmp_path / "folder" / "new.txt", read=[tmp_path / source])
+    with pytest.raises(FolderError, match="already exists"):
+        check_file(tmp_path / name, overwrite=False)
 
 
 @pytest.mark.parametrize("below", ["model", "deep/model"])

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tardif import Retriever
+from tardif.errors import SettingError
 from tardif.ranking import WORD_SHARE
 from tardif.search.indexed_model import IndexedModel
 from tardif.types import Document
@@ -34,6 +35,9 @@ def test_what_training_learnt_is_the_default_of_the_index(multi_vector_folder, t
         learnt = retriever.search("bread of the sea", hybrid=True)
         assert learnt == retriever.search("bread of the sea", hybrid=True, word_share=0.4)
         assert learnt != retriever.search("bread of the sea", hybrid=True, word_share=WORD_SHARE)
+        for ask in (retriever.search, lambda query, **how: retriever.run({"q": query}, **how)):
+            with pytest.raises(SettingError, match="it is of a hybrid search"):
+                ask("bread of the sea", word_share=0.4)
     shutil.rmtree(tmp_path / "model")  # the index remembers
     with Retriever(tmp_path / "index") as again:
         assert again.word_share == 0.4

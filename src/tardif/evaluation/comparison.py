@@ -173,6 +173,7 @@ def _prepare(
     base, names = _check_systems(systems, against), _data_names(data)
     every = systems if against is None else [*systems, against]
     outputs, read = list[Output](), [*data, asked.documents, asked.queries]
+    read += [part for source in data if isinstance(source, Mapping) for part in source.values()]
     if asked.run_file is not None:
         only, overwrite = len(systems) == 1, asked.overwrite
         outputs.append(RunOutput(asked.run_file, every, names, only=only, read=read, overwrite=overwrite))
