@@ -107,8 +107,8 @@ def test_the_base_of_a_run_computes_in_the_precision_of_the_training(make, monke
 
 
 def test_other_losses_have_a_teacher_of_their_own():
-    assert pulls_of(None, None, ["contrastive", "margin"], one_length=False) == (1.0, 0.0)
-    assert pulls_of(None, None, ["distillation"], one_length=False) == (0.0, 0.0)
+    assert pulls_of(None, None, ["contrastive", "margin"]) == (1.0, 0.0)
+    assert pulls_of(None, None, ["distillation"]) == (0.0, 0.0)
     with pytest.raises(SettingError, match="base_pull=2 does nothing without the loss contrastive"):
         settings_from({"loss": "margin", "base_pull": 2})
     with pytest.raises(SettingError, match="base_pull=-1: give a number, 0 or more"):

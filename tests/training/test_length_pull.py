@@ -174,13 +174,17 @@ def test_alone_it_pulls_in_its_own_steps_and_in_no_other(model):
 
 @pytest.mark.parametrize("one_length", [False, True])
 def test_what_is_given_is_kept_and_a_pull_on_batches_is_then_the_only_one(one_length):
-    contrastive = ["contrastive"]
-    assert pulls_of(0.5, 3.0, contrastive, one_length) == (0.5, 3.0)
-    assert pulls_of(0.0, None, contrastive, one_length) == (0.0, 0.0)
-    assert pulls_of(0.5, None, contrastive, one_length) == (0.5, 0.0)
-    assert pulls_of(None, 0.0, contrastive, one_length) == (1.0, 0.0)
-    assert pulls_of(None, 3.0, contrastive, one_length) == (0.0 if one_length else 1.0, 3.0)
-    assert pulls_of(None, None, ["distillation"], one_length) == (0.0, 0.0)
+    def decided(base, lengths, made=False):
+        return pulls_of(base, lengths, ["contrastive"], made=made, one_length=one_length)
+
+    assert decided(0.5, 3.0) == (0.5, 3.0)
+    assert decided(0.0, None) == (0.0, 0.0)
+    assert decided(0.5, None) == (0.5, 0.0)
+    assert decided(None, 0.0) == (1.0, 0.0)
+    assert decided(None, 3.0) == (0.0 if one_length else 1.0, 3.0)
+    assert decided(None, None, made=True) == (0.0, 0.0)
+    assert (decided(0.5, None, made=True), decided(None, 3.0, made=True)) == ((0.5, 0.0), (0.0, 3.0))
+    assert pulls_of(None, None, ["distillation"], one_length=one_length) == (0.0, 0.0)
 
 
 def of_lengths(*words):
@@ -203,15 +207,17 @@ def test_documents_have_one_length_as_training_reads_them(model, words, one):
     assert has_one_length(of_lengths(*words), tokens_for(model, 400, 40), seed=0) is one
 
 
-def test_it_takes_the_place_of_the_pull_on_batches_where_documents_have_one_length(make, data):
+def test_lengths_and_made_queries_decide_what_pulls(make, data):
     found = {}
-    for name, times in (("even", itertools.repeat(9)), ("uneven", itertools.cycle([1, 9]))):
+    lengths = {"even": itertools.repeat(9), "uneven": itertools.cycle([1, 9]), "made": itertools.repeat(9)}
+    for name, times in lengths.items():
         texts = {n: (one.content + " ") * count for (n, one), count in zip(data.documents.items(), times, strict=False)}
         trainer = make(name)
-        trainer.prepare(replace(data, documents={n: Document(n, text) for n, text in texts.items()}))
+        made = len(data.queries) if name == "made" else 0
+        trainer.prepare(replace(data, documents={n: Document(n, text) for n, text in texts.items()}, made=made))
         settings = trainer.train(max_steps=2, evaluations=1, training_length=40).settings
         found[name] = settings["base_pull"], settings["length_pull"]
-    assert found == {"even": (0.0, 2.0), "uneven": (1.0, 0.0)}
+    assert found == {"even": (0.0, 2.0), "uneven": (1.0, 0.0), "made": (0.0, 0.0)}
 
 
 def test_what_does_nothing_or_is_no_weight_is_refused():

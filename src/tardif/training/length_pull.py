@@ -51,26 +51,32 @@ TEXTS = 2 * PARTS
 _CHARACTERS = 8
 
 
-def pulls_of(base: float | None, lengths: float | None, terms: Sequence[str], one_length: bool) -> tuple[float, float]:
+def pulls_of(
+    base: float | None, lengths: float | None, terms: Sequence[str], *, made: bool = False, one_length: bool = False
+) -> tuple[float, float]:
     """Return the weights of the pull on batches and of that at many lengths: what was given, or the defaults.
 
     Args:
         base: ``base_pull`` as it was given. Given alone, it is the only pull.
         lengths: ``length_pull`` as it was given.
         terms: the losses. Those that have a teacher need no pull.
+        made: whether most queries were made from documents. Then no pull is the default: more of the base is kept
+            instead (``base_share``), and with both the model learnt less and kept no more (docs/choosing.md).
         one_length: whether the documents have one length as training reads them: then the default is the pull at many
             lengths, else that on batches.
 
-    >>> pulls_of(None, None, ["contrastive"], one_length=False), pulls_of(None, None, ["contrastive"], one_length=True)
+    >>> pulls_of(None, None, ["contrastive"]), pulls_of(None, None, ["contrastive"], one_length=True)
     ((1.0, 0.0), (0.0, 2.0))
+    >>> pulls_of(None, None, ["contrastive"], made=True)
+    (0.0, 0.0)
     >>> pulls_of(0.5, None, ["contrastive"], one_length=True), pulls_of(None, None, ["margin"], one_length=True)
     ((0.5, 0.0), (0.0, 0.0))
     """
-    contrastive = "contrastive" in terms
+    pulls = "contrastive" in terms and not made
     if lengths is None:
-        lengths = LENGTH_PULL if contrastive and one_length and base is None else 0.0
+        lengths = LENGTH_PULL if pulls and one_length and base is None else 0.0
     if base is None:
-        base = PULL if contrastive and not (one_length and lengths) else 0.0
+        base = PULL if pulls and not (one_length and lengths) else 0.0
     return base, lengths
 
 

@@ -101,11 +101,12 @@ class TrainingRun:
 
     def _resolve_pulls(self, tokens: Tokens) -> None:
         """Decide by the documents, as training reads them, what pulls towards the base."""
-        given = self.settings
-        # Where a pull on batches is given, the lengths decide nothing.
-        asks = given.base_pull is None and not self.data.is_mostly_made
-        one_length = asks and has_one_length(self.data, tokens, given.seed)
-        base, lengths = pulls_of(given.base_pull, given.length_pull, list(given.terms), one_length)
+        given, made = self.settings, self.data.is_mostly_made
+        # Where a pull on batches is given, or none is the default, the lengths decide nothing.
+        one_length = given.base_pull is None and not made and has_one_length(self.data, tokens, given.seed)
+        base, lengths = pulls_of(
+            given.base_pull, given.length_pull, list(given.terms), made=made, one_length=one_length
+        )
         self.settings = dataclasses.replace(given, base_pull=base, length_pull=lengths)
 
     def _load_model(self) -> tuple[dict[str, Any] | None, Path | None]:
