@@ -7,7 +7,7 @@ import pytest
 
 from tardif.errors import FolderError, SettingError
 from tardif.file_reading import read_bounded
-from tardif.folders import check_file, check_name, check_output, read_json, staged, write_json
+from tardif.folders import check_file, check_name, check_output, mark, read_json, staged, write_json
 
 
 def contents(folder):
@@ -145,6 +145,7 @@ def test_check_output_refuses_a_full_folder_without_overwrite(existing):
 def test_check_output_never_replaces_what_is_read(tmp_path, source):
     (tmp_path / "out" / "deep").mkdir(parents=True)
     (tmp_path / "out" / "deep" / "a.txt").write_text("mine")
+    mark(tmp_path / "out", "export")
     (tmp_path / "link").symlink_to(tmp_path / "out")
     with pytest.raises(FolderError, match="would be replaced, and .* is read here"):
         check_output(tmp_path / "out", overwrite=True, read=["bm25", None, tmp_path / source])

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import tiny
+from tardif.folders import mark
 from tardif.index.disk import DiskIndex
 
 ROWS = [
@@ -136,6 +137,8 @@ def test_no_index_replaces_the_folder_that_it_is_made_of(index, fails, multi_vec
     home = tmp_path / "home"
     (home / "docs").mkdir(parents=True)
     (home / "docs" / "a.txt").write_text("The sea is blue.")
+    for folder in (home, home / "docs"):
+        mark(folder, "export")
     (tmp_path / "link").symlink_to(home / "docs")
     for documents in (home / "docs", home / "docs" / "a.txt", tmp_path / "link"):
         for out in (home, home / "docs"):
