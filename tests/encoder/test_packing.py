@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 from torch.nn.functional import pad
 
 from tardif.encoder import packing
 from tardif.encoder.base import resolve_base
-from tardif.encoder.encoding import Block, encode
+from tardif.encoder.encoding import Block, encode, encode_texts
 from tardif.encoder.model import build_model
 from tardif.encoder.recipe import Recipe
 
@@ -69,6 +72,44 @@ def test_a_family_with_an_attention_of_its_own_is_left_alone(base_folder):
     before = model[0].model.config._attn_implementation
     assert not packing.enable(model)
     assert model[0].model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
+def test_what_packing_does_not_know_is_measured_as_it_is_published(base_folder, tmp_path, family):
+    from sentence_transformers import MultiVectorEncoder
+
+    shutil.copytree(base_folder(family), tmp_path / "base")
+    config = tmp_path / "base" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "is_decoder": True}))
+    model = build_model(resolve_base(tmp_path / "base"), Recipe(dim=8))
+    vectors, lengths = encode_texts(model, TEXTS, "document")
+    assert not packing.enable(model)
+    assert model[0].model.config._attn_implementation == "sdpa"
+    model.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    elsewhere = MultiVectorEncoder(str(tmp_path / "model"), device="cpu").encode_document(TEXTS)
+    for mine, theirs in zip(torch.tensor(vectors).split(lengths), elsewhere, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_that_computes_something_else_when_packed_is_left_alone(base_folder, monkeypatch):
+    model, odd = model_of(base_folder("bert")), packing._attention
+    # Such as a bias by distance, or a cap on scores.
+    monkeypatch.setattr(packing, "_attention", lambda *a, scaling, **k: odd(*a, scaling=1e4 * scaling, **k))
+    assert not packing.enable(model)
+    assert model[0].model.config._attn_implementation == "sdpa"
+    monkeypatch.undo()
+    assert not packing.enable(model)  # asked once
+    assert packing.enable(model_of(base_folder("bert")))
+
+
+def test_asking_changes_neither_the_mode_nor_the_random_numbers(base_folder):
+    model = build_model(resolve_base(base_folder("bert")), Recipe(dim=8)).train()
+    model[0].model.embeddings.eval()
+    modes, random = [module.training for module in model.modules()], torch.get_rng_state()
+    assert packing.enable(model)
+    assert packing.enable(model)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_an_implementation_that_the_user_chose_is_left_alone(base_folder):

@@ -11,6 +11,7 @@ import inspect
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ATTENTION = "tardif_packed"
 # The key of a packed batch with the number of tokens of each text.
 LENGTHS = "packed_lengths"
+# Encoders that compute something else when packed.
+_UNPACKED: WeakSet[nn.Module] = WeakSet()
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -29,7 +32,8 @@ def enable(model: MultiVectorEncoder) -> bool:
     """Let a model's encoder take packed batches. The saved model does not change.
 
     Returns:
-        False if its family computes attention in its own way, or if the user has chosen another attention.
+        False if its family computes attention in its own way, if the user has chosen another attention, or if its
+        config asks for what packing does not know, such as attention to earlier tokens alone (``is_decoder``).
     """
     transformer: Any = model[0]
     encoder = transformer.model
@@ -37,13 +41,58 @@ def enable(model: MultiVectorEncoder) -> bool:
     compatible = getattr(encoder, "is_backend_compatible", lambda: False)()
     if not compatible or "position_ids" not in takes or encoder.config.is_encoder_decoder:
         return False
-    if encoder.config._attn_implementation not in ("sdpa", ATTENTION):
-        return False  # the user's choice
-    _register()
-    encoder.set_attn_implementation(ATTENTION)
+    given = encoder.config._attn_implementation
+    if given not in ("sdpa", ATTENTION) or encoder in _UNPACKED:
+        return False  # the user's choice, or found out before
+    if given != ATTENTION:
+        _register()
+        # Once for an encoder: some 20 tokens.
+        if not _computes_the_same(encoder, first_position(model)):
+            _UNPACKED.add(encoder)
+            return False
     if transformer.model_forward_params is not None:
         transformer.model_forward_params |= {LENGTHS}
     return True
+
+
+@torch.no_grad()
+def _computes_the_same(encoder: Any, first: int) -> bool:
+    """Let an encoder compute attention packed, unless its vectors of two short texts then differ from those that
+    anybody else gets from it."""
+    if any(getattr(module, "is_causal", False) for module in encoder.modules()):
+        return False  # in any precision
+    embeddings = encoder.get_input_embeddings()
+    padding = getattr(embeddings, "padding_idx", None)
+    known = [number for number in range(min(embeddings.weight.shape[0], 16)) if number != padding]
+    device, modes = embeddings.weight.device, [(module, module.training) for module in encoder.modules()]
+    texts = [torch.tensor((known * length)[:length]) for length in (9, 4)]
+    features = {name: _to(value, device) for name, value in pack(texts, first).items() if name != "modality"}
+    encoder.eval()  # without dropout
+    try:
+        with torch.autocast(device.type, enabled=False):
+            alone = [encoder(**_to(_unpacked(ids), device))[0][0] for ids in texts]  # [tokens, width] each
+            encoder.set_attn_implementation(ATTENTION)
+            packed = encoder(**features)[0][0]  # [tokens of both, width]
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    expected = torch.cat(alone).float()  # [tokens of both, width]
+    # A GPU may round products to 10 bits, and 16-bit numbers have 8 or 11.
+    close = 1e-4 if device.type == "cpu" and packed.dtype not in _HALF else 0.05
+    differs = bool((packed.float() - expected).norm() > close * expected.norm())
+    if differs:
+        encoder.set_attn_implementation("sdpa")
+    return not differs
+
+
+def _unpacked(ids: Tensor) -> dict[str, Tensor]:
+    return {"input_ids": ids.unsqueeze(0), "attention_mask": torch.ones_like(ids).unsqueeze(0)}
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        return {name: _to(item, device) for name, item in value.items()}
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def first_position(model: MultiVectorEncoder) -> int:
