@@ -143,6 +143,7 @@ def delete(
 ) -> None:
     """Delete documents from an index, with all of their pieces."""
     from tardif.index.qdrant.places import open_qdrant, qdrant_place
+    from tardif.index.sharded import ShardedIndex
     from tardif.index.sharded_folder import open_index
     from tardif.index.unknown_keys import unknown_keys
     from tardif.progress import Console
@@ -161,6 +162,8 @@ def delete(
             missing = len(set(wanted)) - count
             lines = [f"{count} documents deleted" + (f"; {missing} were not in the index." if missing else ".")]
         else:
+            if isinstance(opened, ShardedIndex):
+                opened.check_changeable()  # a search's error, of the next line, would name no way out of a deletion
             remarks = unknown_keys(opened, chosen)  # before the last document with a key may be gone
             count = opened.delete_where(chosen)
             done = f"{count} documents deleted." if count else "No document passes the filter. Nothing was deleted."
