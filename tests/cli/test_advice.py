@@ -71,6 +71,7 @@ OTHERWISE = {
     ("index/pieces.py", "chunk"): ("index", "add", "sync"),
     ("search/indexed_model.py", "model"): ("search", "add", "sync", "explain", "doctor"),
     ("encoder/model.py", "base"): ("train",),
+    ("encoder/markers.py", "no-markers"): ("train",),
     ("encoder/opening.py", "format"): ("export",),
     ("integrations/checkpoints/stanford.py", "set"): ("train",),
     ("integrations/reranker.py", "base"): ("train",),

@@ -179,6 +179,10 @@ def test_what_was_trained_on_is_read_by_every_verb_with_the_same_options(
     [
         (("--set", "seed=3"), "--set seed: this setting has its own option: use --seed."),
         (("--set", "document_length=30"), "use --document-length."),
+        (("--set", "markers=false"), "use --no-markers."),
+        (("--set", "markers=true"), "use --markers."),
+        (("--set", "resume=true"), "use --resume."),
+        (("--set", "overwrite=false"), "this setting has its own option: leave --overwrite out."),
         (("--set", "negatives=4"), "use --negatives."),
         (("--epochs", "2", "--set", "epochs=3"), "epochs is given as --epochs and with --set: give it once."),
         (("--set", "warmup=0.1", "--set", "warmup=0.2"), "warmup is given with --set twice: give it once."),

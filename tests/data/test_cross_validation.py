@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tardif import SettingError
-from tardif.data.split import fold_sets
+from tardif.data.split import fold_sets, most_folds
 from tardif.data.training_set import TRAIN, VALIDATION, TrainingSet
 from tardif.preparation import prepare
 from tardif.types import Document, Example
@@ -87,3 +87,23 @@ def test_what_cannot_be_divided_is_refused_with_the_way_out():
     with pytest.raises(SettingError, match=r"7 queries are held out already: prepare with --validation 0"):
         fold_sets(prepared, 5, seed=0)
     assert len(fold_sets(dataclasses.replace(prepared, split=dict.fromkeys(prepared.split, TRAIN)), 5, seed=0)) == 5
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "most"),
+    [
+        (TEXTS, {}, 5),
+        (TEXTS[:3], {}, 3),
+        (TEXTS[:1], {}, 0),
+        (["The Same", "the  same", "another", "and"], {}, 3),
+        (TEXTS, {"group_by": "topic"}, 0),
+    ],
+)
+def test_the_folds_that_are_advised_are_made_of_a_set_without_held_out_queries(texts, settings, most):
+    data = training_set(texts, **settings)
+    held_out = dataclasses.replace(data, split={**data.split, "q0": VALIDATION})
+    assert most_folds(held_out, 5) == most_folds(data, 5) == most
+    if most:
+        assert len(fold_sets(data, most, seed=0)) == most
+    with pytest.raises(SettingError):
+        fold_sets(data, 24 if most == 5 else max(most + 1, 2), seed=0)

@@ -136,6 +136,23 @@ def test_trust_does_not_reach_a_class_of_an_installed_package(encoder):
         resolve_base(encoder, trust_remote_code=True)
 
 
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding", "no transformer reads"),
+        ("sentence_transformers.models.WordEmbeddings", "no transformer reads"),
+        ("sentence_transformers.models.Router", "Router .*none of those that are known"),
+        ("pylate.models.Something.Something", "Something .*none of those that are known"),
+    ],
+)
+def test_a_module_of_a_library_is_not_called_the_models_own_code(encoder, named, said, trust):
+    with_modules(encoder, {**TRANSFORMER, "type": named})
+    with pytest.raises(ModelError, match=said) as caught:
+        resolve_base(encoder, trust_remote_code=trust)
+    assert "trust_remote_code" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", ["../..", "a/../../b", "/etc"])
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_module_outside_the_folder_is_refused(encoder, path, trust):

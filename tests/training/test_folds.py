@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +104,12 @@ def test_interrupted_folds_go_on_and_end_the_same(whole, finished, monkeypatch):
     assert len(calls) == 2 + 3  # the second fold, and the published model
     assert recorded(again) == recorded(finished[0])
     assert not place.exists()
+
+
+@pytest.mark.parametrize("group_by", [None, "topic"])
+def test_folds_are_advised_of_a_set_that_can_be_folded_only(make, data, group_by):
+    trainer = make("advised")
+    trainer.prepare(replace(data, settings={**data.settings, "group_by": group_by}))
+    warned = " ".join(trainer.train(max_steps=1, batch_size=8, evaluations=1, guard="none", lr=1e-9).warnings)
+    assert ("--folds" in warned) == (group_by is None)
+    assert ("Hold out more, or rows of your own (--validation" in warned) == (group_by is not None)

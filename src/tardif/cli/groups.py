@@ -151,6 +151,18 @@ def spelt(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
+def option_for(function: Callable[..., None], name: str, value: Any) -> str:
+    """Return the option of a verb that sets a parameter to a value; empty where a flag that is off by default does."""
+    kind, info = get_args(inspect.signature(function).parameters[name].annotation)[:2]
+    # Of an option within Annotated, typer keeps the first name where otherwise the default is.
+    written = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    names = [part for name in written for part in name.split("/")]
+    yes = next((part for part in names if part.startswith("--")), spelt([name]))
+    if value is not False or kind not in (bool, bool | None):
+        return yes
+    return next((part for part in names if part.startswith("--no-")), "") if names else f"--no-{yes.removeprefix('--')}"
+
+
 class SectionedCommand(TyperCommand):
     """A verb with its options listed by section in the help, as plain text.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from tardif.cli.app import INTERRUPTED
-from tardif.cli.groups import Group, names_of, verb
+from tardif.cli.groups import Group, names_of, option_for, verb
 from tardif.cli.output import put
 from tardif.cli.shared_options import (
     Language,
@@ -160,7 +160,10 @@ def _settings(options: SettingOptions) -> dict[str, Any]:
     for name, value in map(parse_assignment, assignments):
         option = "--" + name.replace("_", "-")
         if name in others:
-            raise SettingError(f"--set {name}: this setting has its own option: use {option}.")
+            own = option_for(train, name, value)
+            raise SettingError(
+                f"--set {name}: this setting has its own option: " + (f"use {own}." if own else f"leave {option} out.")
+            )
         if name in found:
             ways = f"as {option} and with --set" if given.get(name) is not None else "with --set twice"
             raise SettingError(f"{name} is given {ways}: give it once.")

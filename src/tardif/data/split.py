@@ -285,7 +285,7 @@ def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
             f"folds={folds} judges every query with a model that was trained without it, and {held} queries are held "
             "out already: prepare with --validation 0 (validation=0)."
         )
-    if any(made.get("group_by") for made in _made_with(data)):
+    if _keeps_no_groups(data):
         raise SettingError(
             f"folds={folds}: the set was split by a field (group_by), which a prepared set does not keep: hold out a "
             "share instead (--validation)."
@@ -300,6 +300,28 @@ def fold_sets(data: TrainingSet, folds: int, seed: int) -> list[TrainingSet]:
     for key in sorted(groups, key=lambda key: (keyed_order(seed, key), key)):
         min(parts, key=len).update(groups[key])
     return [_without(data, part) for part in parts]
+
+
+def most_folds(data: TrainingSet, most: int) -> int:
+    """Return how many folds :func:`fold_sets` would make of a set that is prepared again with nothing held out.
+
+    Args:
+        data: a set as it is.
+        most: no more are asked for.
+
+    Returns:
+        The number, at most ``most``; 0 if it would refuse any.
+    """
+    if _keeps_no_groups(data):
+        return 0
+    whole = replace(data, split={query: TRAIN if side == VALIDATION else side for query, side in data.split.items()})
+    found = min(len(_together(whole)), most)
+    return found if found > 1 else 0
+
+
+def _keeps_no_groups(data: TrainingSet) -> bool:
+    """Whether queries belong together by a field, which a prepared set does not keep."""
+    return any(made.get("group_by") for made in _made_with(data))
 
 
 def _made_with(data: TrainingSet) -> Iterator[dict[str, object]]:

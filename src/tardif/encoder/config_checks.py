@@ -36,6 +36,12 @@ _MODULES = frozenset({
     "Pooling", "Transformer", "WeightedLayerPooling",
 })  # fmt: skip
 _MODULE = re.compile(r"sentence_transformers\.(?:[a-z_]+\.)+(?:[A-Za-z]+\.)?([A-Za-z]+)")
+_LIBRARIES = ("sentence_transformers", "pylate")
+# Modules of which a model is built that has no transformer.
+_WITHOUT_ENCODER = dict.fromkeys(
+    ("BoW", "CNN", "LSTM", "StaticEmbedding", "WordEmbeddings", "WordWeights"),
+    "so no transformer reads each token in its text, and there are no token vectors to compare",
+)
 _PYLATE = ("pylate.models.Dense.Dense",)
 
 _ACTIVATIONS = frozenset({
@@ -251,6 +257,12 @@ def _check_module(model: _Model, named: str) -> None:
     found = _MODULE.fullmatch(named)
     if named in _PYLATE or (found and found[1] in _MODULES):
         return
+    # A class of these libraries is no code of the model's own, which trust would let run.
+    library, _, rest = named.partition(".")
+    if library in _LIBRARIES and rest:
+        name = named.rpartition(".")[2]
+        why = _WITHOUT_ENCODER.get(name, "which is none of those that are known here")
+        raise model.refuse(f"is built from {name} of {library} (modules.json: {named}), {why}: use another model.")
     if not model.trust:
         raise model.code(f"modules.json: {named}")
     # A class of an installed package is not the model's own code, so trust in the model does not cover it.

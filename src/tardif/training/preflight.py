@@ -43,12 +43,12 @@ def check_run(settings: TrainingSettings, base: Base, recipe: Recipe, device: st
         if settings.freeze == "encoder":
             raise SettingError(
                 "freeze=encoder leaves nothing to train: this model has no projection. Freeze a number of layers, or "
-                "give it one (--dim 128, in Python dim=128)."
+                "give it one (a --dim, in Python dim=, that is not its own width)."
             )
         if settings.projection_lr is not None:
             raise SettingError(
                 f"projection_lr={settings.projection_lr}: this model has no projection. Leave it out, or give it one "
-                "(--dim 128, in Python dim=128)."
+                "(a --dim, in Python dim=, that is not its own width)."
             )
     _check_guards(settings)
     if settings.lora is not None:
@@ -71,7 +71,7 @@ def check_layers(frozen: int, layers: int, *, projects: bool) -> None:
     if frozen == layers and not projects:
         raise SettingError(
             f"freeze={frozen} leaves nothing to train: the base has {layers} layers, and this model has no projection. "
-            "Freeze fewer layers, or give it one (--dim 128, in Python dim=128)."
+            "Freeze fewer layers, or give it one (a --dim, in Python dim=, that is not its own width)."
         )
 
 

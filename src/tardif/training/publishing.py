@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tardif._version import __version__
+from tardif.data.split import most_folds
 from tardif.data.training_set import TRAIN, VALIDATION, write_making
 from tardif.encoder.published import REPORT
 from tardif.errors import FolderError, TardifError, is_failure, reason
@@ -171,11 +172,10 @@ class Publisher:
         queries = data.query_ids(TRAIN)
         if self.config.crossed:  # every query is judged already
             return " More judged queries would tell."
-        if len(queries) > _MOST_FOR_FOLDS:
+        folds = 0 if len(queries) > _MOST_FOR_FOLDS else most_folds(data, _FOLDS)
+        if not folds:
             return " Hold out more, or rows of your own (--validation, in Python validation=)."
-        total, folds = len(queries) + len(data.query_ids(VALIDATION)), min(_FOLDS, len(queries))
-        if folds < 2:
-            return ""
+        total = len(queries) + len(data.query_ids(VALIDATION))
         return (
             f" Cross-validation judges all {total} queries, with {folds + 1} trainings in place of one: --folds "
             f"{folds} (in Python folds={folds}), on data of which none is held out (--validation 0, in Python "
