@@ -355,6 +355,45 @@ def test_the_raw_view_is_the_base_alone_and_leaves_the_model_as_it_was(base_fold
         assert torch.equal(old, new)
 
 
+E5 = {"query": "query: ", "document": "passage: "}
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected"),
+    [
+        ({"prompts": E5}, E5),
+        ({"prompts": {"query": "query: ", "passage": "passage: "}}, E5),
+        ({"prompts": {"query": "ask: "}}, {"query": "ask: ", "document": ""}),
+        ({"prompts": {"all": "text: "}, "default_prompt_name": "all"}, {"query": "text: ", "document": "text: "}),
+        ({"prompts": {"sts": "text: "}}, {}),
+        ({"prompts": {"query": "", "document": ""}}, {}),
+        ({"prompts": None}, {}),
+    ],
+)
+def test_an_untrained_dense_base_reads_after_its_prompts_and_a_new_model_says_that_it_does_not(
+    dense_folder, tmp_path, saved, expected
+):
+    folder = tmp_path / "base"
+    shutil.copytree(dense_folder, folder)
+    path = folder / "config_sentence_transformers.json"
+    edit(path, {**json.loads(path.read_text()), "default_prompt_name": None, **saved})
+    base, plain = resolve_base(folder), resolve_base(dense_folder)
+    assert base.prompts == expected
+    assert all(repr(prompt) in base.note for prompt in expected.values())
+    assert bool(base.note) == bool(expected)
+    model, usual = build_model(base, Recipe(dim=16)), build_model(plain, Recipe(dim=16))
+    for each in (model, usual):
+        fit_projection(each, TEXTS)
+    assert_equal_vectors(model, usual)
+    raw, bare = raw_view(model), raw_view(usual)
+    assert_equal_vectors(raw_view(model, prompted=False), bare)
+    for task, encode in (("query", "encode_query"), ("document", "encode_document")):
+        written = [expected.get(task, "") + text for text in TEXTS]
+        for mine, theirs in zip(getattr(raw, encode)(TEXTS), getattr(bare, encode)(written), strict=True):
+            assert torch.equal(mine, theirs)
+    assert_opens_elsewhere(model, tmp_path / "model")
+
+
 def test_only_late_interaction_models_are_opened(base_folder, dense_folder, multi_vector_folder, tmp_path):
     assert open_model(str(multi_vector_folder)).get_embedding_dimension() == 16
     for folder in (base_folder("bert"), dense_folder):

@@ -10,8 +10,8 @@ import hashlib
 import importlib.util
 import os
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -70,7 +70,8 @@ class Base(Short):
         hidden_size: the width of the encoder's vectors.
         max_tokens: the number of tokens that the encoder's positions allow.
         dim: the width of an existing ColBERT's token vectors; None for a base without a projection.
-        note: a line for the user on where the base was found.
+        note: a line for the user on where the base was found, and on what of it is not used.
+        prompts: what a dense base was trained to read before a query and a document, by task; empty if nothing.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Base(Short):
     max_tokens: int
     dim: int | None = None
     note: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_colbert(self) -> bool:
@@ -280,6 +282,7 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
     if config["model_type"] in _OFFSET_POSITIONS:
         positions -= 2
     _check_expansion(name, folder, transformer, positions)
+    prompts = _prompts(saved) if kind == "dense" else {}
     return Base(
         name=name,
         folder=folder,
@@ -289,7 +292,27 @@ def _inspect(name: str, folder: Path, note: str, *, trust_remote_code: bool) -> 
         hidden_size=hidden,
         max_tokens=positions,
         dim=_own_dim(name, folder, kind, modules, weights, hidden),
-        note=note,
+        note=" ".join(filter(None, (note, _unused(name, prompts)))),
+        prompts=prompts,
+    )
+
+
+def _prompts(saved: dict[str, Any]) -> dict[str, str]:
+    """Return the prompts that sentence-transformers puts before queries and documents, by task; {} for none."""
+    named = saved.get("prompts") or {}
+    default = named.get(saved.get("default_prompt_name"))
+    names = {"query": ("query",), "document": ("document", "passage", "corpus")}
+    found = {task: next((named[name] for name in known if name in named), default) for task, known in names.items()}
+    return {task: prompt or "" for task, prompt in found.items()} if any(found.values()) else {}
+
+
+def _unused(name: str, prompts: Mapping[str, str]) -> str:
+    """Say that a new model does not use the prompts of its base."""
+    if not prompts:
+        return ""
+    return (
+        f"Base {name}: its prompts (query {prompts['query']!r}, document {prompts['document']!r}) are not put before "
+        "texts in training and search; the untrained base is measured with them."
     )
 
 

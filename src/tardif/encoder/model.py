@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from sentence_transformers.base.modules import Dense, Transformer
 
 
+# Where the encoder of a fresh model keeps the prompts of its base, for raw_view. They are not saved.
+_PROMPTS = "prompts_of_base"
+
+
 def build_model(
     base: Base, recipe: Recipe, *, device: str = "cpu", seed: int = 0, trust_remote_code: bool = False
 ) -> MultiVectorEncoder:
@@ -123,6 +127,7 @@ def _fresh(base: Base, recipe: Recipe, device: str, trust_remote_code: bool) -> 
     transformer = Transformer(
         str(base.transformer), query_length=query_length, document_length=document_length, **options
     )
+    setattr(transformer, _PROMPTS, dict(base.prompts))
     tokenizer = transformer.tokenizer
     skiplist = punctuation_tokens(tokenizer) if recipe.skip_punctuation else []
     prompts = {}
@@ -215,7 +220,8 @@ def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_siz
     width = dense.in_features
     # float64: sums over some 50,000 tokens, and eigenvectors of close eigenvalues depend on the last bits.
     gram = torch.zeros(width, width, dtype=torch.float64)
-    for vectors in raw_view(model).encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
+    raw = raw_view(model, prompted=False)  # as the model reads
+    for vectors in raw.encode_document(list(texts), batch_size=batch_size, show_progress_bar=False):
         block = vectors.double().cpu()  # [tokens, width]
         gram += block.T @ block  # [width, width]
     # The eigenvectors of the Gram matrix are the right singular vectors, as columns in ascending order.
@@ -229,20 +235,23 @@ def fit_projection(model: MultiVectorEncoder, texts: Sequence[str], *, batch_siz
     weight[len(best) :] *= 0.01
 
 
-def raw_view(model: MultiVectorEncoder) -> MultiVectorEncoder:
+def raw_view(model: MultiVectorEncoder, *, prompted: bool = True) -> MultiVectorEncoder:
     """Return the base inside a model as an untrained retriever.
 
     Its token vectors are unit vectors of full width, without projection, markers or expansion; punctuation is skipped.
-    It shares the model's weights. So it takes no memory, and it is the untrained base only until training begins.
+    A dense base reads texts after its own prompts, as it was trained to, unless ``prompted`` is false. It shares the
+    model's weights. So it takes no memory, and it is the untrained base only until training begins.
     """
     from sentence_transformers import MultiVectorEncoder
 
     bare: Any = copy.copy(transformer_of(model))
     bare.query_expansion = None
+    prompts: dict[str, str] = dict(getattr(bare, _PROMPTS, {})) if prompted else {}
     with quiet_libraries():
         return MultiVectorEncoder(
             modules=[bare, *_scoring(punctuation_tokens(bare.tokenizer))],
             device=str(model.device),
+            prompts=prompts,
             similarity_fn_name="maxsim",
         )
 

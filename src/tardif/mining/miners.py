@@ -163,7 +163,7 @@ def _late_model(model: Any, base: str | Path, device: str) -> MultiVectorEncoder
         return model  # type: ignore[no-any-return]
     found = resolve_base(base)
     built = build_model(found, Recipe(), device=device)
-    return built if found.is_colbert else raw_view(built)
+    return built if found.is_colbert else raw_view(built, prompted=False)
 
 
 class HybridSearcher:

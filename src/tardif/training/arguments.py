@@ -113,8 +113,7 @@ TAKEN: dict[str, Takes] = {
     "run_name": _TEXT,
     "project": _TEXT,
 }
-
-_SWITCH: Takes = ("true or false", lambda value: isinstance(value, bool))
+_TRUTH: Takes = ("true or false", lambda value: isinstance(value, bool))
 
 
 def _is_target(value: Any) -> bool:
@@ -138,8 +137,8 @@ ADAPTERS: dict[str, Takes] = {
     "r": _whole(1),
     "lora_alpha": ("a number above 0", lambda value: is_number(value) and 0 < value < float("inf")),
     "lora_dropout": _BELOW_ONE,
-    "use_rslora": _SWITCH,
-    "use_dora": _SWITCH,
+    "use_rslora": _TRUTH,
+    "use_dora": _TRUTH,
     "target_modules": ("a list of names of linear layers, or a regular expression for whole names", _is_target),
     "init_lora_weights": ("true or gaussian", lambda value: value is True or value == "gaussian"),
 }
