@@ -76,6 +76,7 @@ OTHERWISE = {
     ("integrations/checkpoints/stanford.py", "set"): ("train",),
     ("integrations/reranker.py", "base"): ("train",),
     ("search/corpus_reader.py", "chunk"): ("index", "add", "sync"),
+    ("search/corpus_reader.py", "report"): ("index", "add"),
     ("search/rerank.py", "chunk"): ("index", "add", "sync"),
     ("serving/document_worker.py", "chunk"): ("index",),
     ("evaluation/modelled.py", "chunk"): ("index",),

@@ -43,15 +43,15 @@ _SHARE: Takes = ("a number from 0 up to (not with) 1", lambda text: _written_num
 # A weight without a gradient, such as the vector of a token that is not read, would be 0 divided by 0.
 _ABOVE_0: Takes = ("a number above 0", lambda text: _written_number(text) and float(text) > 0)
 # The library takes any other word for false.
-_SWITCH: Takes = ("true or false", lambda text: text.lower() in ("true", "false"))
+_WRITTEN_SWITCH: Takes = ("true or false", lambda text: text.lower() in ("true", "false"))
 
 # The optimizers that need nothing beside torch, and the names that ``optim_args`` can set for each, with their values.
 OPTIMIZERS: dict[str, dict[str, Takes]] = {
     "adamw_torch_fused": {},
     "adamw_torch": {},
-    "sgd": {"momentum": _FROM_0, "dampening": _FROM_0, "nesterov": _SWITCH},
+    "sgd": {"momentum": _FROM_0, "dampening": _FROM_0, "nesterov": _WRITTEN_SWITCH},
     "adagrad": {"lr_decay": _FROM_0, "eps": _ABOVE_0},
-    "rmsprop": {"momentum": _FROM_0, "alpha": _SHARE, "eps": _ABOVE_0, "centered": _SWITCH},
+    "rmsprop": {"momentum": _FROM_0, "alpha": _SHARE, "eps": _ABOVE_0, "centered": _WRITTEN_SWITCH},
     "adafactor": {},
 }
 # The schedules of the learning rate, and the names that ``lr_scheduler_kwargs`` can set for each.
