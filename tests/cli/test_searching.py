@@ -104,11 +104,13 @@ def test_a_run_is_written_neither_over_what_is_read_nor_over_another_run(index, 
         assert place.read_bytes() == before
     run = tmp_path / "a.run"
     assert tardif(*command, run)[0] == 0
-    before = run.read_bytes()
-    assert "already exists" in fails(*command, run, "-k", 1)
-    assert run.read_bytes() == before
-    assert tardif(*command, run, "-k", 1, "--overwrite")[0] == 0
+    assert tardif(*command, run, "-k", 1)[0] == 0  # the same command can be run again
     assert run.read_text().count("\n") == 1
+    run.write_text("my notes\n")
+    assert "already exists" in fails(*command, run)
+    assert run.read_text() == "my notes\n"
+    assert tardif(*command, run, "--overwrite")[0] == 0
+    assert run.read_text().startswith("1 Q0 ")
     assert "only for the file of --run" in tardif("search", index, "bread", "--overwrite")[2]
     assert "leave out --run or --json" in tardif(*command, tmp_path / "b.run", "--json")[2]
     assert not (tmp_path / "b.run").exists()

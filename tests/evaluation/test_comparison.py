@@ -54,7 +54,7 @@ def test_an_index_is_measured_with_and_without_its_words(beir, multi_vector_fold
     index = tmp_path / "index"
     with Retriever.build(multi_vector_folder, beir / "corpus.jsonl", index, hybrid=True) as retriever:
         for name, hybrid in ((str(index), False), (f"hybrid:{index}", True)):
-            (figures,) = compare([name], [beir], run_file=tmp_path / "run.txt", overwrite=hybrid)
+            (figures,) = compare([name], [beir], run_file=tmp_path / "run.txt")
             found = read_run(tmp_path / "run.txt")
             expected = retriever.run({query["_id"]: query["text"] for query in QUERIES}, 100, hybrid=hybrid)
             assert figures.name == name
@@ -222,18 +222,25 @@ def test_no_run_is_written_over_another_or_over_one_that_is_measured(beir, tmp_p
     assert Path(old).read_bytes() == before
 
 
-def test_a_run_of_an_earlier_call_is_replaced_only_if_asked(beir, tmp_path):
-    run, out, old = tmp_path / "a.run", tmp_path / "runs", written(tmp_path / "old.run", q1=["d2"])
+@pytest.mark.parametrize(
+    "found", ["q1 Q0 d2 1 1.0 anserini\n", "notes\n", "q1 0 d1 1\n", "a b c d e tardif\n", "\xff\n"]
+)
+def test_only_a_run_of_ours_is_replaced_unasked(beir, tmp_path, found):
+    run, out = tmp_path / "a.run", tmp_path / "runs"
     run.touch()  # an empty file holds nothing that could be lost
-    compare(["bm25"], [beir], run_file=run)
-    compare(["bm25", old], [beir], run_file=out)
-    before = run.read_bytes()
-    for systems, place in (([old], run), (["bm25"], run), (["bm25", old], out)):
+    for _ in range(2):  # the same command can be run again
+        compare(["bm25"], [beir], run_file=run)
+    old = written(tmp_path / "old.run", q1=["d2"])
+    for _ in range(2):
+        compare(["bm25", old], [beir], run_file=out)
+    for place, systems, given in ((run, ["bm25"], run), (out / "old.run", ["bm25", old], out)):
+        before = place.read_bytes()
+        place.write_bytes(found.encode("latin-1"))
         with pytest.raises(FolderError, match=r"already exists: .*\(--overwrite\)"):
-            compare(systems, [beir], run_file=place)
-        assert run.read_bytes() == before
-        compare(systems, [beir], run_file=place, overwrite=True)
-        run.write_bytes(before)
+            compare(systems, [beir], run_file=given)
+        assert place.read_bytes() == found.encode("latin-1")
+        compare(systems, [beir], run_file=given, overwrite=True)
+        assert place.read_bytes() == before
     with pytest.raises(SettingError, match="--run, which is not given"):
         compare(["bm25"], [beir], overwrite=True)
 

@@ -34,7 +34,7 @@ class ComparisonOptions(Group):
     run_file: Annotated[
         Path | None, typer.Option("--run", help="Write the run (TREC format). For several systems: a folder of runs.")
     ] = None
-    overwrite: Annotated[bool, "Replace the runs that --run names."] = False
+    overwrite: Annotated[bool, "Replace the files that --run names, whatever they are."] = False
     exact: Annotated[bool, "Score every document of an index. Measures deeper than 100 always do."] = False
     language: Language = "en"
     device: Annotated[str, "cpu, cuda, mps, auto (all GPUs), or a number of GPUs."] = "auto"

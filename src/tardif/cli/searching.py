@@ -247,11 +247,12 @@ def search(
         ),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="With --ray: actors of each shard.")] = 1,
-    overwrite: Annotated[bool, "Replace the run that --run names."] = False,
+    overwrite: Annotated[bool, "Replace the file that --run names, whatever it is."] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Search an index."""
+    from tardif.evaluation.runs import is_own_run
     from tardif.folders import check_file
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
@@ -273,7 +274,7 @@ def search(
     if queries is None and reading.given:
         raise typer.BadParameter(f"{spelt(reading.given)}: only for --queries FILE", param_hint="QUERY")
     if run is not None:
-        check_file(run, read=[index, queries, model], overwrite=overwrite)
+        check_file(run, read=[index, queries, model], overwrite=overwrite or is_own_run(run))
     how, console = options.arguments(), Console(quiet=quiet)
     opening: dict[str, Any] = {"model": model, "device": None if device == "auto" else device_kind(device)}
     opening |= {"ray": ray, "replicas": replicas}

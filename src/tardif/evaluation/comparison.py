@@ -44,7 +44,7 @@ class Measuring:
         documents, queries: the corpus of labelled tables; the texts of queries that are named by ids.
         measures: ir-measures' names.
         run_file: where to write the run; of several systems or data sets, the folder for a run of each.
-        overwrite: let ``run_file`` replace runs that are there.
+        overwrite: let ``run_file`` replace files that are no runs of Tardif's.
         language: of BM25.
         device: ``cpu``, ``cuda``, ``mps``, ``auto`` or a number of GPUs, as for training.
         processes: how many score the documents of a model, or of a dense model, together. Default: one for each GPU of

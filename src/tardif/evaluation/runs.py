@@ -23,10 +23,14 @@ from tardif.folders import write_output
 from tardif.ranking import best_first
 from tardif.types import Run
 
+# The last column of a run.
+NAME = "tardif"
+# Bytes of a line that are read to tell whose run it is: ids may be long.
+_LINE = 1 << 16
 _MOST = float(np.finfo(np.float32).max)
 
 
-def write_run(path: Path, run: Run, *, name: str = "tardif") -> int:
+def write_run(path: Path, run: Run, *, name: str = NAME) -> int:
     """Write a run, whole or not at all, in the order of :func:`tardif.ranking.best_first`.
 
     Scores are written as they are, except one that is no lower than the one before in single precision: it is written
@@ -139,6 +143,24 @@ def _check_hit(query: object, document: object, score: object) -> None:
             f"the score {shown(score)} of {shown(document)} cannot be in a run file: it must be finite in single "
             "precision, in which other tools read it."
         )
+
+
+def is_own_run(path: Path) -> bool:
+    """Whether a file is a run that :func:`write_run` wrote under its own name, which the same command may write again.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.run")
+    >>> write_run(path, {"q1": {"d1": 2.5}}), is_own_run(path)
+    (0, True)
+    >>> path.write_text("q1 Q0 d1 1 2.5 anserini") and is_own_run(path)
+    False
+    """
+    try:
+        with path.open("rb") as file:
+            columns = file.readline(_LINE).decode().split()
+    except (OSError, ValueError):
+        return False
+    return len(columns) == 6 and columns[1] == "Q0" and columns[5] in (NAME, NAME + ENCODED)
 
 
 def read_run(path: Path, *, twice: str = "best", notes: list[str] | None = None) -> dict[str, dict[str, float]]:

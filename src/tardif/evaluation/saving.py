@@ -26,7 +26,7 @@ from tardif.data.regular import user_path
 from tardif.encoder.published import REPORT
 from tardif.errors import FolderError
 from tardif.evaluation.figures import Figures
-from tardif.evaluation.runs import run_notes, write_run
+from tardif.evaluation.runs import is_own_run, run_notes, write_run
 from tardif.evaluation.systems import System, distinct_names
 from tardif.folders import check_file, check_output, read_json, remove, write_json, write_output
 from tardif.progress import Console
@@ -59,7 +59,7 @@ class RunOutput:
         sets: the names of the data sets.
         only: there is one system beside the one compared against. With one data set too, only its run is written.
         read: what else the evaluation reads.
-        overwrite: replace runs that are there.
+        overwrite: replace files that are there, whatever they are; a run of Tardif's is replaced anyway.
 
     Raises:
         FolderError: the place cannot be written, or a run would overwrite another one or what is read.
@@ -85,7 +85,8 @@ class RunOutput:
                 "run_file)."
             )
         for key in [self._only] if self._only else self._names:
-            check_file(self._path(*key), read=[*_paths(systems), *read], overwrite=overwrite)
+            path = self._path(*key)
+            check_file(path, read=[*_paths(systems), *read], overwrite=overwrite or is_own_run(path))
 
     def save(self, system: System, data: str, run: Run, console: Console) -> None:
         """Write a run, if it was asked for; name the file, if its name is ours."""
