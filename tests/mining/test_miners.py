@@ -113,7 +113,7 @@ def test_no_miner_holds_a_corpus_that_is_a_stream(name, base_folder, tmp_path, m
 
 @pytest.mark.parametrize("name", MINERS)
 def test_a_corpus_that_fails_in_the_middle_is_one_error(name, base_folder, tmp_path):
-    corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"id": "a", "text": "one"}, {"id": "b", "text": 7}])
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", [{"id": "a", "text": "one"}, {"id": "b", "text": ["a list"]}])
     with pytest.raises(DataError, match=r"corpus\.jsonl, line 2"):
         make_searcher(name, corpus, language=language("en"), base=base_folder("bert"))
     with pytest.raises(DataError, match="Two documents of the corpus have the same id"):

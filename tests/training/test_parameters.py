@@ -216,6 +216,9 @@ _LORA: list[dict[str, object]] = [
     {"init_lora_weights": "gaussian", "r": 2},
     {"target_modules": ["query", "value"]},
     {"target_modules": r".*layer\.1\..*(query|dense)"},
+    {"exclude_modules": ["key"]},
+    {"layers_to_transform": [1], "target_modules": ["query"]},
+    {"rank_pattern": {"query": 3}, "alpha_pattern": {"query": 7.5}},
 ]
 
 

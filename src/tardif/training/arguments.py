@@ -130,6 +130,16 @@ def _is_pattern(value: str) -> bool:
     return True
 
 
+def _are(values: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(values, list | tuple) and bool(values) and all(map(fits, values))
+
+
+def _are_of_names(values: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(values, Mapping) and all(
+        isinstance(name, str) and name and fits(value) and value > 0 for name, value in values.items()
+    )
+
+
 # The arguments of peft's LoraConfig that a run takes. With each of them the adapters begin at nothing, are averaged
 # with that and are merged into the weights: other ways to begin change the weights themselves, and other parts cannot
 # be merged or are not saved.
@@ -140,6 +150,16 @@ ADAPTERS: dict[str, Takes] = {
     "use_rslora": _TRUTH,
     "use_dora": _TRUTH,
     "target_modules": ("a list of names of linear layers, or a regular expression for whole names", _is_target),
+    "exclude_modules": ("a list of names of linear layers, or a regular expression for whole names", _is_target),
+    "layers_to_transform": (
+        "a list of numbers of layers",
+        lambda value: _are(value, lambda n: type(n) is int and n >= 0),
+    ),
+    "rank_pattern": (
+        "a whole number by the name of a linear layer",
+        lambda value: _are_of_names(value, lambda n: type(n) is int),
+    ),
+    "alpha_pattern": ("a number by the name of a linear layer", lambda value: _are_of_names(value, is_number)),
     "init_lora_weights": ("true or gaussian", lambda value: value is True or value == "gaussian"),
 }
 
