@@ -152,8 +152,9 @@ def test_train_refuses_a_base_that_is_no_encoder(fails, tmp_path):
     assert "is not an encoder (model_type 'gpt2')" in fails(*arguments)
 
 
-def test_train_says_what_is_wrong_with_the_data(fails, tmp_path, base):
-    arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--out", tmp_path / "out", "--base", base]
+def test_train_says_what_is_wrong_with_the_data(fails, tmp_path, base_folder):
+    arguments = ["train", tmp_path / "missing.jsonl", "--name", "model", "--out", tmp_path / "out"]
+    arguments += ["--base", base_folder("bert")]
     assert "missing.jsonl: no such file" in fails(*arguments)
     assert not (tmp_path / "out" / "model").exists()
 

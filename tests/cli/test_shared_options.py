@@ -132,8 +132,8 @@ def test_an_option_that_cannot_act_any_more_is_refused(fails, tardif, questions,
     assert late[0] in line
 
 
-def test_options_are_for_the_sets_that_are_not_prepared_yet(fails, tardif, questions, tmp_path):
-    base, prepared = write_encoder(tmp_path / "base"), tmp_path / "set"
+def test_options_are_for_the_sets_that_are_not_prepared_yet(fails, tardif, questions, tmp_path, base_folder):
+    base, prepared = base_folder("bert"), tmp_path / "set"
     tardif("prepare", questions, *NAMED, "--out", prepared, "--miner", "none", "--quiet")
     others = write_jsonl(tmp_path / "others.jsonl", [{"a": "x", "b": "y"}])
     given = train(base, prepared, tmp_path / "out", "--also", others)

@@ -385,7 +385,7 @@ OPENERS = {
 KNOWN = {
     "data/chunking.py", "encoder/onnx/encoder.py", "mining/dense.py", "encoder/base.py", "encoder/model.py",
     "encoder/coverage.py", "encoder/cross_encoder.py", "encoder/loading.py", "training/checkpoints.py",
-    "integrations/checkpoints/onnx.py",
+    "integrations/checkpoints/onnx.py", "encoder/markers.py",
 }  # fmt: skip
 
 

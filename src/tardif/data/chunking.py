@@ -10,6 +10,7 @@ By default files of text are split, because nobody chose their length, and rows 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -266,10 +267,10 @@ def _is_running_text(documents: Any) -> bool:
     if not isinstance(documents, str | Path):
         return False
     path = user_path(documents)
-    if find_file(path, "corpus.jsonl") is not None:  # rows, packed or not
+    if not os.path.lexists(path):  # whoever reads it says what is wrong: it may be a text in the place of a path
         return False
     if is_folder(path):
-        if document_files(path):
+        if find_file(path, "corpus.jsonl") is not None or document_files(path):  # rows, packed or not
             return False
         return any(kind_of(Path(file)) for file in find_files(path, DocumentReport()))
     return kind_of(path) is not None and not holds_documents(path)
