@@ -112,8 +112,10 @@ def test_a_run_is_written_neither_over_what_is_read_nor_over_another_run(index, 
     assert tardif(*command, run, "--overwrite")[0] == 0
     assert run.read_text().startswith("1 Q0 ")
     assert "only for the file of --run" in tardif("search", index, "bread", "--overwrite")[2]
-    assert "leave out --run or --json" in tardif(*command, tmp_path / "b.run", "--json")[2]
-    assert not (tmp_path / "b.run").exists()
+    code, printed, _ = tardif(*command, tmp_path / "b.run", "--json")
+    (found,) = json.loads(printed)
+    assert (code, (tmp_path / "b.run").read_bytes()) == (0, run.read_bytes())
+    assert [hit["document_id"] for hit in found["hits"]] == [line.split()[2] for line in run.read_text().splitlines()]
 
 
 def test_a_report_is_not_written_over_what_is_read_or_into_what_is_written(

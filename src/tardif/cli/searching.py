@@ -90,10 +90,13 @@ def index(
     """
     from tardif.checks import check_choice
     from tardif.index.qdrant.places import qdrant_place
+    from tardif.progress import Console
     from tardif.search.retriever import Retriever
 
     if "language" in options.given and not options.hybrid:
-        raise typer.BadParameter("of the words, which only --hybrid indexes", param_hint="--language")
+        Console(quiet=options.quiet).say(
+            "--language changes nothing here: it is of the words, which only --hybrid indexes."
+        )
     engine = "tardif" if qdrant_place(out) is None else "qdrant"
     if to is not None:
         check_choice("--to", to, ("tardif", "qdrant"))
@@ -263,8 +266,6 @@ def search(
         raise typer.BadParameter("--run needs --queries FILE", param_hint="--run")
     if run is not None and options.explain:
         raise typer.BadParameter("a run holds no texts: leave out --run or --explain", param_hint="--explain")
-    if run is not None and as_json:
-        raise typer.BadParameter("a run is written in TREC's format: leave out --run or --json", param_hint="--json")
     if options.word_share is not None and not options.hybrid:
         raise typer.BadParameter("only with --hybrid", param_hint="--word-share")
     if options.exact and "recall" in options.given:
@@ -327,7 +328,7 @@ def _search_file(
     run: Path | None,
     as_json: bool,
 ) -> None:
-    """Search for the queries of a file, and write their run or show their hits."""
+    """Search for the queries of a file, and write their run or show their hits; with both asked for, do both."""
     # Imported here, not in the verb: a search for one query needs none of them.
     from tardif.data.queries import read_queries
     from tardif.data.reading import reading_from
@@ -335,18 +336,19 @@ def _search_file(
 
     queries = read_queries(file, reading_from(reading.arguments()))
     with console.progress("Searching", len(queries), "queries") as bar:
-        if run is not None:
+        if run is None or as_json:
+            found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
+            ranked = {i: {hit.document_id: hit.score for hit in hits} for i, hits in zip(queries, found, strict=True)}
+        else:  # without the documents' texts, which nobody asked for
             del how["explain"]
             ranked = retriever.run(queries, **how, advance=bar.advance)
-        else:
-            found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
+    _say_unanswered(console, list(ranked.values()))
     if run is not None:
-        _say_unanswered(console, list(ranked.values()))
         for line in run_notes(ranked, write_run(run, ranked)):
             console.say(line)
-        put(str(run))
-        return
-    _say_unanswered(console, found)
+        if not as_json:
+            put(str(run))
+            return
     if as_json:
         rows = zip(queries.items(), found, strict=True)
         put_json([{"query_id": i, "query": text, "hits": [hit.as_json() for hit in hits]} for (i, text), hits in rows])
