@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tardif.index.filters import Filter
     from tardif.progress import Console
     from tardif.search.retriever import Retriever
+    from tardif.types import Run
 
 
 Explain = Annotated[bool, "Show each hit's best passage, with the words that earned its score marked."]
@@ -336,9 +337,11 @@ def _search_file(
 
     queries = read_queries(file, reading_from(reading.arguments()))
     with console.progress("Searching", len(queries), "queries") as bar:
+        ranked: Run
         if run is None or as_json:
             found = retriever.search_many(list(queries.values()), **how, advance=bar.advance)
-            ranked = {i: {hit.document_id: hit.score for hit in hits} for i, hits in zip(queries, found, strict=True)}
+            scores = ({hit.document_id: hit.score for hit in hits} for hits in found)
+            ranked = dict(zip(queries, scores, strict=True))
         else:  # without the documents' texts, which nobody asked for
             del how["explain"]
             ranked = retriever.run(queries, **how, advance=bar.advance)
