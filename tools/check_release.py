@@ -106,7 +106,7 @@ def try_example(folder: Path, wheel: Path) -> Path:
     home = run(binaries / "python", "-c", "import tardif; print(tardif.__file__)", cwd=work).strip()
     if not Path(home).is_relative_to(folder):
         sys.exit(f"What ran is {home}, not the wheel.")
-    return work / "support"
+    return work / "models" / "support"
 
 
 def main() -> None:
