@@ -30,13 +30,12 @@ def prepare(
     quiet: Quiet = False,
 ) -> None:
     """Make a training set: read, check, split, mine negatives."""
-    from tardif.folders import expanded
     from tardif.progress import Console
     from tardif.report.leaving import prepare_folder
 
     if not source and not options.makes_queries:
         raise typer.BadParameter("give a source, or --documents with --synthesize or --endpoint", param_hint="SOURCE")
-    place = expanded(out).absolute()  # which has a name, also where it is given as "."
+    place = out.absolute()  # which has a name, also where it is given as "."
     prepare_folder(
         source or [],
         out=out,
